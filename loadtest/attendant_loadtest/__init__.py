@@ -1,0 +1,1 @@
+"""Locust users, workloads and benchmarks."""

@@ -1,0 +1,1 @@
+"""The words every room shares. Standard library and numpy only."""

@@ -1,0 +1,93 @@
+"""The one error tree. No transport words here: rpc/status.py maps each class to a gRPC code.
+
+AttendantError
+├── InvalidRequest          the caller's request breaks a rule; names the field, the value and what is allowed
+├── ModelNotFound           no such model; names the ones that exist
+├── QueueFull               every place for a waiting request is taken; says when to try again
+├── DeadlineExceeded        the caller's time ran out before the answer was complete
+├── RequestCancelled        the caller went away or asked to stop
+├── Unavailable             this server cannot take or finish the request now
+│   ├── Draining            the server is shutting down
+│   └── EngineDead          the model's engine has stopped
+├── StepFailed              the model run that carried this request failed
+└── ConfigurationError      the operator's input is wrong (settings, flags, files)
+    └── BundleError         a bundle is missing a file, corrupt, or made for something else
+"""
+
+
+class AttendantError(Exception):
+    """Base of every error that Attendant raises on purpose. ``str(error)`` is safe to show to a caller."""
+
+
+class InvalidRequest(AttendantError):
+    """A request breaks a rule.
+
+    Args:
+        field: dotted path of the offending field as the wire names it, e.g. ``sampling.top_p``.
+        reason: what was wrong and what is allowed, e.g. ``is 1.5; allowed: greater than 0, at most 1``.
+    """
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field} {reason}")
+        self.field = field
+        self.reason = reason
+
+
+class ModelNotFound(AttendantError):
+    """The request names a model that this server does not have."""
+
+    def __init__(self, name: str, available: tuple[str, ...]) -> None:
+        listed = ", ".join(repr(n) for n in available) or "none"
+        super().__init__(f"no model named {name!r} is loaded; loaded models: {listed}")
+        self.name = name
+        self.available = available
+
+
+class QueueFull(AttendantError):
+    """The model's queue is full. ``retry_after_s`` is an estimate of when a place is free, in seconds."""
+
+    def __init__(self, model: str, limit: int, retry_after_s: float) -> None:
+        super().__init__(
+            f"model {model!r} already holds {limit} requests (running and waiting), which is its limit; "
+            f"retry in {retry_after_s:.1f} s"
+        )
+        self.model = model
+        self.limit = limit
+        self.retry_after_s = retry_after_s
+
+
+class DeadlineExceeded(AttendantError):
+    """The request's deadline passed while it was waiting or running."""
+
+
+class RequestCancelled(AttendantError):
+    """The caller cancelled the request or its connection closed."""
+
+
+class Unavailable(AttendantError):
+    """The server cannot take or finish the request now; another replica may."""
+
+
+class Draining(Unavailable):
+    """The server is shutting down: it takes no new requests and ends those that outlive the drain limit."""
+
+
+class EngineDead(Unavailable):
+    """The engine of the model has stopped after an internal error."""
+
+
+class StepFailed(AttendantError):
+    """The model run that carried this request raised; only the requests of that step are affected."""
+
+
+class ConfigurationError(AttendantError):
+    """The operator's input is wrong: a setting, a flag or a file."""
+
+
+class BundleError(ConfigurationError):
+    """A bundle cannot be used. The message names the file and the cause."""
+
+    def __init__(self, path: object, cause: str) -> None:
+        super().__init__(f"{path}: {cause}")
+        self.path = str(path)
+        self.cause = cause

@@ -1,0 +1,102 @@
+"""A generation call as the front end receives it, and the pieces of its answer. Free of transport words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from attendant.core.events import TokenLogprob
+from attendant.core.request import FinishReason, Timings, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class TextPrompt:
+    """Plain text; ``add_special_tokens`` lets the tokenizer add its own (a leading BOS, for example)."""
+
+    text: str
+    add_special_tokens: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPrompt:
+    """Token ids, used as they are."""
+
+    token_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ChatMessage:
+    """One message of a conversation."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChatPrompt:
+    """A conversation, rendered by the model's chat template with the generation prompt appended."""
+
+    messages: tuple[ChatMessage, ...]
+
+
+Prompt = TextPrompt | TokenPrompt | ChatPrompt
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationCall:
+    """One call. ``None`` for a sampling or stopping value means the model's own default.
+
+    Fields have the meaning that :class:`attendant.core.sampling.SamplingParams` documents, and besides:
+
+    Attributes:
+        model: name of the model; empty if the server has exactly one that generates.
+        stop: strings that end a sequence; they are not part of the text.
+        n: how many sequences to generate from the prompt, told apart by ``index`` in the answer.
+        timeout_s: seconds the caller will wait, or None.
+    """
+
+    model: str
+    prompt: Prompt
+    max_tokens: int | None = None
+    min_tokens: int = 0
+    stop: Sequence[str] = ()
+    stop_token_ids: Sequence[int] = ()
+    ignore_eos: bool = False
+    temperature: float | None = None
+    top_k: int | None = None
+    top_p: float | None = None
+    min_p: float | None = None
+    repetition_penalty: float | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    logit_bias: Mapping[int, float] | None = None
+    seed: int | None = None
+    n: int = 1
+    logprobs: int | None = None
+    timeout_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """New text and tokens of sequence ``index``. ``text`` may be empty while a character or a possible stop string is
+    incomplete; ``token_ids`` are all tokens since the last delta."""
+
+    index: int
+    text: str
+    token_ids: tuple[int, ...]
+    logprobs: tuple[TokenLogprob, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The end of sequence ``index``; exactly one for each sequence of a call that succeeds."""
+
+    index: int
+    reason: FinishReason
+    usage: Usage
+    timings: Timings
+    stop_string: str | None = None
+    stop_token_id: int | None = None
+
+
+GenerationPart = Delta | Finish

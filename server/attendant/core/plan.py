@@ -1,0 +1,117 @@
+"""The order slips of one step: what the scheduler asks the runner to do, and what the runner answers.
+
+The scheduler decides; the runner obeys. Neither keeps the other's state.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from attendant.core.events import TokenLogprob
+from attendant.core.sampling import SamplingParams
+
+Tokens = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class SampleOrder:
+    """How to choose the token that follows a chunk.
+
+    ``tokens`` [num_tokens] int64 is the whole sequence so far (prompt, then output), of which ``num_prompt`` are the
+    prompt's; ``forbidden`` are ids that may not be chosen now (``min_tokens``).
+    """
+
+    params: SamplingParams
+    tokens: Tokens
+    num_prompt: int
+    forbidden: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """One sequence's share of a step: run ``tokens`` [n] int64 at positions start..start+n-1 of KV slot ``slot``.
+
+    ``sample`` is None when more of the sequence is still to be computed.
+    """
+
+    request_id: str
+    slot: int
+    start: int
+    tokens: Tokens
+    sample: SampleOrder | None
+
+
+@dataclass(frozen=True, slots=True)
+class Swap:
+    """Exchange the first ``length`` positions of two slots."""
+
+    first: int
+    second: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """Copy the first ``length`` positions of slot ``source`` into slot ``target``."""
+
+    source: int
+    target: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trim:
+    """Give the memory of slot ``slot`` from position ``start`` on back to the operating system."""
+
+    slot: int
+    start: int
+
+
+KVMove = Swap | Copy | Trim
+
+
+@dataclass(frozen=True, slots=True)
+class Filler:
+    """A slot inside the decode rows that has nothing to decode. Its row is run for nothing and writes to ``position``,
+    which holds nothing of value."""
+
+    slot: int
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepPlan:
+    """One step: moves first (in order), then one run over the decode rows 0..num_rows-1, then a run per prefill chunk.
+
+    ``decodes`` have one token each; together with ``fillers`` their slots are exactly 0..num_rows-1.
+    """
+
+    moves: tuple[KVMove, ...] = ()
+    decodes: tuple[Chunk, ...] = ()
+    fillers: tuple[Filler, ...] = ()
+    prefills: tuple[Chunk, ...] = ()
+
+    @property
+    def num_rows(self) -> int:
+        """Rows of the decode run."""
+        return len(self.decodes) + len(self.fillers)
+
+    def __bool__(self) -> bool:
+        return bool(self.decodes or self.prefills)
+
+
+@dataclass(frozen=True, slots=True)
+class StepOutput:
+    """What a step produced.
+
+    ``tokens`` maps the request id of every chunk that had a sample order to its token; ``logprobs`` holds those that
+    asked; ``failures`` names requests whose logits were unusable and why; ``run_ns`` is the time spent.
+    """
+
+    tokens: dict[str, int]
+    logprobs: dict[str, TokenLogprob]
+    failures: dict[str, str]
+    run_ns: int

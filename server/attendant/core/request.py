@@ -1,0 +1,59 @@
+"""One sequence to generate, as the engine receives it, and how it ends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from attendant.core.sampling import SamplingParams
+
+
+class FinishReason(StrEnum):
+    """Why a sequence ended without an error."""
+
+    STOP = "stop"  # end-of-sequence token, stop token or stop string
+    LENGTH = "length"  # max_tokens or the context length was reached
+    CANCELLED = "cancelled"  # the caller asked to stop
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One sequence to generate.
+
+    Attributes:
+        id: unique among the requests an engine holds.
+        prompt: token ids, at least one.
+        params: already validated against the model.
+        arrival_ns: ``time.monotonic_ns()`` when the server received the call, tokenising included.
+        deadline_ns: ``time.monotonic_ns()`` value after which the answer is of no use, or None.
+    """
+
+    id: str
+    prompt: tuple[int, ...]
+    params: SamplingParams
+    arrival_ns: int
+    deadline_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Token counts of one sequence. ``cached_tokens`` of the prompt were taken from an earlier request's KV cache."""
+
+    prompt_tokens: int
+    cached_tokens: int
+    completion_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Where the time of one sequence went, in nanoseconds; 0 for a stage that was not reached.
+
+    queue: arrival to first scheduled. prefill: first scheduled to first token. decode: first to last token.
+    first_token: arrival to first token (time to first token). total: arrival to end.
+    """
+
+    queue_ns: int = 0
+    prefill_ns: int = 0
+    decode_ns: int = 0
+    first_token_ns: int = 0
+    total_ns: int = 0

@@ -1,0 +1,90 @@
+"""How the next token of a request is chosen and when the request ends: the parameters and their limits."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from attendant.core.errors import InvalidRequest
+
+MAX_LOGPROBS = 64
+MAX_SEED = 2**64 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingParams:
+    """Parameters of one generated sequence. Construction does not validate: call :meth:`validate` at the door.
+
+    Filters act in this order: ``logit_bias``, repetition, presence and frequency penalty, temperature, ``top_k``,
+    ``top_p`` (over what ``top_k`` left), ``min_p``.
+
+    Attributes:
+        max_tokens: most tokens to generate, >= 1.
+        min_tokens: end-of-sequence and stop tokens cannot be chosen before this many tokens are generated.
+        stop_token_ids: token ids that end the sequence, besides the model's own end-of-sequence ids.
+        ignore_eos: the model's own end-of-sequence ids do not end the sequence.
+        temperature: 0 is greedy; logits are divided by it otherwise.
+        top_k: sample among the k most probable tokens; 0 is all.
+        top_p: smallest set of most probable tokens whose probability reaches top_p (nucleus); 1 is all.
+        min_p: drop tokens less probable than min_p times the most probable one; 0 is none.
+        repetition_penalty: divides positive and multiplies negative logits of tokens already in the prompt or the
+            output (Keskar et al. 2019); 1 is off.
+        presence_penalty: subtracted once from the logit of each token already generated; 0 is off.
+        frequency_penalty: subtracted per occurrence from the logit of each token already generated; 0 is off.
+        logit_bias: added to the logits of these token ids.
+        seed: the same seed, prompt and parameters give the same tokens, whatever else is being served.
+        logprobs: None for none; n >= 0 for the chosen token's log-probability and the n most probable tokens'.
+    """
+
+    max_tokens: int
+    min_tokens: int = 0
+    stop_token_ids: tuple[int, ...] = ()
+    ignore_eos: bool = False
+    temperature: float = 0.0
+    top_k: int = 0
+    top_p: float = 1.0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    logit_bias: Mapping[int, float] = field(default_factory=lambda: MappingProxyType({}))
+    seed: int = 0
+    logprobs: int | None = None
+
+    def validate(self, vocab_size: int) -> None:
+        """Check every field against its range.
+
+        Raises:
+            InvalidRequest: naming the field by its wire path, its value and the allowed range.
+        """
+        _check_int("stopping.max_tokens", self.max_tokens, 1)
+        _check_int("stopping.min_tokens", self.min_tokens, 0, self.max_tokens)
+        _check_float("sampling.temperature", self.temperature, 0.0, 100.0)
+        _check_int("sampling.top_k", self.top_k, 0)
+        _check_float("sampling.top_p", self.top_p, 0.0, 1.0, low_open=True)
+        _check_float("sampling.min_p", self.min_p, 0.0, 1.0)
+        _check_float("sampling.repetition_penalty", self.repetition_penalty, 0.0, 100.0, low_open=True)
+        _check_float("sampling.presence_penalty", self.presence_penalty, -100.0, 100.0)
+        _check_float("sampling.frequency_penalty", self.frequency_penalty, -100.0, 100.0)
+        _check_int("sampling.seed", self.seed, 0, MAX_SEED)
+        if self.logprobs is not None:
+            _check_int("logprobs", self.logprobs, 0, min(MAX_LOGPROBS, vocab_size))
+        for token in self.stop_token_ids:
+            _check_int("stopping.stop_token_ids", token, 0, vocab_size - 1)
+        for token, bias in self.logit_bias.items():
+            _check_int("sampling.logit_bias", token, 0, vocab_size - 1)
+            _check_float(f"sampling.logit_bias[{token}]", bias, -1e9, 1e9)
+
+
+def _check_int(name: str, value: int, low: int, high: int | None = None) -> None:
+    if value < low or (high is not None and value > high):
+        allowed = f"at least {low}" if high is None else f"{low} to {high}"
+        raise InvalidRequest(name, f"is {value}; allowed: {allowed}")
+
+
+def _check_float(name: str, value: float, low: float, high: float, *, low_open: bool = False) -> None:
+    if not math.isfinite(value) or not low <= value <= high or (low_open and value == low):
+        allowed = f"greater than {low:g}, at most {high:g}" if low_open else f"{low:g} to {high:g}"
+        raise InvalidRequest(name, f"is {value:g}; allowed: {allowed}")

@@ -1,0 +1,1 @@
+"""One request's life in asyncio: tokenise, admit, stream, detokenise, cancel."""

@@ -1,0 +1,1 @@
+"""What speaks HTTP: /metrics and /healthz."""

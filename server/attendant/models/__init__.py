@@ -1,0 +1,1 @@
+"""The model repository: find bundles, check, load, warm up and unload them."""

@@ -1,0 +1,1 @@
+"""The gRPC skin: servicers, converters, the status table, interceptors, health and reflection."""

@@ -1,0 +1,1 @@
+"""Hands: the only importer of onnxruntime. Sessions, KV buffers, runners and the sampler; no policy."""
