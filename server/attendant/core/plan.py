@@ -45,15 +45,6 @@ class Chunk:
 
 
 @dataclass(frozen=True, slots=True)
-class Swap:
-    """Exchange the first ``length`` positions of two slots."""
-
-    first: int
-    second: int
-    length: int
-
-
-@dataclass(frozen=True, slots=True)
 class Copy:
     """Copy the first ``length`` positions of slot ``source`` into slot ``target``."""
 
@@ -70,7 +61,7 @@ class Trim:
     start: int
 
 
-KVMove = Swap | Copy | Trim
+KVMove = Copy | Trim
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,195 @@
+"""Decides what each step computes. One token budget, one rule: every sequence's num_computed chases its num_tokens.
+
+Policy, in this order:
+
+1. Every sequence that misses one token decodes; it costs one token of the budget. The budget is larger than the
+   number of sequences that can run, so decodes never wait and never use the whole budget.
+2. The rest goes to prompts in order of arrival: first those already begun, then waiting ones as KV memory allows. A
+   prompt longer than the rest is computed in chunks, so it delays a running stream by one budget's work at most, and
+   prompts advance in every step, whatever decodes. The queue is first come, first served: nobody is overtaken.
+3. KV memory grows by need. When it runs out, the youngest sequence gives its memory up (preemption) and computes its
+   tokens again when there is room: the oldest always advances, so everybody finishes.
+"""
+
+from __future__ import annotations
+
+import bisect
+import heapq
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from attendant.core.errors import AttendantError, DeadlineExceeded, StepFailed
+from attendant.core.events import EngineEvent, FailedEvent, FinishedEvent, TokenEvent
+from attendant.core.plan import Chunk, StepOutput, StepPlan
+from attendant.core.request import FinishReason, Request
+from attendant.engine.pool import KVPool
+from attendant.engine.sequence import Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulerLimits:
+    """``max_num_batched_tokens`` must exceed ``max_num_seqs``; ``eos`` are the model's end-of-sequence ids."""
+
+    max_num_seqs: int
+    max_num_batched_tokens: int
+    context_length: int
+    eos: tuple[int, ...] = ()
+
+
+class Scheduler:
+    """Owns every sequence from submit to its one terminal event."""
+
+    def __init__(self, pool: KVPool, limits: SchedulerLimits) -> None:
+        assert limits.max_num_batched_tokens > limits.max_num_seqs
+        self.pool = pool
+        self._limits = limits
+        self._sequences: dict[str, Sequence] = {}
+        self._waiting: OrderedDict[str, Sequence] = OrderedDict()
+        self._running: list[Sequence] = []  # oldest first
+        self._deadlines: list[tuple[int, str]] = []
+        self._events: list[EngineEvent] = []
+        self._submitted = 0
+        self.num_preemptions = 0
+
+    @property
+    def num_waiting(self) -> int:
+        """Sequences without KV memory."""
+        return len(self._waiting)
+
+    @property
+    def num_running(self) -> int:
+        """Sequences with KV memory."""
+        return len(self._running)
+
+    def submit(self, request: Request) -> None:
+        """Take a request in; it waits."""
+        assert request.id not in self._sequences
+        sequence = Sequence(request, self._submitted, self._limits.context_length, self._limits.eos)
+        self._submitted += 1
+        self._sequences[request.id] = self._waiting[request.id] = sequence
+        if request.deadline_ns is not None:
+            if len(self._deadlines) > 2 * len(self._sequences) + 64:  # forget those of requests that have ended
+                self._deadlines = [entry for entry in self._deadlines if entry[1] in self._sequences]
+                heapq.heapify(self._deadlines)
+            heapq.heappush(self._deadlines, (request.deadline_ns, request.id))
+
+    def cancel(self, request_id: str, now_ns: int) -> None:
+        """End a request with reason cancelled; one that has ended already is left alone."""
+        if sequence := self._sequences.get(request_id):
+            self._finish(sequence, FinishReason.CANCELLED, now_ns)
+
+    def schedule(self, now_ns: int) -> StepPlan:
+        """Decide the next step. An empty plan means that nothing is left to do."""
+        self._drop_expired(now_ns)
+        decoding = [s for s in tuple(self._running) if s.num_missing == 1 and self._extend(s)]
+        budget = self._limits.max_num_batched_tokens - len(decoding)
+        prefilling = [s for s in self._running if s.num_missing > 1]
+        shares: list[tuple[Sequence, int]] = []
+        for sequence in prefilling:
+            if budget > 0:
+                shares.append((sequence, min(sequence.num_missing, budget)))
+                budget -= shares[-1][1]
+        while budget > 0 and (admitted := self._admit(now_ns)) is not None:
+            share = min(admitted.num_missing, budget)
+            budget -= share
+            if admitted.num_missing == 1:
+                decoding.append(admitted)
+            else:
+                shares.append((admitted, share))
+        fillers = self.pool.arrange(decoding)
+        return StepPlan(
+            moves=self.pool.take_moves(),
+            decodes=tuple(s.chunk(1) for s in decoding),
+            fillers=fillers,
+            prefills=tuple(s.chunk(share) for s, share in shares),
+        )
+
+    def commit(self, plan: StepPlan, output: StepOutput, now_ns: int) -> None:
+        """Take the results of a step in."""
+        for chunk in (*plan.decodes, *plan.prefills):
+            sequence = self._sequences[chunk.request_id]
+            sequence.num_computed += len(chunk.tokens)
+            if chunk.sample is not None:
+                self._take_token(sequence, chunk, output, now_ns)
+
+    def fail(self, plan: StepPlan, error: AttendantError, now_ns: int) -> None:
+        """The step raised: fail exactly the requests that were in it."""
+        for chunk in (*plan.decodes, *plan.prefills):
+            self._fail(self._sequences[chunk.request_id], error, now_ns)
+
+    def take_events(self) -> tuple[EngineEvent, ...]:
+        """Everything that happened since the last call, in order."""
+        events, self._events = tuple(self._events), []
+        return events
+
+    # -- placing
+
+    def _admit(self, now_ns: int) -> Sequence | None:
+        """Place the sequence that waits longest, if it may run and fits."""
+        if not self._waiting or len(self._running) >= self._limits.max_num_seqs:
+            return None
+        request_id, sequence = next(iter(self._waiting.items()))
+        if not self.pool.acquire(sequence):
+            return None
+        del self._waiting[request_id]
+        bisect.insort(self._running, sequence, key=lambda s: s.order)
+        sequence.first_scheduled_ns = sequence.first_scheduled_ns or now_ns
+        return sequence
+
+    def _extend(self, sequence: Sequence) -> bool:
+        """Memory for the sequence's next position, if need be by preempting the youngest, which may be itself."""
+        while sequence.slot is not None:
+            if self.pool.extend(sequence, sequence.num_tokens):
+                return True
+            self._preempt(self._running[-1])
+        return False
+
+    def _preempt(self, sequence: Sequence) -> None:
+        self._running.remove(sequence)
+        self.pool.release(sequence)
+        self._waiting[sequence.request.id] = sequence
+        self._waiting.move_to_end(sequence.request.id, last=False)
+        self.num_preemptions += 1
+
+    # -- ending
+
+    def _take_token(self, sequence: Sequence, chunk: Chunk, output: StepOutput, now_ns: int) -> None:
+        request_id = chunk.request_id
+        if reason := output.failures.get(request_id):
+            self._fail(sequence, StepFailed(reason), now_ns)
+            return
+        token = output.tokens[request_id]
+        sequence.append(token, now_ns)
+        if token in sequence.stop_ids:
+            self._finish(sequence, FinishReason.STOP, now_ns, stop_token_id=token)
+            return
+        self._events.append(TokenEvent(request_id, token, output.logprobs.get(request_id)))
+        if sequence.num_tokens >= sequence.max_tokens:
+            self._finish(sequence, FinishReason.LENGTH, now_ns)
+
+    def _drop_expired(self, now_ns: int) -> None:
+        while self._deadlines and self._deadlines[0][0] <= now_ns:
+            _, request_id = heapq.heappop(self._deadlines)
+            if sequence := self._sequences.get(request_id):
+                late = "while it was running" if sequence.slot is not None else "while it was waiting"
+                self._fail(sequence, DeadlineExceeded(f"the deadline passed {late}"), now_ns)
+
+    def _finish(
+        self, sequence: Sequence, reason: FinishReason, now_ns: int, *, stop_token_id: int | None = None
+    ) -> None:
+        self._remove(sequence)
+        self._events.append(
+            FinishedEvent(sequence.request.id, reason, sequence.usage(), sequence.timings(now_ns), stop_token_id)
+        )
+
+    def _fail(self, sequence: Sequence, error: AttendantError, now_ns: int) -> None:
+        self._remove(sequence)
+        self._events.append(FailedEvent(sequence.request.id, error, sequence.usage(), sequence.timings(now_ns)))
+
+    def _remove(self, sequence: Sequence) -> None:
+        del self._sequences[sequence.request.id]
+        if sequence.slot is None:
+            del self._waiting[sequence.request.id]
+        else:
+            self._running.remove(sequence)
+            self.pool.release(sequence)

@@ -1,0 +1,103 @@
+"""One sequence while the engine works on it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from attendant.core.plan import Chunk, SampleOrder, Tokens
+from attendant.core.request import Request, Timings, Usage
+
+
+class Sequence:
+    """Mutable state of a request. ``num_computed`` chases ``num_tokens``: there is no other phase.
+
+    Attributes:
+        order: position in order of arrival; smaller is older.
+        tokens: [capacity] int64, of which the first ``num_tokens`` are known and the first ``num_prompt`` the prompt's.
+        num_computed: positions whose keys and values are in the KV cache.
+        num_cached: prompt positions found in the cache when the sequence was first placed.
+        slot: KV slot, or None while it waits.
+        max_tokens: most tokens the sequence may reach, prompt included.
+        stop_ids: token ids that end it.
+    """
+
+    __slots__ = (
+        "first_scheduled_ns",
+        "first_token_ns",
+        "last_token_ns",
+        "max_tokens",
+        "num_cached",
+        "num_computed",
+        "num_prompt",
+        "num_tokens",
+        "order",
+        "request",
+        "slot",
+        "stop_ids",
+        "tokens",
+    )
+
+    def __init__(self, request: Request, order: int, context_length: int, eos: tuple[int, ...]) -> None:
+        params = request.params
+        self.request = request
+        self.order = order
+        self.num_prompt = self.num_tokens = len(request.prompt)
+        self.max_tokens = min(self.num_prompt + params.max_tokens, context_length)
+        assert self.num_prompt < self.max_tokens, "admission lets no prompt in that leaves no room for a token"
+        self.tokens: Tokens = np.empty(self.max_tokens, np.int64)
+        self.tokens[: self.num_prompt] = request.prompt
+        self.num_computed = 0
+        self.num_cached: int | None = None
+        self.slot: int | None = None
+        self.stop_ids = frozenset(params.stop_token_ids if params.ignore_eos else (*eos, *params.stop_token_ids))
+        self.first_scheduled_ns = self.first_token_ns = self.last_token_ns = 0
+
+    @property
+    def num_missing(self) -> int:
+        """Tokens that are known but not computed."""
+        return self.num_tokens - self.num_computed
+
+    @property
+    def num_output(self) -> int:
+        """Tokens generated so far."""
+        return self.num_tokens - self.num_prompt
+
+    def chunk(self, length: int) -> Chunk:
+        """The order to run the next ``length`` missing tokens."""
+        assert self.slot is not None
+        start, end = self.num_computed, self.num_computed + length
+        return Chunk(
+            request_id=self.request.id,
+            slot=self.slot,
+            start=start,
+            tokens=self.tokens[start:end],
+            sample=self._sample_order() if end == self.num_tokens else None,
+        )
+
+    def append(self, token: int, now_ns: int) -> None:
+        """Add a generated token."""
+        self.tokens[self.num_tokens] = token
+        self.num_tokens += 1
+        self.first_token_ns = self.first_token_ns or now_ns
+        self.last_token_ns = now_ns
+
+    def usage(self) -> Usage:
+        """Token counts so far."""
+        return Usage(self.num_prompt, self.num_cached or 0, self.num_output)
+
+    def timings(self, now_ns: int) -> Timings:
+        """Durations so far; see :class:`Timings` for the definitions."""
+        arrival = self.request.arrival_ns
+        scheduled, first = self.first_scheduled_ns, self.first_token_ns
+        return Timings(
+            queue_ns=(scheduled or now_ns) - arrival,
+            prefill_ns=(first or now_ns) - scheduled if scheduled else 0,
+            decode_ns=self.last_token_ns - first,
+            first_token_ns=first - arrival if first else 0,
+            total_ns=now_ns - arrival,
+        )
+
+    def _sample_order(self) -> SampleOrder:
+        params = self.request.params
+        forbidden = tuple(self.stop_ids) if self.num_output < params.min_tokens else ()
+        return SampleOrder(params, self.tokens[: self.num_tokens], self.num_prompt, forbidden)

@@ -1,0 +1,103 @@
+"""The engine's thread: the one place where requests cross into it and reports cross out of it."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from attendant.core.request import Request
+from attendant.engine.engine import Engine, StepReport
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """Inbox: a request to take in."""
+
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Inbox: a request to end."""
+
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Inbox: end the thread, whatever is running."""
+
+
+Command = Submit | Cancel | Stop
+
+
+class EngineThread:
+    """Runs an engine until stopped. The callbacks run on the engine's thread and must not block.
+
+    Args:
+        name: of the model, for the thread and the log.
+        deliver: takes the report of each step.
+        on_death: takes the exception that ended the thread; nothing is delivered after it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        engine: Engine,
+        deliver: Callable[[StepReport], None],
+        on_death: Callable[[BaseException], None],
+    ) -> None:
+        self._engine = engine
+        self._deliver = deliver
+        self._on_death = on_death
+        self._inbox: queue.SimpleQueue[Command] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._main, name=f"engine-{name}", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def submit(self, request: Request) -> None:
+        """Hand a request over. Any thread may call."""
+        self._inbox.put(Submit(request))
+
+    def cancel(self, request_id: str) -> None:
+        """Ask for a request to end before the next step. Any thread may call."""
+        self._inbox.put(Cancel(request_id))
+
+    def stop(self, timeout_s: float = 60.0) -> None:
+        """End the thread after the step it is in; requests that still run get no more events."""
+        if self._thread.is_alive():
+            self._inbox.put(Stop())
+            self._thread.join(timeout_s)
+
+    def _main(self) -> None:
+        try:
+            while self._obey():
+                report = self._engine.step()
+                self._deliver(report)
+        except BaseException as error:  # supervision point: a dead engine must not go unnoticed
+            logger.exception("the engine thread has ended")
+            self._on_death(error)
+
+    def _obey(self) -> bool:
+        """Carry out every command at hand, waiting for one if there is no work. False: stop."""
+        block = not self._engine.has_work
+        while True:
+            try:
+                command = self._inbox.get(block=block)
+            except queue.Empty:
+                return True
+            match command:
+                case Submit(request):
+                    self._engine.submit(request)
+                case Cancel(request_id):
+                    self._engine.cancel(request_id)
+                case Stop():
+                    return False
+            block = False

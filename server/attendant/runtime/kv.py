@@ -1,0 +1,71 @@
+"""KV cache memory for slots: one anonymous mapping a tensor, of which the operating system backs only touched pages.
+
+A slot may therefore be as long as the context length at no cost until it is used.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from attendant.bundle import KVLayer
+from attendant.core.plan import Copy, KVMove, Trim
+
+_MAP_NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000)
+
+
+class SlotBuffers:
+    """Keys and values of ``num_slots`` slots of ``max_length`` positions.
+
+    ``keys[i]`` and ``values[i]``: [num_slots, num_kv_heads, max_length, head_size] of layer i's dtype.
+    """
+
+    def __init__(self, layers: Sequence[KVLayer], num_slots: int, max_length: int) -> None:
+        self.num_slots = num_slots
+        self.max_length = max_length
+        self.keys = [_allocate(layer, num_slots, max_length) for layer in layers]
+        self.values = [_allocate(layer, num_slots, max_length) for layer in layers]
+
+    def apply(self, moves: Sequence[KVMove]) -> None:
+        """Carry out copies and trims, in order."""
+        for move in moves:
+            match move:
+                case Copy(source, target, length):
+                    for tensor in (*self.keys, *self.values):
+                        tensor[target, :, :length] = tensor[source, :, :length]
+                case Trim(slot, start):
+                    for tensor in (*self.keys, *self.values):
+                        _discard(tensor[slot], start)
+
+
+def _allocate(layer: KVLayer, num_slots: int, max_length: int) -> npt.NDArray[np.generic]:
+    shape = (num_slots, layer.num_kv_heads, max_length, layer.head_size)
+    dtype = np.dtype(layer.dtype)
+    size = int(np.prod(shape)) * dtype.itemsize
+    memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE)
+    if hasattr(mmap, "MADV_NOHUGEPAGE"):  # a huge page would back 2 MB for the first position of a slot
+        memory.madvise(mmap.MADV_NOHUGEPAGE)
+    return np.frombuffer(memory, dtype).reshape(shape)
+
+
+def _discard(slot: npt.NDArray[np.generic], start: int) -> None:
+    """Give whole pages from position ``start`` on of every head of ``slot`` [heads, max_length, head_size] back."""
+    page = mmap.PAGESIZE
+    for head in slot:
+        first = head.ctypes.data + start * head.strides[0]
+        begin = -(-first // page) * page
+        end = (head.ctypes.data + head.nbytes) // page * page
+        if end > begin:
+            _madvise(begin, end - begin)
+
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _madvise(address: int, length: int) -> None:
+    if _libc.madvise(ctypes.c_void_p(address), ctypes.c_size_t(length), mmap.MADV_DONTNEED) != 0:
+        raise OSError(ctypes.get_errno(), "madvise(MADV_DONTNEED) on the KV cache failed")

@@ -1,0 +1,202 @@
+"""Chooses tokens from logits on the host, looking at no more of the vocabulary than the parameters need.
+
+A greedy row costs one argmax. A sampled row draws one uniform number by inverse transform over the tokens that its
+parameters leave; a sorted vocabulary is never built. A row's token depends on nothing but its own logits, parameters,
+seed and position: never on the rest of the batch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from attendant.core.events import TokenLogprob
+from attendant.core.plan import SampleOrder
+from attendant.core.sampling import SamplingParams
+
+Row = npt.NDArray[np.float32]  # [vocab]
+Index = npt.NDArray[np.intp]
+
+_BLOCK = 64
+_FIRST_NUCLEUS = 64
+_MASK = 2**64 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """The choice for one row. ``failure`` says why there is none."""
+
+    request_id: str
+    token_id: int
+    logprob: TokenLogprob | None = None
+    failure: str | None = None
+
+
+def sample(logits: npt.NDArray[np.float32], orders: Sequence[tuple[int, str, SampleOrder]]) -> list[Sampled]:
+    """Choose a token for each (row, request id, order).
+
+    Args:
+        logits: [rows, vocab] float32. Rows with penalties, biases or forbidden tokens are changed in place.
+    """
+    best = logits.argmax(axis=1) if any(_is_plain(order) for _, _, order in orders) else None
+    chosen: list[Sampled] = []
+    for row, request_id, order in orders:
+        values = logits[row]
+        if best is not None and _is_plain(order):
+            token = int(best[row])
+            failure = None if math.isfinite(values[token]) else _not_finite(values)
+            chosen.append(Sampled(request_id, token, failure=failure))
+        else:
+            chosen.append(_sample_row(values, request_id, order))
+    return chosen
+
+
+def _is_plain(order: SampleOrder) -> bool:
+    """Greedy, with nothing to change in the logits and nothing to report."""
+    p = order.params
+    return p.temperature == 0 and not order.forbidden and p.logprobs is None and not _edits(p)
+
+
+def _edits(p: SamplingParams) -> bool:
+    return bool(p.repetition_penalty != 1 or p.presence_penalty or p.frequency_penalty or p.logit_bias)
+
+
+def _sample_row(values: Row, request_id: str, order: SampleOrder) -> Sampled:
+    params = order.params
+    if not math.isfinite(values.max()):
+        return Sampled(request_id, 0, failure=_not_finite(values))
+    report = None if params.logprobs is None else _Report(values, params.logprobs)
+    token = _choose(values, order)
+    return Sampled(request_id, token, report.of(token) if report else None)
+
+
+def _choose(values: Row, order: SampleOrder) -> int:
+    params = order.params
+    if _edits(params):
+        _apply_edits(values, order)
+    if order.forbidden:
+        values[list(order.forbidden)] = -np.inf
+    if params.temperature == 0:
+        return int(values.argmax())
+    u = uniform(params.seed, len(order.tokens) - order.num_prompt)
+    return _draw(values, params, u)
+
+
+def _not_finite(values: Row) -> str:
+    bad = int(np.count_nonzero(~np.isfinite(values)))
+    return f"the model produced {bad} logits that are not finite numbers, of {len(values)}"
+
+
+def uniform(seed: int, index: int) -> float:
+    """A number in [0, 1) that depends on seed and index alone: the finaliser of SplitMix64 (Steele et al. 2014)."""
+    z = (seed + (index + 1) * 0x9E3779B97F4A7C15) & _MASK
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _MASK
+    return ((z ^ (z >> 31)) >> 11) * 2.0**-53
+
+
+def _apply_edits(values: Row, order: SampleOrder) -> None:
+    params = order.params
+    for token, bias in params.logit_bias.items():
+        values[token] += bias
+    if params.repetition_penalty != 1:
+        seen = order.tokens
+        old = values[seen]
+        values[seen] = np.where(old > 0, old / params.repetition_penalty, old * params.repetition_penalty)
+    if params.presence_penalty or params.frequency_penalty:
+        tokens, counts = np.unique(order.tokens[order.num_prompt :], return_counts=True)
+        values[tokens] -= params.presence_penalty + params.frequency_penalty * counts.astype(np.float32)
+
+
+def _draw(values: Row, params: SamplingParams, u: float) -> int:
+    """One token by inverse transform sampling with ``u`` in [0, 1)."""
+    peak, scale = values.max(), np.float32(1 / params.temperature)
+    top_k = params.top_k if 0 < params.top_k < len(values) else 0
+    if not top_k and params.top_p == 1 and not params.min_p:
+        return _draw_from_all(np.exp((values - peak) * scale), u)
+    if top_k:
+        candidates = top_tokens(values, top_k)
+        weights = np.exp((values[candidates] - peak) * scale, dtype=np.float64)
+        if params.top_p < 1:
+            keep = _nucleus_size(weights, params.top_p * weights.sum())
+            candidates, weights = candidates[:keep], weights[:keep]
+    elif params.top_p < 1:
+        candidates, weights = _nucleus(values, np.exp((values - peak) * scale), params.top_p)
+    else:
+        candidates = np.flatnonzero(values >= peak + np.float32(math.log(params.min_p) * params.temperature))
+        weights = np.exp((values[candidates] - peak) * scale, dtype=np.float64)
+    if params.min_p:
+        likely = weights >= params.min_p
+        likely[weights.argmax()] = True
+        candidates, weights = candidates[likely], weights[likely]
+    return int(candidates[_invert(weights.cumsum(), u)])
+
+
+def _draw_from_all(weights: Row, u: float) -> int:
+    """Sums blocks first, so that only one block needs a running sum."""
+    blocks = np.add.reduceat(weights, np.arange(0, len(weights), 256), dtype=np.float64).cumsum()
+    block = _invert(blocks, u)
+    before = blocks[block - 1] if block else 0.0
+    inside = weights[block * 256 : block * 256 + 256].cumsum(dtype=np.float64)
+    share = (u * blocks[-1] - before) / inside[-1]
+    return block * 256 + _invert(inside, min(max(share, 0.0), 1.0))
+
+
+def _invert(cumulative: npt.NDArray[np.float64], u: float) -> int:
+    """First index whose running sum exceeds ``u`` of the total; never one without weight of its own."""
+    total = cumulative[-1]
+    index = int(cumulative.searchsorted(u * total, side="right"))
+    return index if index < len(cumulative) else int(cumulative.searchsorted(total, side="left"))
+
+
+def top_tokens(values: Row, k: int) -> Index:
+    """The k largest of ``values`` [vocab], largest first, equal ones by index.
+
+    The k-th largest block maximum is a bound that at least k values reach, and few more do.
+    """
+    num_blocks = len(values) // _BLOCK
+    if 2 * k >= num_blocks:
+        candidates = np.argpartition(values, len(values) - k)[len(values) - k :] if k < len(values) else None
+        bound = -np.inf if candidates is None else values[candidates].min()
+    else:
+        peaks = values[: num_blocks * _BLOCK].reshape(num_blocks, _BLOCK).max(axis=1)
+        bound = np.partition(peaks, num_blocks - k)[num_blocks - k]
+    candidates = np.flatnonzero(values >= bound)
+    return candidates[np.lexsort((candidates, -values[candidates]))[:k]]
+
+
+def _nucleus(values: Row, weights: Row, top_p: float) -> tuple[Index, npt.NDArray[np.float64]]:
+    """The smallest set of most probable tokens that holds ``top_p`` of the weight, looking at ever more of the top."""
+    needed = top_p * float(weights.sum(dtype=np.float64))
+    k = min(_FIRST_NUCLEUS, len(values))
+    while True:
+        candidates = top_tokens(values, k)
+        top = weights[candidates].astype(np.float64)
+        if k == len(values) or top.sum() >= needed:
+            keep = _nucleus_size(top, needed)
+            return candidates[:keep], top[:keep]
+        k = min(8 * k, len(values))
+
+
+def _nucleus_size(weights: npt.NDArray[np.float64], needed: float) -> int:
+    """How many of ``weights``, largest first, it takes to reach ``needed``; at least one."""
+    return min(int(weights.cumsum().searchsorted(needed, side="left")) + 1, len(weights))
+
+
+class _Report:
+    """Log-probabilities of the untouched logits, computed before anything changes them."""
+
+    def __init__(self, values: Row, num_top: int) -> None:
+        peak = values.max()
+        self._log_sum = float(peak) + math.log(float(np.exp(values - peak).sum(dtype=np.float64)))
+        self._top = (
+            tuple((int(t), float(values[t]) - self._log_sum) for t in top_tokens(values, num_top)) if num_top else ()
+        )
+        self._values = values.copy()
+
+    def of(self, token: int) -> TokenLogprob:
+        return TokenLogprob(token, float(self._values[token]) - self._log_sum, self._top)

@@ -1,0 +1,128 @@
+"""Runs step plans on a CPU: one run for the decode rows, one for each prefill chunk, over KV slots bound in place."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+
+from attendant.bundle import BundleManifest
+from attendant.core.plan import Chunk, Filler, KVMove, StepOutput, StepPlan
+from attendant.runtime.kv import SlotBuffers
+from attendant.runtime.sampler import Sampled, sample
+
+Array = npt.NDArray[np.generic]
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Inputs and outputs of a decode run over slots 0..n-1, bound once; a step overwrites the inputs in place."""
+
+    binding: ort.IOBinding
+    input_ids: npt.NDArray[np.int64]  # [n, 1]
+    position_ids: npt.NDArray[np.int64]  # [n, 1]
+    seqlens_k: npt.NDArray[np.int32]  # [n]
+    total: npt.NDArray[np.int32]  # [1]
+    logits: npt.NDArray[np.float32]  # [n, vocab]
+    keep: tuple[Array, ...]  # other bound memory
+
+
+class SlotRunner:
+    """The hands of the CPU engine. Holds tensors, decides nothing."""
+
+    def __init__(self, session: ort.InferenceSession, manifest: BundleManifest, buffers: SlotBuffers) -> None:
+        self._session = session
+        self._buffers = buffers
+        self._needed = {spec.name for spec in manifest.graphs["decoder"].inputs}
+        self._decode_logits = np.empty((buffers.num_slots, manifest.vocab_size), np.float32)
+        self._prefill_logits = np.empty((1, manifest.vocab_size), np.float32)
+        self._rows: dict[int, _Rows] = {}
+
+    def move(self, moves: Sequence[KVMove]) -> None:
+        """Move KV cache contents between slots."""
+        self._buffers.apply(moves)
+
+    def run(self, plan: StepPlan) -> StepOutput:
+        """Run the plan (its moves excepted) and choose a token for every chunk with a sample order."""
+        started = time.monotonic_ns()
+        sampled: list[Sampled] = []
+        if plan.decodes:
+            logits = self._run_decodes(plan.decodes, plan.fillers)
+            sampled += sample(logits, [(c.slot, c.request_id, c.sample) for c in plan.decodes if c.sample])
+        for chunk in plan.prefills:
+            logits = self._run_prefill(chunk)
+            if chunk.sample:
+                sampled += sample(logits, [(0, chunk.request_id, chunk.sample)])
+        return StepOutput(
+            tokens={s.request_id: s.token_id for s in sampled if s.failure is None},
+            logprobs={s.request_id: s.logprob for s in sampled if s.logprob is not None},
+            failures={s.request_id: s.failure for s in sampled if s.failure is not None},
+            run_ns=time.monotonic_ns() - started,
+        )
+
+    def _run_decodes(self, decodes: Sequence[Chunk], fillers: Sequence[Filler]) -> npt.NDArray[np.float32]:
+        num_rows = len(decodes) + len(fillers)
+        rows = self._rows.get(num_rows) or self._bind_rows(num_rows)
+        ids, positions = rows.input_ids, rows.position_ids
+        for chunk in decodes:
+            ids[chunk.slot, 0] = chunk.tokens[0]
+            positions[chunk.slot, 0] = chunk.start
+        for filler in fillers:
+            ids[filler.slot, 0] = 0
+            positions[filler.slot, 0] = filler.position
+        rows.seqlens_k[:] = positions[:, 0]
+        rows.total[0] = positions.max() + 1
+        self._session.run_with_iobinding(rows.binding)
+        return rows.logits
+
+    def _bind_rows(self, num_rows: int) -> _Rows:
+        ids = np.zeros((num_rows, 1), np.int64)
+        positions = np.zeros((num_rows, 1), np.int64)
+        seqlens = np.zeros(num_rows, np.int32)
+        total = np.zeros(1, np.int32)
+        index = np.arange(num_rows, dtype=np.int64)
+        logits = self._decode_logits[:num_rows]
+        inputs: dict[str, Array] = {
+            "input_ids": ids,
+            "position_ids": positions,
+            "seqlens_k": seqlens,
+            "total_sequence_length": total,
+            "logits_index": index,
+        }
+        binding = self._bind(inputs, logits, slice(0, num_rows))
+        rows = _Rows(binding, ids, positions, seqlens, total, logits, keep=(index,))
+        self._rows[num_rows] = rows
+        return rows
+
+    def _run_prefill(self, chunk: Chunk) -> npt.NDArray[np.float32]:
+        n, end = len(chunk.tokens), chunk.start + len(chunk.tokens)
+        inputs: dict[str, Array] = {
+            "input_ids": np.ascontiguousarray(chunk.tokens, np.int64).reshape(1, n),
+            "position_ids": np.arange(chunk.start, end, dtype=np.int64).reshape(1, n),
+            "seqlens_k": np.array([end - 1], np.int32),
+            "total_sequence_length": np.array([end], np.int32),
+            "logits_index": np.array([n - 1], np.int64),
+        }
+        binding = self._bind(inputs, self._prefill_logits, slice(chunk.slot, chunk.slot + 1))
+        self._session.run_with_iobinding(binding)
+        return self._prefill_logits
+
+    def _bind(self, inputs: dict[str, Array], logits: Array, slots: slice) -> ort.IOBinding:
+        """Bind by address: past and present are the same memory, so the cache is updated where it is."""
+        binding = self._session.io_binding()
+        for name, array in inputs.items():
+            if name in self._needed:
+                binding.bind_input(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
+        binding.bind_output("logits", "cpu", 0, logits.dtype.type, logits.shape, logits.ctypes.data)
+        for kind, tensors in (("key", self._buffers.keys), ("value", self._buffers.values)):
+            for i, tensor in enumerate(tensors):
+                rows = tensor[slots]
+                place = ("cpu", 0, rows.dtype.type, rows.shape, rows.ctypes.data)
+                if f"past_{kind}_{i}" in self._needed:
+                    binding.bind_input(f"past_{kind}_{i}", *place)
+                binding.bind_output(f"present_{kind}_{i}", *place)
+        return binding

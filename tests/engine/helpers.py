@@ -1,0 +1,102 @@
+"""Short ways to make requests and to drive an engine by hand."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Sequence as SequenceOf
+from dataclasses import dataclass, field
+
+import numpy as np
+from attendant.core.events import EngineEvent, FailedEvent, FinishedEvent, TokenEvent
+from attendant.core.plan import Copy, KVMove, StepOutput, StepPlan, Trim
+from attendant.core.request import Request
+from attendant.core.sampling import SamplingParams
+from attendant.engine.engine import Engine
+
+
+def request(
+    id_: str, prompt: SequenceOf[int], max_tokens: int = 8, deadline_ns: int | None = None, **params: object
+) -> Request:
+    return Request(
+        id_, tuple(prompt), SamplingParams(max_tokens=max_tokens, **params), time.monotonic_ns(), deadline_ns
+    )
+
+
+@dataclass
+class Collected:
+    """Events by request, with the rule that nothing follows a terminal event."""
+
+    tokens: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
+    ends: dict[str, FinishedEvent | FailedEvent] = field(default_factory=dict)
+
+    def take(self, events: SequenceOf[EngineEvent]) -> None:
+        for event in events:
+            assert event.request_id not in self.ends, f"an event after the end: {event}"
+            if isinstance(event, TokenEvent):
+                self.tokens[event.request_id].append(event.token_id)
+            else:
+                self.ends[event.request_id] = event
+
+    def answer(self, id_: str) -> tuple[list[int], str, int | None]:
+        """Tokens, reason, stop token."""
+        end = self.ends[id_]
+        if isinstance(end, FailedEvent):
+            return self.tokens[id_], type(end.error).__name__, None
+        return self.tokens[id_], end.reason.value, end.stop_token_id
+
+
+def drain(engine: Engine, collected: Collected | None = None, max_steps: int = 10_000) -> Collected:
+    """Step until nothing is left."""
+    collected = collected or Collected()
+    for _ in range(max_steps):
+        collected.take(engine.step().events)
+        if not engine.has_work:
+            return collected
+    raise AssertionError(f"work is left after {max_steps} steps")
+
+
+class RecordingRunner:
+    """A model in plain Python whose next token is a hash of every token it has *stored*, slot by slot.
+
+    It keeps its own picture of the KV memory and follows moves, so a wrong slot, position, copy or order changes
+    the answer. Trimmed positions are poisoned.
+    """
+
+    def __init__(self, num_slots: int, max_length: int, vocab: int = 97) -> None:
+        self.memory = np.full((num_slots, max_length), -1, np.int64)
+        self.vocab = vocab
+        self.plans: list[StepPlan] = []
+        self.fail_on: set[str] = set()
+
+    def move(self, moves: SequenceOf[KVMove]) -> None:
+        for move in moves:
+            match move:
+                case Copy(source, target, length):
+                    self.memory[target, :length] = self.memory[source, :length]
+                case Trim(slot, start):
+                    self.memory[slot, start:] = -1
+
+    def run(self, plan: StepPlan) -> StepOutput:
+        self.plans.append(plan)
+        rows = sorted([c.slot for c in plan.decodes] + [f.slot for f in plan.fillers])
+        assert rows == list(range(len(rows))), "the decode rows are contiguous from 0"
+        for filler in plan.fillers:
+            self.memory[filler.slot, filler.position] = -2
+        tokens = {}
+        for chunk in (*plan.decodes, *plan.prefills):
+            assert len(chunk.tokens) > 0
+            self.memory[chunk.slot, chunk.start : chunk.start + len(chunk.tokens)] = chunk.tokens
+            if chunk.request_id in self.fail_on:
+                raise RuntimeError("the model raised")
+            if chunk.sample:
+                seen = self.memory[chunk.slot, : chunk.start + len(chunk.tokens)]
+                assert seen.tolist() == chunk.sample.tokens.tolist(), "the KV memory is not the sequence"
+                tokens[chunk.request_id] = self.next_token(seen.tolist(), chunk.sample.forbidden)
+        return StepOutput(tokens, {}, {}, 0)
+
+    def next_token(self, tokens: list[int], forbidden: tuple[int, ...] = ()) -> int:
+        token = hash(tuple(tokens)) % self.vocab
+        while token in forbidden:
+            token = (token + 1) % self.vocab
+        return token

@@ -1,0 +1,224 @@
+"""The scheduler with a model in plain Python that notices any wrong slot, position, copy or order."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from attendant.core.errors import DeadlineExceeded, StepFailed
+from attendant.core.events import FailedEvent
+from attendant.core.request import FinishReason
+from attendant.engine.engine import Engine
+from attendant.engine.scheduler import Scheduler, SchedulerLimits
+from attendant.engine.slot_pool import SlotPool
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.engine.helpers import Collected, RecordingRunner, drain, request
+
+CONTEXT = 64
+
+
+def make(
+    num_slots: int = 4, budget: int = 16, capacity: int = 4 * CONTEXT, eos: tuple[int, ...] = (), cache: bool = True
+) -> tuple[Engine, RecordingRunner, Scheduler]:
+    pool = SlotPool(num_slots, CONTEXT, capacity, page_tokens=4, prefix_cache=cache)
+    scheduler = Scheduler(pool, SchedulerLimits(num_slots, budget, CONTEXT, eos))
+    runner = RecordingRunner(num_slots, CONTEXT)
+    return Engine(scheduler, runner), runner, scheduler
+
+
+def expected(prompt: list[int], max_tokens: int, eos: tuple[int, ...] = ()) -> tuple[list[int], str]:
+    runner, tokens, output = RecordingRunner(1, 1), list(prompt), []
+    while True:
+        token = runner.next_token(tokens)
+        if token in eos:
+            return output, "stop"
+        tokens.append(token)
+        output.append(token)
+        if len(output) == max_tokens or len(tokens) == CONTEXT:
+            return output, "length"
+
+
+ACTIONS = st.lists(
+    st.one_of(
+        st.tuples(st.just("submit"), st.integers(0, 3), st.integers(1, 60), st.integers(1, 30)),
+        st.tuples(st.just("cancel"), st.integers(0, 30)),
+        st.tuples(st.just("expire"), st.integers(1, 60)),
+        st.tuples(st.just("step"), st.integers(1, 8)),
+        st.tuples(st.just("fail"), st.integers(0, 30)),
+    ),
+    max_size=40,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(ACTIONS, st.integers(1, 5), st.integers(16, 40), st.integers(6, 30), st.booleans())
+def test_every_request_gets_the_tokens_it_would_get_alone(
+    actions: list[tuple], num_slots: int, pages: int, budget: int, cache: bool
+) -> None:
+    engine, runner, scheduler = make(num_slots, budget, pages * 4, eos=(3, 5), cache=cache)
+    collected, submitted, disturbed = Collected(), {}, set()
+    for action in actions:
+        match action:
+            case ("submit", family, length, max_tokens):
+                id_ = str(len(submitted))
+                prompt = [family] * (length // 2) + [10 + len(submitted)] * (length - length // 2)
+                submitted[id_] = (prompt, max_tokens)
+                engine.submit(request(id_, prompt, max_tokens))
+            case ("cancel", index):
+                disturbed.add(str(index))
+                engine.cancel(str(index))
+            case ("expire", length):
+                id_ = str(len(submitted))
+                submitted[id_] = ([1] * length, 5)
+                disturbed.add(id_)
+                engine.submit(request(id_, [1] * length, 5, deadline_ns=time.monotonic_ns()))
+            case ("fail", index):
+                runner.fail_on = {str(index)}
+            case ("step", count):
+                for _ in range(count):
+                    plan_before = len(runner.plans)
+                    collected.take(engine.step().events)
+                    scheduler.pool.check()
+                    if runner.fail_on and len(runner.plans) > plan_before:
+                        plan = runner.plans[-1]
+                        ids = {c.request_id for c in (*plan.decodes, *plan.prefills)}
+                        if ids & runner.fail_on:
+                            disturbed |= ids
+                            runner.fail_on = set()
+    runner.fail_on = set()
+    drain(engine, collected)
+    assert set(collected.ends) == set(submitted), "every request ends in exactly one terminal event"
+    for id_, (prompt, max_tokens) in submitted.items():
+        tokens, reason, _ = collected.answer(id_)
+        want, want_reason = expected(prompt, max_tokens, (3, 5))
+        if id_ in disturbed:
+            assert tokens == want[: len(tokens)]
+        else:
+            assert (tokens, reason) == (want, want_reason)
+    assert scheduler.pool.used_tokens == 0
+
+
+def test_decodes_go_first_and_a_long_prompt_comes_in_chunks() -> None:
+    engine, runner, _ = make(budget=10)
+    engine.submit(request("stream", [1, 2, 3], 40))
+    engine.step()
+    engine.submit(request("long", [9] * 50, 4))
+    collected = drain(engine)
+    first_steps = runner.plans[1:6]
+    assert all([c.request_id for c in plan.decodes] == ["stream"] for plan in first_steps)
+    assert [len(plan.prefills[0].tokens) for plan in first_steps] == [9] * 5
+    assert len(collected.tokens["long"]) == 4
+
+
+def test_prompts_advance_while_every_other_slot_decodes() -> None:
+    engine, runner, _ = make(num_slots=4, budget=5)
+    for i in range(3):
+        engine.submit(request(str(i), [i], 50))
+    engine.step()
+    engine.submit(request("prompt", [8] * 20, 1))
+    collected = Collected()
+    for _ in range(15):
+        collected.take(engine.step().events)
+    assert "prompt" in collected.ends
+    assert all(len(plan.decodes) == 3 for plan in runner.plans[2:9])
+
+
+def test_the_queue_is_first_come_first_served() -> None:
+    engine, runner, _ = make(num_slots=2)
+    for i in range(6):
+        engine.submit(request(str(i), [i + 1] * 5, 3))
+    drain(engine)
+    began = [c.request_id for plan in runner.plans for c in plan.prefills]
+    assert began == [str(i) for i in range(6)]
+
+
+def test_preemption_takes_the_youngest_and_everybody_finishes() -> None:
+    engine, _, scheduler = make(num_slots=4, capacity=CONTEXT + 16, cache=False)
+    for i in range(4):
+        engine.submit(request(str(i), [i + 1] * 10, 40))
+    collected = drain(engine)
+    assert scheduler.num_preemptions > 0
+    ends = list(collected.ends)
+    assert ends[0] == "0", "the oldest finishes first"
+    for i in range(4):
+        assert collected.answer(str(i))[:2] == expected([i + 1] * 10, 40)
+
+
+def test_a_failed_step_fails_its_own_requests_only() -> None:
+    engine, runner, _ = make(num_slots=1)
+    engine.submit(request("bad", [1, 2], 5))
+    engine.submit(request("good", [3, 4], 5))
+    runner.fail_on = {"bad"}
+    collected = drain(engine)
+    end = collected.ends["bad"]
+    assert isinstance(end, FailedEvent)
+    assert isinstance(end.error, StepFailed)
+    assert collected.answer("good")[:2] == expected([3, 4], 5)
+
+
+def test_deadlines_hold_for_waiting_and_running() -> None:
+    engine, _, _ = make(num_slots=1)
+    now = time.monotonic_ns()
+    engine.submit(request("running", [1], 60, deadline_ns=now + 5_000_000))
+    engine.submit(request("waiting", [2], 60, deadline_ns=now + 1_000_000))
+    engine.step()
+    time.sleep(0.006)
+    collected = Collected()
+    collected.take(engine.step().events)
+    assert {type(e.error) for e in collected.ends.values()} == {DeadlineExceeded}
+    assert "waiting" in str(collected.ends["waiting"].error)
+    assert "running" in str(collected.ends["running"].error)
+
+
+def test_cancel_frees_the_slot_before_the_next_step() -> None:
+    engine, runner, _ = make(num_slots=1)
+    engine.submit(request("first", [1], 60))
+    engine.submit(request("second", [2], 2))
+    engine.step()
+    engine.cancel("first")
+    collected = Collected()
+    collected.take(engine.step().events)
+    assert collected.ends["first"].reason is FinishReason.CANCELLED
+    assert [c.request_id for c in runner.plans[-1].decodes] == ["second"]
+
+
+@pytest.mark.parametrize("stop", [True, False])
+def test_usage_counts_the_stop_token_but_does_not_send_it(stop: bool) -> None:
+    prompt = [4, 4]
+    first = RecordingRunner(1, 1).next_token(prompt)
+    engine, _, _ = make(eos=(first,) if stop else ())
+    engine.submit(request("r", prompt, 1))
+    collected = drain(engine)
+    end = collected.ends["r"]
+    assert end.usage.completion_tokens == 1
+    assert collected.tokens["r"] == ([] if stop else [first])
+    assert end.stop_token_id == (first if stop else None)
+
+
+def test_min_tokens_forbids_stopping() -> None:
+    prompt = [4, 4]
+    first = RecordingRunner(1, 1).next_token(prompt)
+    engine, _, _ = make(eos=(first,))
+    engine.submit(request("r", prompt, 4, min_tokens=2))
+    assert len(drain(engine).tokens["r"]) >= 2
+
+
+def test_prefix_reuse_is_counted_and_computes_only_the_rest() -> None:
+    engine, runner, scheduler = make(budget=64)
+    engine.submit(request("a", list(range(30)), 1))
+    drain(engine)
+    engine.submit(request("b", [*range(30), 77, 78], 1))
+    collected = drain(engine)
+    assert collected.ends["b"].usage.cached_tokens == 30
+    assert [len(c.tokens) for c in runner.plans[-1].prefills] == [2]
+    assert (scheduler.pool.prefix_stats.queries, scheduler.pool.prefix_stats.hits) == (62, 30)
+
+
+def test_the_context_length_ends_a_sequence() -> None:
+    engine, _, _ = make()
+    engine.submit(request("r", [1] * (CONTEXT - 3), 100))
+    collected = drain(engine)
+    assert len(collected.tokens["r"]) == 3
+    assert collected.ends["r"].reason is FinishReason.LENGTH

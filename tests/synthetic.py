@@ -1,0 +1,183 @@
+"""A tiny real decoder built node by node, without torch: one or two attention layers with random weights.
+
+Its tokens depend on every earlier token and position, so a mixed-up KV cache cannot go unnoticed.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+from attendant.bundle import (
+    MANIFEST_FILE,
+    TOKENIZER_FILE,
+    BundleManifest,
+    FileEntry,
+    GenerationDefaults,
+    Graph,
+    KVLayer,
+    Parity,
+    Source,
+    SpecialTokens,
+    TensorSpec,
+    sha256,
+)
+from onnx import TensorProto, helper, numpy_helper
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+CHAT_TEMPLATE = (
+    "{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'] }}<|end|>{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+SPECIAL = ("<|pad|>", "<|bos|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>")
+EOS = 2
+
+
+def byte_tokenizer() -> Tokenizer:
+    """One token per byte after the special ones: every text has tokens, and characters split across tokens."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocab = {token: i for i, token in enumerate((*SPECIAL, *alphabet))}
+    tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=[], unk_token=None))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens(list(SPECIAL))
+    return tokenizer
+
+
+class _Builder:
+    def __init__(self, seed: int) -> None:
+        self.rng = np.random.default_rng(seed)
+        self.nodes: list[onnx.NodeProto] = []
+        self.weights: list[onnx.TensorProto] = []
+
+    def const(self, name: str, value: np.ndarray) -> str:
+        self.weights.append(numpy_helper.from_array(value, name))
+        return name
+
+    def random(self, name: str, *shape: int, scale: float) -> str:
+        return self.const(name, (self.rng.standard_normal(shape) * scale).astype(np.float32))
+
+    def node(self, op: str, inputs: list[str], outputs: list[str], domain: str = "", **attributes: object) -> str:
+        self.nodes.append(helper.make_node(op, inputs, outputs, domain=domain, **attributes))
+        return outputs[0]
+
+
+def make_synthetic_bundle(
+    out: Path,
+    *,
+    name: str = "synthetic",
+    seed: int = 0,
+    layers: int = 2,
+    heads: int = 4,
+    kv_heads: int = 2,
+    head_size: int = 8,
+    context_length: int = 256,
+    poison_token: int | None = None,
+    eos_bias: float = 0.0,
+    defaults: GenerationDefaults | None = None,
+) -> Path:
+    """Write a bundle to ``out`` and return it.
+
+    ``poison_token``: a run that is fed this id raises inside ONNX Runtime. ``eos_bias``: added to the end token's
+    logit: large negative values make answers run to max_tokens.
+    """
+    tokenizer = byte_tokenizer()
+    vocab, hidden = tokenizer.get_vocab_size(), heads * head_size
+    b = _Builder(seed)
+    ids = "input_ids"
+    if poison_token is not None:  # an index far outside the table makes Gather raise
+        b.const("poison", np.array(poison_token, np.int64))
+        b.const("far", np.array(10**6, np.int64))
+        b.node("Equal", ["input_ids", "poison"], ["is_poison"])
+        ids = b.node("Where", ["is_poison", "far", "input_ids"], ["checked_ids"])
+    b.random("embedding", vocab, hidden, scale=1.0)
+    b.random("positions", context_length, hidden, scale=0.5)
+    b.node("Gather", ["embedding", ids], ["tok"])
+    b.node("Gather", ["positions", "position_ids"], ["pos"])
+    x = b.node("Add", ["tok", "pos"], ["x0"])
+    b.const("norm", np.ones(hidden, np.float32))
+    kv_names: list[tuple[str, str]] = []
+    for i in range(layers):
+        h = b.node("SimplifiedLayerNormalization", [x, "norm"], [f"h{i}"], axis=-1, epsilon=1e-5)
+        for part, width in (("q", hidden), ("k", kv_heads * head_size), ("v", kv_heads * head_size)):
+            b.random(f"w{part}{i}", hidden, width, scale=hidden**-0.5)
+            b.node("MatMul", [h, f"w{part}{i}"], [f"{part}{i}"])
+        inputs = [f"q{i}", f"k{i}", f"v{i}", f"past_key_{i}", f"past_value_{i}", "seqlens_k", "total_sequence_length"]
+        outputs = [f"a{i}", f"present_key_{i}", f"present_value_{i}"]
+        b.node(
+            "GroupQueryAttention", inputs, outputs, "com.microsoft", num_heads=heads, kv_num_heads=kv_heads, scale=1.0
+        )
+        b.random(f"wo{i}", hidden, hidden, scale=2 * hidden**-0.5)
+        b.node("MatMul", [f"a{i}", f"wo{i}"], [f"o{i}"])
+        x = b.node("Add", [x, f"o{i}"], [f"x{i + 1}"])
+        kv_names.append((f"key_{i}", f"value_{i}"))
+    h = b.node("SimplifiedLayerNormalization", [x, "norm"], ["final"], axis=-1, epsilon=1e-5)
+    b.const("flat", np.array([-1, hidden], np.int64))
+    b.node("Reshape", [h, "flat"], ["rows"])
+    b.node("Gather", ["rows", "logits_index"], ["picked"])
+    b.random("head", hidden, vocab, scale=1.5 * hidden**-0.5)
+    bias = np.zeros(vocab, np.float32)
+    bias[EOS] = eos_bias
+    bias[[0, 1, 3, 4, 5]] = -1e4  # never generate the other special tokens
+    b.const("bias", bias)
+    b.node("MatMul", ["picked", "head"], ["raw"])
+    b.node("Add", ["raw", "bias"], ["logits"])
+
+    cache = ("batch", kv_heads, "max_length", head_size)
+    inputs = (
+        TensorSpec(name="input_ids", dtype="int64", shape=("batch", "sequence")),
+        TensorSpec(name="position_ids", dtype="int64", shape=("batch", "sequence")),
+        TensorSpec(name="seqlens_k", dtype="int32", shape=("batch",)),
+        TensorSpec(name="total_sequence_length", dtype="int32", shape=(1,)),
+        TensorSpec(name="logits_index", dtype="int64", shape=("num_logits",)),
+        *(TensorSpec(name=f"past_{n}", dtype="float32", shape=cache) for pair in kv_names for n in pair),
+    )
+    outputs = (
+        TensorSpec(name="logits", dtype="float32", shape=("num_logits", vocab)),
+        *(TensorSpec(name=f"present_{n}", dtype="float32", shape=cache) for pair in kv_names for n in pair),
+    )
+    out.mkdir(parents=True)
+    _save_graph(b, inputs, outputs, out / "decoder.onnx")
+    tokenizer.save(str(out / TOKENIZER_FILE))
+    manifest = BundleManifest(
+        name=name,
+        task="generate",
+        architecture="synthetic",
+        target="cpu",
+        precision="fp32",
+        graphs={"decoder": Graph(file="decoder.onnx", inputs=inputs, outputs=outputs)},
+        kv_layers=(KVLayer(num_kv_heads=kv_heads, head_size=head_size, dtype="float32"),) * layers,
+        context_length=context_length,
+        vocab_size=vocab,
+        special_tokens=SpecialTokens(bos=1, eos=(EOS,), pad=0),
+        generation_defaults=defaults or GenerationDefaults(),
+        chat_template=CHAT_TEMPLATE,
+        files={
+            f: FileEntry(size=(out / f).stat().st_size, sha256=sha256(out / f))
+            for f in ("decoder.onnx", TOKENIZER_FILE)
+        },
+        parity=Parity(
+            max_abs_error=0.0, cosine=1.0, greedy_agreement=1.0, tolerance="none: built, not exported", cases=()
+        ),
+        source=Source(id="synthetic"),
+        exporter_version="0",
+    )
+    (out / MANIFEST_FILE).write_text(json.dumps(manifest.model_dump(mode="json"), indent=1), encoding="utf-8")
+    return out
+
+
+def _save_graph(b: _Builder, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...], path: Path) -> None:
+    kinds = {"int64": TensorProto.INT64, "int32": TensorProto.INT32, "float32": TensorProto.FLOAT}
+    graph = helper.make_graph(
+        b.nodes,
+        "synthetic",
+        [helper.make_tensor_value_info(s.name, kinds[s.dtype], s.shape) for s in inputs],
+        [helper.make_tensor_value_info(s.name, kinds[s.dtype], s.shape) for s in outputs],
+        b.weights,
+    )
+    opsets = [helper.make_opsetid("", 21), helper.make_opsetid("com.microsoft", 1)]
+    model = helper.make_model(graph, opset_imports=opsets)
+    model.ir_version = 10
+    onnx.save(model, path)
