@@ -1,0 +1,166 @@
+"""Where engine threads and the event loop meet, on the loop's side: who waits for what, and how many there are."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+from attendant.core.errors import AttendantError, Draining, EngineDead, QueueFull
+from attendant.core.events import FailedEvent, FinishedEvent, TokenEvent
+from attendant.core.request import Request, Timings, Usage
+from attendant.engine.engine import StepReport
+from attendant.engine.thread import EngineThread
+from attendant.frontend.streams import SequenceStream
+from attendant.metrics import Metrics
+from attendant.models.repository import LoadedModel
+
+logger = logging.getLogger(__name__)
+
+
+class ModelHub:
+    """One model's engine thread, its places and its live sequences. Everything runs on the event loop's thread.
+
+    A place is taken before any work is done for a request and given back at its terminal event.
+    """
+
+    def __init__(self, model: LoadedModel, metrics: Metrics, on_death: Callable[[str, BaseException], None]) -> None:
+        self.model = model
+        self._metrics = metrics
+        self._on_death = on_death
+        self._loop = asyncio.get_running_loop()
+        self._live: dict[str, SequenceStream] = {}
+        self._places = 0
+        self._draining = False
+        self._dead: BaseException | None = None
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._end_interval_s = 1.0  # moving average of the time between two ends
+        self._last_end_s = time.monotonic()
+        self._thread = EngineThread(model.name, model.engine, self._deliver, self._died)
+
+    @property
+    def ready(self) -> bool:
+        """Whether the model takes requests."""
+        return self._dead is None
+
+    @property
+    def num_active(self) -> int:
+        """Sequences that hold a place."""
+        return self._places
+
+    def start(self) -> None:
+        """Start the engine."""
+        self._thread.start()
+
+    async def close(self) -> None:
+        """Stop the engine; sequences still live fail."""
+        self._draining = True
+        await asyncio.to_thread(self._thread.stop)
+        self._fail_all(Draining("the server has shut down"))
+
+    def take_places(self, count: int) -> None:
+        """Take places for sequences about to be submitted.
+
+        Raises:
+            Draining, EngineDead, QueueFull.
+        """
+        self._check_alive()
+        if self._draining:
+            raise Draining("the server is shutting down and takes no new requests")
+        if self._places + count > self.model.max_requests:
+            raise QueueFull(self.model.name, self.model.max_requests, self._retry_after_s())
+        self._places += count
+        self._idle.clear()
+
+    def return_places(self, count: int) -> None:
+        """Give places back."""
+        self._places -= count
+        if self._places == 0:
+            self._idle.set()
+
+    def submit(self, request: Request, stream: SequenceStream) -> None:
+        """Hand a sequence to the engine; from here on its place comes back with its terminal event.
+
+        Raises:
+            EngineDead: the place stays taken.
+        """
+        self._check_alive()
+        self._live[request.id] = stream
+        self._thread.submit(request)
+
+    def cancel(self, request_id: str) -> None:
+        """End a sequence if it is live."""
+        if request_id in self._live:
+            self._thread.cancel(request_id)
+
+    def is_live(self, request_id: str) -> bool:
+        """Whether the sequence was submitted and has not ended."""
+        return request_id in self._live
+
+    async def drain(self, timeout_s: float) -> None:
+        """Refuse new sequences, let those that run finish, fail the rest after ``timeout_s`` seconds."""
+        self._draining = True
+        try:
+            await asyncio.wait_for(self._idle.wait(), timeout_s)
+        except TimeoutError:
+            logger.warning("%s: %d requests outlived the drain limit of %g s", self.model.name, self._places, timeout_s)
+            for request_id, stream in self._live.items():
+                stream.end_with(Draining(f"the server shut down and the request did not finish within {timeout_s:g} s"))
+                self._thread.cancel(request_id)
+            try:  # the engine ends them before its next step
+                await asyncio.wait_for(self._idle.wait(), 10.0)
+            except TimeoutError:
+                self._fail_all(Draining("the server shut down while a step was running"))
+
+    def _check_alive(self) -> None:
+        if self._dead is not None:
+            raise EngineDead(f"the engine of model {self.model.name!r} has stopped after an internal error")
+
+    # -- from the engine's thread
+
+    def _deliver(self, report: StepReport) -> None:
+        self._loop.call_soon_threadsafe(self._on_report, report)
+
+    def _died(self, error: BaseException) -> None:
+        self._loop.call_soon_threadsafe(self._on_dead, error)
+
+    # -- back on the loop
+
+    def _on_report(self, report: StepReport) -> None:
+        metrics, name = self._metrics, self.model.name
+        metrics.step(name, report.stats)
+        for event in report.events:
+            if isinstance(event, TokenEvent):
+                if stream := self._live.get(event.request_id):
+                    metrics.tokens(name, 1, stream.on_token(event))
+            else:
+                self._on_end(event)
+
+    def _on_end(self, event: FinishedEvent | FailedEvent) -> None:
+        stream = self._live.pop(event.request_id, None)
+        if stream is None:
+            return
+        ended = stream.on_end(event)
+        if isinstance(ended, FinishedEvent):
+            self._metrics.finished(self.model.name, ended)
+        else:
+            self._metrics.failed(self.model.name, ended)
+        now = time.monotonic()
+        self._end_interval_s += 0.1 * (now - self._last_end_s - self._end_interval_s)
+        self._last_end_s = now
+        self.return_places(1)
+
+    def _on_dead(self, error: BaseException) -> None:
+        self._dead = error
+        self._fail_all(EngineDead(f"the engine of model {self.model.name!r} has stopped after an internal error"))
+        self._on_death(self.model.name, error)
+
+    def _fail_all(self, error: AttendantError) -> None:
+        for request_id in tuple(self._live):
+            self._on_end(FailedEvent(request_id, error, Usage(0, 0, 0), Timings()))
+
+    def _retry_after_s(self) -> float:
+        """About when a place is free: the usual time between two ends, within reason."""
+        return min(max(self._end_interval_s, 0.05), 30.0)

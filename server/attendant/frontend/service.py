@@ -1,0 +1,213 @@
+"""Generation as a service: one call's life from prompt to last token. What rpc and other skins talk to."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+
+from attendant.core.errors import AttendantError, InvalidRequest, ModelNotFound
+from attendant.core.generation import (
+    ChatPrompt,
+    Finish,
+    GenerationCall,
+    GenerationPart,
+    Prompt,
+    TextPrompt,
+    TokenPrompt,
+)
+from attendant.core.request import Request
+from attendant.core.sampling import SamplingParams
+from attendant.frontend.detokenizer import Detokenizer
+from attendant.frontend.hub import ModelHub
+from attendant.frontend.params import for_sequence, sampling_params
+from attendant.frontend.stop_strings import StopStrings
+from attendant.frontend.streams import CallStream, SequenceStream
+from attendant.metrics import Metrics
+from attendant.models.info import ModelInfo, Tokenized
+from attendant.models.repository import LoadedModel, ModelRepository
+
+LONG_TEXT = 2_000
+"""Characters from which on tokenising leaves the event loop: shorter texts take less time than the way to a thread."""
+
+
+class GenerationService:
+    """All models of a server. Create it inside the running event loop.
+
+    Args:
+        on_engine_death: called on the loop with the model's name and the exception when an engine dies.
+    """
+
+    def __init__(
+        self, models: ModelRepository, metrics: Metrics, on_engine_death: Callable[[str, BaseException], None]
+    ) -> None:
+        self._models = models
+        self._metrics = metrics
+        self._hubs = {model.name: ModelHub(model, metrics, on_engine_death) for model in models}
+        self._ids = itertools.count()
+
+    async def start(self) -> None:
+        """Start every engine."""
+        for name, hub in self._hubs.items():
+            self._metrics.add_model(name)
+            hub.start()
+
+    async def drain(self, timeout_s: float) -> None:
+        """Refuse new calls, let running ones finish for ``timeout_s`` seconds, then fail the rest with Draining."""
+        await asyncio.gather(*(hub.drain(timeout_s) for hub in self._hubs.values()))
+
+    async def close(self) -> None:
+        """Stop every engine."""
+        await asyncio.gather(*(hub.close() for hub in self._hubs.values()))
+
+    def num_active(self) -> int:
+        """Sequences that wait or run."""
+        return sum(hub.num_active for hub in self._hubs.values())
+
+    async def generate(self, call: GenerationCall) -> AsyncIterator[GenerationPart]:
+        """Generate from one prompt.
+
+        Yields deltas of the call's sequences as they come, and one finish for each. Closing the iterator, or
+        cancelling the task that iterates, ends the work before the model's next step.
+
+        Raises:
+            AttendantError: refused at the door, or failed later; nothing follows.
+        """
+        arrival_ns = time.monotonic_ns()
+        try:
+            hub = self._hubs[self._models.get(call.model).name]
+            prompt = await self._tokenise(hub.model, call.prompt)
+            params = sampling_params(call, hub.model, len(prompt))
+            hub.take_places(call.n)
+        except AttendantError as error:
+            self._metrics.refused("" if isinstance(error, ModelNotFound) else self._models.get(call.model).name, error)
+            raise
+        active = _ActiveCall(hub, call, prompt, params, arrival_ns, self._ids)
+        try:
+            active.submit_next()
+            while not active.finished:
+                yield await active.next_part()
+        finally:
+            active.close()
+
+    def list_models(self) -> tuple[ModelInfo, ...]:
+        """Every model."""
+        return tuple(_info(hub) for hub in self._hubs.values())
+
+    def get_model(self, name: str) -> ModelInfo:
+        """One model; an empty name means the only one. Raises ModelNotFound."""
+        return _info(self._hubs[self._models.get(name).name])
+
+    async def tokenize(self, model: str, prompt: TextPrompt | ChatPrompt) -> Tokenized:
+        """Token ids of a text or a conversation. Raises ModelNotFound, InvalidRequest."""
+        return await _encode(self._models.get(model), prompt)
+
+    def detokenize(self, model: str, token_ids: Sequence[int], keep_special_tokens: bool) -> str:
+        """Text of token ids. Raises ModelNotFound, InvalidRequest."""
+        loaded = self._models.get(model)
+        _check_ids(loaded, token_ids)
+        return loaded.text.decode(token_ids, skip_special_tokens=not keep_special_tokens)
+
+    def token_text(self, model: str, token_id: int) -> str:
+        """One token decoded alone."""
+        return self._models.get(model).text.decode((token_id,), skip_special_tokens=False)
+
+    async def _tokenise(self, model: LoadedModel, prompt: Prompt) -> tuple[int, ...]:
+        if isinstance(prompt, TokenPrompt):
+            _check_ids(model, prompt.token_ids)
+            field, ids = "token_ids", prompt.token_ids
+        else:
+            field = "text" if isinstance(prompt, TextPrompt) else "chat"
+            ids = (await _encode(model, prompt)).token_ids
+        if not ids:
+            raise InvalidRequest(field, "has no tokens; allowed: at least one")
+        if len(ids) >= model.context_length:
+            raise InvalidRequest(
+                field,
+                f"has {len(ids)} tokens; allowed: at most {model.context_length - 1}, which leaves one for the answer "
+                f"in the context length of {model.context_length}",
+            )
+        return ids
+
+
+class _ActiveCall:
+    """A call that holds its places: submits its sequences and sees to it that every one of them ends.
+
+    Sequences after the first are submitted when the first has its first token: by then the prompt is in the KV cache
+    and they take it from there instead of computing it again.
+    """
+
+    def __init__(
+        self,
+        hub: ModelHub,
+        call: GenerationCall,
+        prompt: tuple[int, ...],
+        params: SamplingParams,
+        arrival_ns: int,
+        ids: itertools.count[int],
+    ) -> None:
+        self._hub = hub
+        self._call = call
+        self._prompt = prompt
+        self._params = params
+        self._arrival_ns = arrival_ns
+        self._deadline_ns = None if call.timeout_s is None else arrival_ns + int(call.timeout_s * 1e9)
+        self._requests = [str(next(ids)) for _ in range(call.n)]
+        self._num_submitted = 0
+        self._num_finished = 0
+        self._stream = CallStream()
+
+    @property
+    def finished(self) -> bool:
+        """Whether every sequence has finished."""
+        return self._num_finished == len(self._requests)
+
+    async def next_part(self) -> GenerationPart:
+        """The next part. Raises AttendantError."""
+        part = await self._stream.get()
+        while self._num_submitted < len(self._requests):
+            self.submit_next()
+        self._num_finished += isinstance(part, Finish)
+        return part
+
+    def close(self) -> None:
+        """End whatever is not finished, and give back the places of what was never submitted."""
+        for request_id in self._requests[: self._num_submitted]:
+            self._hub.cancel(request_id)
+        self._hub.return_places(len(self._requests) - self._num_submitted)
+
+    def submit_next(self) -> None:
+        """Submit the call's next sequence. Raises EngineDead."""
+        index = self._num_submitted
+        request_id = self._requests[index]
+        hub, model = self._hub, self._hub.model
+        stream = SequenceStream(
+            self._stream,
+            index,
+            Detokenizer(model.text, self._prompt),
+            StopStrings(self._call.stop),
+            stop=lambda: hub.cancel(request_id),
+        )
+        params = for_sequence(self._params, index)
+        hub.submit(Request(request_id, self._prompt, params, self._arrival_ns, self._deadline_ns), stream)
+        self._num_submitted += 1
+
+
+async def _encode(model: LoadedModel, prompt: TextPrompt | ChatPrompt) -> Tokenized:
+    length = len(prompt.text) if isinstance(prompt, TextPrompt) else sum(len(m.content) for m in prompt.messages)
+    if length < LONG_TEXT:
+        return model.text.encode(prompt)
+    return await asyncio.to_thread(model.text.encode, prompt)
+
+
+def _check_ids(model: LoadedModel, token_ids: Sequence[int]) -> None:
+    vocab_size = model.manifest.vocab_size
+    for position, token_id in enumerate(token_ids):
+        if not 0 <= token_id < vocab_size:
+            raise InvalidRequest("token_ids", f"has {token_id} at position {position}; allowed: 0 to {vocab_size - 1}")
+
+
+def _info(hub: ModelHub) -> ModelInfo:
+    model = hub.model
+    return ModelInfo(model.manifest, model.context_length, model.max_running, model.max_requests, hub.ready)

@@ -1,0 +1,120 @@
+"""The answer of a call on its way to the caller: engine events become text, and wait until they are fetched."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+
+from attendant.core.errors import AttendantError
+from attendant.core.events import FailedEvent, FinishedEvent, TokenEvent, TokenLogprob
+from attendant.core.generation import Delta, Finish, GenerationPart
+from attendant.core.request import FinishReason
+from attendant.frontend.detokenizer import Detokenizer
+from attendant.frontend.stop_strings import StopStrings
+
+
+class CallStream:
+    """Parts of one call, in order. A slow caller finds the tokens of several steps in one part."""
+
+    def __init__(self) -> None:
+        self._parts: deque[GenerationPart] = deque()
+        self._error: AttendantError | None = None
+        self._ready = asyncio.Event()
+
+    def put(self, part: GenerationPart) -> None:
+        """Append a part, merging it into the last one if both are text of one sequence."""
+        last = self._parts[-1] if self._parts else None
+        if isinstance(part, Delta) and isinstance(last, Delta) and last.index == part.index:
+            self._parts[-1] = Delta(
+                part.index, last.text + part.text, last.token_ids + part.token_ids, last.logprobs + part.logprobs
+            )
+        else:
+            self._parts.append(part)
+        self._ready.set()
+
+    def fail(self, error: AttendantError) -> None:
+        """End the call with an error once what is there has been fetched."""
+        self._error = self._error or error
+        self._ready.set()
+
+    async def get(self) -> GenerationPart:
+        """The next part.
+
+        Raises:
+            AttendantError: the call has failed.
+        """
+        while not self._parts:
+            if self._error is not None:
+                raise self._error
+            self._ready.clear()
+            await self._ready.wait()
+        return self._parts.popleft()
+
+
+class SequenceStream:
+    """One sequence of a call: takes engine events in, puts parts out.
+
+    Args:
+        index: of the sequence in its call.
+        stop: called when a stop string was found; the engine must be told to end the sequence.
+    """
+
+    def __init__(
+        self, call: CallStream, index: int, detokenizer: Detokenizer, stops: StopStrings, stop: Callable[[], None]
+    ) -> None:
+        self.index = index
+        self._call = call
+        self._detokenizer = detokenizer
+        self._stops = stops
+        self._stop = stop
+        self._stop_string: str | None = None
+        self._num_tokens = 0
+        self._last_token_s: float | None = None
+        self._ending: AttendantError | None = None
+
+    def on_token(self, event: TokenEvent) -> float | None:
+        """Take a token in. Returns the seconds since the one before, None for the first."""
+        now, before = time.monotonic(), self._last_token_s
+        self._last_token_s = now
+        if self._stop_string is None:
+            self._num_tokens += 1
+            text, self._stop_string = self._stops.push(self._detokenizer.push(event.token_id))
+            self._put(text, (event.token_id,), () if event.logprob is None else (event.logprob,))
+            if self._stop_string is not None:
+                self._stop()
+        return None if before is None else now - before
+
+    def end_with(self, error: AttendantError) -> None:
+        """Whatever the engine says, the sequence ends with this error."""
+        self._ending = error
+
+    def on_end(self, event: FinishedEvent | FailedEvent) -> FinishedEvent | FailedEvent:
+        """Take the terminal event in. Returns it as the caller sees it."""
+        if self._stop_string is not None:
+            usage = replace(event.usage, completion_tokens=self._num_tokens)
+            event = FinishedEvent(event.request_id, FinishReason.STOP, usage, event.timings)
+        elif self._ending is not None:
+            event = FailedEvent(event.request_id, self._ending, event.usage, event.timings)
+        if isinstance(event, FailedEvent):
+            self._call.fail(event.error)
+            return event
+        if self._stop_string is None:
+            self._flush(event)
+        self._call.put(
+            Finish(self.index, event.reason, event.usage, event.timings, self._stop_string, event.stop_token_id)
+        )
+        return event
+
+    def _flush(self, event: FinishedEvent) -> None:
+        """The last text may complete a stop string, or turn out not to be one."""
+        text, self._stop_string = self._stops.push(self._detokenizer.flush())
+        if self._stop_string is None:
+            text += self._stops.flush()
+        if text:
+            self._put(text, (), ())
+
+    def _put(self, text: str, token_ids: tuple[int, ...], logprobs: tuple[TokenLogprob, ...]) -> None:
+        self._call.put(Delta(self.index, text, token_ids, logprobs))

@@ -1,0 +1,69 @@
+"""How much KV cache a model gets, and what context length that allows."""
+
+from __future__ import annotations
+
+import mmap
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from attendant.bundle import BundleManifest
+from attendant.core.errors import ConfigurationError
+from attendant.settings import EngineSettings
+
+_WIDTH = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 1, "uint8": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class KVBudget:
+    """``capacity_tokens`` over all sequences, ``context_length`` of one, in positions; memory is counted in pages of
+    ``page_tokens`` positions and a slot has ``slot_length`` of them."""
+
+    capacity_tokens: int
+    context_length: int
+    page_tokens: int
+    slot_length: int
+
+
+def plan_kv_memory(manifest: BundleManifest, settings: EngineSettings, num_models: int) -> KVBudget:
+    """Share the memory out.
+
+    The context length is the model's own, cut to what was asked for and to what fits the budget.
+
+    Raises:
+        ConfigurationError: a context length beyond the model's, or a budget too small for a single page.
+    """
+    wanted = settings.max_context_length or manifest.context_length
+    if wanted > manifest.context_length:
+        raise ConfigurationError(
+            f"engine.max_context_length is {wanted}, but model {manifest.name!r} was made for "
+            f"{manifest.context_length} tokens at most"
+        )
+    budget = settings.kv_memory or int(available_memory() * settings.kv_memory_fraction) // num_models
+    page = max([1] + [mmap.PAGESIZE // (layer.head_size * _WIDTH[layer.dtype]) for layer in manifest.kv_layers])
+    capacity = budget // manifest.kv_bytes_per_token() // page * page
+    if capacity < page:
+        raise ConfigurationError(
+            f"the KV cache budget of model {manifest.name!r} is {budget:,} bytes; it needs at least "
+            f"{page * manifest.kv_bytes_per_token():,} (set engine.kv_memory)"
+        )
+    slot_length = -(-wanted // page) * page
+    if slot_length > capacity:
+        wanted = slot_length = capacity
+    capacity = min(capacity, slot_length * settings.max_num_seqs)
+    return KVBudget(capacity, wanted, page, slot_length)
+
+
+def available_memory() -> int:
+    """Bytes of memory of this machine, or of this container if it is limited to less."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for limit in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        path = Path(limit)
+        if path.is_file() and (text := path.read_text().strip()).isdigit():
+            total = min(total, int(text))
+    return total
+
+
+def available_processors() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0))
