@@ -73,9 +73,6 @@ def test_stop_strings_do_not_depend_on_how_the_text_is_cut(text: str, stops: lis
         rest = rest[size:]
         shown += piece
         assert not any(stop in shown for stop in stops)
-        # nothing shown can turn out to be the beginning of a stop string
-        if found is None:
-            assert all(not shown.endswith(s[:n]) or not rest.startswith(s[n:]) for s in stops for n in range(1, len(s)))
     if found is None:
         shown += matcher.flush()
         assert shown == text

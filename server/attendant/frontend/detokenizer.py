@@ -28,11 +28,8 @@ class Detokenizer:
 
     def __init__(self, decoder: Decoder, prompt: Sequence[int]) -> None:
         self._decoder = decoder
-        context = list(prompt[-CONTEXT_TOKENS:])
-        if decoder.decode(context).endswith(_REPLACEMENT):
-            context = []  # the prompt ends inside a character: what follows is text of its own
-        self._window = context
-        self._told = decoder.decode(context)  # text of the window that is not to be told again
+        self._window = _whole_context(decoder, prompt)
+        self._told = decoder.decode(self._window)  # text of the window that is not to be told again
         self._num_held = 0
 
     def push(self, token_id: int) -> str:
@@ -43,19 +40,34 @@ class Detokenizer:
         incomplete = text.endswith(_REPLACEMENT) and self._num_held <= MAX_HELD_TOKENS
         if incomplete or not (text or self._num_held > MAX_SILENT_TOKENS):
             return ""
-        self._advance()
+        self._advance(text)
         return text
 
     def flush(self) -> str:
         """What is still held, broken characters as U+FFFD."""
         text = self._untold()
-        self._advance()
+        self._advance(text)
         return text
 
     def _untold(self) -> str:
         return self._decoder.decode(self._window)[len(self._told) :]
 
-    def _advance(self) -> None:
-        self._window = self._window[-CONTEXT_TOKENS:]
+    def _advance(self, text: str) -> None:
+        """What was told last is the context of what comes: whole characters, unless the bytes were broken."""
+        if _REPLACEMENT in text:
+            self._window = []
+        elif text:
+            self._window = self._window[len(self._window) - self._num_held :]
+        else:
+            self._window = self._window[-MAX_SILENT_TOKENS:]
         self._told = self._decoder.decode(self._window)
         self._num_held = 0
+
+
+def _whole_context(decoder: Decoder, prompt: Sequence[int]) -> list[int]:
+    """The last tokens of the prompt, from a character's beginning on; none if it ends inside a character."""
+    for length in range(min(CONTEXT_TOKENS, len(prompt)), 0, -1):
+        context = list(prompt[-length:])
+        if _REPLACEMENT not in decoder.decode(context):
+            return context
+    return []
