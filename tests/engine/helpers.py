@@ -65,6 +65,7 @@ class RecordingRunner:
 
     def __init__(self, num_slots: int, max_length: int, vocab: int = 97) -> None:
         self.memory = np.full((num_slots, max_length), -1, np.int64)
+        self.in_chunk = np.zeros((num_slots, max_length), bool)  # computed in a chunk, not in a decode row
         self.vocab = vocab
         self.plans: list[StepPlan] = []
         self.fail_on: set[str] = set()
@@ -74,6 +75,7 @@ class RecordingRunner:
             match move:
                 case Copy(source, target, length):
                     self.memory[target, :length] = self.memory[source, :length]
+                    self.in_chunk[target, :length] = self.in_chunk[source, :length]
                 case Trim(slot, start):
                     self.memory[slot, start:] = -1
 
@@ -85,13 +87,17 @@ class RecordingRunner:
             self.memory[filler.slot, filler.position] = -2
         tokens = {}
         for chunk in (*plan.decodes, *plan.prefills):
-            assert len(chunk.tokens) > 0
-            self.memory[chunk.slot, chunk.start : chunk.start + len(chunk.tokens)] = chunk.tokens
+            where = slice(chunk.start, chunk.start + len(chunk.tokens))
+            self.memory[chunk.slot, where] = chunk.tokens
+            self.in_chunk[chunk.slot, where] = len(chunk.tokens) > 1
             if chunk.request_id in self.fail_on:
                 raise RuntimeError("the model raised")
             if chunk.sample:
                 seen = self.memory[chunk.slot, : chunk.start + len(chunk.tokens)]
                 assert seen.tolist() == chunk.sample.tokens.tolist(), "the KV memory is not the sequence"
+                how, num_prompt = self.in_chunk[chunk.slot, : len(seen)], chunk.sample.num_prompt
+                assert how[:num_prompt].all() or num_prompt == 1, "a prompt is computed in chunks of two and more"
+                assert not how[num_prompt:].any(), "generated tokens are computed in decode rows"
                 tokens[chunk.request_id] = self.next_token(seen.tolist(), chunk.sample.forbidden)
         return StepOutput(tokens, {}, {}, 0)
 

@@ -53,7 +53,7 @@ ACTIONS = st.lists(
 
 
 @settings(max_examples=200, deadline=None)
-@given(ACTIONS, st.integers(1, 5), st.integers(16, 40), st.integers(6, 30), st.booleans())
+@given(ACTIONS, st.integers(1, 5), st.integers(16, 40), st.integers(8, 30), st.booleans())
 def test_every_request_gets_the_tokens_it_would_get_alone(
     actions: list[tuple], num_slots: int, pages: int, budget: int, cache: bool
 ) -> None:
@@ -113,7 +113,7 @@ def test_decodes_go_first_and_a_long_prompt_comes_in_chunks() -> None:
 
 
 def test_prompts_advance_while_every_other_slot_decodes() -> None:
-    engine, runner, _ = make(num_slots=4, budget=5)
+    engine, runner, _ = make(num_slots=4, budget=7)
     for i in range(3):
         engine.submit(request(str(i), [i], 50))
     engine.step()
@@ -122,7 +122,7 @@ def test_prompts_advance_while_every_other_slot_decodes() -> None:
     for _ in range(15):
         collected.take(engine.step().events)
     assert "prompt" in collected.ends
-    assert all(len(plan.decodes) == 3 for plan in runner.plans[2:9])
+    assert all(len(plan.decodes) == 3 for plan in runner.plans[2:6])
 
 
 def test_the_queue_is_first_come_first_served() -> None:
@@ -222,3 +222,25 @@ def test_the_context_length_ends_a_sequence() -> None:
     collected = drain(engine)
     assert len(collected.tokens["r"]) == 3
     assert collected.ends["r"].reason is FinishReason.LENGTH
+
+
+@pytest.mark.parametrize("length", range(2, 30))
+def test_no_prompt_is_cut_so_that_one_token_is_left(length: int) -> None:
+    engine, runner, _ = make(num_slots=1, budget=5)
+    engine.submit(request("r", [1] * length, 1))
+    drain(engine)
+    assert min(len(c.tokens) for plan in runner.plans for c in plan.prefills) >= 2
+
+
+@pytest.mark.parametrize("budget", [8, 20, 64])
+def test_a_chunk_multiple_fixes_the_cuts_whatever_the_budget(budget: int) -> None:
+    pool = SlotPool(4, CONTEXT, 4 * CONTEXT, page_tokens=4, chunk_multiple=16)
+    runner = RecordingRunner(4, CONTEXT)
+    engine = Engine(Scheduler(pool, SchedulerLimits(4, budget, CONTEXT, (), chunk_multiple=16)), runner)
+    for i in range(3):
+        engine.submit(request(str(i), [1] * 30 + [i] * 12, 2))
+        engine.step()
+    drain(engine)
+    for i in range(3):
+        chunks = [c for plan in runner.plans for c in plan.prefills if c.request_id == str(i)]
+        assert [(c.start, len(c.tokens)) for c in chunks] == [(0, 16), (16, 16), (32, 10)][-len(chunks) :]

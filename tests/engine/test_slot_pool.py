@@ -50,7 +50,7 @@ class PoolMachine(RuleBasedStateMachine):
         """Compute known tokens, then generate: never beyond what the pool promised."""
         sequence = self.placed[pick % len(self.placed)]
         for _ in range(amount):
-            if sequence.num_missing == 0:
+            if sequence.num_computed == sequence.num_tokens:
                 if sequence.num_tokens + 1 >= MAX_LENGTH:
                     return
                 sequence.append(200 + sequence.num_tokens, 1)
@@ -105,14 +105,14 @@ def placed(pool: SlotPool, id_: str, prompt: list[int]) -> Sequence:
 def test_a_free_slot_with_the_prefix_is_taken_where_it_is() -> None:
     pool = SlotPool(4, MAX_LENGTH, 4 * MAX_LENGTH, page_tokens=PAGE)
     pool.release(placed(pool, "1", list(range(30))))
-    again = placed(pool, "2", [*range(30), 99])
+    again = placed(pool, "2", [*range(30), 98, 99])
     assert (again.slot, again.num_cached, pool.take_moves()) == (0, 30, ())
 
 
 def test_a_prefix_in_use_is_copied() -> None:
     pool = SlotPool(4, MAX_LENGTH, 4 * MAX_LENGTH, page_tokens=PAGE)
     placed(pool, "1", list(range(30)))
-    second = placed(pool, "2", [*range(20), 99])
+    second = placed(pool, "2", [*range(20), 98, 99])
     assert (second.slot, second.num_cached, pool.take_moves()) == (1, 20, (Copy(0, 1, 20),))
 
 
@@ -120,7 +120,7 @@ def test_an_unrelated_prompt_does_not_cost_another_conversation_its_cache() -> N
     pool = SlotPool(4, MAX_LENGTH, 4 * MAX_LENGTH, page_tokens=PAGE)
     pool.release(placed(pool, "1", list(range(30))))
     pool.release(placed(pool, "2", [7] * 30))
-    third = placed(pool, "3", [*range(30), 5])
+    third = placed(pool, "3", [*range(30), 5, 6])
     assert third.num_cached == 30
 
 
@@ -130,3 +130,24 @@ def test_memory_of_cached_prefixes_yields_to_running_sequences() -> None:
     second = placed(pool, "2", [7] * 40)
     assert second.num_cached == 0
     pool.check()
+
+
+def test_generated_tokens_are_not_a_prompts_prefix_but_are_found_again_by_their_own_sequence() -> None:
+    pool = SlotPool(4, MAX_LENGTH, 4 * MAX_LENGTH, page_tokens=PAGE)
+    first = placed(pool, "1", list(range(20)))
+    for token in range(20, 30):
+        first.append(token, 1)
+        first.num_computed += 1
+    first.append(30, 1)
+    pool.release(first)
+    next_turn = placed(pool, "2", list(range(35)))
+    assert next_turn.num_cached == 20
+    pool.release(next_turn)
+    assert pool.acquire(first)
+    assert first.num_computed == 18, "the next turn's chunks have taken the place of its decode rows"
+
+
+def test_prefixes_end_where_chunks_are_cut() -> None:
+    pool = SlotPool(4, MAX_LENGTH, 4 * MAX_LENGTH, page_tokens=PAGE, chunk_multiple=16)
+    placed(pool, "1", list(range(40)))
+    assert placed(pool, "2", [*range(40), 98, 99]).num_cached == 32

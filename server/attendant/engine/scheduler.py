@@ -2,13 +2,16 @@
 
 Policy, in this order:
 
-1. Every sequence that misses one token decodes; it costs one token of the budget. The budget is larger than the
-   number of sequences that can run, so decodes never wait and never use the whole budget.
+1. Every sequence whose prompt is computed decodes one token; it costs one token of the budget. The budget is larger
+   than the number of sequences that can run, so decodes never wait and never use the whole budget.
 2. The rest goes to prompts in order of arrival: first those already begun, then waiting ones as KV memory allows. A
    prompt longer than the rest is computed in chunks, so it delays a running stream by one budget's work at most, and
    prompts advance in every step, whatever decodes. The queue is first come, first served: nobody is overtaken.
 3. KV memory grows by need. When it runs out, the youngest sequence gives its memory up (preemption) and computes its
    tokens again when there is room: the oldest always advances, so everybody finishes.
+
+Answers must not depend on the load, to the last bit. So a token is always computed in the same kind of run: a prompt's
+in chunks of at least two tokens, a generated one in a decode row, also when it is computed again after a preemption.
 """
 
 from __future__ import annotations
@@ -26,21 +29,28 @@ from attendant.engine.pool import KVPool
 from attendant.engine.sequence import Sequence
 
 
+MIN_PROMPT_BUDGET = 3
+"""A prompt of three tokens cannot be cut into chunks of two."""
+
+
 @dataclass(frozen=True, slots=True)
 class SchedulerLimits:
-    """``max_num_batched_tokens`` must exceed ``max_num_seqs``; ``eos`` are the model's end-of-sequence ids."""
+    """``max_num_batched_tokens`` leaves room for three prompt tokens besides ``max_num_seqs`` decodes; ``eos`` are the
+    model's end-of-sequence ids. ``chunk_multiple``: 1 where the length of a chunk does not change the model's results;
+    otherwise prompts are always cut at every multiple of it and nowhere else, even if that exceeds the budget."""
 
     max_num_seqs: int
     max_num_batched_tokens: int
     context_length: int
     eos: tuple[int, ...] = ()
+    chunk_multiple: int = 1
 
 
 class Scheduler:
     """Owns every sequence from submit to its one terminal event."""
 
     def __init__(self, pool: KVPool, limits: SchedulerLimits) -> None:
-        assert limits.max_num_batched_tokens > limits.max_num_seqs
+        assert limits.max_num_batched_tokens >= limits.max_num_seqs + MIN_PROMPT_BUDGET
         self.pool = pool
         self._limits = limits
         self._sequences: dict[str, Sequence] = {}
@@ -81,21 +91,20 @@ class Scheduler:
     def schedule(self, now_ns: int) -> StepPlan:
         """Decide the next step. An empty plan means that nothing is left to do."""
         self._drop_expired(now_ns)
-        decoding = [s for s in tuple(self._running) if s.num_missing == 1 and self._extend(s)]
+        decoding = [s for s in tuple(self._running) if s.decodes and self._extend(s)]
         budget = self._limits.max_num_batched_tokens - len(decoding)
-        prefilling = [s for s in self._running if s.num_missing > 1]
         shares: list[tuple[Sequence, int]] = []
-        for sequence in prefilling:
-            if budget > 0:
-                shares.append((sequence, min(sequence.num_missing, budget)))
-                budget -= shares[-1][1]
-        while budget > 0 and (admitted := self._admit(now_ns)) is not None:
-            share = min(admitted.num_missing, budget)
-            budget -= share
-            if admitted.num_missing == 1:
+        for sequence in self._running:
+            if not sequence.decodes and (share := self._share(sequence, budget)):
+                shares.append((sequence, share))
+                budget -= share
+        while budget > 0 and (admitted := self._admit(now_ns, budget)) is not None:
+            if admitted.decodes:
                 decoding.append(admitted)
+                budget -= 1
             else:
-                shares.append((admitted, share))
+                shares.append((admitted, self._share(admitted, budget)))
+                budget -= shares[-1][1]
         fillers = self.pool.arrange(decoding)
         return StepPlan(
             moves=self.pool.take_moves(),
@@ -124,9 +133,9 @@ class Scheduler:
 
     # -- placing
 
-    def _admit(self, now_ns: int) -> Sequence | None:
-        """Place the sequence that waits longest, if it may run and fits."""
-        if not self._waiting or len(self._running) >= self._limits.max_num_seqs:
+    def _admit(self, now_ns: int, budget: int) -> Sequence | None:
+        """Place the sequence that waits longest, if it may run, fits, and the budget has room for a chunk of it."""
+        if not self._waiting or len(self._running) >= self._limits.max_num_seqs or budget < MIN_PROMPT_BUDGET:
             return None
         request_id, sequence = next(iter(self._waiting.items()))
         if not self.pool.acquire(sequence):
@@ -135,6 +144,16 @@ class Scheduler:
         bisect.insort(self._running, sequence, key=lambda s: s.order)
         sequence.first_scheduled_ns = sequence.first_scheduled_ns or now_ns
         return sequence
+
+    def _share(self, sequence: Sequence, budget: int) -> int:
+        """How many of the prompt's missing tokens to compute now: at least two, and never all but one."""
+        missing, multiple = sequence.num_prompt_missing, self._limits.chunk_multiple
+        if multiple > 1:
+            return min(missing, multiple - sequence.num_computed % multiple) if budget > 0 else 0
+        if missing <= budget:
+            return missing
+        share = budget - 1 if missing - budget == 1 else budget
+        return share if share >= 2 else 0
 
     def _extend(self, sequence: Sequence) -> bool:
         """Memory for the sequence's next position, if need be by preempting the youngest, which may be itself."""

@@ -11,6 +11,9 @@ from attendant.core.request import Request, Timings, Usage
 class Sequence:
     """Mutable state of a request. ``num_computed`` chases ``num_tokens``: there is no other phase.
 
+    Tokens of the prompt are computed in chunks, generated ones in decode rows, also when they are computed again: ONNX
+    Runtime's attention rounds differently for one token than for several, and the answer must not depend on history.
+
     Attributes:
         order: position in order of arrival; smaller is older.
         tokens: [capacity] int64, of which the first ``num_tokens`` are known and the first ``num_prompt`` the prompt's.
@@ -53,9 +56,19 @@ class Sequence:
         self.first_scheduled_ns = self.first_token_ns = self.last_token_ns = 0
 
     @property
-    def num_missing(self) -> int:
-        """Tokens that are known but not computed."""
-        return self.num_tokens - self.num_computed
+    def num_prompt_missing(self) -> int:
+        """Tokens of the prompt that are not computed."""
+        return max(self.num_prompt - self.num_computed, 0)
+
+    @property
+    def decodes(self) -> bool:
+        """Whether the next token to compute belongs in a decode row. A prompt of one token is a decode row, too."""
+        return self.num_prompt_missing == 0 or self.num_prompt == 1
+
+    @property
+    def num_prefilled(self) -> int:
+        """Positions in the KV cache that were computed in chunks."""
+        return min(self.num_computed, self.num_prompt)
 
     @property
     def num_output(self) -> int:

@@ -30,6 +30,7 @@ class _Slot:
     index: int
     owner: Sequence | None = None
     cached: Tokens = field(default_factory=lambda: _NOTHING)  # tokens whose KV a free slot still has
+    cached_prefilled: int = 0  # of those, how many leading ones were computed in chunks
     held: int = 0  # positions of memory counted against the budget
     need: int = 0  # positions promised to the owner
     last_used: int = 0
@@ -38,6 +39,11 @@ class _Slot:
     def content(self) -> Tokens:
         """Tokens whose keys and values are in the slot."""
         return self.cached if self.owner is None else self.owner.tokens[: self.owner.num_computed]
+
+    @property
+    def num_prefilled(self) -> int:
+        """Leading positions of the content that were computed in chunks, not in decode rows."""
+        return self.cached_prefilled if self.owner is None else self.owner.num_prefilled
 
 
 class SlotPool:
@@ -48,11 +54,19 @@ class SlotPool:
         max_length: positions of a slot.
         capacity_tokens: positions over all slots; at least ``max_length``.
         page_tokens: positions that memory is counted in (an operating system page of one head).
+        chunk_multiple: prompts are cut into chunks at multiples of this, and reused up to one.
         prefix_cache: keep and reuse what earlier sequences computed.
     """
 
     def __init__(
-        self, num_slots: int, max_length: int, capacity_tokens: int, *, page_tokens: int = 1, prefix_cache: bool = True
+        self,
+        num_slots: int,
+        max_length: int,
+        capacity_tokens: int,
+        *,
+        page_tokens: int = 1,
+        chunk_multiple: int = 1,
+        prefix_cache: bool = True,
     ) -> None:
         assert capacity_tokens >= max_length
         assert max_length % page_tokens == 0
@@ -60,6 +74,7 @@ class SlotPool:
         self._max_length = max_length
         self._capacity = capacity_tokens
         self._page = page_tokens
+        self._chunk_multiple = chunk_multiple
         self._prefix_cache = prefix_cache
         self._held = 0  # sum of held
         self._need = 0  # sum of need
@@ -115,6 +130,7 @@ class SlotPool:
     def release(self, sequence: Sequence) -> None:
         assert sequence.slot is not None
         slot = self._slots[sequence.slot]
+        slot.cached_prefilled = slot.num_prefilled
         slot.cached = slot.content.copy() if self._prefix_cache else _NOTHING
         slot.last_used = self._tick()
         self._vacate(slot)
@@ -153,18 +169,27 @@ class SlotPool:
     # -- prefix reuse
 
     def _longest_prefix(self, sequence: Sequence, target: _Slot) -> tuple[_Slot, int]:
-        """The slot to take a prefix from, and its length. The last token is always computed anew: its logits are
-        needed. Among equals, ``target`` itself: nothing has to move."""
+        """The slot to take a prefix from, and its length. Among equals, ``target`` itself: nothing has to move."""
         if not self._prefix_cache:
-            target.cached = _NOTHING
             return target, 0
-        wanted = sequence.tokens[: sequence.num_tokens - 1]
-        best, length = target, _common_prefix(wanted, target.content)
+        best, length = target, self._usable(sequence, target)
         for slot in self._slots:
-            common = _common_prefix(wanted, slot.content)
-            if common >= MIN_PREFIX and common > length:
-                best, length = slot, common
+            usable = self._usable(sequence, slot)
+            if usable >= MIN_PREFIX and usable > length:
+                best, length = slot, usable
         return best, length
+
+    def _usable(self, sequence: Sequence, slot: _Slot) -> int:
+        """Positions of the slot that are what the sequence would compute itself, to the last bit.
+
+        Prompt tokens have to come from chunks and leave a chunk of at least two tokens to compute (``chunk_multiple``:
+        at a position where chunks are cut). A sequence that lost its place may find its own generated tokens again.
+        """
+        common = _common_prefix(sequence.tokens[: sequence.num_tokens - 1], slot.content)
+        if common >= sequence.num_prompt == slot.num_prefilled:
+            return common
+        usable = min(common, slot.num_prefilled, max(sequence.num_prompt - 2, 0))
+        return usable // self._chunk_multiple * self._chunk_multiple
 
     def _keep_elsewhere(self, slot: _Slot, spare: _Slot) -> None:
         """Save the content of a slot about to be overwritten in the place of the least recently used one."""
@@ -179,7 +204,7 @@ class SlotPool:
         ) or self._held - victim.held + held > self._capacity:
             return
         self._moves.append(Copy(slot.index, victim.index, len(content)))
-        victim.cached, victim.last_used = content, slot.last_used
+        victim.cached, victim.cached_prefilled, victim.last_used = content, slot.cached_prefilled, slot.last_used
         self._held += held - victim.held
         victim.held = held
 

@@ -1,0 +1,165 @@
+"""The promise of the project: what you get never depends on who else is being served.
+
+Random schedules of arrivals, cancellations, preemptions and shared prefixes run on the real engine and ONNX Runtime;
+every request must get the very tokens, and log-probabilities, that it gets alone on an idle engine.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+from attendant.bundle import read_manifest
+from attendant.core.events import TokenEvent, TokenLogprob
+from attendant.core.request import Request
+from attendant.core.sampling import SamplingParams
+from attendant.engine.engine import Engine
+from attendant.models.repository import load_model
+from attendant.settings import EngineSettings
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.bundles import make_llama_bundle
+from tests.engine.helpers import Collected
+from tests.synthetic import make_synthetic_bundle
+
+CONTEXT = 128
+NUM_EXAMPLES = 60
+PRECISIONS = ["synthetic", "fp32", "int8", "int4"]
+
+Answer = tuple[list[int], str, int | None]
+
+
+@pytest.fixture(scope="module", params=PRECISIONS)
+def bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    out = tmp_path_factory.mktemp("bundles") / request.param
+    if request.param == "synthetic":
+        yield make_synthetic_bundle(out, context_length=CONTEXT)
+    else:
+        yield make_llama_bundle(out, request.param, max_position_embeddings=CONTEXT)
+
+
+def make_engine(bundle: Path, **changes: object) -> Engine:
+    chosen = EngineSettings(
+        **{"max_num_seqs": 6, "max_num_batched_tokens": 24, "threads": 2, "spinning": False} | changes
+    )
+    return load_model(bundle, read_manifest(bundle), chosen, verify=False).engine
+
+
+class Recorder(Collected):
+    """Collects log-probabilities besides."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.logprobs: dict[str, list[TokenLogprob | None]] = {}
+
+    def take(self, events) -> None:
+        super().take(events)
+        for event in events:
+            if isinstance(event, TokenEvent):
+                self.logprobs.setdefault(event.request_id, []).append(event.logprob)
+
+
+class Reference:
+    """Each request alone on an idle engine without a prefix cache; answers are kept."""
+
+    def __init__(self, bundle: Path) -> None:
+        self._engine = make_engine(bundle, max_num_seqs=1, prefix_cache=False, max_num_batched_tokens=256)
+        self.answer = cache(self._answer)
+
+    def _answer(self, prompt: tuple[int, ...], key: tuple) -> tuple[Answer, list[TokenLogprob | None]]:
+        recorder = Recorder()
+        self._engine.submit(Request("alone", prompt, SamplingParams(**dict(key)), time.monotonic_ns()))
+        while self._engine.has_work:
+            recorder.take(self._engine.step().events)
+        return recorder.answer("alone"), recorder.logprobs.get("alone", [])
+
+
+PARAMS = st.fixed_dictionaries(
+    {"max_tokens": st.integers(1, 40)},
+    optional={
+        "temperature": st.sampled_from([0.0, 0.7, 1.3]),
+        "top_p": st.sampled_from([0.5, 0.95]),
+        "top_k": st.sampled_from([1, 20]),
+        "min_p": st.just(0.05),
+        "repetition_penalty": st.just(1.2),
+        "frequency_penalty": st.just(0.3),
+        "seed": st.integers(0, 2**64 - 1),
+        "logprobs": st.integers(0, 3),
+        "min_tokens": st.just(1),
+        "ignore_eos": st.booleans(),
+    },
+)
+ARRIVAL = st.tuples(st.just("submit"), st.integers(0, 3), st.integers(0, 60), st.integers(1, 50), PARAMS)
+STEPS = st.tuples(st.just("step"), st.integers(1, 12))
+CANCEL = st.tuples(st.just("cancel"), st.integers(0, 30))
+SCHEDULE = st.lists(st.one_of(ARRIVAL, ARRIVAL, STEPS, CANCEL), min_size=16, max_size=50)
+
+
+def prompt_of(family: int, shared: int, own: int, vocab: int, salt: int) -> tuple[int, ...]:
+    """A prompt whose first ``shared`` tokens are those of its family, the rest its own."""
+    tokens = [(7 * family + 13 * i) % (vocab - 6) + 6 for i in range(shared)]
+    return tuple(tokens + [(salt * 31 + 17 * i * i) % (vocab - 6) + 6 for i in range(own)])
+
+
+def test_every_answer_equals_the_answer_alone(bundle: Path) -> None:
+    reference = Reference(bundle)
+    vocab = read_manifest(bundle).vocab_size
+    bytes_per_token = read_manifest(bundle).kv_bytes_per_token()
+    # a KV budget of a little over two contexts for six sequences: preemption is usual
+    engine = make_engine(bundle, kv_memory=int(2.3 * CONTEXT) * bytes_per_token)
+    scheduler = engine._scheduler
+    seen = {"requests": 0, "compared": 0}
+
+    @settings(
+        max_examples=NUM_EXAMPLES,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
+    @given(SCHEDULE)
+    def run(schedule: list[tuple]) -> None:
+        recorder, asked, cancelled = Recorder(), {}, set()
+        base = seen["requests"]
+        for action in schedule:
+            match action:
+                case ("submit", family, shared, own, params):
+                    id_ = f"{base + len(asked)}"
+                    prompt = prompt_of(family, shared, own, vocab, len(asked))
+                    asked[id_] = (prompt, tuple(sorted(params.items())))
+                    engine.submit(Request(id_, prompt, SamplingParams(**params), time.monotonic_ns()))
+                case ("cancel", index) if asked:
+                    id_ = list(asked)[index % len(asked)]
+                    cancelled.add(id_)
+                    engine.cancel(id_)
+                case ("step", count):
+                    for _ in range(count):
+                        recorder.take(engine.step().events)
+        while engine.has_work:
+            recorder.take(engine.step().events)
+            scheduler.pool.check()
+        recorder.take(engine.step().events)
+        seen["requests"] += len(asked)
+        assert set(recorder.ends) == set(asked)
+        for id_, (prompt, key) in asked.items():
+            (tokens, reason, stop), logprobs = reference.answer(prompt, key)
+            got = recorder.answer(id_)
+            if id_ in cancelled and got[1] == "cancelled":
+                assert got[0] == tokens[: len(got[0])]
+            else:
+                assert got == (tokens, reason, stop)
+                assert recorder.logprobs.get(id_, []) == logprobs, "log-probabilities are equal to the last bit"
+                seen["compared"] += 1
+
+    run()
+    stats = scheduler.pool.prefix_stats
+    print(
+        f"{bundle.name}: {seen}, {scheduler.num_preemptions} preemptions, {stats.hits} of {stats.queries} prompt tokens"
+    )
+    assert seen["requests"] >= 300
+    assert scheduler.num_preemptions > 20
+    assert stats.hits > 1000
