@@ -26,7 +26,7 @@ from tests.bundles import make_llama_bundle
 from tests.engine.helpers import Collected
 from tests.synthetic import make_synthetic_bundle
 
-CONTEXT = 128
+CONTEXT = 192
 NUM_EXAMPLES = 60
 PRECISIONS = ["synthetic", "fp32", "int8", "int4"]
 
@@ -37,14 +37,14 @@ Answer = tuple[list[int], str, int | None]
 def bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     out = tmp_path_factory.mktemp("bundles") / request.param
     if request.param == "synthetic":
-        yield make_synthetic_bundle(out, context_length=CONTEXT)
+        yield make_synthetic_bundle(out, context_length=CONTEXT, heads=2, kv_heads=1, head_size=32)
     else:
-        yield make_llama_bundle(out, request.param, max_position_embeddings=CONTEXT)
+        yield make_llama_bundle(out, request.param, max_position_embeddings=CONTEXT, head_dim=32)
 
 
 def make_engine(bundle: Path, **changes: object) -> Engine:
     chosen = EngineSettings(
-        **{"max_num_seqs": 6, "max_num_batched_tokens": 24, "threads": 2, "spinning": False} | changes
+        **{"max_num_seqs": 6, "max_num_batched_tokens": 40, "threads": 2, "spinning": False} | changes
     )
     return load_model(bundle, read_manifest(bundle), chosen, verify=False).engine
 
@@ -67,7 +67,7 @@ class Reference:
     """Each request alone on an idle engine without a prefix cache; answers are kept."""
 
     def __init__(self, bundle: Path) -> None:
-        self._engine = make_engine(bundle, max_num_seqs=1, prefix_cache=False, max_num_batched_tokens=256)
+        self._engine = make_engine(bundle, max_num_seqs=1, prefix_cache=False, max_num_batched_tokens=512)
         self.answer = cache(self._answer)
 
     def _answer(self, prompt: tuple[int, ...], key: tuple) -> tuple[Answer, list[TokenLogprob | None]]:
@@ -79,7 +79,7 @@ class Reference:
 
 
 PARAMS = st.fixed_dictionaries(
-    {"max_tokens": st.integers(1, 40)},
+    {"max_tokens": st.integers(1, 90)},
     optional={
         "temperature": st.sampled_from([0.0, 0.7, 1.3]),
         "top_p": st.sampled_from([0.5, 0.95]),
@@ -90,7 +90,7 @@ PARAMS = st.fixed_dictionaries(
         "seed": st.integers(0, 2**64 - 1),
         "logprobs": st.integers(0, 3),
         "min_tokens": st.just(1),
-        "ignore_eos": st.booleans(),
+        "ignore_eos": st.just(True),
     },
 )
 ARRIVAL = st.tuples(st.just("submit"), st.integers(0, 3), st.integers(0, 60), st.integers(1, 50), PARAMS)
@@ -109,8 +109,8 @@ def test_every_answer_equals_the_answer_alone(bundle: Path) -> None:
     reference = Reference(bundle)
     vocab = read_manifest(bundle).vocab_size
     bytes_per_token = read_manifest(bundle).kv_bytes_per_token()
-    # a KV budget of a little over two contexts for six sequences: preemption is usual
-    engine = make_engine(bundle, kv_memory=int(2.3 * CONTEXT) * bytes_per_token)
+    # a KV budget of one context for six sequences: preemption is usual
+    engine = make_engine(bundle, kv_memory=CONTEXT * bytes_per_token)
     scheduler = engine._scheduler
     seen = {"requests": 0, "compared": 0}
 

@@ -8,6 +8,7 @@ import pytest
 from attendant.core.errors import DeadlineExceeded, StepFailed
 from attendant.core.events import FailedEvent
 from attendant.core.request import FinishReason
+from attendant.engine.chunking import FixedCuts, FreeCuts
 from attendant.engine.engine import Engine
 from attendant.engine.scheduler import Scheduler, SchedulerLimits
 from attendant.engine.slot_pool import SlotPool
@@ -232,11 +233,23 @@ def test_no_prompt_is_cut_so_that_one_token_is_left(length: int) -> None:
     assert min(len(c.tokens) for plan in runner.plans for c in plan.prefills) >= 2
 
 
+@given(st.integers(2, 400), st.integers(3, 300), st.lists(st.sampled_from([16, 32, 64, 128]), max_size=2, unique=True))
+def test_free_cuts_leave_no_tile_with_a_single_row_and_make_progress(
+    missing: int, budget: int, tiles: list[int]
+) -> None:
+    rule, start = FreeCuts(tuple(tiles)), 0
+    while missing:
+        cuts = rule.cuts(start, missing, budget)
+        assert 0 < sum(cuts) <= min(budget, missing)
+        assert all(length >= 2 and all(length % tile != 1 for tile in tiles) for length in cuts)
+        start, missing = start + sum(cuts), missing - sum(cuts)
+
+
 @pytest.mark.parametrize("budget", [8, 20, 64])
-def test_a_chunk_multiple_fixes_the_cuts_whatever_the_budget(budget: int) -> None:
-    pool = SlotPool(4, CONTEXT, 4 * CONTEXT, page_tokens=4, chunk_multiple=16)
+def test_fixed_cuts_do_not_depend_on_the_budget(budget: int) -> None:
+    pool = SlotPool(4, CONTEXT, 4 * CONTEXT, page_tokens=4, rule=FixedCuts(16))
     runner = RecordingRunner(4, CONTEXT)
-    engine = Engine(Scheduler(pool, SchedulerLimits(4, budget, CONTEXT, (), chunk_multiple=16)), runner)
+    engine = Engine(Scheduler(pool, SchedulerLimits(4, budget, CONTEXT, (), FixedCuts(16))), runner)
     for i in range(3):
         engine.submit(request(str(i), [1] * 30 + [i] * 12, 2))
         engine.step()

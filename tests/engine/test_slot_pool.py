@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from attendant.core.plan import Copy, Trim
+from attendant.engine.chunking import FixedCuts
 from attendant.engine.sequence import Sequence
 from attendant.engine.slot_pool import HOLE_PATIENCE, SlotPool
 from hypothesis import settings
@@ -148,6 +149,6 @@ def test_generated_tokens_are_not_a_prompts_prefix_but_are_found_again_by_their_
 
 
 def test_prefixes_end_where_chunks_are_cut() -> None:
-    pool = SlotPool(4, MAX_LENGTH, 4 * MAX_LENGTH, page_tokens=PAGE, chunk_multiple=16)
+    pool = SlotPool(4, MAX_LENGTH, 4 * MAX_LENGTH, page_tokens=PAGE, rule=FixedCuts(16))
     placed(pool, "1", list(range(40)))
     assert placed(pool, "2", [*range(40), 98, 99]).num_cached == 32

@@ -11,7 +11,7 @@ Policy, in this order:
    tokens again when there is room: the oldest always advances, so everybody finishes.
 
 Answers must not depend on the load, to the last bit. So a token is always computed in the same kind of run: a prompt's
-in chunks of at least two tokens, a generated one in a decode row, also when it is computed again after a preemption.
+in chunks (cut by the rules of ``chunking``), a generated one in a decode row, also when it is computed again.
 """
 
 from __future__ import annotations
@@ -25,32 +25,28 @@ from attendant.core.errors import AttendantError, DeadlineExceeded, StepFailed
 from attendant.core.events import EngineEvent, FailedEvent, FinishedEvent, TokenEvent
 from attendant.core.plan import Chunk, StepOutput, StepPlan
 from attendant.core.request import FinishReason, Request
+from attendant.engine.chunking import ANYWHERE, SMALLEST_BUDGET, ChunkRule
 from attendant.engine.pool import KVPool
 from attendant.engine.sequence import Sequence
 
 
-MIN_PROMPT_BUDGET = 3
-"""A prompt of three tokens cannot be cut into chunks of two."""
-
-
 @dataclass(frozen=True, slots=True)
 class SchedulerLimits:
-    """``max_num_batched_tokens`` leaves room for three prompt tokens besides ``max_num_seqs`` decodes; ``eos`` are the
-    model's end-of-sequence ids. ``chunk_multiple``: 1 where the length of a chunk does not change the model's results;
-    otherwise prompts are always cut at every multiple of it and nowhere else, even if that exceeds the budget."""
+    """``max_num_batched_tokens`` leaves room for a chunk besides ``max_num_seqs`` decodes; ``eos`` are the model's
+    end-of-sequence ids; ``rule`` says where prompts may be cut."""
 
     max_num_seqs: int
     max_num_batched_tokens: int
     context_length: int
     eos: tuple[int, ...] = ()
-    chunk_multiple: int = 1
+    rule: ChunkRule = ANYWHERE
 
 
 class Scheduler:
     """Owns every sequence from submit to its one terminal event."""
 
     def __init__(self, pool: KVPool, limits: SchedulerLimits) -> None:
-        assert limits.max_num_batched_tokens >= limits.max_num_seqs + MIN_PROMPT_BUDGET
+        assert limits.max_num_batched_tokens >= limits.max_num_seqs + SMALLEST_BUDGET
         self.pool = pool
         self._limits = limits
         self._sequences: dict[str, Sequence] = {}
@@ -93,24 +89,24 @@ class Scheduler:
         self._drop_expired(now_ns)
         decoding = [s for s in tuple(self._running) if s.decodes and self._extend(s)]
         budget = self._limits.max_num_batched_tokens - len(decoding)
-        shares: list[tuple[Sequence, int]] = []
+        prefills: list[tuple[Sequence, list[int]]] = []
         for sequence in self._running:
-            if not sequence.decodes and (share := self._share(sequence, budget)):
-                shares.append((sequence, share))
-                budget -= share
-        while budget > 0 and (admitted := self._admit(now_ns, budget)) is not None:
+            if not sequence.decodes and (cuts := self._cuts(sequence, budget)):
+                prefills.append((sequence, cuts))
+                budget -= sum(cuts)
+        while (admitted := self._admit(now_ns, budget)) is not None:
             if admitted.decodes:
                 decoding.append(admitted)
                 budget -= 1
             else:
-                shares.append((admitted, self._share(admitted, budget)))
-                budget -= shares[-1][1]
+                prefills.append((admitted, self._cuts(admitted, budget)))
+                budget -= sum(prefills[-1][1])
         fillers = self.pool.arrange(decoding)
         return StepPlan(
             moves=self.pool.take_moves(),
-            decodes=tuple(s.chunk(1) for s in decoding),
+            decodes=tuple(chunk for s in decoding for chunk in s.chunks([1])),
             fillers=fillers,
-            prefills=tuple(s.chunk(share) for s, share in shares),
+            prefills=tuple(chunk for s, cuts in prefills for chunk in s.chunks(cuts)),
         )
 
     def commit(self, plan: StepPlan, output: StepOutput, now_ns: int) -> None:
@@ -123,8 +119,8 @@ class Scheduler:
 
     def fail(self, plan: StepPlan, error: AttendantError, now_ns: int) -> None:
         """The step raised: fail exactly the requests that were in it."""
-        for chunk in (*plan.decodes, *plan.prefills):
-            self._fail(self._sequences[chunk.request_id], error, now_ns)
+        for request_id in dict.fromkeys(chunk.request_id for chunk in (*plan.decodes, *plan.prefills)):
+            self._fail(self._sequences[request_id], error, now_ns)
 
     def take_events(self) -> tuple[EngineEvent, ...]:
         """Everything that happened since the last call, in order."""
@@ -135,7 +131,7 @@ class Scheduler:
 
     def _admit(self, now_ns: int, budget: int) -> Sequence | None:
         """Place the sequence that waits longest, if it may run, fits, and the budget has room for a chunk of it."""
-        if not self._waiting or len(self._running) >= self._limits.max_num_seqs or budget < MIN_PROMPT_BUDGET:
+        if not self._waiting or len(self._running) >= self._limits.max_num_seqs or budget < SMALLEST_BUDGET:
             return None
         request_id, sequence = next(iter(self._waiting.items()))
         if not self.pool.acquire(sequence):
@@ -145,15 +141,9 @@ class Scheduler:
         sequence.first_scheduled_ns = sequence.first_scheduled_ns or now_ns
         return sequence
 
-    def _share(self, sequence: Sequence, budget: int) -> int:
-        """How many of the prompt's missing tokens to compute now: at least two, and never all but one."""
-        missing, multiple = sequence.num_prompt_missing, self._limits.chunk_multiple
-        if multiple > 1:
-            return min(missing, multiple - sequence.num_computed % multiple) if budget > 0 else 0
-        if missing <= budget:
-            return missing
-        share = budget - 1 if missing - budget == 1 else budget
-        return share if share >= 2 else 0
+    def _cuts(self, sequence: Sequence, budget: int) -> list[int]:
+        """Lengths of the chunks of the prompt to compute now."""
+        return self._limits.rule.cuts(sequence.num_computed, sequence.num_prompt_missing, budget)
 
     def _extend(self, sequence: Sequence) -> bool:
         """Memory for the sequence's next position, if need be by preempting the youngest, which may be itself."""

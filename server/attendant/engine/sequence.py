@@ -75,17 +75,17 @@ class Sequence:
         """Tokens generated so far."""
         return self.num_tokens - self.num_prompt
 
-    def chunk(self, length: int) -> Chunk:
-        """The order to run the next ``length`` missing tokens."""
+    def chunks(self, lengths: list[int]) -> list[Chunk]:
+        """The orders to run the next missing tokens in chunks of these lengths."""
         assert self.slot is not None
-        start, end = self.num_computed, self.num_computed + length
-        return Chunk(
-            request_id=self.request.id,
-            slot=self.slot,
-            start=start,
-            tokens=self.tokens[start:end],
-            sample=self._sample_order() if end == self.num_tokens else None,
-        )
+        chunks: list[Chunk] = []
+        start = self.num_computed
+        for length in lengths:
+            end = start + length
+            sample = self._sample_order() if end == self.num_tokens else None
+            chunks.append(Chunk(self.request.id, self.slot, start, self.tokens[start:end], sample))
+            start = end
+        return chunks
 
     def append(self, token: int, now_ns: int) -> None:
         """Add a generated token."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from attendant.core.plan import Copy, Filler, KVMove, Tokens, Trim
+from attendant.engine.chunking import ANYWHERE, MIN_CHUNK, ChunkRule
 from attendant.engine.pool import PrefixStats
 from attendant.engine.sequence import Sequence
 
@@ -54,7 +55,7 @@ class SlotPool:
         max_length: positions of a slot.
         capacity_tokens: positions over all slots; at least ``max_length``.
         page_tokens: positions that memory is counted in (an operating system page of one head).
-        chunk_multiple: prompts are cut into chunks at multiples of this, and reused up to one.
+        rule: where prompts are cut into chunks, and so how much of one can be reused.
         prefix_cache: keep and reuse what earlier sequences computed.
     """
 
@@ -65,7 +66,7 @@ class SlotPool:
         capacity_tokens: int,
         *,
         page_tokens: int = 1,
-        chunk_multiple: int = 1,
+        rule: ChunkRule = ANYWHERE,
         prefix_cache: bool = True,
     ) -> None:
         assert capacity_tokens >= max_length
@@ -74,7 +75,7 @@ class SlotPool:
         self._max_length = max_length
         self._capacity = capacity_tokens
         self._page = page_tokens
-        self._chunk_multiple = chunk_multiple
+        self._rule = rule
         self._prefix_cache = prefix_cache
         self._held = 0  # sum of held
         self._need = 0  # sum of need
@@ -182,14 +183,13 @@ class SlotPool:
     def _usable(self, sequence: Sequence, slot: _Slot) -> int:
         """Positions of the slot that are what the sequence would compute itself, to the last bit.
 
-        Prompt tokens have to come from chunks and leave a chunk of at least two tokens to compute (``chunk_multiple``:
-        at a position where chunks are cut). A sequence that lost its place may find its own generated tokens again.
+        Prompt tokens have to come from chunks, and leave a chunk of at least two to compute. A sequence that lost its
+        place may find its own generated tokens again.
         """
         common = _common_prefix(sequence.tokens[: sequence.num_tokens - 1], slot.content)
         if common >= sequence.num_prompt == slot.num_prefilled:
             return common
-        usable = min(common, slot.num_prefilled, max(sequence.num_prompt - 2, 0))
-        return usable // self._chunk_multiple * self._chunk_multiple
+        return self._rule.reusable(min(common, slot.num_prefilled, max(sequence.num_prompt - MIN_CHUNK, 0)))
 
     def _keep_elsewhere(self, slot: _Slot, spare: _Slot) -> None:
         """Save the content of a slot about to be overwritten in the place of the least recently used one."""

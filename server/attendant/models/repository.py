@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,15 +12,23 @@ from attendant.bundle import MANIFEST_FILE, BundleManifest, read_manifest, verif
 from attendant.core.errors import BundleError, ConfigurationError, ModelNotFound
 from attendant.core.request import Request
 from attendant.core.sampling import SamplingParams
+from attendant.engine.chunking import ChunkRule, FixedCuts, FreeCuts
 from attendant.engine.engine import Engine
 from attendant.engine.scheduler import Scheduler, SchedulerLimits
 from attendant.engine.slot_pool import SlotPool
 from attendant.models.memory import KVBudget, available_processors, plan_kv_memory
 from attendant.models.text import TextCodec
+from attendant.runtime.invariance import prompt_runs_are_equal
 from attendant.runtime.kv import SlotBuffers
 from attendant.runtime.session import open_session
 from attendant.runtime.slot_runner import SlotRunner
 from attendant.settings import EngineSettings
+
+PROBE_TOKENS = 200
+"""Length of the prompt that shows whether cuts change results: beyond the block sizes of the kernels in question."""
+
+FIXED_CHUNK = 128
+"""Distance of the cuts where they do. Matrix products gain nothing from longer chunks on a CPU."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,11 +141,18 @@ def load_model(
     progress(f"{manifest.name}: loading {manifest.architecture} {manifest.precision}, {threads} threads")
     graph = path / manifest.graphs["decoder"].file
     session = open_session(graph, manifest.target, threads=threads, spinning=settings.spinning)
-    buffers = SlotBuffers(manifest.kv_layers, settings.max_num_seqs, budget.slot_length)
+    buffers = SlotBuffers(manifest.kv_layers, max(settings.max_num_seqs, 2), budget.slot_length)
+    runner = SlotRunner(session, manifest, buffers)
+    try:
+        rule = _chunk_rule(manifest, runner, buffers, budget)
+    except Exception as error:  # ONNX Runtime's exceptions share no public base class
+        raise BundleError(graph, f"the warm-up run failed: {error}") from error
+    if isinstance(rule, FixedCuts):
+        progress(f"{manifest.name}: results depend on the cuts of a prompt: always cut every {rule.multiple} tokens")
     model = LoadedModel(
         manifest=manifest,
         text=TextCodec.load(path, manifest),
-        engine=Engine(_make_scheduler(manifest, settings, budget), SlotRunner(session, manifest, buffers)),
+        engine=Engine(_make_scheduler(manifest, settings, budget, rule), runner),
         context_length=budget.context_length,
         max_running=settings.max_num_seqs,
         max_requests=settings.max_num_seqs + settings.max_queue,
@@ -152,12 +168,33 @@ def load_model(
     return model
 
 
-def _make_scheduler(manifest: BundleManifest, settings: EngineSettings, budget: KVBudget) -> Scheduler:
+def _chunk_rule(manifest: BundleManifest, runner: SlotRunner, buffers: SlotBuffers, budget: KVBudget) -> ChunkRule:
+    """Measure whether prompts may be cut freely; this is the first run of the model, too."""
+    rule = FreeCuts(tuple({2 * layer.head_size for layer in manifest.kv_layers}))  # ONNX Runtime's tiles
+    length = min(PROBE_TOKENS, budget.context_length - 1)
+    whole, parts = rule.cuts(0, length, length), _small_cuts(rule, length)
+    if prompt_runs_are_equal(runner, buffers, manifest.vocab_size, whole, parts):
+        return rule
+    return FixedCuts(FIXED_CHUNK)
+
+
+def _small_cuts(rule: ChunkRule, length: int) -> list[int]:
+    """Chunks of several lengths that together are ``length`` tokens."""
+    parts: list[int] = []
+    for budget in itertools.cycle((3, 31, 64)):
+        parts += rule.cuts(sum(parts), length - sum(parts), budget)
+        if sum(parts) == length:
+            break
+    return parts
+
+
+def _make_scheduler(manifest: BundleManifest, settings: EngineSettings, budget: KVBudget, rule: ChunkRule) -> Scheduler:
     pool = SlotPool(
         settings.max_num_seqs,
         budget.slot_length,
         budget.capacity_tokens,
         page_tokens=budget.page_tokens,
+        rule=rule,
         prefix_cache=settings.prefix_cache,
     )
     limits = SchedulerLimits(
@@ -165,6 +202,7 @@ def _make_scheduler(manifest: BundleManifest, settings: EngineSettings, budget: 
         max_num_batched_tokens=settings.max_num_batched_tokens,
         context_length=budget.context_length,
         eos=manifest.special_tokens.eos,
+        rule=rule,
     )
     return Scheduler(pool, limits)
 

@@ -1,0 +1,70 @@
+"""Where prompts may be cut into chunks without changing the model's results by a bit.
+
+ONNX Runtime computes attention for tiles of query rows, and a tile of one row takes another kernel, which rounds
+differently. Cut anywhere else, the results are the same for most models; for the others (heads of 256, for example,
+whose matrix products are blocked by the length of the run) every prompt is cut at the same places, always.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MIN_CHUNK = 2
+SMALLEST_BUDGET = 3
+"""A prompt of three tokens cannot be cut: one token would be left."""
+
+
+@dataclass(frozen=True, slots=True)
+class FreeCuts:
+    """Cut anywhere, as long as no tile has a single row.
+
+    Args:
+        tiles: rows of a tile, of each head size in the model; all larger than 2.
+    """
+
+    tiles: tuple[int, ...] = ()
+
+    def cuts(self, start: int, missing: int, budget: int) -> list[int]:
+        """Lengths of the chunks to compute now, of ``missing`` tokens from position ``start`` on, within ``budget``."""
+        lengths: list[int] = []
+        while missing and (length := self._cut(missing, budget)):
+            lengths.append(length)
+            missing -= length
+            budget -= length
+        return lengths
+
+    def reusable(self, length: int) -> int:
+        """How many of ``length`` equal leading positions another prompt may take over."""
+        return length
+
+    def _cut(self, missing: int, budget: int) -> int:
+        length = min(missing, budget)
+        while length >= MIN_CHUNK and (missing - length == 1 or any(length % tile == 1 for tile in self.tiles)):
+            length -= 1
+        return length if length >= MIN_CHUNK else 0
+
+
+@dataclass(frozen=True, slots=True)
+class FixedCuts:
+    """Cut at every multiple of ``multiple`` and nowhere else. The last chunk of a step may exceed the budget."""
+
+    multiple: int
+
+    def cuts(self, start: int, missing: int, budget: int) -> list[int]:
+        """See :meth:`FreeCuts.cuts`."""
+        lengths: list[int] = []
+        while missing and budget > 0:
+            length = min(missing, self.multiple - start % self.multiple)
+            lengths.append(length)
+            start, missing, budget = start + length, missing - length, budget - length
+        return lengths
+
+    def reusable(self, length: int) -> int:
+        """See :meth:`FreeCuts.reusable`."""
+        return length // self.multiple * self.multiple
+
+
+ChunkRule = FreeCuts | FixedCuts
+
+ANYWHERE: ChunkRule = FreeCuts()
+"""For models whose attention has no tiles."""
