@@ -80,8 +80,9 @@ def make_synthetic_bundle(
 ) -> Path:
     """Write a bundle to ``out`` and return it.
 
-    ``poison_token``: a run that is fed this id raises inside ONNX Runtime. ``eos_bias``: added to the end token's
-    logit: large negative values make answers run to max_tokens.
+    ``poison_token``: a prompt that begins with this id makes the run raise inside ONNX Runtime; take one of the special
+    tokens that are never generated. ``eos_bias``: added to the end token's logit: large negative values make answers
+    run to max_tokens.
     """
     tokenizer = byte_tokenizer()
     vocab, hidden = tokenizer.get_vocab_size(), heads * head_size
@@ -90,7 +91,10 @@ def make_synthetic_bundle(
     if poison_token is not None:  # an index far outside the table makes Gather raise
         b.const("poison", np.array(poison_token, np.int64))
         b.const("far", np.array(10**6, np.int64))
-        b.node("Equal", ["input_ids", "poison"], ["is_poison"])
+        b.const("first", np.array(0, np.int64))
+        b.node("Equal", ["input_ids", "poison"], ["is_id"])
+        b.node("Equal", ["position_ids", "first"], ["is_first"])
+        b.node("And", ["is_id", "is_first"], ["is_poison"])
         ids = b.node("Where", ["is_poison", "far", "input_ids"], ["checked_ids"])
     b.random("embedding", vocab, hidden, scale=1.0)
     b.random("positions", context_length, hidden, scale=0.5)

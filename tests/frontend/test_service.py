@@ -1,0 +1,276 @@
+"""The generation service over a real engine and ONNX Runtime, without a wire."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+from attendant.core.errors import (
+    AttendantError,
+    DeadlineExceeded,
+    Draining,
+    EngineDead,
+    InvalidRequest,
+    ModelNotFound,
+    QueueFull,
+    StepFailed,
+)
+from attendant.core.generation import ChatMessage, ChatPrompt, Delta, Finish, GenerationCall, TextPrompt, TokenPrompt
+from attendant.core.request import FinishReason
+from attendant.frontend.service import GenerationService
+from attendant.metrics import Metrics
+from attendant.models.repository import ModelRepository
+from attendant.settings import EngineSettings
+
+from tests.synthetic import make_synthetic_bundle
+
+POISON = 3  # never generated
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_synthetic_bundle(
+        tmp_path_factory.mktemp("b") / "m", eos_bias=-50, context_length=2048, poison_token=POISON
+    )
+
+
+def with_service(
+    bundle: Path, test: Callable[[GenerationService], Awaitable[None]], **settings: object
+) -> list[tuple[str, BaseException]]:
+    """Run ``test`` against a started service; returns the engine deaths."""
+    deaths: list[tuple[str, BaseException]] = []
+    chosen = EngineSettings(**{"max_num_seqs": 4, "max_queue": 4, "spinning": False} | settings)
+    models = ModelRepository.load([bundle], chosen, verify=False, progress=lambda line: None)
+
+    async def main() -> None:
+        service = GenerationService(models, Metrics(), lambda name, error: deaths.append((name, error)))
+        await service.start()
+        try:
+            await asyncio.wait_for(test(service), 30)
+            await wait_until(lambda: service.num_active() == 0)
+        finally:
+            await service.close()
+
+    asyncio.run(main())
+    return deaths
+
+
+async def wait_until(condition: Callable[[], bool]) -> None:
+    for _ in range(500):
+        if condition():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it never came true")
+
+
+async def collect(service: GenerationService, call: GenerationCall) -> tuple[dict[int, str], dict[int, Finish]]:
+    texts: dict[int, str] = {}
+    ends: dict[int, Finish] = {}
+    async for part in service.generate(call):
+        assert part.index not in ends
+        if isinstance(part, Delta):
+            texts[part.index] = texts.get(part.index, "") + part.text
+        else:
+            ends[part.index] = part
+    return texts, ends
+
+
+def call(text: str = "hello", max_tokens: int | None = 8, **fields: object) -> GenerationCall:
+    return GenerationCall("", TextPrompt(text), max_tokens=max_tokens, **fields)
+
+
+LONG = call(max_tokens=2000)
+
+
+async def first_part(service: GenerationService, wanted: GenerationCall) -> None:
+    async with aclosing(service.generate(wanted)) as parts:
+        async for _ in parts:
+            return
+
+
+def test_several_sequences_differ_and_share_the_prompt(bundle: Path) -> None:
+    async def test(service: GenerationService) -> None:
+        texts, ends = await collect(service, call("x" * 50, 12, n=3, temperature=1.5, seed=7))
+        assert len(set(texts.values())) == 3
+        assert [ends[i].usage.completion_tokens for i in range(3)] == [12, 12, 12]
+        assert ends[0].usage.cached_tokens == 0
+        assert ends[1].usage.cached_tokens == ends[2].usage.cached_tokens == 48
+        again, _ = await collect(service, call("x" * 50, 12, n=3, temperature=1.5, seed=7))
+        assert again == texts
+        alone, _ = await collect(service, call("x" * 50, 12, temperature=1.5, seed=7))
+        assert alone[0] == texts[0]
+
+    with_service(bundle, test)
+
+
+def test_a_stop_string_ends_the_text_before_it(bundle: Path) -> None:
+    async def test(service: GenerationService) -> None:
+        whole, _ = await collect(service, call(max_tokens=60))
+        stop = whole[0][20:23]
+        assert stop
+        cut = whole[0].index(stop)
+        texts, ends = await collect(service, call(max_tokens=60, stop=("never", stop)))
+        assert texts.get(0, "") == whole[0][:cut]
+        assert (ends[0].reason, ends[0].stop_string) == (FinishReason.STOP, stop)
+        assert ends[0].usage.completion_tokens < 60
+
+    with_service(bundle, test)
+
+
+def test_logprobs_come_with_their_tokens(bundle: Path) -> None:
+    async def test(service: GenerationService) -> None:
+        ids, logprobs = [], []
+        async for part in service.generate(call(logprobs=2)):
+            if isinstance(part, Delta):
+                ids += part.token_ids
+                logprobs += part.logprobs
+        assert [entry.token_id for entry in logprobs] == ids
+        assert all(entry.top[0][1] >= entry.logprob and len(entry.top) == 2 for entry in logprobs)
+
+    with_service(bundle, test)
+
+
+def test_closing_the_iterator_ends_the_work(bundle: Path) -> None:
+    async def test(service: GenerationService) -> None:
+        await first_part(service, LONG)
+        await wait_until(lambda: service.num_active() == 0)
+
+    with_service(bundle, test)
+
+
+def test_cancelling_the_task_ends_queued_and_running_work(bundle: Path) -> None:
+    async def test(service: GenerationService) -> None:
+        tasks = [asyncio.create_task(collect(service, LONG)) for _ in range(6)]
+        await asyncio.sleep(0.05)
+        assert service.num_active() == 6
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await wait_until(lambda: service.num_active() == 0)
+
+    with_service(bundle, test)
+
+
+def test_a_full_queue_refuses_at_once_and_says_when_to_retry(bundle: Path) -> None:
+    async def test(service: GenerationService) -> None:
+        tasks = [asyncio.create_task(collect(service, LONG)) for _ in range(8)]
+        await asyncio.sleep(0.02)
+        with pytest.raises(QueueFull) as caught:
+            await collect(service, call())
+        assert caught.value.retry_after_s > 0
+        assert caught.value.limit == 8
+        for task in tasks:
+            task.cancel()
+
+    with_service(bundle, test)
+
+
+@pytest.mark.parametrize("num_running", [0, 4], ids=["running", "waiting"])
+def test_a_passed_deadline_fails_and_frees(bundle: Path, num_running: int) -> None:
+    async def test(service: GenerationService) -> None:
+        tasks = [asyncio.create_task(collect(service, LONG)) for _ in range(num_running)]
+        await asyncio.sleep(0)
+        with pytest.raises(DeadlineExceeded):
+            await collect(service, call(max_tokens=2000, timeout_s=0.02))
+        for task in tasks:
+            task.cancel()
+
+    with_service(bundle, test)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "says"),
+    [
+        (call("x" * 2048), InvalidRequest, "text has 2048 tokens; allowed: at most 2047"),
+        (call(""), InvalidRequest, "text has no tokens"),
+        (GenerationCall("", TokenPrompt((5, 9999))), InvalidRequest, "token_ids has 9999 at position 1; allowed: 0 to"),
+        (GenerationCall("nobody", TextPrompt("x")), ModelNotFound, "'nobody'.*'synthetic'"),
+        (call(top_p=1.5), InvalidRequest, "sampling.top_p is 1.5; allowed: greater than 0, at most 1"),
+        (call(temperature=float("nan")), InvalidRequest, "sampling.temperature is nan"),
+        (call(max_tokens=0), InvalidRequest, "stopping.max_tokens is 0; allowed: at least 1"),
+        (call(min_tokens=9), InvalidRequest, "stopping.min_tokens is 9; allowed: 0 to 8"),
+        (call(stop=("",)), InvalidRequest, "stopping.stop has a string of 0 characters"),
+        (call(n=200), InvalidRequest, "n is 200; allowed: 1 to 8"),
+        (call(logit_bias={10**6: 1.0}), InvalidRequest, "sampling.logit_bias is 1000000"),
+        (GenerationCall("", ChatPrompt(())), InvalidRequest, "chat.messages is empty"),
+    ],
+)
+def test_what_can_never_work_is_refused_at_the_door(
+    bundle: Path, wrong: GenerationCall, error: type[AttendantError], says: str
+) -> None:
+    async def test(service: GenerationService) -> None:
+        with pytest.raises(error, match=says):
+            await collect(service, wrong)
+        assert service.num_active() == 0
+
+    with_service(bundle, test)
+
+
+def test_a_failed_step_fails_its_requests_and_the_engine_lives(bundle: Path) -> None:
+    async def test(service: GenerationService) -> None:
+        bad = GenerationCall("", TokenPrompt((POISON, 6, 9)), max_tokens=4)
+        with pytest.raises(StepFailed):
+            await collect(service, bad)
+        _, ends = await collect(service, call())
+        assert ends[0].reason is FinishReason.LENGTH
+
+    assert with_service(bundle, test) == []
+
+
+def test_chat_uses_the_template(bundle: Path) -> None:
+    async def test(service: GenerationService) -> None:
+        messages = (ChatMessage("user", "hi"),)
+        tokenized = await service.tokenize("", ChatPrompt(messages))
+        assert tokenized.tokens[0] == "<|user|>"
+        assert tokenized.tokens[-1] == "<|assistant|>"
+        _, ends = await collect(service, GenerationCall("", ChatPrompt(messages), max_tokens=3))
+        assert ends[0].usage.prompt_tokens == len(tokenized.token_ids)
+        assert service.detokenize("", tokenized.token_ids, False) == "hi"
+
+    with_service(bundle, test)
+
+
+def test_draining_finishes_what_runs_and_refuses_the_rest(bundle: Path) -> None:
+    async def test(service: GenerationService) -> None:
+        running = asyncio.create_task(collect(service, call(max_tokens=1500)))
+        await asyncio.sleep(0.02)
+        drain = asyncio.create_task(service.drain(20))
+        await asyncio.sleep(0.005)
+        with pytest.raises(Draining):
+            await collect(service, call())
+        _, ends = await running
+        assert ends[0].usage.completion_tokens == 1500
+        await drain
+
+    with_service(bundle, test)
+
+
+def test_what_outlives_the_drain_limit_fails(bundle: Path) -> None:
+    async def test(service: GenerationService) -> None:
+        running = asyncio.create_task(collect(service, LONG))
+        await asyncio.sleep(0.02)
+        await service.drain(0.02)
+        with pytest.raises(Draining, match=r"within 0\.02 s"):
+            await running
+
+    with_service(bundle, test)
+
+
+def test_a_dead_engine_fails_every_stream_and_is_reported(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from attendant.engine.scheduler import Scheduler
+
+    async def test(service: GenerationService) -> None:
+        tasks = [asyncio.create_task(collect(service, LONG)) for _ in range(6)]
+        await asyncio.sleep(0.05)
+        monkeypatch.setattr(Scheduler, "schedule", lambda self, now: 1 / 0)
+        for result in await asyncio.gather(*tasks, return_exceptions=True):
+            assert isinstance(result, EngineDead)
+        assert not service.get_model("").ready
+        with pytest.raises(EngineDead):
+            await collect(service, call())
+
+    deaths = with_service(bundle, test)
+    assert [(name, type(error)) for name, error in deaths] == [("synthetic", ZeroDivisionError)]
