@@ -1,0 +1,48 @@
+# Two commands matter: `make run` and `make test`. Each makes the environment it needs.
+PYTHON ?= python3
+ARGS ?=
+SERVE := .venv
+DEV := .venv-dev
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: run test check proto bench loadtest demo-model clean
+
+run: $(SERVE)/.done  ## serve the demo model and stream one answer (ARGS=--once: end after it)
+	$(SERVE)/bin/attendant demo $(ARGS)
+
+test: check  ## lint, types, import rules and all tests
+	$(DEV)/bin/python -m pytest -n 2 --dist worksteal $(ARGS)
+
+check: $(DEV)/.done  ## lint, types and import rules
+	$(DEV)/bin/ruff check .
+	$(DEV)/bin/ruff format --check .
+	$(DEV)/bin/mypy
+	$(DEV)/bin/lint-imports
+
+proto: $(DEV)/.done  ## generate the stubs anew
+	$(DEV)/bin/python -m grpc_tools.protoc -Iproto --python_out=proto --pyi_out=proto --grpc_python_out=proto proto/attendant_proto/v1/*.proto
+
+bench: $(DEV)/.done  ## the engine and the server against a bare ONNX Runtime loop
+	$(DEV)/bin/python -m attendant_loadtest.bench $(ARGS)
+
+loadtest: $(DEV)/.done  ## Locust against a running server (ARGS="--host 127.0.0.1:50051")
+	$(DEV)/bin/locust -f loadtest/locustfile.py --headless -u 8 -r 8 -t 30s $(ARGS)
+
+demo-model: $(DEV)/.done  ## train and export the embedded demo model again (ARGS=OUT_DIR)
+	$(DEV)/bin/python -m attendant_export.demo.build $(ARGS)
+
+clean:  ## remove both environments
+	rm -rf $(SERVE) $(DEV)
+
+# The serving part only: no torch.
+$(SERVE)/.done: pyproject.toml
+	$(PYTHON) -m venv $(SERVE)
+	$(SERVE)/bin/pip install -q -e '.[cpu]'
+	touch $@
+
+# torch first and by exact version: whatever depends on it then finds it there.
+$(DEV)/.done: pyproject.toml
+	$(PYTHON) -m venv $(DEV)
+	$(DEV)/bin/pip install -q torch==2.13.0
+	$(DEV)/bin/pip install -q -e '.[export,loadtest,dev]'
+	touch $@
