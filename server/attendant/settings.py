@@ -5,16 +5,29 @@ Each section is frozen and goes to the object that needs it; nothing below ``app
 
 from __future__ import annotations
 
+import os
+from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ByteSize, ConfigDict, Field
+import yaml
+from pydantic import BaseModel, ByteSize, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
+    CliPositionalArg,
+    CliSettingsSource,
+    EnvSettingsSource,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    YamlConfigSettingsSource,
+    SettingsError,
 )
+
+from attendant.core.errors import ConfigurationError
+
+ENV_PREFIX = "ATTENDANT_"
+ENV_CONFIG = "ATTENDANT_CONFIG"
 
 
 class _Section(BaseModel):
@@ -50,15 +63,32 @@ class EngineSettings(_Section):
         True, description="Let idle threads of a model run spin: faster steps, at the price of idle processor time."
     )
 
+    @model_validator(mode="after")
+    def _budget_leaves_room_for_prompts(self) -> Self:
+        if self.max_num_batched_tokens <= self.max_num_seqs:
+            raise ValueError(
+                f"max_num_batched_tokens is {self.max_num_batched_tokens}; it must be larger than max_num_seqs, which "
+                f"is {self.max_num_seqs}, or prompts would wait for ever"
+            )
+        return self
+
 
 class GrpcSettings(_Section):
     """The gRPC front."""
 
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for every interface.")
     port: Annotated[int, Field(ge=0, le=65535)] = Field(50051, description="Port to listen on; 0 picks a free one.")
-    max_receive_bytes: ByteSize = Field(ByteSize(4 * 1024 * 1024), description="Largest request message.")
-    max_send_bytes: ByteSize = Field(ByteSize(4 * 1024 * 1024), description="Largest response message.")
-    max_concurrent_streams: Annotated[int, Field(ge=1)] = Field(1024, description="Calls at once on one connection.")
+    max_receive_bytes: ByteSize = Field(
+        ByteSize(4 * 1024 * 1024),
+        description="Largest request message; larger ones are refused with RESOURCE_EXHAUSTED.",
+    )
+    max_send_bytes: ByteSize = Field(
+        ByteSize(4 * 1024 * 1024),
+        description="Largest response message; a call that would send a larger one ends with RESOURCE_EXHAUSTED.",
+    )
+    max_concurrent_streams: Annotated[int, Field(ge=1)] = Field(
+        1024, description="Calls at once on one connection; the client holds more back."
+    )
     keepalive_time_s: Annotated[float, Field(gt=0)] = Field(
         30.0, description="Seconds without traffic after which the server pings a client to see whether it lives."
     )
@@ -78,28 +108,33 @@ class HttpSettings(_Section):
 
 
 class ServeSettings(BaseSettings):
-    """Everything ``attendant serve`` can be told.
-
-    Sources, strongest first: flags, environment (``ATTENDANT_ENGINE__MAX_NUM_SEQS=8``), the YAML file, defaults.
-    """
+    """Everything ``attendant serve`` can be told. Constructing it reads nothing: :class:`SettingsArguments` does."""
 
     model_config = SettingsConfigDict(
-        frozen=True,
-        extra="forbid",
-        env_prefix="ATTENDANT_",
-        env_nested_delimiter="__",
-        nested_model_default_partial_update=True,
+        frozen=True, extra="forbid", env_prefix=ENV_PREFIX, env_nested_delimiter="__", protected_namespaces=()
     )
 
-    bundles: tuple[Path, ...] = Field((), description="Bundle folders, or folders of bundle folders.")
+    bundles: CliPositionalArg[Annotated[tuple[Path, ...], NoDecode]] = Field(
+        (),
+        description="Bundle folders, or folders of bundle folders; none serves the embedded demo model. "
+        f"[env: {ENV_PREFIX}BUNDLES, parted by '{os.pathsep}']",
+    )
+    demo: bool = Field(False, description="Serve the embedded demo model, besides any bundles.")
     engine: EngineSettings = EngineSettings()
     grpc: GrpcSettings = GrpcSettings()
     http: HttpSettings = HttpSettings()
     drain_timeout_s: Annotated[float, Field(ge=0)] = Field(
         30.0, description="Seconds that running requests may go on after SIGTERM before they are failed."
     )
-    log_level: str = Field("info", description="debug, info, warning or error.", pattern="^(debug|info|warning|error)$")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="How much to log on standard error."
+    )
     verify_bundles: bool = Field(True, description="Check the SHA-256 of every bundle file at start.")
+
+    @field_validator("bundles", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return [part for part in value.split(os.pathsep) if part] if isinstance(value, str) else value
 
     @classmethod
     def settings_customise_sources(
@@ -110,4 +145,120 @@ class ServeSettings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return (init_settings, env_settings, YamlConfigSettingsSource(settings_cls))
+        """Only what the constructor is given."""
+        return (init_settings,)
+
+
+class SettingsArguments:
+    """The settings as arguments of ``parser``, and their values once it has parsed.
+
+    Sources, strongest first: flags (``--engine.max-num-seqs 8``), environment (``ATTENDANT_ENGINE__MAX_NUM_SEQS=8``),
+    the YAML file of ``--config`` or ``ATTENDANT_CONFIG``, defaults.
+    """
+
+    def __init__(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--config",
+            metavar="FILE",
+            type=Path,
+            help=f"YAML file of settings, as in 'engine: {{max_num_seqs: 8}}'; flags and environment are stronger. "
+            f"(default: None) [env: {ENV_CONFIG}]",
+        )
+        self._flags: CliSettingsSource[ArgumentParser] = CliSettingsSource(
+            ServeSettings,
+            root_parser=parser,
+            cli_kebab_case=True,
+            cli_implicit_flags=True,
+            cli_avoid_json=True,
+            cli_hide_none_type=True,
+            cli_show_env_vars=True,
+            cli_use_class_docs_for_groups=True,
+        )
+
+    def load(self, args: Namespace) -> ServeSettings:
+        """Gather and check.
+
+        Raises:
+            ConfigurationError: one line that names the setting, where it came from and what is allowed.
+        """
+        config = args.config or os.environ.get(ENV_CONFIG)
+        file = _read_yaml(Path(config)) if config else {}
+        try:
+            environment = EnvSettingsSource(ServeSettings)()
+        except SettingsError as error:
+            raise ConfigurationError(f"environment: {error}") from None
+        sources = {"flag": self._given(args), "environment": environment, str(config): file}
+        merged: dict[str, Any] = {}
+        for values in reversed(sources.values()):
+            merged = _merge(merged, values)
+        try:
+            return ServeSettings(**merged)
+        except ValidationError as error:
+            raise ConfigurationError(_explain(error, sources)) from None
+
+    def _given(self, args: Namespace) -> dict[str, Any]:
+        self._flags(parsed_args=args)
+        given = dict(self._flags())
+        if isinstance(args.bundles, list):  # which pydantic-settings joins by commas where decoding is off
+            given["bundles"] = args.bundles
+        return given
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    except yaml.YAMLError as error:
+        raise ConfigurationError(f"{path}: is not valid YAML: {' '.join(str(error).split())}") from None
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        raise ConfigurationError(f"{path}: must hold settings by name, e.g. 'engine: {{max_num_seqs: 8}}'")
+    for key in (*data, *(key for section in data.values() if isinstance(section, dict) for key in section)):
+        if not isinstance(key, str):  # YAML reads names such as no and 1 as values
+            raise ConfigurationError(f"{path}: {key!r} is not the name of a setting")
+    return data
+
+
+def _merge(weak: Mapping[str, Any], strong: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(weak)
+    for key, value in strong.items():
+        below = merged.get(key)
+        both = isinstance(value, Mapping) and isinstance(below, Mapping)
+        merged[key] = _merge(below, value) if both else value  # type: ignore[arg-type]
+    return merged
+
+
+def _explain(error: ValidationError, sources: Mapping[str, Mapping[str, Any]]) -> str:
+    first = error.errors()[0]
+    path = [str(part) for part in first["loc"]]
+    name = ".".join(path)
+    origin = next((_origin(source, path) for source, values in sources.items() if _holds(values, path)), "settings")
+    if first["type"] == "extra_forbidden":
+        section: Any = ServeSettings
+        for part in path[:-1]:
+            section = section.model_fields[part].annotation
+        return f"{origin}: there is no setting {name}; there are {', '.join(section.model_fields)}"
+    message = first["msg"].removeprefix("Value error, ")
+    if isinstance(first["input"], dict | BaseModel):  # a rule over a whole section: no single place is at fault
+        return f"{name} settings: {message}"
+    return f"{origin}: {name}: {message} (it is {str(first['input'])!r})"
+
+
+def _holds(values: Any, path: list[str]) -> bool:
+    for part in path:
+        if part.isdecimal() and isinstance(values, list | tuple | str):
+            return True
+        if not isinstance(values, Mapping) or part not in values:
+            return False
+        values = values[part]
+    return True
+
+
+def _origin(source: str, path: list[str]) -> str:
+    if source == "flag":
+        return "argument --" + ".".join(path).replace("_", "-") if path[0] != "bundles" else "argument BUNDLES"
+    if source == "environment":
+        return "environment variable " + ENV_PREFIX + "__".join(path).upper()
+    return source

@@ -1,0 +1,7 @@
+"""``python -m attendant``."""
+
+import sys
+
+from attendant.cli import main
+
+sys.exit(main())

@@ -1,0 +1,155 @@
+"""The composition root: builds the rooms bottom-up, starts them, waits for an end, and takes them down in order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from attendant.core.errors import ConfigurationError
+from attendant.frontend.service import GenerationService
+from attendant.http.server import HttpServer
+from attendant.metrics import Metrics
+from attendant.models.repository import ModelRepository
+from attendant.rpc.server import RpcServer
+from attendant.settings import ServeSettings
+
+logger = logging.getLogger("attendant")
+
+EXIT_OK = 0
+EXIT_ENGINE_DIED = 1
+
+# Seconds that the last words to callers may take to leave, once nothing runs any more.
+FAREWELL_S = 2.0
+
+# Python lets a busy thread run 5 ms before another gets its turn; that would be added to every step of the engine.
+SWITCH_INTERVAL_S = 0.0005
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """host:port of each listener, with the real ports."""
+
+    grpc: str
+    http: str
+
+
+async def serve(settings: ServeSettings, ready: Callable[[Endpoints], Awaitable[bool]] | None = None) -> int:
+    """Serve until a signal or the death of an engine.
+
+    Args:
+        settings: checked already.
+        ready: awaited once the server serves; false stops the server, an exception stops it and is raised.
+
+    Returns:
+        The process's exit code: 0 after a signal, 1 after an engine died.
+
+    Raises:
+        ConfigurationError: a port, a bundle or a setting that cannot be used.
+    """
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    application = Application(settings)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, application.on_signal, number)
+    try:
+        endpoints = await application.start()
+        print(f"attendant: gRPC on {endpoints.grpc}")
+        print(f"attendant: metrics on http://{endpoints.http}/metrics", flush=True)
+        visit = asyncio.ensure_future(_visit(application, ready, endpoints)) if ready else None
+        await application.ended()
+        if visit is not None and visit.done():
+            visit.result()
+    finally:
+        await application.stop()
+    return application.exit_code
+
+
+async def _visit(application: Application, ready: Callable[[Endpoints], Awaitable[bool]], endpoints: Endpoints) -> None:
+    go_on = False
+    try:
+        go_on = await ready(endpoints)
+    finally:
+        if not go_on:
+            # After this task is done, so that its exception can be seen.
+            asyncio.get_running_loop().call_soon(application.request_stop)
+
+
+class Application:
+    """One server process. Every method belongs to one event loop."""
+
+    def __init__(self, settings: ServeSettings) -> None:
+        self._settings = settings
+        self._end = asyncio.Event()
+        self.exit_code = EXIT_OK
+        self._metrics = Metrics()
+        self._rpc = RpcServer(settings.grpc)
+        self._http = HttpServer(settings.http, self._metrics.render, lambda: self._rpc.health.serving)
+        self._service: GenerationService | None = None
+
+    async def start(self) -> Endpoints:
+        """Take the ports, load the models, serve.
+
+        Raises:
+            ConfigurationError: a port, a bundle or a setting that cannot be used.
+        """
+        endpoints = Endpoints(grpc=self._rpc.bind(), http=self._http.start())
+        models = await asyncio.to_thread(self._load)
+        self._service = GenerationService(models, self._metrics, self._on_engine_death)
+        await self._service.start()
+        await self._rpc.start(self._service)
+        await self._rpc.health.set(serving=True)
+        return endpoints
+
+    async def ended(self) -> None:
+        """Wait for a signal, the death of an engine, or :meth:`request_stop`."""
+        await self._end.wait()
+
+    def request_stop(self) -> None:
+        """End soon."""
+        self._end.set()
+
+    async def stop(self) -> None:
+        """Say NOT_SERVING, let running requests finish within the drain limit, fail the rest, close every room."""
+        await self._rpc.health.set(serving=False)
+        if self._service is not None:
+            if self.exit_code == EXIT_OK:
+                await self._service.drain(self._settings.drain_timeout_s)
+            await self._rpc.stop(FAREWELL_S)
+            await self._service.close()
+        await asyncio.to_thread(self._http.stop)
+
+    def on_signal(self, number: int) -> None:
+        """The first signal stops the server in order; a second one, or one before it serves, ends the process."""
+        if self._end.is_set() or self._service is None:
+            logger.warning("%s: leaving at once", signal.Signals(number).name)
+            os._exit(128 + number)
+        logger.info("%s: draining for at most %g s", signal.Signals(number).name, self._settings.drain_timeout_s)
+        self.request_stop()
+
+    def _load(self) -> ModelRepository:
+        settings = self._settings
+        return ModelRepository.load(
+            _bundles(settings), settings.engine, verify=settings.verify_bundles, progress=logger.info
+        )
+
+    def _on_engine_death(self, model: str, error: BaseException) -> None:
+        logger.critical("the engine of model %r died", model, exc_info=error)
+        self.exit_code = EXIT_ENGINE_DIED
+        self.request_stop()
+
+
+def _bundles(settings: ServeSettings) -> tuple[Path, ...]:
+    if settings.bundles and not settings.demo:
+        return settings.bundles
+    from attendant.demo import demo_bundle
+
+    try:
+        return (*settings.bundles, demo_bundle())
+    except FileNotFoundError as error:
+        raise ConfigurationError(str(error)) from None

@@ -1,0 +1,218 @@
+"""``attendant``: argv to a command. Imports what a command needs when it is named, so that --help answers at once."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from attendant.app import Endpoints
+    from attendant.settings import ServeSettings
+
+EXIT_OK = 0
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+DEMO_QUESTION = "Where is my order?"
+EXPORT_MISSING = (
+    "this command needs torch and the exporter's other packages, which serving does without; "
+    "run: pip install torch==2.13.0 && pip install 'attendant[export]'"
+)
+
+Parser = argparse.ArgumentParser
+Run = Callable[[argparse.Namespace], int]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit code: 0, 1 failed, 2 wrong usage or settings, 130 interrupted."""
+    try:
+        return _main(list(sys.argv[1:] if argv is None else argv))
+    except _Failed as failure:
+        print(f"attendant: error: {failure}", file=sys.stderr)
+        return failure.code
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:  # whoever read the output has gone; so may what is still in the buffer
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
+
+
+def _main(arguments: list[str]) -> int:
+    parser = Parser(prog="attendant", description="Serve Transformers from ONNX bundles over gRPC.", allow_abbrev=False)
+    parser.add_argument("--version", action="store_true", help="print the version and exit")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    run: Run | None = None
+    for name, (help_text, configure) in COMMANDS.items():
+        command = subparsers.add_parser(name, help=help_text, description=help_text, allow_abbrev=False)
+        if name in arguments[:1]:
+            run = configure(command)
+    args = parser.parse_args(arguments)
+    if run is not None:
+        return run(args)
+    if args.version:
+        from attendant import __version__
+
+        print(f"attendant {__version__}")
+        return EXIT_OK
+    parser.print_help()
+    return EXIT_USAGE
+
+
+class _Failed(Exception):
+    """A command's one line of regret."""
+
+    def __init__(self, message: object, code: int) -> None:
+        super().__init__(str(message))
+        self.code = code
+
+
+def _configure_serve(parser: Parser) -> Run:
+    from attendant.core.errors import ConfigurationError
+    from attendant.settings import SettingsArguments
+
+    arguments = SettingsArguments(parser)
+
+    def run(args: argparse.Namespace) -> int:
+        try:
+            return _serve(arguments.load(args))
+        except ConfigurationError as error:
+            raise _Failed(error, EXIT_USAGE) from None
+
+    return run
+
+
+def _configure_demo(parser: Parser) -> Run:
+    from attendant.core.errors import ConfigurationError
+    from attendant.settings import SettingsArguments
+
+    parser.add_argument("--once", action="store_true", help="exit after the first answer")
+    arguments = SettingsArguments(parser)
+
+    def run(args: argparse.Namespace) -> int:
+        if isinstance(args.bundles, list):
+            parser.error("it serves the embedded demo model and no other; use `attendant serve` for bundles")
+        try:
+            return _demo(arguments.load(args), once=args.once)
+        except ConfigurationError as error:
+            raise _Failed(error, EXIT_USAGE) from None
+
+    return run
+
+
+def _serve(settings: ServeSettings) -> int:
+    import asyncio
+
+    from attendant.app import serve
+
+    _log(settings)
+    return asyncio.run(serve(settings))
+
+
+def _demo(settings: ServeSettings, *, once: bool) -> int:
+    import asyncio
+
+    from attendant.app import serve
+    from attendant.client.commands import add_generate_arguments, generate
+
+    command = Parser()
+    add_generate_arguments(command)
+
+    async def ready(endpoints: Endpoints) -> bool:
+        words = [DEMO_QUESTION, "--server", endpoints.grpc, "--stats"]
+        print(f'\n$ attendant generate "{DEMO_QUESTION}" --server {endpoints.grpc} --stats', flush=True)
+        code = await asyncio.to_thread(_client(generate), command.parse_args(words))
+        if not once:
+            print("\nServing until Ctrl-C.", flush=True)
+        return code == EXIT_OK and not once
+
+    update = {
+        "bundles": (),
+        "grpc": settings.grpc.model_copy(update={"port": _free_port(settings.grpc.host, settings.grpc.port)}),
+        "http": settings.http.model_copy(update={"port": _free_port(settings.http.host, settings.http.port)}),
+    }
+    _log(settings)
+    return asyncio.run(serve(settings.model_copy(update=update), ready))
+
+
+def _log(settings: ServeSettings) -> None:
+    import logging
+
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("attendant").setLevel(settings.log_level.upper())  # libraries speak up for warnings only
+
+
+def _free_port(host: str, port: int) -> int:
+    """``port``, or 0 if somebody listens on it already."""
+    import socket
+
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return 0
+    return port
+
+
+def _configure_generate(parser: Parser) -> Run:
+    from attendant.client.commands import add_generate_arguments, generate
+
+    add_generate_arguments(parser)
+    return _client(generate)
+
+
+def _configure_chat(parser: Parser) -> Run:
+    from attendant.client.chat import add_chat_arguments, chat
+
+    add_chat_arguments(parser)
+    return _client(chat)
+
+
+def _configure_models(parser: Parser) -> Run:
+    from attendant.client.commands import add_models_arguments, models
+
+    add_models_arguments(parser)
+    return _client(models)
+
+
+def _client(command: Run) -> Run:
+    from attendant.client.connection import CallFailed
+
+    def run(args: argparse.Namespace) -> int:
+        try:
+            return command(args)
+        except CallFailed as failure:
+            raise _Failed(failure, EXIT_FAILED) from None
+
+    return run
+
+
+def _configure_export(parser: Parser) -> Run:
+    try:
+        from attendant_export import cli
+    except ModuleNotFoundError as error:
+        raise _Failed(f"{EXPORT_MISSING} ({error})", EXIT_USAGE) from None
+    cli.add_arguments(parser)
+
+    def run(args: argparse.Namespace) -> int:
+        try:
+            return int(cli.run(args))
+        except ModuleNotFoundError as error:
+            raise _Failed(f"{EXPORT_MISSING} ({error})", EXIT_USAGE) from None
+
+    return run
+
+
+COMMANDS: dict[str, tuple[str, Callable[[Parser], Run]]] = {
+    "serve": ("Serve bundles over gRPC.", _configure_serve),
+    "demo": ("Serve the embedded demo model and ask it one question.", _configure_demo),
+    "generate": ("Stream one answer to the terminal.", _configure_generate),
+    "chat": ("Talk with a model in the terminal.", _configure_chat),
+    "models": ("List a server's models.", _configure_models),
+    "export": ("Make a bundle from a Hugging Face model.", _configure_export),
+}

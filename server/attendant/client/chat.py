@@ -1,0 +1,84 @@
+"""``attendant chat``: a conversation in the terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from argparse import ArgumentParser, Namespace
+
+from attendant_proto.v1 import generation_pb2 as pb
+
+from attendant.client.connection import CallFailed, Connection
+from attendant.client.request import add_generation_arguments, add_server_arguments, chat_request, statistics
+from attendant.client.terminal import Answer
+
+HELP = "/reset forgets the conversation, /exit or Ctrl-D leaves, Ctrl-C stops an answer"
+
+
+def add_chat_arguments(parser: ArgumentParser) -> None:
+    """Flags of ``attendant chat``."""
+    parser.add_argument("--system", metavar="TEXT", help="a system message that opens every conversation")
+    add_server_arguments(parser)
+    add_generation_arguments(parser)
+
+
+def chat(args: Namespace) -> int:
+    """Read, answer, repeat."""
+    with contextlib.suppress(ImportError):
+        import readline  # noqa: F401  # input() then edits lines and remembers them
+    interactive = sys.stdin.isatty()
+    with Connection(args.server, args.timeout) as connection:
+        model = connection.get_model(args.model)
+        if not model.has_chat_template:
+            raise CallFailed(f"model {model.name!r} has no chat template; use `attendant generate`")
+        if interactive:
+            print(f"{model.name}: {HELP}")
+        conversation = _Conversation(args)
+        while (line := _read("> " if interactive else "")) is not None:
+            match line.strip():
+                case "":
+                    continue
+                case "/exit":
+                    break
+                case "/reset":
+                    conversation = _Conversation(args)
+                case text if text.startswith("/"):
+                    print(HELP)
+                case text:
+                    conversation.say(connection, text)
+    return 0
+
+
+class _Conversation:
+    """The messages so far. A failed answer takes its question with it; a stopped one stays as far as it came."""
+
+    def __init__(self, args: Namespace) -> None:
+        self._args = args
+        self._messages = [pb.ChatMessage(role="system", content=args.system)] if args.system else []
+
+    def say(self, connection: Connection, text: str) -> None:
+        """Ask, show the answer, remember both."""
+        question = pb.ChatMessage(role="user", content=text)
+        answer = Answer()
+        responses = connection.generate(chat_request(self._args, [*self._messages, question]))
+        try:
+            with contextlib.closing(responses):
+                answer.show(responses)
+        except KeyboardInterrupt:
+            pass
+        except CallFailed as error:
+            print(f"attendant: error: {error}", file=sys.stderr)
+            return
+        self._messages += [question, pb.ChatMessage(role="assistant", content=answer.text)]
+        if self._args.stats and answer.finish is not None:
+            print(statistics(answer.finish), file=sys.stderr)
+
+
+def _read(prompt: str) -> str | None:
+    while True:
+        try:
+            return input(prompt)
+        except EOFError:
+            return None
+        except KeyboardInterrupt:
+            print()

@@ -1,0 +1,107 @@
+"""``attendant generate`` and ``attendant models``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterable
+
+from attendant_proto.v1 import generation_pb2 as pb
+from attendant_proto.v1 import models_pb2
+from google.protobuf.json_format import MessageToDict
+
+from attendant.client.connection import Connection
+from attendant.client.request import (
+    add_generation_arguments,
+    add_server_arguments,
+    chat_request,
+    statistics,
+    text_request,
+)
+from attendant.client.terminal import Answer
+
+
+def add_generate_arguments(parser: ArgumentParser) -> None:
+    """Flags of ``attendant generate``."""
+    parser.add_argument("text", metavar="TEXT", help="the prompt; - reads it from standard input")
+    parser.add_argument(
+        "--raw", action="store_true", help="continue TEXT as it stands, even if the model has a chat template"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object when the answer is complete")
+    add_server_arguments(parser)
+    add_generation_arguments(parser)
+
+
+def add_models_arguments(parser: ArgumentParser) -> None:
+    """Flags of ``attendant models``."""
+    parser.add_argument("--json", action="store_true", help="print a JSON list")
+    add_server_arguments(parser)
+
+
+def generate(args: Namespace) -> int:
+    """Stream one answer to the terminal."""
+    try:
+        text = _prompt(args.text)
+    except UnicodeError:
+        print("attendant: error: the prompt is not valid UTF-8", file=sys.stderr)
+        return 2
+    with Connection(args.server, args.timeout) as connection:
+        chat = not args.raw and connection.get_model(args.model).has_chat_template
+        message = pb.ChatMessage(role="user", content=text)
+        request = chat_request(args, [message]) if chat else text_request(args, text)
+        responses = connection.generate(request)
+        if args.json:
+            print(json.dumps(_collect(responses), ensure_ascii=False))
+            return 0
+        answer = Answer()
+        answer.show(responses)
+        if args.stats and answer.finish is not None:
+            print(statistics(answer.finish), file=sys.stderr)
+    return 0
+
+
+def models(args: Namespace) -> int:
+    """List the server's models."""
+    with Connection(args.server, args.timeout) as connection:
+        found = connection.list_models()
+    if args.json:
+        print(json.dumps([_dictionary(model) for model in found], ensure_ascii=False))
+        return 0
+    rows = [("NAME", "VERSION", "ARCHITECTURE", "TASK", "PRECISION", "TARGET", "CONTEXT", "READY"), *map(_row, found)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    return 0
+
+
+def _prompt(text: str) -> str:
+    text = sys.stdin.buffer.read().decode() if text == "-" else text
+    text.encode()  # arguments that are not UTF-8 arrive as surrogates
+    return text
+
+
+def _collect(responses: Iterable[pb.GenerateResponse]) -> dict[str, object]:
+    text: list[str] = []
+    tokens: list[int] = []
+    finish = pb.Finish()
+    for response in responses:
+        text.append(response.text)
+        tokens.extend(response.token_ids)
+        if response.HasField("finish"):
+            finish = response.finish
+    return {"text": "".join(text), "token_ids": tokens, **_dictionary(finish)}
+
+
+def _dictionary(message: pb.Finish | models_pb2.Model) -> dict[str, object]:
+    values: dict[str, object] = MessageToDict(
+        message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+    )
+    return values
+
+
+def _row(model: models_pb2.Model) -> tuple[str, ...]:
+    return (
+        *(model.name, model.version, model.architecture, model.task, model.precision, model.target),
+        *(str(model.context_length), "yes" if model.ready else "no"),
+    )

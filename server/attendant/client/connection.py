@@ -1,0 +1,94 @@
+"""A blocking connection to one server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import grpc
+from attendant_proto.v1 import generation_pb2, generation_pb2_grpc, models_pb2, models_pb2_grpc
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+
+REQUEST_ID_KEY = "x-request-id"  # in the trailers of every answer of a server
+
+
+class CallFailed(Exception):
+    """A call ended with an error; ``str(error)`` is one line for a person."""
+
+
+class Connection:
+    """Calls to the server at ``address`` (host:port). ``timeout_s`` limits each call; None for no limit.
+
+    Every method raises :class:`CallFailed`.
+    """
+
+    def __init__(self, address: str, timeout_s: float | None = None) -> None:
+        self._address = address
+        self._timeout_s = timeout_s
+        self._channel = grpc.insecure_channel(address)
+        self._generation: Any = generation_pb2_grpc.GenerationStub(self._channel)  # type: ignore[no-untyped-call]
+        self._models: Any = models_pb2_grpc.ModelsStub(self._channel)  # type: ignore[no-untyped-call]
+
+    def __enter__(self) -> Connection:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._channel.close()
+
+    def list_models(self) -> list[models_pb2.Model]:
+        """Every model of the server."""
+        with self._failing():
+            return list(self._models.ListModels(models_pb2.ListModelsRequest(), timeout=self._timeout_s).models)
+
+    def get_model(self, name: str) -> models_pb2.Model:
+        """One model; the only one for an empty name."""
+        with self._failing():
+            model: models_pb2.Model = self._models.GetModel(
+                models_pb2.GetModelRequest(model=name), timeout=self._timeout_s
+            )
+            return model
+
+    def generate(self, request: generation_pb2.GenerateRequest) -> Generator[generation_pb2.GenerateResponse]:
+        """The answer as it comes. Leaving the iterator early cancels the call."""
+        with self._failing():
+            call = self._generation.Generate(request, timeout=self._timeout_s)
+            try:
+                yield from call
+            finally:
+                call.cancel()
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        try:
+            yield
+        except grpc.RpcError as error:
+            raise CallFailed(_describe(error, self._address)) from None
+
+
+def _describe(error: Any, address: str) -> str:
+    code, details = error.code(), " ".join((error.details() or "").split())
+    if code is grpc.StatusCode.UNAVAILABLE and REQUEST_ID_KEY not in dict(error.trailing_metadata() or ()):
+        # Not a server's answer but gRPC's: "failed to connect to all addresses; last error: ...remote host: refused".
+        reason = details.rpartition("last error: ")[2].rpartition("remote host: ")[2]
+        return f"cannot reach a server at {address}: {reason}"
+    return f"{code.name}: {details}{''.join(_extras(error))}"
+
+
+def _extras(error: Any) -> Iterator[str]:
+    try:
+        status = rpc_status.from_call(error)
+    except ValueError:
+        return
+    for packed in status.details if status is not None else ():
+        if packed.Is(error_details_pb2.BadRequest.DESCRIPTOR):
+            bad = error_details_pb2.BadRequest()
+            packed.Unpack(bad)
+            fields = ", ".join(json.dumps(violation.field) for violation in bad.field_violations)
+            yield f" [field {fields}]"
+        elif packed.Is(error_details_pb2.RetryInfo.DESCRIPTOR):
+            retry = error_details_pb2.RetryInfo()
+            packed.Unpack(retry)
+            yield f" [retry in {retry.retry_delay.ToNanoseconds() / 1e9:.1f} s]"

@@ -1,0 +1,228 @@
+"""Every Prometheus collector, declared once. Fed from the event loop's thread; names as dashboards for LLM servers know
+them (vLLM's), with the prefix ``attendant_``."""
+
+from __future__ import annotations
+
+import re
+from importlib import metadata
+
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+
+from attendant import __version__
+from attendant.core.errors import AttendantError, ConfigurationError
+from attendant.core.events import FailedEvent, FinishedEvent, StepStats
+from attendant.core.request import FinishReason, Usage
+
+FIRST_TOKEN_BUCKETS = (
+    *(0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75),
+    *(1, 2.5, 5, 7.5, 10, 20, 40, 80, 160),
+)
+TOKEN_BUCKETS = (
+    *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75),
+    *(1, 2.5, 5, 7.5, 10, 20, 40, 80),
+)
+REQUEST_BUCKETS = (
+    *(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75),
+    *(1, 1.5, 2, 2.5, 5, 10, 15, 20, 30, 40, 50, 60, 120, 240, 480, 960, 1920),
+)
+STEP_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.3, 0.5, 1, 2.5, 5, 10)
+BATCH_BUCKETS = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 256, 512, 1024)
+TOKENS_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
+
+UNKNOWN_MODEL = ""  # requests that name no model of this server share one series, whatever they name
+
+
+class Metrics:
+    """The collectors of one server. ``registry``: a new one with the process's own collectors if None."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self._registry = CollectorRegistry() if registry is None else registry
+        if registry is None:
+            ProcessCollector(registry=self._registry)
+            PlatformCollector(registry=self._registry)
+            GCCollector(registry=self._registry)
+        self._collectors = _Collectors(self._registry)
+        self._models: dict[str, _ModelMetrics] = {}
+
+    def add_model(self, model: str) -> None:
+        """Create the series of ``model``, so that they exist at 0."""
+        self._models[model] = _ModelMetrics(self._collectors, model)
+
+    def step(self, model: str, stats: StepStats) -> None:
+        """One engine step. A few microseconds."""
+        self._models[model].step(stats)
+
+    def tokens(self, model: str, num_tokens: int, gap_s: float | None) -> None:
+        """Tokens of one sequence were delivered, ``gap_s`` after the previous ones (None for the first)."""
+        series = self._models[model]
+        series.generation_tokens.inc(num_tokens)
+        if gap_s is not None:
+            series.inter_token.observe(gap_s)
+
+    def finished(self, model: str, event: FinishedEvent) -> None:
+        """A sequence ended without an error."""
+        self._models[model].finished(event)
+
+    def failed(self, model: str, event: FailedEvent) -> None:
+        """A sequence that an engine had taken ended with an error."""
+        series = self._models[model]
+        series.usage(event.usage)
+        series.failures[type(event.error)].inc()
+
+    def refused(self, model: str, error: AttendantError) -> None:
+        """A request was turned away at the door."""
+        name = model if model in self._models else UNKNOWN_MODEL
+        self._collectors.request_failure.labels(name, error_name(type(error))).inc()
+
+    def render(self) -> tuple[bytes, str]:
+        """The page that Prometheus reads, and its content type. Safe from any thread."""
+        return generate_latest(self._registry), CONTENT_TYPE_LATEST
+
+
+def error_name(error: type[AttendantError]) -> str:
+    """Label value of an error class: ``QueueFull`` is ``queue_full``."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", error.__name__).lower()
+
+
+class _Collectors:
+    """Names, help texts and buckets."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        model = ("model_name",)
+
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(f"attendant_{name}", text, (*model, *labels), registry=registry)
+
+        def gauge(name: str, text: str) -> Gauge:
+            return Gauge(f"attendant_{name}", text, model, registry=registry)
+
+        def histogram(name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
+            return Histogram(f"attendant_{name}", text, model, buckets=buckets, registry=registry)
+
+        build = Gauge(
+            "attendant_build_info", "1, with what runs as labels.", ("version", "onnxruntime"), registry=registry
+        )
+        build.labels(__version__, _onnxruntime_version()).set(1)
+
+        self.first_token = histogram(
+            "time_to_first_token_seconds",
+            "Arrival at the server to first token, tokenising included; observed when the sequence ends.",
+            FIRST_TOKEN_BUCKETS,
+        )
+        self.inter_token = histogram(
+            "inter_token_latency_seconds", "Between two tokens of a sequence, as they leave the engine.", TOKEN_BUCKETS
+        )
+        self.time_per_token = histogram(
+            "request_time_per_output_token_seconds", "Mean time of a sequence's tokens after its first.", TOKEN_BUCKETS
+        )
+        self.e2e = histogram("e2e_request_latency_seconds", "Arrival to end.", REQUEST_BUCKETS)
+        self.queue = histogram("request_queue_time_seconds", "Arrival to first scheduled.", REQUEST_BUCKETS)
+        self.prefill = histogram("request_prefill_time_seconds", "First scheduled to first token.", REQUEST_BUCKETS)
+        self.decode = histogram("request_decode_time_seconds", "First to last token.", REQUEST_BUCKETS)
+        self.inference = histogram("request_inference_time_seconds", "First scheduled to last token.", REQUEST_BUCKETS)
+        self.prompt_tokens = counter("prompt_tokens", "Prompt tokens of ended sequences, cached ones included.")
+        self.generation_tokens = counter("generation_tokens", "Tokens generated.")
+        self.success = counter("request_success", "Sequences that ended without an error.", "finished_reason")
+        self.request_failure = counter(
+            "request_failure", "Sequences that ended with an error, and requests refused at the door.", "error"
+        )
+        self.running = gauge("num_requests_running", "Sequences that hold KV memory.")
+        self.waiting = gauge("num_requests_waiting", "Sequences in the queue.")
+        self.kv_usage = gauge("kv_cache_usage_perc", "KV memory held by running sequences; 1 is all of its budget.")
+        self.prefix_queries = counter("prefix_cache_queries", "Prompt tokens looked up in the prefix cache.")
+        self.prefix_hits = counter("prefix_cache_hits", "Prompt tokens found in the prefix cache.")
+        self.preemptions = counter("num_preemptions", "Sequences that lost their KV memory to others.")
+        self.step = histogram("step_duration_seconds", "One engine step.", STEP_BUCKETS)
+        self.step_run = histogram("step_run_seconds", "Of a step, inside the model run and sampling.", STEP_BUCKETS)
+        self.step_batch = histogram("step_batch_size", "Sequences that a step advanced by one token.", BATCH_BUCKETS)
+        self.step_tokens = histogram("step_tokens", "Tokens that a step ran, prompts' and others.", TOKENS_BUCKETS)
+
+
+class _ModelMetrics:
+    """The series of one model, looked up once."""
+
+    def __init__(self, collectors: _Collectors, model: str) -> None:
+        self.generation_tokens = collectors.generation_tokens.labels(model)
+        self.inter_token = collectors.inter_token.labels(model)
+        self.successes = {r: collectors.success.labels(model, r.value) for r in FinishReason}
+        self.failures = {e: collectors.request_failure.labels(model, error_name(e)) for e in _request_errors()}
+        self._prompt_tokens = collectors.prompt_tokens.labels(model)
+        self._first_token = collectors.first_token.labels(model)
+        self._time_per_token = collectors.time_per_token.labels(model)
+        self._e2e = collectors.e2e.labels(model)
+        self._queue = collectors.queue.labels(model)
+        self._prefill = collectors.prefill.labels(model)
+        self._decode = collectors.decode.labels(model)
+        self._inference = collectors.inference.labels(model)
+        self._running = collectors.running.labels(model)
+        self._waiting = collectors.waiting.labels(model)
+        self._kv_usage = collectors.kv_usage.labels(model)
+        self._prefix_queries = collectors.prefix_queries.labels(model)
+        self._prefix_hits = collectors.prefix_hits.labels(model)
+        self._preemptions = collectors.preemptions.labels(model)
+        self._step = collectors.step.labels(model)
+        self._step_run = collectors.step_run.labels(model)
+        self._step_batch = collectors.step_batch.labels(model)
+        self._step_tokens = collectors.step_tokens.labels(model)
+
+    def step(self, stats: StepStats) -> None:
+        self._running.set(stats.num_running)
+        self._waiting.set(stats.num_waiting)
+        if stats.kv_capacity_tokens:
+            self._kv_usage.set(stats.kv_used_tokens / stats.kv_capacity_tokens)
+        num_tokens = stats.num_prefill_tokens + stats.num_decode_tokens
+        if num_tokens:
+            self._step.observe(stats.step_ns / 1e9)
+            self._step_run.observe(stats.run_ns / 1e9)
+            self._step_tokens.observe(num_tokens)
+        if stats.num_decode_tokens:
+            self._step_batch.observe(stats.num_decode_tokens)
+        if stats.prefix_queries:
+            self._prefix_queries.inc(stats.prefix_queries)
+            self._prefix_hits.inc(stats.prefix_hits)
+        if stats.num_preemptions:
+            self._preemptions.inc(stats.num_preemptions)
+
+    def finished(self, event: FinishedEvent) -> None:
+        timings, usage = event.timings, event.usage
+        self.successes[event.reason].inc()
+        self.usage(usage)
+        self._e2e.observe(timings.total_ns / 1e9)
+        if not usage.completion_tokens:  # cancelled before its first token
+            return
+        self._first_token.observe(timings.first_token_ns / 1e9)
+        self._queue.observe(timings.queue_ns / 1e9)
+        self._prefill.observe(timings.prefill_ns / 1e9)
+        self._decode.observe(timings.decode_ns / 1e9)
+        self._inference.observe((timings.prefill_ns + timings.decode_ns) / 1e9)
+        if usage.completion_tokens > 1:
+            self._time_per_token.observe(timings.decode_ns / 1e9 / (usage.completion_tokens - 1))
+
+    def usage(self, usage: Usage) -> None:
+        self._prompt_tokens.inc(usage.prompt_tokens)
+
+
+def _request_errors() -> list[type[AttendantError]]:
+    found = [AttendantError]
+    for error in found:
+        found.extend(sub for sub in error.__subclasses__() if not issubclass(sub, ConfigurationError))
+    return found
+
+
+def _onnxruntime_version() -> str:
+    for package in ("onnxruntime", "onnxruntime-gpu"):
+        try:
+            return metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return "none"

@@ -1,0 +1,174 @@
+"""Wire messages to core words and back. Pure functions; the only place that knows both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from attendant_proto.v1 import generation_pb2 as pb
+from attendant_proto.v1 import models_pb2
+
+from attendant.bundle import BundleManifest
+from attendant.core.errors import InvalidRequest
+from attendant.core.events import TokenLogprob
+from attendant.core.generation import (
+    ChatMessage,
+    ChatPrompt,
+    Delta,
+    Finish,
+    GenerationCall,
+    GenerationPart,
+    Prompt,
+    TextPrompt,
+    TokenPrompt,
+)
+from attendant.core.request import FinishReason
+from attendant.models.info import ModelInfo, Tokenized
+
+TokenText = Callable[[int], str]
+
+FINISH_REASONS = {
+    FinishReason.STOP: pb.FINISH_REASON_STOP,
+    FinishReason.LENGTH: pb.FINISH_REASON_LENGTH,
+    FinishReason.CANCELLED: pb.FINISH_REASON_CANCELLED,
+}
+
+
+def generation_call(request: pb.GenerateRequest, timeout_s: float | None) -> GenerationCall:
+    """A call as the front end wants it. Absent fields stay None; ranges are the front end's to check.
+
+    Raises:
+        InvalidRequest: no prompt.
+    """
+    sampling, stopping = request.sampling, request.stopping
+    return GenerationCall(
+        model=request.model,
+        prompt=_prompt(request, "prompt", request.WhichOneof("prompt")),
+        max_tokens=_optional(stopping, "max_tokens"),
+        min_tokens=stopping.min_tokens,
+        stop=tuple(stopping.stop),
+        stop_token_ids=tuple(stopping.stop_token_ids),
+        ignore_eos=stopping.ignore_eos,
+        temperature=_optional(sampling, "temperature"),
+        top_k=_optional(sampling, "top_k"),
+        top_p=_optional(sampling, "top_p"),
+        min_p=_optional(sampling, "min_p"),
+        repetition_penalty=_optional(sampling, "repetition_penalty"),
+        presence_penalty=_optional(sampling, "presence_penalty"),
+        frequency_penalty=_optional(sampling, "frequency_penalty"),
+        logit_bias=dict(sampling.logit_bias) or None,
+        seed=_optional(sampling, "seed"),
+        n=request.n or 1,
+        logprobs=_optional(request, "logprobs"),
+        timeout_s=timeout_s,
+    )
+
+
+def tokenize_prompt(request: models_pb2.TokenizeRequest) -> TextPrompt | ChatPrompt:
+    """What to tokenise.
+
+    Raises:
+        InvalidRequest: neither text nor chat.
+    """
+    prompt = _prompt(request, "input", request.WhichOneof("input"))
+    assert not isinstance(prompt, TokenPrompt)
+    return prompt
+
+
+def generate_response(part: GenerationPart, token_text: TokenText) -> pb.GenerateResponse:
+    """One message of the stream. ``token_text`` spells a token id; it is called only where logprobs were asked for."""
+    if isinstance(part, Delta):
+        if part.logprobs:
+            logprobs = [_token_logprobs(entry, token_text) for entry in part.logprobs]
+            return pb.GenerateResponse(index=part.index, text=part.text, token_ids=part.token_ids, logprobs=logprobs)
+        return pb.GenerateResponse(index=part.index, text=part.text, token_ids=part.token_ids)
+    return pb.GenerateResponse(index=part.index, finish=_finish(part))
+
+
+def tokenize_response(tokenized: Tokenized) -> models_pb2.TokenizeResponse:
+    """Ids and spellings."""
+    return models_pb2.TokenizeResponse(token_ids=tokenized.token_ids, tokens=tokenized.tokens)
+
+
+def model_message(info: ModelInfo) -> models_pb2.Model:
+    """What a caller may know of a model."""
+    manifest = info.manifest
+    defaults = manifest.generation_defaults
+    return models_pb2.Model(
+        name=manifest.name,
+        version=manifest.version,
+        architecture=manifest.architecture,
+        task=manifest.task,
+        precision=manifest.precision,
+        target=manifest.target,
+        context_length=info.context_length,
+        vocab_size=manifest.vocab_size,
+        has_chat_template=manifest.chat_template is not None,
+        ready=info.ready,
+        default_sampling=pb.Sampling(
+            temperature=defaults.temperature,
+            top_k=defaults.top_k,
+            top_p=defaults.top_p,
+            min_p=defaults.min_p,
+            repetition_penalty=defaults.repetition_penalty,
+        ),
+        default_max_tokens=defaults.max_tokens,
+        source=manifest.source.id,
+        parity=_parity(manifest),
+        max_running=info.max_running,
+        max_requests=info.max_requests,
+    )
+
+
+def _optional(message: Any, field: str) -> Any:
+    return getattr(message, field) if message.HasField(field) else None
+
+
+def _prompt(request: Any, oneof: str, which: str | None) -> Prompt:
+    match which:
+        case "text":
+            return TextPrompt(request.text, add_special_tokens=not request.no_special_tokens)
+        case "token_ids":
+            return TokenPrompt(tuple(request.token_ids.ids))
+        case "chat":
+            return ChatPrompt(tuple(ChatMessage(m.role, m.content) for m in request.chat.messages))
+    allowed = ", ".join(field.name for field in request.DESCRIPTOR.oneofs_by_name[oneof].fields)
+    raise InvalidRequest(oneof, f"is missing; allowed: one of {allowed}")
+
+
+def _finish(part: Finish) -> pb.Finish:
+    usage, timings = part.usage, part.timings
+    return pb.Finish(
+        reason=FINISH_REASONS[part.reason],
+        stop_string=part.stop_string,
+        stop_token_id=part.stop_token_id if part.stop_string is None else None,
+        usage=pb.Usage(
+            prompt_tokens=usage.prompt_tokens,
+            cached_tokens=usage.cached_tokens,
+            completion_tokens=usage.completion_tokens,
+        ),
+        timings=pb.Timings(
+            queue_s=timings.queue_ns / 1e9,
+            prefill_s=timings.prefill_ns / 1e9,
+            decode_s=timings.decode_ns / 1e9,
+            first_token_s=timings.first_token_ns / 1e9,
+            total_s=timings.total_ns / 1e9,
+        ),
+    )
+
+
+def _token_logprobs(entry: TokenLogprob, token_text: TokenText) -> pb.TokenLogprobs:
+    alternative = pb.TokenLogprobs.Alternative
+    return pb.TokenLogprobs(
+        token_id=entry.token_id,
+        logprob=entry.logprob,
+        text=token_text(entry.token_id),
+        top=[alternative(token_id=token, logprob=value, text=token_text(token)) for token, value in entry.top],
+    )
+
+
+def _parity(manifest: BundleManifest) -> models_pb2.Parity:
+    parity = manifest.parity
+    return models_pb2.Parity(
+        max_abs_error=parity.max_abs_error, cosine=parity.cosine, greedy_agreement=parity.greedy_agreement
+    )

@@ -1,0 +1,128 @@
+"""The supervision point of the gRPC side: every call gets a request id, and every exception becomes one status."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import time
+import uuid
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from typing import Any
+
+import grpc
+import grpc.aio
+from google.protobuf.message import DecodeError
+
+from attendant.core.errors import AttendantError, InvalidRequest
+from attendant.rpc import status
+
+logger = logging.getLogger("attendant.rpc")
+
+MAX_REQUEST_ID = 128
+
+Unary = Callable[[Any, Any], Awaitable[Any]]
+Stream = Callable[[Any, Any], AsyncGenerator[Any]]
+Decode = Callable[[bytes], Any]
+
+
+class Supervisor(grpc.aio.ServerInterceptor):
+    """Wraps the handler of each method once.
+
+    gRPC cancels a call's task when its client cancels, its deadline passes or its connection breaks. The wrapper then
+    closes the servicer's stream before it lets go, so that the work below ends at once, not when the garbage collector
+    finds it.
+    """
+
+    def __init__(self) -> None:
+        self._handlers: dict[str, Any] = {}
+
+    async def intercept_service(
+        self, continuation: Callable[[Any], Awaitable[Any]], handler_call_details: grpc.HandlerCallDetails
+    ) -> Any:
+        """The supervised handler of the method, or None if there is no such method."""
+        method = handler_call_details.method
+        handler = self._handlers.get(method)
+        if handler is None:
+            handler = await continuation(handler_call_details)
+            if handler is not None:
+                handler = self._handlers[method] = _supervise(handler, method)
+        return handler
+
+
+def _supervise(handler: Any, method: str) -> Any:
+    # The wrappers decode the request themselves: gRPC would answer UNKNOWN, with Python's words, to one it cannot read.
+    decode, encode = handler.request_deserializer, handler.response_serializer
+    if handler.unary_unary:
+        supervised = _supervise_unary(handler.unary_unary, method, decode)
+        return grpc.unary_unary_rpc_method_handler(supervised, response_serializer=encode)
+    if handler.unary_stream and inspect.isasyncgenfunction(handler.unary_stream):
+        supervised = _supervise_stream(handler.unary_stream, method, decode)
+        return grpc.unary_stream_rpc_method_handler(supervised, response_serializer=encode)
+    return handler  # health's Watch and reflection, which answer for themselves
+
+
+def _supervise_unary(behaviour: Unary, method: str, decode: Decode) -> Unary:
+    async def supervised(data: bytes, context: Any) -> Any:
+        async with _Call(method, context):
+            return await behaviour(_request(decode, data), context)
+
+    return supervised
+
+
+def _supervise_stream(behaviour: Stream, method: str, decode: Decode) -> Unary:
+    async def supervised(data: bytes, context: Any) -> None:
+        write = context.write
+        async with _Call(method, context), aclosing(behaviour(_request(decode, data), context)) as responses:
+            async for response in responses:
+                await write(response)
+
+    return supervised
+
+
+def _request(decode: Decode, data: bytes) -> Any:
+    try:
+        return decode(data)
+    except DecodeError as error:
+        raise InvalidRequest("request", f"is not a message of this method: {error}") from None
+
+
+class _Call:
+    """Around one call: its id, its clock, and the status that an exception ends it with."""
+
+    def __init__(self, method: str, context: Any) -> None:
+        self._method = method
+        self._context = context
+        self._start = time.perf_counter()
+        self._id = _request_id(context)
+        context.set_trailing_metadata(((status.REQUEST_ID_KEY, self._id),))
+
+    async def __aenter__(self) -> None:
+        pass
+
+    async def __aexit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if error is None:
+            self._log("OK")
+        elif isinstance(error, AttendantError):
+            await self._abort(*status.of(error, self._id))
+        elif isinstance(error, Exception) and not isinstance(error, grpc.aio.BaseError):
+            logger.error("%s failed, request id %s", self._method, self._id, exc_info=error)
+            await self._abort(*status.of_unexpected(self._id))
+        else:  # cancelled, or gRPC's own word that the call is over
+            self._log("CANCELLED")
+
+    async def _abort(self, code: grpc.StatusCode, message: str, trailers: status.Trailers) -> None:
+        self._log(code.name)
+        await self._context.abort(code, message, trailers)
+
+    def _log(self, outcome: str) -> None:
+        if logger.isEnabledFor(logging.DEBUG):
+            seconds = time.perf_counter() - self._start
+            logger.debug("%s %s %s %.3fs %s", self._method, outcome, self._context.peer(), seconds, self._id)
+
+
+def _request_id(context: Any) -> str:
+    for key, value in context.invocation_metadata() or ():
+        if key == status.REQUEST_ID_KEY and 0 < len(value) <= MAX_REQUEST_ID:
+            return str(value)
+    return uuid.uuid4().hex

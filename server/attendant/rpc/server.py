@@ -1,0 +1,93 @@
+"""The gRPC server: servicers, supervision, limits, health and reflection on one port."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc.aio
+from attendant_proto.v1 import generation_pb2, generation_pb2_grpc, models_pb2, models_pb2_grpc
+from grpc_health.v1 import health
+from grpc_reflection.v1alpha import reflection
+
+from attendant.core.errors import ConfigurationError
+from attendant.frontend.service import GenerationService
+from attendant.rpc.health import Health
+from attendant.rpc.interceptor import Supervisor
+from attendant.rpc.servicers import GenerationServicer, ModelsServicer, TokenizerServicer
+from attendant.settings import GrpcSettings
+
+SERVICES = tuple(
+    service.full_name
+    for file in (generation_pb2.DESCRIPTOR, models_pb2.DESCRIPTOR)
+    for service in file.services_by_name.values()
+)
+
+
+class RpcServer:
+    """attendant.v1 on one port. All of its methods belong to one event loop."""
+
+    def __init__(self, settings: GrpcSettings) -> None:
+        self._settings = settings
+        self._server = grpc.aio.server(interceptors=(Supervisor(),), options=channel_options(settings))
+        self.health = Health(SERVICES)
+
+    def bind(self) -> str:
+        """Take the port. Callers may connect from now on; they are answered after :meth:`start`.
+
+        Returns:
+            host:port, with the real port.
+
+        Raises:
+            ConfigurationError: the address cannot be listened on.
+        """
+        host = f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host
+        try:
+            port = self._server.add_insecure_port(f"{host}:{self._settings.port}")
+        except RuntimeError:
+            raise ConfigurationError(
+                f"cannot listen for gRPC on {host}:{self._settings.port}: the port is in use or the address is not "
+                "this machine's; set grpc.host and grpc.port (port 0 picks a free one)"
+            ) from None
+        return f"{host}:{port}"
+
+    async def start(self, service: GenerationService) -> None:
+        """Answer calls. Health says NOT_SERVING until told otherwise."""
+        generation_pb2_grpc.add_GenerationServicer_to_server(  # type: ignore[no-untyped-call]
+            GenerationServicer(service), self._server
+        )
+        models_pb2_grpc.add_ModelsServicer_to_server(  # type: ignore[no-untyped-call]
+            ModelsServicer(service), self._server
+        )
+        models_pb2_grpc.add_TokenizerServicer_to_server(  # type: ignore[no-untyped-call]
+            TokenizerServicer(service), self._server
+        )
+        await self.health.add_to(self._server)
+        reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
+        await self._server.start()
+
+    async def stop(self, grace_s: float) -> None:
+        """Take no more calls; cut those that still run after ``grace_s`` seconds."""
+        await self._server.stop(grace_s)
+
+
+def channel_options(settings: GrpcSettings) -> list[tuple[str, Any]]:
+    """gRPC's own limits. A message over its limit ends its call with RESOURCE_EXHAUSTED; calls over
+    ``max_concurrent_streams`` wait in the client until another call of their connection ends."""
+    ping_interval_ms = _milliseconds(settings.min_client_ping_interval_s)
+    ping_timeout_ms = _milliseconds(settings.keepalive_timeout_s)
+    return [
+        ("grpc.max_receive_message_length", int(settings.max_receive_bytes)),
+        ("grpc.max_send_message_length", int(settings.max_send_bytes)),
+        ("grpc.max_concurrent_streams", settings.max_concurrent_streams),
+        ("grpc.keepalive_time_ms", _milliseconds(settings.keepalive_time_s)),
+        ("grpc.keepalive_timeout_ms", ping_timeout_ms),
+        ("grpc.http2.ping_timeout_ms", ping_timeout_ms),  # a minute by default, and the one that counts
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_ping_interval_without_data_ms", ping_interval_ms),
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", ping_interval_ms),
+        ("grpc.so_reuseport", 0),  # a second server on the port is a mistake, and has to hear so
+    ]
+
+
+def _milliseconds(seconds: float) -> int:
+    return max(1, round(seconds * 1000))

@@ -1,0 +1,70 @@
+"""One short method for each call of attendant.v1: convert, ask the front end, convert back."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from functools import partial
+from typing import Any, cast
+
+from attendant_proto.v1 import generation_pb2, generation_pb2_grpc, models_pb2, models_pb2_grpc
+
+from attendant.core.generation import GenerationPart
+from attendant.frontend.service import GenerationService
+from attendant.rpc import convert
+
+
+class GenerationServicer(generation_pb2_grpc.GenerationServicer):
+    """attendant.v1.Generation."""
+
+    def __init__(self, service: GenerationService) -> None:
+        self._service = service
+
+    async def Generate(  # noqa: N802
+        self, request: generation_pb2.GenerateRequest, context: Any
+    ) -> AsyncIterator[generation_pb2.GenerateResponse]:
+        """Streams the answer. Closing the stream closes the front end's, which frees the work."""
+        call = convert.generation_call(request, context.time_remaining())
+        token_text = partial(self._service.token_text, request.model)
+        async with aclosing(cast(AsyncGenerator[GenerationPart], self._service.generate(call))) as parts:
+            async for part in parts:
+                yield convert.generate_response(part, token_text)
+
+
+class ModelsServicer(models_pb2_grpc.ModelsServicer):
+    """attendant.v1.Models."""
+
+    def __init__(self, service: GenerationService) -> None:
+        self._service = service
+
+    async def ListModels(  # noqa: N802
+        self, request: models_pb2.ListModelsRequest, context: Any
+    ) -> models_pb2.ListModelsResponse:
+        """Every model, loaded or not."""
+        models = [convert.model_message(info) for info in self._service.list_models()]
+        return models_pb2.ListModelsResponse(models=models)
+
+    async def GetModel(self, request: models_pb2.GetModelRequest, context: Any) -> models_pb2.Model:  # noqa: N802
+        """One model by name."""
+        return convert.model_message(self._service.get_model(request.model))
+
+
+class TokenizerServicer(models_pb2_grpc.TokenizerServicer):
+    """attendant.v1.Tokenizer."""
+
+    def __init__(self, service: GenerationService) -> None:
+        self._service = service
+
+    async def Tokenize(  # noqa: N802
+        self, request: models_pb2.TokenizeRequest, context: Any
+    ) -> models_pb2.TokenizeResponse:
+        """Text or chat to ids."""
+        tokenized = await self._service.tokenize(request.model, convert.tokenize_prompt(request))
+        return convert.tokenize_response(tokenized)
+
+    async def Detokenize(  # noqa: N802
+        self, request: models_pb2.DetokenizeRequest, context: Any
+    ) -> models_pb2.DetokenizeResponse:
+        """Ids to text."""
+        text = self._service.detokenize(request.model, request.token_ids, request.keep_special_tokens)
+        return models_pb2.DetokenizeResponse(text=text)

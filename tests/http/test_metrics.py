@@ -1,0 +1,153 @@
+"""What the figures mean: names, series at zero, and what each event adds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+from attendant.core.errors import DeadlineExceeded, InvalidRequest, ModelNotFound, QueueFull
+from attendant.core.events import FailedEvent, FinishedEvent, StepStats
+from attendant.core.request import FinishReason, Timings, Usage
+from attendant.metrics import Metrics
+from prometheus_client import CollectorRegistry
+
+Value = Callable[..., float | None]
+MS = 1_000_000
+
+
+@pytest.fixture
+def registry() -> CollectorRegistry:
+    return CollectorRegistry()
+
+
+@pytest.fixture
+def metrics(registry: CollectorRegistry) -> Metrics:
+    metrics = Metrics(registry)
+    metrics.add_model("m")
+    return metrics
+
+
+@pytest.fixture
+def value(registry: CollectorRegistry) -> Value:
+    def read(name: str, model: str = "m", **labels: str) -> float | None:
+        return registry.get_sample_value(f"attendant_{name}", {"model_name": model, **labels})
+
+    return read
+
+
+def test_every_series_of_a_model_exists_at_zero(metrics: Metrics, registry: CollectorRegistry) -> None:
+    samples = [sample for family in registry.collect() for sample in family.samples if "model_name" in sample.labels]
+    assert len({sample.name for sample in samples}) > 40
+    assert all(sample.value == 0 for sample in samples if not sample.name.endswith("_created"))
+
+
+def test_names_are_those_that_dashboards_know(metrics: Metrics) -> None:
+    page, content_type = metrics.render()
+    names = set(re.findall(r"^# TYPE (\S+)", page.decode(), re.MULTILINE))
+    assert {
+        "attendant_time_to_first_token_seconds",
+        "attendant_inter_token_latency_seconds",
+        "attendant_request_time_per_output_token_seconds",
+        "attendant_e2e_request_latency_seconds",
+        *(f"attendant_request_{stage}_time_seconds" for stage in ("queue", "prefill", "decode", "inference")),
+        "attendant_num_requests_running",
+        "attendant_num_requests_waiting",
+        "attendant_kv_cache_usage_perc",
+        "attendant_prefix_cache_queries_total",
+        "attendant_prefix_cache_hits_total",
+        "attendant_num_preemptions_total",
+        "attendant_prompt_tokens_total",
+        "attendant_generation_tokens_total",
+        "attendant_request_success_total",
+        "attendant_request_failure_total",
+        "attendant_step_duration_seconds",
+        "attendant_step_batch_size",
+        "attendant_build_info",
+    } <= names
+    assert "text/plain" in content_type
+
+
+def test_a_step(metrics: Metrics, value: Value) -> None:
+    stats = StepStats(
+        num_running=3,
+        num_waiting=2,
+        num_prefill_tokens=10,
+        num_decode_tokens=2,
+        num_preemptions=1,
+        prefix_queries=20,
+        prefix_hits=8,
+        kv_used_tokens=25,
+        kv_capacity_tokens=100,
+        step_ns=7 * MS,
+        run_ns=6 * MS,
+    )
+    metrics.step("m", stats)
+    metrics.step("m", stats)
+    assert (value("num_requests_running"), value("num_requests_waiting")) == (3, 2)
+    assert value("kv_cache_usage_perc") == 0.25
+    assert (value("prefix_cache_queries_total"), value("prefix_cache_hits_total")) == (40, 16)
+    assert value("num_preemptions_total") == 2
+    assert value("step_duration_seconds_sum") == pytest.approx(0.014)
+    assert value("step_run_seconds_sum") == pytest.approx(0.012)
+    assert (value("step_batch_size_sum"), value("step_batch_size_count")) == (4, 2)
+    assert value("step_tokens_sum") == 24
+
+
+def test_a_report_without_work_is_no_step(metrics: Metrics, value: Value) -> None:
+    metrics.step("m", StepStats(num_running=1, step_ns=5))
+    assert value("num_requests_running") == 1
+    assert value("step_duration_seconds_count") == 0
+
+
+def test_a_finished_sequence(metrics: Metrics, value: Value) -> None:
+    timings = Timings(queue_ns=1 * MS, prefill_ns=2 * MS, decode_ns=9 * MS, first_token_ns=4 * MS, total_ns=14 * MS)
+    metrics.tokens("m", 1, None)
+    metrics.tokens("m", 3, 0.003)
+    metrics.finished("m", FinishedEvent("1", FinishReason.STOP, Usage(10, 4, 4), timings))
+    assert value("request_success_total", finished_reason="stop") == 1
+    assert (value("prompt_tokens_total"), value("generation_tokens_total")) == (10, 4)
+    assert (value("inter_token_latency_seconds_count"), value("inter_token_latency_seconds_sum")) == (1, 0.003)
+    assert value("time_to_first_token_seconds_sum") == pytest.approx(0.004)
+    assert value("request_queue_time_seconds_sum") == pytest.approx(0.001)
+    assert value("request_prefill_time_seconds_sum") == pytest.approx(0.002)
+    assert value("request_decode_time_seconds_sum") == pytest.approx(0.009)
+    assert value("request_inference_time_seconds_sum") == pytest.approx(0.011)
+    assert value("request_time_per_output_token_seconds_sum") == pytest.approx(0.003)
+    assert value("e2e_request_latency_seconds_sum") == pytest.approx(0.014)
+
+
+def test_a_sequence_that_ends_before_its_first_token_has_no_stages(metrics: Metrics, value: Value) -> None:
+    metrics.finished("m", FinishedEvent("1", FinishReason.CANCELLED, Usage(10, 0, 0), Timings(total_ns=MS)))
+    assert value("request_success_total", finished_reason="cancelled") == 1
+    assert value("e2e_request_latency_seconds_count") == 1
+    assert value("time_to_first_token_seconds_count") == 0
+    assert value("request_queue_time_seconds_count") == 0
+
+
+def test_failures_and_refusals_count_by_error(metrics: Metrics, value: Value) -> None:
+    metrics.failed("m", FailedEvent("1", DeadlineExceeded("late"), Usage(10, 0, 3), Timings()))
+    metrics.refused("m", QueueFull("m", 4, 1.0))
+    metrics.refused("m", InvalidRequest("n", "is 0"))
+    assert value("request_failure_total", error="deadline_exceeded") == 1
+    assert value("request_failure_total", error="queue_full") == 1
+    assert value("request_failure_total", error="invalid_request") == 1
+    assert value("prompt_tokens_total") == 10
+
+
+def test_callers_cannot_make_series(metrics: Metrics, value: Value, registry: CollectorRegistry) -> None:
+    for i in range(100):
+        metrics.refused(f"no-such-model-{i}", ModelNotFound(f"no-such-model-{i}", ("m",)))
+    assert value("request_failure_total", model="", error="model_not_found") == 100
+    models = {s.labels["model_name"] for f in registry.collect() for s in f.samples if "model_name" in s.labels}
+    assert models == {"m", ""}
+
+
+def test_two_servers_in_one_process_do_not_share_figures() -> None:
+    first, second = Metrics(), Metrics()
+    for metrics in (first, second):
+        metrics.add_model("m")
+    first.tokens("m", 5, None)
+    assert b'attendant_generation_tokens_total{model_name="m"} 5.0' in first.render()[0]
+    assert b'attendant_generation_tokens_total{model_name="m"} 0.0' in second.render()[0]
+    assert b"process_cpu_seconds_total" in first.render()[0]

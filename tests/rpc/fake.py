@@ -1,0 +1,115 @@
+"""A front end without models, for what only the gRPC skin decides: how errors look and how cancelling travels."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+
+import grpc.aio
+from attendant.bundle import BundleManifest, Parity, Source, SpecialTokens
+from attendant.core.errors import ModelNotFound
+from attendant.core.generation import ChatPrompt, Delta, Finish, GenerationCall, GenerationPart, TextPrompt
+from attendant.core.request import FinishReason, Timings, Usage
+from attendant.models.info import ModelInfo, Tokenized
+from attendant.rpc.server import RpcServer
+from attendant.settings import GrpcSettings
+
+FINISH = Finish(0, FinishReason.STOP, Usage(3, 1, 2), Timings(1, 2, 3, 4, 5), stop_token_id=7)
+
+
+def manifest(**changes: object) -> BundleManifest:
+    values = {
+        "name": "fake",
+        "task": "generate",
+        "architecture": "llama",
+        "target": "cpu",
+        "precision": "fp32",
+        "graphs": {},
+        "kv_layers": (),
+        "context_length": 64,
+        "vocab_size": 100,
+        "special_tokens": SpecialTokens(),
+        "files": {},
+        "parity": Parity(max_abs_error=0.5, cosine=1.0, greedy_agreement=1.0, tolerance="none", cases=()),
+        "source": Source(id="test/fake"),
+        "exporter_version": "0",
+    }
+    return BundleManifest.model_validate({**values, **changes})
+
+
+class FakeService:
+    """Answers with ``parts``; a part that is an exception is raised; the string "wait" waits for ever."""
+
+    def __init__(self, *parts: GenerationPart | Exception | str) -> None:
+        self.parts = parts
+        self.calls: list[GenerationCall] = []
+        self.closed = asyncio.Event()
+        self.num_sent = 0
+
+    async def generate(self, call: GenerationCall) -> AsyncIterator[GenerationPart]:
+        self.calls.append(call)
+        try:
+            for part in self.parts:
+                if isinstance(part, Exception):
+                    raise part
+                if isinstance(part, str):
+                    await asyncio.Event().wait()
+                    continue
+                self.num_sent += 1
+                yield part
+                await asyncio.sleep(0)
+        finally:
+            self.closed.set()
+
+    def list_models(self) -> tuple[ModelInfo, ...]:
+        return (ModelInfo(manifest(), context_length=32, max_running=4, max_requests=8, ready=True),)
+
+    def get_model(self, name: str) -> ModelInfo:
+        if name not in ("", "fake"):
+            raise ModelNotFound(name, ("fake",))
+        return self.list_models()[0]
+
+    async def tokenize(self, model: str, prompt: TextPrompt | ChatPrompt) -> Tokenized:
+        if not isinstance(prompt, TextPrompt):
+            raise ZeroDivisionError("the secret of the server")
+        return Tokenized(tuple(prompt.text.encode()), tuple(prompt.text))
+
+    def detokenize(self, model: str, token_ids: Sequence[int], keep_special_tokens: bool) -> str:
+        return bytes(token_ids).decode() + ("!" if keep_special_tokens else "")
+
+    def token_text(self, model: str, token_id: int) -> str:
+        return f"<{token_id}>"
+
+
+@asynccontextmanager
+async def serving(service: FakeService, settings: GrpcSettings | None = None) -> AsyncIterator[tuple[str, RpcServer]]:
+    """A real gRPC server over ``service`` on a free port of the loopback."""
+    server = RpcServer(settings or GrpcSettings(port=0))
+    address = server.bind()
+    await server.start(service)  # type: ignore[arg-type]
+    await server.health.set(serving=True)
+    try:
+        yield address, server
+    finally:
+        await server.stop(0)
+
+
+@asynccontextmanager
+async def connected(service: FakeService, settings: GrpcSettings | None = None) -> AsyncIterator[grpc.aio.Channel]:
+    """A channel to such a server."""
+    async with serving(service, settings) as (address, _), grpc.aio.insecure_channel(address) as channel:
+        yield channel
+
+
+def run(test: Callable[[], object]) -> None:
+    """Run an async test within 20 seconds."""
+
+    async def limited() -> None:
+        await asyncio.wait_for(test(), 20)  # type: ignore[arg-type]
+
+    asyncio.run(limited())
+
+
+def delta(text: str = "a", *tokens: int) -> Delta:
+    return Delta(0, text, tokens or (1,))

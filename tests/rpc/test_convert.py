@@ -1,0 +1,222 @@
+"""Every field of the wire reaches the core unchanged, and the other way round."""
+
+from __future__ import annotations
+
+import pytest
+from attendant.bundle import GenerationDefaults
+from attendant.core.errors import InvalidRequest
+from attendant.core.events import TokenLogprob
+from attendant.core.generation import (
+    ChatMessage,
+    ChatPrompt,
+    Delta,
+    Finish,
+    GenerationCall,
+    TextPrompt,
+    TokenPrompt,
+)
+from attendant.core.request import FinishReason, Timings, Usage
+from attendant.models.info import ModelInfo, Tokenized
+from attendant.rpc import convert
+from attendant_proto.v1 import generation_pb2 as pb
+from attendant_proto.v1 import models_pb2
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.rpc.fake import manifest
+
+UINT32 = st.integers(0, 2**32 - 1)
+FLOAT = st.floats(width=32, allow_nan=False, allow_infinity=False)
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+TOKENS = st.lists(UINT32, max_size=5).map(tuple)
+
+PROMPTS = st.one_of(
+    st.builds(TextPrompt, TEXT, add_special_tokens=st.booleans()),
+    st.builds(TokenPrompt, TOKENS),
+    st.builds(ChatPrompt, st.lists(st.builds(ChatMessage, TEXT, TEXT), max_size=3).map(tuple)),
+)
+CALLS = st.builds(
+    GenerationCall,
+    model=TEXT,
+    prompt=PROMPTS,
+    max_tokens=st.none() | UINT32,
+    min_tokens=UINT32,
+    stop=st.lists(TEXT, max_size=3).map(tuple),
+    stop_token_ids=TOKENS,
+    ignore_eos=st.booleans(),
+    temperature=st.none() | FLOAT,
+    top_k=st.none() | UINT32,
+    top_p=st.none() | FLOAT,
+    min_p=st.none() | FLOAT,
+    repetition_penalty=st.none() | FLOAT,
+    presence_penalty=st.none() | FLOAT,
+    frequency_penalty=st.none() | FLOAT,
+    logit_bias=st.none() | st.dictionaries(UINT32, FLOAT, min_size=1, max_size=3),
+    seed=st.none() | st.integers(0, 2**64 - 1),
+    n=st.integers(1, 2**32 - 1),
+    logprobs=st.none() | UINT32,
+    timeout_s=st.none() | st.floats(0, 1e6),
+)
+
+
+def request_of(call: GenerationCall) -> pb.GenerateRequest:
+    request = pb.GenerateRequest(
+        model=call.model,
+        n=call.n,
+        logprobs=call.logprobs,
+        sampling=pb.Sampling(
+            temperature=call.temperature,
+            top_k=call.top_k,
+            top_p=call.top_p,
+            min_p=call.min_p,
+            repetition_penalty=call.repetition_penalty,
+            presence_penalty=call.presence_penalty,
+            frequency_penalty=call.frequency_penalty,
+            logit_bias=call.logit_bias,
+            seed=call.seed,
+        ),
+        stopping=pb.Stopping(
+            max_tokens=call.max_tokens,
+            min_tokens=call.min_tokens,
+            stop=call.stop,
+            stop_token_ids=call.stop_token_ids,
+            ignore_eos=call.ignore_eos,
+        ),
+    )
+    match call.prompt:
+        case TextPrompt(text, add_special_tokens):
+            request.text = text
+            request.no_special_tokens = not add_special_tokens
+        case TokenPrompt(token_ids):
+            request.token_ids.SetInParent()
+            request.token_ids.ids.extend(token_ids)
+        case ChatPrompt(messages):
+            request.chat.SetInParent()
+            request.chat.messages.extend(pb.ChatMessage(role=m.role, content=m.content) for m in messages)
+    return request
+
+
+@given(CALLS)
+def test_calls_survive_the_wire(call: GenerationCall) -> None:
+    request = pb.GenerateRequest.FromString(request_of(call).SerializeToString())
+    assert convert.generation_call(request, call.timeout_s) == call
+
+
+def test_absent_sections_leave_everything_to_the_model() -> None:
+    call = convert.generation_call(pb.GenerateRequest(text="hello"), None)
+    assert call == GenerationCall(model="", prompt=TextPrompt("hello"))
+
+
+def test_every_field_of_a_request_is_read() -> None:
+    """A field that is added to the wire and forgotten in the converter fails here."""
+    known = {"model", "text", "token_ids", "chat", "sampling", "stopping", "n", "logprobs", "no_special_tokens"}
+    assert set(pb.GenerateRequest.DESCRIPTOR.fields_by_name) == known
+    fields = set(GenerationCall.__dataclass_fields__)
+    assert set(pb.Sampling.DESCRIPTOR.fields_by_name) | set(pb.Stopping.DESCRIPTOR.fields_by_name) <= fields
+
+
+@pytest.mark.parametrize(
+    ("convert_request", "request_message", "message"),
+    [
+        (
+            lambda r: convert.generation_call(r, None),
+            pb.GenerateRequest(model="m"),
+            "prompt is missing; allowed: one of text, token_ids, chat",
+        ),
+        (convert.tokenize_prompt, models_pb2.TokenizeRequest(), "input is missing; allowed: one of text, chat"),
+    ],
+)
+def test_a_missing_prompt_is_named(convert_request, request_message, message) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(InvalidRequest) as caught:
+        convert_request(request_message)
+    assert str(caught.value) == message
+
+
+LOGPROBS = st.builds(TokenLogprob, UINT32, FLOAT, st.lists(st.tuples(UINT32, FLOAT), max_size=3).map(tuple))
+
+
+def delta_of(response: pb.GenerateResponse) -> Delta:
+    logprobs = tuple(
+        TokenLogprob(entry.token_id, entry.logprob, tuple((top.token_id, top.logprob) for top in entry.top))
+        for entry in response.logprobs
+    )
+    return Delta(response.index, response.text, tuple(response.token_ids), logprobs)
+
+
+@given(st.builds(Delta, UINT32, TEXT, TOKENS, st.lists(LOGPROBS, max_size=2).map(tuple)))
+def test_deltas_survive_the_wire(delta: Delta) -> None:
+    response = convert.generate_response(delta, lambda token: f"<{token}>")
+    response = pb.GenerateResponse.FromString(response.SerializeToString())
+    assert delta_of(response) == delta
+    assert not response.HasField("finish")
+    for entry in response.logprobs:
+        assert entry.text == f"<{entry.token_id}>"
+        assert all(top.text == f"<{top.token_id}>" for top in entry.top)
+
+
+NANOSECONDS = st.integers(0, 10**15)
+
+
+@given(
+    st.builds(
+        Finish,
+        UINT32,
+        st.sampled_from(FinishReason),
+        st.builds(Usage, UINT32, UINT32, UINT32),
+        st.builds(Timings, NANOSECONDS, NANOSECONDS, NANOSECONDS, NANOSECONDS, NANOSECONDS),
+        st.none() | TEXT,
+        st.none() | UINT32,
+    )
+)
+def test_ends_survive_the_wire(part: Finish) -> None:
+    response = pb.GenerateResponse.FromString(convert.generate_response(part, str).SerializeToString())
+    finish = response.finish
+    assert response.HasField("finish")
+    assert response.index == part.index
+    assert pb.FinishReason.Name(finish.reason) == f"FINISH_REASON_{part.reason.name}"
+    expected = {"stop_string": part.stop_string, "stop_token_id": part.stop_token_id}
+    matched = "stop_string" if part.stop_string is not None else "stop_token_id"
+    assert finish.WhichOneof("matched") == (matched if expected[matched] is not None else None)
+    if expected[matched] is not None:
+        assert getattr(finish, matched) == expected[matched]
+    assert (finish.usage.prompt_tokens, finish.usage.cached_tokens, finish.usage.completion_tokens) == (
+        part.usage.prompt_tokens,
+        part.usage.cached_tokens,
+        part.usage.completion_tokens,
+    )
+    for name in ("queue", "prefill", "decode", "first_token", "total"):
+        assert getattr(finish.timings, f"{name}_s") * 1e9 == pytest.approx(getattr(part.timings, f"{name}_ns"))
+
+
+def test_every_finish_reason_has_a_name_on_the_wire() -> None:
+    wire = set(pb.FinishReason.values()) - {pb.FINISH_REASON_UNSPECIFIED}
+    assert set(convert.FINISH_REASONS) == set(FinishReason)
+    assert set(convert.FINISH_REASONS.values()) == wire
+
+
+def test_a_model_is_shown_as_it_is_served() -> None:
+    defaults = GenerationDefaults(temperature=0.5, top_k=3, top_p=0.75, min_p=0.25, repetition_penalty=1.5)
+    info = ModelInfo(
+        manifest(generation_defaults=defaults, chat_template="{{ 1 }}"),
+        context_length=32,
+        max_running=4,
+        max_requests=8,
+        ready=True,
+    )
+    model = convert.model_message(info)
+    assert (model.name, model.version, model.architecture, model.task) == ("fake", "1", "llama", "generate")
+    assert (model.precision, model.target, model.source) == ("fp32", "cpu", "test/fake")
+    assert (model.context_length, model.vocab_size) == (32, 100)
+    assert (model.max_running, model.max_requests, model.ready, model.has_chat_template) == (4, 8, True, True)
+    shown = model.default_sampling
+    assert (shown.temperature, shown.top_k, shown.top_p, shown.min_p, shown.repetition_penalty) == (
+        *(0.5, 3, 0.75, 0.25),
+        1.5,
+    )
+    assert not model.HasField("default_max_tokens")
+    assert (model.parity.max_abs_error, model.parity.cosine, model.parity.greedy_agreement) == (0.5, 1.0, 1.0)
+
+
+def test_tokens_and_their_spellings() -> None:
+    response = convert.tokenize_response(Tokenized((1, 2), ("a", "b")))
+    assert (list(response.token_ids), list(response.tokens)) == ([1, 2], ["a", "b"])

@@ -1,0 +1,90 @@
+"""Every error has a code, and what machines need to act on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import grpc
+import pytest
+from attendant.core import errors
+from attendant.rpc import status
+from google.rpc import error_details_pb2, status_pb2
+
+EXAMPLES: dict[type[errors.AttendantError], tuple[object, ...]] = {
+    errors.InvalidRequest: ("sampling.top_p", "is 2; allowed: at most 1"),
+    errors.ModelNotFound: ("x", ("a", "b")),
+    errors.QueueFull: ("m", 8, 1.5),
+    errors.BundleError: ("/somewhere", "is gone"),
+}
+
+
+def tree(root: type[errors.AttendantError]) -> Iterator[type[errors.AttendantError]]:
+    yield root
+    for child in root.__subclasses__():
+        yield from tree(child)
+
+
+def details(trailers: status.Trailers) -> status_pb2.Status:
+    return status_pb2.Status.FromString(dict(trailers)[status.DETAILS_KEY])
+
+
+def unpack(trailers: status.Trailers, kind: type) -> object:
+    for packed in details(trailers).details:
+        message = kind()
+        if packed.Unpack(message):
+            return message
+    raise AssertionError(f"no {kind}")
+
+
+def test_the_table_covers_the_tree() -> None:
+    assert set(status.CODES) == set(tree(errors.AttendantError))
+
+
+@pytest.mark.parametrize("error", sorted(status.CODES, key=lambda error: error.__name__))
+def test_every_error_ends_a_call(error: type[errors.AttendantError]) -> None:
+    code, message, trailers = status.of(error(*EXAMPLES.get(error, ("because",))), "id-1")
+    assert code is status.CODES[error]
+    assert message
+    assert dict(trailers)[status.REQUEST_ID_KEY] == "id-1"
+    rich = details(trailers)
+    assert (rich.code, rich.message) == (code.value[0], message)
+    assert unpack(trailers, error_details_pb2.RequestInfo).request_id == "id-1"
+
+
+def test_an_invalid_field_is_named() -> None:
+    _, message, trailers = status.of(errors.InvalidRequest("sampling.top_p", "is 2; allowed: at most 1"), "id")
+    violation = unpack(trailers, error_details_pb2.BadRequest).field_violations[0]
+    assert (violation.field, violation.description) == ("sampling.top_p", "is 2; allowed: at most 1")
+    assert message == "sampling.top_p is 2; allowed: at most 1"
+
+
+def test_the_models_that_exist_are_listed() -> None:
+    _, message, trailers = status.of(errors.ModelNotFound("x", ("a", "b")), "id")
+    resource = unpack(trailers, error_details_pb2.ResourceInfo)
+    assert (resource.resource_type, resource.resource_name) == ("model", "x")
+    assert "a, b" in resource.description
+    assert "'a', 'b'" in message
+
+
+def test_a_full_queue_says_when_to_come_back() -> None:
+    _, _, trailers = status.of(errors.QueueFull("m", 8, 1.25), "id")
+    assert unpack(trailers, error_details_pb2.RetryInfo).retry_delay.ToNanoseconds() == 1_250_000_000
+    assert dict(trailers)[status.RETRY_KEY] == "1250"
+
+
+@pytest.mark.parametrize("letter", ["a", "é", "\U0001f600", "%"])
+def test_trailers_stay_below_the_limit_of_peers(letter: str) -> None:
+    for error in (
+        errors.InvalidRequest(letter * 100_000, letter * 100_000),
+        errors.ModelNotFound(letter * 100_000, (letter * 100_000,)),
+    ):
+        _, message, trailers = status.of(error, "i" * 128)
+        encoded = sum(len(key) + len(value) * 4 / 3 + 32 for key, value in trailers)
+        assert encoded + 3 * len(message.encode()) < 8192
+
+
+def test_an_unforeseen_exception_says_only_where_to_look() -> None:
+    code, message, trailers = status.of_unexpected("id-9")
+    assert code is grpc.StatusCode.INTERNAL
+    assert "id-9" in message
+    assert details(trailers).code == code.value[0]

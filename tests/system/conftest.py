@@ -1,0 +1,45 @@
+"""Bundles and servers that the system tests share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.synthetic import make_synthetic_bundle
+from tests.system.server import ServerProcess, serving
+
+
+@pytest.fixture(scope="session")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("bundles")
+
+
+@pytest.fixture(scope="session")
+def fast(bundles: Path) -> Path:
+    """Answers in a moment, and only ends at max_tokens."""
+    return make_synthetic_bundle(bundles / "fast", name="fast", eos_bias=-1e4)
+
+
+@pytest.fixture(scope="session")
+def slow(bundles: Path) -> Path:
+    """The same at a few hundred tokens a second, with room for long answers."""
+    return make_synthetic_bundle(
+        bundles / "slow", name="slow", layers=8, heads=16, kv_heads=8, head_size=32, context_length=8192, eos_bias=-1e4
+    )
+
+
+@pytest.fixture(scope="module")
+def server(fast: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A server of the fast bundle."""
+    with serving(tmp_path_factory.mktemp("log") / "server.log", fast, "--engine.max-num-seqs", 4) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def slow_server(slow: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A server of the slow bundle that runs two sequences, and lets two wait."""
+    log = tmp_path_factory.mktemp("log") / "server.log"
+    with serving(log, slow, "--engine.max-num-seqs", 2, "--engine.max-queue", 2) as running:
+        yield running

@@ -1,0 +1,165 @@
+"""A real server process, and what its tests ask of it."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import grpc
+from attendant_proto.v1 import generation_pb2 as pb
+from attendant_proto.v1 import generation_pb2_grpc, models_pb2_grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from prometheus_client.parser import text_string_to_metric_families
+
+START_S = 30.0
+REPOSITORY = Path(__file__).parents[2]
+
+
+class ServerProcess:
+    """``attendant serve`` (or another script that ends in it) on free ports of the loopback, once it serves."""
+
+    def __init__(self, process: subprocess.Popen[str], log: Path) -> None:
+        self.process = process
+        self._log = log
+        self.output: list[str] = []
+        self._ready = threading.Event()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        if not self._ready.wait(START_S) or process.poll() is not None:
+            process.kill()
+            raise AssertionError(f"the server did not start:\n{self.log()}")
+        self.grpc = self._find(r"attendant: gRPC on (\S+)")
+        self.http = self._find(r"attendant: metrics on (http://\S+)/metrics")
+        self.channel = grpc.insecure_channel(self.grpc)
+        self.generation = generation_pb2_grpc.GenerationStub(self.channel)
+        self.models = models_pb2_grpc.ModelsStub(self.channel)
+        self.tokenizer = models_pb2_grpc.TokenizerStub(self.channel)
+        self.health = health_pb2_grpc.HealthStub(self.channel)
+
+    def log(self) -> str:
+        """Standard error so far."""
+        return self._log.read_text(encoding="utf-8")
+
+    def metrics(self) -> dict[str, float]:
+        """Samples by name; those of labels other than the model's as ``name{label=value}``."""
+        page = urlopen(f"{self.http}/metrics", timeout=10).read().decode()
+        found: dict[str, float] = {}
+        for family in text_string_to_metric_families(page):
+            for sample in family.samples:
+                labels = {k: v for k, v in sample.labels.items() if k != "model_name"}
+                suffix = "{" + ",".join(f"{k}={v}" for k, v in labels.items()) + "}" if labels else ""
+                name = sample.name.removeprefix("attendant_") + suffix
+                found[name] = found.get(name, 0.0) + sample.value
+        return found
+
+    def healthz(self) -> int:
+        """HTTP status of /healthz."""
+        try:
+            return int(urlopen(f"{self.http}/healthz", timeout=10).status)
+        except HTTPError as error:
+            return error.code
+
+    def serving(self, service: str = "") -> bool:
+        """What grpc.health.v1 says."""
+        response = self.health.Check(health_pb2.HealthCheckRequest(service=service), timeout=10)
+        return bool(response.status == health_pb2.HealthCheckResponse.SERVING)
+
+    def is_idle(self) -> bool:
+        """Nothing runs, waits or holds KV memory."""
+        found = self.metrics()
+        return not any(found[name] for name in ("num_requests_running", "num_requests_waiting", "kv_cache_usage_perc"))
+
+    def terminate(self, number: int = signal.SIGTERM) -> None:
+        """Send a signal."""
+        self.process.send_signal(number)
+
+    def wait(self, timeout_s: float = 20.0) -> int:
+        """The exit code."""
+        return self.process.wait(timeout_s)
+
+    def close(self) -> None:
+        """End the process, whatever it does."""
+        self.channel.close()
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self._reader.join()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        with self.process.stdout as stream:
+            for line in stream:
+                self.output.append(line)
+                if "metrics on" in line:
+                    self._ready.set()
+        self._ready.set()
+
+    def _find(self, pattern: str) -> str:
+        match = re.search(pattern, "".join(self.output))
+        assert match is not None, self.log()
+        return match[1]
+
+
+@contextmanager
+def serving(
+    log: Path, *arguments: object, command: tuple[str, ...] = ("-m", "attendant", "serve")
+) -> Iterator[ServerProcess]:
+    """Start a server with these arguments, and end it afterwards. ``log`` takes its standard error."""
+    words = [sys.executable, *command, *map(str, arguments), "--grpc.port", "0", "--http.port", "0"]
+    with log.open("w") as errors:
+        process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment())
+    server = ServerProcess(process, log)
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+def attendant(*arguments: object, stdin: str = "", timeout_s: float = 60.0) -> subprocess.CompletedProcess[str]:
+    """Run the command line to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "attendant", *map(str, arguments)],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        env=environment(),
+        check=False,
+    )
+
+
+def environment() -> dict[str, str]:
+    """This process's, without settings that the machine may have for a server."""
+    return {key: value for key, value in os.environ.items() if not key.startswith("ATTENDANT_")}
+
+
+def eventually(condition: Callable[[], bool], timeout_s: float = 5.0) -> None:
+    """Wait until a condition holds."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "it never came about"
+        time.sleep(0.02)
+
+
+def request(text: str = "hello", max_tokens: int = 8, **fields: object) -> pb.GenerateRequest:
+    """A plain request."""
+    return pb.GenerateRequest(text=text, stopping=pb.Stopping(max_tokens=max_tokens), **fields)
+
+
+def tokens_of(responses: Iterable[pb.GenerateResponse]) -> list[int]:
+    """All token ids, however they were spread over messages."""
+    return [token for response in responses for token in response.token_ids]
+
+
+LONG = 4000
+"""max_tokens of a request that runs for seconds on the slow bundle."""

@@ -1,0 +1,179 @@
+"""How a server process starts, fails and ends."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import grpc
+import pytest
+from attendant_proto.v1 import generation_pb2 as pb
+from grpc_health.v1 import health_pb2
+
+from tests.synthetic import make_synthetic_bundle
+from tests.system.server import LONG, ServerProcess, attendant, eventually, request, serving, tokens_of
+
+POISON = 77
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+def outcome(server: ServerProcess, max_tokens: int) -> str | int:
+    """Number of tokens, or the code of the error."""
+    try:
+        return len(tokens_of(server.generation.Generate(request("hello", max_tokens))))
+    except grpc.RpcError as error:
+        return str(error.code().name)
+
+
+def start_calls(
+    server: ServerProcess, pool: ThreadPoolExecutor, count: int, max_tokens: int
+) -> list[Future[str | int]]:
+    calls = [pool.submit(outcome, server, max_tokens) for _ in range(count)]
+    eventually(lambda: server.metrics()["num_requests_running"] >= min(count, 4))
+    return calls
+
+
+def test_sigterm_under_load_lets_running_calls_finish(slow: Path, tmp_path: Path) -> None:
+    with serving(tmp_path / "log", slow, "--engine.max-num-seqs", 4) as server, ThreadPoolExecutor(8) as pool:
+        watch = server.health.Watch(health_pb2.HealthCheckRequest(service="attendant.v1.Generation"))
+        assert next(watch).status == SERVING
+        calls = start_calls(server, pool, 6, 200)
+        server.terminate()
+        assert next(watch).status == NOT_SERVING
+        assert server.healthz() == 503
+        with pytest.raises(grpc.RpcError) as caught:
+            list(server.generation.Generate(request("late")))
+        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+        assert "shutting down" in caught.value.details()
+        assert [call.result(30) for call in calls] == [200] * 6
+        assert server.wait() == 0
+    assert "Traceback" not in server.log()
+
+
+def test_calls_that_outlive_the_drain_limit_fail_as_unavailable(slow: Path, tmp_path: Path) -> None:
+    arguments = (slow, "--engine.max-num-seqs", 4, "--drain-timeout-s", 0.3)
+    with serving(tmp_path / "log", *arguments) as server, ThreadPoolExecutor(8) as pool:
+        calls = start_calls(server, pool, 6, LONG * 2 - 100)
+        started = time.monotonic()
+        server.terminate()
+        assert [call.result(20) for call in calls] == ["UNAVAILABLE"] * 6
+        assert time.monotonic() - started < 3
+        assert server.wait() == 0
+    assert "Traceback" not in server.log()
+
+
+def test_an_idle_server_leaves_at_once(fast: Path, tmp_path: Path) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with serving(tmp_path / "log", fast) as server:
+            started = time.monotonic()
+            server.terminate(number)
+            assert server.wait() == 0
+            assert time.monotonic() - started < 3
+        assert "Traceback" not in server.log()
+
+
+def test_watching_health_does_not_hold_the_server_up(fast: Path, tmp_path: Path) -> None:
+    with serving(tmp_path / "log", fast) as server:
+        watch = server.health.Watch(health_pb2.HealthCheckRequest())
+        next(watch)
+        started = time.monotonic()
+        server.terminate()
+        assert server.wait() == 0
+        assert time.monotonic() - started < 5
+
+
+def test_a_second_signal_ends_the_process(slow: Path, tmp_path: Path) -> None:
+    with serving(tmp_path / "log", slow) as server, ThreadPoolExecutor(1) as pool:
+        (call,) = start_calls(server, pool, 1, LONG)
+        server.terminate()
+        eventually(lambda: "draining" in server.log())
+        server.terminate()
+        assert server.wait(5) == 128 + signal.SIGTERM
+        assert call.result(10) == "UNAVAILABLE"
+
+
+def test_the_death_of_an_engine_ends_everything(slow: Path, tmp_path: Path) -> None:
+    script = (str(Path(__file__).with_name("dying_server.py")),)
+    with serving(tmp_path / "log", slow, command=script) as server, ThreadPoolExecutor(8) as pool:
+        watch = server.health.Watch(health_pb2.HealthCheckRequest())
+        assert next(watch).status == SERVING
+        calls = start_calls(server, pool, 6, LONG)
+        server.terminate(signal.SIGUSR1)
+        assert [call.result(10) for call in calls] == ["UNAVAILABLE"] * 6
+        assert next(watch).status == NOT_SERVING
+        assert server.wait(10) == 1
+    assert "told to die" in server.log()
+
+
+def test_an_engine_that_dies_while_the_server_drains_still_counts(slow: Path, tmp_path: Path) -> None:
+    script = (str(Path(__file__).with_name("dying_server.py")),)
+    with serving(tmp_path / "log", slow, command=script) as server, ThreadPoolExecutor(1) as pool:
+        (call,) = start_calls(server, pool, 1, LONG)
+        server.terminate()
+        eventually(lambda: "draining" in server.log())
+        server.terminate(signal.SIGUSR1)
+        assert call.result(10) == "UNAVAILABLE"
+        assert server.wait(10) == 1
+
+
+def test_a_failed_step_fails_its_requests_only(tmp_path: Path) -> None:
+    bundle = make_synthetic_bundle(tmp_path / "poisoned", poison_token=POISON, eos_bias=-1e4)
+    with serving(tmp_path / "log", bundle) as server:
+        poisoned = pb.GenerateRequest(token_ids=pb.TokenIds(ids=[POISON, 10, 10]))
+        for _ in range(3):
+            with pytest.raises(grpc.RpcError) as caught:
+                list(server.generation.Generate(poisoned, timeout=10))
+            assert caught.value.code() is grpc.StatusCode.INTERNAL
+            assert "Traceback" not in caught.value.details()
+        clean = pb.GenerateRequest(token_ids=pb.TokenIds(ids=[10, 11, 12]), stopping=pb.Stopping(max_tokens=1))
+        assert len(tokens_of(server.generation.Generate(clean, timeout=10))) == 1
+        assert server.serving()
+        eventually(server.is_idle)
+        assert server.metrics()["request_failure_total{error=step_failed}"] == 3
+
+
+def test_several_models_by_name(fast: Path, slow: Path, tmp_path: Path) -> None:
+    with serving(tmp_path / "log", fast, slow) as server:
+        assert tokens_of(server.generation.Generate(request(model="fast"))) != tokens_of(
+            server.generation.Generate(request(model="slow"))
+        )
+        with pytest.raises(grpc.RpcError) as caught:
+            list(server.generation.Generate(request()))
+        assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+        assert "'fast', 'slow'" in caught.value.details()
+
+
+def test_a_port_in_use_is_a_clear_error(fast: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        for flag, other in (("grpc", "http"), ("http", "grpc")):
+            done = attendant("serve", fast, f"--{flag}.port", port, f"--{other}.port", 0)
+            assert done.returncode == 2
+            assert str(port) in done.stderr
+            assert f"{flag}.port" in done.stderr
+            assert "Traceback" not in done.stderr
+            assert not done.stdout
+
+
+def test_a_bad_bundle_is_a_clear_error(fast: Path, tmp_path: Path) -> None:
+    missing = attendant("serve", tmp_path / "nothing", "--grpc.port", 0, "--http.port", 0)
+    assert missing.returncode == 2
+    assert "nothing" in missing.stderr.splitlines()[-1]
+    broken = make_synthetic_bundle(tmp_path / "broken")
+    (broken / "decoder.onnx").write_bytes(b"junk")
+    corrupt = attendant("serve", broken, "--grpc.port", 0, "--http.port", 0)
+    assert corrupt.returncode == 2
+    assert "decoder.onnx" in corrupt.stderr.splitlines()[-1]
+    manifest = json.loads((fast / "bundle.json").read_text())
+    manifest["schema_version"] = 99
+    (broken / "bundle.json").write_text(json.dumps(manifest))
+    newer = attendant("serve", broken, "--grpc.port", 0, "--http.port", 0)
+    assert newer.returncode == 2
+    assert "99" in newer.stderr.splitlines()[-1]
+    for done in (missing, corrupt, newer):
+        assert "Traceback" not in done.stderr
