@@ -62,12 +62,17 @@ class Metrics:
         """One engine step. A few microseconds."""
         self._models[model].step(stats)
 
-    def tokens(self, model: str, num_tokens: int, gap_s: float | None) -> None:
-        """Tokens of one sequence were delivered, ``gap_s`` after the previous ones (None for the first)."""
+    def first_token(self, model: str, seconds: float) -> None:
+        """A sequence's first token was delivered, ``seconds`` after its arrival."""
         series = self._models[model]
-        series.generation_tokens.inc(num_tokens)
-        if gap_s is not None:
-            series.inter_token.observe(gap_s)
+        series.generation_tokens.inc()
+        series.first_token.observe(seconds)
+
+    def next_token(self, model: str, seconds: float) -> None:
+        """A further token of a sequence was delivered, ``seconds`` after the one before."""
+        series = self._models[model]
+        series.generation_tokens.inc()
+        series.inter_token.observe(seconds)
 
     def finished(self, model: str, event: FinishedEvent) -> None:
         """A sequence ended without an error."""
@@ -116,7 +121,7 @@ class _Collectors:
 
         self.first_token = histogram(
             "time_to_first_token_seconds",
-            "Arrival at the server to first token, tokenising included; observed when the sequence ends.",
+            "Arrival at the server to first token, tokenising included.",
             FIRST_TOKEN_BUCKETS,
         )
         self.inter_token = histogram(
@@ -157,7 +162,7 @@ class _ModelMetrics:
         self.successes = {r: collectors.success.labels(model, r.value) for r in FinishReason}
         self.failures = {e: collectors.request_failure.labels(model, error_name(e)) for e in _request_errors()}
         self._prompt_tokens = collectors.prompt_tokens.labels(model)
-        self._first_token = collectors.first_token.labels(model)
+        self.first_token = collectors.first_token.labels(model)
         self._time_per_token = collectors.time_per_token.labels(model)
         self._e2e = collectors.e2e.labels(model)
         self._queue = collectors.queue.labels(model)
@@ -200,7 +205,6 @@ class _ModelMetrics:
         self._e2e.observe(timings.total_ns / 1e9)
         if not usage.completion_tokens:  # cancelled before its first token
             return
-        self._first_token.observe(timings.first_token_ns / 1e9)
         self._queue.observe(timings.queue_ns / 1e9)
         self._prefill.observe(timings.prefill_ns / 1e9)
         self._decode.observe(timings.decode_ns / 1e9)

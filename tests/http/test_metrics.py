@@ -102,12 +102,16 @@ def test_a_report_without_work_is_no_step(metrics: Metrics, value: Value) -> Non
 
 def test_a_finished_sequence(metrics: Metrics, value: Value) -> None:
     timings = Timings(queue_ns=1 * MS, prefill_ns=2 * MS, decode_ns=9 * MS, first_token_ns=4 * MS, total_ns=14 * MS)
-    metrics.tokens("m", 1, None)
-    metrics.tokens("m", 3, 0.003)
+    metrics.first_token("m", 0.004)
+    for _ in range(3):
+        metrics.next_token("m", 0.003)
     metrics.finished("m", FinishedEvent("1", FinishReason.STOP, Usage(10, 4, 4), timings))
     assert value("request_success_total", finished_reason="stop") == 1
     assert (value("prompt_tokens_total"), value("generation_tokens_total")) == (10, 4)
-    assert (value("inter_token_latency_seconds_count"), value("inter_token_latency_seconds_sum")) == (1, 0.003)
+    assert (value("inter_token_latency_seconds_count"), value("inter_token_latency_seconds_sum")) == (
+        3,
+        pytest.approx(0.009),
+    )
     assert value("time_to_first_token_seconds_sum") == pytest.approx(0.004)
     assert value("request_queue_time_seconds_sum") == pytest.approx(0.001)
     assert value("request_prefill_time_seconds_sum") == pytest.approx(0.002)
@@ -147,7 +151,7 @@ def test_two_servers_in_one_process_do_not_share_figures() -> None:
     first, second = Metrics(), Metrics()
     for metrics in (first, second):
         metrics.add_model("m")
-    first.tokens("m", 5, None)
-    assert b'attendant_generation_tokens_total{model_name="m"} 5.0' in first.render()[0]
+    first.first_token("m", 0.001)
+    assert b'attendant_generation_tokens_total{model_name="m"} 1.0' in first.render()[0]
     assert b'attendant_generation_tokens_total{model_name="m"} 0.0' in second.render()[0]
     assert b"process_cpu_seconds_total" in first.render()[0]

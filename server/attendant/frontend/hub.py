@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from attendant.core.errors import AttendantError, Draining, EngineDead, QueueFull
 from attendant.core.events import FailedEvent, FinishedEvent, TokenEvent
-from attendant.core.request import Request, Timings, Usage
+from attendant.core.request import Timings, Usage
 from attendant.engine.engine import StepReport
 from attendant.engine.thread import EngineThread
 from attendant.frontend.streams import SequenceStream
@@ -80,24 +80,20 @@ class ModelHub:
         if self._places == 0:
             self._idle.set()
 
-    def submit(self, request: Request, stream: SequenceStream) -> None:
+    def submit(self, stream: SequenceStream) -> None:
         """Hand a sequence to the engine; from here on its place comes back with its terminal event.
 
         Raises:
             EngineDead: the place stays taken.
         """
         self._check_alive()
-        self._live[request.id] = stream
-        self._thread.submit(request)
+        self._live[stream.request.id] = stream
+        self._thread.submit(stream.request)
 
     def cancel(self, request_id: str) -> None:
         """End a sequence if it is live."""
         if request_id in self._live:
             self._thread.cancel(request_id)
-
-    def is_live(self, request_id: str) -> bool:
-        """Whether the sequence was submitted and has not ended."""
-        return request_id in self._live
 
     async def drain(self, timeout_s: float) -> None:
         """Refuse new sequences, let those that run finish, fail the rest after ``timeout_s`` seconds."""
@@ -134,7 +130,8 @@ class ModelHub:
         for event in report.events:
             if isinstance(event, TokenEvent):
                 if stream := self._live.get(event.request_id):
-                    metrics.tokens(name, 1, stream.on_token(event))
+                    is_first, seconds = stream.on_token(event)
+                    (metrics.first_token if is_first else metrics.next_token)(name, seconds)
             else:
                 self._on_end(event)
 

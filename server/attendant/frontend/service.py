@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 
 from attendant.core.errors import AttendantError, InvalidRequest, ModelNotFound
 from attendant.core.generation import (
@@ -65,7 +65,7 @@ class GenerationService:
         """Sequences that wait or run."""
         return sum(hub.num_active for hub in self._hubs.values())
 
-    async def generate(self, call: GenerationCall) -> AsyncIterator[GenerationPart]:
+    async def generate(self, call: GenerationCall) -> AsyncGenerator[GenerationPart, None]:
         """Generate from one prompt.
 
         Yields deltas of the call's sequences as they come, and one finish for each. Closing the iterator, or
@@ -182,15 +182,17 @@ class _ActiveCall:
         index = self._num_submitted
         request_id = self._requests[index]
         hub, model = self._hub, self._hub.model
+        params = for_sequence(self._params, index)
+        request = Request(request_id, self._prompt, params, self._arrival_ns, self._deadline_ns)
         stream = SequenceStream(
             self._stream,
             index,
+            request,
             Detokenizer(model.text, self._prompt),
             StopStrings(self._call.stop),
             stop=lambda: hub.cancel(request_id),
         )
-        params = for_sequence(self._params, index)
-        hub.submit(Request(request_id, self._prompt, params, self._arrival_ns, self._deadline_ns), stream)
+        hub.submit(stream)
         self._num_submitted += 1
 
 

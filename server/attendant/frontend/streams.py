@@ -8,10 +8,10 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 
-from attendant.core.errors import AttendantError
+from attendant.core.errors import AttendantError, DeadlineExceeded
 from attendant.core.events import FailedEvent, FinishedEvent, TokenEvent, TokenLogprob
 from attendant.core.generation import Delta, Finish, GenerationPart
-from attendant.core.request import FinishReason
+from attendant.core.request import FinishReason, Request
 from attendant.frontend.detokenizer import Detokenizer
 from attendant.frontend.stop_strings import StopStrings
 
@@ -59,33 +59,41 @@ class SequenceStream:
 
     Args:
         index: of the sequence in its call.
+        request: what the engine was asked for.
         stop: called when a stop string was found; the engine must be told to end the sequence.
     """
 
     def __init__(
-        self, call: CallStream, index: int, detokenizer: Detokenizer, stops: StopStrings, stop: Callable[[], None]
+        self,
+        call: CallStream,
+        index: int,
+        request: Request,
+        detokenizer: Detokenizer,
+        stops: StopStrings,
+        stop: Callable[[], None],
     ) -> None:
         self.index = index
+        self.request = request
         self._call = call
         self._detokenizer = detokenizer
         self._stops = stops
         self._stop = stop
         self._stop_string: str | None = None
         self._num_tokens = 0
-        self._last_token_s: float | None = None
+        self._last_token_ns = 0
         self._ending: AttendantError | None = None
 
-    def on_token(self, event: TokenEvent) -> float | None:
-        """Take a token in. Returns the seconds since the one before, None for the first."""
-        now, before = time.monotonic(), self._last_token_s
-        self._last_token_s = now
+    def on_token(self, event: TokenEvent) -> tuple[bool, float]:
+        """Take a token in. Returns whether it is the first, and the seconds since the one before or the arrival."""
+        now, before = time.monotonic_ns(), self._last_token_ns
+        self._last_token_ns = now
         if self._stop_string is None:
             self._num_tokens += 1
             text, self._stop_string = self._stops.push(self._detokenizer.push(event.token_id))
             self._put(text, (event.token_id,), () if event.logprob is None else (event.logprob,))
             if self._stop_string is not None:
                 self._stop()
-        return None if before is None else now - before
+        return before == 0, (now - (before or self.request.arrival_ns)) / 1e9
 
     def end_with(self, error: AttendantError) -> None:
         """Whatever the engine says, the sequence ends with this error."""
@@ -98,6 +106,9 @@ class SequenceStream:
             event = FinishedEvent(event.request_id, FinishReason.STOP, usage, event.timings)
         elif self._ending is not None:
             event = FailedEvent(event.request_id, self._ending, event.usage, event.timings)
+        elif isinstance(event, FinishedEvent) and event.reason is FinishReason.CANCELLED and self._is_late():
+            # the transport gave up at the deadline a moment before the engine did
+            event = FailedEvent(event.request_id, DeadlineExceeded("the deadline passed"), event.usage, event.timings)
         if isinstance(event, FailedEvent):
             self._call.fail(event.error)
             return event
@@ -107,6 +118,10 @@ class SequenceStream:
             Finish(self.index, event.reason, event.usage, event.timings, self._stop_string, event.stop_token_id)
         )
         return event
+
+    def _is_late(self) -> bool:
+        deadline = self.request.deadline_ns
+        return deadline is not None and time.monotonic_ns() >= deadline
 
     def _flush(self, event: FinishedEvent) -> None:
         """The last text may complete a stop string, or turn out not to be one."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 from attendant_proto.v1 import generation_pb2, generation_pb2_grpc, models_pb2, models_pb2_grpc
 
-from attendant.core.generation import GenerationPart
 from attendant.frontend.service import GenerationService
 from attendant.rpc import convert
 
@@ -26,7 +25,7 @@ class GenerationServicer(generation_pb2_grpc.GenerationServicer):
         """Streams the answer. Closing the stream closes the front end's, which frees the work."""
         call = convert.generation_call(request, context.time_remaining())
         token_text = partial(self._service.token_text, request.model)
-        async with aclosing(cast(AsyncGenerator[GenerationPart], self._service.generate(call))) as parts:
+        async with aclosing(self._service.generate(call)) as parts:
             async for part in parts:
                 yield convert.generate_response(part, token_text)
 
