@@ -1,0 +1,149 @@
+"""Loading bundles: what is wrong is named, file and cause."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from attendant.bundle import MANIFEST_FILE, TOKENIZER_FILE, FileEntry, KVLayer, read_manifest, sha256
+from attendant.core.errors import BundleError, ConfigurationError, ModelNotFound
+from attendant.models.memory import plan_kv_memory
+from attendant.models.repository import ModelRepository, find_bundles
+from attendant.settings import EngineSettings
+
+from tests.synthetic import make_synthetic_bundle
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_synthetic_bundle(tmp_path_factory.mktemp("b") / "good")
+
+
+@pytest.fixture
+def bundle(good: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(good, tmp_path / "bundle"))
+
+
+def load(*paths: Path, verify: bool = True, **settings: object) -> tuple[ModelRepository, list[str]]:
+    lines: list[str] = []
+    chosen = EngineSettings(**{"threads": 1, "spinning": False, "max_num_seqs": 2} | settings)
+    return ModelRepository.load(paths, chosen, verify=verify, progress=lines.append), lines
+
+
+def edit(bundle: Path, change: Callable[[dict], None]) -> None:
+    path = bundle / MANIFEST_FILE
+    data = json.loads(path.read_text())
+    change(data)
+    path.write_text(json.dumps(data))
+
+
+def replace_file(bundle: Path, name: str, content: bytes) -> None:
+    """Replace a file and make the manifest agree."""
+    (bundle / name).write_bytes(content)
+    entry = FileEntry(size=len(content), sha256=sha256(bundle / name)).model_dump()
+    edit(bundle, lambda data: data["files"].update({name: entry}))
+
+
+def test_a_good_bundle_loads_and_says_what_it_does(bundle: Path) -> None:
+    repository, lines = load(bundle)
+    assert repository.get("").name == repository.get("synthetic").name == "synthetic"
+    assert any("ready in" in line and "KV cache" in line for line in lines)
+    with pytest.raises(ModelNotFound, match="'other' is loaded; loaded models: 'synthetic'"):
+        repository.get("other")
+
+
+@pytest.mark.parametrize(
+    ("damage", "file", "cause"),
+    [
+        (lambda b: (b / "decoder.onnx").unlink(), "decoder.onnx", "the file is missing"),
+        (lambda b: (b / MANIFEST_FILE).unlink(), "bundle", "there is no bundle.json in it"),
+        (lambda b: (b / MANIFEST_FILE).write_text("{"), MANIFEST_FILE, "not valid JSON"),
+        (lambda b: (b / MANIFEST_FILE).write_bytes(b"\xff\xfe"), MANIFEST_FILE, "cannot be read"),
+        (lambda b: edit(b, lambda d: d.update(schema_version=7)), MANIFEST_FILE, "schema version 7; this server reads"),
+        (lambda b: edit(b, lambda d: d.pop("vocab_size")), MANIFEST_FILE, "vocab_size: Field required"),
+        (lambda b: edit(b, lambda d: d.update(target="cuda")), MANIFEST_FILE, "is for target 'cuda'"),
+        (lambda b: edit(b, lambda d: d.update(chat_template="{% if %}")), "bundle", "chat template does not compile"),
+        (lambda b: (b / TOKENIZER_FILE).write_bytes(b"x"), TOKENIZER_FILE, "1 bytes, the manifest says"),
+        (lambda b: replace_file(b, TOKENIZER_FILE, b"{}"), TOKENIZER_FILE, "is not a tokenizer"),
+        (lambda b: replace_file(b, "decoder.onnx", b"no graph"), "decoder.onnx", "ONNX Runtime cannot load it"),
+    ],
+)
+def test_a_bad_bundle_is_refused_by_file_and_cause(
+    bundle: Path, damage: Callable[[Path], object], file: str, cause: str
+) -> None:
+    damage(bundle)
+    with pytest.raises(BundleError, match=cause) as caught:
+        load(bundle)
+    assert Path(caught.value.path).name == file
+
+
+def test_one_flipped_bit_is_found(bundle: Path) -> None:
+    path = bundle / "decoder.onnx"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(BundleError, match=r"SHA-256.*corrupt"):
+        load(bundle)
+    load(bundle, verify=False)  # a weight's bit: it runs, and answers wrongly; that is why files are checked
+
+
+def test_a_graph_that_does_not_match_its_manifest_is_found_at_load(bundle: Path) -> None:
+    edit(bundle, lambda d: d["kv_layers"][0].update(num_kv_heads=4))
+    with pytest.raises(BundleError, match="warm-up run failed"):
+        load(bundle)
+
+
+def test_folders_of_bundles_are_searched_one_level_deep(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        make_synthetic_bundle(tmp_path / name, name=name)
+    (tmp_path / "notes").mkdir()
+    assert [p.name for p in find_bundles([tmp_path])] == ["a", "b"]
+    repository, _ = load(tmp_path)
+    assert sorted(model.name for model in repository) == ["a", "b"]
+    with pytest.raises(ModelNotFound):
+        repository.get("")
+
+
+def test_names_are_unique(good: Path, bundle: Path) -> None:
+    with pytest.raises(BundleError, match=r"has the name 'synthetic', which .* has too"):
+        load(good, bundle)
+
+
+@pytest.mark.parametrize("what", ["nowhere", "empty"])
+def test_a_folder_without_bundles_is_an_error(tmp_path: Path, what: str) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(BundleError, match=r"is not a folder|holds none"):
+        load(tmp_path / what)
+
+
+class TestKVMemory:
+    def plan(self, good: Path, **settings: object):
+        layer = KVLayer(num_kv_heads=4, head_size=64, dtype="float32")
+        manifest = read_manifest(good).model_copy(update={"kv_layers": (layer,) * 12, "context_length": 2048})
+        return plan_kv_memory(manifest, EngineSettings(**settings), num_models=1)
+
+    def test_the_budget_is_counted_in_pages_of_positions(self, good: Path) -> None:
+        budget = self.plan(good, kv_memory="1GiB", max_num_seqs=100)
+        assert budget.page_tokens == 16
+        assert budget.capacity_tokens == 2**30 // (12 * 2 * 4 * 64 * 4) // 16 * 16
+        assert budget.context_length == budget.slot_length == 2048
+
+    def test_more_than_the_slots_can_hold_is_not_claimed(self, good: Path) -> None:
+        assert self.plan(good, kv_memory="100GiB", max_num_seqs=3).capacity_tokens == 3 * 2048
+
+    def test_a_small_budget_cuts_the_context_length(self, good: Path) -> None:
+        budget = self.plan(good, kv_memory="10MiB")
+        assert budget.context_length == budget.capacity_tokens == 416
+
+    def test_a_context_length_may_be_asked_for_but_not_beyond_the_models(self, good: Path) -> None:
+        budget = self.plan(good, kv_memory="1GiB", max_context_length=1000)
+        assert (budget.context_length, budget.slot_length) == (1000, 1008)
+        with pytest.raises(ConfigurationError, match=r"max_context_length is 4096.*2048 tokens at most"):
+            self.plan(good, max_context_length=4096)
+
+    def test_a_budget_below_one_page_is_an_error(self, good: Path) -> None:
+        with pytest.raises(ConfigurationError, match="needs at least"):
+            self.plan(good, kv_memory="1KiB")
