@@ -105,11 +105,12 @@ class SlotRunner:
             "position_ids": np.arange(chunk.start, end, dtype=np.int64).reshape(1, n),
             "seqlens_k": np.array([end - 1], np.int32),
             "total_sequence_length": np.array([end], np.int32),
-            "logits_index": np.array([n - 1], np.int64),
+            "logits_index": np.array([n - 1] if chunk.sample else [], np.int64),
         }
-        binding = self._bind(inputs, self._prefill_logits, slice(chunk.slot, chunk.slot + 1))
+        logits = self._prefill_logits if chunk.sample else self._prefill_logits[:0]
+        binding = self._bind(inputs, logits, slice(chunk.slot, chunk.slot + 1))
         self._session.run_with_iobinding(binding)
-        return self._prefill_logits
+        return logits
 
     def _bind(self, inputs: dict[str, Array], logits: Array, slots: slice) -> ort.IOBinding:
         """Bind by address: past and present are the same memory, so the cache is updated where it is."""
