@@ -1,0 +1,88 @@
+"""Which architectures can become a decoder graph, decided before the work starts where a config can tell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from attendant_export.errors import SourceError, UnknownArchitecture, UnsupportedModel
+
+# What no config field or class attribute tells. Everything else that cannot be exported is found while tracing.
+_UNSUPPORTED = {
+    "llama4": "its rotary embedding works on complex numbers, which have no ONNX form here",
+    "llama4_text": "its rotary embedding works on complex numbers, which have no ONNX form here",
+}
+_ATTENTION_LAYERS = frozenset({"full_attention", "sliding_attention", "attention"})
+_CONTEXT_FIELDS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "n_ctx")
+# ALiBi models have no position table; this is the length they were trained at.
+_CONTEXT_DEFAULTS = {"bloom": 2048}
+
+
+def check_config(config: Mapping[str, Any]) -> None:
+    """Refuses what a config.json shows to be out of reach.
+
+    Raises:
+        SourceError: no model type.
+        UnsupportedModel: a known model type that the decoder graph has no place for.
+        UnknownArchitecture: a model type that transformers does not know.
+    """
+    from transformers import CONFIG_MAPPING
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    architecture = config.get("model_type")
+    if not isinstance(architecture, str):
+        raise SourceError("config.json has no model_type")
+    if architecture in _UNSUPPORTED:
+        raise UnsupportedModel(architecture, _UNSUPPORTED[architecture])
+    if config.get("is_encoder_decoder"):
+        raise UnsupportedModel(architecture, "it is an encoder-decoder; only decoder-only models are exported")
+    if architecture not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        if architecture in CONFIG_MAPPING:
+            raise UnsupportedModel(architecture, "transformers has no causal language model of this type")
+        raise UnknownArchitecture(architecture, MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
+    _check_layer_types(architecture, config.get("layer_types") or ())
+
+
+def check_model(model: Any) -> None:
+    """Refuses what only the loaded model shows.
+
+    Raises:
+        UnsupportedModel: recurrent or convolution state, an encoder, or weights that are not float32.
+    """
+    architecture = str(model.config.model_type)
+    layer_types = getattr(model.config.get_text_config(), "layer_types", None) or ()
+    _check_layer_types(architecture, layer_types)
+    # A hybrid family can have members that are all attention.
+    if getattr(model, "_is_stateful", False) and not layer_types:
+        raise UnsupportedModel(architecture, "it keeps recurrent or convolution states beside the KV cache")
+    if model.config.is_encoder_decoder:
+        raise UnsupportedModel(architecture, "it is an encoder-decoder; only decoder-only models are exported")
+    if not hasattr(model, "get_output_embeddings") or model.get_output_embeddings() is None:
+        raise UnsupportedModel(architecture, "it has no language-model head")
+    if str(model.dtype) != "torch.float32":
+        raise UnsupportedModel(architecture, f"its weights are {model.dtype}; load it with dtype=torch.float32")
+
+
+def _check_layer_types(architecture: str, layer_types: Sequence[str]) -> None:
+    strange = sorted(set(layer_types) - _ATTENTION_LAYERS)
+    if strange:
+        raise UnsupportedModel(architecture, f"it has {', '.join(strange)} layers; only attention is exported")
+
+
+def context_length(model: Any) -> int:
+    """How many positions the model takes.
+
+    Raises:
+        UnsupportedModel: its config does not say.
+    """
+    from attendant_export.rope import frequency_limit
+
+    config = model.config.get_text_config()
+    architecture = str(model.config.model_type)
+    lengths = (getattr(config, name, None) for name in _CONTEXT_FIELDS)
+    length = next((value for value in lengths if isinstance(value, int) and value > 0), None)
+    length = length or _CONTEXT_DEFAULTS.get(architecture)
+    if length is None:
+        raise UnsupportedModel(architecture, f"its config has none of {', '.join(_CONTEXT_FIELDS)}")
+    limit = frequency_limit(model)
+    return min(length, limit) if limit else length

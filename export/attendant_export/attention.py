@@ -1,0 +1,260 @@
+"""The one attention function of the exporter: emits ONNX Runtime's GroupQueryAttention for every architecture.
+
+transformers lets a caller register an attention function and a mask function. Ours turn each attention call of a traced
+model into one fused node that owns its KV cache, so that an architecture needs no code of its own here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from attendant_export.errors import UnsupportedModel
+
+IMPLEMENTATION = "attendant"
+# A sink that takes no probability. It keeps ONNX Runtime's CPU kernel off its flash path, which shares one row among
+# idle threads and tiles by 64 tokens: there a result depends on the batch and on how a prompt was cut. The other path
+# is as fast here, and exact. Soft-capped attention never takes the flash path.
+_NO_SINK = -1e30
+HEAD_MULTIPLE = 8  # GroupQueryAttention reads and writes heads in blocks of 8 channels
+
+# Keyword arguments that models pass along for other implementations and that mean nothing to a fused causal kernel.
+_IGNORED_KEYWORDS = frozenset(
+    (
+        *("position_ids", "position_embeddings", "cache_position", "past_key_values", "use_cache", "is_causal"),
+        *("output_attentions", "output_hidden_states", "output_router_logits", "return_dict", "logits_to_keep"),
+        *("layer_head_mask", "head_mask", "num_items_in_batch"),
+        *("cu_seq_lens_q", "cu_seq_lens_k", "max_length_q", "max_length_k"),
+    )
+)
+_MASK_KINDS = (
+    "causal_mask_function",
+    "sliding_window_overlay",
+    "sliding_window_bidirectional_overlay",
+    "bidirectional_mask_function",
+    "chunked_overlay",
+    "blockwise_overlay",
+    "or_masks",
+)
+_FUSABLE_KINDS = frozenset({"causal_mask_function", "sliding_window_overlay"})
+
+
+@dataclass(frozen=True)
+class MaskSpec:
+    """What a mask allows, in place of a mask tensor: non-strict tracing passes it through to the attention function."""
+
+    kinds: frozenset[str]
+    window: int | None = None
+    ndim: int = 0
+    shape: tuple[int, ...] = ()
+
+    def __getitem__(self, index: object) -> MaskSpec:
+        """Some models slice their mask to the key length."""
+        return self
+
+    def to(self, *args: object, **kwargs: object) -> MaskSpec:
+        """Some models move or cast their mask."""
+        return self
+
+
+@dataclass(frozen=True)
+class AttentionLayer:
+    """One attention call of a forward pass, in call order, with its cache sizes after padding."""
+
+    num_heads: int
+    num_kv_heads: int
+    head_size: int
+    window: int | None
+
+
+@dataclass
+class AttentionTrace:
+    """The attention calls of one forward pass: first probed for their layout, then traced into fused nodes.
+
+    Attributes:
+        architecture: named by errors.
+        layers: filled by the probe, in call order (a layer may attend twice, a module may lack a layer index).
+        position_ids: [batch, sequence] int64 of the pass under way.
+        pasts: per call, (key, value), each [batch, num_kv_heads, max_length, head_size]; None while probing.
+        presents: per call, what the fused node returned in place of the pasts.
+        seqlens_k: [batch] int32. total_length: [1] int32.
+    """
+
+    architecture: str
+    layers: list[AttentionLayer] = field(default_factory=list)
+    position_ids: torch.Tensor | None = None
+    pasts: list[tuple[torch.Tensor, torch.Tensor]] | None = None
+    presents: list[tuple[torch.Tensor, torch.Tensor]] = field(default_factory=list)
+    seqlens_k: torch.Tensor | None = None
+    total_length: torch.Tensor | None = None
+
+    def start_probe(self, position_ids: torch.Tensor) -> None:
+        """The next pass records the layout of its attention calls."""
+        self.layers, self.pasts, self.position_ids = [], None, position_ids
+
+    def start_trace(
+        self,
+        position_ids: torch.Tensor,
+        pasts: list[tuple[torch.Tensor, torch.Tensor]],
+        seqlens_k: torch.Tensor,
+        total_length: torch.Tensor,
+    ) -> None:
+        """The next pass emits one fused node per attention call."""
+        self.position_ids, self.pasts, self.presents = position_ids, pasts, []
+        self.seqlens_k, self.total_length = seqlens_k, total_length
+
+    def attend(
+        self,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        *,
+        scale: float | None = None,
+        window: int | None = None,
+        softcap: float | None = None,
+        sink: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Causal attention over the cache and the new tokens.
+
+        Args:
+            query: [batch, num_heads, sequence, key_size]. key: [batch, num_kv_heads, sequence, key_size].
+            value: [batch, num_kv_heads, sequence, value_size], value_size at most key_size.
+            scale: of the scores; 1/sqrt(key_size) if None.
+            sink: [num_heads], one extra score per head that takes probability and gives nothing.
+
+        Returns:
+            [batch, sequence, num_heads, value_size].
+
+        Raises:
+            UnsupportedModel: values wider than keys.
+        """
+        key_size, value_size = key.shape[-1], value.shape[-1]
+        if value_size > key_size:
+            reason = f"its values ({value_size} channels a head) are wider than its keys ({key_size})"
+            raise UnsupportedModel(self.architecture, reason)
+        if scale is None:
+            scale = key_size**-0.5
+        head_size = -(-key_size // HEAD_MULTIPLE) * HEAD_MULTIPLE
+        if self.pasts is None:
+            self.layers.append(AttentionLayer(query.shape[1], key.shape[1], head_size, window))
+            batch, num_heads, sequence, _ = query.shape
+            return query.new_zeros(batch, sequence, num_heads, value_size)
+        # Zero channels add nothing to the scores, and what they give out is cut off again.
+        query, key, value = (_widen(tensor, head_size) for tensor in (query, key, value))
+        output = self._emit(query, key, value, float(scale), window, softcap, sink)
+        return output[..., :value_size] if value_size < head_size else output
+
+    def _emit(
+        self,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        scale: float,
+        window: int | None,
+        softcap: float | None,
+        sink: torch.Tensor | None,
+    ) -> torch.Tensor:
+        """One GroupQueryAttention node; returns [batch, sequence, num_heads, head_size]."""
+        assert self.pasts is not None
+        batch, num_heads, sequence, head_size = query.shape
+        call = len(self.presents)
+        if call >= len(self.pasts):
+            raise UnsupportedModel(self.architecture, "it attends more often with a cache than without one")
+        past_key, past_value = self.pasts[call]
+        attributes: dict[str, int | float] = {
+            "num_heads": num_heads,
+            "kv_num_heads": key.shape[1],
+            "scale": scale,
+        }
+        if window:
+            attributes["local_window_size"] = int(window)
+        if softcap:
+            attributes["softcap"] = float(softcap)
+        flat = [tensor.transpose(1, 2).reshape(batch, sequence, -1) for tensor in (query, key, value)]
+        inputs = [*flat, past_key, past_value, self.seqlens_k, self.total_length]
+        if sink is None and not softcap:
+            sink = query.new_full((num_heads,), _NO_SINK)
+        if sink is not None:
+            inputs += [None, None, None, None, sink]  # cos_cache, sin_cache, position_ids, attention_bias, head_sink
+        output, present_key, present_value = torch.onnx.ops.symbolic_multi_out(
+            "com.microsoft::GroupQueryAttention",
+            inputs,
+            attributes,
+            dtypes=[query.dtype, past_key.dtype, past_value.dtype],
+            shapes=[(batch, sequence, num_heads * head_size), past_key.shape, past_value.shape],
+            version=1,
+        )
+        self.presents.append((present_key, present_value))
+        return output.reshape(batch, sequence, num_heads, head_size)
+
+    def attention_function(
+        self,
+        module: torch.nn.Module,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        attention_mask: MaskSpec | torch.Tensor | None,
+        scaling: float | None = None,
+        dropout: float = 0.0,
+        sliding_window: int | None = None,
+        softcap: float | None = None,
+        s_aux: torch.Tensor | None = None,
+        **keywords: Any,
+    ) -> tuple[torch.Tensor, None]:
+        """transformers' attention interface over :meth:`attend`.
+
+        Raises:
+            UnsupportedModel: a mask or an argument that the fused kernel has no place for.
+        """
+        unknown = [name for name, given in keywords.items() if given is not None and name not in _IGNORED_KEYWORDS]
+        if unknown:
+            raise UnsupportedModel(self.architecture, f"its attention uses {', '.join(sorted(unknown))}")
+        if isinstance(attention_mask, MaskSpec):
+            window = attention_mask.window
+        elif attention_mask is None:
+            window = sliding_window
+        else:
+            raise UnsupportedModel(self.architecture, "its attention adds a mask of its own")
+        output = self.attend(query, key, value, scale=scaling, window=window, softcap=softcap, sink=s_aux)
+        return output, None
+
+    def mask_function(
+        self,
+        *args: object,
+        mask_function: Callable[..., object],
+        local_size: int | None = None,
+        **keywords: object,
+    ) -> MaskSpec:
+        """transformers' mask interface: describes the mask in place of building it.
+
+        Raises:
+            UnsupportedModel: a mask that is not causal, with or without a sliding window.
+        """
+        kinds = frozenset(_mask_kinds(mask_function))
+        unfusable = sorted(kinds - _FUSABLE_KINDS)
+        if unfusable or not kinds:
+            raise UnsupportedModel(
+                self.architecture, f"its attention mask is not causal or windowed ({', '.join(unfusable) or 'unknown'})"
+            )
+        return MaskSpec(kinds, local_size if "sliding_window_overlay" in kinds else None)
+
+
+def _widen(tensor: torch.Tensor, size: int) -> torch.Tensor:
+    """Zero-pads the last dimension to ``size``."""
+    missing = size - tensor.shape[-1]
+    return torch.nn.functional.pad(tensor, (0, missing)) if missing else tensor
+
+
+def _mask_kinds(function: Callable[..., object]) -> Iterator[str]:
+    """The names of the transformers mask builders that a composed mask function closes over."""
+    name = getattr(function, "__qualname__", "")
+    yield from (kind for kind in _MASK_KINDS if name.startswith(kind))
+    for cell in getattr(function, "__closure__", None) or ():
+        content = cell.cell_contents
+        parts = content if isinstance(content, tuple) else (content,)
+        for part in parts:
+            if callable(part) and not isinstance(part, torch.Tensor):
+                yield from _mask_kinds(part)

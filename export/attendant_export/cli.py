@@ -1,0 +1,95 @@
+"""The `attendant export` command."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from attendant_export.errors import ExportError
+
+_USER_ERROR, _INTERRUPTED = 2, 130
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of the command. Imports nothing heavy."""
+    parser.add_argument("source", metavar="SOURCE", help="a model folder in the Hugging Face format, or a hub id")
+    parser.add_argument("out", metavar="OUT", type=Path, help="where the bundle goes: a folder that does not exist yet")
+    parser.add_argument("--target", choices=["cpu"], default="cpu", help="what the bundle runs on (default: cpu)")
+    parser.add_argument(
+        "--precision",
+        choices=["fp32", "int8", "int4"],
+        default="fp32",
+        help="of the weights; int8 and int4 are smaller and faster, at some loss (default: fp32)",
+    )
+    parser.add_argument("--name", help="the model's name for clients (default: the last part of SOURCE)")
+    parser.add_argument("--revision", help="branch, tag or commit of a hub id")
+    parser.add_argument("--overwrite", action="store_true", help="replace the bundle at OUT once the new one is whole")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Runs the command; returns its exit code: 0, 2 for an error of the user's input, 130 when interrupted."""
+    try:
+        with _terminated_as_interrupt():
+            return _export(args)
+    except ExportError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return _USER_ERROR
+    except KeyboardInterrupt:
+        print(f"interrupted: nothing was written to {args.out}", file=sys.stderr)
+        return _INTERRUPTED
+
+
+def _export(args: argparse.Namespace) -> int:
+    from attendant_export.toolchain import check_installed
+
+    check_installed()
+    from attendant_export.export import export_bundle
+    from attendant_export.progress import on_stderr
+
+    manifest = export_bundle(
+        args.source,
+        args.out,
+        precision=args.precision,
+        name=args.name,
+        revision=args.revision,
+        overwrite=args.overwrite,
+        progress=on_stderr,
+    )
+    parity = manifest.parity
+    size = sum(entry.size for entry in manifest.files.values()) / 1e6
+    print(
+        f"{args.out}: {manifest.name} ({manifest.architecture}, {manifest.precision}, {size:.1f} MB), "
+        f"max error {parity.max_abs_error:.2g}, cosine {parity.cosine:.6f}, "
+        f"same greedy token at {parity.greedy_agreement:.1%} of positions"
+    )
+    return 0
+
+
+@contextmanager
+def _terminated_as_interrupt() -> Iterator[None]:
+    """SIGTERM unwinds like Ctrl-C, so that the folder of an unfinished bundle is removed."""
+
+    def interrupt(signum: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """`python -m attendant_export.cli`: the command without the server's package of commands."""
+    parser = argparse.ArgumentParser(prog="attendant export", description="Export a model to a bundle.")
+    add_arguments(parser)
+    return run(parser.parse_args(argv))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

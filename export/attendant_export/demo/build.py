@@ -1,0 +1,143 @@
+"""``python -m attendant_export.demo.build OUT``: compose, train, evaluate, save, export. Minutes on two cores."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from attendant.bundle import read_manifest
+from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+
+from attendant_export.demo import evaluate
+from attendant_export.demo.dialogues import Composer, Dialogue
+from attendant_export.demo.generate import Answerer, bundle_answerer, torch_answerer
+from attendant_export.demo.labels import Labeller
+from attendant_export.demo.tokenizer import train_tokenizer
+from attendant_export.demo.train import TrainSettings, build_model, encode, mean_loss, train
+from attendant_export.export import export_bundle
+from attendant_export.progress import on_stderr
+
+MODEL_FOLDER, BUNDLE_FOLDER, REPORT_FILE = "attendant-demo", "bundle", "report.json"
+_EVALUATION_SEED = 1
+_TOKENIZER_DIALOGUES = 20_000
+Tell = Callable[[str], None]
+
+
+def build(out: Path, settings: TrainSettings, tell: Tell, *, reuse: bool = False) -> dict[str, Any]:
+    """Make the model folder, the bundle and the report in ``out``; returns the report.
+
+    ``reuse`` takes the model that an earlier build left in ``out`` and exports and evaluates it again.
+    """
+    folder, bundle, report_file = out / MODEL_FOLDER, out / BUNDLE_FOLDER, out / REPORT_FILE
+    report: dict[str, Any]
+    if reuse:
+        model, tokenizer = LlamaForCausalLM.from_pretrained(folder), PreTrainedTokenizerFast.from_pretrained(folder)
+        report = json.loads(report_file.read_text(encoding="utf-8"))
+    else:
+        model, tokenizer, report = make_model(folder, settings, tell)
+        _write(report_file, report)
+    tell("export: int8")
+    export_bundle(folder, bundle, precision="int8", name="demo", overwrite=True, progress=on_stderr)
+    seen = list(Composer("train", settings.seed).dialogues(settings.num_dialogues))
+    report |= measure(model, tokenizer, bundle, evaluate.normal_questions(seen), tell)
+    _write(report_file, report)
+    return report
+
+
+def _write(file: Path, report: dict[str, Any]) -> None:
+    file.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+
+
+def make_model(
+    folder: Path, settings: TrainSettings, tell: Tell
+) -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast, dict[str, Any]]:
+    """Compose, train and save a model folder in the Hugging Face format."""
+    torch.set_num_threads(settings.num_threads)
+    tell(f"compose: {settings.num_dialogues:,} dialogues")
+    dialogues = list(Composer("train", settings.seed).dialogues(settings.num_dialogues))
+    tokenizer = train_tokenizer(dialogues[:_TOKENIZER_DIALOGUES], settings.vocab_size)
+    examples = list(encode(tokenizer, dialogues, settings.question_weight))
+    model = build_model(settings, tokenizer)
+    report: dict[str, Any] = {
+        "settings": asdict(settings),
+        "torch_threads": torch.get_num_threads(),
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "train_dialogues": len(dialogues),
+        "train_tokens": sum(len(example.ids) for example in examples) * settings.num_epochs,
+    }
+    tell(f"train: {report['parameters']:,} parameters, {report['train_tokens']:,} tokens")
+    started = time.monotonic()
+    losses = train(model, examples, settings, tell)
+    report["train_seconds"] = round(time.monotonic() - started, 1)
+    report["train_loss"] = round(sum(losses[-50:]) / len(losses[-50:]), 4)
+    model.eval()
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return model, tokenizer, report
+
+
+def measure(
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, bundle: Path, known: set[str], tell: Tell
+) -> dict[str, Any]:
+    """Held-out loss, and shares of right answers of the torch model and of the bundle."""
+    tell("evaluate: held-out loss")
+    single = evaluate.held_out(_EVALUATION_SEED, 15, known)
+    several = evaluate.held_out_conversations(_EVALUATION_SEED, 200)
+    examples = list(encode(tokenizer, [*single, *several], question_weight=0.0))
+    pad = int(model.config.pad_token_id)
+    manifest = read_manifest(bundle)
+    report: dict[str, Any] = {
+        "held_out_loss": round(mean_loss(model, examples, 3072, pad), 4),
+        "bundle_bytes": sum(file.stat().st_size for file in bundle.iterdir()),
+        "bundle_parity_cosine": manifest.parity.cosine,
+    }
+    for name, answer in (("torch_fp32", torch_answerer(model, tokenizer)), ("bundle_int8", bundle_answerer(bundle))):
+        tell(f"evaluate: answers of {name}")
+        report[name] = _scores(answer, single, several, known)
+    return report
+
+
+def _scores(answer: Answerer, single: list[Dialogue], several: list[Dialogue], known: set[str]) -> dict[str, Any]:
+    labeller = Labeller()
+    return {
+        "held_out_questions": asdict(evaluate.score(evaluate.questions(single), answer, labeller)),
+        "held_out_conversations": asdict(evaluate.score(evaluate.questions(several), answer, labeller)),
+        "typed_questions": asdict(evaluate.score_typed(answer, labeller, known)),
+        "samples": evaluate.samples(answer),
+    }
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line."""
+    parser = argparse.ArgumentParser(prog="python -m attendant_export.demo.build", description=__doc__)
+    parser.add_argument("out", type=Path, help=f"folder for {MODEL_FOLDER}/, {BUNDLE_FOLDER}/ and {REPORT_FILE}")
+    defaults = TrainSettings()
+    parser.add_argument("--seed", type=int, default=defaults.seed)
+    parser.add_argument("--threads", type=int, default=defaults.num_threads, help="part of what makes a run repeatable")
+    parser.add_argument("--dialogues", type=int, default=defaults.num_dialogues, help="training dialogues")
+    parser.add_argument("--no-bfloat16", action="store_true", help="train in float32, for a CPU without bfloat16")
+    parser.add_argument("--reuse", action="store_true", help="export and evaluate the model that OUT holds already")
+    options = parser.parse_args(arguments)
+    settings = replace(
+        defaults,
+        seed=options.seed,
+        num_threads=options.threads,
+        num_dialogues=options.dialogues,
+        bfloat16=not options.no_bfloat16,
+    )
+    options.out.mkdir(parents=True, exist_ok=True)
+    report = build(options.out, settings, lambda line: print(line, flush=True), reuse=options.reuse)
+    print(json.dumps({key: value for key, value in report.items() if not isinstance(value, dict)}, indent=2))
+    for sample in report["bundle_int8"]["samples"]:
+        print(f"\n> {sample['question']}\n{sample['answer']}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

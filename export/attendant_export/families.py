@@ -1,0 +1,181 @@
+"""Trace-time patches for the few families whose attention does not go through transformers' attention interface.
+
+Each patch replaces one method of one attention class for the time of a trace, keeps the projections of the original and
+hands queries, keys and values to :meth:`AttentionTrace.attend`.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.nn.functional import pad
+
+from attendant_export.attention import HEAD_MULTIPLE, AttentionTrace
+
+Method = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class FamilyPatch:
+    """``make(trace)`` gives the method that stands in for ``attention_class.method``; ``reason`` says why."""
+
+    attention_class: str
+    method: str
+    make: Callable[[AttentionTrace], Method]
+    reason: str
+
+
+def _scaled_attn(trace: AttentionTrace) -> Method:
+    def attn(self: Any, query: Any, key: Any, value: Any, attention_mask: Any = None) -> Any:
+        return trace.attend(query, key, value).transpose(1, 2), None
+
+    return attn
+
+
+def _gpt_neo_attn(trace: AttentionTrace) -> Method:
+    def attn(self: Any, query: Any, key: Any, value: Any, attention_mask: Any = None) -> Any:
+        window = self.config.window_size if self.attention_type == "local" else None
+        return trace.attend(query, key, value, scale=1.0, window=window).transpose(1, 2), None
+
+    return attn
+
+
+def _alibi_attend(
+    trace: AttentionTrace, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, slopes: Any, scale: float
+) -> torch.Tensor:
+    """Attention with ALiBi and no bias tensor: softmax((q k) * scale + slope * key position).
+
+    Appends one block of channels to each head, [slope / scale, 0...] to queries and [position, 0...] to keys. The usual
+    -slope * distance differs by a constant per row, which softmax ignores.
+
+    Returns:
+        [batch, sequence, num_heads, head_size].
+    """
+    assert trace.position_ids is not None
+    batch, num_heads, sequence, head_size = query.shape
+    rest = HEAD_MULTIPLE - 1
+    slope = (slopes / scale).to(query.dtype).view(1, num_heads, 1, 1).expand(batch, num_heads, sequence, 1)
+    position = trace.position_ids.to(key.dtype).view(-1, 1, sequence, 1).expand(batch, key.shape[1], sequence, 1)
+    query = pad(torch.cat([query, slope], dim=-1), (0, rest))
+    key = pad(torch.cat([key, position], dim=-1), (0, rest))
+    return trace.attend(query, key, pad(value, (0, HEAD_MULTIPLE)), scale=scale)[..., :head_size]
+
+
+def _bloom_forward(trace: AttentionTrace) -> Method:
+    from transformers.models.bloom.modeling_bloom import _get_alibi_slopes
+
+    def forward(self: Any, hidden_states: Any, residual: Any, *args: Any, **keywords: Any) -> Any:
+        query, key, value = self._reshape(self.query_key_value(hidden_states))
+        slopes = _get_alibi_slopes(self.num_heads, hidden_states.device)
+        output = _alibi_attend(trace, query, key, value, slopes, self.inv_norm_factor)
+        return self.dense(output.flatten(2)) + residual, None
+
+    return forward
+
+
+def _mpt_forward(trace: AttentionTrace) -> Method:
+    from transformers.models.mpt.modeling_mpt import build_mpt_alibi_tensor
+
+    def forward(self: Any, hidden_states: Any, *args: Any, **keywords: Any) -> Any:
+        packed = self.Wqkv(hidden_states)
+        if self.clip_qkv:
+            packed = packed.clamp(min=-self.clip_qkv, max=self.clip_qkv)
+        query, key, value = (_heads(part, self.head_dim) for part in packed.chunk(3, dim=2))
+        slopes = -build_mpt_alibi_tensor(self.n_heads, 2)[:, 0, 0]  # the bias of a distance of one
+        output = _alibi_attend(trace, query, key, value, slopes, self.softmax_scale)
+        return self.out_proj(output.flatten(2)), None
+
+    return forward
+
+
+def _falcon_forward(trace: AttentionTrace) -> Method:
+    from transformers.models.bloom.modeling_bloom import _get_alibi_slopes
+    from transformers.models.falcon.modeling_falcon import apply_rotary_pos_emb
+
+    def forward(
+        self: Any, hidden_states: Any, alibi: Any, *args: Any, position_embeddings: Any = None, **keywords: Any
+    ) -> Any:
+        packed = self.query_key_value(hidden_states)
+        if self.new_decoder_architecture:  # the original repeats the key and value heads; the kernel shares them
+            group = self.num_heads // self.num_kv_heads + 2
+            packed = packed.unflatten(-1, (self.num_kv_heads, group, self.head_dim))
+            query, key, value = packed[:, :, :, :-2].flatten(2, 3), packed[:, :, :, -2], packed[:, :, :, -1]
+        else:
+            query, key, value = self._split_heads(packed)
+        query, key, value = (part.transpose(1, 2) for part in (query, key, value))
+        scale = self.inv_norm_factor
+        if alibi is None:
+            query, key = apply_rotary_pos_emb(query, key, *position_embeddings)
+            output = trace.attend(query, key, value, scale=scale)
+        else:  # falcon scales the sum of scores and bias
+            slopes = _get_alibi_slopes(self.num_heads, query.device) * scale
+            output = _alibi_attend(trace, query, key, value, slopes, scale)
+        return self.dense(output.flatten(2)), None
+
+    return forward
+
+
+def _xglm_forward(trace: AttentionTrace) -> Method:
+    def forward(self: Any, hidden_states: Any, *args: Any, **keywords: Any) -> Any:
+        parts = (self.q_proj(hidden_states), self.k_proj(hidden_states), self.v_proj(hidden_states))
+        query, key, value = (_heads(part, self.head_dim) for part in parts)
+        output = trace.attend(query, key, value, scale=self.scaling)
+        return self.out_proj(output.flatten(2)), None
+
+    return forward
+
+
+def _heads(states: torch.Tensor, head_size: int) -> torch.Tensor:
+    """[batch, sequence, heads * head_size] -> [batch, heads, sequence, head_size]."""
+    return states.unflatten(-1, (-1, head_size)).transpose(1, 2)
+
+
+PATCHES = (
+    FamilyPatch("GPTJAttention", "_attn", _scaled_attn, "computes scores in a method of its own"),
+    FamilyPatch("CodeGenAttention", "_attn", _scaled_attn, "computes scores in a method of its own"),
+    FamilyPatch("GPTNeoSelfAttention", "_attn", _gpt_neo_attn, "unscaled scores; local layers by a bias buffer"),
+    FamilyPatch("BloomAttention", "forward", _bloom_forward, "ALiBi added inside baddbmm"),
+    FamilyPatch("MptAttention", "forward", _mpt_forward, "ALiBi as a bias tensor of the whole context"),
+    FamilyPatch("FalconAttention", "forward", _falcon_forward, "ALiBi or rotary; repeats shared key and value heads"),
+    FamilyPatch("XGLMAttention", "forward", _xglm_forward, "attention written out with bmm"),
+)
+
+
+@contextmanager
+def reference_attention(model: Any) -> Iterator[None]:
+    """Makes ``model`` compute attention the plain way, for others to be measured against. Undone on leaving.
+
+    That is transformers' eager attention, but for Falcon with ALiBi: there eager adds the bias twice, once in the mask
+    and once beside it; its sdpa form adds it once, as the models were trained.
+    """
+    config = model.config
+    before = config._attn_implementation
+    twice = config.model_type == "falcon" and config.alibi
+    config._attn_implementation_internal = "sdpa" if twice else "eager"
+    try:
+        yield
+    finally:
+        config._attn_implementation_internal = before
+
+
+@contextmanager
+def patched(model: torch.nn.Module, trace: AttentionTrace) -> Iterator[bool]:
+    """Applies the patches that ``model`` needs; gives whether any did. Undone on leaving."""
+    by_class = {patch.attention_class: patch for patch in PATCHES}
+    touched: list[tuple[torch.nn.Module, str]] = []
+    try:
+        for module in model.modules():
+            patch = by_class.get(type(module).__name__)
+            if patch is not None:
+                # An instance attribute shadows the method of the class and leaves the class as it is.
+                object.__setattr__(module, patch.method, types.MethodType(patch.make(trace), module))
+                touched.append((module, patch.method))
+        yield bool(touched)
+    finally:
+        for module, method in touched:
+            object.__delattr__(module, method)

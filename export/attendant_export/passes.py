@@ -1,0 +1,127 @@
+"""Rewrites a traced graph into the one that is served: fewer nodes, and results that do not depend on the batch.
+
+ONNX Runtime computes MatMul with a constant weight row by row in one way, whatever the number of rows; the passes bring
+every product with a weight into that form.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+
+from attendant_export.graph import Editor, array_of, attribute, constant_of, nodes_of, producer, same_shape, same_size
+from attendant_export.rotary import pack_attention_inputs, rotate_in_attention, tabulate_positions
+
+
+def rewrite(model: ir.Model, context_length: int) -> None:
+    """Runs every pass in place and gives the graph inputs and outputs their dimensions' names."""
+    editor = Editor(model.graph)
+    split_experts(editor)
+    products_to_matmul(editor)
+    tabulate_positions(editor, context_length)
+    join_reshapes(editor)
+    rotate_in_attention(editor)
+    pack_attention_inputs(editor)
+    name_dimensions(model.graph)
+    strip_metadata(model)
+
+
+def split_experts(editor: Editor) -> None:
+    """Cuts stacked expert weights, [experts, K, N], into one constant per expert, which its MatMul can hold packed."""
+    for node in nodes_of(editor.graph, "Split"):
+        stacked = constant_of(node.inputs[0])
+        if stacked is None or attribute(node, "axis", 0) != 0 or len(node.outputs) != len(stacked):
+            continue
+        for index, output in enumerate(node.outputs):
+            squeezed = [use.node for use in output.uses() if use.node.op_type == "Squeeze"]
+            if not squeezed or len(squeezed) != len(output.uses()):
+                continue
+            expert = editor.constant(stacked[index], f"{node.inputs[0].name}_{index}")
+            for squeeze in squeezed:
+                editor.redirect(squeeze.outputs[0], expert)
+    editor.drop_unused()
+
+
+def join_reshapes(editor: Editor) -> None:
+    """Reads through a Reshape of a Reshape, and drops one that gives back the shape it started from."""
+    for node in nodes_of(editor.graph, "Reshape"):
+        start = node.inputs[0]
+        inner = producer(start, "Reshape")
+        while inner is not None:
+            start = inner.inputs[0]
+            inner = producer(start, "Reshape")
+        if start is not None and same_shape(start, node.outputs[0]):
+            editor.redirect(node.outputs[0], start)
+        elif start is not node.inputs[0] and _reads_alike(node, start):
+            node.replace_input_with(0, start)
+    editor.drop_unused()
+
+
+def products_to_matmul(editor: Editor) -> None:
+    """Gemm and FusedMatMul with a constant weight become MatMul, and Add for a bias; transposes go into the weight."""
+    transposed: dict[ir.Value, ir.Value] = {}
+    for node in nodes_of(editor.graph, "Gemm", "FusedMatMul"):
+        weight = node.inputs[1]
+        if weight is None or not weight.is_initializer() or not _is_plain_product(node):
+            continue
+        if attribute(node, "transB", 0):
+            if weight not in transposed:
+                array = np.ascontiguousarray(array_of(weight).T)
+                transposed[weight] = editor.constant(array, f"{weight.name}_transposed")
+            weight = transposed[weight]
+        bias = node.inputs[2] if len(node.inputs) > 2 else None
+        if bias is None:
+            editor.replace(node, "MatMul", [node.inputs[0], weight])
+        else:
+            product = editor.before(node, "MatMul", [node.inputs[0], weight])
+            editor.replace(node, "Add", [product, bias])
+
+
+def name_dimensions(graph: ir.Graph) -> None:
+    """Names the dynamic dimensions as :class:`attendant.bundle.BundleManifest` does."""
+    names = {
+        "input_ids": ("batch", "sequence"),
+        "position_ids": ("batch", "sequence"),
+        "seqlens_k": ("batch",),
+        "logits_index": ("num_logits",),
+        "logits": ("num_logits", None),
+    }
+    for value in (*graph.inputs, *graph.outputs):
+        assert value.shape is not None
+        wanted = names.get(str(value.name), ("batch", None, "max_length", None))
+        if str(value.name) != "total_sequence_length":
+            sizes = zip(wanted, value.shape, strict=True)
+            value.shape = ir.Shape([name if name is not None else int(size) for name, size in sizes])
+
+
+def strip_metadata(model: ir.Model) -> None:
+    """Drops what the tracer wrote down about itself: half of a small graph, with paths of the machine it ran on."""
+    for node in model.graph:
+        node.metadata_props.clear()
+        node.doc_string = None
+        for output in node.outputs:
+            output.metadata_props.clear()
+    for value in (*model.graph.inputs, *model.graph.initializers.values()):
+        value.metadata_props.clear()
+    model.graph.metadata_props.clear()
+    model.metadata_props.clear()
+    model.graph.doc_string = model.doc_string = None
+
+
+def _reads_alike(reshape: ir.Node, start: ir.Value | None) -> bool:
+    """Whether a Reshape means the same on ``start`` as on its input, whose sizes a zero in its target copies."""
+    target, old = constant_of(reshape.inputs[1]), reshape.inputs[0]
+    if target is None:  # computed from sizes, which are never zero to copy
+        return bool(attribute(reshape, "allowzero", 0))
+    copies = [axis for axis, size in enumerate(target) if size == 0 and not attribute(reshape, "allowzero", 0)]
+    if not copies:
+        return True
+    if start is None or old is None or start.shape is None or old.shape is None or len(start.shape) <= max(copies):
+        return False
+    return all(same_size(start.shape[axis], old.shape[axis]) for axis in copies)
+
+
+def _is_plain_product(node: ir.Node) -> bool:
+    if any(attribute(node, name, 0) for name in ("transA", "transBatchA", "transBatchB")):
+        return False
+    return bool(attribute(node, "alpha", 1.0) == 1.0 and attribute(node, "beta", 1.0) == 1.0)

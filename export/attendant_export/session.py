@@ -1,0 +1,83 @@
+"""Runs a decoder graph with ONNX Runtime the way the server does: caches bound in place, rows of a slot buffer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+from attendant.bundle import Graph, KVLayer
+
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
+
+
+class DecoderSession:
+    """A decoder graph over slots.
+
+    Args:
+        path: the ONNX file.
+        graph: its manifest entry. layers: its cache layout.
+        slots, max_length: size of the cache buffers, each [slots, num_kv_heads, max_length, head_size] float32.
+    """
+
+    def __init__(
+        self, path: Path, graph: Graph, layers: Sequence[KVLayer], *, slots: int, max_length: int, threads: int = 0
+    ) -> None:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        self._inputs = {spec.name for spec in graph.inputs}
+        self.caches: list[tuple[Floats, Floats]] = []
+        for layer in layers:
+            shape = (slots, layer.num_kv_heads, max_length, layer.head_size)
+            self.caches.append((np.zeros(shape, np.float32), np.zeros(shape, np.float32)))
+
+    def run(
+        self,
+        slots: slice,
+        tokens: Ints,
+        starts: Sequence[int],
+        lengths: Sequence[int] | None = None,
+        logits_index: Sequence[int] | None = None,
+    ) -> Floats:
+        """One step.
+
+        Args:
+            slots: a contiguous run of slots, one per row.
+            tokens: [batch, sequence] int64.
+            starts: per row, how many positions its cache already holds.
+            lengths: per row, how many of its tokens are real (right padding); all by default.
+            logits_index: flat token indices that want logits; all by default.
+
+        Returns:
+            [num_logits, vocab_size] float32.
+        """
+        batch, sequence = tokens.shape
+        first = np.asarray(starts, np.int64)
+        ends = first + (np.full(batch, sequence) if lengths is None else np.asarray(lengths))
+        index = np.arange(batch * sequence) if logits_index is None else np.asarray(logits_index, np.int64)
+        feeds = {
+            "input_ids": np.ascontiguousarray(tokens, dtype=np.int64),
+            "position_ids": first[:, None] + np.arange(sequence),
+            "seqlens_k": (ends - 1).astype(np.int32),
+            "total_sequence_length": np.array([ends.max()], np.int32),
+            "logits_index": index.astype(np.int64),
+        }
+        binding = self._session.io_binding()
+        for name, array in feeds.items():
+            if name in self._inputs:
+                binding.bind_cpu_input(name, array)
+        for layer, pair in enumerate(self.caches):
+            for kind, cache in zip(("key", "value"), pair, strict=True):
+                rows = cache[slots]
+                place = ("cpu", 0, np.float32, rows.shape, rows.ctypes.data)
+                binding.bind_input(f"past_{kind}_{layer}", *place)
+                binding.bind_output(f"present_{kind}_{layer}", *place)
+        binding.bind_output("logits")
+        self._session.run_with_iobinding(binding)
+        logits: Floats = binding.get_outputs()[-1].numpy()
+        return logits

@@ -1,0 +1,191 @@
+"""Reads the model to export: a local folder in the Hugging Face format, or a hub id fetched into one."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from attendant_export.architectures import check_config, check_model
+from attendant_export.errors import SourceError, SourceNotFound, TokenizerError
+
+_SMALL_FILES = ["*.json", "*.jinja", "*.txt", "*.model", "*.safetensors"]
+
+
+@dataclass(frozen=True)
+class LoadedSource:
+    """A model ready to trace, and what else its folder says.
+
+    Attributes:
+        model: transformers causal language model, float32, eager attention, in eval mode.
+        tokenizer_json: content of the bundle's tokenizer.json.
+        tokenizer_config: content of tokenizer_config.json, or {}.
+        chat_template: jinja source, or None.
+        source_id: hub id, or the folder's name. revision: hub commit, or None.
+    """
+
+    model: Any
+    tokenizer_json: str
+    tokenizer_config: dict[str, Any]
+    chat_template: str | None
+    source_id: str
+    revision: str | None
+
+
+def resolve(source: str, revision: str | None = None) -> tuple[Path, str, str | None]:
+    """The local folder of ``source``, its id and its revision. A hub id is fetched (or found in the hub's cache).
+
+    Raises:
+        SourceNotFound: neither a model folder nor a hub id that can be fetched.
+    """
+    folder = Path(source).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise SourceNotFound(f"{folder} has no config.json: it is not a model folder in the Hugging Face format")
+        return folder, folder.resolve().name, revision
+    if folder.exists():
+        raise SourceNotFound(f"{folder} is a file; a source is a model folder or a hub id")
+    if folder.is_absolute() or source.startswith(("./", "../", "~")) or source.count("/") > 1:
+        raise SourceNotFound(f"{folder} does not exist")
+    return _fetch(source, revision)
+
+
+def load(source: str, revision: str | None = None) -> LoadedSource:
+    """Loads the model and reads the files around it.
+
+    Raises:
+        SourceError: not there, unreadable, incomplete, or without a tokenizer.
+        UnsupportedModel: the config says that it cannot become a decoder graph.
+    """
+    folder, source_id, found_revision = resolve(source, revision)
+    config = read_json(folder / "config.json")
+    check_config(config)
+    tokenizer_config = read_json(folder / "tokenizer_config.json", missing_ok=True)
+    tokenizer_json = _tokenizer_json(folder)  # before the weights: a missing tokenizer is told at once
+    return LoadedSource(
+        model=_load_model(folder),
+        tokenizer_json=tokenizer_json,
+        tokenizer_config=tokenizer_config,
+        chat_template=_chat_template(folder, tokenizer_config),
+        source_id=source_id,
+        revision=found_revision,
+    )
+
+
+def read_json(path: Path, *, missing_ok: bool = False) -> dict[str, Any]:
+    """A JSON object; {} if the file is missing and may be.
+
+    Raises:
+        SourceError: missing, unreadable or not an object.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        if missing_ok:
+            return {}
+        raise SourceError(f"{path} is missing") from None
+    except (OSError, ValueError) as error:
+        raise SourceError(f"{path} cannot be read as JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise SourceError(f"{path} does not hold a JSON object")
+    return content
+
+
+def _fetch(source: str, revision: str | None) -> tuple[Path, str, str | None]:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        folder = Path(snapshot_download(source, revision=revision, allow_patterns=_SMALL_FILES))
+        if not any(folder.glob("*.safetensors")):
+            patterns = [*_SMALL_FILES, "*.bin"]
+            folder = Path(snapshot_download(source, revision=revision, allow_patterns=patterns))
+    except HFValidationError as error:
+        raise SourceNotFound(f"{source!r} is neither a folder nor a valid hub id") from error
+    except LocalEntryNotFoundError as error:
+        raise SourceNotFound(f"{source!r} is not a folder, and no model hub can be reached to fetch it from") from error
+    except (HfHubHTTPError, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise SourceNotFound(f"{source!r} is not a folder, and fetching it from the hub failed: {reason}") from error
+    if not (folder / "config.json").is_file():
+        raise SourceNotFound(f"the hub's {source!r} has no config.json")
+    return folder, source, folder.name
+
+
+def _load_model(folder: Path) -> Any:
+    """The model in float32, eager, eval.
+
+    Raises:
+        SourceError: weights are missing or cannot be read.
+    """
+    from safetensors import SafetensorError
+    from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # the exporter tells its own progress
+    try:
+        model, info = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=torch.float32,
+            attn_implementation="eager",
+            local_files_only=True,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise SourceError(f"{folder}: the model cannot be loaded: {reason}") from error
+    missing = sorted(info["missing_keys"])
+    if missing:  # transformers would fill them with random numbers
+        raise SourceError(f"{folder}: the weights lack {len(missing)} tensors of the model, first {missing[0]!r}")
+    check_model(model)
+    return model.eval()
+
+
+def _tokenizer_json(folder: Path) -> str:
+    """tokenizer.json of the folder, or made from a slow tokenizer's files.
+
+    Raises:
+        TokenizerError: there is none, or it cannot be converted.
+    """
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        return _converted_tokenizer(folder)
+    from tokenizers import Tokenizer
+
+    try:
+        text = path.read_text(encoding="utf-8")
+        Tokenizer.from_str(text)
+    except Exception as error:  # tokenizers raises bare Exception for a file it cannot parse
+        raise TokenizerError(f"{path} cannot be read: {error}") from error
+    return text
+
+
+def _converted_tokenizer(folder: Path) -> str:
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        backend = tokenizer.backend_tokenizer
+    except (OSError, ValueError, ImportError, AttributeError, TypeError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise TokenizerError(
+            f"{folder} has no tokenizer.json, and its other files do not make one ({reason})"
+        ) from error
+    if backend.get_vocab_size() == 0:
+        raise TokenizerError(f"{folder} has no tokenizer.json, and no other tokenizer files")
+    return str(backend.to_str())
+
+
+def _chat_template(folder: Path, tokenizer_config: dict[str, Any]) -> str | None:
+    """chat_template.jinja, or the template of tokenizer_config.json (a text, or a list with one named default)."""
+    path = folder / "chat_template.jinja"
+    if path.is_file():
+        return path.read_text(encoding="utf-8")
+    template = tokenizer_config.get("chat_template")
+    if isinstance(template, list):
+        named = {entry.get("name"): entry.get("template") for entry in template if isinstance(entry, dict)}
+        template = named.get("default")
+    return template if isinstance(template, str) else None

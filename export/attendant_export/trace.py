@@ -1,0 +1,113 @@
+"""Traces a wrapped decoder into an ONNX graph. The only module that touches private parts of transformers and torch."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import onnx_ir as ir
+import torch
+
+from attendant_export.attention import IMPLEMENTATION, AttentionTrace
+from attendant_export.errors import UnsupportedModel
+from attendant_export.toolchain import internal
+
+OPSET = 21
+_CHATTY = ("torch.onnx", "torch.export", "torch.__trace", "onnxscript", "onnx_ir")
+_EXPORTERS = "transformers.exporters"
+
+
+@contextmanager
+def fused_attention(model: Any, trace: AttentionTrace, bypass: bool) -> Iterator[None]:
+    """Makes ``model`` call the attention and mask functions of ``trace``; its own implementation is put back after.
+
+    ``bypass``: the model's attention classes were replaced and its class refuses other implementations, so only the
+    mask helper, which reads the config, has to be told.
+    """
+    internal("transformers", "AttentionInterface").register(IMPLEMENTATION, trace.attention_function)
+    internal("transformers.masking_utils", "AttentionMaskInterface").register(IMPLEMENTATION, trace.mask_function)
+    before = model.config._attn_implementation
+    if bypass:
+        model.config._attn_implementation_internal = IMPLEMENTATION
+    else:
+        try:
+            model.set_attn_implementation(IMPLEMENTATION)
+        except ValueError as error:
+            reason = "its attention is not written against transformers' attention interface"
+            raise UnsupportedModel(trace.architecture, reason) from error
+    try:
+        yield
+    finally:
+        if bypass:
+            model.config._attn_implementation_internal = before
+        else:
+            model.set_attn_implementation(before)
+
+
+def trace_to_onnx(
+    wrapper: torch.nn.Module,
+    arguments: tuple[Any, ...],
+    dynamic_shapes: tuple[Any, ...],
+    input_names: Sequence[str],
+    output_names: Sequence[str],
+) -> ir.Model:
+    """The graph of ``wrapper(*arguments)``, fused for ONNX Runtime's CPU provider.
+
+    Raises:
+        ToolchainError: torch or transformers are not the versions this module drives.
+    """
+    apply_patches = internal(f"{_EXPORTERS}.utils", "apply_patches")
+    apply_fx_node_fixes = internal(f"{_EXPORTERS}.utils", "apply_fx_node_fixes")
+    translations = internal(f"{_EXPORTERS}.exporter_onnx", "_ONNX_TRANSLATION_TABLE")
+    name_outputs = internal(f"{_EXPORTERS}.exporter_onnx", "_name_graph_outputs")
+    apply_ir_fixes = internal(f"{_EXPORTERS}.exporter_onnx", "apply_onnx_ir_fixes")
+    with torch.no_grad(), _quiet():
+        with apply_patches("dynamo"), apply_patches("onnx"):
+            program = torch.export.export(wrapper, arguments, dynamic_shapes=dynamic_shapes, strict=False)
+            apply_fx_node_fixes("onnx", program.graph_module)
+            exported = torch.onnx.export(
+                program,
+                args=(),
+                kwargs={},
+                input_names=list(input_names),
+                output_names=list(output_names),
+                opset_version=OPSET,
+                custom_translation_table=translations,
+                optimize=True,
+                verbose=False,
+            )
+        assert exported is not None
+        name_outputs(exported.model.graph, list(output_names))
+        apply_ir_fixes(exported)
+        _fuse(exported.model)
+    model: ir.Model = exported.model
+    return model
+
+
+def _fuse(model: ir.Model) -> None:
+    """transformers' fusions for ONNX Runtime, less two that its CPU kernels reject."""
+    fusions = f"{_EXPORTERS}.onnxruntime_fusions"
+    internal(fusions, "fuse_for_onnxruntime")(model, "cpu")
+    # A FusedMatMul with a batch transpose and a rank-2 operand is refused at run time.
+    internal(fusions, "_untranspose_batch_matmuls")(model)
+    # The last skip-norm pass fuses anew what an earlier step took apart: norms over mixed dtypes.
+    internal(fusions, "_unfuse_mixed_dtype_skip_norms")(model)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Tracing warns about matters of its own that no user of the exporter can act on."""
+    loggers = [logging.getLogger(name) for name in _CHATTY]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

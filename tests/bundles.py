@@ -1,0 +1,101 @@
+"""Tiny bundles for tests: a random Llama with a byte-level BPE tokenizer, exported in a few seconds."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+EOS, BOS, PAD = "<|end|>", "<|begin|>", "<|pad|>"
+CHAT_TEMPLATE = (
+    "{{ bos_token }}{% for message in messages %}<|{{ message.role }}|>{{ message.content }}\n{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+_CORPUS = (
+    "Hello, where is my order? Your order is on its way.",
+    "I would like a refund, please. Of course, the refund is under way.",
+    "The quick brown fox jumps over the lazy dog, and the dog does not mind at all.",
+)
+
+
+def make_tokenizer() -> Any:
+    """A byte-level BPE `tokenizers.Tokenizer` of about 300 entries that can write any text; ids 0-2: PAD, BOS, EOS."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=300,
+        special_tokens=[PAD, BOS, EOS],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(_CORPUS, trainer)
+    return tokenizer
+
+
+def make_llama(**overrides: Any) -> Any:
+    """A random Llama in float32 with eager attention; the same weights for the same arguments.
+
+    ``overrides`` are fields of LlamaConfig. By default 2 layers, hidden 64, 4 heads over 2 KV heads, 256 positions.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, LlamaConfig
+
+    fields = {
+        "hidden_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "intermediate_size": 128,
+        "max_position_embeddings": 256,
+        "vocab_size": make_tokenizer().get_vocab_size(),
+        "pad_token_id": 0,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        "initializer_range": 0.2,  # spreads the logits, so that greedy tokens differ from position to position
+        **overrides,
+    }
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        config = LlamaConfig(**fields)
+        return AutoModelForCausalLM.from_config(config, dtype=torch.float32, attn_implementation="eager").eval()
+
+
+def make_llama_source(folder: Path, **overrides: Any) -> Path:
+    """Saves :func:`make_llama` with its tokenizer as a model folder in the Hugging Face format."""
+    make_llama(**overrides).save_pretrained(folder)
+    make_tokenizer().save(str(folder / "tokenizer.json"))
+    config = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "bos_token": BOS,
+        "eos_token": EOS,
+        "pad_token": PAD,
+        "chat_template": CHAT_TEMPLATE,
+    }
+    (folder / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
+    return folder
+
+
+def make_llama_bundle(out: Path, precision: str, **overrides: Any) -> Path:
+    """Exports :func:`make_llama` to a bundle at ``out`` and returns it; takes some five seconds.
+
+    Args:
+        precision: fp32, int8 or int4.
+        overrides: fields of LlamaConfig, e.g. ``max_position_embeddings=64``.
+    """
+    from attendant_export.export import export_model
+
+    if out.exists():
+        shutil.rmtree(out)
+    export_model(
+        make_llama(**overrides),
+        make_tokenizer().to_str(),
+        out,
+        precision=precision,  # type: ignore[arg-type]
+        name="tiny-llama",
+        chat_template=CHAT_TEMPLATE,
+    )
+    return out
