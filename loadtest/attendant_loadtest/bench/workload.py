@@ -1,0 +1,26 @@
+"""The requests of the benchmark: random prompts, no two alike, so that nothing comes from the prefix cache."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """``num_requests`` requests, at most ``concurrency`` at a time, each of ``prompt_tokens`` and ``new_tokens``."""
+
+    concurrency: int
+    num_requests: int
+    prompt_tokens: int
+    new_tokens: int
+    vocab_size: int
+    seed: int
+
+    def prompts(self) -> list[list[int]]:
+        """Token ids of every request."""
+        rng = np.random.default_rng(self.seed)
+        shape = (self.num_requests, self.prompt_tokens)
+        prompts: list[list[int]] = rng.integers(0, self.vocab_size, shape).tolist()
+        return prompts
