@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -102,6 +103,8 @@ class Application:
         models = await asyncio.to_thread(self._load)
         self._service = GenerationService(models, self._metrics, self._on_engine_death)
         await self._service.start()
+        gc.collect()
+        gc.freeze()  # what is loaded now stays: the collector need not visit it in the middle of a step
         await self._rpc.start(self._service)
         await self._rpc.health.set(serving=True)
         return endpoints

@@ -38,10 +38,11 @@ class EngineSettings(_Section):
     """Continuous batching and its memory, for each model."""
 
     max_num_seqs: Annotated[int, Field(ge=1, le=1024)] = Field(16, description="Sequences that run together.")
-    max_num_batched_tokens: Annotated[int, Field(ge=4)] = Field(
-        256,
+    max_num_batched_tokens: int | None = Field(
+        None,
+        ge=4,
         description="Token budget of a step: decodes come first, prompts get the rest in chunks. Larger favours "
-        "throughput of prompts, smaller favours steady streams. At least max_num_seqs + 3.",
+        "throughput of prompts, smaller favours steady streams. Least: max_num_seqs + 3; default: max_num_seqs + 256.",
     )
     max_queue: Annotated[int, Field(ge=0)] = Field(
         1024, description="Sequences that may wait besides those that run; more are refused with RESOURCE_EXHAUSTED."
@@ -66,7 +67,7 @@ class EngineSettings(_Section):
     @model_validator(mode="after")
     def _budget_leaves_room_for_prompts(self) -> Self:
         least = self.max_num_seqs + 3  # three prompt tokens: the shortest prompt that cannot be cut into chunks
-        if self.max_num_batched_tokens < least:
+        if self.max_num_batched_tokens is not None and self.max_num_batched_tokens < least:
             raise ValueError(
                 f"max_num_batched_tokens is {self.max_num_batched_tokens}; with max_num_seqs {self.max_num_seqs} it "
                 f"must be at least {least}, or prompts would wait for ever"

@@ -257,3 +257,15 @@ def test_fixed_cuts_do_not_depend_on_the_budget(budget: int) -> None:
     for i in range(3):
         chunks = [c for plan in runner.plans for c in plan.prefills if c.request_id == str(i)]
         assert [(c.start, len(c.tokens)) for c in chunks] == [(0, 16), (16, 16), (32, 10)][-len(chunks) :]
+
+
+def test_a_rest_of_the_budget_too_small_to_be_worth_a_run_is_left() -> None:
+    pool = SlotPool(4, 512, 2048, page_tokens=4)
+    runner = RecordingRunner(4, 512)
+    engine = Engine(Scheduler(pool, SchedulerLimits(4, 260, 512)), runner)
+    for i, length in enumerate((128, 128, 128, 3)):
+        engine.submit(request(str(i), [i] * length, 2))
+    engine.step()
+    engine.step()
+    pieces = [[(c.request_id, len(c.tokens)) for c in plan.prefills] for plan in runner.plans]
+    assert pieces == [[("0", 128), ("1", 128)], [("2", 128), ("3", 3)]]

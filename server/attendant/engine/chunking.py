@@ -13,6 +13,9 @@ MIN_CHUNK = 2
 SMALLEST_BUDGET = 3
 """A prompt of three tokens cannot be cut: one token would be left."""
 
+SHORT_PIECE = 64
+"""A shorter piece of a prompt costs nearly as much as one of this length: the model's weights are read all the same."""
+
 
 @dataclass(frozen=True, slots=True)
 class FreeCuts:

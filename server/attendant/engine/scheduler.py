@@ -6,7 +6,8 @@ Policy, in this order:
    than the number of sequences that can run, so decodes never wait and never use the whole budget.
 2. The rest goes to prompts in order of arrival: first those already begun, then waiting ones as KV memory allows. A
    prompt longer than the rest is computed in chunks, so it delays a running stream by one budget's work at most, and
-   prompts advance in every step, whatever decodes. The queue is first come, first served: nobody is overtaken.
+   prompts advance in every step, whatever decodes. A rest too small for a piece worth running is left, unless it is
+   all that prompts would get. The queue is first come, first served: nobody is overtaken.
 3. KV memory grows by need. When it runs out, the youngest sequence gives its memory up (preemption) and computes its
    tokens again when there is room: the oldest always advances, so everybody finishes.
 
@@ -25,7 +26,7 @@ from attendant.core.errors import AttendantError, DeadlineExceeded, StepFailed
 from attendant.core.events import EngineEvent, FailedEvent, FinishedEvent, TokenEvent
 from attendant.core.plan import Chunk, StepOutput, StepPlan
 from attendant.core.request import FinishReason, Request
-from attendant.engine.chunking import ANYWHERE, SMALLEST_BUDGET, ChunkRule
+from attendant.engine.chunking import ANYWHERE, SHORT_PIECE, SMALLEST_BUDGET, ChunkRule
 from attendant.engine.pool import KVPool
 from attendant.engine.sequence import Sequence
 
@@ -91,10 +92,10 @@ class Scheduler:
         budget = self._limits.max_num_batched_tokens - len(decoding)
         prefills: list[tuple[Sequence, list[int]]] = []
         for sequence in self._running:
-            if not sequence.decodes and (cuts := self._cuts(sequence, budget)):
-                prefills.append((sequence, cuts))
-                budget -= sum(cuts)
-        while (admitted := self._admit(now_ns, budget)) is not None:
+            if not sequence.decodes and self._is_worth_a_piece(sequence, budget, bool(prefills)):
+                prefills.append((sequence, self._cuts(sequence, budget)))
+                budget -= sum(prefills[-1][1])
+        while (admitted := self._admit(now_ns, budget, bool(prefills))) is not None:
             if admitted.decodes:
                 decoding.append(admitted)
                 budget -= 1
@@ -129,17 +130,23 @@ class Scheduler:
 
     # -- placing
 
-    def _admit(self, now_ns: int, budget: int) -> Sequence | None:
-        """Place the sequence that waits longest, if it may run, fits, and the budget has room for a chunk of it."""
-        if not self._waiting or len(self._running) >= self._limits.max_num_seqs or budget < SMALLEST_BUDGET:
+    def _admit(self, now_ns: int, budget: int, others: bool) -> Sequence | None:
+        """Place the sequence that waits longest, if it may run, fits, and the budget has room for a piece of it."""
+        if not self._waiting or len(self._running) >= self._limits.max_num_seqs:
             return None
         request_id, sequence = next(iter(self._waiting.items()))
-        if not self.pool.acquire(sequence):
+        if not self._is_worth_a_piece(sequence, budget, others) or not self.pool.acquire(sequence):
             return None
         del self._waiting[request_id]
         bisect.insort(self._running, sequence, key=lambda s: s.order)
         sequence.first_scheduled_ns = sequence.first_scheduled_ns or now_ns
         return sequence
+
+    def _is_worth_a_piece(self, sequence: Sequence, budget: int, others: bool) -> bool:
+        """Whether to run a piece of the prompt within ``budget``, given whether other prompts run in this step."""
+        if budget < SMALLEST_BUDGET:
+            return False
+        return not others or budget >= min(sequence.num_prompt_missing, SHORT_PIECE)
 
     def _cuts(self, sequence: Sequence, budget: int) -> list[int]:
         """Lengths of the chunks of the prompt to compute now."""

@@ -22,6 +22,8 @@ class Decoder(Protocol):
 
     def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool = True) -> str: ...
 
+    def decode_one(self, token_id: int) -> str: ...
+
 
 class Detokenizer:
     """Text of one sequence, token by token. The pieces joined are the text of all tokens, as it follows the prompt."""
@@ -60,7 +62,8 @@ class Detokenizer:
             self._window = self._window[len(self._window) - self._num_held :]
         else:
             self._window = self._window[-MAX_SILENT_TOKENS:]
-        self._told = self._decoder.decode(self._window)
+        only = self._window[0] if len(self._window) == 1 else None
+        self._told = self._decoder.decode(self._window) if only is None else self._decoder.decode_one(only)
         self._num_held = 0
 
 

@@ -24,6 +24,9 @@ from attendant.runtime.session import open_session
 from attendant.runtime.slot_runner import SlotRunner
 from attendant.settings import EngineSettings
 
+PROMPT_BUDGET = 256
+"""Prompt tokens of a step besides a full batch of decodes, unless set otherwise."""
+
 PROBE_TOKENS = 200
 """Length of the prompt that shows whether cuts change results: beyond the block sizes of the kernels in question."""
 
@@ -199,7 +202,7 @@ def _make_scheduler(manifest: BundleManifest, settings: EngineSettings, budget: 
     )
     limits = SchedulerLimits(
         max_num_seqs=settings.max_num_seqs,
-        max_num_batched_tokens=settings.max_num_batched_tokens,
+        max_num_batched_tokens=settings.max_num_batched_tokens or settings.max_num_seqs + PROMPT_BUDGET,
         context_length=budget.context_length,
         eos=manifest.special_tokens.eos,
         rule=rule,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 
 import jinja2
@@ -25,6 +26,7 @@ class TextCodec:
     def __init__(self, tokenizer: Tokenizer, template: ChatTemplate | None) -> None:
         self.tokenizer = tokenizer
         self._template = template
+        self.decode_one = lru_cache(maxsize=65_536)(self._decode_one)
 
     @classmethod
     def load(cls, bundle: Path, manifest: BundleManifest) -> TextCodec:
@@ -60,6 +62,10 @@ class TextCodec:
         """Text of token ids; bytes that are no character become U+FFFD."""
         text: str = self.tokenizer.decode(list(token_ids), skip_special_tokens=skip_special_tokens)
         return text
+
+    def _decode_one(self, token_id: int) -> str:
+        """Text of one token alone. Kept: streams ask for the same ones over and over."""
+        return self.decode((token_id,))
 
     def _render(self, messages: Sequence[ChatMessage]) -> str:
         if self._template is None:

@@ -41,6 +41,7 @@ class SlotRunner:
         self._decode_logits = np.empty((buffers.num_slots, manifest.vocab_size), np.float32)
         self._prefill_logits = np.empty((1, manifest.vocab_size), np.float32)
         self._rows: dict[int, _Rows] = {}
+        self._slots: dict[int, ort.IOBinding] = {}  # KV cache of single slots, for prefill
 
     def move(self, moves: Sequence[KVMove]) -> None:
         """Move KV cache contents between slots."""
@@ -93,7 +94,9 @@ class SlotRunner:
             "total_sequence_length": total,
             "logits_index": index,
         }
-        binding = self._bind(inputs, logits, slice(0, num_rows))
+        binding = self._session.io_binding()
+        self._bind_inputs(binding, inputs, logits)
+        self._bind_cache(binding, slice(0, num_rows))
         rows = _Rows(binding, ids, positions, seqlens, total, logits, keep=(index,))
         self._rows[num_rows] = rows
         return rows
@@ -108,17 +111,22 @@ class SlotRunner:
             "logits_index": np.array([n - 1] if chunk.sample else [], np.int64),
         }
         logits = self._prefill_logits if chunk.sample else self._prefill_logits[:0]
-        binding = self._bind(inputs, logits, slice(chunk.slot, chunk.slot + 1))
+        binding = self._slots.get(chunk.slot)
+        if binding is None:
+            binding = self._slots[chunk.slot] = self._session.io_binding()
+            self._bind_cache(binding, slice(chunk.slot, chunk.slot + 1))
+        self._bind_inputs(binding, inputs, logits)
         self._session.run_with_iobinding(binding)
         return logits
 
-    def _bind(self, inputs: dict[str, Array], logits: Array, slots: slice) -> ort.IOBinding:
-        """Bind by address: past and present are the same memory, so the cache is updated where it is."""
-        binding = self._session.io_binding()
+    def _bind_inputs(self, binding: ort.IOBinding, inputs: dict[str, Array], logits: Array) -> None:
         for name, array in inputs.items():
             if name in self._needed:
                 binding.bind_input(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
         binding.bind_output("logits", "cpu", 0, logits.dtype.type, logits.shape, logits.ctypes.data)
+
+    def _bind_cache(self, binding: ort.IOBinding, slots: slice) -> None:
+        """Bind by address: past and present are the same memory, so the cache is updated where it is."""
         for kind, tensors in (("key", self._buffers.keys), ("value", self._buffers.values)):
             for i, tensor in enumerate(tensors):
                 rows = tensor[slots]
@@ -126,4 +134,3 @@ class SlotRunner:
                 if f"past_{kind}_{i}" in self._needed:
                     binding.bind_input(f"past_{kind}_{i}", *place)
                 binding.bind_output(f"present_{kind}_{i}", *place)
-        return binding
