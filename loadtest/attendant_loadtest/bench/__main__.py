@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -21,6 +22,7 @@ PRECISIONS = ("fp32", "int8", "int4")
 def main(argv: list[str] | None = None) -> int:
     """Measure, print the table, and return the exit code: 0, or 1 with the cause on standard error."""
     args = _parser().parse_args(argv)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # unwinds, so that the server ends too
     plan = Plan(args.concurrency, args.repeats, args.waves, patience_s=args.patience)
     if args.quick:
         plan = Plan(args.concurrency, repeats=1, waves=2, patience_s=0.0)

@@ -30,7 +30,8 @@ def bench_bundle(folder: Path, precision: str) -> Path:
         source = folder / "source"
         if not (source / "config.json").exists():
             write_source(source)
-        command = [sys.executable, "-m", "attendant", "export", str(source), str(bundle), "--precision", precision]
+        export = [sys.executable, "-m", "attendant", "export", str(source), str(bundle)]
+        command = [*export, "--precision", precision, "--name", bundle.name]
         if subprocess.run(command, stdout=sys.stderr, check=False).returncode:
             raise BundleNotMade(f"the exporter could not make {bundle}; it needs the extra 'export'")
     return bundle

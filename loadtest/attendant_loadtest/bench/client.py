@@ -1,7 +1,7 @@
 """The benchmark's client, in a process of its own: reads workloads from standard input, writes results, as JSON lines.
 
-Closed loops in one event loop: of the ways to call gRPC from Python the one that costs the least processor time for
-many streams, which matters because client and server share the machine.
+Closed loops in one event loop: it shares the processors with the server, so its own cost is reported beside the
+results.
 """
 
 from __future__ import annotations

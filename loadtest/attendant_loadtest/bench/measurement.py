@@ -38,16 +38,20 @@ class Measurement:
 
 
 class Bystanders:
-    """Measures the processor time that processes other than ``pids`` use between construction and :meth:`cores`."""
+    """Measures the processor time that processes other than ``pids`` use between construction and :meth:`cores`.
 
-    def __init__(self, pids: Sequence[int]) -> None:
+    ``polite``: leave out processes of low priority (nice), which give way to a measurement.
+    """
+
+    def __init__(self, pids: Sequence[int], *, polite: bool = False) -> None:
         self._pids = pids
+        self._fields = (1, 3, 6, 7) if polite else (1, 2, 3, 6, 7)
         self._start = time.monotonic()
-        self._busy, self._own = _busy_s(), self._own_s()
+        self._busy, self._own = _busy_s(self._fields), self._own_s()
 
     def cores(self) -> float:
         """Processors used by others, on average."""
-        others = (_busy_s() - self._busy) - (self._own_s() - self._own)
+        others = (_busy_s(self._fields) - self._busy) - (self._own_s() - self._own)
         return max(0.0, others / (time.monotonic() - self._start))
 
     def _own_s(self) -> float:
@@ -60,10 +64,10 @@ def processor_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
-def _busy_s() -> float:
-    """Processor time that the machine has used since it started: user, nice, system, irq, softirq."""
+def _busy_s(indices: Sequence[int]) -> float:
+    """Processor time that the machine has used since it started; 1 user, 2 nice, 3 system, 6 irq, 7 softirq."""
     fields = Path("/proc/stat").read_text().partition("\n")[0].split()
-    return sum(int(fields[i]) for i in (1, 2, 3, 6, 7)) / _TICKS
+    return sum(int(fields[i]) for i in indices) / _TICKS
 
 
 def quantile(values: Sequence[float], share: float) -> float:
@@ -80,7 +84,7 @@ def wait_until_quiet(pids: Sequence[int], limit: float, patience_s: float) -> bo
     """
     deadline = time.monotonic() + patience_s
     while True:
-        bystanders = Bystanders(pids)
+        bystanders = Bystanders(pids, polite=True)
         time.sleep(QUIET_MOMENT_S)
         if bystanders.cores() < limit:
             return True

@@ -17,12 +17,12 @@ from attendant.frontend.stop_strings import StopStrings
 
 
 class CallStream:
-    """Parts of one call, in order. A slow caller finds the tokens of several steps in one part."""
+    """Parts of one call, in order, for one reader. A slow one finds the tokens of several steps in one part."""
 
     def __init__(self) -> None:
         self._parts: deque[GenerationPart] = deque()
         self._error: AttendantError | None = None
-        self._ready = asyncio.Event()
+        self._waiter: asyncio.Future[None] | None = None
 
     def put(self, part: GenerationPart) -> None:
         """Append a part, merging it into the last one if both are text of one sequence."""
@@ -33,12 +33,12 @@ class CallStream:
             )
         else:
             self._parts.append(part)
-        self._ready.set()
+        self._wake()
 
     def fail(self, error: AttendantError) -> None:
         """End the call with an error once what is there has been fetched."""
         self._error = self._error or error
-        self._ready.set()
+        self._wake()
 
     async def get(self) -> GenerationPart:
         """The next part.
@@ -49,9 +49,13 @@ class CallStream:
         while not self._parts:
             if self._error is not None:
                 raise self._error
-            self._ready.clear()
-            await self._ready.wait()
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
         return self._parts.popleft()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
 
 class SequenceStream:

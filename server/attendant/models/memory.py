@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,5 +66,9 @@ def available_memory() -> int:
 
 
 def available_processors() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0))
+    """Processors that this process may use, by affinity and by its container's quota."""
+    allowed = len(os.sched_getaffinity(0))
+    quota = Path("/sys/fs/cgroup/cpu.max")
+    if quota.is_file() and (match := re.fullmatch(r"(\d+) (\d+)\s*", quota.read_text())):
+        allowed = min(allowed, max(1, int(match[1]) // int(match[2])))
+    return allowed
