@@ -19,6 +19,7 @@ SETTINGS = TrainSettings(
     num_layers=2,
     num_heads=2,
     num_kv_heads=1,
+    learning_rate=2e-3,
     warmup_steps=5,
     bfloat16=False,
 )
@@ -71,11 +72,11 @@ def test_a_short_run_lowers_the_loss_and_saves_a_folder(tokenizer, dialogues, tm
     try:
         examples = list(encode(tokenizer, dialogues, SETTINGS.question_weight))
         model = build_model(SETTINGS, tokenizer)
-        losses = train(model, examples, replace(SETTINGS, num_threads=threads), lambda line: None)
+        losses = train(model, [examples], replace(SETTINGS, num_threads=threads), lambda line: None)
         assert losses[0] > 5
         assert sum(losses[-5:]) / 5 < losses[0] - 1.5
-        again = train(build_model(SETTINGS, tokenizer), examples[:60], SETTINGS, lambda line: None)
-        assert again == train(build_model(SETTINGS, tokenizer), examples[:60], SETTINGS, lambda line: None)
+        again = train(build_model(SETTINGS, tokenizer), [examples[:60]], SETTINGS, lambda line: None)
+        assert again == train(build_model(SETTINGS, tokenizer), [examples[:60]], SETTINGS, lambda line: None)
     finally:
         torch.set_num_threads(threads)
     model.save_pretrained(tmp_path)

@@ -44,10 +44,15 @@ def build(out: Path, settings: TrainSettings, tell: Tell, *, reuse: bool = False
         _write(report_file, report)
     tell("export: int8")
     export_bundle(folder, bundle, precision="int8", name="demo", overwrite=True, progress=on_stderr)
-    seen = list(Composer("train", settings.seed).dialogues(settings.num_dialogues))
-    report |= measure(model, tokenizer, bundle, evaluate.normal_questions(seen), tell)
+    drills, dialogues = _training_dialogues(settings)
+    report |= measure(model, tokenizer, bundle, evaluate.normal_questions([*drills, *dialogues]), tell)
     _write(report_file, report)
     return report
+
+
+def _training_dialogues(settings: TrainSettings) -> tuple[list[Dialogue], list[Dialogue]]:
+    composer = Composer("train", settings.seed)
+    return list(composer.drills(settings.num_drills)), list(composer.dialogues(settings.num_dialogues))
 
 
 def _write(file: Path, report: dict[str, Any]) -> None:
@@ -60,20 +65,20 @@ def make_model(
     """Compose, train and save a model folder in the Hugging Face format."""
     torch.set_num_threads(settings.num_threads)
     tell(f"compose: {settings.num_dialogues:,} dialogues")
-    dialogues = list(Composer("train", settings.seed).dialogues(settings.num_dialogues))
+    drills, dialogues = _training_dialogues(settings)
     tokenizer = train_tokenizer(dialogues[:_TOKENIZER_DIALOGUES], settings.vocab_size)
-    examples = list(encode(tokenizer, dialogues, settings.question_weight))
+    phases = [list(encode(tokenizer, part, settings.question_weight)) for part in (drills, dialogues)]
     model = build_model(settings, tokenizer)
     report: dict[str, Any] = {
         "settings": asdict(settings),
         "torch_threads": torch.get_num_threads(),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "train_dialogues": len(dialogues),
-        "train_tokens": sum(len(example.ids) for example in examples) * settings.num_epochs,
+        "train_tokens": sum(len(example.ids) for phase in phases for example in phase),
     }
     tell(f"train: {report['parameters']:,} parameters, {report['train_tokens']:,} tokens")
     started = time.monotonic()
-    losses = train(model, examples, settings, tell)
+    losses = train(model, phases, settings, tell)
     report["train_seconds"] = round(time.monotonic() - started, 1)
     report["train_loss"] = round(sum(losses[-50:]) / len(losses[-50:]), 4)
     model.eval()

@@ -27,6 +27,7 @@ _NUMBER_PLACES = (
 )
 _LATER = frozenset({"yes", "no", "acknowledge"})
 _SMALL_TALK = _LATER | {"greeting", "goodbye", "thanks"}
+_DRILLS = ("order_number", "order_number", "stock", "greeting")
 _LAST = frozenset({"goodbye", "no"})
 _WEIGHTS = {
     "off_topic": 3.0,
@@ -119,6 +120,15 @@ class Composer:
             system = self._rng.choice(_SYSTEMS) if style == "chat" and self._rng.random() < 0.15 else None
             most = 1 if style in ("lines", "prose") else self._rng.choices((1, 2, 3, 4), (58, 22, 14, 6))[0]
             yield Dialogue(tuple(self._turns(most)), style, system)
+
+    def drills(self, count: int) -> Iterator[Dialogue]:
+        """Short dialogues whose answers repeat an order number, a product or a name: the model learns to copy first."""
+        while count:
+            intent = self._intents[self._rng.choice(_DRILLS)]
+            turn = self._ask(intent, _State())
+            if turn.values:
+                count -= 1
+                yield Dialogue((turn,))
 
     def questions(self, per_intent: int) -> Iterator[Dialogue]:
         """Dialogues of one turn, ``per_intent`` for each intent that can open a dialogue."""
