@@ -43,7 +43,7 @@ def run(words: list[str], cwd: Path, text: str | None = None, timeout_s: float =
 
 def recipe(command: str) -> list[str]:
     """What a make command would run."""
-    lines = run(["make", "-n", *shlex.split(command)[1:]], REPOSITORY).splitlines()
+    lines = run(["make", "-n", "--no-print-directory", *shlex.split(command)[1:]], REPOSITORY).splitlines()
     return shlex.split(lines[-1])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,3 +44,9 @@ def slow_server(slow: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     log = tmp_path_factory.mktemp("log") / "server.log"
     with serving(log, slow, "--engine.max-num-seqs", 2, "--engine.max-queue", 2) as running:
         yield running
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptible() -> None:
+    """Programs started by the tests take Ctrl-C, even if the tests themselves run in a background that ignores it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
