@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from attendant_export.demo.grammar import sample, tidy
+from attendant_export.demo.grammar import plainest_first, sample, tidy
 from attendant_export.demo.noise import typed
 from attendant_export.demo.phrases import FOLLOW, Answer, Intent, Phrases, Split, load_phrases
 from attendant_export.demo.words import slot_value
@@ -25,9 +25,10 @@ _NUMBER_PLACES = (
     "{number}: {text}",
     "{number}. {text}",
 )
+_BARE = 0.4  # share of questions without greeting, name, story or ending
 _LATER = frozenset({"yes", "no", "acknowledge"})
 _SMALL_TALK = _LATER | {"greeting", "goodbye", "thanks"}
-_DRILLS = ("order_number", "order_number", "stock", "greeting")
+_DRILLS = ("order_number", "greeting")
 _LAST = frozenset({"goodbye", "no"})
 _WEIGHTS = {
     "off_topic": 3.0,
@@ -122,7 +123,7 @@ class Composer:
             yield Dialogue(tuple(self._turns(most)), style, system)
 
     def drills(self, count: int) -> Iterator[Dialogue]:
-        """Short dialogues whose answers repeat an order number, a product or a name: the model learns to copy first."""
+        """Short dialogues whose answers repeat an order number or a name: the model learns to copy first."""
         while count:
             intent = self._intents[self._rng.choice(_DRILLS)]
             turn = self._ask(intent, _State())
@@ -202,10 +203,11 @@ class Composer:
         rng = self._rng
         values: dict[str, str] = {}
         source = self._source(values)
-        text = sample(rng.choice(intent.questions[self._split]), rng, source)
+        text = sample(plainest_first(intent.questions[self._split], rng), rng, source)
         if intent.name not in _SMALL_TALK and rng.random() < 0.07:
             text += rng.choice((". ", "? ", ", ")) + sample(rng.choice(intent.questions[self._split]), rng, source)
-        text = self._surround(text, intent, values)
+        if rng.random() >= _BARE:
+            text = self._surround(text, intent, values)
         if intent.takes_order:
             state.order = values.get("order", state.order)
             state.product = values.get("product", state.product)

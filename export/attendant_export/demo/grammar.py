@@ -5,8 +5,12 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Sequence as Items
 from dataclasses import dataclass
 from itertools import product
+from typing import TypeVar
+
+Item = TypeVar("Item")
 
 _TOKEN = re.compile(r"[()\[\]|]|(?<!\w)@[a-z_0-9]+|<[a-z_0-9]+>|[^()\[\]|@<]+|[@<]")
 _SPACES = re.compile(r"\s+")
@@ -91,7 +95,12 @@ def _sample(sequence: Sequence, rng: random.Random, value: Callable[[str], str],
         elif isinstance(node, Slot):
             parts.append(value(node.name))
         elif not node.optional or rng.random() < 0.5:
-            _sample(node.options[int(rng.random() * len(node.options))], rng, value, parts)
+            _sample(plainest_first(node.options, rng), rng, value, parts)
+
+
+def plainest_first(options: Items[Item], rng: random.Random) -> Item:
+    """One of ``options``, the first ones more often: the phrase files list the plainest words first."""
+    return options[int(rng.random() ** 3 * len(options))]
 
 
 def expand(sequence: Sequence) -> Iterator[str]:

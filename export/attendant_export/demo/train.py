@@ -30,7 +30,7 @@ class TrainSettings:
     seed: int = 7
     num_threads: int = 2
     num_drills: int = 8_000
-    num_dialogues: int = 70_000
+    num_dialogues: int = 45_000
     batch_tokens: int = 2048
     vocab_size: int = 2048
     hidden_size: int = 256
