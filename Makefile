@@ -29,7 +29,7 @@ loadtest: $(DEV)/.done  ## Locust against a running server (ARGS="--host 127.0.0
 	$(DEV)/bin/locust -f loadtest/locustfile.py --headless -u 8 -r 8 -t 30s $(ARGS)
 
 demo-model: $(DEV)/.done  ## train and export the embedded demo model again (ARGS=OUT_DIR)
-	$(DEV)/bin/python -m attendant_export.demo.build $(ARGS)
+	$(DEV)/bin/python -m attendant_export.demo.build $(or $(ARGS),out/demo)
 
 clean:  ## remove both environments
 	rm -rf $(SERVE) $(DEV)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.bundles import make_llama_source
+from tests.synthetic import make_synthetic_bundle
 from tests.system.server import ServerProcess, environment, serving
 
 REPOSITORY = Path(__file__).parents[1]
@@ -86,6 +87,14 @@ def test_make_loadtest(server: ServerProcess, tmp_path: Path) -> None:
     (command,) = (c for c in COMMANDS if "loadtest" in c)
     words = [server.grpc if word == DEFAULT_ADDRESS else word for word in here(recipe(command))]
     run([*words, "-t", "3s", "--only-summary"], REPOSITORY)
+
+
+def test_make_bench(tmp_path: Path) -> None:
+    """The same command on a tiny bundle: the benchmark's own model takes minutes to make."""
+    (command,) = (c for c in COMMANDS if "bench" in c)
+    bundle = make_synthetic_bundle(tmp_path / "tiny", eos_bias=-50)
+    words = [sys.executable, *recipe(command)[1:], "--bundle", str(bundle), "--concurrency", "2"]
+    assert "server/bare" in run(words, tmp_path)
 
 
 def test_make_run_in_a_fresh_clone(tmp_path: Path) -> None:
