@@ -51,6 +51,12 @@ class KVLayer(_Section):
     dtype: DType
     window: int | None = None
 
+    @property
+    def head_bytes(self) -> int:
+        """Bytes of one head's key (or value) at one position."""
+        width = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 1, "uint8": 1}
+        return self.head_size * width[self.dtype]
+
 
 class SpecialTokens(_Section):
     """Token ids. Any of ``eos`` ends a generation."""
@@ -142,8 +148,7 @@ class BundleManifest(_Section):
 
     def kv_bytes_per_token(self) -> int:
         """Bytes of KV cache that one position of one sequence takes over all layers."""
-        width = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 1, "uint8": 1}
-        return sum(2 * layer.num_kv_heads * layer.head_size * width[layer.dtype] for layer in self.kv_layers)
+        return sum(2 * layer.num_kv_heads * layer.head_bytes for layer in self.kv_layers)
 
 
 def read_manifest(bundle: Path) -> BundleManifest:

@@ -12,8 +12,6 @@ from attendant.bundle import BundleManifest
 from attendant.core.errors import ConfigurationError
 from attendant.settings import EngineSettings
 
-_WIDTH = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 1, "uint8": 1}
-
 
 @dataclass(frozen=True, slots=True)
 class KVBudget:
@@ -41,7 +39,7 @@ def plan_kv_memory(manifest: BundleManifest, settings: EngineSettings, num_model
             f"{manifest.context_length} tokens at most"
         )
     budget = settings.kv_memory or int(available_memory() * settings.kv_memory_fraction) // num_models
-    page = max([1] + [mmap.PAGESIZE // (layer.head_size * _WIDTH[layer.dtype]) for layer in manifest.kv_layers])
+    page = max([1] + [mmap.PAGESIZE // layer.head_bytes for layer in manifest.kv_layers])
     capacity = budget // manifest.kv_bytes_per_token() // page * page
     if capacity < page:
         raise ConfigurationError(
