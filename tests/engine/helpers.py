@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from attendant.core.events import EngineEvent, FailedEvent, FinishedEvent, TokenEvent
-from attendant.core.plan import Copy, KVMove, StepOutput, StepPlan, Trim
+from attendant.core.plan import Chunk, Copy, CopyBlock, KVMove, SetBlocks, StepOutput, StepPlan, Trim
 from attendant.core.request import Request
 from attendant.core.sampling import SamplingParams
 from attendant.engine.engine import Engine
@@ -60,10 +60,11 @@ class RecordingRunner:
     """A model in plain Python whose next token is a hash of every token it has *stored*, slot by slot.
 
     It keeps its own picture of the KV memory and follows moves, so a wrong slot, position, copy or order changes
-    the answer. Trimmed positions are poisoned.
+    the answer. Trimmed positions are poisoned. Where answers must be exact, it looks how each token was computed.
     """
 
-    def __init__(self, num_slots: int, max_length: int, vocab: int = 97) -> None:
+    def __init__(self, num_slots: int, max_length: int, vocab: int = 97, *, exact: bool = True) -> None:
+        self.exact = exact
         self.memory = np.full((num_slots, max_length), -1, np.int64)
         self.in_chunk = np.zeros((num_slots, max_length), bool)  # computed in a chunk, not in a decode row
         self.vocab = vocab
@@ -96,13 +97,95 @@ class RecordingRunner:
                 seen = self.memory[chunk.slot, : chunk.start + len(chunk.tokens)]
                 assert seen.tolist() == chunk.sample.tokens.tolist(), "the KV memory is not the sequence"
                 how, num_prompt = self.in_chunk[chunk.slot, : len(seen)], chunk.sample.num_prompt
-                assert how[:num_prompt].all() or num_prompt == 1, "a prompt is computed in chunks of two and more"
-                assert not how[num_prompt:].any(), "generated tokens are computed in decode rows"
+                if self.exact:
+                    assert how[:num_prompt].all() or num_prompt == 1, "a prompt is computed in chunks of two and more"
+                    assert not how[num_prompt:].any(), "generated tokens are computed in decode rows"
                 tokens[chunk.request_id] = self.next_token(seen.tolist(), chunk.sample.forbidden)
         return StepOutput(tokens, {}, {}, 0)
 
     def next_token(self, tokens: list[int], forbidden: tuple[int, ...] = ()) -> int:
-        token = hash(tuple(tokens)) % self.vocab
-        while token in forbidden:
-            token = (token + 1) % self.vocab
-        return token
+        return next_token(tokens, forbidden, self.vocab)
+
+
+class BlockRunner:
+    """The same model over pages: it reads and writes through its own block table, which moves tell it.
+
+    What a row's blocks hold from the first position to compute on is poisoned before the run.
+    """
+
+    def __init__(self, num_slots: int, num_blocks: int, block_size: int, vocab: int = 97) -> None:
+        self.memory = np.full((num_blocks, block_size), -1, np.int64)
+        self.tables: list[list[int]] = [[] for _ in range(num_slots)]
+        self.block_size = block_size
+        self.vocab = vocab
+        self.plans: list[StepPlan] = []
+        self.moves: list[KVMove] = []
+        self.fail_on: set[str] = set()
+
+    def move(self, moves: SequenceOf[KVMove]) -> None:
+        self.moves += moves
+        for move in moves:
+            match move:
+                case SetBlocks(slot, first, blocks):
+                    assert 0 not in blocks
+                    assert first <= len(self.tables[slot])
+                    self.tables[slot][first:] = blocks
+                case CopyBlock(source, target):
+                    assert source != target
+                    assert 0 not in (source, target)
+                    self.memory[target] = self.memory[source]
+                case _:
+                    raise AssertionError(f"no move of pages: {move}")
+
+    def run(self, plan: StepPlan) -> StepOutput:
+        self.plans.append(plan)
+        chunks = (*plan.decodes, *plan.prefills)
+        assert not plan.fillers
+        assert all(len(chunk.tokens) == 1 for chunk in plan.decodes)
+        assert len({chunk.slot for chunk in chunks}) == len(chunks)
+        self._check_writes(chunks)
+        for chunk in chunks:
+            for i, block in enumerate(self.tables[chunk.slot]):
+                self.memory[block, max(chunk.start - i * self.block_size, 0) :] = -1
+        for chunk in chunks:
+            for position, token in enumerate(chunk.tokens, chunk.start):
+                self.memory[self.tables[chunk.slot][position // self.block_size], position % self.block_size] = token
+        if any(chunk.request_id in self.fail_on for chunk in chunks):
+            raise RuntimeError("the model raised")
+        return StepOutput({c.request_id: self._sample(c) for c in chunks if c.sample}, {}, {}, 0)
+
+    def _check_writes(self, chunks: SequenceOf[Chunk]) -> None:
+        """What one row writes, or could, no other row of the step has."""
+        for chunk in chunks:
+            written = set(self.tables[chunk.slot][chunk.start // self.block_size :])
+            for other in chunks:
+                assert other is chunk or not written & set(self.tables[other.slot])
+
+    def _sample(self, chunk: Chunk) -> int:
+        end = chunk.start + len(chunk.tokens)
+        seen = self.memory[self.tables[chunk.slot]].reshape(-1)[:end].tolist()
+        assert seen == chunk.sample.tokens.tolist(), "the KV memory is not the sequence"
+        return next_token(seen, chunk.sample.forbidden, self.vocab)
+
+
+def next_token(tokens: list[int], forbidden: tuple[int, ...] = (), vocab: int = 97) -> int:
+    """The model: a hash of all it sees."""
+    token = hash(tuple(tokens)) % vocab
+    while token in forbidden:
+        token = (token + 1) % vocab
+    return token
+
+
+def expected(
+    prompt: SequenceOf[int], max_tokens: int, eos: tuple[int, ...] = (), *, context: int
+) -> tuple[list[int], str]:
+    """The answer to a prompt that is served alone: tokens and reason."""
+    tokens, output = list(prompt), []
+    while True:
+        token = next_token(tokens)
+        if token in eos:
+            return output, "stop"
+        tokens.append(token)
+        output.append(token)
+        if len(output) == max_tokens or len(tokens) == context:
+            return output, "length"

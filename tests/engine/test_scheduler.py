@@ -15,7 +15,7 @@ from attendant.engine.slot_pool import SlotPool
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.engine.helpers import Collected, RecordingRunner, drain, request
+from tests.engine.helpers import Collected, RecordingRunner, drain, expected, request
 
 CONTEXT = 64
 
@@ -27,18 +27,6 @@ def make(
     scheduler = Scheduler(pool, SchedulerLimits(num_slots, budget, CONTEXT, eos))
     runner = RecordingRunner(num_slots, CONTEXT)
     return Engine(scheduler, runner), runner, scheduler
-
-
-def expected(prompt: list[int], max_tokens: int, eos: tuple[int, ...] = ()) -> tuple[list[int], str]:
-    runner, tokens, output = RecordingRunner(1, 1), list(prompt), []
-    while True:
-        token = runner.next_token(tokens)
-        if token in eos:
-            return output, "stop"
-        tokens.append(token)
-        output.append(token)
-        if len(output) == max_tokens or len(tokens) == CONTEXT:
-            return output, "length"
 
 
 ACTIONS = st.lists(
@@ -93,7 +81,7 @@ def test_every_request_gets_the_tokens_it_would_get_alone(
     assert set(collected.ends) == set(submitted), "every request ends in exactly one terminal event"
     for id_, (prompt, max_tokens) in submitted.items():
         tokens, reason, _ = collected.answer(id_)
-        want, want_reason = expected(prompt, max_tokens, (3, 5))
+        want, want_reason = expected(prompt, max_tokens, (3, 5), context=CONTEXT)
         if id_ in disturbed:
             assert tokens == want[: len(tokens)]
         else:
@@ -144,7 +132,7 @@ def test_preemption_takes_the_youngest_and_everybody_finishes() -> None:
     ends = list(collected.ends)
     assert ends[0] == "0", "the oldest finishes first"
     for i in range(4):
-        assert collected.answer(str(i))[:2] == expected([i + 1] * 10, 40)
+        assert collected.answer(str(i))[:2] == expected([i + 1] * 10, 40, context=CONTEXT)
 
 
 def test_a_failed_step_fails_its_own_requests_only() -> None:
@@ -156,7 +144,7 @@ def test_a_failed_step_fails_its_own_requests_only() -> None:
     end = collected.ends["bad"]
     assert isinstance(end, FailedEvent)
     assert isinstance(end.error, StepFailed)
-    assert collected.answer("good")[:2] == expected([3, 4], 5)
+    assert collected.answer("good")[:2] == expected([3, 4], 5, context=CONTEXT)
 
 
 def test_deadlines_hold_for_waiting_and_running() -> None:

@@ -32,9 +32,10 @@ class SampleOrder:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """One sequence's share of a step: run ``tokens`` [n] int64 at positions start..start+n-1 of KV slot ``slot``.
+    """One sequence's share of a step: run ``tokens`` [n] int64 at positions start..start+n-1 of ``slot``.
 
-    ``sample`` is None when more of the sequence is still to be computed.
+    ``slot`` is the sequence's KV slot or, with pages, its row of the block table. ``sample`` is None when more of the
+    sequence is still to be computed.
     """
 
     request_id: str
@@ -46,7 +47,7 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """Copy the first ``length`` positions of slot ``source`` into slot ``target``."""
+    """Slots: copy the first ``length`` positions of slot ``source`` into slot ``target``."""
 
     source: int
     target: int
@@ -55,19 +56,40 @@ class Copy:
 
 @dataclass(frozen=True, slots=True)
 class Trim:
-    """Give the memory of slot ``slot`` from position ``start`` on back to the operating system."""
+    """Slots: give the memory of slot ``slot`` from position ``start`` on back to the operating system."""
 
     slot: int
     start: int
 
 
-KVMove = Copy | Trim
+@dataclass(frozen=True, slots=True)
+class SetBlocks:
+    """Pages: entries ``first``.. of row ``slot`` of the block table become ``blocks``; those behind them are unused.
+
+    Changes the table alone, never the memory. Block 0 is never among them: unused entries may point there.
+    """
+
+    slot: int
+    first: int
+    blocks: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CopyBlock:
+    """Pages: copy block ``source`` into block ``target``, of which the leading positions will be used."""
+
+    source: int
+    target: int
+
+
+KVMove = Copy | Trim | SetBlocks | CopyBlock
+"""Moves are carried out in order, all of them before the run of their step."""
 
 
 @dataclass(frozen=True, slots=True)
 class Filler:
-    """A slot inside the decode rows that has nothing to decode. Its row is run for nothing and writes to ``position``,
-    which holds nothing of value."""
+    """Slots: one inside the decode rows that has nothing to decode. Its row is run for nothing and writes to
+    ``position``, which holds nothing of value."""
 
     slot: int
     position: int
@@ -75,9 +97,10 @@ class Filler:
 
 @dataclass(frozen=True, slots=True)
 class StepPlan:
-    """One step: moves first (in order), then one run over the decode rows 0..num_rows-1, then a run per prefill chunk.
+    """One step: moves first (in order), then the decode rows and the prefill chunks, in one run or several.
 
-    ``decodes`` have one token each; together with ``fillers`` their slots are exactly 0..num_rows-1.
+    ``decodes`` have one token each. With slots, together with ``fillers`` their slots are exactly 0..num_rows-1; with
+    pages there are no fillers, and rows may be any.
     """
 
     moves: tuple[KVMove, ...] = ()

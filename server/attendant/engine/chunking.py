@@ -2,12 +2,14 @@
 
 ONNX Runtime computes attention for tiles of query rows, and a tile of one row takes another kernel, which rounds
 differently. Cut anywhere else, the results are the same for most models; for the others (heads of 256, for example,
-whose matrix products are blocked by the length of the run) every prompt is cut at the same places, always.
+whose matrix products are blocked by the length of the run) every prompt is cut at the same places, always. On devices
+whose results depend on the batch whatever is done, prompts are cut where it is convenient.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 MIN_CHUNK = 2
 SMALLEST_BUDGET = 3
@@ -23,8 +25,13 @@ class FreeCuts:
 
     Args:
         tiles: rows of a tile, of each head size in the model; all larger than 2.
+
+    Attributes:
+        recomputes_in_rows: after a preemption, generated tokens are computed in decode rows again, as the first time;
+            otherwise in chunks, like one long prompt.
     """
 
+    recomputes_in_rows: ClassVar[bool] = True
     tiles: tuple[int, ...] = ()
 
     def cuts(self, start: int, missing: int, budget: int) -> list[int]:
@@ -51,6 +58,7 @@ class FreeCuts:
 class FixedCuts:
     """Cut at every multiple of ``multiple`` and nowhere else. The last chunk of a step may exceed the budget."""
 
+    recomputes_in_rows: ClassVar[bool] = True
     multiple: int
 
     def cuts(self, start: int, missing: int, budget: int) -> list[int]:
@@ -67,7 +75,23 @@ class FixedCuts:
         return length // self.multiple * self.multiple
 
 
-ChunkRule = FreeCuts | FixedCuts
+@dataclass(frozen=True, slots=True)
+class AnyCuts:
+    """Cut anywhere, chunks of one token included: for devices whose results depend on the batch anyway."""
+
+    recomputes_in_rows: ClassVar[bool] = False
+
+    def cuts(self, start: int, missing: int, budget: int) -> list[int]:
+        """See :meth:`FreeCuts.cuts`."""
+        length = min(missing, budget)
+        return [length] if length > 0 else []
+
+    def reusable(self, length: int) -> int:
+        """See :meth:`FreeCuts.reusable`."""
+        return length
+
+
+ChunkRule = FreeCuts | FixedCuts | AnyCuts
 
 ANYWHERE: ChunkRule = FreeCuts()
 """For models whose attention has no tiles."""

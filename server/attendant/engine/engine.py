@@ -1,32 +1,20 @@
-"""One step of generation: schedule, run, commit."""
+"""One step of generation: schedule and launch, collect and commit."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence as SequenceOf
 from dataclasses import dataclass
-from typing import Protocol
 
 from attendant.core.errors import StepFailed
 from attendant.core.events import EngineEvent, StepStats
-from attendant.core.plan import KVMove, StepOutput, StepPlan
+from attendant.core.plan import StepPlan
 from attendant.core.request import Request
+from attendant.engine.pool import PrefixStats
+from attendant.engine.runner import BlockingRunner, LaunchedLate, Runner
 from attendant.engine.scheduler import Scheduler
 
 logger = logging.getLogger(__name__)
-
-
-class Runner(Protocol):
-    """The hands of the engine."""
-
-    def move(self, moves: SequenceOf[KVMove]) -> None:
-        """Carry out KV cache moves, in order. Raising is fatal to the engine: the cache would be unknown."""
-        ...
-
-    def run(self, plan: StepPlan) -> StepOutput:
-        """Run the plan's chunks and sample. May raise; the cache up to what was committed must stay intact."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +25,29 @@ class StepReport:
     stats: StepStats
 
 
-class Engine:
-    """Continuous batching over one model. Not thread safe: one thread owns it."""
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """A step between its begin and its finish, and the counters before it. Launched: there is a run to collect."""
 
-    def __init__(self, scheduler: Scheduler, runner: Runner) -> None:
+    plan: StepPlan
+    launched: bool
+    num_preemptions: int
+    prefix: PrefixStats
+    started_ns: int
+
+
+class Engine:
+    """Continuous batching over one model. Not thread safe: one thread owns it.
+
+    A step has two halves: between :meth:`begin` and :meth:`finish` the device runs, if the runner has one, and the
+    caller may do something else, except call the engine.
+    """
+
+    def __init__(self, scheduler: Scheduler, runner: Runner | BlockingRunner) -> None:
         self._scheduler = scheduler
         self._runner = runner
+        self._hands: Runner = runner if isinstance(runner, Runner) else LaunchedLate(runner)
+        self._begun: _Begun | None = None
 
     @property
     def has_work(self) -> bool:
@@ -51,50 +56,80 @@ class Engine:
 
     def submit(self, request: Request) -> None:
         """Take a request in. Its ids are unique, its prompt and parameters validated at the door."""
+        assert self._begun is None
         self._scheduler.submit(request)
 
     def cancel(self, request_id: str) -> None:
         """End a request; its memory is free for the next step. An unknown id is one that has ended already."""
+        assert self._begun is None
         self._scheduler.cancel(request_id, time.monotonic_ns())
 
     def step(self) -> StepReport:
         """Advance every running request by one step."""
-        started = time.monotonic_ns()
-        before, prefix = self._scheduler.num_preemptions, self._scheduler.pool.prefix_stats
-        plan = self._scheduler.schedule(started)
-        assert plan or not self.has_work, "work is left but none of it can be scheduled"
-        run_ns = self._run(plan) if plan else 0
-        return self._report(plan, before, prefix.queries, prefix.hits, started, run_ns)
+        self.begin()
+        return self.finish()
 
-    def _run(self, plan: StepPlan) -> int:
-        self._runner.move(plan.moves)
+    def begin(self) -> None:
+        """Decide what the step computes and launch it."""
+        assert self._begun is None
+        started_ns = time.monotonic_ns()
+        scheduler = self._scheduler
+        num_preemptions, prefix = scheduler.num_preemptions, scheduler.pool.prefix_stats
+        plan = scheduler.schedule(started_ns)
+        assert plan or not self.has_work, "work is left but none of it can be scheduled"
+        launched = bool(plan) and self._launch(plan)
+        self._begun = _Begun(plan, launched, num_preemptions, prefix, started_ns)
+
+    def finish(self) -> StepReport:
+        """Wait for the step that was begun, take its tokens in and report."""
+        begun, self._begun = self._begun, None
+        assert begun is not None
+        run_ns = self._collect(begun.plan) if begun.launched else 0
+        return self._report(begun, run_ns)
+
+    def check(self) -> None:
+        """Assert the invariants of the KV accounting. Meant for idle moments."""
+        self._scheduler.pool.check()
+
+    def _launch(self, plan: StepPlan) -> bool:
+        self._hands.move(plan.moves)
         try:
-            output = self._runner.run(plan)
-        except Exception as error:  # supervision point: a failed run costs its own requests and nothing else
-            logger.exception("a step with %d requests failed", len(plan.decodes) + len(plan.prefills))
-            failed = StepFailed("the model run that carried this request failed; the server's log has the cause")
-            failed.__cause__ = error
-            self._scheduler.fail(plan, failed, time.monotonic_ns())
+            self._hands.launch(plan)
+        except Exception as error:  # supervision point: see _fail
+            self._fail(plan, error)
+            return False
+        return True
+
+    def _collect(self, plan: StepPlan) -> int:
+        try:
+            output = self._hands.collect()
+        except Exception as error:  # supervision point: see _fail
+            self._fail(plan, error)
             return 0
         self._scheduler.commit(plan, output, time.monotonic_ns())
         return output.run_ns
 
-    def _report(
-        self, plan: StepPlan, preemptions: int, queries: int, hits: int, started: int, run_ns: int
-    ) -> StepReport:
-        scheduler = self._scheduler
-        prefix = scheduler.pool.prefix_stats
+    def _fail(self, plan: StepPlan, error: Exception) -> None:
+        """A failed run costs its own requests and nothing else."""
+        logger.error("a step with %d requests failed", len(plan.decodes) + len(plan.prefills), exc_info=error)
+        failed = StepFailed("the model run that carried this request failed; the server's log has the cause")
+        failed.__cause__ = error
+        self._scheduler.fail(plan, failed, time.monotonic_ns())
+
+    def _report(self, begun: _Begun, run_ns: int) -> StepReport:
+        scheduler, pool = self._scheduler, self._scheduler.pool
+        prefix = pool.prefix_stats
         stats = StepStats(
             num_running=scheduler.num_running,
             num_waiting=scheduler.num_waiting,
-            num_prefill_tokens=sum(len(chunk.tokens) for chunk in plan.prefills),
-            num_decode_tokens=len(plan.decodes),
-            num_preemptions=scheduler.num_preemptions - preemptions,
-            prefix_queries=prefix.queries - queries,
-            prefix_hits=prefix.hits - hits,
-            kv_used_tokens=scheduler.pool.used_tokens,
-            kv_capacity_tokens=scheduler.pool.capacity_tokens,
-            step_ns=time.monotonic_ns() - started,
+            num_prefill_tokens=sum(len(chunk.tokens) for chunk in begun.plan.prefills),
+            num_decode_tokens=len(begun.plan.decodes),
+            num_preemptions=scheduler.num_preemptions - begun.num_preemptions,
+            prefix_queries=prefix.queries - begun.prefix.queries,
+            prefix_hits=prefix.hits - begun.prefix.hits,
+            kv_used_tokens=pool.used_tokens,
+            kv_capacity_tokens=pool.capacity_tokens,
+            step_ns=time.monotonic_ns() - begun.started_ns,
             run_ns=run_ns,
         )
         return StepReport(scheduler.take_events(), stats)

@@ -6,8 +6,11 @@ from collections.abc import Sequence as SequenceOf
 from dataclasses import dataclass
 from typing import Protocol
 
-from attendant.core.plan import Filler, KVMove
+from attendant.core.plan import Filler, KVMove, Tokens
 from attendant.engine.sequence import Sequence
+
+MIN_PREFIX = 16
+"""Fewer positions are not worth a copy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +31,7 @@ class KVPool(Protocol):
 
     @property
     def used_tokens(self) -> int:
-        """Positions promised to sequences that have a place."""
+        """Positions promised to sequences that have a place; shared ones count once."""
         ...
 
     @property
@@ -39,12 +42,16 @@ class KVPool(Protocol):
     def acquire(self, sequence: Sequence) -> bool:
         """Give the sequence a place with memory for all its tokens and one more, reusing the longest known prefix.
 
-        Sets ``slot``, ``num_computed`` and, the first time, ``num_cached``. False: no place or no memory now.
+        At least one token is left to compute. A place is a slot or a row of the block table with blocks. Sets ``slot``,
+        ``num_computed`` and, the first time, ``num_cached``. False: no place or no memory now.
         """
         ...
 
     def extend(self, sequence: Sequence, num_tokens: int) -> bool:
-        """Make sure of memory for ``num_tokens`` positions. False: not without taking another's."""
+        """Make sure of memory for ``num_tokens`` positions. False: not without taking another's.
+
+        Called for every decoding sequence at every step: where there is memory already, it costs next to nothing.
+        """
         ...
 
     def release(self, sequence: Sequence) -> None:
@@ -52,7 +59,8 @@ class KVPool(Protocol):
         ...
 
     def arrange(self, decoding: SequenceOf[Sequence]) -> tuple[Filler, ...]:
-        """Make the decode rows contiguous; the fillers are the rows between them that decode nothing."""
+        """Make the decode rows contiguous where the runner needs that; the fillers are the rows between them that
+        decode nothing."""
         ...
 
     def take_moves(self) -> tuple[KVMove, ...]:
@@ -62,3 +70,13 @@ class KVPool(Protocol):
     def check(self) -> None:
         """Assert the invariants. Meant for tests and idle moments."""
         ...
+
+
+def common_prefix(a: Tokens, b: Tokens) -> int:
+    """How many leading tokens of ``a`` [n] and ``b`` [m] are equal."""
+    n = min(len(a), len(b))
+    if n == 0 or a[0] != b[0]:
+        return 0
+    different = a[:n] != b[:n]
+    first = int(different.argmax())
+    return first if different[first] else n

@@ -11,8 +11,8 @@ Policy, in this order:
 3. KV memory grows by need. When it runs out, the youngest sequence gives its memory up (preemption) and computes its
    tokens again when there is room: the oldest always advances, so everybody finishes.
 
-Answers must not depend on the load, to the last bit. So a token is always computed in the same kind of run: a prompt's
-in chunks (cut by the rules of ``chunking``), a generated one in a decode row, also when it is computed again.
+Where answers must not depend on the load, to the last bit, a token is always computed in the same kind of run: a
+prompt's in chunks (cut by the rules of ``chunking``), a generated one in a decode row, also when it is computed again.
 """
 
 from __future__ import annotations
@@ -71,7 +71,14 @@ class Scheduler:
     def submit(self, request: Request) -> None:
         """Take a request in; it waits."""
         assert request.id not in self._sequences
-        sequence = Sequence(request, self._submitted, self._limits.context_length, self._limits.eos)
+        limits = self._limits
+        sequence = Sequence(
+            request,
+            self._submitted,
+            limits.context_length,
+            limits.eos,
+            recomputes_in_rows=limits.rule.recomputes_in_rows,
+        )
         self._submitted += 1
         self._sequences[request.id] = self._waiting[request.id] = sequence
         if request.deadline_ns is not None:
@@ -88,11 +95,15 @@ class Scheduler:
     def schedule(self, now_ns: int) -> StepPlan:
         """Decide the next step. An empty plan means that nothing is left to do."""
         self._drop_expired(now_ns)
-        decoding = [s for s in tuple(self._running) if s.decodes and self._extend(s)]
+        decoding: list[Sequence] = []
+        begun: list[Sequence] = []
+        for sequence in self._running:
+            (decoding if sequence.decodes else begun).append(sequence)
+        decoding = [s for s in decoding if self._extend(s)]
         budget = self._limits.max_num_batched_tokens - len(decoding)
         prefills: list[tuple[Sequence, list[int]]] = []
-        for sequence in self._running:
-            if not sequence.decodes and self._is_worth_a_piece(sequence, budget, bool(prefills)):
+        for sequence in begun:
+            if sequence.slot is not None and self._is_worth_a_piece(sequence, budget, bool(prefills)):
                 prefills.append((sequence, self._cuts(sequence, budget)))
                 budget -= sum(prefills[-1][1])
         while (admitted := self._admit(now_ns, budget, bool(prefills))) is not None:
@@ -105,7 +116,7 @@ class Scheduler:
         fillers = self.pool.arrange(decoding)
         return StepPlan(
             moves=self.pool.take_moves(),
-            decodes=tuple(chunk for s in decoding for chunk in s.chunks([1])),
+            decodes=tuple([s.decode_row() for s in decoding]),
             fillers=fillers,
             prefills=tuple(chunk for s, cuts in prefills for chunk in s.chunks(cuts)),
         )
@@ -146,11 +157,11 @@ class Scheduler:
         """Whether to run a piece of the prompt within ``budget``, given whether other prompts run in this step."""
         if budget < SMALLEST_BUDGET:
             return False
-        return not others or budget >= min(sequence.num_prompt_missing, SHORT_PIECE)
+        return not others or budget >= min(sequence.num_prefill_missing, SHORT_PIECE)
 
     def _cuts(self, sequence: Sequence, budget: int) -> list[int]:
-        """Lengths of the chunks of the prompt to compute now."""
-        return self._limits.rule.cuts(sequence.num_computed, sequence.num_prompt_missing, budget)
+        """Lengths of the chunks to compute now."""
+        return self._limits.rule.cuts(sequence.num_computed, sequence.num_prefill_missing, budget)
 
     def _extend(self, sequence: Sequence) -> bool:
         """Memory for the sequence's next position, if need be by preempting the youngest, which may be itself."""

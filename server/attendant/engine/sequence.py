@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from attendant.core.plan import Chunk, SampleOrder, Tokens
@@ -11,17 +13,20 @@ from attendant.core.request import Request, Timings, Usage
 class Sequence:
     """Mutable state of a request. ``num_computed`` chases ``num_tokens``: there is no other phase.
 
-    Tokens of the prompt are computed in chunks, generated ones in decode rows, also when they are computed again: ONNX
-    Runtime's attention rounds differently for one token than for several, and the answer must not depend on history.
+    Tokens of the prompt are computed in chunks, generated ones in decode rows. Where ``recomputes_in_rows`` holds, also
+    when they are computed again: ONNX Runtime's attention on a CPU rounds differently for one token than for several,
+    and the answer must not depend on history. Elsewhere all that is missing is computed in chunks, and a single missing
+    token in a decode row.
 
     Attributes:
         order: position in order of arrival; smaller is older.
         tokens: [capacity] int64, of which the first ``num_tokens`` are known and the first ``num_prompt`` the prompt's.
         num_computed: positions whose keys and values are in the KV cache.
         num_cached: prompt positions found in the cache when the sequence was first placed.
-        slot: KV slot, or None while it waits.
+        slot: KV slot or row of the block table, or None while it waits.
         max_tokens: most tokens the sequence may reach, prompt included.
         stop_ids: token ids that end it.
+        recomputes_in_rows: see :class:`~attendant.engine.chunking.FreeCuts`.
     """
 
     __slots__ = (
@@ -34,13 +39,22 @@ class Sequence:
         "num_prompt",
         "num_tokens",
         "order",
+        "recomputes_in_rows",
         "request",
         "slot",
         "stop_ids",
         "tokens",
     )
 
-    def __init__(self, request: Request, order: int, context_length: int, eos: tuple[int, ...]) -> None:
+    def __init__(
+        self,
+        request: Request,
+        order: int,
+        context_length: int,
+        eos: tuple[int, ...],
+        *,
+        recomputes_in_rows: bool = True,
+    ) -> None:
         params = request.params
         self.request = request
         self.order = order
@@ -53,21 +67,25 @@ class Sequence:
         self.num_cached: int | None = None
         self.slot: int | None = None
         self.stop_ids = frozenset(params.stop_token_ids if params.ignore_eos else (*eos, *params.stop_token_ids))
+        self.recomputes_in_rows = recomputes_in_rows
         self.first_scheduled_ns = self.first_token_ns = self.last_token_ns = 0
 
     @property
-    def num_prompt_missing(self) -> int:
-        """Tokens of the prompt that are not computed."""
-        return max(self.num_prompt - self.num_computed, 0)
+    def num_prefill_missing(self) -> int:
+        """Tokens that are not computed and belong in chunks."""
+        end = self.num_prompt if self.recomputes_in_rows else self.num_tokens
+        return max(end - self.num_computed, 0)
 
     @property
     def decodes(self) -> bool:
         """Whether the next token to compute belongs in a decode row. A prompt of one token is a decode row, too."""
-        return self.num_prompt_missing == 0 or self.num_prompt == 1
+        if self.recomputes_in_rows:
+            return self.num_computed >= self.num_prompt or self.num_prompt == 1
+        return self.num_tokens - self.num_computed == 1
 
     @property
     def num_prefilled(self) -> int:
-        """Positions in the KV cache that were computed in chunks."""
+        """Positions of the prompt in the KV cache."""
         return min(self.num_computed, self.num_prompt)
 
     @property
@@ -77,15 +95,12 @@ class Sequence:
 
     def chunks(self, lengths: list[int]) -> list[Chunk]:
         """The orders to run the next missing tokens in chunks of these lengths."""
-        assert self.slot is not None
-        chunks: list[Chunk] = []
-        start = self.num_computed
-        for length in lengths:
-            end = start + length
-            sample = self._sample_order() if end == self.num_tokens else None
-            chunks.append(Chunk(self.request.id, self.slot, start, self.tokens[start:end], sample))
-            start = end
-        return chunks
+        starts = itertools.accumulate(lengths, initial=self.num_computed)
+        return [self._chunk(start, length) for start, length in zip(starts, lengths, strict=False)]
+
+    def decode_row(self) -> Chunk:
+        """The order to run the next missing token alone."""
+        return self._chunk(self.num_computed, 1)
 
     def append(self, token: int, now_ns: int) -> None:
         """Add a generated token."""
@@ -110,7 +125,13 @@ class Sequence:
             total_ns=now_ns - arrival,
         )
 
+    def _chunk(self, start: int, length: int) -> Chunk:
+        assert self.slot is not None
+        end = start + length
+        sample = self._sample_order() if end == self.num_tokens else None
+        return Chunk(self.request.id, self.slot, start, self.tokens[start:end], sample)
+
     def _sample_order(self) -> SampleOrder:
         params = self.request.params
-        forbidden = tuple(self.stop_ids) if self.num_output < params.min_tokens else ()
+        forbidden = tuple(self.stop_ids) if params.min_tokens and self.num_output < params.min_tokens else ()
         return SampleOrder(params, self.tokens[: self.num_tokens], self.num_prompt, forbidden)

@@ -14,11 +14,8 @@ import numpy as np
 
 from attendant.core.plan import Copy, Filler, KVMove, Tokens, Trim
 from attendant.engine.chunking import ANYWHERE, MIN_CHUNK, ChunkRule
-from attendant.engine.pool import PrefixStats
+from attendant.engine.pool import MIN_PREFIX, PrefixStats, common_prefix
 from attendant.engine.sequence import Sequence
-
-MIN_PREFIX = 16
-"""Fewer positions are not worth a copy."""
 
 HOLE_PATIENCE = 8
 """Rows run for nothing before a sequence is moved into a hole: a move costs about as much (ski rental)."""
@@ -181,13 +178,13 @@ class SlotPool:
         return best, length
 
     def _usable(self, sequence: Sequence, slot: _Slot) -> int:
-        """Positions of the slot that are what the sequence would compute itself, to the last bit.
+        """Positions of the slot that are what the sequence would compute itself, to the last bit if the rule asks that.
 
-        Prompt tokens have to come from chunks, and leave a chunk of at least two to compute. A sequence that lost its
-        place may find its own generated tokens again.
+        Then prompt tokens have to come from chunks, and leave a chunk of at least two to compute. A sequence that lost
+        its place may find its own generated tokens again.
         """
-        common = _common_prefix(sequence.tokens[: sequence.num_tokens - 1], slot.content)
-        if common >= sequence.num_prompt == slot.num_prefilled:
+        common = common_prefix(sequence.tokens[: sequence.num_tokens - 1], slot.content)
+        if not self._rule.recomputes_in_rows or common >= sequence.num_prompt == slot.num_prefilled:
             return common
         return self._rule.reusable(min(common, slot.num_prefilled, max(sequence.num_prompt - MIN_CHUNK, 0)))
 
@@ -267,12 +264,3 @@ class SlotPool:
     def _tick(self) -> int:
         self._clock += 1
         return self._clock
-
-
-def _common_prefix(a: Tokens, b: Tokens) -> int:
-    n = min(len(a), len(b))
-    if n == 0 or a[0] != b[0]:
-        return 0
-    different = a[:n] != b[:n]
-    first = int(different.argmax())
-    return first if different[first] else n

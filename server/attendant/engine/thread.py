@@ -39,9 +39,13 @@ Command = Submit | Cancel | Stop
 class EngineThread:
     """Runs an engine until stopped. The callbacks run on the engine's thread and must not block.
 
+    A step's report is delivered when the next step has been launched, so that its readers work while the device runs
+    and not while the next run is being prepared; when no work is left, at once. Before it waits for work, the engine's
+    accounts are checked.
+
     Args:
         name: of the model, for the thread and the log.
-        deliver: takes the report of each step.
+        deliver: takes the report of each step, in order, none left out.
         on_death: takes the exception that ended the thread; nothing is delivered after it.
     """
 
@@ -55,6 +59,7 @@ class EngineThread:
         self._engine = engine
         self._deliver = deliver
         self._on_death = on_death
+        self._report: StepReport | None = None  # not delivered yet
         self._inbox: queue.SimpleQueue[Command] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._main, name=f"engine-{name}", daemon=True)
 
@@ -71,23 +76,40 @@ class EngineThread:
         self._inbox.put(Cancel(request_id))
 
     def stop(self, timeout_s: float = 60.0) -> None:
-        """End the thread after the step it is in; requests that still run get no more events."""
+        """End the thread after the step it is in, whose report is delivered; requests that still run get no more."""
         if self._thread.is_alive():
             self._inbox.put(Stop())
             self._thread.join(timeout_s)
 
     def _main(self) -> None:
         try:
-            while self._obey():
-                report = self._engine.step()
-                self._deliver(report)
+            try:
+                while self._obey():
+                    self._step()
+            finally:
+                self._flush()
         except BaseException as error:  # supervision point: a dead engine must not go unnoticed
             logger.exception("the engine thread has ended")
             self._on_death(error)
 
+    def _step(self) -> None:
+        self._engine.begin()
+        self._flush()
+        self._report = self._engine.finish()
+        if not self._engine.has_work:
+            self._flush()
+
+    def _flush(self) -> None:
+        """Deliver the report that is still here."""
+        report, self._report = self._report, None
+        if report is not None:
+            self._deliver(report)
+
     def _obey(self) -> bool:
         """Carry out every command at hand, waiting for one if there is no work. False: stop."""
         block = not self._engine.has_work
+        if block:
+            self._engine.check()
         while True:
             try:
                 command = self._inbox.get(block=block)

@@ -1,0 +1,193 @@
+"""A step in two halves, and the thread that does something else between them."""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections.abc import Callable, Sequence
+
+import pytest
+from attendant.core.errors import StepFailed
+from attendant.core.events import FinishedEvent
+from attendant.core.plan import KVMove, StepOutput, StepPlan
+from attendant.core.request import FinishReason
+from attendant.engine.block_pool import BlockPool
+from attendant.engine.chunking import AnyCuts
+from attendant.engine.engine import Engine, StepReport
+from attendant.engine.scheduler import Scheduler, SchedulerLimits
+from attendant.engine.thread import EngineThread, Stop
+
+from tests.engine.helpers import BlockRunner, Collected, drain, expected, request
+
+CONTEXT = 64
+
+
+class Device:
+    """A runner that launches, and a log of what happened when. ``faults`` are raised once: stage -> error."""
+
+    def __init__(self) -> None:
+        self.runner = BlockRunner(4, 17, 16)
+        self.log: list[str] = []
+        self.faults: dict[str, BaseException] = {}
+        self.at_collect: Callable[[], None] = lambda: None
+
+    def move(self, moves: Sequence[KVMove]) -> None:
+        self._fault("move")
+        self.runner.move(moves)
+
+    def launch(self, plan: StepPlan) -> None:
+        self.log.append("launch")
+        self._fault("launch")
+        self.plan = plan
+
+    def collect(self) -> StepOutput:
+        self.log.append("collect")
+        self.at_collect()
+        self._fault("collect")
+        return self.runner.run(self.plan)
+
+    def _fault(self, stage: str) -> None:
+        if error := self.faults.pop(stage, None):
+            raise error
+
+
+def make() -> tuple[Engine, Device, Scheduler]:
+    scheduler = Scheduler(BlockPool(4, 17, 16, CONTEXT), SchedulerLimits(4, 32, CONTEXT, (), AnyCuts()))
+    device = Device()
+    return Engine(scheduler, device), device, scheduler
+
+
+class Running:
+    """An engine thread whose reports and death are collected."""
+
+    def __init__(self, engine: Engine, device: Device) -> None:
+        self.device = device
+        self.collected = Collected()
+        self.ended: queue.SimpleQueue[object] = queue.SimpleQueue()
+        self.thread = EngineThread("test", engine, self._deliver, self._died)
+
+    def _deliver(self, report: StepReport) -> None:
+        self.device.log.append("deliver")
+        self.collected.take(report.events)
+        for event in report.events:
+            if event.request_id in self.collected.ends:
+                self.ended.put(event)
+
+    def _died(self, error: BaseException) -> None:
+        self.device.log.append("death")
+        self.ended.put(error)
+
+
+def test_a_step_in_two_halves_is_a_step() -> None:
+    engine, device, _ = make()
+    engine.submit(request("r", [1, 2, 3], 4))
+    engine.begin()
+    assert device.log == ["launch"]
+    with pytest.raises(AssertionError):
+        engine.cancel("r")
+    report = engine.finish()
+    assert device.log == ["launch", "collect"]
+    assert (report.stats.num_prefill_tokens, report.stats.num_running) == (3, 1)
+    collected = Collected()
+    collected.take(report.events)
+    assert drain(engine, collected).answer("r")[:2] == expected([1, 2, 3], 4, context=CONTEXT)
+
+
+@pytest.mark.parametrize("stage", ["launch", "collect"])
+def test_a_run_that_fails_in_either_half_costs_its_own_requests(stage: str) -> None:
+    engine, device, scheduler = make()
+    engine.submit(request("bad", [1, 2, 3], 4))
+    device.faults[stage] = RuntimeError("the device raised")
+    collected = Collected()
+    collected.take(engine.step().events)
+    assert isinstance(collected.ends["bad"].error, StepFailed)
+    scheduler.pool.check()
+    engine.submit(request("good", [1, 2, 3], 4))
+    assert drain(engine, collected).answer("good")[:2] == expected([1, 2, 3], 4, context=CONTEXT)
+
+
+def test_a_report_is_delivered_while_the_next_step_runs_and_the_last_at_once() -> None:
+    engine, device, _ = make()
+    running = Running(engine, device)
+    running.thread.submit(request("r", [1, 2, 3], 3))
+    running.thread.start()
+    running.ended.get(timeout=10)
+    running.thread.stop()
+    assert device.log == [
+        "launch",
+        "collect",
+        "launch",
+        "deliver",
+        "collect",
+        "launch",
+        "deliver",
+        "collect",
+        "deliver",
+    ]
+    assert running.collected.answer("r")[:2] == expected([1, 2, 3], 3, context=CONTEXT)
+
+
+@pytest.mark.parametrize("stage", ["move", "schedule"])
+def test_a_death_comes_after_the_report_before_it(stage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, device, scheduler = make()
+    running = Running(engine, device)
+    error = AssertionError("told to die")
+
+    def after_the_first_step() -> None:
+        if stage == "move":
+            device.faults["move"] = error
+        else:
+            monkeypatch.setattr(scheduler, "schedule", lambda now: (_ for _ in ()).throw(error))
+
+    device.at_collect = after_the_first_step
+    running.thread.submit(request("r", [1, 2, 3], 30))
+    running.thread.start()
+    assert running.ended.get(timeout=10) is error
+    assert device.log == ["launch", "collect", "deliver", "death"]
+    assert len(running.collected.tokens["r"]) == 1
+
+
+def test_a_stopped_thread_delivers_what_it_has() -> None:
+    engine, device, _ = make()
+    running = Running(engine, device)
+    device.at_collect = lambda: running.thread._inbox.put(Stop()) if len(device.log) == 2 else None
+
+    running.thread.submit(request("r", [1, 2, 3], 30))
+    running.thread.start()
+    running.thread._thread.join(10)
+    assert device.log == ["launch", "collect", "deliver"]
+
+
+def test_a_cancel_takes_effect_before_the_next_step() -> None:
+    engine, device, scheduler = make()
+    running = Running(engine, device)
+    device.at_collect = lambda: running.thread.cancel("r")
+    running.thread.submit(request("r", [1, 2, 3], 30))
+    running.thread.start()
+    end = running.ended.get(timeout=10)
+    running.thread.stop()
+    assert isinstance(end, FinishedEvent)
+    assert end.reason is FinishReason.CANCELLED
+    assert device.log.count("launch") == 1
+    assert (len(running.collected.tokens["r"]), scheduler.pool.used_tokens) == (1, 0)
+
+
+def test_the_invariants_are_checked_when_the_engine_is_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, device, scheduler = make()
+    checks: list[int] = []
+    monkeypatch.setattr(scheduler.pool, "check", lambda: checks.append(time.monotonic_ns()))
+    running = Running(engine, device)
+    running.thread.submit(request("r", [1, 2, 3], 9))
+    running.thread.start()
+    running.ended.get(timeout=10)
+    running.thread.stop()
+    assert len(checks) == 2, "before the request and after it"
+
+
+def test_accounts_that_do_not_add_up_are_a_dead_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, device, scheduler = make()
+    running = Running(engine, device)
+    error = AssertionError("the accounts do not add up")
+    monkeypatch.setattr(scheduler.pool, "check", lambda: (_ for _ in ()).throw(error))
+    running.thread.start()
+    assert running.ended.get(timeout=10) is error
