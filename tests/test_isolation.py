@@ -46,7 +46,7 @@ def make_engine(bundle: Path, **changes: object) -> Engine:
     chosen = EngineSettings(
         **{"max_num_seqs": 6, "max_num_batched_tokens": 40, "threads": 2, "spinning": False} | changes
     )
-    return load_model(bundle, read_manifest(bundle), chosen, verify=False).engine
+    return load_model(bundle, read_manifest(bundle), chosen, verify=False).engines[0]
 
 
 class Recorder(Collected):

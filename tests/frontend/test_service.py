@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from contextlib import aclosing
 from pathlib import Path
 
 import pytest
@@ -18,13 +16,11 @@ from attendant.core.errors import (
     QueueFull,
     StepFailed,
 )
-from attendant.core.generation import ChatMessage, ChatPrompt, Delta, Finish, GenerationCall, TextPrompt, TokenPrompt
+from attendant.core.generation import ChatMessage, ChatPrompt, Delta, GenerationCall, TextPrompt, TokenPrompt
 from attendant.core.request import FinishReason
 from attendant.frontend.service import GenerationService
-from attendant.metrics import Metrics
-from attendant.models.repository import ModelRepository
-from attendant.settings import EngineSettings
 
+from tests.frontend.helpers import LONG, call, collect, first_part, wait_until, with_service
 from tests.synthetic import make_synthetic_bundle
 
 POISON = 3  # never generated
@@ -35,60 +31,6 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_synthetic_bundle(
         tmp_path_factory.mktemp("b") / "m", eos_bias=-50, context_length=2048, poison_token=POISON
     )
-
-
-def with_service(
-    bundle: Path, test: Callable[[GenerationService], Awaitable[None]], **settings: object
-) -> list[tuple[str, BaseException]]:
-    """Run ``test`` against a started service; returns the engine deaths."""
-    deaths: list[tuple[str, BaseException]] = []
-    chosen = EngineSettings(**{"max_num_seqs": 4, "max_queue": 4, "spinning": False} | settings)
-    models = ModelRepository.load([bundle], chosen, verify=False, progress=lambda line: None)
-
-    async def main() -> None:
-        service = GenerationService(models, Metrics(), lambda name, error: deaths.append((name, error)))
-        await service.start()
-        try:
-            await asyncio.wait_for(test(service), 30)
-            await wait_until(lambda: service.num_active() == 0)
-        finally:
-            await service.close()
-
-    asyncio.run(main())
-    return deaths
-
-
-async def wait_until(condition: Callable[[], bool]) -> None:
-    for _ in range(500):
-        if condition():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("it never came true")
-
-
-async def collect(service: GenerationService, call: GenerationCall) -> tuple[dict[int, str], dict[int, Finish]]:
-    texts: dict[int, str] = {}
-    ends: dict[int, Finish] = {}
-    async for part in service.generate(call):
-        assert part.index not in ends
-        if isinstance(part, Delta):
-            texts[part.index] = texts.get(part.index, "") + part.text
-        else:
-            ends[part.index] = part
-    return texts, ends
-
-
-def call(text: str = "hello", max_tokens: int | None = 8, **fields: object) -> GenerationCall:
-    return GenerationCall("", TextPrompt(text), max_tokens=max_tokens, **fields)
-
-
-LONG = call(max_tokens=2000)
-
-
-async def first_part(service: GenerationService, wanted: GenerationCall) -> None:
-    async with aclosing(service.generate(wanted)) as parts:
-        async for _ in parts:
-            return
 
 
 def test_several_sequences_differ_and_share_the_prompt(bundle: Path) -> None:

@@ -25,7 +25,7 @@ class TimedSession:
     @classmethod
     def inside(cls, model: LoadedModel) -> TimedSession:
         """Put one between a model's runner and its session."""
-        runner: Any = model.engine._runner
+        runner: Any = model.engines[0]._runner
         timed = runner._session = cls(runner._session)
         return timed
 
@@ -44,7 +44,7 @@ class InProcessEngine:
     """Drives the engine of a loaded model."""
 
     def __init__(self, model: LoadedModel) -> None:
-        self._engine = model.engine
+        self._engine = model.engines[0]
         self.timed = TimedSession.inside(model)
         self._ids = 0
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 
 from attendant.core.errors import AttendantError
 from attendant.core.request import FinishReason, Timings, Usage
@@ -81,3 +82,13 @@ class StepStats:
     kv_capacity_tokens: int = 0
     step_ns: int = 0
     run_ns: int = 0
+
+    def with_state_of(self, engines: Collection[StepStats]) -> StepStats:
+        """The figures of this step, and the state that ``engines`` are in after their latest steps, added up."""
+        return replace(
+            self,
+            num_running=sum(stats.num_running for stats in engines),
+            num_waiting=sum(stats.num_waiting for stats in engines),
+            kv_used_tokens=sum(stats.kv_used_tokens for stats in engines),
+            kv_capacity_tokens=sum(stats.kv_capacity_tokens for stats in engines),
+        )

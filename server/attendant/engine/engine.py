@@ -54,6 +54,11 @@ class Engine:
         """Whether a step would do something."""
         return bool(self._scheduler.num_running or self._scheduler.num_waiting)
 
+    @property
+    def kv_capacity_tokens(self) -> int:
+        """Budget of KV memory, in positions of one sequence."""
+        return self._scheduler.pool.capacity_tokens
+
     def submit(self, request: Request) -> None:
         """Take a request in. Its ids are unique, its prompt and parameters validated at the door."""
         assert self._begun is None

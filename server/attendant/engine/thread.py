@@ -44,7 +44,7 @@ class EngineThread:
     accounts are checked.
 
     Args:
-        name: of the model, for the thread and the log.
+        name: of the engine, for the thread and the log.
         deliver: takes the report of each step, in order, none left out.
         on_death: takes the exception that ended the thread; nothing is delivered after it.
     """

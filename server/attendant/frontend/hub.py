@@ -6,12 +6,15 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 
 from attendant.core.errors import AttendantError, Draining, EngineDead, QueueFull
-from attendant.core.events import FailedEvent, FinishedEvent, TokenEvent
+from attendant.core.events import FailedEvent, FinishedEvent, StepStats, TokenEvent
 from attendant.core.request import Timings, Usage
 from attendant.engine.engine import StepReport
 from attendant.engine.thread import EngineThread
+from attendant.frontend.router import Router
 from attendant.frontend.streams import SequenceStream
 from attendant.metrics import Metrics
 from attendant.models.repository import LoadedModel
@@ -19,10 +22,19 @@ from attendant.models.repository import LoadedModel
 logger = logging.getLogger(__name__)
 
 
-class ModelHub:
-    """One model's engine thread, its places and its live sequences. Everything runs on the event loop's thread.
+@dataclass(frozen=True, slots=True)
+class _Live:
+    """A sequence that has no terminal event yet, and the index of the engine that it was placed on."""
 
-    A place is taken before any work is done for a request and given back at its terminal event.
+    stream: SequenceStream
+    engine: int
+
+
+class ModelHub:
+    """One model's engine threads, its places and its live sequences. Everything runs on the event loop's thread.
+
+    A place is taken before any work is done for a request and given back at its terminal event. If one engine dies,
+    the model is dead.
     """
 
     def __init__(self, model: LoadedModel, metrics: Metrics, on_death: Callable[[str, BaseException], None]) -> None:
@@ -30,7 +42,7 @@ class ModelHub:
         self._metrics = metrics
         self._on_death = on_death
         self._loop = asyncio.get_running_loop()
-        self._live: dict[str, SequenceStream] = {}
+        self._live: dict[str, _Live] = {}
         self._places = 0
         self._draining = False
         self._dead: BaseException | None = None
@@ -38,7 +50,13 @@ class ModelHub:
         self._idle.set()
         self._end_interval_s = 1.0  # moving average of the time between two ends
         self._last_end_s = time.monotonic()
-        self._thread = EngineThread(model.name, model.engine, self._deliver, self._died)
+        engines = model.engines
+        self._router = Router(len(engines), model.max_running // len(engines))
+        self._latest = [StepStats(kv_capacity_tokens=engine.kv_capacity_tokens) for engine in engines]
+        self._threads = [
+            EngineThread(f"{model.name}-{i}", engine, partial(self._deliver, i), self._died)
+            for i, engine in enumerate(engines)
+        ]
 
     @property
     def ready(self) -> bool:
@@ -51,13 +69,14 @@ class ModelHub:
         return self._places
 
     def start(self) -> None:
-        """Start the engine."""
-        self._thread.start()
+        """Start every engine."""
+        for thread in self._threads:
+            thread.start()
 
     async def close(self) -> None:
-        """Stop the engine; sequences still live fail."""
+        """Stop every engine; sequences still live fail."""
         self._draining = True
-        await asyncio.to_thread(self._thread.stop)
+        await asyncio.gather(*(asyncio.to_thread(thread.stop) for thread in self._threads))
         self._fail_all(Draining("the server has shut down"))
 
     def take_places(self, count: int) -> None:
@@ -81,19 +100,20 @@ class ModelHub:
             self._idle.set()
 
     def submit(self, stream: SequenceStream) -> None:
-        """Hand a sequence to the engine; from here on its place comes back with its terminal event.
+        """Hand a sequence to an engine; from here on its place comes back with its terminal event.
 
         Raises:
             EngineDead: the place stays taken.
         """
         self._check_alive()
-        self._live[stream.request.id] = stream
-        self._thread.submit(stream.request)
+        engine = self._router.place(stream.request.prompt)
+        self._live[stream.request.id] = _Live(stream, engine)
+        self._threads[engine].submit(stream.request)
 
     def cancel(self, request_id: str) -> None:
         """End a sequence if it is live."""
-        if request_id in self._live:
-            self._thread.cancel(request_id)
+        if live := self._live.get(request_id):
+            self._threads[live.engine].cancel(request_id)
 
     async def drain(self, timeout_s: float) -> None:
         """Refuse new sequences, let those that run finish, fail the rest after ``timeout_s`` seconds."""
@@ -102,10 +122,11 @@ class ModelHub:
             await asyncio.wait_for(self._idle.wait(), timeout_s)
         except TimeoutError:
             logger.warning("%s: %d requests outlived the drain limit of %g s", self.model.name, self._places, timeout_s)
-            for request_id, stream in self._live.items():
-                stream.end_with(Draining(f"the server shut down and the request did not finish within {timeout_s:g} s"))
-                self._thread.cancel(request_id)
-            try:  # the engine ends them before its next step
+            error = Draining(f"the server shut down and the request did not finish within {timeout_s:g} s")
+            for request_id, live in self._live.items():
+                live.stream.end_with(error)
+                self.cancel(request_id)
+            try:  # the engines end them before their next steps
                 await asyncio.wait_for(self._idle.wait(), 10.0)
             except TimeoutError:
                 self._fail_all(Draining("the server shut down while a step was running"))
@@ -114,32 +135,34 @@ class ModelHub:
         if self._dead is not None:
             raise EngineDead(f"the engine of model {self.model.name!r} has stopped after an internal error")
 
-    # -- from the engine's thread
+    # -- from the engines' threads
 
-    def _deliver(self, report: StepReport) -> None:
-        self._loop.call_soon_threadsafe(self._on_report, report)
+    def _deliver(self, engine: int, report: StepReport) -> None:
+        self._loop.call_soon_threadsafe(self._on_report, engine, report)
 
     def _died(self, error: BaseException) -> None:
         self._loop.call_soon_threadsafe(self._on_dead, error)
 
     # -- back on the loop
 
-    def _on_report(self, report: StepReport) -> None:
+    def _on_report(self, engine: int, report: StepReport) -> None:
         metrics, name = self._metrics, self.model.name
-        metrics.step(name, report.stats)
+        self._latest[engine] = report.stats
+        metrics.step(name, report.stats.with_state_of(self._latest))
         for event in report.events:
             if isinstance(event, TokenEvent):
-                if stream := self._live.get(event.request_id):
-                    is_first, seconds = stream.on_token(event)
+                if live := self._live.get(event.request_id):
+                    is_first, seconds = live.stream.on_token(event)
                     (metrics.first_token if is_first else metrics.next_token)(name, seconds)
             else:
                 self._on_end(event)
 
     def _on_end(self, event: FinishedEvent | FailedEvent) -> None:
-        stream = self._live.pop(event.request_id, None)
-        if stream is None:
+        live = self._live.pop(event.request_id, None)
+        if live is None:
             return
-        ended = stream.on_end(event)
+        self._router.ended(live.engine)
+        ended = live.stream.on_end(event)
         if isinstance(ended, FinishedEvent):
             self._metrics.finished(self.model.name, ended)
         else:
@@ -150,7 +173,11 @@ class ModelHub:
         self.return_places(1)
 
     def _on_dead(self, error: BaseException) -> None:
+        if self._dead is not None:
+            return
         self._dead = error
+        for request_id in self._live:  # the other engines need not go on
+            self.cancel(request_id)
         self._fail_all(EngineDead(f"the engine of model {self.model.name!r} has stopped after an internal error"))
         self._on_death(self.model.name, error)
 

@@ -36,11 +36,16 @@ FIXED_CHUNK = 128
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A bundle in memory, ready to generate. ``engine`` is not started: a thread has to own it."""
+    """A bundle in memory, ready to generate.
+
+    Attributes:
+        engines: one for each device, all of the same bundle. They are not started: each needs a thread that owns it.
+        max_running, max_requests: sequences that run, and that run or wait, in all engines together.
+    """
 
     manifest: BundleManifest
     text: TextCodec
-    engine: Engine
+    engines: tuple[Engine, ...]
     context_length: int
     max_running: int
     max_requests: int
@@ -155,7 +160,7 @@ def load_model(
     model = LoadedModel(
         manifest=manifest,
         text=TextCodec.load(path, manifest),
-        engine=Engine(_make_scheduler(manifest, settings, budget, rule), runner),
+        engines=(Engine(_make_scheduler(manifest, settings, budget, rule), runner),),
         context_length=budget.context_length,
         max_running=settings.max_num_seqs,
         max_requests=settings.max_num_seqs + settings.max_queue,
@@ -211,12 +216,13 @@ def _make_scheduler(manifest: BundleManifest, settings: EngineSettings, budget: 
 
 
 def _warm_up(model: LoadedModel) -> None:
-    """One prefill and one decode: allocates arenas and finds a broken graph before a caller does."""
+    """One prefill and one decode of each engine: allocates arenas and finds a broken graph before a caller does."""
     prompt = (0,) * min(16, model.context_length - 1)
     params = SamplingParams(max_tokens=2, ignore_eos=True)
-    model.engine.submit(Request("warm-up", prompt, params, time.monotonic_ns()))
-    while model.engine.has_work:
-        for event in model.engine.step().events:
-            error = getattr(event, "error", None)
-            if error is not None:
-                raise BundleError(model.name, f"the warm-up run failed: {error.__cause__ or error}")
+    for engine in model.engines:
+        engine.submit(Request("warm-up", prompt, params, time.monotonic_ns()))
+        while engine.has_work:
+            for event in engine.step().events:
+                error = getattr(event, "error", None)
+                if error is not None:
+                    raise BundleError(model.name, f"the warm-up run failed: {error.__cause__ or error}")
