@@ -87,6 +87,7 @@ def make_llama_bundle(out: Path, precision: str, **overrides: Any) -> Path:
         overrides: fields of LlamaConfig, e.g. ``max_position_embeddings=64``.
     """
     from attendant_export.export import export_model
+    from attendant_export.recipe import Recipe
 
     if out.exists():
         shutil.rmtree(out)
@@ -94,7 +95,7 @@ def make_llama_bundle(out: Path, precision: str, **overrides: Any) -> Path:
         make_llama(**overrides),
         make_tokenizer().to_str(),
         out,
-        precision=precision,  # type: ignore[arg-type]
+        recipe=Recipe(precision=precision),  # type: ignore[arg-type]
         name="tiny-llama",
         chat_template=CHAT_TEMPLATE,
     )

@@ -1,7 +1,7 @@
-"""The one attention function of the exporter: emits ONNX Runtime's GroupQueryAttention for every architecture.
+"""The one attention function of the exporter: emits one of ONNX Runtime's fused nodes for every attention call.
 
 transformers lets a caller register an attention function and a mask function. Ours turn each attention call of a traced
-model into one fused node that owns its KV cache, so that an architecture needs no code of its own here.
+model into one node that owns its KV cache, so that an architecture needs no code of its own here.
 """
 
 from __future__ import annotations
@@ -13,13 +13,10 @@ from typing import Any
 import torch
 
 from attendant_export.errors import UnsupportedModel
+from attendant_export.kernels import AttentionCall, Cache, Kernel
 
 IMPLEMENTATION = "attendant"
-# A sink that takes no probability. It keeps ONNX Runtime's CPU kernel off its flash path, which shares one row among
-# idle threads and tiles by 64 tokens: there a result depends on the batch and on how a prompt was cut. The other path
-# is as fast here, and exact. Soft-capped attention never takes the flash path.
-_NO_SINK = -1e30
-HEAD_MULTIPLE = 8  # GroupQueryAttention reads and writes heads in blocks of 8 channels
+HEAD_MULTIPLE = 8  # the kernels read and write heads in blocks of 8 channels
 
 # Keyword arguments that models pass along for other implementations and that mean nothing to a fused causal kernel.
 _IGNORED_KEYWORDS = frozenset(
@@ -78,33 +75,27 @@ class AttentionTrace:
         architecture: named by errors.
         layers: filled by the probe, in call order (a layer may attend twice, a module may lack a layer index).
         position_ids: [batch, sequence] int64 of the pass under way.
-        pasts: per call, (key, value), each [batch, num_kv_heads, max_length, head_size]; None while probing.
+        kernel: makes the fused nodes; None while probing.
+        pasts: per call, the cache (key, value) in the layout of the kernel.
         presents: per call, what the fused node returned in place of the pasts.
-        seqlens_k: [batch] int32. total_length: [1] int32.
+        uses_alibi: some channels of the keys are positions.
     """
 
     architecture: str
     layers: list[AttentionLayer] = field(default_factory=list)
     position_ids: torch.Tensor | None = None
-    pasts: list[tuple[torch.Tensor, torch.Tensor]] | None = None
-    presents: list[tuple[torch.Tensor, torch.Tensor]] = field(default_factory=list)
-    seqlens_k: torch.Tensor | None = None
-    total_length: torch.Tensor | None = None
+    kernel: Kernel | None = None
+    pasts: list[Cache] = field(default_factory=list)
+    presents: list[Cache] = field(default_factory=list)
+    uses_alibi: bool = False
 
     def start_probe(self, position_ids: torch.Tensor) -> None:
         """The next pass records the layout of its attention calls."""
-        self.layers, self.pasts, self.position_ids = [], None, position_ids
+        self.layers, self.kernel, self.position_ids = [], None, position_ids
 
-    def start_trace(
-        self,
-        position_ids: torch.Tensor,
-        pasts: list[tuple[torch.Tensor, torch.Tensor]],
-        seqlens_k: torch.Tensor,
-        total_length: torch.Tensor,
-    ) -> None:
+    def start_trace(self, position_ids: torch.Tensor, pasts: list[Cache], kernel: Kernel) -> None:
         """The next pass emits one fused node per attention call."""
-        self.position_ids, self.pasts, self.presents = position_ids, pasts, []
-        self.seqlens_k, self.total_length = seqlens_k, total_length
+        self.position_ids, self.pasts, self.presents, self.kernel = position_ids, pasts, [], kernel
 
     def attend(
         self,
@@ -138,57 +129,20 @@ class AttentionTrace:
         if scale is None:
             scale = key_size**-0.5
         head_size = -(-key_size // HEAD_MULTIPLE) * HEAD_MULTIPLE
-        if self.pasts is None:
+        if self.kernel is None:
             self.layers.append(AttentionLayer(query.shape[1], key.shape[1], head_size, window))
             batch, num_heads, sequence, _ = query.shape
             return query.new_zeros(batch, sequence, num_heads, value_size)
+        query, key = query.to(value.dtype), key.to(value.dtype)  # a model may compute its scores in a wider type
         # Zero channels add nothing to the scores, and what they give out is cut off again.
         query, key, value = (_widen(tensor, head_size) for tensor in (query, key, value))
-        output = self._emit(query, key, value, float(scale), window, softcap, sink)
-        return output[..., :value_size] if value_size < head_size else output
-
-    def _emit(
-        self,
-        query: torch.Tensor,
-        key: torch.Tensor,
-        value: torch.Tensor,
-        scale: float,
-        window: int | None,
-        softcap: float | None,
-        sink: torch.Tensor | None,
-    ) -> torch.Tensor:
-        """One GroupQueryAttention node; returns [batch, sequence, num_heads, head_size]."""
-        assert self.pasts is not None
-        batch, num_heads, sequence, head_size = query.shape
-        call = len(self.presents)
-        if call >= len(self.pasts):
+        index = len(self.presents)
+        if index >= len(self.pasts):
             raise UnsupportedModel(self.architecture, "it attends more often with a cache than without one")
-        past_key, past_value = self.pasts[call]
-        attributes: dict[str, int | float] = {
-            "num_heads": num_heads,
-            "kv_num_heads": key.shape[1],
-            "scale": scale,
-        }
-        if window:
-            attributes["local_window_size"] = int(window)
-        if softcap:
-            attributes["softcap"] = float(softcap)
-        flat = [tensor.transpose(1, 2).reshape(batch, sequence, -1) for tensor in (query, key, value)]
-        inputs = [*flat, past_key, past_value, self.seqlens_k, self.total_length]
-        if sink is None and not softcap:
-            sink = query.new_full((num_heads,), _NO_SINK)
-        if sink is not None:
-            inputs += [None, None, None, None, sink]  # cos_cache, sin_cache, position_ids, attention_bias, head_sink
-        output, present_key, present_value = torch.onnx.ops.symbolic_multi_out(
-            "com.microsoft::GroupQueryAttention",
-            inputs,
-            attributes,
-            dtypes=[query.dtype, past_key.dtype, past_value.dtype],
-            shapes=[(batch, sequence, num_heads * head_size), past_key.shape, past_value.shape],
-            version=1,
-        )
-        self.presents.append((present_key, present_value))
-        return output.reshape(batch, sequence, num_heads, head_size)
+        call = AttentionCall(query, key, value, float(scale), window, softcap, sink)
+        output, present = self.kernel.emit(call, index, self.pasts[index])
+        self.presents.append(present)
+        return output[..., :value_size] if value_size < head_size else output
 
     def attention_function(
         self,

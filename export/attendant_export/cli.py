@@ -19,12 +19,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of the command. Imports nothing heavy."""
     parser.add_argument("source", metavar="SOURCE", help="a model folder in the Hugging Face format, or a hub id")
     parser.add_argument("out", metavar="OUT", type=Path, help="where the bundle goes: a folder that does not exist yet")
-    parser.add_argument("--target", choices=["cpu"], default="cpu", help="what the bundle runs on (default: cpu)")
+    parser.add_argument(
+        "--target",
+        choices=["cpu", "cuda"],
+        default="cpu",
+        help="what the bundle runs on: cpu keeps the KV cache in slots, cuda (NVIDIA GPUs) in pages (default: cpu)",
+    )
     parser.add_argument(
         "--precision",
-        choices=["fp32", "int8", "int4"],
-        default="fp32",
-        help="of the weights; int8 and int4 are smaller and faster, at some loss (default: fp32)",
+        choices=["fp32", "bf16", "fp16", "int8", "int4"],
+        help="of the weights; int8 and int4 are smaller and faster, at some loss "
+        "(for cpu: fp32, int8, int4, default fp32; for cuda: bf16, fp16, int4, default bf16)",
+    )
+    parser.add_argument(
+        "--kv-cache",
+        choices=["model", "int8", "fp8"],
+        default="model",
+        help="type of the KV cache, cuda only; int8 and fp8 hold twice the tokens, with scales measured at export "
+        "(default: the model's)",
     )
     parser.add_argument("--name", help="the model's name for clients (default: the last part of SOURCE)")
     parser.add_argument("--revision", help="branch, tag or commit of a hub id")
@@ -50,11 +62,13 @@ def _export(args: argparse.Namespace) -> int:
     check_installed()
     from attendant_export.export import export_bundle
     from attendant_export.progress import on_stderr
+    from attendant_export.recipe import Recipe, default_precision
 
+    recipe = Recipe(args.target, args.precision or default_precision(args.target), args.kv_cache)
     manifest = export_bundle(
         args.source,
         args.out,
-        precision=args.precision,
+        recipe=recipe,
         name=args.name,
         revision=args.revision,
         overwrite=args.overwrite,

@@ -19,6 +19,9 @@ from attendant_export.attention import HEAD_MULTIPLE, AttentionTrace
 
 Method = Callable[..., Any]
 
+_POSITION_BASE = 256  # bfloat16 counts to it without a gap
+_SLOPE_TERMS = 3
+
 
 @dataclass(frozen=True)
 class FamilyPatch:
@@ -51,19 +54,39 @@ def _alibi_attend(
     """Attention with ALiBi and no bias tensor: softmax((q k) * scale + slope * key position).
 
     Appends one block of channels to each head, [slope / scale, 0...] to queries and [position, 0...] to keys. The usual
-    -slope * distance differs by a constant per row, which softmax ignores.
+    -slope * distance differs by a constant per row, which softmax ignores. In 16 bits both are split into parts that
+    are exact there: positions into multiples of 256 and the rest, slopes into three terms.
 
     Returns:
         [batch, sequence, num_heads, head_size].
     """
     assert trace.position_ids is not None
+    trace.uses_alibi = True
     batch, num_heads, sequence, head_size = query.shape
-    rest = HEAD_MULTIPLE - 1
-    slope = (slopes / scale).to(query.dtype).view(1, num_heads, 1, 1).expand(batch, num_heads, sequence, 1)
-    position = trace.position_ids.to(key.dtype).view(-1, 1, sequence, 1).expand(batch, key.shape[1], sequence, 1)
-    query = pad(torch.cat([query, slope], dim=-1), (0, rest))
-    key = pad(torch.cat([key, position], dim=-1), (0, rest))
+    slopes = slopes / scale
+    if query.dtype == torch.float32:
+        terms = [(slopes, trace.position_ids)]
+    else:
+        position = trace.position_ids.float()
+        high = torch.floor(position * (1 / _POSITION_BASE))
+        low = position - high * _POSITION_BASE
+        parts = _split(slopes.float(), query.dtype, _SLOPE_TERMS)
+        terms = [(part * _POSITION_BASE, high) for part in parts] + [(part, low) for part in parts]
+    weights = [part.to(query.dtype).view(1, num_heads, 1, 1).expand(batch, -1, sequence, 1) for part, _ in terms]
+    places = [at.to(key.dtype).view(-1, 1, sequence, 1).expand(batch, key.shape[1], sequence, 1) for _, at in terms]
+    rest = (0, HEAD_MULTIPLE - len(terms))
+    query = pad(torch.cat([query, *weights], dim=-1), rest)
+    key = pad(torch.cat([key, *places], dim=-1), rest)
     return trace.attend(query, key, pad(value, (0, HEAD_MULTIPLE)), scale=scale)[..., :head_size]
+
+
+def _split(values: torch.Tensor, dtype: torch.dtype, terms: int) -> list[torch.Tensor]:
+    """Terms that ``dtype`` holds exactly and that sum to ``values``, largest first."""
+    parts = []
+    for _ in range(terms):
+        parts.append(values.to(dtype).float())
+        values = values - parts[-1]
+    return parts
 
 
 def _bloom_forward(trace: AttentionTrace) -> Method:

@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
+_MARK = "_attendant_"
+
 
 def nodes_of(graph: ir.Graph, *op_types: str) -> list[ir.Node]:
     """The nodes of these types in order, listed up front so that a pass can edit the graph."""
@@ -47,7 +49,9 @@ class Editor:
     def __init__(self, graph: ir.Graph) -> None:
         self.graph = graph
         self._names = set(graph.initializers)
-        self._next = 0
+        names = [str(output.name) for node in graph for output in node.outputs]
+        marked = [name.rpartition(_MARK)[2] for name in names if _MARK in name]  # by earlier editors of this graph
+        self._next = max((int(number) for number in marked if number.isdecimal()), default=0)
 
     def constant(self, array: npt.NDArray[Any] | np.generic, name: str) -> ir.Value:
         """A new initializer, named ``name`` or near it."""
@@ -104,7 +108,7 @@ class Editor:
     ) -> ir.Node:
         self._next += 1
         node = ir.node(op_type, inputs, attributes or None, domain=domain)
-        node.outputs[0].name = f"{op_type.lower()}_attendant_{self._next}"
+        node.outputs[0].name = f"{op_type.lower()}{_MARK}{self._next}"
         return node
 
 

@@ -1,7 +1,7 @@
-"""Rewrites a traced graph into the one that is served: fewer nodes, and results that do not depend on the batch.
+"""Rewrites a traced graph into the one that is served: fewer nodes, and on a CPU the same bits in every batch.
 
-ONNX Runtime computes MatMul with a constant weight row by row in one way, whatever the number of rows; the passes bring
-every product with a weight into that form.
+ONNX Runtime's CPU provider computes MatMul with a constant weight row by row in one way, whatever the number of rows;
+the passes bring every product with a weight into that form.
 """
 
 from __future__ import annotations
@@ -10,19 +10,29 @@ import numpy as np
 import onnx_ir as ir
 
 from attendant_export.graph import Editor, array_of, attribute, constant_of, nodes_of, producer, same_shape, same_size
+from attendant_export.layouts import CacheLayout, SlotLayout
 from attendant_export.rotary import pack_attention_inputs, rotate_in_attention, tabulate_positions
 
 
-def rewrite(model: ir.Model, context_length: int) -> None:
-    """Runs every pass in place and gives the graph inputs and outputs their dimensions' names."""
+def rewrite(
+    model: ir.Model, context_length: int, layout: CacheLayout | None = None, *, keep_tied: bool = False
+) -> None:
+    """Runs every pass in place and gives the graph inputs and outputs their dimensions' names.
+
+    Args:
+        layout: the one that ``model`` was traced with; slots by default.
+        keep_tied: let a head that is the transposed embedding table stay one tensor with it.
+    """
+    layout = layout or SlotLayout()
     editor = Editor(model.graph)
     split_experts(editor)
-    products_to_matmul(editor)
+    products_to_matmul(editor, keep_tied=keep_tied)
     tabulate_positions(editor, context_length)
     join_reshapes(editor)
     rotate_in_attention(editor)
+    join_reshapes(editor)
     pack_attention_inputs(editor)
-    name_dimensions(model.graph)
+    name_dimensions(model.graph, layout)
     strip_metadata(model)
 
 
@@ -57,14 +67,19 @@ def join_reshapes(editor: Editor) -> None:
     editor.drop_unused()
 
 
-def products_to_matmul(editor: Editor) -> None:
-    """Gemm and FusedMatMul with a constant weight become MatMul, and Add for a bias; transposes go into the weight."""
+def products_to_matmul(editor: Editor, *, keep_tied: bool = False) -> None:
+    """Gemm and FusedMatMul with a constant weight become MatMul, and Add for a bias; transposes go into the weight.
+
+    With ``keep_tied``, a product with a transposed weight that a Gather reads, too, is left alone.
+    """
     transposed: dict[ir.Value, ir.Value] = {}
     for node in nodes_of(editor.graph, "Gemm", "FusedMatMul"):
         weight = node.inputs[1]
         if weight is None or not weight.is_initializer() or not _is_plain_product(node):
             continue
         if attribute(node, "transB", 0):
+            if keep_tied and any(use.node.op_type == "Gather" for use in weight.uses()):
+                continue
             if weight not in transposed:
                 array = np.ascontiguousarray(array_of(weight).T)
                 transposed[weight] = editor.constant(array, f"{weight.name}_transposed")
@@ -77,21 +92,13 @@ def products_to_matmul(editor: Editor) -> None:
             editor.replace(node, "Add", [product, bias])
 
 
-def name_dimensions(graph: ir.Graph) -> None:
+def name_dimensions(graph: ir.Graph, layout: CacheLayout) -> None:
     """Names the dynamic dimensions as :class:`attendant.bundle.BundleManifest` does."""
-    names = {
-        "input_ids": ("batch", "sequence"),
-        "position_ids": ("batch", "sequence"),
-        "seqlens_k": ("batch",),
-        "logits_index": ("num_logits",),
-        "logits": ("num_logits", None),
-    }
     for value in (*graph.inputs, *graph.outputs):
         assert value.shape is not None
-        wanted = names.get(str(value.name), ("batch", None, "max_length", None))
-        if str(value.name) != "total_sequence_length":
-            sizes = zip(wanted, value.shape, strict=True)
-            value.shape = ir.Shape([name if name is not None else int(size) for name, size in sizes])
+        wanted = layout.dimensions.get(str(value.name), layout.cache_dimensions)
+        sizes = zip(wanted, value.shape, strict=True)
+        value.shape = ir.Shape([name if name is not None else int(size) for name, size in sizes])
 
 
 def strip_metadata(model: ir.Model) -> None:

@@ -1,11 +1,11 @@
-"""Weights in 8 or 4 bits, as passes over a float32 graph.
+"""Weights in 8 or 4 bits, as passes over a graph.
 
 int8 has a scale per output channel of a weight and, at run time, a scale per row of the activations: the largest
 magnitude of that row. A row does not depend on its neighbours in the batch then, and batching stays exact.
-int4 is ONNX Runtime's MatMulNBits with blocks of 32. Token embeddings are int8 with a scale per row in both.
+int4 is ONNX Runtime's MatMulNBits with blocks of 32. Float32 token embeddings are int8 with a scale per row in both.
 
-Left in float32: weights with a side below 32 (they save next to nothing), and the router of a mixture of experts, whose
-small errors would send a token to another expert.
+Left as they are: weights with a side below 32 (they save next to nothing), and the router of a mixture of experts,
+whose small errors would send a token to another expert.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from attendant_export.graph import Editor, array_of, attribute, nodes_of
 
 MICROSOFT = "com.microsoft"
 BLOCK = 32  # of MatMulNBits, along the input channels
+_FLOATS = (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
 _LEAST_SIDE = 32
 _ROUTER_DEPTH = 8
 _STEP = np.float32(1 / 127)
@@ -120,9 +121,10 @@ class _RowQuantiser:
 def _to_matmul_nbits(editor: Editor, node: ir.Node) -> None:
     x, weight = node.inputs
     assert weight is not None
-    array = array_of(weight).astype(np.float32)
-    values, scales = int4_blocks(array)
+    array = array_of(weight)
+    values, scales = int4_blocks(array.astype(np.float32))
     name = str(weight.name)
+    scales = scales.astype(array.dtype)
     inputs = [x, editor.constant(values, f"{name}_int4"), editor.constant(scales, f"{name}_scale")]
     editor.replace(
         node,
@@ -133,7 +135,7 @@ def _to_matmul_nbits(editor: Editor, node: ir.Node) -> None:
         N=array.shape[1],
         bits=4,
         block_size=BLOCK,
-        accuracy_level=4,
+        accuracy_level=4 if array.dtype == np.float32 else 0,  # int8 products; CUDA has no such choice
     )
 
 
@@ -153,7 +155,7 @@ def _quantisable(node: ir.Node) -> bool:
     weight = node.inputs[1]
     if weight is None or not weight.is_initializer() or weight.shape is None or len(weight.shape) != 2:
         return False
-    if weight.dtype != ir.DataType.FLOAT:
+    if weight.dtype not in _FLOATS:
         return False
     return min(int(size) for size in weight.shape) >= _LEAST_SIDE and not _feeds_top_k([node])
 

@@ -6,6 +6,9 @@ in the tensor, hence on the batch. A table row depends on nothing but its positi
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
@@ -15,6 +18,7 @@ from attendant_export.graph import Editor, attribute, constant_of, nodes_of, pro
 
 _MOST_TABLE_BYTES = 256 * 2**20
 _PACKED = 3
+_HALVES = (ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
 
 
 def tabulate_positions(editor: Editor, context_length: int) -> None:
@@ -61,12 +65,18 @@ class _Tables:
             self._made[value] = None if array is None else self._editor.constant(array, f"{value.name}_table")
         return self._made[value]
 
-    def _rows(self, value: ir.Value, per_token: bool) -> npt.NDArray[np.float32] | None:
+    def _rows(self, value: ir.Value | None, per_token: bool) -> npt.NDArray[Any] | None:
+        if value is None:
+            return None
         width = int(value.shape[-1]) if value.shape is not None and isinstance(value.shape[-1], int) else 0
         if not width or width * self._length * 4 > _MOST_TABLE_BYTES:
             return None
         if not self._depends_on_positions_only(value):
             return None
+        cast = producer(value, "Cast")
+        if cast is not None and value.dtype in _HALVES:  # numpy rounds as the graph would
+            wide = self._rows(cast.inputs[0], per_token)
+            return None if wide is None else wide.astype(value.dtype.numpy())
         run = _evaluator(self._editor.graph, self._positions, value)
         every = np.arange(self._length, dtype=np.int64)
         table = run(every[None])
@@ -74,7 +84,8 @@ class _Tables:
         if table is None or len(table) != self._length:
             return None
         # Proof that a row depends on its own position: any other arrangement of positions gives the same rows.
-        sample = np.random.default_rng(0).choice(every, size=(2, min(7, self._length)))
+        rows = 1 if self._positions.shape is not None and self._positions.shape[0] == 1 else 2
+        sample = np.random.default_rng(0).choice(every, size=(rows, min(7, self._length)))
         again = run(sample).reshape(-1, *table.shape[1:])
         return table if np.allclose(again, table[sample.reshape(-1)], rtol=0, atol=1e-5) else None
 
@@ -103,18 +114,35 @@ def _evaluator(graph: ir.Graph, positions: ir.Value, value: ir.Value):  # type: 
     return lambda ids: session.run(None, {positions.name: ids})[0]
 
 
+@dataclass(frozen=True)
+class _Place:
+    """Where an attention node has its past keys, and the tables of its rotation."""
+
+    past: int
+    tables: int
+
+
+_PLACES = {"GroupQueryAttention": _Place(past=3, tables=7), "PagedAttention": _Place(past=3, tables=8)}
+
+
 def rotate_in_attention(editor: Editor) -> None:
-    """GroupQueryAttention rotates its queries and keys itself where both come from rotations over one pair of tables.
+    """The attention node rotates its queries and keys itself where both come from rotations over one pair of tables.
 
     It takes the positions from the lengths, as the tables are indexed by position_ids = valid length before + offset.
     """
-    for node in nodes_of(editor.graph, "GroupQueryAttention"):
-        query, key = (producer(value, "RotaryEmbedding") for value in node.inputs[:2])
-        if query is None or key is None or not _agree(query, key, node):
+    for node in nodes_of(editor.graph, *_PLACES):
+        place = _PLACES[node.op_type]
+        query, key = (_rotation(value) for value in node.inputs[:2])
+        if query is None or key is None or not _agree(query, key, node.inputs[place.past]):
             continue
-        inputs = list(node.inputs) + [None] * (9 - len(node.inputs))
-        inputs[0], inputs[1] = query.inputs[0], key.inputs[0]
-        inputs[7], inputs[8] = query.inputs[2], query.inputs[3]
+        inputs = list(node.inputs) + [None] * (place.tables + 2 - len(node.inputs))
+        for index, rotation in enumerate((query, key)):
+            flattened = producer(inputs[index], "Reshape")
+            if flattened is not None:
+                flattened.replace_input_with(0, rotation.inputs[0])
+            else:
+                inputs[index] = rotation.inputs[0]
+        inputs[place.tables], inputs[place.tables + 1] = query.inputs[2], query.inputs[3]
         _set_inputs(node, inputs)
         node.attributes["do_rotary"] = ir.AttrInt64("do_rotary", 1)
         node.attributes["rotary_interleaved"] = ir.AttrInt64("rotary_interleaved", attribute(query, "interleaved", 0))
@@ -122,23 +150,40 @@ def rotate_in_attention(editor: Editor) -> None:
 
 
 def pack_attention_inputs(editor: Editor) -> None:
-    """GroupQueryAttention takes queries, keys and values in one tensor where they are split from one."""
-    for node in nodes_of(editor.graph, "GroupQueryAttention"):
-        split = producer(node.inputs[0], "Split")
-        if split is None or list(split.outputs) != list(node.inputs[:_PACKED]):
+    """An attention node takes queries, keys and values in one tensor where they are split from one."""
+    for node in nodes_of(editor.graph, *_PLACES):
+        parts = list(node.inputs[:_PACKED])
+        flattened = [producer(part, "Reshape") for part in parts]
+        if all(reshape is not None and len(reshape.outputs[0].uses()) == 1 for reshape in flattened):
+            parts = [reshape.inputs[0] for reshape in flattened if reshape is not None]
+        split = producer(parts[0], "Split")
+        if split is None or list(split.outputs) != parts or any(len(output.uses()) != 1 for output in split.outputs):
             continue
-        if attribute(split, "axis", 0) in (-1, 2) and all(len(output.uses()) == 1 for output in split.outputs):
-            _set_inputs(node, [split.inputs[0], None, None, *node.inputs[_PACKED:]])
+        packed = split.inputs[0]
+        if packed is None or packed.shape is None or attribute(split, "axis", 0) not in (-1, len(packed.shape) - 1):
+            continue
+        if node.op_type == "PagedAttention":  # takes [num_tokens, width]
+            width = editor.constant(np.array([-1, int(packed.shape[-1])], np.int64), "packed_width")
+            packed = editor.before(node, "Reshape", [packed, width])
+        _set_inputs(node, [packed, None, None, *node.inputs[_PACKED:]])
     editor.drop_unused()
 
 
-def _agree(query: ir.Node, key: ir.Node, attention: ir.Node) -> bool:
+def _rotation(value: ir.Value | None) -> ir.Node | None:
+    """The rotation that makes ``value``, with nothing but a flattening in between."""
+    flattened = producer(value, "Reshape")
+    if flattened is not None and len(flattened.outputs[0].uses()) == 1:
+        value = flattened.inputs[0]
+    return producer(value, "RotaryEmbedding")
+
+
+def _agree(query: ir.Node, key: ir.Node, past: ir.Value | None) -> bool:
     """Whether two rotations are the ones that the attention node can do."""
     if list(query.inputs[1:]) != list(key.inputs[1:]) or str(getattr(query.inputs[1], "name", "")) != "position_ids":
         return False
     if attribute(query, "interleaved", 0) != attribute(key, "interleaved", 0) or attribute(query, "scale", 1.0) != 1.0:
         return False
-    table, past = constant_of(query.inputs[2]), attention.inputs[3]
+    table = constant_of(query.inputs[2])
     if table is None or past is None or past.shape is None:
         return False
     # The kernel's rule: at most half a head, counted in blocks of 16 channels.

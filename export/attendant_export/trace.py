@@ -10,9 +10,11 @@ from typing import Any
 
 import onnx_ir as ir
 import torch
+from attendant.bundle import Target
 
 from attendant_export.attention import IMPLEMENTATION, AttentionTrace
 from attendant_export.errors import UnsupportedModel
+from attendant_export.graph import Editor, attribute, nodes_of
 from attendant_export.toolchain import internal
 
 OPSET = 21
@@ -53,8 +55,9 @@ def trace_to_onnx(
     dynamic_shapes: tuple[Any, ...],
     input_names: Sequence[str],
     output_names: Sequence[str],
+    target: Target = "cpu",
 ) -> ir.Model:
-    """The graph of ``wrapper(*arguments)``, fused for ONNX Runtime's CPU provider.
+    """The graph of ``wrapper(*arguments)``, fused for the ONNX Runtime provider of ``target``.
 
     Raises:
         ToolchainError: torch or transformers are not the versions this module drives.
@@ -82,19 +85,49 @@ def trace_to_onnx(
         assert exported is not None
         name_outputs(exported.model.graph, list(output_names))
         apply_ir_fixes(exported)
-        _fuse(exported.model)
+        _fuse(exported.model, target)
     model: ir.Model = exported.model
     return model
 
 
-def _fuse(model: ir.Model) -> None:
-    """transformers' fusions for ONNX Runtime, less two that its CPU kernels reject."""
+def _fuse(model: ir.Model, target: Target) -> None:
+    """transformers' fusions for ONNX Runtime, less two that its kernels reject."""
     fusions = f"{_EXPORTERS}.onnxruntime_fusions"
-    internal(fusions, "fuse_for_onnxruntime")(model, "cpu")
+    lossy = internal(fusions, "_unfuse_mixed_dtype_skip_norms")
+    for step, providers in internal(fusions, "_STEPS"):
+        if providers is None or target in providers:
+            (unfuse_mixed_skip_norms if step is lossy else step)(model)
     # A FusedMatMul with a batch transpose and a rank-2 operand is refused at run time.
     internal(fusions, "_untranspose_batch_matmuls")(model)
-    # The last skip-norm pass fuses anew what an earlier step took apart: norms over mixed dtypes.
-    internal(fusions, "_unfuse_mixed_dtype_skip_norms")(model)
+    # The last skip-norm pass fuses anew what an earlier step took apart.
+    unfuse_mixed_skip_norms(model)
+
+
+def unfuse_mixed_skip_norms(model: ir.Model) -> None:
+    """Takes a sum and its norm apart again where their types differ, which ONNX Runtime refuses.
+
+    Stands in for transformers' own step, which forgets the bias that the sum may have as a third term.
+    """
+    editor = Editor(model.graph)
+    for node in nodes_of(model.graph, "SkipSimplifiedLayerNormalization"):
+        terms = [value for value in (*node.inputs[:2], *node.inputs[3:4]) if value is not None]
+        scale, normalised = node.inputs[2], node.outputs[0]
+        assert scale is not None
+        if len({value.dtype for value in (*terms, scale)}) == 1:
+            continue
+        total = terms[0]
+        for term in terms[1:]:
+            total = editor.before(node, "Add", [total, term])
+            total.shape, total.dtype = terms[0].shape, terms[0].dtype
+        epsilon = attribute(node, "epsilon", 1e-5)
+        inputs = [total, scale]
+        norm = editor.before(
+            node, "SimplifiedLayerNormalization", inputs, axis=-1, stash_type=1, epsilon=float(epsilon)
+        )
+        editor.redirect(normalised, norm)
+        if len(node.outputs) > 3:
+            editor.redirect(node.outputs[3], total)
+        model.graph.remove(node, safe=True)
 
 
 @contextmanager

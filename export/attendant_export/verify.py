@@ -8,7 +8,7 @@ good part of their spread, while rounding stays orders of magnitude below. docs/
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,11 @@ from attendant.bundle import Graph, KVLayer, Parity, ParityCase, Precision
 
 from attendant_export.errors import ParityError
 from attendant_export.families import reference_attention
+from attendant_export.prompts import Encode, sample_prompts
+from attendant_export.recipe import Recipe
 from attendant_export.session import DecoderSession, Floats, Ints
+from attendant_export.verify_pages import Case, run_paged
 
-_PROMPTS = 3
-_SHORTEST, _LONGEST = 24, 256  # tokens of a verification prompt; the longest only where a window asks for it
 _CHUNKS = (7, 1, 5)
 _DECODE_STEPS = 8
 
@@ -49,16 +50,10 @@ TOLERANCES: dict[Precision, Tolerance] = {
     "fp32": Tolerance(max_error=1e-3, cosine=0.99999),
     "int8": Tolerance(max_error=None, cosine=0.98),
     "int4": Tolerance(max_error=None, cosine=0.85),
+    "fp16": Tolerance(max_error=None, cosine=0.995),
+    "bf16": Tolerance(max_error=None, cosine=0.98),
 }
-
-
-@dataclass(frozen=True)
-class _Case:
-    """Logits of the graph beside the model's, both [positions, vocab_size] float32."""
-
-    name: str
-    found: Floats
-    wanted: Floats
+_EIGHT_BIT_CACHE = Tolerance(max_error=None, cosine=0.95)
 
 
 def verify(
@@ -67,45 +62,51 @@ def verify(
     graph: Graph,
     layers: Sequence[KVLayer],
     *,
-    precision: Precision,
+    recipe: Recipe,
     context_length: int,
-    encode: Callable[[str], list[int]] | None = None,
+    encode: Encode | None = None,
 ) -> Parity:
     """Runs the graph and the torch model (eager attention) on the same prompts.
+
+    A graph for target cuda runs on this machine's CPU through its reference function.
 
     Args:
         encode: text to token ids, for natural prompts; random ids where it is missing or gives too few.
 
     Raises:
-        ParityError: a case is further off than ``precision`` allows; says by how much.
+        ParityError: a case is further off than ``recipe`` allows; says by how much.
     """
-    length = _prompt_length(layers, context_length)
-    prompts = _prompts(model.config.get_text_config().vocab_size, length, encode)
+    prompts = sample_prompts(model, layers, context_length, encode)
     with torch.no_grad(), reference_attention(model):
         wanted = [model(torch.from_numpy(row)[None], use_cache=False).logits[0].float().numpy() for row in prompts]
-    session = DecoderSession(path, graph, layers, slots=_PROMPTS + 1, max_length=length)
-    cases = list(_run_cases(session, prompts, wanted))
-    return judge([_compare(case) for case in cases], _spread(wanted), precision)
+    if recipe.target == "cuda":
+        cases = run_paged(path, layers, prompts, wanted)
+    else:
+        session = DecoderSession(path, graph, layers, slots=len(prompts) + 1, max_length=len(prompts[0]))
+        cases = list(_run_cases(session, prompts, wanted))
+    return judge([_compare(case) for case in cases], _spread(wanted), recipe)
 
 
-def judge(cases: Sequence[ParityCase], spread: float, precision: Precision) -> Parity:
+def judge(cases: Sequence[ParityCase], spread: float, recipe: Recipe) -> Parity:
     """The parity report of ``cases``; ``spread`` is the standard deviation of the model's logits.
 
     Raises:
-        ParityError: a case breaks the tolerance of ``precision``, or is not a number.
+        ParityError: a case breaks the tolerance of ``recipe``, or is not a number.
     """
-    tolerance = TOLERANCES[precision]
+    name, tolerance = str(recipe.precision), TOLERANCES[recipe.precision]
+    if recipe.kv_cache != "model" and tolerance.cosine > _EIGHT_BIT_CACHE.cosine:
+        name, tolerance = f"{name} with a cache of {recipe.kv_cache}", _EIGHT_BIT_CACHE
     for case in cases:
         bound = None if tolerance.max_error is None else tolerance.max_error * max(1.0, spread)
         if bound is not None and not case.max_abs_error <= bound:
             raise ParityError(
                 f"verification failed in {case.name}: the largest logit error is {case.max_abs_error:.3g}, "
-                f"{precision} allows {bound:.3g} (cosine {case.cosine:.6f})"
+                f"{name} allows {bound:.3g} (cosine {case.cosine:.6f})"
             )
         if not case.cosine >= tolerance.cosine:
             raise ParityError(
                 f"verification failed in {case.name}: the cosine with the model's logits is {case.cosine:.6f}, "
-                f"{precision} asks for at least {tolerance.cosine:g} (largest error {case.max_abs_error:.3g})"
+                f"{name} asks for at least {tolerance.cosine:g} (largest error {case.max_abs_error:.3g})"
             )
     positions = sum(case.positions for case in cases)
     agreement = sum(case.greedy_agreement * case.positions for case in cases) / positions
@@ -118,11 +119,11 @@ def judge(cases: Sequence[ParityCase], spread: float, precision: Precision) -> P
     )
 
 
-def _run_cases(session: DecoderSession, prompts: list[Ints], wanted: list[Floats]) -> Iterator[_Case]:
+def _run_cases(session: DecoderSession, prompts: list[Ints], wanted: list[Floats]) -> Iterator[Case]:
     """Prefill whole, prefill in chunks, and decode of rows of different lengths in one batch."""
     first = prompts[0]
     length = len(first)
-    yield _Case("prefill", session.run(slice(3, 4), first[None], [0]), wanted[0])
+    yield Case("prefill", session.run(slice(3, 4), first[None], [0]), wanted[0])
 
     parts, start = [], 0
     for size in (*_CHUNKS, length):
@@ -131,23 +132,23 @@ def _run_cases(session: DecoderSession, prompts: list[Ints], wanted: list[Floats
         start += len(chunk)
         if start == length:
             break
-    yield _Case("chunk", np.concatenate(parts), wanted[0])
+    yield Case("chunk", np.concatenate(parts), wanted[0])
 
     # Every row decodes up to its last token, from a prompt of its own length; the chunked row's cache is overwritten.
     steps = min(_DECODE_STEPS, length // 2)
-    lengths = [length - steps - 3 * row for row in range(_PROMPTS)]
+    lengths = [length - steps - 3 * row for row in range(len(prompts))]
     for row, prompt in enumerate(prompts):
         session.run(slice(row, row + 1), prompt[None, : lengths[row]], [0], logits_index=[])
     found, expected = [], []
     for _ in range(steps):
         tokens = np.array([[prompt[at]] for prompt, at in zip(prompts, lengths, strict=True)])
-        found.append(session.run(slice(0, _PROMPTS), tokens, lengths))
+        found.append(session.run(slice(0, len(prompts)), tokens, lengths))
         expected += [logits[at] for logits, at in zip(wanted, lengths, strict=True)]
         lengths = [at + 1 for at in lengths]
-    yield _Case("ragged_decode", np.concatenate(found), np.stack(expected))
+    yield Case("ragged_decode", np.concatenate(found), np.stack(expected))
 
 
-def _compare(case: _Case) -> ParityCase:
+def _compare(case: Case) -> ParityCase:
     found, wanted = case.found.astype(np.float64), case.wanted.astype(np.float64)
     same = float((found.argmax(-1) == wanted.argmax(-1)).mean())
     # A constant added to all logits of a position changes no probability, but would flatter the cosine.
@@ -165,28 +166,3 @@ def _compare(case: _Case) -> ParityCase:
 
 def _spread(wanted: Sequence[Floats]) -> float:
     return float(np.concatenate(wanted).std())
-
-
-def _prompt_length(layers: Sequence[KVLayer], context_length: int) -> int:
-    """Long enough to leave every window of a moderate size, within the context."""
-    windows = [layer.window for layer in layers if layer.window and layer.window < _LONGEST]
-    return min(context_length, _LONGEST, max([_SHORTEST, *(2 * window for window in windows)]))
-
-
-_TEXT = (
-    "The quick brown fox jumps over the lazy dog while the city sleeps. ",
-    "In 1969 two people walked on the Moon; the third waited in orbit and kept the engine warm. ",
-    "def add(a, b):\n    return a + b\n\nprint(add(2, 3))  # prints 5\n",
-)
-
-
-def _prompts(vocab_size: int, length: int, encode: Callable[[str], list[int]] | None) -> list[Ints]:
-    """One row per text, each [length] int64."""
-    generator = np.random.default_rng(0)
-    rows = []
-    for text in _TEXT[:_PROMPTS]:
-        tokens = encode(text * (1 + length // 8)) if encode is not None else []
-        tokens = [token for token in tokens if token < vocab_size][:length]
-        filler = generator.integers(0, vocab_size, length - len(tokens))
-        rows.append(np.concatenate([np.array(tokens, np.int64), filler.astype(np.int64)]))
-    return rows

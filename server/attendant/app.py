@@ -138,7 +138,11 @@ class Application:
     def _load(self) -> ModelRepository:
         settings = self._settings
         return ModelRepository.load(
-            _bundles(settings), settings.engine, verify=settings.verify_bundles, progress=logger.info
+            _bundles(settings),
+            settings.engine,
+            gpu=settings.gpu,
+            verify=settings.verify_bundles,
+            progress=logger.info,
         )
 
     def _on_engine_death(self, model: str, error: BaseException) -> None:

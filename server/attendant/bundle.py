@@ -6,9 +6,9 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from attendant.core.errors import BundleError
 
@@ -19,11 +19,18 @@ TOKENIZER_FILE = "tokenizer.json"
 Target = Literal["cpu", "cuda"]
 Precision = Literal["fp32", "fp16", "bf16", "int8", "int4"]
 Task = Literal["generate"]
-DType = Literal["float32", "float16", "bfloat16", "int8", "uint8", "int32", "int64", "bool"]
+CacheLayout = Literal["slots", "pages"]
+DType = Literal["float32", "float16", "bfloat16", "int8", "uint8", "float8e4m3fn", "int32", "int64", "bool"]
 
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def element_size(dtype: DType) -> int:
+    """Bytes of one element."""
+    sizes = {"int64": 8, "float32": 4, "int32": 4, "float16": 2, "bfloat16": 2}
+    return sizes.get(dtype, 1)
 
 
 class TensorSpec(_Section):
@@ -44,7 +51,8 @@ class Graph(_Section):
 
 class KVLayer(_Section):
     """The KV cache of one attention call, in call order: input ``past_key_{i}`` and output ``present_key_{i}``, each
-    [batch, num_kv_heads, max_length, head_size]. ``window``: how many of the latest positions it reads, or None."""
+    [batch, num_kv_heads, max_length, head_size] in slots, [num_blocks, block_size, num_kv_heads, head_size] in pages.
+    ``window``: how many of the latest positions it reads, or None."""
 
     num_kv_heads: int = Field(ge=1)
     head_size: int = Field(ge=1)
@@ -54,8 +62,7 @@ class KVLayer(_Section):
     @property
     def head_bytes(self) -> int:
         """Bytes of one head's key (or value) at one position."""
-        width = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 1, "uint8": 1}
-        return self.head_size * width[self.dtype]
+        return self.head_size * element_size(self.dtype)
 
 
 class SpecialTokens(_Section):
@@ -119,12 +126,27 @@ class Source(_Section):
 class BundleManifest(_Section):
     """The content of ``bundle.json``.
 
-    A ``generate`` bundle for target cpu has the graph ``decoder`` with inputs (those it does not need are left out):
+    A ``generate`` bundle with its cache in slots has the graph ``decoder`` with inputs (those it does not need are left
+    out):
     input_ids [batch, sequence] int64; position_ids [batch, sequence] int64; seqlens_k [batch] int32, the valid length
     of each row after this run minus one; total_sequence_length [1] int32, the longest valid length after this run;
     logits_index [num_logits] int64, which rows of the flattened [batch * sequence] tokens want logits;
     past_key_{i}, past_value_{i} as :class:`KVLayer`. Outputs: logits [num_logits, vocab_size] float32;
     present_key_{i}, present_value_{i}, to be bound to the same memory as the pasts.
+
+    With its cache in pages, ``decoder`` runs the tokens of all sequences in one row, [1, num_tokens]. Its inputs (those
+    it does not need are left out): input_ids, position_ids [1, num_tokens] int64; cumulative_sequence_length
+    [num_sequences + 1] int32, where each sequence's tokens begin, and their number; past_seqlens [num_sequences] int32;
+    block_table [num_sequences, max_blocks] int32; slot_mapping [num_tokens] int32, block * block_size + offset that a
+    token's keys and values are written to, or -1; attention_metadata [3] int32 in host memory, an upper bound of the
+    new tokens of a sequence, an upper and a lower bound of the longest length after the run; logits_index [num_logits]
+    int64; inverse_temperature, uniform [num_logits] float32; the pasts. Outputs: logits [num_logits, vocab_size] of the
+    model's type, meant to stay on the device; top_logits [num_logits, K] float32 and top_ids [num_logits, K] int64, the
+    largest; log_sum, scaled_log_sum [num_logits] float32; drawn [num_logits] int64 and drawn_logit [num_logits]
+    float32; the presents, as above. The graph ``copy_blocks`` copies whole blocks: source, target [num_copies] int64,
+    and for each of the pasts, in order, cache_{i} [num_blocks, words] int64, a view of the same memory, to
+    copied_{i}, bound to it, too. ``pick_rows`` gives rows [num_rows] int64 of the logits as picked [num_rows,
+    vocab_size] float32.
     """
 
     schema_version: Literal[1] = 1
@@ -134,6 +156,7 @@ class BundleManifest(_Section):
     architecture: str
     target: Target
     precision: Precision
+    cache_layout: CacheLayout = "slots"
     graphs: Mapping[str, Graph]
     kv_layers: tuple[KVLayer, ...]
     context_length: int = Field(ge=1)
@@ -145,6 +168,12 @@ class BundleManifest(_Section):
     parity: Parity
     source: Source
     exporter_version: str
+
+    @model_validator(mode="after")
+    def _has_a_runner(self) -> Self:
+        if self.target == "cuda" and self.cache_layout != "pages":
+            raise ValueError("target cuda has its KV cache in pages, not in slots: export the model again")
+        return self
 
     def kv_bytes_per_token(self) -> int:
         """Bytes of KV cache that one position of one sequence takes over all layers."""

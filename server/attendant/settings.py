@@ -37,12 +37,15 @@ class _Section(BaseModel):
 class EngineSettings(_Section):
     """Continuous batching and its memory, for each model."""
 
-    max_num_seqs: Annotated[int, Field(ge=1, le=1024)] = Field(16, description="Sequences that run together.")
+    max_num_seqs: Annotated[int, Field(ge=1, le=1024)] | None = Field(
+        None, description="Sequences that run together. Default: 16 on a CPU, 256 on a GPU, which takes no more."
+    )
     max_num_batched_tokens: int | None = Field(
         None,
         ge=4,
         description="Token budget of a step: decodes come first, prompts get the rest in chunks. Larger favours "
-        "throughput of prompts, smaller favours steady streams. Least: max_num_seqs + 3; default: max_num_seqs + 256.",
+        "throughput of prompts, smaller favours steady streams. Least: max_num_seqs + 3; default: max_num_seqs + 256 "
+        "on a CPU, + 2048 on a GPU.",
     )
     max_queue: Annotated[int, Field(ge=0)] = Field(
         1024, description="Sequences that may wait besides those that run; more are refused with RESOURCE_EXHAUSTED."
@@ -51,7 +54,8 @@ class EngineSettings(_Section):
         None, ge=1, description="Tokens of prompt and answer together. Default: the model's own context length."
     )
     kv_memory: ByteSize | None = Field(
-        None, description="KV cache budget of each model, e.g. 4GiB. Default: kv_memory_fraction of the memory."
+        None,
+        description="KV cache budget of each model on a CPU, e.g. 4GiB. Default: kv_memory_fraction of the memory.",
     )
     kv_memory_fraction: Annotated[float, Field(gt=0, le=0.9)] = Field(
         0.3, description="Share of the machine's (or container's) memory for the KV caches of all models together."
@@ -66,13 +70,59 @@ class EngineSettings(_Section):
 
     @model_validator(mode="after")
     def _budget_leaves_room_for_prompts(self) -> Self:
-        least = self.max_num_seqs + 3  # three prompt tokens: the shortest prompt that cannot be cut into chunks
-        if self.max_num_batched_tokens is not None and self.max_num_batched_tokens < least:
-            raise ValueError(
-                f"max_num_batched_tokens is {self.max_num_batched_tokens}; with max_num_seqs {self.max_num_seqs} it "
-                f"must be at least {least}, or prompts would wait for ever"
-            )
+        if self.max_num_seqs is not None:
+            self.token_budget(self.max_num_seqs, 0)
         return self
+
+    def token_budget(self, max_num_seqs: int, prompt_tokens: int) -> int:
+        """Tokens of a step: what was set, or room for ``max_num_seqs`` decodes and ``prompt_tokens`` besides.
+
+        Raises:
+            ValueError: what was set leaves no room for a prompt.
+        """
+        least = max_num_seqs + 3  # three prompt tokens: the shortest prompt that cannot be cut into chunks
+        budget = self.max_num_batched_tokens
+        if budget is not None and budget < least:
+            raise ValueError(
+                f"max_num_batched_tokens is {budget}; with max_num_seqs {max_num_seqs} it must be at least {least}, or "
+                "prompts would wait for ever"
+            )
+        return budget or max_num_seqs + prompt_tokens
+
+
+class GpuSettings(_Section):
+    """GPUs, for bundles of target cuda."""
+
+    devices: Annotated[tuple[int, ...] | None, NoDecode] = Field(
+        None, description="GPUs to use, by number, e.g. 0,1: an engine of every model on each. Default: the first."
+    )
+    memory_fraction: Annotated[float, Field(gt=0, le=0.98)] = Field(
+        0.9, description="Share of a GPU's memory for all models together: weights, runs and KV cache."
+    )
+    num_blocks: int | None = Field(
+        None, ge=2, description="Blocks of each model's KV cache. Default: what memory_fraction leaves room for."
+    )
+    block_size: int | None = Field(
+        None,
+        ge=1,
+        description="Positions of a block; on a GPU a power of two, at least 16. Default: the smallest that the "
+        "fastest kernels take, 128 or, for heads of 64 and less, 256.",
+    )
+    cuda_graphs: bool = Field(True, description="Capture decode steps as CUDA graphs at start: less work for the host.")
+
+    @field_validator("devices", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, int):
+            return (value,)
+        return [part for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("devices")
+    @classmethod
+    def _once_each(cls, value: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        if value is not None and (not value or len(set(value)) < len(value) or min(value) < 0):
+            raise ValueError("must name GPUs by number from 0, each once, e.g. 0,1")
+        return value
 
 
 class GrpcSettings(_Section):
@@ -123,6 +173,7 @@ class ServeSettings(BaseSettings):
     )
     demo: bool = Field(False, description="Serve the embedded demo model, besides any bundles.")
     engine: EngineSettings = EngineSettings()
+    gpu: GpuSettings = GpuSettings()
     grpc: GrpcSettings = GrpcSettings()
     http: HttpSettings = HttpSettings()
     drain_timeout_s: Annotated[float, Field(ge=0)] = Field(

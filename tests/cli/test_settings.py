@@ -110,7 +110,12 @@ def _field(path: tuple[str, ...]):  # type: ignore[no-untyped-def]
     [
         (["--engine.max-num-seqs", "x"], ["--engine.max-num-seqs", "valid integer", "'x'"]),
         (["--engine.max-num-seqs", "0"], ["--engine.max-num-seqs", "greater than or equal to 1", "'0'"]),
-        (["--engine.max-num-batched-tokens", "18"], ["max_num_batched_tokens is 18", "max_num_seqs 16", "at least 19"]),
+        (
+            ["--engine.max-num-seqs", "16", "--engine.max-num-batched-tokens", "18"],
+            ["max_num_batched_tokens is 18", "max_num_seqs 16", "at least 19"],
+        ),
+        (["--gpu.devices", "0,0"], ["--gpu.devices", "each once"]),
+        (["--gpu.memory-fraction", "1.5"], ["--gpu.memory-fraction", "0.98"]),
         (["--engine.kv-memory", "4Q"], ["--engine.kv-memory", "4Q"]),
         (["--log-level", "loud"], ["--log-level", "'debug', 'info', 'warning' or 'error'", "loud"]),
         (["--grpc.port", "65536"], ["--grpc.port", "65535"]),

@@ -14,8 +14,8 @@ import onnx_ir as ir
 import torch
 from attendant_export.architectures import context_length
 from attendant_export.decoder import trace_decoder
-from attendant_export.export import describe, kv_layers
 from attendant_export.families import reference_attention
+from attendant_export.graphs import describe, kv_layers
 from attendant_export.passes import rewrite
 from attendant_export.quantise import quantise
 from attendant_export.session import DecoderSession

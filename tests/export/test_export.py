@@ -19,6 +19,7 @@ from attendant_export.attention import MaskSpec
 from attendant_export.cli import main
 from attendant_export.errors import ExportError, ToolchainError, UnsupportedModel
 from attendant_export.export import bundle_name, export_bundle, export_model
+from attendant_export.recipe import Recipe
 
 from tests.bundles import CHAT_TEMPLATE, make_llama, make_tokenizer
 from tests.export.architectures import build
@@ -173,9 +174,19 @@ def test_other_dtypes_are_refused(tmp_path: Path) -> None:
         export_model(make_llama().bfloat16(), make_tokenizer().to_str(), tmp_path / "b")
 
 
-def test_unknown_precision(tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match="unknown precision 'fp8'; allowed: fp32, int8, int4"):
-        export_model(make_llama(), make_tokenizer().to_str(), tmp_path / "b", precision="fp8")  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"precision": "fp8"}, "unknown precision 'fp8'; allowed for target cpu: fp32, int8, int4"),
+        ({"target": "cuda", "precision": "int8"}, "target cuda has no precision 'int8'; .*: bf16, fp16, int4"),
+        ({"target": "tpu"}, "unknown target 'tpu'; allowed: cpu, cuda"),
+        ({"kv_cache": "int8"}, "target cpu has no int8 KV cache; only target cuda has"),
+        ({"target": "cuda", "precision": "bf16", "kv_cache": "int4"}, "unknown KV cache 'int4'; allowed: model, int8"),
+    ],
+)
+def test_recipes_that_do_not_exist(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ExportError, match=message):
+        Recipe(**given)
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def test_a_good_bundle_loads_and_says_what_it_does(bundle: Path) -> None:
         (lambda b: (b / MANIFEST_FILE).write_bytes(b"\xff\xfe"), MANIFEST_FILE, "cannot be read"),
         (lambda b: edit(b, lambda d: d.update(schema_version=7)), MANIFEST_FILE, "schema version 7; this server reads"),
         (lambda b: edit(b, lambda d: d.pop("vocab_size")), MANIFEST_FILE, "vocab_size: Field required"),
-        (lambda b: edit(b, lambda d: d.update(target="cuda")), MANIFEST_FILE, "is for target 'cuda'"),
+        (lambda b: edit(b, lambda d: d.update(target="cuda")), MANIFEST_FILE, "target cuda has its KV cache in pages"),
         (lambda b: edit(b, lambda d: d.update(chat_template="{% if %}")), "bundle", "chat template does not compile"),
         (lambda b: (b / TOKENIZER_FILE).write_bytes(b"x"), TOKENIZER_FILE, "1 bytes, the manifest says"),
         (lambda b: replace_file(b, TOKENIZER_FILE, b"{}"), TOKENIZER_FILE, "is not a tokenizer"),
@@ -123,7 +123,9 @@ class TestKVMemory:
     def plan(self, good: Path, **settings: object):
         layer = KVLayer(num_kv_heads=4, head_size=64, dtype="float32")
         manifest = read_manifest(good).model_copy(update={"kv_layers": (layer,) * 12, "context_length": 2048})
-        return plan_kv_memory(manifest, EngineSettings(**settings), num_models=1)
+        return plan_kv_memory(
+            manifest, EngineSettings(**settings), num_models=1, max_num_seqs=settings.get("max_num_seqs", 16)
+        )
 
     def test_the_budget_is_counted_in_pages_of_positions(self, good: Path) -> None:
         budget = self.plan(good, kv_memory="1GiB", max_num_seqs=100)

@@ -15,6 +15,7 @@ EXAMPLES: dict[type[errors.AttendantError], tuple[object, ...]] = {
     errors.ModelNotFound: ("x", ("a", "b")),
     errors.QueueFull: ("m", 8, 1.5),
     errors.BundleError: ("/somewhere", "is gone"),
+    errors.DeviceOutOfMemory: (0, 3_000_000_000, 1_000_000_000, 8_000_000_000, "the model"),
 }
 
 

@@ -22,6 +22,7 @@ from attendant_export.demo.tokenizer import train_tokenizer
 from attendant_export.demo.train import TrainSettings, build_model, encode, mean_loss, train
 from attendant_export.export import export_bundle
 from attendant_export.progress import on_stderr
+from attendant_export.recipe import Recipe
 
 MODEL_FOLDER, BUNDLE_FOLDER, REPORT_FILE = "attendant-demo", "bundle", "report.json"
 _EVALUATION_SEED = 1
@@ -43,7 +44,7 @@ def build(out: Path, settings: TrainSettings, tell: Tell, *, reuse: bool = False
         model, tokenizer, report = make_model(folder, settings, tell)
         _write(report_file, report)
     tell("export: int8")
-    export_bundle(folder, bundle, precision="int8", name="demo", overwrite=True, progress=on_stderr)
+    export_bundle(folder, bundle, recipe=Recipe(precision="int8"), name="demo", overwrite=True, progress=on_stderr)
     drills, dialogues = _training_dialogues(settings)
     report |= measure(model, tokenizer, bundle, evaluate.normal_questions([*drills, *dialogues]), tell)
     _write(report_file, report)

@@ -59,12 +59,13 @@ Results = dict[tuple[int, str], list[Measurement]]
 def measure_bundle(bundle: Path, plan: Plan, progress: Callable[[str], None], server: Sequence[str] = ()) -> Results:
     """Measure the three ways over one bundle. ``server``: arguments for ``attendant serve``."""
     manifest = read_manifest(bundle)
-    settings = EngineSettings(max_num_seqs=max(2, *plan.concurrency))
+    max_num_seqs = max(2, *plan.concurrency)
+    settings = EngineSettings(max_num_seqs=max_num_seqs)
     progress(f"{manifest.name}: loading")
     engine = InProcessEngine(load_model(bundle, manifest, settings))
     length = plan.prompt_tokens + plan.new_tokens
-    bare = BareLoop(engine.timed.session, manifest, settings.max_num_seqs, length)
-    arguments = ("--engine.max-num-seqs", str(settings.max_num_seqs), *server)
+    bare = BareLoop(engine.timed.session, manifest, max_num_seqs, length)
+    arguments = ("--engine.max-num-seqs", str(max_num_seqs), *server)
     with ExitStack() as stack:
         server_ = stack.enter_context(served(bundle, arguments))
         rounds = _Rounds(plan, manifest.vocab_size, (os.getpid(), *server_.pids))

@@ -11,7 +11,8 @@ AttendantError
 │   └── EngineDead          the model's engine has stopped
 ├── StepFailed              the model run that carried this request failed
 └── ConfigurationError      the operator's input is wrong (settings, flags, files)
-    └── BundleError         a bundle is missing a file, corrupt, or made for something else
+    ├── BundleError         a bundle is missing a file, corrupt, or made for something else
+    └── DeviceOutOfMemory   a device has less memory than a model needs
 """
 
 
@@ -91,3 +92,14 @@ class BundleError(ConfigurationError):
         super().__init__(f"{path}: {cause}")
         self.path = str(path)
         self.cause = cause
+
+
+class DeviceOutOfMemory(ConfigurationError):
+    """A device has less memory free than something needs. Sizes in bytes."""
+
+    def __init__(self, index: int, needed: int, free: int, total: int, purpose: str = "an allocation") -> None:
+        super().__init__(
+            f"GPU {index} is out of memory: {purpose} needs {needed / 1e9:.2f} GB, {free / 1e9:.2f} GB of "
+            f"{total / 1e9:.2f} GB are free"
+        )
+        self.index, self.needed, self.free, self.total = index, needed, free, total

@@ -24,20 +24,15 @@ class KVBudget:
     slot_length: int
 
 
-def plan_kv_memory(manifest: BundleManifest, settings: EngineSettings, num_models: int) -> KVBudget:
-    """Share the memory out.
+def plan_kv_memory(manifest: BundleManifest, settings: EngineSettings, num_models: int, max_num_seqs: int) -> KVBudget:
+    """Share the memory out to slots.
 
     The context length is the model's own, cut to what was asked for and to what fits the budget.
 
     Raises:
         ConfigurationError: a context length beyond the model's, or a budget too small for a single page.
     """
-    wanted = settings.max_context_length or manifest.context_length
-    if wanted > manifest.context_length:
-        raise ConfigurationError(
-            f"engine.max_context_length is {wanted}, but model {manifest.name!r} was made for "
-            f"{manifest.context_length} tokens at most"
-        )
+    wanted = wanted_context_length(manifest, settings)
     budget = settings.kv_memory or int(available_memory() * settings.kv_memory_fraction) // num_models
     page = max([1] + [mmap.PAGESIZE // layer.head_bytes for layer in manifest.kv_layers])
     capacity = budget // manifest.kv_bytes_per_token() // page * page
@@ -49,8 +44,23 @@ def plan_kv_memory(manifest: BundleManifest, settings: EngineSettings, num_model
     slot_length = -(-wanted // page) * page
     if slot_length > capacity:
         wanted = slot_length = capacity
-    capacity = min(capacity, slot_length * settings.max_num_seqs)
+    capacity = min(capacity, slot_length * max_num_seqs)
     return KVBudget(capacity, wanted, page, slot_length)
+
+
+def wanted_context_length(manifest: BundleManifest, settings: EngineSettings) -> int:
+    """What was asked for, or the model's own.
+
+    Raises:
+        ConfigurationError: it is beyond the model's.
+    """
+    wanted = settings.max_context_length or manifest.context_length
+    if wanted > manifest.context_length:
+        raise ConfigurationError(
+            f"engine.max_context_length is {wanted}, but model {manifest.name!r} was made for "
+            f"{manifest.context_length} tokens at most"
+        )
+    return wanted
 
 
 def available_memory() -> int:

@@ -24,6 +24,7 @@ CODES: dict[type[errors.AttendantError], grpc.StatusCode] = {
     errors.StepFailed: grpc.StatusCode.INTERNAL,
     errors.ConfigurationError: grpc.StatusCode.INTERNAL,
     errors.BundleError: grpc.StatusCode.INTERNAL,
+    errors.DeviceOutOfMemory: grpc.StatusCode.INTERNAL,
 }
 
 DETAILS_KEY = "grpc-status-details-bin"

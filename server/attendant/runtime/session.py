@@ -2,37 +2,76 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import onnxruntime as ort
 
-from attendant.bundle import Target
-from attendant.core.errors import BundleError, ConfigurationError
+from attendant.core.errors import BundleError, ConfigurationError, DeviceOutOfMemory
+from attendant.runtime.devices import Device, HostDevice
 
-_PROVIDERS: dict[Target, str] = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+_CUDA = "CUDAExecutionProvider"
+_CPU = "CPUExecutionProvider"
+_NO_MEMORY = ("out of memory", "Failed to allocate memory", "BFCArena")
 
 
-def open_session(path: Path, target: Target, *, threads: int, spinning: bool) -> ort.InferenceSession:
-    """Open ``path`` on the device that ``target`` names.
+@dataclass(frozen=True, slots=True)
+class SessionOptions:
+    """``threads`` of a run on the host, and whether idle ones spin; ``cuda_graphs``: runs can be captured."""
+
+    threads: int = 1
+    spinning: bool = False
+    cuda_graphs: bool = False
+
+
+def open_session(path: Path, options: SessionOptions, device: Device | None = None) -> ort.InferenceSession:
+    """Open ``path`` on ``device``, by default the host.
 
     Raises:
-        ConfigurationError: this installation of ONNX Runtime has no provider for the target.
+        ConfigurationError: this installation of ONNX Runtime has no provider for the device.
+        DeviceOutOfMemory: the model does not fit.
         BundleError: ONNX Runtime refuses the file.
     """
-    provider = _PROVIDERS[target]
-    if provider not in ort.get_available_providers():
-        raise ConfigurationError(
-            f"{path.parent}: the bundle is for target {target!r}, which needs ONNX Runtime's {provider}; "
-            f"this installation has {', '.join(ort.get_available_providers())}"
-        )
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spinning else "0")
-    options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
+    device = device or HostDevice()
+    provider = _CUDA if device.kind == "cuda" else _CPU
+    check_provider(path, provider)
+    settings = ort.SessionOptions()
+    settings.intra_op_num_threads = options.threads
+    settings.inter_op_num_threads = 1
+    settings.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    settings.log_severity_level = 3
+    settings.add_session_config_entry("session.intra_op.allow_spinning", "1" if options.spinning else "0")
+    settings.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
     try:
-        return ort.InferenceSession(str(path), options, providers=[provider])
+        return ort.InferenceSession(str(path), settings, providers=[_provider(device, options)])
     except Exception as error:  # ONNX Runtime's exceptions share no public base class
+        if device.kind == "cuda" and any(sign in str(error) for sign in _NO_MEMORY):
+            needed = sum(file.stat().st_size for file in path.parent.glob(f"{path.name}*"))
+            raise DeviceOutOfMemory(device.index, needed, *device.free_memory(), f"{path}") from error
         raise BundleError(path, f"ONNX Runtime cannot load it: {error}") from error
+
+
+def check_provider(path: Path, provider: str) -> None:
+    """Make sure that this installation of ONNX Runtime can run the graph at ``path``.
+
+    Raises:
+        ConfigurationError: it has no such provider; says what to install.
+    """
+    available = ort.get_available_providers()
+    if provider not in available:
+        extra = "gpu" if provider == _CUDA else "cpu"
+        raise ConfigurationError(
+            f"{path.parent}: the bundle needs ONNX Runtime's {provider}; this installation has "
+            f"{', '.join(available)}: pip install 'attendant[{extra}]'"
+        )
+
+
+def _provider(device: Device, options: SessionOptions) -> str | tuple[str, dict[str, str]]:
+    if device.kind == "cpu":
+        return _CPU
+    ort.preload_dlls()  # finds the CUDA libraries that Python packages bring along
+    return _CUDA, {
+        "device_id": str(device.index),
+        "arena_extend_strategy": "kSameAsRequested",  # what is left belongs to the KV cache
+        "enable_cuda_graph": "1" if options.cuda_graphs else "0",
+    }

@@ -1,0 +1,113 @@
+"""Makes the ONNX files of a bundle: trace, rewrite, quantise, write; and describes them for the manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import onnx_ir as ir
+import torch
+from attendant.bundle import DType, Graph, KVLayer, TensorSpec
+
+from attendant_export.attention import AttentionLayer, AttentionTrace
+from attendant_export.calibrate import calibrate
+from attendant_export.candidates import add_candidates
+from attendant_export.companions import copy_blocks_model, pick_rows_model
+from attendant_export.decoder import probe, trace_decoder
+from attendant_export.families import patched
+from attendant_export.kernels import CacheScales
+from attendant_export.layouts import CacheLayout, PageLayout, SlotLayout
+from attendant_export.passes import rewrite
+from attendant_export.precision import in_dtype
+from attendant_export.progress import Progress
+from attendant_export.prompts import Encode, sample_prompts
+from attendant_export.quantise import quantise
+from attendant_export.recipe import Recipe
+from attendant_export.trace import fused_attention
+
+DECODER_FILE = "decoder.onnx"
+COPY_BLOCKS_FILE = "copy_blocks.onnx"
+PICK_ROWS_FILE = "pick_rows.onnx"
+_DTYPES: dict[ir.DataType, DType] = {
+    ir.DataType.FLOAT: "float32",
+    ir.DataType.FLOAT16: "float16",
+    ir.DataType.BFLOAT16: "bfloat16",
+    ir.DataType.INT8: "int8",
+    ir.DataType.FLOAT8E4M3FN: "float8e4m3fn",
+    ir.DataType.INT32: "int32",
+    ir.DataType.INT64: "int64",
+}
+
+
+def write_graphs(
+    model: Any, folder: Path, recipe: Recipe, context_length: int, encode: Encode | None, progress: Progress
+) -> tuple[dict[str, Graph], tuple[KVLayer, ...]]:
+    """Writes the files of ``model`` (float32, or already in the recipe's type) to ``folder``.
+
+    Args:
+        encode: text to token ids, for the prompts that calibrate an 8-bit cache.
+
+    Returns:
+        The manifest's entries: graphs by name, and the cache layout.
+    """
+    layout: CacheLayout = SlotLayout()
+    if recipe.target == "cuda":
+        layout = PageLayout(_scales(model, recipe, context_length, encode, progress))
+    with progress("trace"):
+        traced = trace_decoder(in_dtype(model, recipe.dtype), context_length, layout)
+    with progress("rewrite"):
+        # A half-precision head may share memory with the embedding table; a quantised one is a tensor of its own.
+        tied = recipe.target == "cuda" and recipe.precision != "int4"
+        rewrite(traced.model, context_length, layout, keep_tied=tied)
+    if recipe.precision in ("int8", "int4"):
+        with progress("quantise"):
+            quantise(traced.model, recipe.precision)
+    files = {"decoder": (DECODER_FILE, traced.model)}
+    if recipe.target == "cuda":
+        add_candidates(traced.model)
+        files["copy_blocks"] = (COPY_BLOCKS_FILE, copy_blocks_model(2 * len(traced.layers)))
+        files["pick_rows"] = (
+            PICK_ROWS_FILE,
+            pick_rows_model(next(v for v in traced.model.graph.outputs if v.name == "logits")),
+        )
+    with progress("write"):
+        for name, (file, graph) in files.items():
+            ir.save(graph, folder / file, external_data=f"{file}.data" if name == "decoder" else None)
+    graphs = {name: describe(graph.graph, file) for name, (file, graph) in files.items()}
+    return graphs, kv_layers(traced.layers, recipe.cache_dtype)
+
+
+def describe(graph: ir.Graph, file: str) -> Graph:
+    """The manifest entry of a graph."""
+
+    def spec(value: ir.Value) -> TensorSpec:
+        assert value.name is not None
+        assert value.shape is not None
+        assert value.dtype is not None
+        shape = tuple(size if isinstance(size, int) else str(size) for size in value.shape)
+        return TensorSpec(name=value.name, dtype=_DTYPES[value.dtype], shape=shape)
+
+    return Graph(file=file, inputs=tuple(map(spec, graph.inputs)), outputs=tuple(map(spec, graph.outputs)))
+
+
+def kv_layers(layers: Sequence[AttentionLayer], dtype: DType = "float32") -> tuple[KVLayer, ...]:
+    """The cache layout as the manifest has it."""
+    return tuple(
+        KVLayer(num_kv_heads=layer.num_kv_heads, head_size=layer.head_size, dtype=dtype, window=layer.window)
+        for layer in layers
+    )
+
+
+def _scales(
+    model: Any, recipe: Recipe, context_length: int, encode: Encode | None, progress: Progress
+) -> CacheScales | None:
+    """What calibration finds, where the recipe asks for an 8-bit cache."""
+    if recipe.kv_cache == "model":
+        return None
+    with progress("calibrate"):
+        trace = AttentionTrace(str(model.config.model_type))
+        with torch.no_grad(), patched(model, trace) as bypass, fused_attention(model, trace, bypass):
+            layers = kv_layers(probe(model, trace))
+        prompts = sample_prompts(model, layers, context_length, encode)
+        return calibrate(model, prompts, context_length, recipe.kv_cache)

@@ -1,0 +1,109 @@
+"""Runs a paged decoder graph on a CPU, through the reference function, as the server runs it on a GPU."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+import onnxruntime as ort
+from attendant.bundle import KVLayer
+
+from attendant_export.reference import to_reference, widen
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class PagedRow:
+    """One sequence's share of a run: ``tokens`` [n] at positions start..start+n-1, over ``blocks``."""
+
+    tokens: npt.NDArray[np.int64]
+    start: int
+    blocks: Sequence[int]
+
+
+def save_reference(path: Path, out: Path) -> None:
+    """Writes the graph at ``path`` to ``out`` so that a CPU can run it: see :mod:`attendant_export.reference`.
+
+    bfloat16 becomes float32; float16 stays, and ONNX Runtime computes it as such or in float32.
+    """
+    model = ir.load(path)
+    if any(value.dtype == ir.DataType.BFLOAT16 for value in model.graph.initializers.values()):
+        widen(model)
+    ir.save(to_reference(model), out, external_data=f"{out.name}.data")
+
+
+def cache_dtype(layer: KVLayer) -> np.dtype[Any]:
+    """What numpy holds a layer's cache in, after :func:`save_reference`."""
+    return np.dtype({"bfloat16": "float32", "float8e4m3fn": "uint8"}.get(layer.dtype, layer.dtype))
+
+
+class PagedSession:
+    """A graph that :func:`save_reference` wrote.
+
+    Args:
+        num_blocks, block_size: of the caches, [num_blocks, block_size, num_kv_heads, head_size].
+    """
+
+    def __init__(
+        self, path: Path, layers: Sequence[KVLayer], *, num_blocks: int, block_size: int, threads: int = 0
+    ) -> None:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        self._inputs = {spec.name: spec.type for spec in self._session.get_inputs()}
+        self._block_size = block_size
+        self.caches: list[tuple[Any, Any]] = []
+        for layer in layers:
+            shape = (num_blocks, block_size, layer.num_kv_heads, layer.head_size)
+            self.caches.append((np.zeros(shape, cache_dtype(layer)), np.zeros(shape, cache_dtype(layer))))
+
+    def run(self, rows: Sequence[PagedRow]) -> list[Floats]:
+        """One run over all rows; per row, the logits of its tokens [n, vocab_size] float32."""
+        size = self._block_size
+        counts = [len(row.tokens) for row in rows]
+        bounds = np.cumsum([0, *counts]).astype(np.int32)
+        positions = [np.arange(row.start, row.start + len(row.tokens)) for row in rows]
+        table = np.zeros((len(rows), max(len(row.blocks) for row in rows)), np.int32)
+        for index, row in enumerate(rows):
+            table[index, : len(row.blocks)] = row.blocks
+        slots = [table[index, at // size] * size + at % size for index, at in enumerate(positions)]
+        total = int(bounds[-1])
+        feeds = {
+            "input_ids": np.concatenate([row.tokens for row in rows])[None].astype(np.int64),
+            "position_ids": np.concatenate(positions)[None].astype(np.int64),
+            "cumulative_sequence_length": bounds,
+            "past_seqlens": np.array([row.start for row in rows], np.int32),
+            "block_table": table,
+            "slot_mapping": np.concatenate(slots).astype(np.int32),
+            "attention_metadata": np.array([max(counts), table.shape[1] * size, 0], np.int32),
+            "logits_index": np.arange(total),
+            "inverse_temperature": np.ones(total, np.float32),
+            "uniform": np.zeros(total, np.float32),
+        }
+        logits = self._run(feeds)
+        return [logits[start:end] for start, end in itertools.pairwise(bounds)]
+
+    def _run(self, feeds: dict[str, Any]) -> Floats:
+        binding = self._session.io_binding()
+        for name, array in feeds.items():
+            if name in self._inputs:
+                binding.bind_cpu_input(name, np.ascontiguousarray(array))
+        for layer, pair in enumerate(self.caches):
+            for kind, cache in zip(("key", "value"), pair, strict=True):
+                fp8 = self._inputs[f"past_{kind}_{layer}"] == "tensor(float8e4m3fn)"
+                dtype = int(ir.DataType.FLOAT8E4M3FN) if fp8 else cache.dtype.type
+                place = ("cpu", 0, dtype, cache.shape, cache.ctypes.data)
+                binding.bind_input(f"past_{kind}_{layer}", *place)
+                binding.bind_output(f"present_{kind}_{layer}", *place)
+        binding.bind_output("logits")
+        self._session.run_with_iobinding(binding)
+        logits: Floats = binding.get_outputs()[-1].numpy().astype(np.float32)
+        return logits

@@ -1,0 +1,100 @@
+"""How many blocks of KV cache a model gets on a device, and what context length that allows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from attendant.bundle import BundleManifest
+from attendant.core.errors import ConfigurationError, DeviceOutOfMemory
+from attendant.models.memory import wanted_context_length
+from attendant.runtime.devices import Device
+from attendant.runtime.page_cache import block_bytes
+from attendant.settings import EngineSettings, GpuSettings
+
+HOST_BLOCK_SIZE = 16
+HOST_CONTEXTS = 2
+"""Contexts that a reference on a processor has blocks for, unless set otherwise: each run copies all of them."""
+
+_LEAST_BLOCK_SIZE = 16  # of PagedAttention on a GPU
+
+
+@dataclass(frozen=True, slots=True)
+class PageBudget:
+    """``num_blocks`` blocks of ``block_size`` positions, the first of which is nobody's, and the context length."""
+
+    num_blocks: int
+    block_size: int
+    context_length: int
+
+    @property
+    def capacity_tokens(self) -> int:
+        """Positions over all sequences."""
+        return (self.num_blocks - 1) * self.block_size
+
+
+def block_size(manifest: BundleManifest, gpu: GpuSettings) -> int:
+    """Positions of a block.
+
+    ONNX Runtime's flash attention reads keys in tiles that must not cross a block: 256 positions for heads of up to 64
+    channels, 128 up to 128; its decode kernels take multiples of 128.
+
+    Raises:
+        ConfigurationError: a size that the operator does not take.
+    """
+    size = gpu.block_size
+    if manifest.target == "cpu":
+        return size or HOST_BLOCK_SIZE
+    if size is None:
+        return 256 if any(layer.head_size <= 64 for layer in manifest.kv_layers) else 128
+    if size < _LEAST_BLOCK_SIZE or size & (size - 1):
+        raise ConfigurationError(f"gpu.block_size is {size}; allowed: powers of two from {_LEAST_BLOCK_SIZE} on")
+    return size
+
+
+def plan_blocks(
+    manifest: BundleManifest,
+    settings: EngineSettings,
+    gpu: GpuSettings,
+    device: Device,
+    free_before: int,
+    size: int,
+    num_models: int,
+) -> PageBudget:
+    """Count the blocks that fit, now that the model and its largest step have their memory.
+
+    Args:
+        free_before: bytes that were free before the model was loaded. size: positions of a block.
+
+    Raises:
+        ConfigurationError: too few for the context length that was asked for.
+        DeviceOutOfMemory: there is no room for a cache at all.
+    """
+    wanted = wanted_context_length(manifest, settings)
+    needed = 1 + -(-wanted // size)
+    if gpu.num_blocks is not None:
+        num_blocks = gpu.num_blocks
+    elif device.kind == "cpu":
+        num_blocks = 1 + HOST_CONTEXTS * (needed - 1)
+    else:
+        num_blocks = _fitting(manifest, gpu, device, free_before, size, num_models)
+    context = min(wanted, (num_blocks - 1) * size)
+    if context < wanted and (settings.max_context_length is not None or gpu.num_blocks is not None):
+        raise ConfigurationError(
+            f"the KV cache of model {manifest.name!r} has {num_blocks} blocks of {size} positions; a context of "
+            f"{wanted} tokens needs {needed} (one stays unused): set engine.max_context_length to at most {context}, "
+            "or raise gpu.num_blocks or gpu.memory_fraction"
+        )
+    return PageBudget(num_blocks, size, context)
+
+
+def _fitting(
+    manifest: BundleManifest, gpu: GpuSettings, device: Device, free_before: int, size: int, num_models: int
+) -> int:
+    free, total = device.free_memory()
+    share = int(total * gpu.memory_fraction) // num_models
+    budget = min(share - (free_before - free), free - int(total * (1 - gpu.memory_fraction)))
+    each = block_bytes(manifest.kv_layers, size)
+    if budget < 2 * each:
+        purpose = f"the KV cache of model {manifest.name!r} (gpu.memory_fraction {gpu.memory_fraction:g})"
+        raise DeviceOutOfMemory(device.index, 2 * each, max(budget, 0), total, purpose)
+    return budget // each

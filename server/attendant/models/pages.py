@@ -1,0 +1,208 @@
+"""Loads a bundle whose KV cache is in pages: an engine on each GPU, or on the processor for a reference bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from attendant.bundle import BundleManifest
+from attendant.core.errors import BundleError, ConfigurationError, DeviceOutOfMemory
+from attendant.engine.block_pool import BlockPool
+from attendant.engine.chunking import AnyCuts
+from attendant.engine.engine import Engine
+from attendant.engine.scheduler import Scheduler, SchedulerLimits
+from attendant.models.engines import LoadedEngines, token_budget
+from attendant.models.memory import available_processors, wanted_context_length
+from attendant.models.page_memory import PageBudget, block_size, plan_blocks
+from attendant.runtime.decode_graphs import GraphKeys
+from attendant.runtime.devices import Device, open_device
+from attendant.runtime.page_cache import PageCache
+from attendant.runtime.page_runner import PageRunner, PageSessions
+from attendant.runtime.session import SessionOptions, open_session
+from attendant.runtime.step_inputs import StepShape
+from attendant.settings import EngineSettings, GpuSettings
+
+MAX_NUM_SEQS = 256
+"""Unless set otherwise, and at most: PagedAttention takes no more sequences in a run."""
+
+PROMPT_BUDGET = 2048
+"""Prompt tokens of a step besides a full batch of decodes, unless set otherwise."""
+
+HOST_NUM_SEQS, HOST_PROMPT_BUDGET = 16, 256
+"""The same for the reference on a processor."""
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What is decided before anything is loaded."""
+
+    context_length: int
+    max_num_seqs: int
+    max_num_batched_tokens: int
+    block_size: int
+
+
+def load_pages(
+    path: Path,
+    manifest: BundleManifest,
+    settings: EngineSettings,
+    gpu: GpuSettings,
+    num_models: int,
+    progress: Tell,
+) -> LoadedEngines:
+    """Open the graphs of the bundle at ``path`` on each device.
+
+    Raises:
+        BundleError, ConfigurationError, DeviceOutOfMemory: naming the file or setting and the cause.
+    """
+    plan = _plan(manifest, settings, gpu)
+    engines, budgets = [], []
+    for index in gpu.devices or (0,):
+        device = open_device(manifest.target, index)
+        where = f"GPU {index}" if device.kind == "cuda" else "the processor, by reference functions: slow"
+        progress(f"loading {manifest.architecture} {manifest.precision} on {where}")
+        loader = _Loader(path, manifest, settings, gpu, plan, device, progress)
+        engine, budget = loader.load(num_models)
+        engines.append(engine)
+        budgets.append(budget)
+    context = min(budget.context_length for budget in budgets)
+    return LoadedEngines(tuple(engines), context, plan.max_num_seqs, min(budget.capacity_tokens for budget in budgets))
+
+
+def _plan(manifest: BundleManifest, settings: EngineSettings, gpu: GpuSettings) -> _Plan:
+    on_host = manifest.target == "cpu"
+    max_num_seqs = settings.max_num_seqs or (HOST_NUM_SEQS if on_host else MAX_NUM_SEQS)
+    if max_num_seqs > MAX_NUM_SEQS:
+        raise ConfigurationError(
+            f"engine.max_num_seqs is {max_num_seqs}; model {manifest.name!r} has its KV cache in pages, of which "
+            f"PagedAttention takes {MAX_NUM_SEQS} sequences at most"
+        )
+    return _Plan(
+        context_length=wanted_context_length(manifest, settings),
+        max_num_seqs=max_num_seqs,
+        max_num_batched_tokens=token_budget(settings, max_num_seqs, HOST_PROMPT_BUDGET if on_host else PROMPT_BUDGET),
+        block_size=block_size(manifest, gpu),
+    )
+
+
+class _Loader:
+    """Loads one bundle on one device."""
+
+    def __init__(
+        self,
+        path: Path,
+        manifest: BundleManifest,
+        settings: EngineSettings,
+        gpu: GpuSettings,
+        plan: _Plan,
+        device: Device,
+        progress: Tell,
+    ) -> None:
+        self._path = path
+        self._manifest = manifest
+        self._settings = settings
+        self._gpu = gpu
+        self._plan = plan
+        self._device = device
+        self._progress = progress
+
+    def load(self, num_models: int) -> tuple[Engine, PageBudget]:
+        """Open, measure what a step takes, give the rest to the KV cache, capture decode steps."""
+        free_before, _ = self._device.free_memory()
+        sessions = self._open(cuda_graphs=self._gpu.cuda_graphs)
+        self._measure(sessions)
+        budget = plan_blocks(
+            self._manifest, self._settings, self._gpu, self._device, free_before, self._plan.block_size, num_models
+        )
+        if budget.context_length < self._plan.context_length:
+            self._progress("the context length is cut to what the KV cache holds (gpu.memory_fraction, gpu.num_blocks)")
+        keys = self._keys(budget) if self._gpu.cuda_graphs else None
+        runner = self._runner(sessions, budget, keys)
+        if keys is not None and not self._capture(runner, keys):
+            sessions = self._open(cuda_graphs=False)
+            runner = self._runner(sessions, budget, None)
+        return Engine(self._scheduler(budget), runner), budget
+
+    def _open(self, *, cuda_graphs: bool) -> PageSessions:
+        options = SessionOptions(self._settings.threads or available_processors(), self._settings.spinning)
+        graphs = self._manifest.graphs
+        captured = replace(options, cuda_graphs=cuda_graphs)
+        return PageSessions(
+            decoder=open_session(self._path / graphs["decoder"].file, captured, self._device),
+            copy_blocks=open_session(self._path / graphs["copy_blocks"].file, options, self._device),
+            pick_rows=open_session(self._path / graphs["pick_rows"].file, options, self._device),
+        )
+
+    def _measure(self, sessions: PageSessions) -> None:
+        """Run the largest step once over a cache of next to nothing: ONNX Runtime keeps the memory it takes."""
+        limits = self._limits(self._columns(self._plan.context_length))
+        small = PageBudget(num_blocks=2, block_size=self._plan.block_size, context_length=self._plan.context_length)
+        try:
+            self._runner(sessions, small, None).warm_up(limits)
+        except ConfigurationError:
+            raise
+        except Exception as error:  # ONNX Runtime's exceptions share no public base class
+            graph = self._path / self._manifest.graphs["decoder"].file
+            if self._device.kind == "cuda" and "allocate memory" in str(error):
+                what = f"a step of {limits.num_tokens} tokens (engine.max_num_batched_tokens)"
+                raise DeviceOutOfMemory(self._device.index, 0, *self._device.free_memory(), what) from error
+            raise BundleError(graph, f"the warm-up run failed: {error}") from error
+
+    def _capture(self, runner: PageRunner, keys: GraphKeys) -> bool:
+        """Capture every decode shape; False if one cannot be, or computes something else."""
+        on_gpu = self._device.kind == "cuda"
+        for number, key in enumerate(keys):
+            if on_gpu and number % 16 == 0:
+                self._progress(f"capturing decode steps: {number} of {len(keys)}")
+            try:
+                equal = runner.capture(key, number + 1)
+            except Exception as error:  # ONNX Runtime's exceptions share no public base class
+                self._progress(f"decode steps run without CUDA graphs: capturing {key} failed: {error}")
+                return False
+            if not equal:
+                self._progress(f"decode steps run without CUDA graphs: {key} computed something else once captured")
+                return False
+        return True
+
+    def _runner(self, sessions: PageSessions, budget: PageBudget, keys: GraphKeys | None) -> PageRunner:
+        columns = self._columns(budget.context_length)
+        cache = PageCache(
+            self._manifest.kv_layers,
+            self._device,
+            sessions.copy_blocks,
+            num_blocks=budget.num_blocks,
+            block_size=budget.block_size,
+            num_sequences=self._plan.max_num_seqs,
+            max_blocks=columns,
+        )
+        return PageRunner(sessions, self._manifest, cache, self._device, self._limits(columns), keys)
+
+    def _scheduler(self, budget: PageBudget) -> Scheduler:
+        pool = BlockPool(
+            self._plan.max_num_seqs,
+            budget.num_blocks,
+            budget.block_size,
+            budget.context_length,
+            prefix_cache=self._settings.prefix_cache,
+        )
+        limits = SchedulerLimits(
+            max_num_seqs=self._plan.max_num_seqs,
+            max_num_batched_tokens=self._plan.max_num_batched_tokens,
+            context_length=budget.context_length,
+            eos=self._manifest.special_tokens.eos,
+            rule=AnyCuts(),
+        )
+        return Scheduler(pool, limits)
+
+    def _keys(self, budget: PageBudget) -> GraphKeys:
+        return GraphKeys(self._plan.max_num_seqs, self._columns(budget.context_length), budget.block_size)
+
+    def _limits(self, columns: int) -> StepShape:
+        plan = self._plan
+        return StepShape(plan.max_num_seqs, plan.max_num_batched_tokens, plan.max_num_seqs, columns)
+
+    def _columns(self, context_length: int) -> int:
+        return -(-context_length // self._plan.block_size)

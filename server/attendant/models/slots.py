@@ -1,0 +1,102 @@
+"""Loads a bundle whose KV cache is in slots: one engine on this machine's processors."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+
+from attendant.bundle import BundleManifest
+from attendant.core.errors import BundleError
+from attendant.engine.chunking import ChunkRule, FixedCuts, FreeCuts
+from attendant.engine.engine import Engine
+from attendant.engine.scheduler import Scheduler, SchedulerLimits
+from attendant.engine.slot_pool import SlotPool
+from attendant.models.engines import LoadedEngines, token_budget
+from attendant.models.memory import KVBudget, available_processors, plan_kv_memory
+from attendant.runtime.invariance import prompt_runs_are_equal
+from attendant.runtime.kv import SlotBuffers
+from attendant.runtime.session import SessionOptions, open_session
+from attendant.runtime.slot_runner import SlotRunner
+from attendant.settings import EngineSettings
+
+MAX_NUM_SEQS = 16
+"""Unless set otherwise."""
+
+PROMPT_BUDGET = 256
+"""Prompt tokens of a step besides a full batch of decodes, unless set otherwise."""
+
+PROBE_TOKENS = 200
+"""Length of the prompt that shows whether cuts change results: beyond the block sizes of the kernels in question."""
+
+FIXED_CHUNK = 128
+"""Distance of the cuts where they do. Matrix products gain nothing from longer chunks on a CPU."""
+
+
+def load_slots(
+    path: Path, manifest: BundleManifest, settings: EngineSettings, num_models: int, progress: Callable[[str], None]
+) -> LoadedEngines:
+    """Open the graph of the bundle at ``path`` and measure how its prompts may be cut.
+
+    Raises:
+        BundleError, ConfigurationError: naming the file or setting and the cause.
+    """
+    threads = settings.threads or available_processors()
+    max_num_seqs = settings.max_num_seqs or MAX_NUM_SEQS
+    budget = plan_kv_memory(manifest, settings, num_models, max_num_seqs)
+    progress(f"loading {manifest.architecture} {manifest.precision}, {threads} threads")
+    graph = path / manifest.graphs["decoder"].file
+    session = open_session(graph, SessionOptions(threads, settings.spinning))
+    buffers = SlotBuffers(manifest.kv_layers, max(max_num_seqs, 2), budget.slot_length)
+    runner = SlotRunner(session, manifest, buffers)
+    try:
+        rule = _chunk_rule(manifest, runner, buffers, budget)
+    except Exception as error:  # ONNX Runtime's exceptions share no public base class
+        raise BundleError(graph, f"the warm-up run failed: {error}") from error
+    if isinstance(rule, FixedCuts):
+        progress(f"results depend on the cuts of a prompt: always cut every {rule.multiple} tokens")
+    if budget.context_length < (settings.max_context_length or manifest.context_length):
+        progress("the context length is cut to what the KV cache budget holds (engine.kv_memory)")
+    engine = Engine(_make_scheduler(manifest, settings, budget, rule, max_num_seqs), runner)
+    return LoadedEngines((engine,), budget.context_length, max_num_seqs, budget.capacity_tokens)
+
+
+def _chunk_rule(manifest: BundleManifest, runner: SlotRunner, buffers: SlotBuffers, budget: KVBudget) -> ChunkRule:
+    """Measure whether prompts may be cut freely; this is the first run of the model, too."""
+    rule = FreeCuts(tuple({2 * layer.head_size for layer in manifest.kv_layers}))  # ONNX Runtime's tiles
+    length = min(PROBE_TOKENS, budget.context_length - 1)
+    whole, parts = rule.cuts(0, length, length), _small_cuts(rule, length)
+    if prompt_runs_are_equal(runner, buffers, manifest.vocab_size, whole, parts):
+        return rule
+    return FixedCuts(FIXED_CHUNK)
+
+
+def _small_cuts(rule: ChunkRule, length: int) -> list[int]:
+    """Chunks of several lengths that together are ``length`` tokens."""
+    parts: list[int] = []
+    for budget in itertools.cycle((3, 31, 64)):
+        parts += rule.cuts(sum(parts), length - sum(parts), budget)
+        if sum(parts) == length:
+            break
+    return parts
+
+
+def _make_scheduler(
+    manifest: BundleManifest, settings: EngineSettings, budget: KVBudget, rule: ChunkRule, max_num_seqs: int
+) -> Scheduler:
+    pool = SlotPool(
+        max_num_seqs,
+        budget.slot_length,
+        budget.capacity_tokens,
+        page_tokens=budget.page_tokens,
+        rule=rule,
+        prefix_cache=settings.prefix_cache,
+    )
+    limits = SchedulerLimits(
+        max_num_seqs=max_num_seqs,
+        max_num_batched_tokens=token_budget(settings, max_num_seqs, PROMPT_BUDGET),
+        context_length=budget.context_length,
+        eos=manifest.special_tokens.eos,
+        rule=rule,
+    )
+    return Scheduler(pool, limits)

@@ -1,0 +1,246 @@
+"""Runs step plans over a paged KV cache: everything of a step in one run, logits left on the device."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+
+from attendant.bundle import BundleManifest, element_size
+from attendant.core.plan import KVMove, SampleOrder, StepOutput, StepPlan
+from attendant.runtime.candidates import Candidates, choose, sampling_inputs
+from attendant.runtime.decode_graphs import GraphKey, GraphKeys
+from attendant.runtime.devices import Buffer, Bytes, Device
+from attendant.runtime.packed import Packed
+from attendant.runtime.page_cache import ELEMENT_TYPES, PageCache
+from attendant.runtime.step_inputs import StepLengths, StepShape, fill, input_fields
+
+Orders = list[tuple[int, str, SampleOrder]]
+
+_ASYNCHRONOUS = "disable_synchronize_execution_providers"
+_GRAPH_ID = "gpu_graph_id"
+_NO_GRAPH = "-1"
+
+
+@dataclass(frozen=True, slots=True)
+class PageSessions:
+    """The graphs of a paged bundle, open."""
+
+    decoder: ort.InferenceSession
+    copy_blocks: ort.InferenceSession
+    pick_rows: ort.InferenceSession
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """A run of one shape, bound: inputs and outputs lie in the runner's buffers, where ``inputs`` and ``outputs`` say.
+
+    ``arrays`` and ``results`` are their views in host memory; ``metadata`` [3] int32 is bound itself.
+    """
+
+    shape: StepShape
+    binding: ort.IOBinding
+    options: ort.RunOptions
+    inputs: Packed
+    outputs: Packed
+    arrays: dict[str, npt.NDArray[Any]]
+    results: dict[str, npt.NDArray[Any]]
+    metadata: npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class _Buffers:
+    """Memory that every run shares: only one goes on at a time."""
+
+    inputs: Buffer
+    outputs: Buffer
+    logits: Buffer
+    host_inputs: Bytes
+    host_outputs: Bytes
+
+    @classmethod
+    def allocate(cls, device: Device, inputs: int, outputs: int, logits: int) -> _Buffers:
+        """Sizes in bytes."""
+        on_device = (device.allocate(inputs), device.allocate(outputs), device.allocate(logits))
+        return cls(*on_device, device.host_memory(inputs), device.host_memory(outputs))
+
+
+class PageRunner:
+    """The hands of the engine over pages. A run is launched and collected; the device works in between.
+
+    Args:
+        limits: the largest run.
+        keys: shapes of pure decode runs to bind once, and on a GPU to capture; None binds every run anew.
+    """
+
+    def __init__(
+        self,
+        sessions: PageSessions,
+        manifest: BundleManifest,
+        cache: PageCache,
+        device: Device,
+        limits: StepShape,
+        keys: GraphKeys | None,
+    ) -> None:
+        self._sessions = sessions
+        self._cache = cache
+        self._device = device
+        self._keys = keys
+        graph = manifest.graphs["decoder"]
+        self._needed = {spec.name for spec in graph.inputs}
+        self._vocab_size = manifest.vocab_size
+        outputs = {spec.name: spec for spec in graph.outputs}
+        self._num_top = int(outputs["top_ids"].shape[1])
+        self._logits_type = ELEMENT_TYPES[outputs["logits"].dtype]
+        logits_size = limits.num_logits * manifest.vocab_size * element_size(outputs["logits"].dtype)
+        results = Packed(self._output_fields(limits.num_logits))
+        self._buffers = _Buffers.allocate(device, Packed(input_fields(limits)).size, results.size, logits_size)
+        self._captured: dict[GraphKey, _Run] = {}
+        self._free = sessions.decoder.io_binding()  # of runs that are bound anew
+        cache.bind(self._free, self._needed)
+        self._pending: tuple[_Run, Orders, int] | None = None
+
+    def move(self, moves: Sequence[KVMove]) -> None:
+        """Change block tables and copy blocks."""
+        if moves:
+            self._cache.apply(moves)
+
+    def launch(self, plan: StepPlan) -> None:
+        """Begin to run the plan; on a GPU this returns while it runs."""
+        started = time.monotonic_ns()
+        chunks = (*plan.decodes, *plan.prefills)
+        lengths = StepLengths.of(chunks, decode_only=not plan.prefills)
+        columns = -(-lengths.longest // self._cache.block_size)
+        sampled = [(chunk.request_id, chunk.sample) for chunk in chunks if chunk.sample is not None]
+        orders: Orders = [(row, request_id, order) for row, (request_id, order) in enumerate(sampled)]
+        run = self._captured_run(len(chunks), columns) if not plan.prefills and len(orders) == len(chunks) else None
+        if run is None:
+            tokens = int(lengths.lengths.sum())
+            run = self._bind(self._free, StepShape(len(chunks), tokens, max(len(orders), 1), columns))
+            run.metadata[:] = (lengths.lengths.max(), lengths.longest, lengths.longest)
+        fill(run.arrays, chunks, lengths, self._cache.table, self._cache.block_size)
+        sampling_inputs(orders, run.arrays["inverse_temperature"], run.arrays["uniform"])
+        self._start(run)
+        self._pending = run, orders, started
+
+    def collect(self) -> StepOutput:
+        """Wait for the run and choose a token for every chunk with a sample order."""
+        assert self._pending is not None
+        (run, orders, started), self._pending = self._pending, None
+        self._finish(run)
+        sampled = choose(self._candidates(run), orders, lambda rows: self._fetch(run, rows)) if orders else []
+        return StepOutput(
+            tokens={s.request_id: s.token_id for s in sampled if s.failure is None},
+            logprobs={s.request_id: s.logprob for s in sampled if s.logprob is not None},
+            failures={s.request_id: s.failure for s in sampled if s.failure is not None},
+            run_ns=time.monotonic_ns() - started,
+        )
+
+    def warm_up(self, shape: StepShape) -> None:
+        """Run a step of ``shape`` over nothing, so that the device has the memory such a step takes."""
+        run = self._bind(self._free, shape)
+        self._run_empty(run)
+
+    def capture(self, key: GraphKey, graph_id: int) -> bool:
+        """Bind the decode run of ``key`` for good and, on a GPU, capture it.
+
+        Returns:
+            Whether it computes what the run computes that is not captured; if not, it is not kept.
+        """
+        assert self._keys is not None
+        shape = StepShape(key.num_sequences, key.num_sequences, key.num_sequences, key.num_columns)
+        bounds = (1, key.num_columns * self._cache.block_size, self._keys.shortest(key))
+        binding = self._sessions.decoder.io_binding()
+        self._cache.bind(binding, self._needed)
+        wanted = self._run_empty(self._bind(self._free, shape), bounds)
+        run = self._bind(binding, shape, graph_id if self._device.kind == "cuda" else None)
+        self._run_empty(run, bounds)
+        found = self._run_empty(run, bounds)  # the first replay
+        equal = all(np.allclose(found[name], wanted[name], rtol=1e-2, atol=1e-2) for name in ("top_logits", "log_sum"))
+        if equal:
+            self._captured[key] = run
+        return equal
+
+    # -- runs
+
+    def _captured_run(self, num_sequences: int, columns: int) -> _Run | None:
+        key = self._keys.of(num_sequences, columns) if self._keys is not None else None
+        return self._captured.get(key) if key is not None else None
+
+    def _start(self, run: _Run) -> None:
+        buffers = self._buffers
+        self._device.upload(buffers.host_inputs[: run.inputs.size], buffers.inputs)
+        self._sessions.decoder.run_with_iobinding(run.binding, run.options)
+
+    def _finish(self, run: _Run) -> None:
+        run.binding.synchronize_outputs()
+        self._device.download(self._buffers.outputs, self._buffers.host_outputs[: run.outputs.size])
+
+    def _run_empty(self, run: _Run, bounds: tuple[int, int, int] | None = None) -> dict[str, npt.NDArray[Any]]:
+        """Run sequences that have no past but what ``bounds`` claim of the first, and write nowhere."""
+        run.metadata[:] = bounds or (run.shape.num_tokens, run.shape.num_tokens, 0)
+        lengths = np.full(run.shape.num_sequences, run.shape.num_tokens // run.shape.num_sequences, np.int32)
+        lengths[0] += run.shape.num_tokens - lengths.sum()
+        arrays = run.arrays
+        for array in arrays.values():
+            array.fill(0)
+        arrays["cumulative_sequence_length"][1:] = np.cumsum(lengths)
+        arrays["past_seqlens"][0] = max(bounds[2] - 1, 0) if bounds else 0
+        arrays["slot_mapping"].fill(-1)
+        arrays["inverse_temperature"].fill(1)
+        self._start(run)
+        self._finish(run)
+        return {name: result.copy() for name, result in run.results.items()}
+
+    def _candidates(self, run: _Run) -> Candidates:
+        return Candidates(self._vocab_size, **run.results)
+
+    def _fetch(self, run: _Run, rows: list[int]) -> npt.NDArray[np.float32]:
+        """Rows of the logits, [len(rows), vocab_size] float32."""
+        session = self._sessions.pick_rows
+        binding = session.io_binding()
+        shape = (run.shape.num_logits, self._vocab_size)
+        address = self._buffers.logits.address
+        binding.bind_input("logits", self._device.kind, self._device.index, self._logits_type, shape, address)
+        binding.bind_cpu_input("rows", np.array(rows, np.int64))
+        binding.bind_output("picked")
+        session.run_with_iobinding(binding)
+        picked: npt.NDArray[np.float32] = binding.get_outputs()[0].numpy()
+        return picked
+
+    # -- binding
+
+    def _bind(self, binding: ort.IOBinding, shape: StepShape, graph_id: int | None = None) -> _Run:
+        buffers, kind, index = self._buffers, self._device.kind, self._device.index
+        inputs, outputs = Packed(input_fields(shape)), Packed(self._output_fields(shape.num_logits))
+        for name, field in inputs.fields.items():
+            if name in self._needed:
+                address = buffers.inputs.address + field.offset
+                binding.bind_input(name, kind, index, field.dtype.type, field.shape, address)
+        for name, field in outputs.fields.items():
+            address = buffers.outputs.address + field.offset
+            binding.bind_output(name, kind, index, field.dtype.type, field.shape, address)
+        logits = (shape.num_logits, self._vocab_size)
+        binding.bind_output("logits", kind, index, self._logits_type, logits, buffers.logits.address)
+        metadata = np.zeros(3, np.int32)
+        binding.bind_cpu_input("attention_metadata", metadata)
+        options = ort.RunOptions()
+        options.add_run_config_entry(_ASYNCHRONOUS, "1")
+        options.add_run_config_entry(_GRAPH_ID, _NO_GRAPH if graph_id is None else str(graph_id))
+        arrays, results = inputs.views(buffers.host_inputs), outputs.views(buffers.host_outputs)
+        return _Run(shape, binding, options, inputs, outputs, arrays, results, metadata)
+
+    def _output_fields(self, rows: int) -> dict[str, tuple[tuple[int, ...], npt.DTypeLike]]:
+        return {
+            "top_logits": ((rows, self._num_top), np.float32),
+            "top_ids": ((rows, self._num_top), np.int64),
+            "log_sum": ((rows,), np.float32),
+            "scaled_log_sum": ((rows,), np.float32),
+            "drawn": ((rows,), np.int64),
+            "drawn_logit": ((rows,), np.float32),
+        }
