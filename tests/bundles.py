@@ -36,10 +36,11 @@ def make_tokenizer() -> Any:
     return tokenizer
 
 
-def make_llama(**overrides: Any) -> Any:
+def make_llama(*, rounded: bool = False, **overrides: Any) -> Any:
     """A random Llama in float32 with eager attention; the same weights for the same arguments.
 
     ``overrides`` are fields of LlamaConfig. By default 2 layers, hidden 64, 4 heads over 2 KV heads, 256 positions.
+    ``rounded``: the weights are what bfloat16 holds, so that bundles of both types have the same.
     """
     import torch
     from transformers import AutoModelForCausalLM, LlamaConfig
@@ -61,7 +62,11 @@ def make_llama(**overrides: Any) -> Any:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         config = LlamaConfig(**fields)
-        return AutoModelForCausalLM.from_config(config, dtype=torch.float32, attn_implementation="eager").eval()
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32, attn_implementation="eager").eval()
+    if rounded:
+        for parameter in model.parameters():
+            parameter.data = parameter.data.bfloat16().float()
+    return model
 
 
 def make_llama_source(folder: Path, **overrides: Any) -> Path:
@@ -84,10 +89,34 @@ def make_llama_bundle(out: Path, precision: str, **overrides: Any) -> Path:
 
     Args:
         precision: fp32, int8 or int4.
-        overrides: fields of LlamaConfig, e.g. ``max_position_embeddings=64``.
+        overrides: arguments of :func:`make_llama`, e.g. ``max_position_embeddings=64``.
     """
-    from attendant_export.export import export_model
     from attendant_export.recipe import Recipe
+
+    return _export(out, Recipe(precision=precision), overrides)  # type: ignore[arg-type]
+
+
+def make_paged_bundle(out: Path, precision: str = "bf16", kv_cache: str = "model", **overrides: Any) -> Path:
+    """The same for NVIDIA GPUs, at :func:`cuda_bundle`, and at ``out``, which is returned, its copy for a CPU.
+
+    Args:
+        precision: bf16, fp16 or int4. kv_cache: model, int8 or fp8.
+    """
+    from attendant_export.recipe import Recipe
+    from attendant_export.reference_bundle import reference_bundle
+
+    recipe = Recipe("cuda", precision, kv_cache)  # type: ignore[arg-type]
+    reference_bundle(_export(cuda_bundle(out), recipe, overrides), out, overwrite=True)
+    return out
+
+
+def cuda_bundle(out: Path) -> Path:
+    """Where :func:`make_paged_bundle` leaves the bundle that ``out`` is a copy of."""
+    return out.with_name(f"{out.name}-cuda")
+
+
+def _export(out: Path, recipe: Any, overrides: dict[str, Any]) -> Path:
+    from attendant_export.export import export_model
 
     if out.exists():
         shutil.rmtree(out)
@@ -95,7 +124,7 @@ def make_llama_bundle(out: Path, precision: str, **overrides: Any) -> Path:
         make_llama(**overrides),
         make_tokenizer().to_str(),
         out,
-        recipe=Recipe(precision=precision),  # type: ignore[arg-type]
+        recipe=recipe,
         name="tiny-llama",
         chat_template=CHAT_TEMPLATE,
     )

@@ -87,7 +87,7 @@ def _top_of_blocks(tail: _Tail, padded: ir.Value, size: int, num_top: int) -> tu
     """The ``num_top`` largest values and their ids: they all lie in as many blocks, those with the largest peaks."""
     num_blocks = size // _PEAK_BLOCK
     blocks = tail.op("Reshape", [padded, tail.ints(0, num_blocks, _PEAK_BLOCK)])
-    _, best = tail.top(tail.op("ReduceMax", [blocks, tail.ints(2)], keepdims=0), num_top)
+    _, best = tail.top(tail.op("Squeeze", [tail.peaks(blocks, 2), tail.ints(2)]), num_top)
     ids = tail.inside_blocks(best, num_top, _PEAK_BLOCK)  # [rows, num_top * _PEAK_BLOCK]
     top_logits, places = tail.top(tail.op("GatherElements", [padded, ids], axis=1), num_top)
     return top_logits, tail.op("GatherElements", [ids, places], axis=1)
@@ -104,7 +104,7 @@ def _draw(tail: _Tail, weights: ir.Value, size: int, uniform: ir.Value) -> tuple
     total = tail.op("Gather", [running, tail.ints(num_blocks - 1)], axis=1)
     target = tail.op("Mul", [uniform, total])
     block, passed = tail.count_passed(running, target, total)
-    before = tail.op("ReduceMax", [tail.op("Mul", [running, passed]), tail.ints(1)], keepdims=1)
+    before = tail.peaks(tail.op("Mul", [running, passed]), 1)
     ids = tail.inside_blocks(block, 1, _DRAW_BLOCK)  # [rows, _DRAW_BLOCK]
     inside = tail.op(
         "CumSum", [tail.op("GatherElements", [weights, ids], axis=1), tail.constant(np.array(1, np.int64))]
@@ -149,6 +149,13 @@ class _Tail:
         values = self.op("Where", [usable, values, self.float(_FLOOR)])
         largest, indices = self._add("TopK", [values, self.ints(num_top)], 2, {"axis": 1})
         return largest, indices
+
+    def peaks(self, values: ir.Value, axis: int) -> ir.Value:
+        """The largest values along the last axis, which stays and has the size 1; of NaN, anything.
+
+        ReduceMax would do, but on a GPU it needs cuDNN.
+        """
+        return self._add("TopK", [values, self.ints(1)], 2, {"axis": axis})[0]
 
     def column(self, value: ir.Value) -> ir.Value:
         """[rows] -> [rows, 1]"""

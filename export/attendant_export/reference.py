@@ -1,7 +1,8 @@
 """PagedAttention in standard ONNX operators, so that a graph for NVIDIA GPUs runs, slowly and exactly, on a CPU.
 
 ONNX Runtime has the operator for CUDA only. Every node of it is renamed to a function of the model's own, which does
-the same; the rest of the graph stays what it is. Verification, tests and dry runs lean on it.
+the same; the rest of the graph stays what it is, but for sums that a CPU has in float32 only. Verification, tests and
+dry runs lean on it.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from attendant_export.graph import nodes_of
+from attendant_export.graph import Editor, attribute, nodes_of
 from attendant_export.paged_function import DOMAIN, PagedAttentionSpec, paged_attention
 
 _HALVES = (ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
@@ -26,7 +27,21 @@ def to_reference(model: ir.Model) -> ir.Model:
         node.domain, node.op_type = DOMAIN, functions[spec].name
         node.attributes.clear()
     model.opset_imports[DOMAIN] = 1
+    _scatter_wide(model.graph)
     return model
+
+
+def _scatter_wide(graph: ir.Graph) -> None:
+    """Sums that ScatterND makes of float16 are made of float32: mixtures of experts gather their answers so."""
+    editor = Editor(graph)
+    for node in nodes_of(graph, "ScatterND"):
+        data, indices, updates = node.inputs
+        reduction = attribute(node, "reduction", "none")
+        if reduction == "none" or data is None or data.dtype != ir.DataType.FLOAT16:
+            continue
+        wide = [editor.before(node, "Cast", [value], to=int(ir.DataType.FLOAT)) for value in (data, updates)]
+        total = editor.before(node, "ScatterND", [wide[0], indices, wide[1]], reduction=reduction)
+        editor.replace(node, "Cast", [total], to=int(ir.DataType.FLOAT16))
 
 
 def widen(model: ir.Model) -> ir.Model:

@@ -101,11 +101,12 @@ class Application:
         """
         endpoints = Endpoints(grpc=self._rpc.bind(), http=self._http.start())
         models = await asyncio.to_thread(self._load)
-        self._service = GenerationService(models, self._metrics, self._on_engine_death)
-        await self._service.start()
+        service = GenerationService(models, self._metrics, self._on_engine_death)
+        await service.start()
+        self._service = service
         gc.collect()
         gc.freeze()  # what is loaded now stays: the collector need not visit it in the middle of a step
-        await self._rpc.start(self._service)
+        await self._rpc.start(service)
         await self._rpc.health.set(serving=True)
         return endpoints
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import threading
 import time
 from collections.abc import Callable, Sequence
 
@@ -28,14 +29,20 @@ class Device:
     def __init__(self) -> None:
         self.runner = BlockRunner(4, 17, 16)
         self.log: list[str] = []
+        self.thread: int | None = None  # that prepared it
         self.faults: dict[str, BaseException] = {}
         self.at_collect: Callable[[], None] = lambda: None
+
+    def prepare(self) -> None:
+        self.thread = threading.get_ident()
+        self._fault("prepare")
 
     def move(self, moves: Sequence[KVMove]) -> None:
         self._fault("move")
         self.runner.move(moves)
 
     def launch(self, plan: StepPlan) -> None:
+        assert self.thread in (None, threading.get_ident())
         self.log.append("launch")
         self._fault("launch")
         self.plan = plan
@@ -125,6 +132,28 @@ def test_a_report_is_delivered_while_the_next_step_runs_and_the_last_at_once() -
         "deliver",
     ]
     assert running.collected.answer("r")[:2] == expected([1, 2, 3], 3, context=CONTEXT)
+
+
+def test_the_engine_is_prepared_on_its_own_thread_before_the_start_is_over() -> None:
+    engine, device, _ = make()
+    running = Running(engine, device)
+    running.thread.start()
+    assert device.thread not in (None, threading.get_ident())
+    running.thread.submit(request("r", [1, 2, 3], 3))
+    running.ended.get(timeout=10)
+    running.thread.stop()
+    assert running.collected.answer("r")[:2] == expected([1, 2, 3], 3, context=CONTEXT)
+
+
+def test_an_engine_that_cannot_be_prepared_is_not_started() -> None:
+    engine, device, _ = make()
+    running = Running(engine, device)
+    error = device.faults["prepare"] = RuntimeError("no such device")
+    with pytest.raises(RuntimeError) as caught:
+        running.thread.start()
+    assert caught.value is error
+    running.thread.stop()
+    assert running.ended.empty(), "nobody waits for what never served"
 
 
 @pytest.mark.parametrize("stage", ["move", "schedule"])

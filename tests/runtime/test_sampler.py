@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -72,7 +73,7 @@ def test_draws_follow_the_reference_distribution(params: SamplingParams, vocab: 
     counts: Mapping[int, int] = {}
     counts = {}
     for i in range(draws):
-        seeded = SamplingParams(**{f: getattr(params, f) for f in SamplingParams.__slots__} | {"seed": i})
+        seeded = replace(params, seed=i)
         (got,) = sample(logits[None].copy(), [(0, "r", SampleOrder(seeded, tokens, 5))])
         counts[got.token_id] = counts.get(got.token_id, 0) + 1
     allowed = expected > 0

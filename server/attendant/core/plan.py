@@ -1,11 +1,13 @@
 """The order slips of one step: what the scheduler asks the runner to do, and what the runner answers.
 
-The scheduler decides; the runner obeys. Neither keeps the other's state.
+The scheduler decides; the runner obeys. Neither keeps the other's state. What is made for every sequence of every step
+is a named tuple: that takes less than half the time of a frozen dataclass.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +18,7 @@ from attendant.core.sampling import SamplingParams
 Tokens = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
-class SampleOrder:
+class SampleOrder(NamedTuple):
     """How to choose the token that follows a chunk.
 
     ``tokens`` [num_tokens] int64 is the whole sequence so far (prompt, then output), of which ``num_prompt`` are the
@@ -30,8 +31,7 @@ class SampleOrder:
     forbidden: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
+class Chunk(NamedTuple):
     """One sequence's share of a step: run ``tokens`` [n] int64 at positions start..start+n-1 of ``slot``.
 
     ``slot`` is the sequence's KV slot or, with pages, its row of the block table. ``sample`` is None when more of the

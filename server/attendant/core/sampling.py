@@ -36,6 +36,8 @@ class SamplingParams:
         logit_bias: added to the logits of these token ids.
         seed: the same seed, prompt and parameters give the same tokens, whatever else is being served.
         logprobs: None for none; n >= 0 for the chosen token's log-probability and the n most probable tokens'.
+        edits: follows from the others: some logits are changed before the choice.
+        filters: follows from the others: top_k, top_p or min_p leave some tokens out.
     """
 
     max_tokens: int
@@ -52,6 +54,13 @@ class SamplingParams:
     logit_bias: Mapping[int, float] = field(default_factory=lambda: MappingProxyType({}))
     seed: int = 0
     logprobs: int | None = None
+    edits: bool = field(init=False, compare=False, repr=False)
+    filters: bool = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        penalties = self.repetition_penalty != 1 or self.presence_penalty or self.frequency_penalty
+        object.__setattr__(self, "edits", bool(penalties or self.logit_bias))
+        object.__setattr__(self, "filters", bool(self.top_k or self.top_p < 1 or self.min_p))
 
     def validate(self, vocab_size: int) -> None:
         """Check every field against its range.

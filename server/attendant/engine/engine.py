@@ -59,6 +59,14 @@ class Engine:
         """Budget of KV memory, in positions of one sequence."""
         return self._scheduler.pool.capacity_tokens
 
+    def prepare(self) -> None:
+        """Let the runner do what only the thread that owns the engine can. To be called once, by that thread.
+
+        Raises:
+            Exception: whatever the device raises; the engine is of no use then.
+        """
+        self._hands.prepare()
+
     def submit(self, request: Request) -> None:
         """Take a request in. Its ids are unique, its prompt and parameters validated at the door."""
         assert self._begun is None

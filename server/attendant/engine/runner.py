@@ -12,6 +12,10 @@ from attendant.core.plan import KVMove, StepOutput, StepPlan
 class Runner(Protocol):
     """The hands of the engine, with a device that runs while the host does something else."""
 
+    def prepare(self) -> None:
+        """Called once, on the thread that makes all later calls, before the engine serves; may take minutes."""
+        ...
+
     def move(self, moves: SequenceOf[KVMove]) -> None:
         """Carry out KV cache moves, in order. Raising is fatal to the engine: the cache would be unknown."""
         ...
@@ -26,7 +30,7 @@ class Runner(Protocol):
 
 
 class BlockingRunner(Protocol):
-    """A runner whose runs occupy the caller from begin to end."""
+    """A runner whose runs occupy the caller from begin to end, whatever thread that is."""
 
     def move(self, moves: SequenceOf[KVMove]) -> None:
         """See :meth:`Runner.move`."""
@@ -43,6 +47,9 @@ class LaunchedLate:
     def __init__(self, runner: BlockingRunner) -> None:
         self._runner = runner
         self._plan = StepPlan()
+
+    def prepare(self) -> None:
+        """Nothing to do."""
 
     def move(self, moves: SequenceOf[KVMove]) -> None:
         """See :meth:`Runner.move`."""

@@ -6,6 +6,7 @@ import logging
 import queue
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 
 from attendant.core.request import Request
@@ -61,11 +62,17 @@ class EngineThread:
         self._on_death = on_death
         self._report: StepReport | None = None  # not delivered yet
         self._inbox: queue.SimpleQueue[Command] = queue.SimpleQueue()
+        self._prepared: Future[None] = Future()
         self._thread = threading.Thread(target=self._main, name=f"engine-{name}", daemon=True)
 
     def start(self) -> None:
-        """Start the thread."""
+        """Start the thread and wait until its engine is prepared, which may take minutes.
+
+        Raises:
+            Exception: what kept the engine from being prepared; the thread has ended.
+        """
         self._thread.start()
+        self._prepared.result()
 
     def submit(self, request: Request) -> None:
         """Hand a request over. Any thread may call."""
@@ -82,6 +89,12 @@ class EngineThread:
             self._thread.join(timeout_s)
 
     def _main(self) -> None:
+        try:
+            self._engine.prepare()
+        except BaseException as error:  # supervision point: it is raised where the thread was started
+            self._prepared.set_exception(error)
+            return
+        self._prepared.set_result(None)
         try:
             try:
                 while self._obey():

@@ -68,10 +68,14 @@ class ModelHub:
         """Sequences that hold a place."""
         return self._places
 
-    def start(self) -> None:
-        """Start every engine."""
+    async def start(self) -> None:
+        """Start every engine, one after another: while one captures CUDA graphs, no other may use a GPU.
+
+        Raises:
+            Exception: what kept an engine from being prepared.
+        """
         for thread in self._threads:
-            thread.start()
+            await asyncio.to_thread(thread.start)
 
     async def close(self) -> None:
         """Stop every engine; sequences still live fail."""

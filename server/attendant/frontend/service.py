@@ -48,10 +48,18 @@ class GenerationService:
         self._ids = itertools.count()
 
     async def start(self) -> None:
-        """Start every engine."""
-        for name, hub in self._hubs.items():
-            self._metrics.add_model(name)
-            hub.start()
+        """Start every engine.
+
+        Raises:
+            Exception: what kept an engine from being prepared; those before it are stopped.
+        """
+        try:
+            for name, hub in self._hubs.items():
+                self._metrics.add_model(name)
+                await hub.start()
+        except BaseException:
+            await self.close()
+            raise
 
     async def drain(self, timeout_s: float) -> None:
         """Refuse new calls, let running ones finish for ``timeout_s`` seconds, then fail the rest with Draining."""

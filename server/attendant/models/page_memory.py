@@ -8,13 +8,15 @@ from attendant.bundle import BundleManifest
 from attendant.core.errors import ConfigurationError, DeviceOutOfMemory
 from attendant.models.memory import wanted_context_length
 from attendant.runtime.devices import Device
-from attendant.runtime.page_cache import block_bytes
+from attendant.runtime.page_cache import WORD, block_bytes
 from attendant.settings import EngineSettings, GpuSettings
 
 HOST_BLOCK_SIZE = 16
 HOST_CONTEXTS = 2
 """Contexts that a reference on a processor has blocks for, unless set otherwise: each run copies all of them."""
 
+_QUANTISED = ("int8", "float8e4m3fn")
+_PROMPT_AREA = 65_536
 _LEAST_BLOCK_SIZE = 16  # of PagedAttention on a GPU
 
 
@@ -43,12 +45,31 @@ def block_size(manifest: BundleManifest, gpu: GpuSettings) -> int:
     """
     size = gpu.block_size
     if manifest.target == "cpu":
-        return size or HOST_BLOCK_SIZE
+        return _on_host(manifest, size or HOST_BLOCK_SIZE)
     if size is None:
         return 256 if any(layer.head_size <= 64 for layer in manifest.kv_layers) else 128
     if size < _LEAST_BLOCK_SIZE or size & (size - 1):
         raise ConfigurationError(f"gpu.block_size is {size}; allowed: powers of two from {_LEAST_BLOCK_SIZE} on")
     return size
+
+
+def _on_host(manifest: BundleManifest, size: int) -> int:
+    """``size``, if the blocks of every layer are whole words, as they are copied."""
+    for layer in manifest.kv_layers:
+        if size * layer.num_kv_heads * layer.head_bytes % WORD:
+            raise ConfigurationError(
+                f"gpu.block_size is {size}; allowed for model {manifest.name!r}: multiples of {WORD}"
+            )
+    return size
+
+
+def prompt_area(manifest: BundleManifest) -> int | None:
+    """Positions, sequences times the longest, that a run with prompt tokens may have; None: any number.
+
+    PagedAttention reads a quantised cache for prompts through an unquantised copy of so many positions.
+    """
+    quantised = any(layer.dtype in _QUANTISED for layer in manifest.kv_layers)
+    return _PROMPT_AREA if quantised else None
 
 
 def plan_blocks(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from attendant.bundle import BundleManifest
@@ -14,7 +15,7 @@ from attendant.engine.engine import Engine
 from attendant.engine.scheduler import Scheduler, SchedulerLimits
 from attendant.models.engines import LoadedEngines, token_budget
 from attendant.models.memory import available_processors, wanted_context_length
-from attendant.models.page_memory import PageBudget, block_size, plan_blocks
+from attendant.models.page_memory import PageBudget, block_size, plan_blocks, prompt_area
 from attendant.runtime.decode_graphs import GraphKeys
 from attendant.runtime.devices import Device, open_device
 from attendant.runtime.page_cache import PageCache
@@ -119,12 +120,7 @@ class _Loader:
         )
         if budget.context_length < self._plan.context_length:
             self._progress("the context length is cut to what the KV cache holds (gpu.memory_fraction, gpu.num_blocks)")
-        keys = self._keys(budget) if self._gpu.cuda_graphs else None
-        runner = self._runner(sessions, budget, keys)
-        if keys is not None and not self._capture(runner, keys):
-            sessions = self._open(cuda_graphs=False)
-            runner = self._runner(sessions, budget, None)
-        return Engine(self._scheduler(budget), runner), budget
+        return Engine(self._scheduler(budget), self._runner(sessions, budget)), budget
 
     def _open(self, *, cuda_graphs: bool) -> PageSessions:
         options = SessionOptions(self._settings.threads or available_processors(), self._settings.spinning)
@@ -141,7 +137,7 @@ class _Loader:
         limits = self._limits(self._columns(self._plan.context_length))
         small = PageBudget(num_blocks=2, block_size=self._plan.block_size, context_length=self._plan.context_length)
         try:
-            self._runner(sessions, small, None).warm_up(limits)
+            self._runner(sessions, small).warm_up(limits)
         except ConfigurationError:
             raise
         except Exception as error:  # ONNX Runtime's exceptions share no public base class
@@ -151,8 +147,15 @@ class _Loader:
                 raise DeviceOutOfMemory(self._device.index, 0, *self._device.free_memory(), what) from error
             raise BundleError(graph, f"the warm-up run failed: {error}") from error
 
-    def _capture(self, runner: PageRunner, keys: GraphKeys) -> bool:
-        """Capture every decode shape; False if one cannot be, or computes something else."""
+    def _capture(self, keys: GraphKeys, runner: PageRunner) -> None:
+        """Capture every decode shape, or none if one of them cannot be, or computes something else.
+
+        To be called by the thread that runs: ONNX Runtime keeps captured runs by thread.
+        """
+        if not self._captured_all(keys, runner):
+            runner.use(self._open(cuda_graphs=False))
+
+    def _captured_all(self, keys: GraphKeys, runner: PageRunner) -> bool:
         on_gpu = self._device.kind == "cuda"
         for number, key in enumerate(keys):
             if on_gpu and number % 16 == 0:
@@ -167,7 +170,7 @@ class _Loader:
                 return False
         return True
 
-    def _runner(self, sessions: PageSessions, budget: PageBudget, keys: GraphKeys | None) -> PageRunner:
+    def _runner(self, sessions: PageSessions, budget: PageBudget) -> PageRunner:
         columns = self._columns(budget.context_length)
         cache = PageCache(
             self._manifest.kv_layers,
@@ -178,7 +181,17 @@ class _Loader:
             num_sequences=self._plan.max_num_seqs,
             max_blocks=columns,
         )
-        return PageRunner(sessions, self._manifest, cache, self._device, self._limits(columns), keys)
+        keys = self._keys(budget)
+        return PageRunner(
+            sessions,
+            self._manifest,
+            cache,
+            self._device,
+            self._limits(columns),
+            keys,
+            prompt_area(self._manifest),
+            partial(self._capture, keys) if self._gpu.cuda_graphs else lambda runner: None,
+        )
 
     def _scheduler(self, budget: PageBudget) -> Scheduler:
         pool = BlockPool(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,19 +17,16 @@ import numpy.typing as npt
 from attendant.core.events import TokenLogprob
 from attendant.core.plan import SampleOrder
 from attendant.core.sampling import SamplingParams
-from attendant.runtime.sampler import Row, Sampled, apply_edits, has_edits, sample, uniform_of
+from attendant.runtime.candidate_rows import CandidateRows, Flags, Floats, Ids, edit
+from attendant.runtime.sampler import Sampled, sample, uniforms_of
 
-Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
-Ids = npt.NDArray[np.int64]
-Flags = npt.NDArray[np.bool_]
 Orders = Sequence[tuple[int, str, SampleOrder]]  # row, request id, order
 Fetch = Callable[[list[int]], Floats]
 
 _UNSETTLED = Sampled("", -1)
 _BELOW_ONE = 1 - 2.0**-24  # the largest float32 below 1
 _LARGEST = float(np.finfo(np.float32).max)
-_FLOOR = -3e38  # what a device makes of -inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +59,11 @@ def sampling_inputs(orders: Orders, inverse_temperature: Floats, uniform: Floats
     """
     inverse_temperature.fill(1)
     uniform.fill(0)
-    for row, _, order in orders:
-        temperature = order.params.temperature
-        if temperature:
-            inverse_temperature[row] = min(1 / temperature, _LARGEST)
-            uniform[row] = min(uniform_of(order), _BELOW_ONE)
+    sampled = [(row, order) for row, _, order in orders if order.params.temperature]
+    if sampled:
+        rows = [row for row, _ in sampled]
+        inverse_temperature[rows] = [min(1 / order.params.temperature, _LARGEST) for _, order in sampled]
+        uniform[rows] = np.minimum(uniforms_of([order for _, order in sampled]), _BELOW_ONE)
 
 
 def choose(candidates: Candidates, orders: Orders, fetch: Fetch) -> list[Sampled]:
@@ -85,12 +82,12 @@ def choose(candidates: Candidates, orders: Orders, fetch: Fetch) -> list[Sampled
     unsettled: list[int] = []
     for row, request_id, order in orders:
         p = order.params
-        if p.logprobs is None and not order.forbidden and not has_edits(p):
+        if not p.edits and p.logprobs is None and not order.forbidden:
             if p.temperature == 0:
                 if is_best[row]:
                     chosen.append(Sampled(request_id, best[row]))
                     continue
-            elif is_drawn[row] and not _filters(p, candidates.vocab_size):
+            elif is_drawn[row] and not p.filters:
                 chosen.append(Sampled(request_id, drawn[row]))
                 continue
         unsettled.append(len(chosen))
@@ -128,117 +125,23 @@ def _settle(candidates: Candidates, orders: Orders, is_drawn: Sequence[bool]) ->
     """The choice for each order, or ``_UNSETTLED``."""
     rows = np.array([row for row, _, _ in orders])
     sample_orders = [order for _, _, order in orders]
-    group = _Group.of(candidates, rows)
+    group = CandidateRows.of(
+        candidates.top_logits[rows], candidates.top_ids[rows], candidates.scaled_log_sum[rows], candidates.vocab_size
+    )
     with np.errstate(all="ignore"):  # what overflows is not finite, and not settled
-        drawn, sure = _draw(_edit(group, sample_orders), group, _Settings.of(sample_orders, candidates.vocab_size))
+        drawn, sure = _draw(edit(group, sample_orders), group, _Settings.of(sample_orders, candidates.vocab_size))
     tokens, is_sure = drawn.tolist(), (sure & np.isfinite(candidates.log_sum[rows])).tolist()
     settled = []
     for i, (row, request_id, order) in enumerate(orders):
         p, report = order.params, None
         if p.temperature and not _filters(p, candidates.vocab_size):
             tokens[i] = int(candidates.drawn[row])
-            is_sure[i] = is_drawn[row] and not order.forbidden and not has_edits(p)
+            is_sure[i] = is_drawn[row] and not order.forbidden and not p.edits
         if p.logprobs is not None and is_sure[i]:
             report = _report(candidates, group, i, row, tokens[i], p.logprobs)
             is_sure[i] = report is not None
         settled.append(Sampled(request_id, tokens[i], report) if is_sure[i] else _UNSETTLED)
     return settled
-
-
-@dataclass(frozen=True, slots=True)
-class _Group:
-    """The candidates of G rows, largest first, equal ones by id.
-
-    Every token of row i that is not among ``ids[i]`` has a logit of at most ``bound[i]``: a candidate above it has its
-    rank for certain. The tokens outside may have lost weight since the device summed it where ``lowered``, and may have
-    gained some where ``raised``.
-    """
-
-    values: Floats  # [G, K]
-    ids: Ids  # [G, K]
-    scaled_log_sum: Floats  # [G]
-    bound: Floats  # [G]
-    lowered: Flags  # [G]
-    raised: Flags  # [G]
-    complete: bool
-
-    @classmethod
-    def of(cls, candidates: Candidates, rows: npt.NDArray[np.intp]) -> _Group:
-        values, ids = candidates.top_logits[rows], candidates.top_ids[rows]
-        values[values <= _FLOOR] = -np.inf
-        _put_in_order(values, ids)
-        complete = values.shape[1] == candidates.vocab_size
-        bound = np.full(len(rows), -np.inf, np.float32) if complete else values[:, -1]
-        none = np.zeros(len(rows), np.bool_)
-        return cls(values, ids, candidates.scaled_log_sum[rows], bound, none, none, complete)
-
-    def ranks(self, counts: npt.NDArray[np.intp]) -> Flags:
-        """Whether the first counts[i] >= 1 candidates of row i are certain to be its largest, in order: [G]."""
-        num_candidates = self.values.shape[1]
-        last = self.values[np.arange(len(self.values)), np.minimum(counts, num_candidates) - 1]
-        certain: Flags = (counts <= num_candidates) & ((last > self.bound) | self.complete)
-        return certain
-
-
-def _put_in_order(values: Floats, ids: Ids) -> None:
-    """Sorts both [G, K] in place by falling value, equal values by id; most rows come sorted."""
-    before, after = values[:, :-1], values[:, 1:]
-    unsorted = ((before < after) | ((before == after) & (ids[:, :-1] > ids[:, 1:]))).any(axis=1)
-    if unsorted.any():
-        order = np.lexsort((ids[unsorted], -values[unsorted]), axis=-1)
-        values[unsorted] = np.take_along_axis(values[unsorted], order, axis=1)
-        ids[unsorted] = np.take_along_axis(ids[unsorted], order, axis=1)
-
-
-def _edit(group: _Group, orders: Sequence[SampleOrder]) -> _Group:
-    """The group with biases and penalties applied and forbidden tokens at -inf."""
-    edits = [i for i, order in enumerate(orders) if order.forbidden or has_edits(order.params)]
-    if not edits:
-        return group
-    values, ids, bound = group.values.copy(), group.ids.copy(), group.bound.copy()
-    lowered, raised = group.lowered.copy(), group.raised.copy()
-    for i in edits:
-        bound[i], lowered[i], raised[i] = _edit_row(values[i], ids[i], bound[i], orders[i])
-    _put_in_order(values, ids)
-    return replace(group, values=values, ids=ids, bound=bound, lowered=lowered, raised=raised)
-
-
-def _edit_row(values: Row, ids: Ids, bound: np.float32, order: SampleOrder) -> tuple[np.float32, bool, bool]:
-    """Edits ``values`` [K] of the tokens ``ids`` in place; returns the new bound, and whether tokens outside were
-    lowered or raised.
-
-    The edits of a token make more of a larger logit. So those of a token outside, made to the bound, show how high it
-    can be.
-    """
-    p = order.params
-    biased = np.fromiter(p.logit_bias, np.int64, len(p.logit_bias))
-    touched = np.concatenate([biased, order.tokens, np.array(order.forbidden, np.int64)])
-    raises = p.repetition_penalty < 1 or p.presence_penalty < 0 or p.frequency_penalty < 0
-    raises = raises or any(bias > 0 for bias in p.logit_bias.values())
-    known = np.concatenate([ids, np.setdiff1d(touched, ids)]) if raises else ids
-    row = np.full(len(known), bound, np.float32)
-    row[: len(ids)] = values
-    places = _places(known, touched)
-    bias_places, seen, forbidden = np.split(places, [len(biased), len(biased) + len(order.tokens)])
-    if p.logit_bias:
-        biases = zip(bias_places.tolist(), p.logit_bias.values(), strict=True)
-        p = replace(p, logit_bias={place: bias for place, bias in biases if place >= 0})
-    is_known = seen >= 0
-    num_prompt = int(np.count_nonzero(is_known[: order.num_prompt]))
-    apply_edits(row, SampleOrder(p, seen[is_known], num_prompt))
-    row[forbidden[forbidden >= 0]] = -np.inf
-    values[:] = row[: len(ids)]
-    outside = row[len(ids) :]
-    raised = len(outside) > 0
-    return outside.max(initial=bound), raised or bool((places < 0).any()), raised
-
-
-def _places(known: Ids, tokens: Ids) -> Ids:
-    """Where each of ``tokens`` is in ``known``; -1 for nowhere."""
-    order = known.argsort()
-    ordered = known[order]
-    at = np.minimum(ordered.searchsorted(tokens), len(known) - 1)
-    return np.where(ordered[at] == tokens, order[at], -1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,17 +161,18 @@ class _Settings:
         for order in orders:
             p = order.params
             if p.temperature == 0:
-                rows.append((1.0, 1, 1.0, 0.0, 0.0, 0.0))
+                rows.append((1.0, 1, 1.0, 0.0, 0.0))
             else:
                 top_k = p.top_k if p.top_k < vocab_size else 0
                 threshold = math.log(p.min_p) * p.temperature if p.min_p else 0.0
-                rows.append((1 / p.temperature, top_k, p.top_p, p.min_p, threshold, uniform_of(order)))
+                rows.append((1 / p.temperature, top_k, p.top_p, p.min_p, threshold))
         columns: list[Any] = [column[:, None] for column in np.array(rows, np.float64).T]
-        scale, top_k, top_p, min_p, threshold, uniform = columns
+        scale, top_k, top_p, min_p, threshold = columns
+        uniform = uniforms_of(orders)[:, None]
         return cls(scale.astype(np.float32), top_k, top_p, min_p, threshold.astype(np.float32), uniform)
 
 
-def _draw(group: _Group, original: _Group, settings: _Settings) -> tuple[Ids, Flags]:
+def _draw(group: CandidateRows, original: CandidateRows, settings: _Settings) -> tuple[Ids, Flags]:
     """The token of each row, [G] int64, and whether it is the sampler's for certain.
 
     What is not known exactly, the weight outside, has limits; a token that both limits lead to is certain.
@@ -280,7 +184,9 @@ def _draw(group: _Group, original: _Group, settings: _Settings) -> tuple[Ids, Fl
     positions = np.arange(num_candidates)
     peak = group.values[:, :1]
     exponents = (group.values - peak) * s.scale
-    weights = np.where(nucleus, np.exp(exponents), np.exp(exponents, dtype=np.float64))  # rounded as the sampler's
+    weights = np.exp(exponents).astype(np.float64)  # rounded as the sampler's
+    if not nucleus.all():
+        weights = np.where(nucleus, weights, np.exp(exponents, dtype=np.float64))
     limit = np.where(limited, s.top_k, num_candidates)
     running = np.where(positions < limit, weights, 0).cumsum(axis=1)
     low, high = running[:, -1:] * (1 - 1e-12), running[:, -1:] * (1 + 1e-12)
@@ -299,12 +205,15 @@ def _draw(group: _Group, original: _Group, settings: _Settings) -> tuple[Ids, Fl
     if by_id.any():
         order = np.where(by_id, ids.argsort(axis=1), positions)
         ids, weights, allowed = (np.take_along_axis(a, order, axis=1) for a in (ids, weights, allowed))
-    first, second = (_invert(np.where(allowed & (positions < keep), weights, 0), s.uniform) for keep in keeps)
-    sure &= first == second
+    first = _invert(np.where(allowed & (positions < keeps[0]), weights, 0), s.uniform)
+    if (keeps[0] != keeps[1]).any():
+        sure &= first == _invert(np.where(allowed & (positions < keeps[1]), weights, 0), s.uniform)
     return np.take_along_axis(ids, first, axis=1)[:, 0], sure[:, 0]
 
 
-def _weight_outside(group: _Group, original: _Group, scale: Floats, peak: Floats) -> tuple[Doubles, Doubles]:
+def _weight_outside(
+    group: CandidateRows, original: CandidateRows, scale: Floats, peak: Floats
+) -> tuple[Doubles, Doubles]:
     """The least and the most weight, relative to ``peak``, that tokens outside the candidates have: both [G, 1]."""
     scaled_log_sum = group.scaled_log_sum[:, None].astype(np.float64)
     step = scale.astype(np.float64)
@@ -329,7 +238,7 @@ def _invert(weights: Doubles, uniform: Doubles) -> npt.NDArray[np.intp]:
 
 
 def _report(
-    candidates: Candidates, group: _Group, index: int, row: int, token: int, num_top: int
+    candidates: Candidates, group: CandidateRows, index: int, row: int, token: int, num_top: int
 ) -> TokenLogprob | None:
     """Log-probabilities of the untouched logits; None where the candidates do not hold them all."""
     values, ids = group.values[index], group.ids[index]

@@ -112,7 +112,7 @@ class CudaDevice:
         self._call("cuInit", 0)
         count = self._call("cuDeviceGetCount")
         if not 0 <= index < count:
-            raise ConfigurationError(f"engine.devices names GPU {index}; this machine shows {count}, counted from 0")
+            raise ConfigurationError(f"gpu.devices names GPU {index}; this machine shows {count}, counted from 0")
         self._context = self._call("cuDevicePrimaryCtxRetain", self._call("cuDeviceGet", index))
         self.attach()
 

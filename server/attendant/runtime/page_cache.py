@@ -24,7 +24,8 @@ ELEMENT_TYPES: dict[DType, int] = {
     "bfloat16": 16,
     "float8e4m3fn": 17,
 }
-_WORD = 8  # bytes of an int64
+WORD = 8
+"""Bytes of an int64: blocks are copied as such."""
 
 
 class PageCache:
@@ -101,7 +102,7 @@ class PageCache:
         kind, index = self._device.kind, self._device.index
         buffers = [buffer for pair in self._buffers for buffer in pair]
         for number, buffer in enumerate(buffers):
-            shape = (self.num_blocks, buffer.size // self.num_blocks // _WORD)
+            shape = (self.num_blocks, buffer.size // self.num_blocks // WORD)
             place = (kind, index, np.int64, shape, buffer.address)
             binding.bind_input(f"cache_{number}", *place)
             binding.bind_output(f"copied_{number}", *place)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,8 @@ from attendant.runtime.decode_graphs import GraphKey, GraphKeys
 from attendant.runtime.devices import Buffer, Bytes, Device
 from attendant.runtime.packed import Packed
 from attendant.runtime.page_cache import ELEMENT_TYPES, PageCache
-from attendant.runtime.step_inputs import StepLengths, StepShape, fill, input_fields
+from attendant.runtime.sampler import Sampled, step_output
+from attendant.runtime.step_inputs import Part, StepLengths, StepShape, fill, input_fields, parts_of
 
 Orders = list[tuple[int, str, SampleOrder]]
 
@@ -54,6 +55,16 @@ class _Run:
 
 
 @dataclass(frozen=True, slots=True)
+class _Pending:
+    """A run that goes on, and what earlier runs of its step gave."""
+
+    run: _Run
+    orders: Orders
+    sampled: list[Sampled]
+    started_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class _Buffers:
     """Memory that every run shares: only one goes on at a time."""
 
@@ -75,7 +86,8 @@ class PageRunner:
 
     Args:
         limits: the largest run.
-        keys: shapes of pure decode runs to bind once, and on a GPU to capture; None binds every run anew.
+        keys: shapes of pure decode runs that may be bound once, and on a GPU captured; None binds every run anew.
+        prompt_area: most positions, sequences times the longest, of a run with prompt tokens; None: any.
     """
 
     def __init__(
@@ -85,12 +97,16 @@ class PageRunner:
         cache: PageCache,
         device: Device,
         limits: StepShape,
-        keys: GraphKeys | None,
+        keys: GraphKeys | None = None,
+        prompt_area: int | None = None,
+        on_prepare: Callable[[PageRunner], None] = lambda runner: None,
     ) -> None:
         self._sessions = sessions
         self._cache = cache
         self._device = device
         self._keys = keys
+        self._prompt_area = prompt_area
+        self._on_prepare = on_prepare
         graph = manifest.graphs["decoder"]
         self._needed = {spec.name for spec in graph.inputs}
         self._vocab_size = manifest.vocab_size
@@ -101,9 +117,19 @@ class PageRunner:
         results = Packed(self._output_fields(limits.num_logits))
         self._buffers = _Buffers.allocate(device, Packed(input_fields(limits)).size, results.size, logits_size)
         self._captured: dict[GraphKey, _Run] = {}
-        self._free = sessions.decoder.io_binding()  # of runs that are bound anew
-        cache.bind(self._free, self._needed)
-        self._pending: tuple[_Run, Orders, int] | None = None
+        self._free = self._new_binding()  # of runs that are bound anew
+        self._pending: _Pending | None = None
+
+    def prepare(self) -> None:
+        """Use the device from the calling thread, and do what was asked for at this time."""
+        self._device.attach()
+        self._on_prepare(self)
+
+    def use(self, sessions: PageSessions) -> None:
+        """Go on with other sessions of the same graphs; what was captured is forgotten."""
+        self._captured.clear()
+        self._sessions = sessions
+        self._free = self._new_binding()
 
     def move(self, moves: Sequence[KVMove]) -> None:
         """Change block tables and copy blocks."""
@@ -113,38 +139,29 @@ class PageRunner:
     def launch(self, plan: StepPlan) -> None:
         """Begin to run the plan; on a GPU this returns while it runs."""
         started = time.monotonic_ns()
-        chunks = (*plan.decodes, *plan.prefills)
-        lengths = StepLengths.of(chunks, decode_only=not plan.prefills)
-        columns = -(-lengths.longest // self._cache.block_size)
-        sampled = [(chunk.request_id, chunk.sample) for chunk in chunks if chunk.sample is not None]
-        orders: Orders = [(row, request_id, order) for row, (request_id, order) in enumerate(sampled)]
-        run = self._captured_run(len(chunks), columns) if not plan.prefills and len(orders) == len(chunks) else None
-        if run is None:
-            tokens = int(lengths.lengths.sum())
-            run = self._bind(self._free, StepShape(len(chunks), tokens, max(len(orders), 1), columns))
-            run.metadata[:] = (lengths.lengths.max(), lengths.longest, lengths.longest)
-        fill(run.arrays, chunks, lengths, self._cache.table, self._cache.block_size)
-        sampling_inputs(orders, run.arrays["inverse_temperature"], run.arrays["uniform"])
-        self._start(run)
-        self._pending = run, orders, started
+        sampled: list[Sampled] = []
+        *parts, last = parts_of(plan, self._prompt_area)
+        for part in parts:
+            sampled += self._sample(*self._start_part(part))
+        self._pending = _Pending(*self._start_part(last), sampled, started)
 
     def collect(self) -> StepOutput:
         """Wait for the run and choose a token for every chunk with a sample order."""
         assert self._pending is not None
-        (run, orders, started), self._pending = self._pending, None
-        self._finish(run)
-        sampled = choose(self._candidates(run), orders, lambda rows: self._fetch(run, rows)) if orders else []
-        return StepOutput(
-            tokens={s.request_id: s.token_id for s in sampled if s.failure is None},
-            logprobs={s.request_id: s.logprob for s in sampled if s.logprob is not None},
-            failures={s.request_id: s.failure for s in sampled if s.failure is not None},
-            run_ns=time.monotonic_ns() - started,
-        )
+        pending, self._pending = self._pending, None
+        sampled = pending.sampled + self._sample(pending.run, pending.orders)
+        return step_output(sampled, time.monotonic_ns() - pending.started_ns)
 
     def warm_up(self, shape: StepShape) -> None:
-        """Run a step of ``shape`` over nothing, so that the device has the memory such a step takes."""
+        """Run a step of ``shape`` over nothing, so that the device has the memory such a step takes.
+
+        It claims the longest sequences that a run of its kind may have.
+        """
+        longest = shape.num_columns * self._cache.block_size
+        if self._prompt_area is not None:
+            shape = replace(shape, num_sequences=min(max(self._prompt_area // longest, 1), shape.num_sequences))
         run = self._bind(self._free, shape)
-        self._run_empty(run)
+        self._run_empty(run, (shape.num_tokens, longest, 0))
 
     def capture(self, key: GraphKey, graph_id: int) -> bool:
         """Bind the decode run of ``key`` for good and, on a GPU, capture it.
@@ -155,8 +172,7 @@ class PageRunner:
         assert self._keys is not None
         shape = StepShape(key.num_sequences, key.num_sequences, key.num_sequences, key.num_columns)
         bounds = (1, key.num_columns * self._cache.block_size, self._keys.shortest(key))
-        binding = self._sessions.decoder.io_binding()
-        self._cache.bind(binding, self._needed)
+        binding = self._new_binding()
         wanted = self._run_empty(self._bind(self._free, shape), bounds)
         run = self._bind(binding, shape, graph_id if self._device.kind == "cuda" else None)
         self._run_empty(run, bounds)
@@ -167,6 +183,27 @@ class PageRunner:
         return equal
 
     # -- runs
+
+    def _start_part(self, part: Part) -> tuple[_Run, Orders]:
+        chunks, decode_only = part
+        lengths = StepLengths.of(chunks, decode_only=decode_only)
+        columns = -(-lengths.longest // self._cache.block_size)
+        sampled = [(chunk.request_id, chunk.sample) for chunk in chunks if chunk.sample is not None]
+        orders: Orders = [(row, request_id, order) for row, (request_id, order) in enumerate(sampled)]
+        run = self._captured_run(len(chunks), columns) if decode_only and len(orders) == len(chunks) else None
+        if run is None:
+            tokens = int(lengths.lengths.sum())
+            run = self._bind(self._free, StepShape(len(chunks), tokens, max(len(orders), 1), columns))
+            run.metadata[:] = (lengths.lengths.max(), lengths.longest, lengths.longest)
+        fill(run.arrays, chunks, lengths, self._cache.table, self._cache.block_size)
+        sampling_inputs(orders, run.arrays["inverse_temperature"], run.arrays["uniform"])
+        self._start(run)
+        return run, orders
+
+    def _sample(self, run: _Run, orders: Orders) -> list[Sampled]:
+        """Wait for the run."""
+        self._finish(run)
+        return choose(self._candidates(run), orders, lambda rows: self._fetch(run, rows)) if orders else []
 
     def _captured_run(self, num_sequences: int, columns: int) -> _Run | None:
         key = self._keys.of(num_sequences, columns) if self._keys is not None else None
@@ -214,6 +251,11 @@ class PageRunner:
         return picked
 
     # -- binding
+
+    def _new_binding(self) -> ort.IOBinding:
+        binding = self._sessions.decoder.io_binding()
+        self._cache.bind(binding, self._needed)
+        return binding
 
     def _bind(self, binding: ort.IOBinding, shape: StepShape, graph_id: int | None = None) -> _Run:
         buffers, kind, index = self._buffers, self._device.kind, self._device.index

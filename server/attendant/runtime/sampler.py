@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from attendant.core.events import TokenLogprob
-from attendant.core.plan import SampleOrder
+from attendant.core.plan import SampleOrder, StepOutput
 from attendant.core.sampling import SamplingParams
 
 Row = npt.NDArray[np.float32]  # [vocab]
@@ -60,7 +60,7 @@ def sample(logits: npt.NDArray[np.float32], orders: Sequence[tuple[int, str, Sam
 def _is_plain(order: SampleOrder) -> bool:
     """Greedy, with nothing to change in the logits and nothing to report."""
     p = order.params
-    return p.temperature == 0 and not order.forbidden and p.logprobs is None and not has_edits(p)
+    return p.temperature == 0 and not order.forbidden and p.logprobs is None and not p.edits
 
 
 def _sample_row(values: Row, request_id: str, order: SampleOrder) -> Sampled:
@@ -74,7 +74,7 @@ def _sample_row(values: Row, request_id: str, order: SampleOrder) -> Sampled:
 
 def _choose(values: Row, order: SampleOrder) -> int:
     params = order.params
-    if has_edits(params):
+    if params.edits:
         apply_edits(values, order)
     if order.forbidden:
         values[list(order.forbidden)] = -np.inf
@@ -101,9 +101,26 @@ def uniform_of(order: SampleOrder) -> float:
     return uniform(order.params.seed, len(order.tokens) - order.num_prompt)
 
 
-def has_edits(p: SamplingParams) -> bool:
-    """Whether logits change before a token is chosen, apart from forbidden ones."""
-    return bool(p.repetition_penalty != 1 or p.presence_penalty or p.frequency_penalty or p.logit_bias)
+def uniforms_of(orders: Sequence[SampleOrder]) -> npt.NDArray[np.float64]:
+    """:func:`uniform_of` of many orders, [len(orders)]."""
+    seeds = np.fromiter([order.params.seed for order in orders], np.uint64, len(orders))
+    indices = np.fromiter([len(order.tokens) - order.num_prompt for order in orders], np.uint64, len(orders))
+    z = seeds + (indices + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    numbers: npt.NDArray[np.float64] = ((z ^ (z >> np.uint64(31))) >> np.uint64(11)) * 2.0**-53
+    return numbers
+
+
+def step_output(sampled: Sequence[Sampled], run_ns: int) -> StepOutput:
+    """What a step answers the scheduler."""
+    if all(s[3] is None for s in sampled):
+        tokens, failures = {s[0]: s[1] for s in sampled}, {}
+    else:
+        tokens = {s.request_id: s.token_id for s in sampled if s.failure is None}
+        failures = {s.request_id: s.failure for s in sampled if s.failure is not None}
+    logprobs = {s.request_id: s.logprob for s in sampled if s.logprob is not None}
+    return StepOutput(tokens, logprobs, failures, run_ns)
 
 
 def apply_edits(values: Row, order: SampleOrder) -> None:

@@ -13,7 +13,7 @@ import onnxruntime as ort
 from attendant.bundle import BundleManifest
 from attendant.core.plan import Chunk, Filler, KVMove, StepOutput, StepPlan
 from attendant.runtime.kv import SlotBuffers
-from attendant.runtime.sampler import Sampled, sample
+from attendant.runtime.sampler import Sampled, sample, step_output
 
 Array = npt.NDArray[np.generic]
 
@@ -58,12 +58,7 @@ class SlotRunner:
             logits = self._run_prefill(chunk)
             if chunk.sample:
                 sampled += sample(logits, [(0, chunk.request_id, chunk.sample)])
-        return StepOutput(
-            tokens={s.request_id: s.token_id for s in sampled if s.failure is None},
-            logprobs={s.request_id: s.logprob for s in sampled if s.logprob is not None},
-            failures={s.request_id: s.failure for s in sampled if s.failure is not None},
-            run_ns=time.monotonic_ns() - started,
-        )
+        return step_output(sampled, time.monotonic_ns() - started)
 
     def _run_decodes(self, decodes: Sequence[Chunk], fillers: Sequence[Filler]) -> npt.NDArray[np.float32]:
         num_rows = len(decodes) + len(fillers)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from attendant.core.plan import Chunk
+from attendant.core.plan import Chunk, StepPlan
 from attendant.runtime.packed import Fields
 
 Table = npt.NDArray[np.int32]
@@ -22,6 +23,29 @@ class StepShape:
     num_tokens: int
     num_logits: int
     num_columns: int
+
+
+class Part(NamedTuple):
+    """Chunks that run together."""
+
+    chunks: tuple[Chunk, ...]
+    decode_only: bool
+
+
+def parts_of(plan: StepPlan, prompt_area: int | None) -> list[Part]:
+    """The runs of a step: one, unless ``prompt_area`` limits positions, sequences times the longest, of a run with
+    prompt tokens; a single chunk may have more."""
+    if prompt_area is None or not plan.prefills:
+        return [Part((*plan.decodes, *plan.prefills), decode_only=not plan.prefills)]
+    parts = [Part(plan.decodes, decode_only=True)] if plan.decodes else []
+    group: tuple[Chunk, ...] = ()
+    for chunk in plan.prefills:
+        larger = (*group, chunk)
+        if group and len(larger) * max(c.start + len(c.tokens) for c in larger) > prompt_area:
+            parts.append(Part(group, decode_only=False))
+            larger = (chunk,)
+        group = larger
+    return [*parts, Part(group, decode_only=False)]
 
 
 def input_fields(shape: StepShape) -> Fields:
@@ -69,7 +93,8 @@ def fill(
 ) -> None:
     """Write a run over ``chunks`` into ``arrays``, which have its shape or, in sequences, a larger one.
 
-    Sequences beyond the chunks are made of one token of block 0 that is written nowhere.
+    Sequences beyond the chunks are made of one token of block 0 that is written nowhere; logits beyond those to be
+    sampled are the last token's.
 
     Args:
         table: [rows, max_blocks] int32, all block tables. size: positions of a block.
@@ -98,4 +123,4 @@ def fill(
     index = arrays["logits_index"]
     sampled = [i for i, chunk in enumerate(chunks) if chunk.sample is not None]
     index[: len(sampled)] = ends[sampled] - 1
-    index[len(sampled) :] = np.arange(total, total + len(index) - len(sampled)) if len(index) > len(sampled) else 0
+    index[len(sampled) :] = arrays["input_ids"].shape[1] - 1
