@@ -132,7 +132,7 @@ class AttentionTrace:
         if self.kernel is None:
             self.layers.append(AttentionLayer(query.shape[1], key.shape[1], head_size, window))
             batch, num_heads, sequence, _ = query.shape
-            return query.new_zeros(batch, sequence, num_heads, value_size)
+            return value.new_zeros(batch, sequence, num_heads, value_size)
         query, key = query.to(value.dtype), key.to(value.dtype)  # a model may compute its scores in a wider type
         # Zero channels add nothing to the scores, and what they give out is cut off again.
         query, key, value = (_widen(tensor, head_size) for tensor in (query, key, value))

@@ -73,6 +73,12 @@ class Editor:
         self.graph.insert_before(node, new)
         return new.outputs[0]
 
+    def after(self, node: ir.Node, op_type: str, inputs: Sequence[ir.Value | None], **attributes: Any) -> ir.Value:
+        """Adds a node with one output after ``node``; returns the output."""
+        new = self._node(op_type, inputs, "", attributes)
+        self.graph.insert_after(node, new)
+        return new.outputs[0]
+
     def replace(
         self, node: ir.Node, op_type: str, inputs: Sequence[ir.Value | None], domain: str = "", **attributes: Any
     ) -> ir.Node:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
+from attendant_export.cuda import fit_cuda
 from attendant_export.graph import Editor, array_of, attribute, constant_of, nodes_of, producer, same_shape, same_size
-from attendant_export.layouts import CacheLayout, SlotLayout
+from attendant_export.layouts import CacheLayout, PageLayout, SlotLayout
 from attendant_export.rotary import pack_attention_inputs, rotate_in_attention, tabulate_positions
 
 
@@ -32,6 +33,8 @@ def rewrite(
     rotate_in_attention(editor)
     join_reshapes(editor)
     pack_attention_inputs(editor)
+    if isinstance(layout, PageLayout):
+        fit_cuda(editor)
     name_dimensions(model.graph, layout)
     strip_metadata(model)
 

@@ -16,6 +16,9 @@ SCHEMA_VERSION = 1
 MANIFEST_FILE = "bundle.json"
 TOKENIZER_FILE = "tokenizer.json"
 
+PAGED_RUN_TOKENS = 16_384
+"""Most tokens of a run that every graph with a KV cache in pages takes, however short its context."""
+
 Target = Literal["cpu", "cuda"]
 Precision = Literal["fp32", "fp16", "bf16", "int8", "int4"]
 Task = Literal["generate"]

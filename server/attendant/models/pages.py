@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from attendant.bundle import BundleManifest
+from attendant.bundle import PAGED_RUN_TOKENS, BundleManifest
 from attendant.core.errors import BundleError, ConfigurationError, DeviceOutOfMemory
 from attendant.engine.block_pool import BlockPool
 from attendant.engine.chunking import AnyCuts
@@ -81,10 +81,16 @@ def _plan(manifest: BundleManifest, settings: EngineSettings, gpu: GpuSettings) 
             f"engine.max_num_seqs is {max_num_seqs}; model {manifest.name!r} has its KV cache in pages, of which "
             f"PagedAttention takes {MAX_NUM_SEQS} sequences at most"
         )
+    num_tokens = token_budget(settings, max_num_seqs, HOST_PROMPT_BUDGET if on_host else PROMPT_BUDGET)
+    if num_tokens > PAGED_RUN_TOKENS:
+        raise ConfigurationError(
+            f"engine.max_num_batched_tokens is {num_tokens}; model {manifest.name!r} has its KV cache in pages, whose "
+            f"runs have {PAGED_RUN_TOKENS} tokens at most"
+        )
     return _Plan(
         context_length=wanted_context_length(manifest, settings),
         max_num_seqs=max_num_seqs,
-        max_num_batched_tokens=token_budget(settings, max_num_seqs, HOST_PROMPT_BUDGET if on_host else PROMPT_BUDGET),
+        max_num_batched_tokens=num_tokens,
         block_size=block_size(manifest, gpu),
     )
 
@@ -113,16 +119,26 @@ class _Loader:
     def load(self, num_models: int) -> tuple[Engine, PageBudget]:
         """Open, measure what a step takes, give the rest to the KV cache, capture decode steps."""
         free_before, _ = self._device.free_memory()
-        sessions = self._open(cuda_graphs=self._gpu.cuda_graphs)
+        sessions, capturing = self._open_to_capture() if self._gpu.cuda_graphs else (self._open(), False)
         self._measure(sessions)
         budget = plan_blocks(
             self._manifest, self._settings, self._gpu, self._device, free_before, self._plan.block_size, num_models
         )
         if budget.context_length < self._plan.context_length:
             self._progress("the context length is cut to what the KV cache holds (gpu.memory_fraction, gpu.num_blocks)")
-        return Engine(self._scheduler(budget), self._runner(sessions, budget)), budget
+        on_prepare = partial(self._capture, self._keys(budget)) if capturing else lambda runner: None
+        return Engine(self._scheduler(budget), self._runner(sessions, budget, on_prepare)), budget
 
-    def _open(self, *, cuda_graphs: bool) -> PageSessions:
+    def _open_to_capture(self) -> tuple[PageSessions, bool]:
+        """Sessions whose runs can be captured, or, for a graph of which ONNX Runtime says it cannot be, others."""
+        try:
+            return self._open(cuda_graphs=True), True
+        except BundleError as error:
+            sessions = self._open()  # which raises if that is not the cause
+            self._progress(f"decode steps run without CUDA graphs: {error}")
+            return sessions, False
+
+    def _open(self, *, cuda_graphs: bool = False) -> PageSessions:
         options = SessionOptions(self._settings.threads or available_processors(), self._settings.spinning)
         graphs = self._manifest.graphs
         captured = replace(options, cuda_graphs=cuda_graphs)
@@ -137,7 +153,7 @@ class _Loader:
         limits = self._limits(self._columns(self._plan.context_length))
         small = PageBudget(num_blocks=2, block_size=self._plan.block_size, context_length=self._plan.context_length)
         try:
-            self._runner(sessions, small).warm_up(limits)
+            self._runner(sessions, small, lambda runner: None).warm_up(limits, self._plan.context_length)
         except ConfigurationError:
             raise
         except Exception as error:  # ONNX Runtime's exceptions share no public base class
@@ -153,7 +169,7 @@ class _Loader:
         To be called by the thread that runs: ONNX Runtime keeps captured runs by thread.
         """
         if not self._captured_all(keys, runner):
-            runner.use(self._open(cuda_graphs=False))
+            runner.use(self._open())
 
     def _captured_all(self, keys: GraphKeys, runner: PageRunner) -> bool:
         on_gpu = self._device.kind == "cuda"
@@ -170,7 +186,9 @@ class _Loader:
                 return False
         return True
 
-    def _runner(self, sessions: PageSessions, budget: PageBudget) -> PageRunner:
+    def _runner(
+        self, sessions: PageSessions, budget: PageBudget, on_prepare: Callable[[PageRunner], None]
+    ) -> PageRunner:
         columns = self._columns(budget.context_length)
         cache = PageCache(
             self._manifest.kv_layers,
@@ -181,16 +199,15 @@ class _Loader:
             num_sequences=self._plan.max_num_seqs,
             max_blocks=columns,
         )
-        keys = self._keys(budget)
         return PageRunner(
             sessions,
             self._manifest,
             cache,
             self._device,
             self._limits(columns),
-            keys,
+            self._keys(budget),
             prompt_area(self._manifest),
-            partial(self._capture, keys) if self._gpu.cuda_graphs else lambda runner: None,
+            on_prepare,
         )
 
     def _scheduler(self, budget: PageBudget) -> Scheduler:

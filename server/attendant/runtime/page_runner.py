@@ -152,16 +152,16 @@ class PageRunner:
         sampled = pending.sampled + self._sample(pending.run, pending.orders)
         return step_output(sampled, time.monotonic_ns() - pending.started_ns)
 
-    def warm_up(self, shape: StepShape) -> None:
+    def warm_up(self, shape: StepShape, context_length: int) -> None:
         """Run a step of ``shape`` over nothing, so that the device has the memory such a step takes.
 
         It claims the longest sequences that a run of its kind may have.
         """
-        longest = shape.num_columns * self._cache.block_size
+        count = shape.num_sequences
         if self._prompt_area is not None:
-            shape = replace(shape, num_sequences=min(max(self._prompt_area // longest, 1), shape.num_sequences))
-        run = self._bind(self._free, shape)
-        self._run_empty(run, (shape.num_tokens, longest, 0))
+            count = min(max(self._prompt_area // context_length, 1), count)
+        shape = replace(shape, num_sequences=count, num_tokens=min(shape.num_tokens, count * context_length))
+        self._run_empty(self._bind(self._free, shape), (shape.num_tokens, context_length, 0))
 
     def capture(self, key: GraphKey, graph_id: int) -> bool:
         """Bind the decode run of ``key`` for good and, on a GPU, capture it.
@@ -221,8 +221,8 @@ class PageRunner:
     def _run_empty(self, run: _Run, bounds: tuple[int, int, int] | None = None) -> dict[str, npt.NDArray[Any]]:
         """Run sequences that have no past but what ``bounds`` claim of the first, and write nowhere."""
         run.metadata[:] = bounds or (run.shape.num_tokens, run.shape.num_tokens, 0)
-        lengths = np.full(run.shape.num_sequences, run.shape.num_tokens // run.shape.num_sequences, np.int32)
-        lengths[0] += run.shape.num_tokens - lengths.sum()
+        even, rest = divmod(run.shape.num_tokens, run.shape.num_sequences)
+        lengths = even + (np.arange(run.shape.num_sequences) < rest)
         arrays = run.arrays
         for array in arrays.values():
             array.fill(0)
