@@ -1,0 +1,96 @@
+"""The manifest of models that generate: their KV cache, their special tokens, and what their graphs take."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from attendant.bundle.manifest import DType, ManifestBase, Section, element_size
+
+Task = Literal["generate"]
+CacheLayout = Literal["slots", "pages"]
+
+PAGED_RUN_TOKENS = 16_384
+"""Most tokens of a run that every graph with a KV cache in pages takes, however short its context."""
+
+
+class KVLayer(Section):
+    """The KV cache of one attention call, in call order: input ``past_key_{i}`` and output ``present_key_{i}``, each
+    [batch, num_kv_heads, max_length, head_size] in slots, [num_blocks, block_size, num_kv_heads, head_size] in pages.
+    ``window``: how many of the latest positions it reads, or None."""
+
+    num_kv_heads: int = Field(ge=1)
+    head_size: int = Field(ge=1)
+    dtype: DType
+    window: int | None = None
+
+    @property
+    def head_bytes(self) -> int:
+        """Bytes of one head's key (or value) at one position."""
+        return self.head_size * element_size(self.dtype)
+
+
+class SpecialTokens(Section):
+    """Token ids. Any of ``eos`` ends a generation."""
+
+    bos: int | None = None
+    eos: tuple[int, ...] = ()
+    pad: int | None = None
+
+
+class GenerationDefaults(Section):
+    """Used where a request leaves a value out; from the model's generation_config.json. Temperature 0 is greedy."""
+
+    temperature: float = 0.0
+    top_k: int = 0
+    top_p: float = 1.0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    max_tokens: int | None = None
+
+
+class BundleManifest(ManifestBase):
+    """The content of ``bundle.json`` of a model that generates.
+
+    A ``generate`` bundle with its cache in slots has the graph ``decoder`` with inputs (those it does not need are left
+    out):
+    input_ids [batch, sequence] int64; position_ids [batch, sequence] int64; seqlens_k [batch] int32, the valid length
+    of each row after this run minus one; total_sequence_length [1] int32, the longest valid length after this run;
+    logits_index [num_logits] int64, which rows of the flattened [batch * sequence] tokens want logits;
+    past_key_{i}, past_value_{i} as :class:`KVLayer`. Outputs: logits [num_logits, vocab_size] float32;
+    present_key_{i}, present_value_{i}, to be bound to the same memory as the pasts.
+
+    With its cache in pages, ``decoder`` runs the tokens of all sequences in one row, [1, num_tokens]. Its inputs (those
+    it does not need are left out): input_ids, position_ids [1, num_tokens] int64; cumulative_sequence_length
+    [num_sequences + 1] int32, where each sequence's tokens begin, and their number; past_seqlens [num_sequences] int32;
+    block_table [num_sequences, max_blocks] int32; slot_mapping [num_tokens] int32, block * block_size + offset that a
+    token's keys and values are written to, or -1; attention_metadata [3] int32 in host memory, an upper bound of the
+    new tokens of a sequence, an upper and a lower bound of the longest length after the run; logits_index [num_logits]
+    int64; inverse_temperature, uniform [num_logits] float32; the pasts. Outputs: logits [num_logits, vocab_size] of the
+    model's type, meant to stay on the device; top_logits [num_logits, K] float32 and top_ids [num_logits, K] int64, the
+    largest; log_sum, scaled_log_sum [num_logits] float32; drawn [num_logits] int64 and drawn_logit [num_logits]
+    float32; the presents, as above. The graph ``copy_blocks`` copies whole blocks: source, target [num_copies] int64,
+    and for each of the pasts, in order, cache_{i} [num_blocks, words] int64, a view of the same memory, to
+    copied_{i}, bound to it, too. ``pick_rows`` gives rows [num_rows] int64 of the logits as picked [num_rows,
+    vocab_size] float32.
+    """
+
+    task: Task
+    cache_layout: CacheLayout = "slots"
+    kv_layers: tuple[KVLayer, ...]
+    context_length: int = Field(ge=1)
+    vocab_size: int = Field(ge=1)
+    special_tokens: SpecialTokens
+    generation_defaults: GenerationDefaults = GenerationDefaults()
+    chat_template: str | None = None
+
+    @model_validator(mode="after")
+    def _has_a_runner(self) -> Self:
+        if self.target == "cuda" and self.cache_layout != "pages":
+            raise ValueError("target cuda has its KV cache in pages, not in slots: export the model again")
+        return self
+
+    def kv_bytes_per_token(self) -> int:
+        """Bytes of KV cache that one position of one sequence takes over all layers."""
+        return sum(2 * layer.num_kv_heads * layer.head_bytes for layer in self.kv_layers)

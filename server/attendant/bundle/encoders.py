@@ -1,0 +1,134 @@
+"""The manifest of models that encode: what a row of input is made of, and what the outputs mean."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from attendant.bundle.manifest import ManifestBase, Section
+
+EncoderTask = Literal[
+    "classify",
+    "classify_tokens",
+    "answer",
+    "embed",
+    "rerank",
+    "fill_mask",
+    "classify_image",
+    "embed_image",
+    "transcribe",
+]
+RowLayout = Literal["packed", "padded", "equal"]
+Problem = Literal["single_label", "multi_label", "regression"]
+Pooling = Literal["mean", "cls", "last", "max"]
+_LABELLED = ("classify", "classify_tokens", "rerank", "classify_image")
+_EMBEDDING = ("embed", "embed_image")
+
+
+class TextInput(Section):
+    """Rows of tokens, of at most ``max_tokens`` with the special tokens. Position ids, where the graph takes them,
+    count from ``position_offset``. ``mask_id``: the token that ``fill_mask`` fills."""
+
+    kind: Literal["text"] = "text"
+    max_tokens: int = Field(ge=1)
+    pad_id: int = 0
+    position_offset: int = 0
+    mask_id: int | None = None
+
+
+class ImageInput(Section):
+    """Rows of RGB images, ``height`` x ``width`` pixels, in this order: resize with Pillow's filter ``resample``, to
+    ``resize`` (height, width), or so that the shorter edge has ``shortest_edge`` pixels; cut the centre of the final
+    size; multiply by ``rescale``; subtract ``mean`` and divide by ``std``, by channel."""
+
+    kind: Literal["image"] = "image"
+    height: int = Field(ge=1)
+    width: int = Field(ge=1)
+    resize: tuple[int, int] | None = None
+    shortest_edge: int | None = None
+    resample: int = Field(default=2, ge=0, le=5)
+    rescale: float = 1 / 255
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+
+
+class AudioInput(Section):
+    """Rows of samples, one channel, at ``sampling_rate`` Hz, between ``min_samples`` and ``max_samples``.
+    ``normalise``: each row to zero mean and unit variance (plus 1e-7)."""
+
+    kind: Literal["audio"] = "audio"
+    sampling_rate: int = Field(ge=1)
+    normalise: bool = False
+    min_samples: int = Field(ge=1)
+    max_samples: int = Field(ge=1)
+
+
+class EmbeddingHead(Section):
+    """How one vector is made of a row's tokens: ``pooling`` (None: the graph gives one vector itself), then the graph
+    ``projection`` if the bundle has it, then division by the Euclidean length if ``normalise``.
+
+    ``dimensions``: of the vector. ``prefix_truncation``: shorter prefixes of it were trained to be of use, too.
+    ``prompts``: text to put before an input, by name, e.g. ``query``.
+    """
+
+    pooling: Pooling | None
+    dimensions: int = Field(ge=1)
+    normalise: bool = False
+    prefix_truncation: bool = False
+    prompts: dict[str, str] = Field(default_factory=dict)
+
+
+class CtcHead(Section):
+    """Greedy decoding of connectionist temporal classification: ``vocabulary`` by id; ``blank_id``; the token that
+    stands between words; ``samples_per_frame``, of the input, that the graph advances by."""
+
+    vocabulary: tuple[str, ...]
+    blank_id: int
+    word_delimiter: str = "|"
+    samples_per_frame: int = Field(ge=1)
+
+
+class EncoderManifest(ManifestBase):
+    """The content of ``bundle.json`` of a model that encodes rows independently of each other.
+
+    The graph ``encoder`` takes, for text in layout ``packed``, the tokens of all rows in one, and a padded view of them
+    where attention needs it: input_ids, position_ids, token_type_ids [1, num_tokens] int64 (those it does not need are
+    left out); pad_index [num_rows, max_length] int64, for each place of the padded view the index of its packed token
+    (any valid one in the padding); unpad_index [num_tokens] int64, the place of each packed token in the flattened
+    padded view; attention_mask [num_rows, max_length] int32, 1 for tokens. In layout ``padded``: input_ids,
+    attention_mask, token_type_ids [num_rows, max_length] int64.
+
+    Its output, float32, is ``logits`` [num_rows, num_labels] for classify and rerank; for classify_tokens ``logits``
+    [num_tokens, num_labels] packed, [num_rows, max_length, num_labels] padded; for answer ``logits`` of the same form
+    with two columns, start and end; for embed ``token_embeddings`` [num_tokens, hidden] or [num_rows, max_length,
+    hidden], or ``embedding`` [num_rows, dimensions] where the head has no pooling; for fill_mask ``logits``
+    [num_logits, vocab_size], of the tokens that a further input logits_index [num_logits] int64 names, by packed index
+    or by place in the flattened padded view.
+
+    Images: pixel_values [num_rows, 3, height, width] float32 to ``logits`` [num_rows, num_labels] or ``embedding``
+    [num_rows, dimensions]; audio: input_values [num_rows, num_samples] float32 (layout ``equal``: rows that run
+    together are equally long), and attention_mask [num_rows, num_samples] int64 in layout ``padded``, to ``logits``
+    [num_rows, num_frames, vocab_size]. The graph ``projection``, if there is one, takes pooled [num_rows, hidden]
+    float32 to ``embedding`` [num_rows, dimensions].
+    """
+
+    task: EncoderTask
+    input: Annotated[TextInput | ImageInput | AudioInput, Field(discriminator="kind")]
+    layout: RowLayout
+    labels: tuple[str, ...] = ()
+    problem: Problem = "single_label"
+    embedding: EmbeddingHead | None = None
+    ctc: CtcHead | None = None
+
+    @model_validator(mode="after")
+    def _has_what_its_task_needs(self) -> Self:
+        if self.task in _LABELLED and not self.labels:
+            raise ValueError(f"task {self.task} needs labels")
+        if self.task in _EMBEDDING and self.embedding is None:
+            raise ValueError(f"task {self.task} needs the section embedding")
+        if self.task == "transcribe" and self.ctc is None:
+            raise ValueError("task transcribe needs the section ctc")
+        if self.task == "fill_mask" and getattr(self.input, "mask_id", None) is None:
+            raise ValueError("task fill_mask needs input.mask_id")
+        return self

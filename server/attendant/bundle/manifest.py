@@ -1,0 +1,99 @@
+"""What every bundle's manifest holds, whatever its task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA_VERSION = 1
+MANIFEST_FILE = "bundle.json"
+TOKENIZER_FILE = "tokenizer.json"
+
+Target = Literal["cpu", "cuda"]
+Precision = Literal["fp32", "fp16", "bf16", "int8", "int4"]
+DType = Literal["float32", "float16", "bfloat16", "int8", "uint8", "float8e4m3fn", "int32", "int64", "bool"]
+
+
+class Section(BaseModel):
+    """A part of a manifest: immutable, and without fields that are not declared."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def element_size(dtype: DType) -> int:
+    """Bytes of one element."""
+    sizes = {"int64": 8, "float32": 4, "int32": 4, "float16": 2, "bfloat16": 2}
+    return sizes.get(dtype, 1)
+
+
+class TensorSpec(Section):
+    """One graph input or output. A dimension is a fixed size or the name of a dynamic one."""
+
+    name: str
+    dtype: DType
+    shape: tuple[int | str, ...]
+
+
+class Graph(Section):
+    """One ONNX file. ``file`` is relative to the bundle."""
+
+    file: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+class FileEntry(Section):
+    """Size in bytes and SHA-256 of a file of the bundle."""
+
+    size: int
+    sha256: str
+
+
+class ParityCase(Section):
+    """One comparison of the bundle with the source model. ``name``: prefill, chunk, ragged_decode, ..."""
+
+    name: str
+    max_abs_error: float
+    cosine: float
+    positions: int
+    greedy_agreement: float
+
+
+class Parity(Section):
+    """How far the bundle is from the source model, measured at export on fixed prompts.
+
+    Errors are over logits; ``greedy_agreement`` is the share of positions with the same argmax. ``tolerance`` says in
+    words what the precision allows.
+    """
+
+    max_abs_error: float
+    cosine: float
+    greedy_agreement: float
+    tolerance: str
+    cases: tuple[ParityCase, ...]
+
+
+class Source(Section):
+    """Where the weights came from: a hub id or folder name, its revision, and the versions that exported it."""
+
+    id: str
+    revision: str | None = None
+    versions: Mapping[str, str] = Field(default_factory=dict)
+
+
+class ManifestBase(Section):
+    """The fields that all tasks share. ``graphs``: the ONNX files by what they are for."""
+
+    schema_version: Literal[1] = 1
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
+    version: str = "1"
+    architecture: str
+    target: Target
+    precision: Precision
+    graphs: Mapping[str, Graph]
+    files: Mapping[str, FileEntry]
+    parity: Parity
+    source: Source
+    exporter_version: str
