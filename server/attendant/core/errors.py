@@ -95,11 +95,11 @@ class BundleError(ConfigurationError):
 
 
 class DeviceOutOfMemory(ConfigurationError):
-    """A device has less memory free than something needs. Sizes in bytes."""
+    """A device has less memory free than something needs. Sizes in bytes; ``needed`` is None where it is unknown."""
 
-    def __init__(self, index: int, needed: int, free: int, total: int, purpose: str = "an allocation") -> None:
+    def __init__(self, index: int, needed: int | None, free: int, total: int, purpose: str = "an allocation") -> None:
+        amount = "more" if needed is None else f"{needed / 1e9:.2f} GB"
         super().__init__(
-            f"GPU {index} is out of memory: {purpose} needs {needed / 1e9:.2f} GB, {free / 1e9:.2f} GB of "
-            f"{total / 1e9:.2f} GB are free"
+            f"GPU {index} is out of memory: {purpose} needs {amount}, {free / 1e9:.2f} GB of {total / 1e9:.2f} GB are free"
         )
         self.index, self.needed, self.free, self.total = index, needed, free, total

@@ -160,7 +160,7 @@ class _Loader:
             graph = self._path / self._manifest.graphs["decoder"].file
             if self._device.kind == "cuda" and "allocate memory" in str(error):
                 what = f"a step of {limits.num_tokens} tokens (engine.max_num_batched_tokens)"
-                raise DeviceOutOfMemory(self._device.index, 0, *self._device.free_memory(), what) from error
+                raise DeviceOutOfMemory(self._device.index, None, *self._device.free_memory(), what) from error
             raise BundleError(graph, f"the warm-up run failed: {error}") from error
 
     def _capture(self, keys: GraphKeys, runner: PageRunner) -> None:

@@ -12,6 +12,8 @@ from attendant.runtime.devices import Device, HostDevice
 
 _CUDA = "CUDAExecutionProvider"
 _CPU = "CPUExecutionProvider"
+# Makes a Split of unequal parts, whose kernel copies their sizes from host memory that a replay finds changed.
+_NOT_TO_BE_REPLAYED = ("GatherSliceToSplitFusion",)
 _NO_MEMORY = ("out of memory", "Failed to allocate memory", "BFCArena")
 
 
@@ -43,7 +45,12 @@ def open_session(path: Path, options: SessionOptions, device: Device | None = No
     settings.add_session_config_entry("session.intra_op.allow_spinning", "1" if options.spinning else "0")
     settings.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
     try:
-        return ort.InferenceSession(str(path), settings, providers=[_provider(device, options)])
+        return ort.InferenceSession(
+            str(path),
+            settings,
+            providers=[_provider(device, options)],
+            disabled_optimizers=_NOT_TO_BE_REPLAYED if options.cuda_graphs else None,
+        )
     except Exception as error:  # ONNX Runtime's exceptions share no public base class
         if device.kind == "cuda" and any(sign in str(error) for sign in _NO_MEMORY):
             needed = sum(file.stat().st_size for file in path.parent.glob(f"{path.name}*"))
