@@ -100,6 +100,7 @@ class DeviceOutOfMemory(ConfigurationError):
     def __init__(self, index: int, needed: int | None, free: int, total: int, purpose: str = "an allocation") -> None:
         amount = "more" if needed is None else f"{needed / 1e9:.2f} GB"
         super().__init__(
-            f"GPU {index} is out of memory: {purpose} needs {amount}, {free / 1e9:.2f} GB of {total / 1e9:.2f} GB are free"
+            f"GPU {index} is out of memory: {purpose} needs {amount}, {free / 1e9:.2f} GB of "
+            f"{total / 1e9:.2f} GB are free"
         )
         self.index, self.needed, self.free, self.total = index, needed, free, total
