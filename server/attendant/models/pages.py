@@ -25,7 +25,7 @@ from attendant.runtime.step_inputs import StepShape
 from attendant.settings import EngineSettings, GpuSettings
 
 MAX_NUM_SEQS = 256
-"""Unless set otherwise, and at most: PagedAttention takes no more sequences in a run."""
+"""Unless set otherwise."""
 
 PROMPT_BUDGET = 2048
 """Prompt tokens of a step besides a full batch of decodes, unless set otherwise."""
@@ -76,11 +76,6 @@ def load_pages(
 def _plan(manifest: BundleManifest, settings: EngineSettings, gpu: GpuSettings) -> _Plan:
     on_host = manifest.target == "cpu"
     max_num_seqs = settings.max_num_seqs or (HOST_NUM_SEQS if on_host else MAX_NUM_SEQS)
-    if max_num_seqs > MAX_NUM_SEQS:
-        raise ConfigurationError(
-            f"engine.max_num_seqs is {max_num_seqs}; model {manifest.name!r} has its KV cache in pages, of which "
-            f"PagedAttention takes {MAX_NUM_SEQS} sequences at most"
-        )
     num_tokens = token_budget(settings, max_num_seqs, HOST_PROMPT_BUDGET if on_host else PROMPT_BUDGET)
     if num_tokens > PAGED_RUN_TOKENS:
         raise ConfigurationError(
