@@ -22,6 +22,7 @@ from attendant import __version__
 from attendant.core.errors import AttendantError, ConfigurationError
 from attendant.core.events import FailedEvent, FinishedEvent, StepStats
 from attendant.core.request import FinishReason, Usage
+from attendant.encoder_metrics import EncoderMetrics
 
 FIRST_TOKEN_BUCKETS = (
     *(0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75),
@@ -43,7 +44,10 @@ UNKNOWN_MODEL = ""  # requests that name no model of this server share one serie
 
 
 class Metrics:
-    """The collectors of one server. ``registry``: a new one with the process's own collectors if None."""
+    """The collectors of one server. ``registry``: a new one with the process's own collectors if None.
+
+    ``encoders``: those of models that encode.
+    """
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self._registry = CollectorRegistry() if registry is None else registry
@@ -52,6 +56,7 @@ class Metrics:
             PlatformCollector(registry=self._registry)
             GCCollector(registry=self._registry)
         self._collectors = _Collectors(self._registry)
+        self.encoders = EncoderMetrics(self._registry, [error_name(error) for error in _request_errors()])
         self._models: dict[str, _ModelMetrics] = {}
 
     def add_model(self, model: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from attendant.bundle import BundleManifest
+from attendant.bundle import BundleManifest, EncoderManifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,25 @@ class ModelInfo:
 
     manifest: BundleManifest
     context_length: int
+    max_running: int
+    max_requests: int
+    ready: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderInfo:
+    """One loaded model that encodes: its manifest, and the limits that this server serves it with.
+
+    Attributes:
+        manifest: as read from the bundle.
+        vocab_size: of models that take text; 0 for others.
+        max_running: rows that run together.
+        max_requests: rows that the model holds at most, running and waiting.
+        ready: False after its batch thread died.
+    """
+
+    manifest: EncoderManifest
+    vocab_size: int
     max_running: int
     max_requests: int
     ready: bool

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from attendant.bundle import MANIFEST_FILE, BundleManifest, read_manifest, verify_files
-from attendant.core.errors import BundleError, ConfigurationError, ModelNotFound
+from attendant.bundle import (
+    MANIFEST_FILE,
+    BundleManifest,
+    EncoderManifest,
+    EncoderTask,
+    read_any_manifest,
+    verify_files,
+)
+from attendant.core.errors import BundleError, ConfigurationError, InvalidRequest, ModelNotFound
 from attendant.core.request import Request
 from attendant.core.sampling import SamplingParams
 from attendant.engine.engine import Engine
+from attendant.models.encoders import LoadedEncoder, load_encoder
 from attendant.models.pages import load_pages
 from attendant.models.slots import load_slots
 from attendant.models.text import TextCodec
-from attendant.settings import EngineSettings, GpuSettings
+from attendant.settings import EncoderSettings, EngineSettings, GpuSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +49,11 @@ class LoadedModel:
 
 
 class ModelRepository:
-    """The models of this server, by name."""
+    """The models of this server, by name: those that generate, over which it iterates, and those that encode."""
 
-    def __init__(self, models: Mapping[str, LoadedModel]) -> None:
+    def __init__(self, models: Mapping[str, LoadedModel], encoders: Mapping[str, LoadedEncoder] | None = None) -> None:
         self._models = dict(models)
+        self._encoders = dict(encoders or {})
 
     @classmethod
     def load(
@@ -52,6 +61,7 @@ class ModelRepository:
         bundles: Sequence[Path],
         settings: EngineSettings,
         *,
+        encoder: EncoderSettings | None = None,
         gpu: GpuSettings | None = None,
         verify: bool,
         progress: Callable[[str], None],
@@ -60,40 +70,77 @@ class ModelRepository:
 
         Args:
             bundles: bundle folders, or folders of bundle folders.
+            settings, encoder: of models that generate, and of those that encode.
             verify: check each file's SHA-256.
             progress: takes a line for each stage.
 
         Raises:
             BundleError, ConfigurationError: naming the file or setting and the cause.
         """
-        found = [(path, read_manifest(path)) for path in find_bundles(bundles)]
+        found = [(path, read_any_manifest(path)) for path in find_bundles(bundles)]
         _check_devices(found, gpu)
-        seen: dict[str, Path] = {}
+        _check_names(found)
+        num_models = sum(isinstance(manifest, BundleManifest) for _, manifest in found)
+        first_gpu = gpu.devices[0] if gpu and gpu.devices else 0
+        models: dict[str, LoadedModel] = {}
+        encoders: dict[str, LoadedEncoder] = {}
         for path, manifest in found:
-            if manifest.name in seen:
-                raise BundleError(path, f"has the name {manifest.name!r}, which {seen[manifest.name]} has too")
-            seen[manifest.name] = path
-        models = {
-            manifest.name: load_model(path, manifest, settings, len(found), gpu=gpu, verify=verify, progress=progress)
-            for path, manifest in found
-        }
-        return cls(models)
+            if isinstance(manifest, EncoderManifest):
+                encoders[manifest.name] = load_encoder(
+                    path, manifest, encoder or EncoderSettings(), gpu_index=first_gpu, verify=verify, progress=progress
+                )
+            else:
+                models[manifest.name] = load_model(
+                    path, manifest, settings, num_models, gpu=gpu, verify=verify, progress=progress
+                )
+        return cls(models, encoders)
 
     def __iter__(self) -> Iterator[LoadedModel]:
         return iter(self._models.values())
 
+    @property
+    def encoders(self) -> tuple[LoadedEncoder, ...]:
+        """Every model that encodes."""
+        return tuple(self._encoders.values())
+
     def get(self, name: str) -> LoadedModel:
-        """The model called ``name``; an empty name means the only one.
+        """The model called ``name`` that generates; an empty name means the only one.
 
         Raises:
             ModelNotFound: with the names that exist.
+            InvalidRequest: it encodes.
         """
         if not name and len(self._models) == 1:
             return next(iter(self._models.values()))
+        if name in self._encoders:
+            raise _other_task(name, self._encoders[name].task, "generate", self._models)
         try:
             return self._models[name]
         except KeyError:
-            raise ModelNotFound(name, tuple(sorted(self._models))) from None
+            raise self._not_found(name) from None
+
+    def encoder(self, name: str, task: EncoderTask) -> LoadedEncoder:
+        """The model called ``name``, which is for ``task``; an empty name means the only one that is.
+
+        Raises:
+            ModelNotFound: with the names that exist.
+            InvalidRequest: it is for another task, or no name was given and several are for this one.
+        """
+        fitting = {model.name: model for model in self._encoders.values() if model.task == task}
+        if name in fitting:
+            return fitting[name]
+        if not name and len(fitting) == 1:
+            return next(iter(fitting.values()))
+        if not name and fitting:
+            raise InvalidRequest("model", f"is empty; allowed, for task {task}: {_listed(fitting)}")
+        if name in self._encoders:
+            raise _other_task(name, self._encoders[name].task, task, fitting)
+        if name in self._models:
+            raise _other_task(name, "generate", task, fitting)
+        raise self._not_found(name)
+
+    def _not_found(self, name: str) -> ModelNotFound:
+        return ModelNotFound(name, tuple(sorted((*self._models, *self._encoders))))
 
 
 def find_bundles(paths: Sequence[Path]) -> list[Path]:
@@ -164,15 +211,39 @@ def load_model(
     return model
 
 
-def _check_devices(found: Sequence[tuple[Path, BundleManifest]], gpu: GpuSettings | None) -> None:
+def _check_devices(found: Sequence[tuple[Path, BundleManifest | EncoderManifest]], gpu: GpuSettings | None) -> None:
     """GPUs that were asked for by name must have something to run."""
-    if gpu is None or gpu.devices is None or any(manifest.cache_layout == "pages" for _, manifest in found):
+    if gpu is None or gpu.devices is None or any(_takes_devices(manifest) for _, manifest in found):
         return
     path, manifest = found[0]
     raise ConfigurationError(
         f"gpu.devices names GPU {gpu.devices[0]}, but no bundle is for one: {path} is for target "
         f"{manifest.target!r}; export it with --target cuda"
     )
+
+
+def _takes_devices(manifest: BundleManifest | EncoderManifest) -> bool:
+    if isinstance(manifest, EncoderManifest):
+        return manifest.target == "cuda"
+    return manifest.cache_layout == "pages"
+
+
+def _check_names(found: Sequence[tuple[Path, BundleManifest | EncoderManifest]]) -> None:
+    seen: dict[str, Path] = {}
+    for path, manifest in found:
+        if manifest.name in seen:
+            raise BundleError(path, f"has the name {manifest.name!r}, which {seen[manifest.name]} has too")
+        seen[manifest.name] = path
+
+
+def _other_task(name: str, task: str, needed: str, fitting: Iterable[str]) -> InvalidRequest:
+    return InvalidRequest(
+        "model", f"is {name!r}, which is for task {task}; allowed, for task {needed}: {_listed(fitting)}"
+    )
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(repr(name) for name in sorted(names)) or "no model of this server"
 
 
 def _warm_up(model: LoadedModel) -> None:

@@ -1,0 +1,106 @@
+"""Which of the waiting rows go together, and whether they start now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from attendant.batching.queue import RowQueue
+from attendant.bundle import RowLayout
+from attendant.core.encoding import Row
+
+PACKED_VIEW = (3, 256)
+"""The padded view of packed rows, on which attention computes, may be 3 times as large as they are, or 256 larger."""
+
+PADDED_VIEW = (4 / 3, 64)
+"""The same for padded rows, where everything computes on it: little, or less than what a further run costs."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchLimits:
+    """What a batch may be. Sizes as :class:`attendant.core.encoding.Row` counts them.
+
+    Attributes:
+        layout: how rows lie beside each other in a run, which decides what padding costs.
+        max_size: of all rows together, with their padding in layout ``padded``. A larger row runs alone.
+        max_rows: at most.
+        preferred_rows: so many are worth waiting for, ``max_delay_ns`` nanoseconds at most; None: as many as may be.
+    """
+
+    layout: RowLayout
+    max_size: int
+    max_rows: int
+    preferred_rows: int | None = None
+    max_delay_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Rows to run together. ``full``: another waiting row did not fit; ``padded_size``: what a run computes on."""
+
+    rows: tuple[Row, ...]
+    padded_size: int
+    full: bool = False
+
+    @property
+    def size(self) -> int:
+        """Of the rows together."""
+        return sum(row.size for row in self.rows)
+
+
+def choose(queue: RowQueue, limits: BatchLimits) -> Batch:
+    """The next batch; ``queue`` keeps its rows, of which there must be one. The oldest is always among them.
+
+    Equal: those of its size, in the order they came. Packed and padded: the nearest to it in size, as long as little of
+    the padded view is padding: less attention in vain, and a row that differs is the oldest some batches later.
+    """
+    oldest = queue.oldest()
+    if limits.layout == "equal":
+        return _fill(queue.of_size(oldest.size), limits)
+    return _fill(_first(oldest, queue.of_nearest_size(oldest.size)), limits)
+
+
+def due_in_ns(queue: RowQueue, limits: BatchLimits, now_ns: int) -> int | None:
+    """How long the next batch may still wait for more rows: 0, it starts now; None, there is no row."""
+    if not len(queue):
+        return None
+    left = queue.oldest_added_ns() + limits.max_delay_ns - now_ns
+    if limits.max_delay_ns == 0 or left <= 0:
+        return 0
+    batch = choose(queue, limits)
+    enough = min(limits.preferred_rows or limits.max_rows, limits.max_rows)
+    return 0 if batch.full or len(batch.rows) >= enough else left
+
+
+def padded_size(layout: RowLayout, num_rows: int, size: int, longest: int) -> int:
+    """What a run of so many rows computes on."""
+    return num_rows * longest if layout == "padded" else size
+
+
+def _fill(candidates: Iterable[Row], limits: BatchLimits) -> Batch:
+    """The first of the candidates, and those after it up to the one that does not fit."""
+    rows: list[Row] = []
+    size = longest = 0
+    full = False
+    for row in candidates:
+        if rows and not _fits(limits, len(rows) + 1, size + row.size, max(longest, row.size)):
+            full = True
+            break
+        rows.append(row)
+        size += row.size
+        longest = max(longest, row.size)
+    return Batch(tuple(rows), padded_size(limits.layout, len(rows), size, longest), full)
+
+
+def _fits(limits: BatchLimits, num_rows: int, size: int, longest: int) -> bool:
+    if num_rows > limits.max_rows or padded_size(limits.layout, num_rows, size, longest) > limits.max_size:
+        return False
+    factor, free = PACKED_VIEW if limits.layout == "packed" else PADDED_VIEW
+    return num_rows * longest <= max(factor * size, size + free)
+
+
+def _first(oldest: Row, others: Iterable[Row]) -> Iterable[Row]:
+    yield oldest
+    for row in others:
+        if row is not oldest:
+            yield row

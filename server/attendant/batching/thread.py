@@ -1,0 +1,200 @@
+"""A model's batch thread: the one place where rows cross into it and reports cross out of it."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from attendant.batching.policy import Batch, BatchLimits, choose, due_in_ns
+from attendant.batching.queue import RowQueue
+from attendant.core.encoding import Arrays, BatchReport, BatchStats, Row, RowFailure, RowResult
+from attendant.core.errors import DeadlineExceeded, RequestCancelled, StepFailed
+
+logger = logging.getLogger(__name__)
+
+_LATE = "the deadline passed while the input waited to be run"
+
+
+class RowRunner(Protocol):
+    """Hands: computes rows together."""
+
+    def run(self, rows: Sequence[Row]) -> Sequence[Arrays]:
+        """The outputs of each row, in their order. Whatever it raises costs the rows that raise it alone, too."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """Inbox: rows to take in."""
+
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Inbox: rows to end if they still wait."""
+
+    row_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Inbox: end the thread, whatever waits."""
+
+
+Command = Submit | Cancel | Stop
+
+
+class BatchThread:
+    """Runs the rows of one model, batch after batch, until stopped. Every row ends in exactly one result or failure.
+
+    A row that waits when it is cancelled, or when its deadline comes, is never run. The rows of a run that raised are
+    run again, each alone, before others. The callbacks run on this thread and must not block.
+
+    Args:
+        name: of the model, for the thread and the log.
+        deliver: takes reports, in order, none left out.
+        on_death: takes the exception that ended the thread; nothing is delivered after it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        runner: RowRunner,
+        limits: BatchLimits,
+        deliver: Callable[[BatchReport], None],
+        on_death: Callable[[BaseException], None],
+    ) -> None:
+        self._runner = runner
+        self._limits = limits
+        self._alone = replace(limits, max_rows=1, max_delay_ns=0)
+        self._deliver = deliver
+        self._on_death = on_death
+        self._waiting = RowQueue()
+        self._suspects = RowQueue()  # of runs that raised
+        self._num_running = 0
+        self._inbox: queue.SimpleQueue[Command] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._main, name=f"batch-{name}", daemon=True)
+
+    @property
+    def num_running(self) -> int:
+        """Rows of the run that goes on. Any thread may ask."""
+        return self._num_running
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def submit(self, rows: Sequence[Row]) -> None:
+        """Hand rows over. Any thread may call."""
+        self._inbox.put(Submit(tuple(rows)))
+
+    def cancel(self, row_ids: Sequence[str]) -> None:
+        """Ask for rows to end; those that run go on to their end. Any thread may call."""
+        self._inbox.put(Cancel(tuple(row_ids)))
+
+    def stop(self, timeout_s: float = 60.0) -> None:
+        """End the thread after the run it is in, whose report is delivered; rows that wait get no more."""
+        if self._thread.is_alive():
+            self._inbox.put(Stop())
+            self._thread.join(timeout_s)
+
+    def _main(self) -> None:
+        try:
+            while self._obey():
+                self._turn()
+        except BaseException as error:  # supervision point: a dead thread must not go unnoticed
+            logger.exception("the batch thread has ended")
+            self._on_death(error)
+
+    def _obey(self) -> bool:
+        """Carry out every command at hand, and those that come until a batch is due. False: stop."""
+        timeout_s: float | None = 0.0
+        while True:
+            try:
+                command = self._inbox.get(block=timeout_s != 0, timeout=timeout_s)
+            except queue.Empty:
+                timeout_s = self._due_in_s()
+                if timeout_s == 0:
+                    return True
+                continue
+            match command:
+                case Submit(rows):
+                    now_ns = time.monotonic_ns()
+                    for row in rows:
+                        self._waiting.add(row, now_ns)
+                case Cancel(row_ids):
+                    self._end_waiting(row_ids)
+                case Stop():
+                    return False
+            timeout_s = 0.0
+
+    def _due_in_s(self) -> float | None:
+        if len(self._suspects):
+            return 0.0
+        due_ns = due_in_ns(self._waiting, self._limits, time.monotonic_ns())
+        return None if due_ns is None else due_ns / 1e9
+
+    def _end_waiting(self, row_ids: Sequence[str]) -> None:
+        rows = [row for row_id in row_ids if (row := self._waiting.take(row_id) or self._suspects.take(row_id))]
+        self._report_failures([RowFailure(row.id, RequestCancelled("the call was cancelled")) for row in rows])
+
+    def _turn(self) -> None:
+        """One run of what is due, or of nothing if all of it has expired."""
+        if len(self._suspects):
+            self._run(self._take(self._suspects, self._alone))
+        else:
+            self._run(self._take(self._waiting, self._limits))
+
+    def _take(self, source: RowQueue, limits: BatchLimits) -> Batch | None:
+        """The next batch, which leaves ``source``. Rows in it whose deadline has come end, and it is chosen again."""
+        while len(source):
+            batch = choose(source, limits)
+            now_ns = time.monotonic_ns()
+            expired = [row for row in batch.rows if row.deadline_ns is not None and row.deadline_ns <= now_ns]
+            for row in expired or batch.rows:
+                source.take(row.id)
+            if not expired:
+                return batch
+            self._report_failures([RowFailure(row.id, DeadlineExceeded(_LATE)) for row in expired])
+        return None
+
+    def _run(self, batch: Batch | None) -> None:
+        if batch is None:
+            return
+        self._num_running = len(batch.rows)
+        started_ns = time.monotonic_ns()
+        try:
+            outputs = self._runner.run(batch.rows)
+        except Exception as error:  # supervision point: a run that fails costs only rows that fail alone, too
+            self._num_running = 0
+            self._on_failed_run(batch, error)
+            return
+        run_ns = time.monotonic_ns() - started_ns
+        self._num_running = 0
+        ends = tuple(
+            RowResult(row.id, arrays, started_ns, run_ns) for row, arrays in zip(batch.rows, outputs, strict=True)
+        )
+        waiting = len(self._waiting) + len(self._suspects)
+        self._deliver(BatchReport(ends, BatchStats(len(ends), batch.size, batch.padded_size, run_ns, waiting)))
+
+    def _on_failed_run(self, batch: Batch, error: Exception) -> None:
+        if len(batch.rows) > 1:
+            logger.warning("a run of %d rows failed; each runs again alone: %s", len(batch.rows), error)
+            now_ns = time.monotonic_ns()
+            for row in batch.rows:
+                self._suspects.add(row, now_ns)
+            return
+        logger.error("a run of one row failed", exc_info=error)
+        failed = StepFailed("the model run that carried this input failed; the server's log has the cause")
+        failed.__cause__ = error
+        self._report_failures([RowFailure(batch.rows[0].id, failed)])
+
+    def _report_failures(self, failures: Sequence[RowFailure]) -> None:
+        if failures:
+            self._deliver(BatchReport(tuple(failures)))

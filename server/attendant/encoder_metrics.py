@@ -1,0 +1,106 @@
+"""The Prometheus collectors of models that encode; a part of :mod:`attendant.metrics`, which is what others import."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from attendant.core.encoding import BatchStats
+
+SUCCESS = "success"
+
+QUEUE_BUCKETS = (
+    *(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75),
+    *(1, 2.5, 5, 10, 20, 40, 80),
+)
+RUN_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.3, 0.5, 1, 2.5, 5, 10)
+ROWS_BUCKETS = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 256, 512, 1024)
+SIZE_BUCKETS = (1, 4, 16, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 65536, 262144, 1048576)
+
+
+class EncoderMetrics:
+    """What batch threads do, by model and task. Fed from the event loop's thread."""
+
+    def __init__(self, registry: CollectorRegistry, errors: Iterable[str]) -> None:
+        labels = ("model_name", "task")
+
+        def histogram(name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
+            return Histogram(f"attendant_encoder_{name}", text, labels, buckets=buckets, registry=registry)
+
+        def gauge(name: str, text: str) -> Gauge:
+            return Gauge(f"attendant_encoder_{name}", text, labels, registry=registry)
+
+        self._errors = tuple(errors)
+        self._series: dict[str, _Series] = {}
+        self.queue = histogram(
+            "queue_seconds", "A row's arrival, making tensors of it included, to the begin of its run.", QUEUE_BUCKETS
+        )
+        self.compute = histogram("compute_seconds", "One run of a batch.", RUN_BUCKETS)
+        self.rows = histogram("batch_rows", "Rows of a batch.", ROWS_BUCKETS)
+        self.size = histogram("batch_tokens", "Tokens (images, samples) of a batch, without padding.", SIZE_BUCKETS)
+        self.padding = Counter(
+            "attendant_encoder_padding_tokens",
+            "Tokens (samples) of padding that runs computed; beside attendant_encoder_batch_tokens_sum, the waste.",
+            labels,
+            registry=registry,
+        )
+        self.running = gauge("rows_running", "Rows of the run that goes on.")
+        self.waiting = gauge("rows_waiting", "Rows that wait for a run.")
+        self.failures = Counter(
+            "attendant_encoder_row_failures", "Rows that ended with an error.", (*labels, "error"), registry=registry
+        )
+        self.preprocess = histogram(
+            "preprocess_seconds", "Making tensors of a call's inputs; of calls that succeeded.", QUEUE_BUCKETS
+        )
+        self.calls = Counter(
+            "attendant_encoder_requests",
+            "Calls that ended: success, cancelled, or the error. A call may have many inputs.",
+            (*labels, "outcome"),
+            registry=registry,
+        )
+
+    def add_model(self, model: str, task: str, running: Callable[[], int], waiting: Callable[[], int]) -> None:
+        """Create the series of ``model``, so that they exist at 0.
+
+        Args:
+            running, waiting: how many rows there are, asked by whichever thread renders the page.
+        """
+        self._series[model] = _Series(self, model, task, self._errors)
+        self.calls.labels(model, task, SUCCESS)
+        self.running.labels(model, task).set_function(running)
+        self.waiting.labels(model, task).set_function(waiting)
+
+    def batch(self, model: str, stats: BatchStats, queue_ns: Iterable[int]) -> None:
+        """One run, and how long each of its rows had waited, in nanoseconds."""
+        series = self._series[model]
+        series.compute.observe(stats.run_ns / 1e9)
+        series.rows.observe(stats.num_rows)
+        series.size.observe(stats.size)
+        series.padding.inc(stats.padded_size - stats.size)
+        for waited_ns in queue_ns:
+            series.queue.observe(waited_ns / 1e9)
+
+    def call(self, model: str, task: str, outcome: str, preprocess_ns: int) -> None:
+        """A call ended. ``model``: empty if it named none of this server. ``outcome``: SUCCESS, ``cancelled``, or an
+        error's name. ``preprocess_ns``: of one that succeeded."""
+        self.calls.labels(model, task, outcome).inc()
+        if outcome == SUCCESS:
+            self._series[model].preprocess.observe(preprocess_ns / 1e9)
+
+    def failed(self, model: str, error: str) -> None:
+        """A row that a batch thread had taken ended with an error, named as in attendant_request_failure_total."""
+        self._series[model].failures[error].inc()
+
+
+class _Series:
+    """The series of one model, looked up once."""
+
+    def __init__(self, collectors: EncoderMetrics, model: str, task: str, errors: Iterable[str]) -> None:
+        self.queue = collectors.queue.labels(model, task)
+        self.compute = collectors.compute.labels(model, task)
+        self.rows = collectors.rows.labels(model, task)
+        self.size = collectors.size.labels(model, task)
+        self.padding = collectors.padding.labels(model, task)
+        self.preprocess = collectors.preprocess.labels(model, task)
+        self.failures = {error: collectors.failures.labels(model, task, error) for error in errors}

@@ -1,0 +1,167 @@
+"""Loads a bundle that encodes: its tokenizer, its graphs, and what a batch of its rows may be."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+from attendant.batching.policy import BatchLimits
+from attendant.bundle import (
+    TOKENIZER_FILE,
+    AudioInput,
+    EncoderManifest,
+    EncoderTask,
+    ImageInput,
+    TextInput,
+    verify_files,
+)
+from attendant.core.errors import BundleError, ConfigurationError
+from attendant.models.encoder_check import check_encoder
+from attendant.models.memory import available_processors
+from attendant.runtime.devices import Device, open_device
+from attendant.runtime.encoder_runner import EncoderRunner
+from attendant.runtime.session import SessionOptions, open_session
+from attendant.settings import EncoderSettings
+
+MAX_BATCH_TOKENS, MAX_BATCH_SIZE = 4096, 64
+"""On a CPU, unless set otherwise."""
+
+GPU_BATCH_TOKENS, GPU_BATCH_SIZE = 16_384, 256
+"""The same on a GPU."""
+
+IMAGE_PATCH = 16 * 16
+"""Pixels of an image that count as a token."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedEncoder:
+    """A bundle in memory, ready to encode.
+
+    Attributes:
+        path: the bundle's folder.
+        tokenizer: for tasks that take text, with truncation and padding turned off; None for others.
+        max_batch_tokens: of a batch together. ``limits``: the same and more, in the units of the model's rows.
+        max_rows: rows that run or wait, together.
+    """
+
+    manifest: EncoderManifest
+    path: Path
+    tokenizer: Tokenizer | None
+    runner: EncoderRunner
+    limits: BatchLimits
+    max_batch_tokens: int
+    max_rows: int
+
+    @property
+    def name(self) -> str:
+        """What callers call it."""
+        return self.manifest.name
+
+    @property
+    def task(self) -> EncoderTask:
+        """What it is for."""
+        return self.manifest.task
+
+
+def load_encoder(
+    path: Path,
+    manifest: EncoderManifest,
+    settings: EncoderSettings,
+    *,
+    gpu_index: int = 0,
+    verify: bool = True,
+    progress: Callable[[str], None] = lambda line: None,
+) -> LoadedEncoder:
+    """Load one bundle and run it once, so that the first row pays for nothing.
+
+    Args:
+        gpu_index: of the GPU that a bundle of target cuda runs on.
+        verify: check each file's SHA-256.
+        progress: takes a line for each stage.
+
+    Raises:
+        BundleError, ConfigurationError: naming the file or setting and the cause.
+    """
+    started = time.monotonic()
+    if verify:
+        progress(f"{manifest.name}: checking {sum(f.size for f in manifest.files.values()) / 1e6:,.1f} MB of files")
+        verify_files(path, manifest)
+    tokens, limits = batch_limits(manifest, settings)
+    device = open_device(manifest.target, gpu_index)
+    threads = settings.threads or available_processors()
+    where = f"GPU {gpu_index}" if device.kind == "cuda" else f"{threads} threads"
+    progress(f"{manifest.name}: loading {manifest.architecture} {manifest.precision} for {manifest.task}, {where}")
+    runner = _open(path, manifest, SessionOptions(threads, settings.spinning), device)
+    check_encoder(path, manifest, runner, limits, device)
+    progress(
+        f"{manifest.name}: ready in {time.monotonic() - started:.1f} s; {limits.layout} batches of up to "
+        f"{tokens:,} tokens and {limits.max_rows} rows"
+    )
+    return LoadedEncoder(
+        manifest=manifest,
+        path=path,
+        tokenizer=_load_tokenizer(path) if isinstance(manifest.input, TextInput) else None,
+        runner=runner,
+        limits=limits,
+        max_batch_tokens=tokens,
+        max_rows=limits.max_rows + settings.max_queue,
+    )
+
+
+def batch_limits(manifest: EncoderManifest, settings: EncoderSettings) -> tuple[int, BatchLimits]:
+    """Tokens of a batch, and what it may be, counted as the rows of the model are.
+
+    Raises:
+        ConfigurationError: a batch of the preferred size would not be allowed.
+    """
+    on_gpu = manifest.target == "cuda"
+    tokens = settings.max_batch_tokens or (GPU_BATCH_TOKENS if on_gpu else MAX_BATCH_TOKENS)
+    max_rows = settings.max_batch_size or (GPU_BATCH_SIZE if on_gpu else MAX_BATCH_SIZE)
+    try:
+        settings.check_preferred(max_rows)
+    except ValueError as error:
+        raise ConfigurationError(f"encoder settings: {error}") from None
+    limits = BatchLimits(
+        layout=manifest.layout,
+        max_size=_in_row_sizes(manifest, tokens),
+        max_rows=max_rows,
+        preferred_rows=settings.preferred_batch_size,
+        max_delay_ns=round(settings.max_queue_delay_s * 1e9),
+    )
+    return tokens, limits
+
+
+def _in_row_sizes(manifest: EncoderManifest, tokens: int) -> int:
+    """As much of the model's rows as ``tokens`` tokens are."""
+    match manifest.input:
+        case ImageInput(height=height, width=width):
+            return max(tokens * IMAGE_PATCH // (height * width), 1)
+        case AudioInput():
+            return tokens * (manifest.ctc.samples_per_frame if manifest.ctc else 1)
+        case TextInput():
+            return tokens
+
+
+def _open(path: Path, manifest: EncoderManifest, options: SessionOptions, device: Device) -> EncoderRunner:
+    graphs = manifest.graphs
+    if "encoder" not in graphs:
+        raise BundleError(path, f"has no graph 'encoder', only {sorted(graphs)}")
+    projection = None
+    if "projection" in graphs:  # small: it leaves the processors to the encoder
+        projection = open_session(path / graphs["projection"].file, SessionOptions(threads=1), device)
+    return EncoderRunner(open_session(path / graphs["encoder"].file, options, device), manifest, projection)
+
+
+def _load_tokenizer(bundle: Path) -> Tokenizer:
+    path = bundle / TOKENIZER_FILE
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises bare Exception
+        raise BundleError(path, f"is not a tokenizer: {error}") from error
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer

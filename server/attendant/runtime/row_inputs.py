@@ -1,0 +1,117 @@
+"""Rows of tokens, images or samples as the inputs of one run, and which part of its outputs is whose."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from attendant.bundle import RowLayout, TextInput
+from attendant.core.encoding import Row
+
+Array = npt.NDArray[Any]
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class RowShape:
+    """Where the rows of a run lie.
+
+    Attributes:
+        lengths: tokens (or samples) of each row, [num_rows] int64.
+        starts: index of each row's first token among all tokens, [num_rows] int64.
+        longest: the largest of ``lengths``.
+        real: which places of the padded view hold tokens, [num_rows, longest] bool; row by row, they are the tokens of
+            all rows in their order.
+    """
+
+    lengths: Ints
+    starts: Ints
+    longest: int
+    real: npt.NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, lengths: Sequence[int]) -> RowShape:
+        """The shape of rows so long; each has at least one token."""
+        array = np.array(lengths, np.int64)
+        longest = int(array.max())
+        assert array.min() > 0, "a row has no token"
+        return cls(array, np.cumsum(array) - array, longest, np.arange(longest) < array[:, None])
+
+    @property
+    def num_tokens(self) -> int:
+        """Of all rows."""
+        return int(self.lengths.sum())
+
+
+def text_inputs(
+    rows: Sequence[Row], shape: RowShape, spec: TextInput, layout: RowLayout, names: frozenset[str]
+) -> dict[str, Array]:
+    """Those inputs of :class:`attendant.bundle.EncoderManifest` for tokens that the graph takes, by ``names``."""
+    ids = _joined(rows, "input_ids", shape)
+    types = _joined(rows, "token_type_ids", shape) if "token_type_ids" in names else ids
+    if layout == "packed":
+        inputs = _packed(ids, types, shape, spec)
+    else:
+        inputs = {
+            "input_ids": _padded(ids, shape, spec.pad_id),
+            "token_type_ids": _padded(types, shape, 0),
+            "attention_mask": shape.real.astype(np.int64),
+        }
+    if "logits_index" in names:
+        inputs["logits_index"] = _picked(rows, shape, layout)
+    return {name: array for name, array in inputs.items() if name in names}
+
+
+def image_inputs(rows: Sequence[Row]) -> dict[str, Array]:
+    """``pixel_values`` [num_rows, 3, height, width] float32."""
+    return {"pixel_values": np.stack([row.arrays["pixel_values"] for row in rows], dtype=np.float32)}
+
+
+def audio_inputs(rows: Sequence[Row], shape: RowShape, names: frozenset[str]) -> dict[str, Array]:
+    """``input_values`` [num_rows, longest] float32, zero after a row's end, and the mask of the real ones."""
+    values = np.zeros(shape.real.shape, np.float32)
+    values[shape.real] = np.concatenate([row.arrays["input_values"] for row in rows])
+    inputs: dict[str, Array] = {"input_values": values}
+    if "attention_mask" in names:
+        inputs["attention_mask"] = shape.real.astype(np.int64)
+    return inputs
+
+
+def _joined(rows: Sequence[Row], name: str, shape: RowShape) -> Ints:
+    """The rows' arrays one after another, [num_tokens] int64; zeros for a row without."""
+    parts = [
+        row.arrays[name] if name in row.arrays else np.zeros(length, np.int64)
+        for row, length in zip(rows, shape.lengths, strict=True)
+    ]
+    return np.concatenate(parts, dtype=np.int64)
+
+
+def _packed(ids: Ints, types: Ints, shape: RowShape, spec: TextInput) -> dict[str, Array]:
+    place = np.arange(shape.longest)  # in a row
+    return {
+        "input_ids": ids[None],
+        "token_type_ids": types[None],
+        "position_ids": (np.arange(ids.size) - np.repeat(shape.starts, shape.lengths) + spec.position_offset)[None],
+        # [num_rows, longest]: the padding shows each row's last token again
+        "pad_index": shape.starts[:, None] + np.minimum(place, shape.lengths[:, None] - 1),
+        "unpad_index": np.flatnonzero(shape.real),
+        "attention_mask": shape.real.astype(np.int32),
+    }
+
+
+def _padded(values: Ints, shape: RowShape, filler: int) -> Ints:
+    padded = np.full(shape.real.shape, filler, np.int64)
+    padded[shape.real] = values
+    return padded
+
+
+def _picked(rows: Sequence[Row], shape: RowShape, layout: RowLayout) -> Ints:
+    """``logits_index`` [num_logits] int64: each row's own, moved to where the row begins."""
+    begins = shape.starts if layout == "packed" else np.arange(len(rows)) * shape.longest
+    return np.concatenate(
+        [row.arrays["logits_index"] + begin for row, begin in zip(rows, begins, strict=True)], dtype=np.int64
+    )

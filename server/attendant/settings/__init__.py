@@ -1,0 +1,20 @@
+"""What an operator can set, with its default and meaning. The only reader of the environment and of YAML files.
+
+Each section is frozen and goes to the object that needs it; nothing below ``app`` sees the whole.
+"""
+
+from attendant.settings.arguments import ENV_CONFIG, SettingsArguments
+from attendant.settings.sections import EncoderSettings, EngineSettings, GpuSettings, GrpcSettings, HttpSettings
+from attendant.settings.serve import ENV_PREFIX, ServeSettings
+
+__all__ = [
+    "ENV_CONFIG",
+    "ENV_PREFIX",
+    "EncoderSettings",
+    "EngineSettings",
+    "GpuSettings",
+    "GrpcSettings",
+    "HttpSettings",
+    "ServeSettings",
+    "SettingsArguments",
+]

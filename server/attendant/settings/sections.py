@@ -1,0 +1,185 @@
+"""The sections of the settings: each is frozen and goes to the object that needs it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ByteSize, ConfigDict, Field, field_validator, model_validator
+from pydantic_settings import NoDecode
+
+
+class Section(BaseModel):
+    """A part of the settings: immutable, and without fields that are not declared."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class EngineSettings(Section):
+    """Continuous batching and its memory, for each model."""
+
+    max_num_seqs: Annotated[int, Field(ge=1, le=1024)] | None = Field(
+        None, description="Sequences that run together. Default: 16 on a CPU, 256 on a GPU, which takes no more."
+    )
+    max_num_batched_tokens: int | None = Field(
+        None,
+        ge=4,
+        description="Token budget of a step: decodes come first, prompts get the rest in chunks. Larger favours "
+        "throughput of prompts, smaller favours steady streams. Least: max_num_seqs + 3; default: max_num_seqs + 256 "
+        "on a CPU, + 2048 on a GPU.",
+    )
+    max_queue: Annotated[int, Field(ge=0)] = Field(
+        1024, description="Sequences that may wait besides those that run; more are refused with RESOURCE_EXHAUSTED."
+    )
+    max_context_length: int | None = Field(
+        None, ge=1, description="Tokens of prompt and answer together. Default: the model's own context length."
+    )
+    kv_memory: ByteSize | None = Field(
+        None,
+        description="KV cache budget of each model on a CPU, e.g. 4GiB. Default: kv_memory_fraction of the memory.",
+    )
+    kv_memory_fraction: Annotated[float, Field(gt=0, le=0.9)] = Field(
+        0.3, description="Share of the machine's (or container's) memory for the KV caches of all models together."
+    )
+    prefix_cache: bool = Field(True, description="Reuse the KV cache of earlier prompts that start alike.")
+    threads: int | None = Field(
+        None, ge=1, description="Threads of a model run. Default: the processors this process may use."
+    )
+    spinning: bool = Field(
+        True, description="Let idle threads of a model run spin: faster steps, at the price of idle processor time."
+    )
+
+    @model_validator(mode="after")
+    def _budget_leaves_room_for_prompts(self) -> Self:
+        if self.max_num_seqs is not None:
+            self.token_budget(self.max_num_seqs, 0)
+        return self
+
+    def token_budget(self, max_num_seqs: int, prompt_tokens: int) -> int:
+        """Tokens of a step: what was set, or room for ``max_num_seqs`` decodes and ``prompt_tokens`` besides.
+
+        Raises:
+            ValueError: what was set leaves no room for a prompt.
+        """
+        least = max_num_seqs + 3  # three prompt tokens: the shortest prompt that cannot be cut into chunks
+        budget = self.max_num_batched_tokens
+        if budget is not None and budget < least:
+            raise ValueError(
+                f"max_num_batched_tokens is {budget}; with max_num_seqs {max_num_seqs} it must be at least {least}, or "
+                "prompts would wait for ever"
+            )
+        return budget or max_num_seqs + prompt_tokens
+
+
+class EncoderSettings(Section):
+    """Dynamic batching of models that encode (classify, embed, ...), for each model."""
+
+    max_batch_tokens: int | None = Field(
+        None,
+        ge=1,
+        description="Tokens of a batch together, with the padding where a model needs any; an image counts as one for "
+        "each 16 x 16 pixels, audio as one for each frame. Default: 4096 on a CPU, 16384 on a GPU.",
+    )
+    max_batch_size: Annotated[int, Field(ge=1, le=4096)] | None = Field(
+        None, description="Rows (texts, images, recordings) of a batch. Default: 64 on a CPU, 256 on a GPU."
+    )
+    preferred_batch_size: int | None = Field(
+        None, ge=1, description="Rows that max_queue_delay_s waits for. Default: as many as a batch may have."
+    )
+    max_queue_delay_s: Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)] = Field(
+        0.0,
+        description="Seconds that a row waits at most for others while nothing runs. 0: a batch starts at once, and "
+        "batches form by themselves under load.",
+    )
+    max_queue: Annotated[int, Field(ge=0)] = Field(
+        16_384, description="Rows that may wait besides those that run; more are refused with RESOURCE_EXHAUSTED."
+    )
+    threads: int | None = Field(
+        None, ge=1, description="Threads of a model run. Default: the processors this process may use."
+    )
+    spinning: bool = Field(
+        True, description="Let idle threads of a model run spin: faster runs, at the price of idle processor time."
+    )
+
+    @model_validator(mode="after")
+    def _what_is_preferred_is_allowed(self) -> Self:
+        self.check_preferred(self.max_batch_size)
+        return self
+
+    def check_preferred(self, max_batch_size: int | None) -> None:
+        """Check what is preferred against what is allowed.
+
+        Raises:
+            ValueError: a batch of the preferred size would not be allowed.
+        """
+        preferred = self.preferred_batch_size
+        if preferred is not None and max_batch_size is not None and preferred > max_batch_size:
+            raise ValueError(f"preferred_batch_size is {preferred}; allowed: at most max_batch_size, {max_batch_size}")
+
+
+class GpuSettings(Section):
+    """GPUs, for bundles of target cuda."""
+
+    devices: Annotated[tuple[int, ...] | None, NoDecode] = Field(
+        None, description="GPUs to use, by number, e.g. 0,1: an engine of every model on each. Default: the first."
+    )
+    memory_fraction: Annotated[float, Field(gt=0, le=0.98)] = Field(
+        0.9, description="Share of a GPU's memory for all models together: weights, runs and KV cache."
+    )
+    num_blocks: int | None = Field(
+        None, ge=2, description="Blocks of each model's KV cache. Default: what memory_fraction leaves room for."
+    )
+    block_size: int | None = Field(
+        None,
+        ge=1,
+        description="Positions of a block; on a GPU a power of two, at least 16. Default: the smallest that the "
+        "fastest kernels take, 128 or, for heads of 64 and less, 256.",
+    )
+    cuda_graphs: bool = Field(True, description="Capture decode steps as CUDA graphs at start: less work for the host.")
+
+    @field_validator("devices", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, int):
+            return (value,)
+        return [part for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("devices")
+    @classmethod
+    def _once_each(cls, value: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        if value is not None and (not value or len(set(value)) < len(value) or min(value) < 0):
+            raise ValueError("must name GPUs by number from 0, each once, e.g. 0,1")
+        return value
+
+
+class GrpcSettings(Section):
+    """The gRPC front."""
+
+    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for every interface.")
+    port: Annotated[int, Field(ge=0, le=65535)] = Field(50051, description="Port to listen on; 0 picks a free one.")
+    max_receive_bytes: ByteSize = Field(
+        ByteSize(4 * 1024 * 1024),
+        description="Largest request message; larger ones are refused with RESOURCE_EXHAUSTED.",
+    )
+    max_send_bytes: ByteSize = Field(
+        ByteSize(4 * 1024 * 1024),
+        description="Largest response message; a call that would send a larger one ends with RESOURCE_EXHAUSTED.",
+    )
+    max_concurrent_streams: Annotated[int, Field(ge=1)] = Field(
+        1024, description="Calls at once on one connection; the client holds more back."
+    )
+    keepalive_time_s: Annotated[float, Field(gt=0)] = Field(
+        30.0, description="Seconds without traffic after which the server pings a client to see whether it lives."
+    )
+    keepalive_timeout_s: Annotated[float, Field(gt=0)] = Field(
+        10.0, description="Seconds to wait for the answer to a ping before the connection is closed."
+    )
+    min_client_ping_interval_s: Annotated[float, Field(gt=0)] = Field(
+        10.0, description="Clients that ping more often than this are disconnected."
+    )
+
+
+class HttpSettings(Section):
+    """The HTTP side: /metrics and /healthz."""
+
+    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for every interface.")
+    port: Annotated[int, Field(ge=0, le=65535)] = Field(9090, description="Port to listen on; 0 picks a free one.")

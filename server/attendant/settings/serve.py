@@ -1,0 +1,64 @@
+"""Everything that ``attendant serve`` can be told: the sections, and what belongs to the server as a whole."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    CliPositionalArg,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from attendant.settings.sections import EncoderSettings, EngineSettings, GpuSettings, GrpcSettings, HttpSettings
+
+ENV_PREFIX = "ATTENDANT_"
+
+
+class ServeSettings(BaseSettings):
+    """Everything ``attendant serve`` can be told. Constructing it reads nothing: :class:`SettingsArguments` does."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", env_prefix=ENV_PREFIX, env_nested_delimiter="__", protected_namespaces=()
+    )
+
+    bundles: CliPositionalArg[Annotated[tuple[Path, ...], NoDecode]] = Field(
+        (),
+        description="Bundle folders, or folders of bundle folders; none serves the embedded demo model. "
+        f"[env: {ENV_PREFIX}BUNDLES, parted by '{os.pathsep}']",
+    )
+    demo: bool = Field(False, description="Serve the embedded demo model, besides any bundles.")
+    engine: EngineSettings = EngineSettings()
+    encoder: EncoderSettings = EncoderSettings()
+    gpu: GpuSettings = GpuSettings()
+    grpc: GrpcSettings = GrpcSettings()
+    http: HttpSettings = HttpSettings()
+    drain_timeout_s: Annotated[float, Field(ge=0)] = Field(
+        30.0, description="Seconds that running requests may go on after SIGTERM before they are failed."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="How much to log on standard error."
+    )
+    verify_bundles: bool = Field(True, description="Check the SHA-256 of every bundle file at start.")
+
+    @field_validator("bundles", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return [part for part in value.split(os.pathsep) if part] if isinstance(value, str) else value
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what the constructor is given."""
+        return (init_settings,)

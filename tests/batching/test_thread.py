@@ -1,0 +1,201 @@
+"""The batch thread: every row ends once, whatever happens to it or beside it."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from dataclasses import replace
+
+import pytest
+from attendant.batching.policy import BatchLimits
+from attendant.core.encoding import RowFailure, RowResult
+from attendant.core.errors import DeadlineExceeded, RequestCancelled, StepFailed
+
+from tests.batching.helpers import FakeRunner, Running, row
+
+LIMITS = BatchLimits("packed", 1000, 8)
+
+
+@pytest.fixture
+def runner() -> FakeRunner:
+    return FakeRunner()
+
+
+def held(runner: FakeRunner, running: Running) -> str:
+    """One row that runs until the gate opens, so that what is submitted now waits."""
+    runner.hold()
+    first = row()
+    running.thread.submit([first])
+    runner.wait_until_running()
+    return first.id
+
+
+def error_of(running: Running, row_id: str) -> Exception:
+    end = running.ends[row_id]
+    assert isinstance(end, RowFailure)
+    return end.error
+
+
+def test_what_waits_goes_together(runner: FakeRunner) -> None:
+    with Running(runner, LIMITS) as running:
+        first = held(runner, running)
+        rows = [row(value=v) for v in (1, 2, 3)]
+        for waiting in rows:
+            running.thread.submit([waiting])
+        assert running.thread.num_running == 1
+        runner.gate.set()
+        running.wait(4)
+        assert runner.batches == [(first,), tuple(r.id for r in rows)]
+        assert [float(running.ends[r.id].outputs["logits"][0]) for r in rows] == [3, 6, 9]
+        assert [(s.num_rows, s.size, s.padded_size, s.num_waiting) for s in running.stats] == [
+            (1, 3, 3, 0),
+            (3, 9, 9, 0),
+        ]
+        assert running.thread.num_running == 0
+
+
+def test_a_row_that_waits_can_be_cancelled_and_one_that_runs_goes_on(runner: FakeRunner) -> None:
+    with Running(runner, LIMITS) as running:
+        first = held(runner, running)
+        second, third = row(), row()
+        running.thread.submit([second, third])
+        running.thread.cancel([first, second.id, "strange"])
+        runner.gate.set()
+        running.wait(3)
+        assert isinstance(running.ends[first], RowResult)
+        assert isinstance(error_of(running, second.id), RequestCancelled)
+        assert runner.batches == [(first,), (third.id,)]
+
+
+def test_a_row_that_expires_while_it_waits_is_not_run(runner: FakeRunner) -> None:
+    with Running(runner, LIMITS) as running:
+        first = held(runner, running)
+        late = row(deadline_ns=time.monotonic_ns() + 1000)
+        in_time = row(deadline_ns=time.monotonic_ns() + 60 * 10**9)
+        running.thread.submit([late, in_time])
+        time.sleep(0.001)
+        runner.gate.set()
+        running.wait(3)
+        assert isinstance(error_of(running, late.id), DeadlineExceeded)
+        assert runner.batches == [(first,), (in_time.id,)]
+
+
+def test_a_batch_of_expired_rows_only_runs_nothing(runner: FakeRunner) -> None:
+    with Running(runner, LIMITS) as running:
+        running.thread.submit([row(deadline_ns=0), row(deadline_ns=0)])
+        running.wait(2)
+        assert runner.batches == []
+
+
+def test_a_poisoned_row_costs_itself(runner: FakeRunner) -> None:
+    with Running(runner, LIMITS) as running:
+        first = held(runner, running)
+        rows = [row(), row(value=-1), row()]
+        running.thread.submit(rows)
+        runner.gate.set()
+        running.wait(4)
+        bad = error_of(running, rows[1].id)
+        assert isinstance(bad, StepFailed)
+        assert bad.__cause__ is runner.error
+        assert all(isinstance(running.ends[r.id], RowResult) for r in (rows[0], rows[2]))
+        assert runner.batches == [(first,), tuple(r.id for r in rows), *((r.id,) for r in rows)]
+        running.thread.submit([row()])  # and it goes on
+        running.wait(1)
+
+
+def test_rows_of_a_failed_run_can_still_be_cancelled(runner: FakeRunner) -> None:
+    with Running(runner, LIMITS) as running:
+        held(runner, running)
+        rows = [row(value=-1), row()]
+        running.thread.submit(rows)
+        runner.gate.set()
+        running.wait(1)
+        runner.hold()  # either in the run of both, or in the one after it
+        running.thread.cancel([rows[1].id])
+        runner.gate.set()
+        running.wait(2)
+        assert {rows[0].id, rows[1].id} <= set(running.ends)
+
+
+@pytest.mark.parametrize("where", ["runner", "deliver"])
+def test_a_death_is_told_and_nothing_follows(runner: FakeRunner, where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    running = Running(runner, LIMITS)
+    error = SystemExit("told to die") if where == "runner" else AssertionError("told to die")
+    if where == "runner":
+        runner.error = error
+    else:
+
+        def refuse(report: object) -> None:
+            raise error
+
+        monkeypatch.setattr(running.thread, "_deliver", refuse)
+    with running:
+        running.thread.submit([row(value=-1), row()] if where == "runner" else [row()])
+        assert running.died.get(timeout=10) is error
+        running.thread.submit([row()])
+    assert running.ends == {}
+
+
+def test_a_thread_stops_after_the_run_it_is_in(runner: FakeRunner) -> None:
+    with Running(runner, LIMITS) as running:
+        first = held(runner, running)
+        running.thread.submit([row()])
+        stopper = threading.Thread(target=running.thread.stop)
+        stopper.start()
+        while running.thread._inbox.qsize() < 2:
+            time.sleep(0.001)
+        runner.gate.set()
+        stopper.join(10)
+        assert list(running.ends) == [first]
+        assert running.died.empty()
+        running.thread.stop()
+
+
+def test_a_delay_gathers_the_preferred_rows(runner: FakeRunner) -> None:
+    limits = replace(LIMITS, preferred_rows=3, max_delay_ns=60 * 10**9)
+    with Running(runner, limits) as running:
+        rows = [row() for _ in range(3)]
+        for one in rows:
+            running.thread.submit([one])
+            time.sleep(0.002)
+        running.wait(3)
+        assert runner.batches == [tuple(r.id for r in rows)]
+
+
+def test_a_delay_ends(runner: FakeRunner) -> None:
+    with Running(runner, replace(LIMITS, max_delay_ns=20_000_000)) as running:
+        first, second = row(), row()
+        running.thread.submit([first])
+        running.thread.submit([second])
+        running.wait(2)
+        assert runner.batches == [(first.id, second.id)]
+        result = running.ends[first.id]
+        assert result.started_ns - first.arrival_ns >= 20_000_000
+
+
+@pytest.mark.parametrize("layout", ["packed", "padded", "equal"])
+def test_every_row_ends_once_under_random_load(runner: FakeRunner, layout: str) -> None:
+    chance = random.Random(1)
+    rows = [row(chance.randint(1, 60), value=-1 if chance.random() < 0.02 else 2) for _ in range(600)]
+    cancelled: set[str] = set()
+    with Running(runner, BatchLimits(layout, 300, 16)) as running:
+        left = list(rows)
+        while left:
+            count = chance.randint(1, 30)
+            some, left = left[:count], left[count:]
+            running.thread.submit(some)
+            if chance.random() < 0.3:
+                victim = chance.choice(some).id
+                cancelled.add(victim)
+                running.thread.cancel([victim])
+            time.sleep(chance.random() * 0.001)
+        running.wait(len(rows))
+    for one in rows:
+        end = running.ends[one.id]
+        if isinstance(end, RowResult):
+            assert float(end.outputs["logits"][0]) == 2 * one.size
+        elif isinstance(end.error, RequestCancelled):
+            assert one.id in cancelled
+        else:
+            assert one.arrays["input_ids"][0] == -1
