@@ -201,12 +201,16 @@ def test_calls_over_the_limit_of_a_connection_wait_in_the_client() -> None:
         service = FakeService(delta(), "wait")
         async with connected(service, GrpcSettings(port=0, max_concurrent_streams=2)) as channel:
             calls = [generation_pb2_grpc.GenerationStub(channel).Generate(REQUEST) for _ in range(3)]
-            await asyncio.gather(*(call.read() for call in calls[:2]))
-            third = asyncio.ensure_future(calls[2].read())
+            waiting = {asyncio.ensure_future(call.read()): call for call in calls}
+            answered = []
+            while len(answered) < 2:  # any two of them
+                done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                answered += [waiting.pop(read) for read in done]
             await asyncio.sleep(0.1)
+            (third,) = waiting
             assert not third.done()
             assert len(service.calls) == 2
-            calls[0].cancel()
+            answered[0].cancel()
             await third
             assert len(service.calls) == 3
 
