@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from attendant.core.errors import ConfigurationError
-from attendant.frontend.service import GenerationService
+from attendant.frontend.services import Services
 from attendant.http.server import HttpServer
 from attendant.metrics import Metrics
 from attendant.models.repository import ModelRepository
@@ -27,6 +27,10 @@ EXIT_ENGINE_DIED = 1
 
 # Seconds that the last words to callers may take to leave, once nothing runs any more.
 FAREWELL_S = 2.0
+
+# Seconds between the end of all work and that of the port: calls on their way still hear why they are refused. gRPC
+# would end those that it holds when it stops as CANCELLED, which callers do not try elsewhere.
+LAST_CALLS_S = 0.2
 
 # Python lets a busy thread run 5 ms before another gets its turn; that would be added to every step of the engine.
 SWITCH_INTERVAL_S = 0.0005
@@ -91,7 +95,7 @@ class Application:
         self._metrics = Metrics()
         self._rpc = RpcServer(settings.grpc)
         self._http = HttpServer(settings.http, self._metrics.render, lambda: self._rpc.health.serving)
-        self._service: GenerationService | None = None
+        self._services: Services | None = None
 
     async def start(self) -> Endpoints:
         """Take the ports, load the models, serve.
@@ -101,12 +105,12 @@ class Application:
         """
         endpoints = Endpoints(grpc=self._rpc.bind(), http=self._http.start())
         models = await asyncio.to_thread(self._load)
-        service = GenerationService(models, self._metrics, self._on_engine_death)
-        await service.start()
-        self._service = service
+        services = Services(models, self._metrics, self._on_engine_death)
+        await services.start()
+        self._services = services
         gc.collect()
         gc.freeze()  # what is loaded now stays: the collector need not visit it in the middle of a step
-        await self._rpc.start(service)
+        await self._rpc.start(services)
         await self._rpc.health.set(serving=True)
         return endpoints
 
@@ -121,16 +125,17 @@ class Application:
     async def stop(self) -> None:
         """Say NOT_SERVING, let running requests finish within the drain limit, fail the rest, close every room."""
         await self._rpc.health.set(serving=False)
-        if self._service is not None:
+        if self._services is not None:
             if self.exit_code == EXIT_OK:
-                await self._service.drain(self._settings.drain_timeout_s)
+                await self._services.drain(self._settings.drain_timeout_s)
+                await asyncio.sleep(LAST_CALLS_S)
             await self._rpc.stop(FAREWELL_S)
-            await self._service.close()
+            await self._services.close()
         await asyncio.to_thread(self._http.stop)
 
     def on_signal(self, number: int) -> None:
         """The first signal stops the server in order; a second one, or one before it serves, ends the process."""
-        if self._end.is_set() or self._service is None:
+        if self._end.is_set() or self._services is None:
             logger.warning("%s: leaving at once", signal.Signals(number).name)
             os._exit(128 + number)
         logger.info("%s: draining for at most %g s", signal.Signals(number).name, self._settings.drain_timeout_s)
@@ -141,6 +146,7 @@ class Application:
         return ModelRepository.load(
             _bundles(settings),
             settings.engine,
+            encoder=settings.encoder,
             gpu=settings.gpu,
             verify=settings.verify_bundles,
             progress=logger.info,

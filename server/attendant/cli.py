@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _main(arguments: list[str]) -> int:
     parser = Parser(prog="attendant", description="Serve Transformers from ONNX bundles over gRPC.", allow_abbrev=False)
     parser.add_argument("--version", action="store_true", help="print the version and exit")
-    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND ARGUMENTS", title="commands")
     run: Run | None = None
     for name, (help_text, configure) in COMMANDS.items():
         command = subparsers.add_parser(name, help=help_text, description=help_text, allow_abbrev=False)
@@ -180,6 +180,17 @@ def _configure_models(parser: Parser) -> Run:
     return _client(models)
 
 
+def _configure_encoding(name: str) -> Callable[[Parser], Run]:
+    def configure(parser: Parser) -> Run:
+        from attendant.client.encoding import COMMANDS as COMMANDS_ON_ENCODERS
+
+        add_arguments, command = COMMANDS_ON_ENCODERS[name]
+        add_arguments(parser)
+        return _client(command)
+
+    return configure
+
+
 def _client(command: Run) -> Run:
     from attendant.client.connection import CallFailed
 
@@ -213,6 +224,14 @@ COMMANDS: dict[str, tuple[str, Callable[[Parser], Run]]] = {
     "demo": ("Serve the embedded demo model and ask it one question.", _configure_demo),
     "generate": ("Stream one answer to the terminal.", _configure_generate),
     "chat": ("Talk with a model in the terminal.", _configure_chat),
+    "embed": ("Vectors of texts.", _configure_encoding("embed")),
+    "classify": ("Labels of texts, with scores.", _configure_encoding("classify")),
+    "tag": ("Labelled spans of texts: names, places and the like.", _configure_encoding("tag")),
+    "answer": ("Find the answer to a question in a text.", _configure_encoding("answer")),
+    "rerank": ("Order documents by how well they fit a query.", _configure_encoding("rerank")),
+    "fill-mask": ("Words for the masks in texts.", _configure_encoding("fill-mask")),
+    "see": ("Labels or vectors of image files.", _configure_encoding("see")),
+    "transcribe": ("The words of WAV files.", _configure_encoding("transcribe")),
     "models": ("List a server's models.", _configure_models),
     "export": ("Make a bundle from a Hugging Face model.", _configure_export),
 }

@@ -82,12 +82,35 @@ class FakeService:
         return f"<{token_id}>"
 
 
+class FakeServices:
+    """What stands for :class:`attendant.frontend.services.Services`; ``encoding`` answers calls on encoders."""
+
+    def __init__(self, generation: FakeService, encoding: object) -> None:
+        self.generation = generation
+        self.encoding = encoding
+        self.list_models = generation.list_models
+        self.get_model = generation.get_model
+
+
+class NoEncoders:
+    """A front end without models that encode: every call waits for ever."""
+
+    async def never(self, call: object, timeout_s: float | None) -> object:
+        await asyncio.Event().wait()
+        raise AssertionError("nobody sets it")
+
+    embed = classify = classify_tokens = answer = rerank = never
+    fill_mask = classify_image = embed_image = transcribe = never
+
+
 @asynccontextmanager
-async def serving(service: FakeService, settings: GrpcSettings | None = None) -> AsyncIterator[tuple[str, RpcServer]]:
+async def serving(
+    service: FakeService, settings: GrpcSettings | None = None, encoding: object | None = None
+) -> AsyncIterator[tuple[str, RpcServer]]:
     """A real gRPC server over ``service`` on a free port of the loopback."""
     server = RpcServer(settings or GrpcSettings(port=0))
     address = server.bind()
-    await server.start(service)  # type: ignore[arg-type]
+    await server.start(FakeServices(service, encoding or NoEncoders()))  # type: ignore[arg-type]
     await server.health.set(serving=True)
     try:
         yield address, server

@@ -28,7 +28,7 @@ def chat(args: Namespace) -> int:
         import readline  # noqa: F401  # input() then edits lines and remembers them
     interactive = sys.stdin.isatty()
     with Connection(args.server, args.timeout) as connection:
-        model = connection.get_model(args.model)
+        model = connection.find_model(args.model, ("generate",))
         if not model.has_chat_template:
             raise CallFailed(f"model {model.name!r} has no chat template; use `attendant generate`")
         if interactive:

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import grpc
-from attendant_proto.v1 import generation_pb2, generation_pb2_grpc, models_pb2, models_pb2_grpc
+from attendant_proto.v1 import (
+    encoding_pb2,
+    encoding_pb2_grpc,
+    generation_pb2,
+    generation_pb2_grpc,
+    models_pb2,
+    models_pb2_grpc,
+)
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
@@ -28,8 +35,20 @@ class Connection:
     def __init__(self, address: str, timeout_s: float | None = None) -> None:
         self._address = address
         self._timeout_s = timeout_s
-        self._channel = grpc.insecure_channel(address)
+        self._channel = grpc.insecure_channel(address, [("grpc.max_receive_message_length", -1)])  # the server limits it
         self._generation: Any = generation_pb2_grpc.GenerationStub(self._channel)  # type: ignore[no-untyped-call]
+        encoding: Any = encoding_pb2_grpc.EncodingStub(self._channel)  # type: ignore[no-untyped-call]
+        self._encoding: Mapping[type[Any], Callable[..., Any]] = {
+            encoding_pb2.EmbedRequest: encoding.Embed,
+            encoding_pb2.ClassifyRequest: encoding.Classify,
+            encoding_pb2.ClassifyTokensRequest: encoding.ClassifyTokens,
+            encoding_pb2.AnswerRequest: encoding.Answer,
+            encoding_pb2.RerankRequest: encoding.Rerank,
+            encoding_pb2.FillMaskRequest: encoding.FillMask,
+            encoding_pb2.ClassifyImageRequest: encoding.ClassifyImage,
+            encoding_pb2.EmbedImageRequest: encoding.EmbedImage,
+            encoding_pb2.TranscribeRequest: encoding.Transcribe,
+        }
         self._models: Any = models_pb2_grpc.ModelsStub(self._channel)  # type: ignore[no-untyped-call]
 
     def __enter__(self) -> Connection:
@@ -50,6 +69,16 @@ class Connection:
                 models_pb2.GetModelRequest(model=name), timeout=self._timeout_s
             )
             return model
+
+    def find_model(self, name: str, tasks: Collection[str]) -> models_pb2.Model:
+        """One model; for an empty name the only one that has one of these tasks."""
+        fitting = [] if name else [model for model in self.list_models() if model.task in tasks]
+        return fitting[0] if len(fitting) == 1 else self.get_model(name)
+
+    def encode(self, request: Any) -> Any:
+        """The response to a request of attendant.v1.Encoding, whose type says which call it is."""
+        with self._failing():
+            return self._encoding[type(request)](request, timeout=self._timeout_s)
 
     def generate(self, request: generation_pb2.GenerateRequest) -> Generator[generation_pb2.GenerateResponse]:
         """The answer as it comes. Leaving the iterator early cancels the call."""

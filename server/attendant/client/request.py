@@ -21,13 +21,13 @@ def add_server_arguments(parser: ArgumentParser) -> None:
 def add_generation_arguments(parser: ArgumentParser) -> None:
     """What to generate with. A value that is left out is the model's default."""
     parser.add_argument("--model", default="", help="model name; may be left out if the server has only one")
-    parser.add_argument("--max-tokens", metavar="N", type=_number(2**32), help="most tokens to generate")
+    parser.add_argument("--max-tokens", metavar="N", type=number(2**32), help="most tokens to generate")
     parser.add_argument("--temperature", metavar="T", type=float, help="0 is greedy")
     parser.add_argument("--top-p", metavar="P", type=float, help="nucleus: greater than 0, at most 1")
     parser.add_argument(
-        "--top-k", metavar="K", type=_number(2**32), help="sample among the K most probable tokens; 0 is all"
+        "--top-k", metavar="K", type=number(2**32), help="sample among the K most probable tokens; 0 is all"
     )
-    parser.add_argument("--seed", metavar="N", type=_number(2**64), help="the same seed gives the same text")
+    parser.add_argument("--seed", metavar="N", type=number(2**64), help="the same seed gives the same text")
     parser.add_argument(
         "--stop", metavar="S", action="append", default=[], help="end before this string; may be repeated"
     )
@@ -68,14 +68,17 @@ def statistics(finish: pb.Finish) -> str:
     )
 
 
-def _number(limit: int) -> Callable[[str], int]:
-    def number(text: str) -> int:
+def number(limit: int) -> Callable[[str], int]:
+    """A flag's type: a whole number from 0 up to but not including ``limit``."""
+
+    def whole_number(text: str) -> int:
         value = int(text)
         if not 0 <= value < limit:
             raise ArgumentTypeError(f"{text} is not between 0 and {limit - 1}")
         return value
 
-    return number
+    whole_number.__name__ = "number"  # as argparse puts it: invalid number value
+    return whole_number
 
 
 def _seconds(text: str) -> float:

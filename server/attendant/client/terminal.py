@@ -11,6 +11,11 @@ from attendant_proto.v1 import generation_pb2 as pb
 _CONTROLS = dict.fromkeys([*range(9), *range(11, 32), *range(127, 160)])
 
 
+def printable(text: str) -> str:
+    """``text`` without what would do something to the terminal."""
+    return text.translate(_CONTROLS)
+
+
 class Answer:
     """One sequence as far as it has come: its text, and how it ended."""
 
@@ -24,7 +29,7 @@ class Answer:
         try:
             for response in responses:
                 self.text += response.text
-                sys.stdout.write(response.text.translate(_CONTROLS) if clean else response.text)
+                sys.stdout.write(printable(response.text) if clean else response.text)
                 sys.stdout.flush()
                 if response.HasField("finish"):
                     self.finish = response.finish

@@ -7,7 +7,7 @@ import itertools
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 
-from attendant.core.errors import AttendantError, InvalidRequest, ModelNotFound
+from attendant.core.errors import AttendantError, InvalidRequest
 from attendant.core.generation import (
     ChatPrompt,
     Finish,
@@ -82,14 +82,15 @@ class GenerationService:
         Raises:
             AttendantError: refused at the door, or failed later; nothing follows.
         """
-        arrival_ns = time.monotonic_ns()
+        arrival_ns, name = time.monotonic_ns(), ""
         try:
-            hub = self._hubs[self._models.get(call.model).name]
+            name = self._models.get(call.model).name
+            hub = self._hubs[name]
             prompt = await self._tokenise(hub.model, call.prompt)
             params = sampling_params(call, hub.model, len(prompt))
             hub.take_places(call.n)
         except AttendantError as error:
-            self._metrics.refused("" if isinstance(error, ModelNotFound) else self._models.get(call.model).name, error)
+            self._metrics.refused(name, error)
             raise
         active = _ActiveCall(hub, call, prompt, params, arrival_ns, self._ids)
         try:

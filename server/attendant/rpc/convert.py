@@ -8,7 +8,7 @@ from typing import Any
 from attendant_proto.v1 import generation_pb2 as pb
 from attendant_proto.v1 import models_pb2
 
-from attendant.bundle import BundleManifest
+from attendant.bundle import ManifestBase, TextInput
 from attendant.core.errors import InvalidRequest
 from attendant.core.events import TokenLogprob
 from attendant.core.generation import (
@@ -23,7 +23,7 @@ from attendant.core.generation import (
     TokenPrompt,
 )
 from attendant.core.request import FinishReason
-from attendant.models.info import ModelInfo, Tokenized
+from attendant.models.info import EncoderInfo, ModelInfo, Tokenized
 
 TokenText = Callable[[int], str]
 
@@ -90,8 +90,12 @@ def tokenize_response(tokenized: Tokenized) -> models_pb2.TokenizeResponse:
     return models_pb2.TokenizeResponse(token_ids=tokenized.token_ids, tokens=tokenized.tokens)
 
 
-def model_message(info: ModelInfo) -> models_pb2.Model:
+def model_message(info: ModelInfo | EncoderInfo) -> models_pb2.Model:
     """What a caller may know of a model."""
+    return _generator(info) if isinstance(info, ModelInfo) else _encoder(info)
+
+
+def _generator(info: ModelInfo) -> models_pb2.Model:
     manifest = info.manifest
     defaults = manifest.generation_defaults
     return models_pb2.Model(
@@ -117,6 +121,27 @@ def model_message(info: ModelInfo) -> models_pb2.Model:
         parity=_parity(manifest),
         max_running=info.max_running,
         max_requests=info.max_requests,
+    )
+
+
+def _encoder(info: EncoderInfo) -> models_pb2.Model:
+    manifest = info.manifest
+    return models_pb2.Model(
+        name=manifest.name,
+        version=manifest.version,
+        architecture=manifest.architecture,
+        task=manifest.task,
+        precision=manifest.precision,
+        target=manifest.target,
+        context_length=manifest.input.max_tokens if isinstance(manifest.input, TextInput) else 0,
+        vocab_size=info.vocab_size,
+        ready=info.ready,
+        source=manifest.source.id,
+        parity=_parity(manifest),
+        max_running=info.max_running,
+        max_requests=info.max_requests,
+        labels=manifest.labels,
+        dimensions=manifest.embedding.dimensions if manifest.embedding is not None else 0,
     )
 
 
@@ -167,7 +192,7 @@ def _token_logprobs(entry: TokenLogprob, token_text: TokenText) -> pb.TokenLogpr
     )
 
 
-def _parity(manifest: BundleManifest) -> models_pb2.Parity:
+def _parity(manifest: ManifestBase) -> models_pb2.Parity:
     parity = manifest.parity
     return models_pb2.Parity(
         max_abs_error=parity.max_abs_error, cosine=parity.cosine, greedy_agreement=parity.greedy_agreement

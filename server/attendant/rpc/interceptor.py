@@ -6,7 +6,7 @@ import inspect
 import logging
 import time
 import uuid
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
 
@@ -59,7 +59,10 @@ def _supervise(handler: Any, method: str) -> Any:
     if handler.unary_stream and inspect.isasyncgenfunction(handler.unary_stream):
         supervised = _supervise_stream(handler.unary_stream, method, decode)
         return grpc.unary_stream_rpc_method_handler(supervised, response_serializer=encode)
-    return handler  # health's Watch and reflection, which answer for themselves
+    if handler.stream_stream and inspect.isasyncgenfunction(handler.stream_stream):
+        supervised = _supervise_both(handler.stream_stream, method, decode)
+        return grpc.stream_stream_rpc_method_handler(supervised, response_serializer=encode)
+    return handler  # health's Watch, which answers for itself
 
 
 def _supervise_unary(behaviour: Unary, method: str, decode: Decode) -> Unary:
@@ -78,6 +81,21 @@ def _supervise_stream(behaviour: Stream, method: str, decode: Decode) -> Unary:
                 await write(response)
 
     return supervised
+
+
+def _supervise_both(behaviour: Stream, method: str, decode: Decode) -> Unary:
+    async def supervised(messages: AsyncIterator[bytes], context: Any) -> None:
+        write = context.write
+        async with _Call(method, context), aclosing(behaviour(_requests(decode, messages), context)) as responses:
+            async for response in responses:
+                await write(response)
+
+    return supervised
+
+
+async def _requests(decode: Decode, messages: AsyncIterator[bytes]) -> AsyncIterator[Any]:
+    async for data in messages:
+        yield _request(decode, data)
 
 
 def _request(decode: Decode, data: bytes) -> Any:

@@ -5,12 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 import grpc.aio
-from attendant_proto.v1 import generation_pb2, generation_pb2_grpc, models_pb2, models_pb2_grpc
+from attendant_proto.v1 import (
+    encoding_pb2,
+    encoding_pb2_grpc,
+    generation_pb2,
+    generation_pb2_grpc,
+    models_pb2,
+    models_pb2_grpc,
+)
 from grpc_health.v1 import health
 from grpc_reflection.v1alpha import reflection
 
 from attendant.core.errors import ConfigurationError
-from attendant.frontend.service import GenerationService
+from attendant.frontend.services import Services
+from attendant.rpc.encoding import EncodingServicer
 from attendant.rpc.health import Health
 from attendant.rpc.interceptor import Supervisor
 from attendant.rpc.servicers import GenerationServicer, ModelsServicer, TokenizerServicer
@@ -18,7 +26,7 @@ from attendant.settings import GrpcSettings
 
 SERVICES = tuple(
     service.full_name
-    for file in (generation_pb2.DESCRIPTOR, models_pb2.DESCRIPTOR)
+    for file in (generation_pb2.DESCRIPTOR, encoding_pb2.DESCRIPTOR, models_pb2.DESCRIPTOR)
     for service in file.services_by_name.values()
 )
 
@@ -50,16 +58,19 @@ class RpcServer:
             ) from None
         return f"{host}:{port}"
 
-    async def start(self, service: GenerationService) -> None:
+    async def start(self, services: Services) -> None:
         """Answer calls. Health says NOT_SERVING until told otherwise."""
         generation_pb2_grpc.add_GenerationServicer_to_server(  # type: ignore[no-untyped-call]
-            GenerationServicer(service), self._server
+            GenerationServicer(services.generation), self._server
         )
         models_pb2_grpc.add_ModelsServicer_to_server(  # type: ignore[no-untyped-call]
-            ModelsServicer(service), self._server
+            ModelsServicer(services), self._server
         )
         models_pb2_grpc.add_TokenizerServicer_to_server(  # type: ignore[no-untyped-call]
-            TokenizerServicer(service), self._server
+            TokenizerServicer(services.generation), self._server
+        )
+        encoding_pb2_grpc.add_EncodingServicer_to_server(  # type: ignore[no-untyped-call]
+            EncodingServicer(services.encoding), self._server
         )
         await self.health.add_to(self._server)
         reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import grpc
+from attendant_proto.v1 import encoding_pb2
 from google.protobuf import any_pb2, duration_pb2
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
@@ -45,6 +46,22 @@ def of(error: errors.AttendantError, request_id: str) -> tuple[grpc.StatusCode, 
     if isinstance(error, errors.QueueFull):
         trailers = (*trailers, (RETRY_KEY, str(math.ceil(error.retry_after_s * 1000))))
     return code, message, trailers
+
+
+def call_error(error: errors.AttendantError) -> encoding_pb2.CallError:
+    """What ends one call of a stream, as :func:`of` would end a call of its own."""
+    return encoding_pb2.CallError(
+        code=CODES[type(error)].value[0],
+        message=_cut(str(error)),
+        field=_cut(error.field, MAX_NAME) if isinstance(error, errors.InvalidRequest) else "",
+        retry_after_s=error.retry_after_s if isinstance(error, errors.QueueFull) else 0.0,
+    )
+
+
+def unexpected_call_error(call_id: str) -> encoding_pb2.CallError:
+    """The same for an exception that nobody foresaw."""
+    code, message, _ = of_unexpected(_cut(call_id, MAX_NAME))
+    return encoding_pb2.CallError(code=code.value[0], message=message)
 
 
 def of_unexpected(request_id: str) -> tuple[grpc.StatusCode, str, Trailers]:

@@ -157,11 +157,11 @@ class GrpcSettings(Section):
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for every interface.")
     port: Annotated[int, Field(ge=0, le=65535)] = Field(50051, description="Port to listen on; 0 picks a free one.")
     max_receive_bytes: ByteSize = Field(
-        ByteSize(4 * 1024 * 1024),
+        ByteSize(64 * 1024 * 1024),
         description="Largest request message; larger ones are refused with RESOURCE_EXHAUSTED.",
     )
     max_send_bytes: ByteSize = Field(
-        ByteSize(4 * 1024 * 1024),
+        ByteSize(64 * 1024 * 1024),
         description="Largest response message; a call that would send a larger one ends with RESOURCE_EXHAUSTED.",
     )
     max_concurrent_streams: Annotated[int, Field(ge=1)] = Field(

@@ -1,0 +1,163 @@
+"""Calls of models that encode, as the front end receives them, and the form of their answers. No transport words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from attendant.tasks.answers import DEFAULT_ANSWER_TOKENS
+from attendant.tasks.masks import DEFAULT_FILLS
+from attendant.tasks.tokens import Aggregation
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class TextItem:
+    """A text, or token ids used as they are; ``pair``, if not empty, is a second text beside ``text``."""
+
+    text: str = ""
+    pair: str = ""
+    token_ids: Sequence[int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question, and the text that may have its answer."""
+
+    question: str
+    context: str
+
+
+@dataclass(frozen=True, slots=True)
+class Audio:
+    """A WAV file, or 32-bit little-endian floats of one channel at ``sampling_rate`` Hz."""
+
+    data: bytes
+    is_wav: bool
+    sampling_rate: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedCall:
+    """Vectors of texts. ``None``: all dimensions; normalised as the model was made for."""
+
+    model: str
+    inputs: Sequence[TextItem]
+    truncate: bool = False
+    dimensions: int | None = None
+    normalize: bool | None = None
+    per_token: bool = False
+    prompt: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ClassifyCall:
+    """Labels of texts. ``top_k`` None: all labels."""
+
+    model: str
+    inputs: Sequence[TextItem]
+    truncate: bool = False
+    top_k: int | None = None
+    raw_scores: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ClassifyTokensCall:
+    """Labelled spans of texts. ``stride`` None: a text that is too long is cut or refused."""
+
+    model: str
+    texts: Sequence[str]
+    truncate: bool = False
+    aggregation: Aggregation = Aggregation.SIMPLE
+    stride: int | None = None
+    keep_outside: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerCall:
+    """Answers found in texts."""
+
+    model: str
+    inputs: Sequence[Question]
+    truncate: bool = False
+    top_k: int = 1
+    max_answer_tokens: int = DEFAULT_ANSWER_TOKENS
+    stride: int | None = None
+    allow_no_answer: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RerankCall:
+    """Documents by how well they fit a query."""
+
+    model: str
+    query: str
+    documents: Sequence[str]
+    truncate: bool = False
+    top_k: int | None = None
+    return_documents: bool = False
+    raw_scores: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FillMaskCall:
+    """Tokens for the masks of texts."""
+
+    model: str
+    texts: Sequence[str]
+    truncate: bool = False
+    top_k: int = DEFAULT_FILLS
+
+
+@dataclass(frozen=True, slots=True)
+class ClassifyImageCall:
+    """Labels of image files."""
+
+    model: str
+    images: Sequence[bytes]
+    top_k: int | None = None
+    raw_scores: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedImageCall:
+    """Vectors of image files."""
+
+    model: str
+    images: Sequence[bytes]
+    dimensions: int | None = None
+    normalize: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TranscribeCall:
+    """What is said in recordings."""
+
+    model: str
+    inputs: Sequence[Audio]
+
+
+@dataclass(frozen=True, slots=True)
+class EncodingUsage:
+    """What a call took. ``num_tokens``: of its inputs after truncation; images; or samples.
+
+    Nanoseconds: queue, arrival to the begin of the first run with a row of the call; preprocess, making tensors;
+    compute, the runs with rows of the call; total, arrival to answer.
+    """
+
+    num_tokens: int
+    num_truncated: int
+    queue_ns: int
+    preprocess_ns: int
+    compute_ns: int
+    total_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded(Generic[T]):
+    """A call's results, in the order of its inputs."""
+
+    results: Sequence[T]
+    usage: EncodingUsage

@@ -1,0 +1,80 @@
+"""Calls on images and recordings. Their files are decoded slice by slice, in threads."""
+
+from __future__ import annotations
+
+from attendant.bundle import AudioInput, ImageInput
+from attendant.core.encoding import Arrays
+from attendant.frontend.encoder_call import EncoderCall
+from attendant.frontend.encoding_calls import ClassifyImageCall, EmbedImageCall, Encoded, TranscribeCall
+from attendant.frontend.served_encoder import ServedEncoder, check_some
+from attendant.tasks.audio import raw_values, wav_values
+from attendant.tasks.classification import Label, ranked_labels
+from attendant.tasks.ctc import Transcript, transcribe
+from attendant.tasks.embeddings import Embedding, check_dimensions, finish
+from attendant.tasks.images import pixel_values
+from attendant.tasks.vectors import check_top_k
+
+
+async def classify_image(
+    encoder: ServedEncoder, active: EncoderCall, call: ClassifyImageCall
+) -> Encoded[tuple[Label, ...]]:
+    """The labels of each image, best first."""
+    check_some(call.images, "images")
+    check_top_k(call.top_k)
+    manifest = encoder.manifest
+
+    def read(index: int, outputs: Arrays) -> tuple[Label, ...]:
+        return ranked_labels(
+            outputs["logits"], manifest.labels, manifest.problem, top_k=call.top_k, raw=call.raw_scores
+        )
+
+    results = await active.run(len(call.images), lambda index: _pixels(encoder, call, index), read, off_loop=True)
+    return Encoded(results, active.usage(len(results)))
+
+
+async def embed_image(encoder: ServedEncoder, active: EncoderCall, call: EmbedImageCall) -> Encoded[Embedding]:
+    """One vector of each image."""
+    check_some(call.images, "images")
+    head = encoder.manifest.embedding
+    assert head is not None, "the manifest has checked it"
+    check_dimensions(call.dimensions, head)
+    normalise = head.normalise if call.normalize is None else call.normalize
+
+    def read(index: int, outputs: Arrays) -> Embedding:
+        vector = outputs["embedding"]  # [dimensions] float32
+        if encoder.project is not None:
+            vector = encoder.project(vector[None])[0]
+        return Embedding(finish(vector, call.dimensions, normalise=normalise))
+
+    results = await active.run(len(call.images), lambda index: _pixels(encoder, call, index), read, off_loop=True)
+    return Encoded(results, active.usage(len(results)))
+
+
+async def transcribe_all(encoder: ServedEncoder, active: EncoderCall, call: TranscribeCall) -> Encoded[Transcript]:
+    """The words of each recording."""
+    check_some(call.inputs, "inputs")
+    spec, head = encoder.manifest.input, encoder.manifest.ctc
+    assert isinstance(spec, AudioInput), "the manifest's task takes audio"
+    assert head is not None, "the manifest has checked it"
+    lengths: list[int] = []
+
+    def arrays(index: int) -> Arrays:
+        audio, field = call.inputs[index], f"inputs[{index}]"
+        if audio.is_wav:
+            values = wav_values(audio.data, spec, f"{field}.wav")
+        else:
+            values = raw_values(audio.data, audio.sampling_rate, spec, f"{field}.samples", f"{field}.sampling_rate")
+        lengths.append(len(values))
+        return {"input_values": values}
+
+    def read(index: int, outputs: Arrays) -> Transcript:
+        return transcribe(outputs["logits"], head, spec.sampling_rate)
+
+    results = await active.run(len(call.inputs), arrays, read, off_loop=True)
+    return Encoded(results, active.usage(sum(lengths)))
+
+
+def _pixels(encoder: ServedEncoder, call: ClassifyImageCall | EmbedImageCall, index: int) -> Arrays:
+    spec = encoder.manifest.input
+    assert isinstance(spec, ImageInput), "the manifest's task takes images"
+    return {"pixel_values": pixel_values(call.images[index], spec, f"images[{index}]")}

@@ -1,0 +1,61 @@
+"""Both services of a server as one: what generates and what encodes start, drain and stop together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from attendant.core.errors import ModelNotFound
+from attendant.frontend.encoding import EncodingService
+from attendant.frontend.service import GenerationService
+from attendant.metrics import Metrics
+from attendant.models.info import EncoderInfo, ModelInfo
+from attendant.models.repository import ModelRepository
+
+
+class Services:
+    """A server's models, whatever their tasks. Create it inside the running event loop.
+
+    Args:
+        on_death: called on the loop with the model's name and the exception when a thread that runs a model dies.
+    """
+
+    def __init__(
+        self, models: ModelRepository, metrics: Metrics, on_death: Callable[[str, BaseException], None]
+    ) -> None:
+        self.generation = GenerationService(models, metrics, on_death)
+        self.encoding = EncodingService(models, metrics, on_death)
+
+    async def start(self) -> None:
+        """Start every model.
+
+        Raises:
+            Exception: what kept one from being prepared; those before it are stopped.
+        """
+        await self.generation.start()
+        try:
+            await self.encoding.start()
+        except BaseException:
+            await self.close()
+            raise
+
+    async def drain(self, timeout_s: float) -> None:
+        """Refuse new calls, let running ones finish for ``timeout_s`` seconds, then fail the rest with Draining."""
+        await asyncio.gather(self.generation.drain(timeout_s), self.encoding.drain(timeout_s))
+
+    async def close(self) -> None:
+        """Stop every model."""
+        await asyncio.gather(self.generation.close(), self.encoding.close())
+
+    def list_models(self) -> tuple[ModelInfo | EncoderInfo, ...]:
+        """Every model."""
+        return (*self.generation.list_models(), *self.encoding.list_models())
+
+    def get_model(self, name: str) -> ModelInfo | EncoderInfo:
+        """One model; an empty name means the only one. Raises ModelNotFound."""
+        models = {info.manifest.name: info for info in self.list_models()}
+        if not name and len(models) == 1:
+            return next(iter(models.values()))
+        if name not in models:
+            raise ModelNotFound(name, tuple(sorted(models)))
+        return models[name]

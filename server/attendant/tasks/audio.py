@@ -1,0 +1,81 @@
+"""Audio to the samples of a model: one channel, its rate, its length, its loudness."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from attendant.bundle import AudioInput
+from attendant.core.errors import InvalidRequest
+from attendant.tasks.resample import resample, resampled_length
+from attendant.tasks.wav import read_wav
+
+_MIN_RATE, _MAX_RATE = 4_000, 384_000
+_MAX_MAGNITUDE = 2.0**15  # of floats that somebody forgot to divide
+_VARIANCE_FLOOR = 1e-7  # of transformers' feature extractors
+
+Floats = npt.NDArray[np.float32]
+
+
+def wav_values(data: bytes, spec: AudioInput, field: str) -> Floats:
+    """What a model computes of a WAV file, whose channels are averaged.
+
+    Args:
+        data: PCM samples of 8, 16, 24 or 32 bits, or floats of 32 or 64 bits.
+        spec: of the model.
+        field: names the file in errors.
+
+    Returns:
+        [num_samples] float32, at the model's rate.
+
+    Raises:
+        InvalidRequest: no such file, cut off, of a rate that is out of range, with numbers that are not finite, too
+            short or too long.
+    """
+    wav = read_wav(data, field)
+    return _values(wav.samples.mean(axis=1), wav.sampling_rate, spec, field, field)
+
+
+def raw_values(data: bytes, sampling_rate: int, spec: AudioInput, field: str, rate_field: str) -> Floats:
+    """What a model computes of 32-bit little-endian floats of one channel.
+
+    Args:
+        data: in -1..1. sampling_rate: theirs, in Hz.
+        spec: of the model.
+        field, rate_field: name the samples and their rate in errors.
+
+    Returns:
+        [num_samples] float32, at the model's rate.
+
+    Raises:
+        InvalidRequest: as :func:`wav_values`.
+    """
+    if len(data) % 4:
+        raise InvalidRequest(field, f"has {len(data)} bytes; allowed: 32-bit floats, a multiple of 4 bytes")
+    return _values(np.frombuffer(data, "<f4").astype(np.float64), sampling_rate, spec, field, rate_field)
+
+
+def _values(samples: npt.NDArray[np.float64], rate: int, spec: AudioInput, field: str, rate_field: str) -> Floats:
+    """One channel [n] float64 at ``rate`` Hz to what the model takes."""
+    if not _MIN_RATE <= rate <= _MAX_RATE:
+        raise InvalidRequest(rate_field, f"has a sampling rate of {rate} Hz; allowed: {_MIN_RATE} to {_MAX_RATE} Hz")
+    _check_length(resampled_length(len(samples), rate, spec.sampling_rate), spec, field)
+    peak = float(np.abs(samples).max())  # NaN if one is
+    if not peak <= _MAX_MAGNITUDE:
+        what = f"a sample of magnitude {peak:g}" if np.isfinite(peak) else "a sample that is infinite or not a number"
+        raise InvalidRequest(field, f"has {what}; allowed: finite samples, full scale at -1 and 1")
+    samples = resample(samples, rate, spec.sampling_rate)
+    if spec.normalise:
+        samples = (samples - samples.mean()) / np.sqrt(samples.var() + _VARIANCE_FLOOR)
+    return samples.astype(np.float32)
+
+
+def _check_length(length: int, spec: AudioInput, field: str) -> None:
+    if spec.min_samples <= length <= spec.max_samples:
+        return
+    rate = spec.sampling_rate
+    raise InvalidRequest(
+        field,
+        f"has {length} samples at the model's {rate} Hz ({length / rate:.3f} s); allowed: {spec.min_samples} to "
+        f"{spec.max_samples} ({spec.min_samples / rate:.3f} to {spec.max_samples / rate:.1f} s)",
+    )

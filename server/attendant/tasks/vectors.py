@@ -1,0 +1,41 @@
+"""Numbers that several tasks share: probabilities of logits, and the best of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from attendant.core.errors import InvalidRequest
+
+Floats = npt.NDArray[np.float32]
+
+
+def softmax(logits: Floats) -> Floats:
+    """Over the last axis, in float32."""
+    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True), dtype=np.float32)
+    total: Floats = shifted / shifted.sum(axis=-1, keepdims=True)
+    return total
+
+
+def sigmoid(logits: Floats) -> Floats:
+    """Of each, in float32, without overflow."""
+    small = np.exp(-np.abs(logits), dtype=np.float32)
+    values: Floats = np.where(logits >= 0, 1, small) / (1 + small)
+    return values.astype(np.float32, copy=False)
+
+
+def best(scores: Floats, count: int | None) -> npt.NDArray[np.int64]:
+    """Indices of the ``count`` largest of scores [n], largest first; equals by index. None: all."""
+    n = len(scores)
+    if count is None or count * 8 >= n:
+        return np.argsort(-scores, kind="stable")[:count].astype(np.int64)
+    least = np.partition(scores, n - count)[n - count]
+    candidates = np.flatnonzero(scores >= least)
+    order = np.argsort(-scores[candidates], kind="stable")[:count]
+    return candidates[order].astype(np.int64)
+
+
+def check_top_k(top_k: int | None) -> None:
+    """Raises InvalidRequest for 0: no result at all is what nobody means."""
+    if top_k is not None and top_k < 1:
+        raise InvalidRequest("top_k", f"is {top_k}; allowed: at least 1")

@@ -1,0 +1,275 @@
+"""A real server of encoders over gRPC: every call, a stream, what is refused, and how it ends under load."""
+
+from __future__ import annotations
+
+import json
+import struct
+import threading
+import time
+import wave
+import zlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+from attendant_proto.v1 import encoding_pb2 as pb
+from attendant_proto.v1 import encoding_pb2_grpc, models_pb2
+
+from tests.system.encoders import FLAGS, MASK, MAX_TOKENS, failure, make_encoders, png, texts
+from tests.system.server import ServerProcess, attendant, eventually, serving
+
+TEXT = "caf\u00e9 \U0001f469\u200d\U0001f680 e\u0301"
+
+
+@pytest.fixture(scope="module")
+def encoders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_encoders(tmp_path_factory.mktemp("encoders"))
+
+
+@pytest.fixture(scope="module")
+def running(encoders: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    log = tmp_path_factory.mktemp("log") / "server.log"
+    size = ("--grpc.max-receive-bytes", "64MiB", "--grpc.max-send-bytes", "64MiB")
+    with serving(log, encoders, *FLAGS, *size) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def stub(running: ServerProcess) -> Any:
+    options = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
+    with grpc.insecure_channel(running.grpc, options) as channel:
+        yield encoding_pb2_grpc.EncodingStub(channel)
+
+
+def wav(samples: np.ndarray) -> bytes:
+    stream = BytesIO()
+    with wave.open(stream, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16_000)
+        file.writeframes((samples * 32767).astype("<i2").tobytes())
+    return stream.getvalue()
+
+
+def test_every_call(stub: Any) -> None:
+    labels = stub.Classify(pb.ClassifyRequest(inputs=texts("good", "")), timeout=30)
+    assert [sum(label.score for label in result.labels) for result in labels.results] == pytest.approx([1, 1])
+    assert labels.usage.num_tokens == 4 + 2 + 2
+    assert 0 < labels.usage.compute_s <= labels.usage.total_s
+
+    vectors = stub.Embed(pb.EmbedRequest(inputs=texts("a", "b", "a"), dimensions=3), timeout=30).embeddings
+    assert [len(vector.values) for vector in vectors] == [3] * 3
+    assert np.linalg.norm(vectors[0].values) == pytest.approx(1)
+    assert vectors[0] == vectors[2] != vectors[1]
+
+    tokens = stub.Embed(pb.EmbedRequest(inputs=texts(TEXT), per_token=True), timeout=30).embeddings[0].tokens
+    spans = [(token.span.start, token.span.end) for token in tokens]
+    assert (spans[0], spans[-1]) == ((0, 0), (0, 0))
+    assert {i for start, end in spans for i in range(start, end)} == {i for i, c in enumerate(TEXT) if c != " "}
+
+    tagged = stub.ClassifyTokens(
+        pb.ClassifyTokensRequest(texts=[TEXT * 20], stride=8, keep_outside=True, aggregation=pb.AGGREGATION_FIRST),
+        timeout=30,
+    ).results[0]
+    assert tagged.entities
+    assert all((TEXT * 20)[e.span.start : e.span.end] == e.text for e in tagged.entities)
+
+    ranked = stub.Rerank(pb.RerankRequest(query="q", documents=["a", "bb", "a"], return_documents=True), timeout=30)
+    assert sorted(result.index for result in ranked.results) == [0, 1, 2]
+    assert all(result.document == ["a", "bb", "a"][result.index] for result in ranked.results)
+
+    question = pb.AnswerRequest.Input(question="who?", context=f"it was {TEXT} " * 10)
+    (answers,) = stub.Answer(pb.AnswerRequest(inputs=[question], top_k=3, stride=8), timeout=30).results
+    assert len(answers.answers) == 3
+    assert all(question.context[a.span.start : a.span.end] == a.text for a in answers.answers)
+
+    (filled,) = stub.FillMask(pb.FillMaskRequest(texts=[f"a {MASK} b"], top_k=2), timeout=30).results
+    assert (filled.masks[0].span.start, len(filled.masks[0].fills)) == (2, 2)
+
+    images = [png((255, 0, 0)), png((0, 0, 0))]
+    seen = stub.ClassifyImage(pb.ClassifyImageRequest(images=images), timeout=30)
+    assert [label.score for label in seen.results[1].labels] == [0.5, 0.5]
+
+    spoken = stub.Transcribe(pb.TranscribeRequest(inputs=[pb.AudioInput(wav=wav(np.full(40, 0.5)))]), timeout=30)
+    assert len(spoken.results) == 1
+
+
+def test_a_stream_of_calls(stub: Any) -> None:
+    def requests() -> Iterator[pb.EncodingRequest]:
+        for number in range(40):
+            yield pb.EncodingRequest(id=f"c{number}", classify=pb.ClassifyRequest(inputs=texts(f"text {number}")))
+            yield pb.EncodingRequest(id=f"e{number}", embed=pb.EmbedRequest(inputs=texts(f"text {number}")))
+        yield pb.EncodingRequest(id="bad", classify=pb.ClassifyRequest(inputs=texts("x" * 100)))
+
+    found = {response.id: response for response in stub.Stream(requests(), timeout=60)}
+    assert len(found) == 81
+    for number in (0, 39):
+        alone = stub.Classify(pb.ClassifyRequest(inputs=texts(f"text {number}")), timeout=30)
+        assert found[f"c{number}"].classify.results == alone.results
+    assert (found["bad"].error.code, found["bad"].error.field) == (3, "inputs[0]")
+    assert "has 102 tokens" in found["bad"].error.message
+
+
+def bomb() -> bytes:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+    )
+
+
+def test_what_is_refused(stub: Any) -> None:
+    nan = np.full(100, np.nan, "<f4").tobytes()
+    cases = [
+        (stub.Classify, pb.ClassifyRequest(inputs=texts("ok", "x" * 100)), "inputs[1]", f"at most {MAX_TOKENS}"),
+        (stub.Classify, pb.ClassifyRequest(), "inputs", "at least one"),
+        (stub.Classify, pb.ClassifyRequest(model="vectors", inputs=texts("a")), "model", "embed"),
+        (stub.Embed, pb.EmbedRequest(inputs=[pb.TextInput()]), "inputs[0]", "text, token_ids"),
+        (stub.FillMask, pb.FillMaskRequest(texts=["none"]), "texts[0]", MASK),
+        (
+            stub.ClassifyImage,
+            pb.ClassifyImageRequest(images=[png((1, 2, 3)), b"\xff\xd8\xff junk"]),
+            "images[1]",
+            "JPEG",
+        ),
+        (stub.ClassifyImage, pb.ClassifyImageRequest(images=[bomb()]), "images[0]", "pixels"),
+        (
+            stub.Transcribe,
+            pb.TranscribeRequest(inputs=[{"samples": nan, "sampling_rate": 16_000}]),
+            "inputs[0]",
+            "finite",
+        ),
+    ]
+    for call, message, field, words in cases:
+        code, found, details = failure(call, message)
+        assert code is grpc.StatusCode.INVALID_ARGUMENT, details
+        assert found.startswith(field)
+        assert words in details
+    code, _, details = failure(stub.Classify, pb.ClassifyRequest(model="nobody", inputs=texts("a")))
+    assert code is grpc.StatusCode.NOT_FOUND
+    assert "'moods'" in details
+    code, _, _ = failure(stub.EmbedImage, pb.EmbedImageRequest(images=[png((1, 2, 3))]))
+    assert code is grpc.StatusCode.NOT_FOUND
+    cut = stub.Classify(pb.ClassifyRequest(inputs=texts("x" * 100), truncate=True), timeout=30)
+    assert (cut.usage.num_tokens, cut.usage.num_truncated) == (MAX_TOKENS, 1)
+
+
+def test_ten_megabytes_are_refused_while_others_are_served(stub: Any) -> None:
+    done = threading.Event()
+
+    def others() -> float:
+        slowest = 0.0
+        while not done.is_set():
+            started = time.monotonic()
+            stub.Classify(pb.ClassifyRequest(inputs=texts("short")), timeout=30)
+            slowest = max(slowest, time.monotonic() - started)
+        return slowest
+
+    with ThreadPoolExecutor(1) as pool:
+        slowest = pool.submit(others)
+        started = time.monotonic()
+        code, field, details = failure(stub.Classify, pb.ClassifyRequest(inputs=texts("many words " * 950_000)))
+        spent = time.monotonic() - started
+        done.set()
+        assert slowest.result(30) < 1
+    assert (code, field) == (grpc.StatusCode.INVALID_ARGUMENT, "inputs[0]")
+    assert "10450000 characters" in details
+    assert spent < 3
+
+
+def test_five_thousand_inputs_in_one_call(stub: Any) -> None:
+    inputs = [f"text {i} " + "x" * (i % 40) for i in range(5000)]
+    vectors = stub.Embed(pb.EmbedRequest(inputs=texts(*inputs)), timeout=60).embeddings
+    assert len(vectors) == 5000
+    for index in (0, 1234, 4999):
+        alone = stub.Embed(pb.EmbedRequest(inputs=texts(inputs[index])), timeout=30).embeddings[0]
+        assert vectors[index].values == pytest.approx(alone.values, abs=1e-6)
+
+
+def test_models_and_metrics(running: ServerProcess) -> None:
+    models = {model.name: model for model in running.models.ListModels(models_pb2.ListModelsRequest()).models}
+    assert models["moods"].task == "classify"
+    assert list(models["moods"].labels) == ["no", "maybe", "yes"]
+    assert (models["vectors"].dimensions, models["vectors"].context_length) == (4, MAX_TOKENS)
+    assert running.models.GetModel(models_pb2.GetModelRequest(model="images")).context_length == 0
+    found = running.metrics()
+    assert found["encoder_requests_total{outcome=success,task=classify}"] > 0
+    assert found["encoder_preprocess_seconds_count{task=embed}"] > 0
+    assert running.serving("attendant.v1.Encoding")
+
+
+@pytest.fixture(scope="module")
+def words(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("words")
+
+
+@pytest.mark.parametrize(
+    ("command", "stdin", "shown"),
+    [
+        (("embed", "one", "two"), "", "cosines:"),
+        (("classify",), "first\nsecond\n", "second"),
+        (("tag", "new york", "--keep-outside"), "", "0:1"),
+        (("answer", "who?", "--top-k", "2"), "it was me", ":"),
+        (("rerank", "q", "doc one", "doc two", "--top-k", "1"), "", "doc"),
+        (("fill-mask", f"a {MASK} b"), "", "2:12"),
+        (("see", "PNG"), "", "light 0.5"),
+        (("transcribe", "WAV"), "", "\n"),
+    ],
+)
+def test_commands(running: ServerProcess, words: Path, command: tuple[str, ...], stdin: str, shown: str) -> None:
+    (words / "PNG").write_bytes(png((0, 0, 0)))
+    (words / "WAV").write_bytes(wav(np.full(40, 0.5)))
+    arguments = [str(words / word) if word in ("PNG", "WAV") else word for word in command]
+    done = attendant(*arguments, "--server", running.grpc, "--stats", stdin=stdin)
+    assert done.returncode == 0, done.stderr
+    assert shown in done.stdout
+    assert " tokens" in done.stderr
+    lines = attendant(*arguments, "--server", running.grpc, "--json", stdin=stdin).stdout.splitlines()
+    assert lines
+    assert all(isinstance(json.loads(line), dict) for line in lines)
+
+
+def test_commands_that_fail_say_why(running: ServerProcess, words: Path) -> None:
+    for command, expected in (
+        (("classify", "x" * 100), "at most 64"),
+        (("see", words / "missing.png"), "missing.png: cannot be read"),
+        (("see", words, "--model", "images"), "cannot be read"),
+        (("embed", "a", "--model", "moods"), "moods"),
+    ):
+        done = attendant(*command, "--server", running.grpc)
+        assert done.returncode == 1
+        assert expected in done.stderr
+        assert "Traceback" not in done.stderr
+    assert attendant("embed", "--server", running.grpc, stdin="").returncode == 2
+
+
+def test_a_client_that_goes_away_frees_its_places(running: ServerProcess) -> None:
+    channel = grpc.insecure_channel(running.grpc)
+    call = encoding_pb2_grpc.EncodingStub(channel).Classify.future(
+        pb.ClassifyRequest(inputs=texts(*["x" * 60] * 20_000))
+    )
+    time.sleep(0.3)
+    call.cancel()
+    channel.close()
+
+    def idle() -> bool:
+        found = running.metrics()
+        return not any(v for k, v in found.items() if k.startswith(("encoder_rows_waiting", "encoder_rows_running")))
+
+    eventually(idle)
+
+
+def test_a_deadline_that_passes_in_the_queue(stub: Any, running: ServerProcess) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        busy = pool.submit(stub.Classify, pb.ClassifyRequest(inputs=texts(*["x" * 60] * 5000)), timeout=60)
+        with pytest.raises(grpc.RpcError) as caught:
+            stub.Classify(pb.ClassifyRequest(inputs=texts(*["x" * 60] * 5000)), timeout=0.02)
+        assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        assert len(busy.result(60).results) == 5000
