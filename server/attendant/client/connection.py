@@ -35,7 +35,8 @@ class Connection:
     def __init__(self, address: str, timeout_s: float | None = None) -> None:
         self._address = address
         self._timeout_s = timeout_s
-        self._channel = grpc.insecure_channel(address, [("grpc.max_receive_message_length", -1)])  # the server limits it
+        # The server has a limit of its own.
+        self._channel = grpc.insecure_channel(address, [("grpc.max_receive_message_length", -1)])
         self._generation: Any = generation_pb2_grpc.GenerationStub(self._channel)  # type: ignore[no-untyped-call]
         encoding: Any = encoding_pb2_grpc.EncodingStub(self._channel)  # type: ignore[no-untyped-call]
         self._encoding: Mapping[type[Any], Callable[..., Any]] = {
