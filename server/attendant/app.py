@@ -161,9 +161,9 @@ class Application:
 def _bundles(settings: ServeSettings) -> tuple[Path, ...]:
     if settings.bundles and not settings.demo:
         return settings.bundles
-    from attendant.demo import demo_bundle
+    from attendant.demo import demo_bundles
 
     try:
-        return (*settings.bundles, demo_bundle())
+        return (*settings.bundles, *demo_bundles())
     except FileNotFoundError as error:
         raise ConfigurationError(str(error)) from None

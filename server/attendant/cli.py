@@ -94,7 +94,7 @@ def _configure_demo(parser: Parser) -> Run:
 
     def run(args: argparse.Namespace) -> int:
         if isinstance(args.bundles, list):
-            parser.error("it serves the embedded demo model and no other; use `attendant serve` for bundles")
+            parser.error("it serves the embedded demo models and no others; use `attendant serve` for bundles")
         try:
             return _demo(arguments.load(args), once=args.once)
         except ConfigurationError as error:
@@ -221,7 +221,7 @@ def _configure_export(parser: Parser) -> Run:
 
 COMMANDS: dict[str, tuple[str, Callable[[Parser], Run]]] = {
     "serve": ("Serve bundles over gRPC.", _configure_serve),
-    "demo": ("Serve the embedded demo model and ask it one question.", _configure_demo),
+    "demo": ("Serve the embedded demo models and ask one a question.", _configure_demo),
     "generate": ("Stream one answer to the terminal.", _configure_generate),
     "chat": ("Talk with a model in the terminal.", _configure_chat),
     "embed": ("Vectors of texts.", _configure_encoding("embed")),

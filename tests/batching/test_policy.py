@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from attendant.batching.policy import PACKED_VIEW, PADDED_VIEW, Batch, BatchLimits, choose, due_in_ns
+from attendant.batching.policy import (
+    GPU_PACKED_VIEW,
+    PACKED_VIEW,
+    PADDED_VIEW,
+    Batch,
+    BatchLimits,
+    choose,
+    due_in_ns,
+)
 from attendant.batching.queue import RowQueue
 from attendant.core.encoding import Row
 from hypothesis import given
@@ -23,6 +32,7 @@ def limits(draw: st.DrawFn) -> BatchLimits:
         layout=draw(st.sampled_from(["packed", "padded", "equal"])),
         max_size=draw(st.integers(1, 2000)),
         max_rows=draw(st.integers(1, 40)),
+        view=draw(st.sampled_from([PACKED_VIEW, GPU_PACKED_VIEW, PADDED_VIEW])),
     )
 
 
@@ -55,7 +65,7 @@ def check(batch: Batch, limits: BatchLimits) -> None:
     if limits.layout == "equal":
         assert len(set(sizes)) == 1
     else:
-        factor, free = PACKED_VIEW if limits.layout == "packed" else PADDED_VIEW
+        factor, free = limits.view
         assert view <= max(factor * batch.size, batch.size + free)
 
 
@@ -116,7 +126,8 @@ def test_packed_rows_are_taken_up_to_the_budget() -> None:
 
 
 def test_a_long_row_does_not_make_a_wide_view_of_many_short_ones() -> None:
-    queue, limits = filled(512, *[8] * 63), BatchLimits("packed", 4096, 64)
+    queue, limits = filled(512, *[8] * 63), BatchLimits("packed", 4096, 64, view=GPU_PACKED_VIEW)
+    assert ids(choose(queue, replace(limits, view=PACKED_VIEW))) == [0]
     batch = choose(queue, limits)
     assert ids(batch) == [0, 1, 2], "at most three times as wide as they are"
     take(queue, batch)

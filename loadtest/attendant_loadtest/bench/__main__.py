@@ -11,7 +11,7 @@ from pathlib import Path
 
 from attendant.core.errors import ConfigurationError
 
-from attendant_loadtest.bench import report
+from attendant_loadtest.bench import encoders, report
 from attendant_loadtest.bench.bundles import BundleNotMade, bench_bundle
 from attendant_loadtest.bench.rounds import Plan, measure_bundle, on_stderr
 from attendant_loadtest.bench.served import ServerFailed
@@ -21,7 +21,10 @@ PRECISIONS = ("fp32", "int8", "int4")
 
 def main(argv: list[str] | None = None) -> int:
     """Measure, print the table, and return the exit code: 0, or 1 with the cause on standard error."""
-    args = _parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    if words[:1] == ["encoders"]:
+        return encoders.main(words[1:], _cache())
+    args = _parser().parse_args(words)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # unwinds, so that the server ends too
     plan = Plan(args.concurrency, args.repeats, args.waves, patience_s=args.patience)
     if args.quick:

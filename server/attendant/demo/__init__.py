@@ -1,13 +1,15 @@
-"""The demo bundle that comes with the package: a small model that answers a shop's customers."""
+"""The demo bundles that come with the package: one answers a shop's customers, others judge reviews and see shapes."""
 
 from __future__ import annotations
 
 from importlib.resources import files
 from pathlib import Path
 
+from attendant.bundle import MANIFEST_FILE
+
 
 def demo_bundle() -> Path:
-    """The folder of the demo bundle.
+    """The folder of the demo bundle that generates.
 
     Raises:
         FileNotFoundError: the installation lacks it.
@@ -16,3 +18,12 @@ def demo_bundle() -> Path:
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is missing: this installation comes without the demo bundle")
     return folder
+
+
+def demo_bundles() -> tuple[Path, ...]:
+    """The folders of all demo bundles.
+
+    Raises:
+        FileNotFoundError: the installation lacks them.
+    """
+    return tuple(sorted(manifest.parent for manifest in demo_bundle().parent.glob(f"*/{MANIFEST_FILE}")))

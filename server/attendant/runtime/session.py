@@ -14,6 +14,8 @@ _CUDA = "CUDAExecutionProvider"
 _CPU = "CPUExecutionProvider"
 # Makes a Split of unequal parts, whose kernel copies their sizes from host memory that a replay finds changed.
 _NOT_TO_BE_REPLAYED = ("GatherSliceToSplitFusion",)
+# The kernels of SkipLayerNormalization take 2 to 13 times as long on a processor as Add and LayerNormalization.
+_SLOWER_ON_HOSTS = ("SkipLayerNormFusion",)
 _NO_MEMORY = ("out of memory", "Failed to allocate memory", "BFCArena")
 
 
@@ -49,7 +51,7 @@ def open_session(path: Path, options: SessionOptions, device: Device | None = No
             str(path),
             settings,
             providers=[_provider(device, options)],
-            disabled_optimizers=_NOT_TO_BE_REPLAYED if options.cuda_graphs else None,
+            disabled_optimizers=_unwanted(device, options),
         )
     except Exception as error:  # ONNX Runtime's exceptions share no public base class
         if device.kind == "cuda" and any(sign in str(error) for sign in _NO_MEMORY):
@@ -71,6 +73,13 @@ def check_provider(path: Path, provider: str) -> None:
             f"{path.parent}: the bundle needs ONNX Runtime's {provider}; this installation has "
             f"{', '.join(available)}: pip install 'attendant[{extra}]'"
         )
+
+
+def _unwanted(device: Device, options: SessionOptions) -> tuple[str, ...]:
+    """Graph optimisers of ONNX Runtime that do more harm than good."""
+    if device.kind == "cpu":
+        return _SLOWER_ON_HOSTS
+    return _NOT_TO_BE_REPLAYED if options.cuda_graphs else ()
 
 
 def _provider(device: Device, options: SessionOptions) -> str | tuple[str, dict[str, str]]:

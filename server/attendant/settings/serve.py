@@ -29,10 +29,10 @@ class ServeSettings(BaseSettings):
 
     bundles: CliPositionalArg[Annotated[tuple[Path, ...], NoDecode]] = Field(
         (),
-        description="Bundle folders, or folders of bundle folders; none serves the embedded demo model. "
+        description="Bundle folders, or folders of bundle folders; none serves the embedded demo models. "
         f"[env: {ENV_PREFIX}BUNDLES, parted by '{os.pathsep}']",
     )
-    demo: bool = Field(False, description="Serve the embedded demo model, besides any bundles.")
+    demo: bool = Field(False, description="Serve the embedded demo models, besides any bundles.")
     engine: EngineSettings = EngineSettings()
     encoder: EncoderSettings = EncoderSettings()
     gpu: GpuSettings = GpuSettings()
