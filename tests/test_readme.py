@@ -53,7 +53,7 @@ def here(words: list[str]) -> list[str]:
     return [sys.executable, "-m", Path(words[0]).name, *words[1:]]
 
 
-@pytest.mark.parametrize("command", [c for c in COMMANDS if re.search(r"attendant (generate|models|chat)", c)])
+@pytest.mark.parametrize("command", [c for c in COMMANDS if re.search(r"attendant (generate|models|chat|classify)", c)])
 def test_client_commands(command: str, server: ServerProcess, tmp_path: Path) -> None:
     text = "hello\n/exit\n" if "chat" in command else None
     assert run([*here(shlex.split(command)), "--server", server.grpc], tmp_path, text).strip()
@@ -116,6 +116,10 @@ def test_make_test_is_what_ci_runs() -> None:
 
 
 def test_no_command_is_left_out() -> None:
-    tested = (r"attendant (generate|models|chat|export|serve) ", r"attendant (chat|models)$", r"make (run|test)$")
+    tested = (
+        r"attendant (generate|models|chat|classify|export|serve) ",
+        r"attendant (chat|models)$",
+        r"make (run|test)$",
+    )
     tested += (r"make (loadtest|bench) ", r"make \.venv-dev/\.done$")
     assert not [c for c in COMMANDS if not any(re.search(pattern, c) for pattern in tested)]

@@ -187,7 +187,7 @@ class AttentionTrace:
         Raises:
             UnsupportedModel: a mask that is not causal, with or without a sliding window.
         """
-        kinds = frozenset(_mask_kinds(mask_function))
+        kinds = frozenset(mask_kinds(mask_function))
         unfusable = sorted(kinds - _FUSABLE_KINDS)
         if unfusable or not kinds:
             raise UnsupportedModel(
@@ -202,7 +202,7 @@ def _widen(tensor: torch.Tensor, size: int) -> torch.Tensor:
     return torch.nn.functional.pad(tensor, (0, missing)) if missing else tensor
 
 
-def _mask_kinds(function: Callable[..., object]) -> Iterator[str]:
+def mask_kinds(function: Callable[..., object]) -> Iterator[str]:
     """The names of the transformers mask builders that a composed mask function closes over."""
     name = getattr(function, "__qualname__", "")
     yield from (kind for kind in _MASK_KINDS if name.startswith(kind))
@@ -211,4 +211,4 @@ def _mask_kinds(function: Callable[..., object]) -> Iterator[str]:
         parts = content if isinstance(content, tuple) else (content,)
         for part in parts:
             if callable(part) and not isinstance(part, torch.Tensor):
-                yield from _mask_kinds(part)
+                yield from mask_kinds(part)

@@ -13,12 +13,21 @@ from types import FrameType
 from attendant_export.errors import ExportError
 
 _USER_ERROR, _INTERRUPTED = 2, 130
+_TASKS = (  # those of attendant_export.encoders.tasks, whose imports are heavy
+    *("generate", "classify", "classify_tokens", "answer", "embed", "rerank", "fill_mask"),
+    *("classify_image", "embed_image", "transcribe"),
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of the command. Imports nothing heavy."""
     parser.add_argument("source", metavar="SOURCE", help="a model folder in the Hugging Face format, or a hub id")
     parser.add_argument("out", metavar="OUT", type=Path, help="where the bundle goes: a folder that does not exist yet")
+    parser.add_argument(
+        "--task",
+        choices=_TASKS,
+        help="what the model is served for (default: what its config and files say it was made for)",
+    )
     parser.add_argument(
         "--target",
         choices=["cpu", "cuda"],
@@ -29,7 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--precision",
         choices=["fp32", "bf16", "fp16", "int8", "int4"],
         help="of the weights; int8 and int4 are smaller and faster, at some loss "
-        "(for cpu: fp32, int8, int4, default fp32; for cuda: bf16, fp16, int4, default bf16)",
+        "(to generate: for cpu fp32, int8, int4, default fp32; for cuda bf16, fp16, int4, default bf16; "
+        "any other task: for cpu fp32, int8, default fp32; for cuda fp16)",
     )
     parser.add_argument(
         "--kv-cache",
@@ -37,6 +47,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="model",
         help="type of the KV cache, cuda only; int8 and fp8 hold twice the tokens, with scales measured at export "
         "(default: the model's)",
+    )
+    parser.add_argument(
+        "--pooling",
+        choices=["mean", "cls", "last", "max"],
+        help="how task embed makes one vector of a row's tokens (default: as the model's folder says, or mean)",
     )
     parser.add_argument("--name", help="the model's name for clients (default: the last part of SOURCE)")
     parser.add_argument("--revision", help="branch, tag or commit of a hub id")
@@ -62,13 +77,14 @@ def _export(args: argparse.Namespace) -> int:
     check_installed()
     from attendant_export.export import export_bundle
     from attendant_export.progress import on_stderr
-    from attendant_export.recipe import Recipe, default_precision
+    from attendant_export.recipe import RecipeRequest
 
-    recipe = Recipe(args.target, args.precision or default_precision(args.target), args.kv_cache)
     manifest = export_bundle(
         args.source,
         args.out,
-        recipe=recipe,
+        recipe=RecipeRequest(args.target, args.precision, args.kv_cache),
+        task=args.task,
+        pooling=args.pooling,
         name=args.name,
         revision=args.revision,
         overwrite=args.overwrite,
@@ -76,10 +92,12 @@ def _export(args: argparse.Namespace) -> int:
     )
     parity = manifest.parity
     size = sum(entry.size for entry in manifest.files.values()) / 1e6
+    generates = manifest.task == "generate"
+    kind = manifest.architecture if generates else f"{manifest.task}, {manifest.architecture}"
     print(
-        f"{args.out}: {manifest.name} ({manifest.architecture}, {manifest.precision}, {size:.1f} MB), "
+        f"{args.out}: {manifest.name} ({kind}, {manifest.precision}, {size:.1f} MB), "
         f"max error {parity.max_abs_error:.2g}, cosine {parity.cosine:.6f}, "
-        f"same greedy token at {parity.greedy_agreement:.1%} of positions"
+        f"same {'greedy token' if generates else 'largest output'} at {parity.greedy_agreement:.1%} of positions"
     )
     return 0
 

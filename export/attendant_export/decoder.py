@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +10,7 @@ import onnx_ir as ir
 import torch
 
 from attendant_export.attention import AttentionLayer, AttentionTrace
-from attendant_export.errors import UnsupportedModel
+from attendant_export.errors import UnsupportedModel, failures_of
 from attendant_export.families import patched
 from attendant_export.kernels import Cache, Kernel
 from attendant_export.layouts import CacheLayout, SlotLayout
@@ -47,7 +45,7 @@ def trace_decoder(model: Any, context_length: int, layout: CacheLayout | None = 
         raise UnsupportedModel(architecture, "it has no language-model head")
     trace = AttentionTrace(architecture)
     with (
-        _failures_of(architecture),
+        failures_of(architecture),
         patched(model, trace) as bypass,
         fused_attention(model, trace, bypass),
         fixed_frequencies(model),
@@ -63,16 +61,6 @@ def trace_decoder(model: Any, context_length: int, layout: CacheLayout | None = 
             layout.target,
         )
     return TracedDecoder(graph, layers)
-
-
-@contextmanager
-def _failures_of(architecture: str) -> Iterator[None]:
-    """What modelling code, torch.export and torch.onnx raise over a model that cannot be traced, as one typed error."""
-    try:
-        yield
-    except (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
-        reason = next(iter(str(error).strip().splitlines()), "") or "no message"
-        raise UnsupportedModel(architecture, f"tracing failed: {type(error).__name__}: {reason}") from error
 
 
 class DecoderStep(torch.nn.Module):  # type: ignore[misc]

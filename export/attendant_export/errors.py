@@ -4,8 +4,9 @@ ExportError
 ├── SourceError                 the model to export cannot be read
 │   ├── SourceNotFound          neither a folder nor a hub id that can be fetched
 │   └── TokenizerError          the source has no tokenizer that tokenizer.json can hold
-├── UnsupportedModel            the model cannot become a decoder graph; names the reason
+├── UnsupportedModel            the model cannot become a graph; names the reason
 │   └── UnknownArchitecture     transformers does not know the model type; names near ones
+├── UnsupportedTask             the model cannot be exported for the task; names the tasks it allows
 ├── OutputError                 the bundle cannot be written where it was asked for
 │   ├── OutputExists            something is already there
 │   └── DiskFull                no space left
@@ -16,7 +17,8 @@ ExportError
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -60,6 +62,22 @@ class UnknownArchitecture(UnsupportedModel):
         self.near = tuple(near)
 
 
+class UnsupportedTask(ExportError):
+    """The model cannot be exported for a task.
+
+    Args:
+        architecture: the model's class. asked: the task, or None where it was to be detected.
+        allowed: the tasks that the architecture has.
+    """
+
+    def __init__(self, architecture: str, asked: str | None, allowed: Iterable[str]) -> None:
+        tasks = tuple(allowed)
+        what = f"for task {asked!r}" if asked is not None else "for any task"
+        hint = f"; its tasks: {', '.join(tasks)}" if tasks else ""
+        super().__init__(f"{architecture} cannot be exported {what}{hint}")
+        self.allowed = tasks
+
+
 class OutputError(ExportError):
     """The bundle cannot be written."""
 
@@ -81,3 +99,13 @@ class ParityError(ExportError):
 
 class ToolchainError(ExportError):
     """A library of the exporter is missing or has another version than the one it drives."""
+
+
+@contextmanager
+def failures_of(architecture: str) -> Iterator[None]:
+    """What modelling code, torch.export and torch.onnx raise over a model that cannot be traced, as one typed error."""
+    try:
+        yield
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        reason = next(iter(str(error).strip().splitlines()), "") or "no message"
+        raise UnsupportedModel(architecture, f"tracing failed: {type(error).__name__}: {reason}") from error

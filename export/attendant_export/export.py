@@ -1,19 +1,22 @@
-"""The stages of an export, in order: load, trace, rewrite, quantise, write, verify, seal."""
+"""An export from source to bundle: finds the task, and goes through the stages of a decoder's export."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from attendant.bundle import TOKENIZER_FILE, BundleManifest, Graph, Source
+from attendant.bundle import TOKENIZER_FILE, BundleManifest, EncoderManifest, EncoderTask, Graph, Pooling, Source
 
 from attendant_export import source as sources
 from attendant_export.architectures import check_model, context_length
+from attendant_export.encoders.export import export_encoder, plan_encoder
+from attendant_export.encoders.tasks import task_of
+from attendant_export.errors import ExportError
 from attendant_export.facts import generation_defaults, special_tokens
 from attendant_export.graphs import write_graphs
 from attendant_export.progress import Progress, silent
-from attendant_export.recipe import Recipe
+from attendant_export.recipe import GENERATE, Recipe, RecipeRequest
 from attendant_export.toolchain import exporter_version, versions
 from attendant_export.verify import verify
 from attendant_export.writer import bundle_folder, check_output, file_entries, write_manifest
@@ -23,18 +26,37 @@ def export_bundle(
     source: str | Path,
     out: Path,
     *,
-    recipe: Recipe | None = None,
+    recipe: Recipe | RecipeRequest | None = None,
+    task: str | None = None,
+    pooling: Pooling | None = None,
     name: str | None = None,
     revision: str | None = None,
     overwrite: bool = False,
     progress: Progress = silent,
-) -> BundleManifest:
+) -> BundleManifest | EncoderManifest:
     """Exports a model folder or hub id to a bundle at ``out`` and returns its manifest.
+
+    Args:
+        recipe: fp32 for a CPU by default.
+        task: one of :data:`attendant_export.encoders.tasks.TASKS`; by default what the model was made for.
+        pooling: of task embed; by default what the model's folder says, or the mean.
 
     Raises:
         ExportError: see :mod:`attendant_export.errors`; nothing is left at or beside ``out`` but what was there.
     """
     check_output(out, overwrite=overwrite)
+    folder, source_id, found_revision = sources.resolve(str(source), revision)
+    found = task_of(folder, task)
+    recipe = (recipe or Recipe()).for_task(found)
+    name = name or source_id.rsplit("/", 1)[-1]
+    about = Source(id=source_id, revision=found_revision, versions=versions())
+    if found != GENERATE:
+        with progress("load"):
+            plan = plan_encoder(folder, cast(EncoderTask, found), pooling)
+        name = bundle_name(name)
+        return export_encoder(plan, out, name=name, recipe=recipe, source=about, overwrite=overwrite, progress=progress)
+    if pooling is not None:
+        raise ExportError(f"task {found} has no pooling; only embed has")
     with progress("load"):
         loaded = sources.load(str(source), revision)
     return export_model(
@@ -42,8 +64,8 @@ def export_bundle(
         loaded.tokenizer_json,
         out,
         recipe=recipe,
-        name=name or loaded.source_id.rsplit("/", 1)[-1],
-        source=Source(id=loaded.source_id, revision=loaded.revision, versions=versions()),
+        name=name,
+        source=about,
         chat_template=loaded.chat_template,
         tokenizer_config=loaded.tokenizer_config,
         overwrite=overwrite,

@@ -31,7 +31,7 @@ _TINY = np.float32(1e-30)  # keeps the scale of a column of zeros above zero
 def quantise(model: ir.Model, precision: Literal["int8", "int4"]) -> int:
     """Quantises every constant weight that the rules above allow, in place; returns how many."""
     editor = Editor(model.graph)
-    matmuls = [node for node in nodes_of(model.graph, "MatMul") if _quantisable(node)]
+    matmuls = [node for node in nodes_of(model.graph, "MatMul") if quantisable(node)]
     if precision == "int8":
         rows = _RowQuantiser(editor)
         for node in matmuls:
@@ -151,7 +151,8 @@ def _quantise_table(editor: Editor, node: ir.Node) -> None:
     editor.replace(node, "Mul", [rows, scale])
 
 
-def _quantisable(node: ir.Node) -> bool:
+def quantisable(node: ir.Node) -> bool:
+    """Whether the weight of a MatMul is one that the rules above allow."""
     weight = node.inputs[1]
     if weight is None or not weight.is_initializer() or weight.shape is None or len(weight.shape) != 2:
         return False

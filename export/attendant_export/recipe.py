@@ -10,12 +10,15 @@ from attendant.bundle import DType, Precision, Target
 
 from attendant_export.errors import ExportError
 
+GENERATE = "generate"
 KVCache = Literal["model", "int8", "fp8"]
 PRECISIONS: dict[Target, tuple[Precision, ...]] = {
     "cpu": ("fp32", "int8", "int4"),
     "cuda": ("bf16", "fp16", "int4"),
 }
 """By target, the default first."""
+ENCODER_PRECISIONS: dict[Target, tuple[Precision, ...]] = {"cpu": ("fp32", "int8"), "cuda": ("fp16",)}
+"""The same for models that encode, which have no KV cache."""
 
 # Weights and activations; int4 keeps half precision for everything that is not a quantised weight.
 _CUDA_DTYPES: dict[Precision, torch.dtype] = {"fp16": torch.float16, "bf16": torch.bfloat16, "int4": torch.float16}
@@ -52,6 +55,22 @@ class Recipe:
         if self.kv_cache != "model" and self.target != "cuda":
             raise ExportError(f"target {self.target} has no {self.kv_cache} KV cache; only target cuda has")
 
+    def for_task(self, task: str) -> Recipe:
+        """Itself, if models for ``task`` have it.
+
+        Raises:
+            ExportError: they do not; says which they have.
+        """
+        allowed = _precisions(task)[self.target]
+        if self.precision not in allowed:
+            raise ExportError(
+                f"task {task} on target {self.target} has no precision {self.precision!r}; "
+                f"allowed: {', '.join(allowed)}"
+            )
+        if task != GENERATE and self.kv_cache != "model":
+            raise ExportError(f"task {task} has no KV cache, so none of {self.kv_cache}")
+        return self
+
     @property
     def dtype(self) -> torch.dtype:
         """Of the traced model."""
@@ -63,6 +82,28 @@ class Recipe:
         return _CACHE_DTYPES.get(self.kv_cache) or _MANIFEST_DTYPES[self.dtype]
 
 
-def default_precision(target: Target) -> Precision:
+@dataclass(frozen=True)
+class RecipeRequest:
+    """A recipe whose precision, if None, is the default of a task that is not known yet."""
+
+    target: Target = "cpu"
+    precision: Precision | None = None
+    kv_cache: KVCache = "model"
+
+    def for_task(self, task: str) -> Recipe:
+        """The recipe for models of ``task``.
+
+        Raises:
+            ExportError: see :class:`Recipe`.
+        """
+        precision = self.precision or _precisions(task).get(self.target, ("fp32",))[0]
+        return Recipe(self.target, precision, self.kv_cache).for_task(task)
+
+
+def default_precision(target: Target, task: str = GENERATE) -> Precision:
     """What a target gets unless asked otherwise."""
-    return PRECISIONS[target][0]
+    return _precisions(task)[target][0]
+
+
+def _precisions(task: str) -> dict[Target, tuple[Precision, ...]]:
+    return PRECISIONS if task == GENERATE else ENCODER_PRECISIONS

@@ -43,7 +43,7 @@ def resolve(source: str, revision: str | None = None) -> tuple[Path, str, str | 
     """
     folder = Path(source).expanduser()
     if folder.is_dir():
-        if not (folder / "config.json").is_file():
+        if not any((folder / name).is_file() for name in ("config.json", "modules.json")):
             raise SourceNotFound(f"{folder} has no config.json: it is not a model folder in the Hugging Face format")
         return folder, folder.resolve().name, revision
     if folder.exists():
@@ -64,9 +64,11 @@ def load(source: str, revision: str | None = None) -> LoadedSource:
     config = read_json(folder / "config.json")
     check_config(config)
     tokenizer_config = read_json(folder / "tokenizer_config.json", missing_ok=True)
-    tokenizer_json = _tokenizer_json(folder)  # before the weights: a missing tokenizer is told at once
+    tokenizer_json = read_tokenizer(folder)  # before the weights: a missing tokenizer is told at once
+    model = pretrained(folder, "AutoModelForCausalLM")
+    check_model(model)
     return LoadedSource(
-        model=_load_model(folder),
+        model=model,
         tokenizer_json=tokenizer_json,
         tokenizer_config=tokenizer_config,
         chat_template=_chat_template(folder, tokenizer_config),
@@ -110,24 +112,28 @@ def _fetch(source: str, revision: str | None) -> tuple[Path, str, str | None]:
     except (HfHubHTTPError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise SourceNotFound(f"{source!r} is not a folder, and fetching it from the hub failed: {reason}") from error
-    if not (folder / "config.json").is_file():
+    if not any((folder / name).is_file() for name in ("config.json", "modules.json")):
         raise SourceNotFound(f"the hub's {source!r} has no config.json")
     return folder, source, folder.name
 
 
-def _load_model(folder: Path) -> Any:
-    """The model in float32, eager, eval.
+def pretrained(folder: Path, auto_class: str, optional: tuple[str, ...] = ()) -> Any:
+    """The model of a folder in float32, eager, eval.
+
+    Args:
+        auto_class: name of a class of transformers, e.g. ``AutoModelForCausalLM``.
+        optional: parts of names of tensors that may be missing, because the graph does not read them.
 
     Raises:
         SourceError: weights are missing or cannot be read.
     """
+    import transformers
     from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # the exporter tells its own progress
     try:
-        model, info = AutoModelForCausalLM.from_pretrained(
+        model, info = getattr(transformers, auto_class).from_pretrained(
             folder,
             dtype=torch.float32,
             attn_implementation="eager",
@@ -137,14 +143,13 @@ def _load_model(folder: Path) -> Any:
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise SourceError(f"{folder}: the model cannot be loaded: {reason}") from error
-    missing = sorted(info["missing_keys"])
+    missing = sorted(name for name in info["missing_keys"] if not any(part in name for part in optional))
     if missing:  # transformers would fill them with random numbers
         raise SourceError(f"{folder}: the weights lack {len(missing)} tensors of the model, first {missing[0]!r}")
-    check_model(model)
     return model.eval()
 
 
-def _tokenizer_json(folder: Path) -> str:
+def read_tokenizer(folder: Path) -> str:
     """tokenizer.json of the folder, or made from a slow tokenizer's files.
 
     Raises:

@@ -6,24 +6,34 @@ import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import onnx_ir as ir
 import torch
 from attendant.bundle import Target
 
-from attendant_export.attention import IMPLEMENTATION, AttentionTrace
+from attendant_export.attention import IMPLEMENTATION
 from attendant_export.errors import UnsupportedModel
 from attendant_export.graph import Editor, attribute, nodes_of
 from attendant_export.toolchain import internal
 
 OPSET = 21
-_CHATTY = ("torch.onnx", "torch.export", "torch.__trace", "onnxscript", "onnx_ir")
+_CHATTY = ("torch.onnx", "torch.export", "torch.fx", "torch.__trace", "onnxscript", "onnx_ir")
 _EXPORTERS = "transformers.exporters"
 
 
+class AttentionFunctions(Protocol):
+    """What a model is made to call in place of its own attention and masks."""
+
+    architecture: str
+
+    def attention_function(self, *args: Any, **keywords: Any) -> tuple[torch.Tensor, None]: ...
+
+    def mask_function(self, *args: Any, **keywords: Any) -> object: ...
+
+
 @contextmanager
-def fused_attention(model: Any, trace: AttentionTrace, bypass: bool) -> Iterator[None]:
+def fused_attention(model: Any, trace: AttentionFunctions, bypass: bool) -> Iterator[None]:
     """Makes ``model`` call the attention and mask functions of ``trace``; its own implementation is put back after.
 
     ``bypass``: the model's attention classes were replaced and its class refuses other implementations, so only the
@@ -83,11 +93,20 @@ def trace_to_onnx(
                 verbose=False,
             )
         assert exported is not None
+        _free_names(exported.model.graph, output_names)
         name_outputs(exported.model.graph, list(output_names))
         apply_ir_fixes(exported)
         _fuse(exported.model, target)
     model: ir.Model = exported.model
     return model
+
+
+def _free_names(graph: ir.Graph, names: Sequence[str]) -> None:
+    """Inner values, which are named after modules of the model, give way to the outputs."""
+    inner = [*graph.initializers.values(), *(value for node in graph for value in node.outputs)]
+    for value in inner:
+        if value.name in names and not value.is_graph_output():
+            value.name = f"{value.name}_inside"
 
 
 def _fuse(model: ir.Model, target: Target) -> None:

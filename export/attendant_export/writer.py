@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from attendant.bundle import MANIFEST_FILE, BundleManifest, FileEntry, sha256
+from attendant.bundle import MANIFEST_FILE, FileEntry, ManifestBase, sha256
 
 from attendant_export.errors import DiskFull, OutputError, OutputExists
 
@@ -78,7 +78,7 @@ def file_entries(folder: Path) -> dict[str, FileEntry]:
     }
 
 
-def write_manifest(folder: Path, manifest: BundleManifest) -> None:
+def write_manifest(folder: Path, manifest: ManifestBase) -> None:
     """Writes ``bundle.json``."""
     (folder / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
 

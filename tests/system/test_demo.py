@@ -50,8 +50,9 @@ def test_it_serves_until_ctrl_c() -> None:
             process.wait()
 
 
-def test_a_server_without_bundles_serves_the_demo(tmp_path: Path) -> None:
+def test_a_server_without_bundles_serves_the_demos(tmp_path: Path) -> None:
     with serving(tmp_path / "log") as server:
-        (model,) = server.models.ListModels(models_pb2.ListModelsRequest()).models
-        assert model.has_chat_template
-        assert "demo" in model.name
+        models = {model.task: model for model in server.models.ListModels(models_pb2.ListModelsRequest()).models}
+        assert models.keys() == {"generate", "classify", "classify_image"}
+        assert models["generate"].has_chat_template
+        assert all(model.ready for model in models.values())

@@ -15,7 +15,8 @@ _KEYS = "qwertyuiop asdfghjkl zxcvbnm"
 _NEAR = {key: near for key, near in itertools.pairwise(_KEYS) if " " not in key + near}
 
 
-def _mistype(word: str, rng: random.Random) -> str:
+def mistyped(word: str, rng: random.Random) -> str:
+    """``word`` with a letter left out, doubled, swapped with the next or hit beside; the first one stays."""
     at = rng.randrange(1, len(word) - 1)
     kind = rng.randrange(4)
     if kind == 0:
@@ -43,7 +44,7 @@ def _words(words: list[str], keep: set[str], rng: random.Random) -> list[str]:
         elif word in forms and rng.random() < short:
             result.append(forms[word])
         elif len(bare) > 3 and bare.isalpha() and rng.random() < typos:
-            result.append(_mistype(word, rng))
+            result.append(mistyped(word, rng))
         else:
             result.append(word)
     return _disturb(result or words, keep, rng)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 import random
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +12,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from attendant_export.demo.dialogues import Dialogue
 from attendant_export.demo.tokenizer import END, pieces
+from attendant_export.demo.training import Optimiser, like_lengths, padded_length
 
 CONTEXT_LENGTH = 512
 
@@ -78,29 +77,12 @@ def encode(
 
 def batches(examples: list[Example], batch_tokens: int, pad: int, rng: random.Random) -> list[Batch]:
     """All examples once, in random order, rows of like length together."""
-    order = list(range(len(examples)))
-    rng.shuffle(order)
-    result: list[Batch] = []
-    for start in range(0, len(order), 8192):
-        rows = sorted((examples[i] for i in order[start : start + 8192]), key=lambda example: len(example.ids))
-        group: list[Example] = []
-        for row in rows:
-            if group and (len(group) + 1) * _padded(len(row.ids)) > batch_tokens:
-                result.append(_pad(group, pad))
-                group = []
-            group.append(row)
-        result.append(_pad(group, pad))
-    rng.shuffle(result)
-    return result
-
-
-def _padded(length: int) -> int:
-    """Few lengths, because each new shape costs the CPU kernels a set-up."""
-    return -(-length // 8) * 8
+    groups = like_lengths([len(example.ids) for example in examples], batch_tokens, rng)
+    return [_pad([examples[index] for index in group], pad) for group in groups]
 
 
 def _pad(rows: list[Example], pad: int) -> Batch:
-    length = _padded(max(len(row.ids) for row in rows))
+    length = padded_length(max(len(row.ids) for row in rows))
     ids = [row.ids + [pad] * (length - len(row.ids)) for row in rows]
     weights = [row.weights + [0.0] * (length - len(row.weights)) for row in rows]
     return Batch(torch.tensor(ids), torch.tensor(weights))
@@ -154,13 +136,6 @@ def mean_loss(model: LlamaForCausalLM, examples: list[Example], batch_tokens: in
     return total / weight
 
 
-def _rate(step: int, num_steps: int, settings: TrainSettings) -> float:
-    if step < settings.warmup_steps:
-        return settings.learning_rate * (step + 1) / settings.warmup_steps
-    done = (step - settings.warmup_steps) / max(1, num_steps - settings.warmup_steps)
-    return settings.learning_rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
-
-
 def train(
     model: LlamaForCausalLM,
     phases: Sequence[list[Example]],
@@ -172,32 +147,16 @@ def train(
     rng = random.Random(settings.seed)
     pad = int(model.config.pad_token_id)
     steps = [batch for phase in phases for batch in batches(phase, settings.batch_tokens, pad, rng)]
-    decayed = [p for p in model.parameters() if p.dim() > 1]
-    others = [p for p in model.parameters() if p.dim() <= 1]
-    optimizer = torch.optim.AdamW(
-        [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}],
-        lr=settings.learning_rate,
-        betas=(0.9, 0.95),
-        fused=True,
+    optimiser = Optimiser(
+        model,
+        len(steps),
+        learning_rate=settings.learning_rate,
+        warmup_steps=settings.warmup_steps,
+        weight_decay=settings.weight_decay,
+        progress=progress,
     )
     model.train()
-    losses: list[float] = []
-    started, tokens = time.monotonic(), 0
-    for step, batch in enumerate(steps):
-        for group in optimizer.param_groups:
-            group["lr"] = _rate(step, len(steps), settings)
+    for batch in steps:
         loss, weight = weighted_loss(model, batch, settings.bfloat16)
-        (loss / weight).backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        losses.append(loss.item() / weight.item())
-        tokens += batch.ids.numel()
-        if (step + 1) % 50 == 0 or step + 1 == len(steps):
-            spent = time.monotonic() - started
-            recent = sum(losses[-50:]) / len(losses[-50:])
-            progress(
-                f"train: step {step + 1}/{len(steps)}, loss {recent:.3f}, {tokens / spent:,.0f} tokens/s, "
-                f"{spent:.0f} s of about {spent / (step + 1) * len(steps):.0f} s"
-            )
-    return losses
+        optimiser.step(loss / weight, batch.ids.numel())
+    return optimiser.losses

@@ -35,11 +35,12 @@ class InvalidRequest(AttendantError):
 
 
 class ModelNotFound(AttendantError):
-    """The request names a model that this server does not have."""
+    """The request names a model that this server does not have, or names none and there is none for its ``task``."""
 
-    def __init__(self, name: str, available: tuple[str, ...]) -> None:
+    def __init__(self, name: str, available: tuple[str, ...], task: str | None = None) -> None:
         listed = ", ".join(repr(n) for n in available) or "none"
-        super().__init__(f"no model named {name!r} is loaded; loaded models: {listed}")
+        wanted = f"for task {task!r}" if task and not name else f"named {name!r}"
+        super().__init__(f"no model {wanted} is loaded; loaded models: {listed}")
         self.name = name
         self.available = available
 

@@ -117,7 +117,7 @@ class ModelRepository:
         try:
             return self._models[name]
         except KeyError:
-            raise self._not_found(name) from None
+            raise self._not_found(name, None if self._models else "generate") from None
 
     def encoder(self, name: str, task: EncoderTask) -> LoadedEncoder:
         """The model called ``name``, which is for ``task``; an empty name means the only one that is.
@@ -137,10 +137,10 @@ class ModelRepository:
             raise _other_task(name, self._encoders[name].task, task, fitting)
         if name in self._models:
             raise _other_task(name, "generate", task, fitting)
-        raise self._not_found(name)
+        raise self._not_found(name, task)
 
-    def _not_found(self, name: str) -> ModelNotFound:
-        return ModelNotFound(name, tuple(sorted((*self._models, *self._encoders))))
+    def _not_found(self, name: str, task: str | None) -> ModelNotFound:
+        return ModelNotFound(name, tuple(sorted((*self._models, *self._encoders))), task)
 
 
 def find_bundles(paths: Sequence[Path]) -> list[Path]:

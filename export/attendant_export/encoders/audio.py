@@ -1,0 +1,126 @@
+"""Plans bundles of speech models whose frames spell text (connectionist temporal classification)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from attendant.bundle import AudioInput
+
+from attendant_export.encoders.attention import EncoderAttention
+from attendant_export.encoders.audio_input import audio_input, ctc_head, load_extractor, load_tokenizer
+from attendant_export.encoders.fusible import is_fusible
+from attendant_export.encoders.plan import EncoderCase, EncoderPlan, Floats
+from attendant_export.encoders.trace import EncoderSpec, Feeds
+from attendant_export.errors import UnsupportedModel, failures_of
+from attendant_export.precision import in_dtype
+from attendant_export.source import pretrained
+
+# Of the rows that a finished graph is verified with, beyond the shortest one's, and of a longer row beyond those: one
+# of the two has an odd number of frames, which SEW takes by twos.
+_FRAMES = 41
+_MORE_FRAMES = 7
+
+
+class SpeechModule(torch.nn.Module):  # type: ignore[misc]
+    """An :class:`~attendant_export.encoders.trace.EncoderModule`: input_values [rows, samples] to logits
+    [rows, frames, vocab_size]."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+        self.attention = EncoderAttention(str(model.config.model_type))
+
+    def forward(self, feeds: Feeds) -> torch.Tensor:
+        """See the class."""
+        self.attention.start()
+        logits: torch.Tensor = self.model(input_values=feeds["input_values"].to(self.model.dtype)).logits
+        return logits
+
+
+def plan_audio(folder: Path, task: Literal["transcribe"] = "transcribe") -> EncoderPlan:
+    """The plan of a model folder.
+
+    Raises:
+        SourceError: a file is missing or cannot be read.
+        UnsupportedModel: the model, its feature extractor or its tokenizer does something that a bundle has no place
+            for.
+    """
+    extractor, tokenizer = load_extractor(folder), load_tokenizer(folder)
+    return plan_speech(pretrained(folder, "AutoModelForCTC"), extractor, tokenizer)
+
+
+def plan_speech(model: Any, extractor: Any, tokenizer: Any) -> EncoderPlan:
+    """The plan of a model, a feature extractor and a tokenizer of transformers that are in memory.
+
+    Rows that run together are equally long (layout ``equal``): models that were trained without a mask would hear
+    padding as silence.
+
+    Args:
+        model: float32, eager attention, in eval mode.
+
+    Raises:
+        UnsupportedModel: see :func:`plan_audio`.
+    """
+    config = model.config
+    limits, head = audio_input(extractor, config), ctc_head(tokenizer, config)
+    samples = _samples(limits, head.samples_per_frame)
+    module = SpeechModule(model).eval()
+    with failures_of(config.model_type), torch.no_grad():
+        wanted = [_run(module, rows) for rows in samples]
+        shortest = _run(module, samples[0][:, : limits.min_samples])
+    if wanted[1].shape[1] - wanted[0].shape[1] != _MORE_FRAMES or shortest.shape[1] < 1:
+        raise UnsupportedModel(config.model_type, f"a frame of it is not {head.samples_per_frame} samples")
+    feeds = {"input_values": torch.from_numpy(samples[0])}
+    fused = is_fusible(module, feeds, torch.from_numpy(wanted[0]))
+
+    def spec(dtype: torch.dtype) -> EncoderSpec:
+        cast = in_dtype(model, dtype)
+        dimensions = {"input_values": ("num_rows", "num_samples"), "logits": ("num_rows", "num_frames", None)}
+        return EncoderSpec(SpeechModule(cast).eval(), cast, feeds, "logits", dimensions, fused)
+
+    return EncoderPlan(
+        task="transcribe",
+        architecture=str(config.model_type),
+        input=limits,
+        layout="equal",
+        spec=spec,
+        cases=lambda: _cases(samples, wanted),
+        ctc=head,
+    )
+
+
+def _samples(limits: AudioInput, samples_per_frame: int) -> tuple[Floats, Floats]:
+    """Three rows [3, samples] float32, and a longer one [1, samples]: tones and noise that come and go."""
+    generator = np.random.default_rng(0)
+    lengths = (limits.min_samples + _FRAMES * samples_per_frame,) * 3
+    longer = lengths[0] + _MORE_FRAMES * samples_per_frame
+
+    def row(length: int) -> Floats:
+        seconds = np.arange(length) / limits.sampling_rate
+        sound = 0.3 * generator.standard_normal(length)
+        loudness = 0.5 + 0.5 * np.sin(2 * np.pi * (30 * seconds + generator.random()))
+        for pitch in generator.uniform(80, 3000, 4):
+            sound += loudness * np.sin(2 * np.pi * (pitch * seconds + generator.random()))
+        normal: Floats = ((sound - sound.mean()) / sound.std()).astype(np.float32)
+        return normal
+
+    return np.stack([row(length) for length in lengths]), row(longer)[None]
+
+
+def _run(module: SpeechModule, rows: Floats) -> Floats:
+    """[rows, frames, vocab_size] float32, of each row alone."""
+    found = [module({"input_values": torch.from_numpy(rows[index : index + 1])}) for index in range(len(rows))]
+    logits: Floats = torch.cat(found).float().numpy()
+    return logits
+
+
+def _cases(samples: Sequence[Floats], wanted: Sequence[Floats]) -> Sequence[EncoderCase]:
+    def case(name: str, rows: Floats, logits: Floats) -> EncoderCase:
+        flat = logits.reshape(-1, logits.shape[-1])
+        return EncoderCase(name, {"input_values": rows}, flat, lambda output: output.reshape(-1, output.shape[-1]))
+
+    return case("batch", samples[0], wanted[0]), case("single", samples[1], wanted[1])

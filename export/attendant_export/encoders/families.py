@@ -1,0 +1,103 @@
+"""What the few encoder families need whose attention is not plain: relative positions, or attention written out.
+
+Each patch replaces one method of one class for the time of a trace, as those of :mod:`attendant_export.families` do.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from attendant_export.encoders.attention import EncoderAttention
+from attendant_export.errors import UnsupportedModel
+from attendant_export.trace import fused_attention
+
+Method = Callable[..., Any]
+Patch = Callable[[Any, EncoderAttention], Method]
+
+
+def _relative_bias(module: Any, attention: EncoderAttention) -> Method:
+    """T5 counts distances over the longest row, not over the packed tokens."""
+    original = module.compute_bias
+
+    def compute_bias(self: Any, query_length: int, key_length: int, *args: Any, **keywords: Any) -> torch.Tensor:
+        bias: torch.Tensor = original(attention.length(query_length), attention.length(key_length), *args, **keywords)
+        return bias
+
+    return compute_bias
+
+
+def _mpnet_bias(module: Any, attention: EncoderAttention) -> Method:
+    original = module.compute_position_bias
+
+    def compute_position_bias(self: Any, x: torch.Tensor, *args: Any, **keywords: Any) -> torch.Tensor:
+        length = attention.length(x.shape[1])
+        bias: torch.Tensor = original(x.new_zeros(1, length))  # one row, of counted positions, for all rows
+        return bias
+
+    return compute_position_bias
+
+
+def _mpnet_attention(module: Any, attention: EncoderAttention) -> Method:
+    def forward(
+        self: Any, states: Any, mask: Any = None, position_bias: Any = None, *args: Any, **keywords: Any
+    ) -> Any:
+        projected = (projection(states) for projection in (self.q, self.k, self.v))
+        heads = [part.unflatten(-1, (-1, self.attention_head_size)).transpose(1, 2) for part in projected]
+        return (self.o(attention.attend(*heads, bias=position_bias).flatten(2)),)
+
+    return forward
+
+
+def _bert_attention(module: Any, attention: EncoderAttention) -> Method:
+    """Attention of BERT's shape that computes its scores itself."""
+
+    def forward(self: Any, states: Any, *args: Any, **keywords: Any) -> Any:
+        projected = (projection(states) for projection in (self.query, self.key, self.value))
+        heads = [part.unflatten(-1, (-1, self.attention_head_size)).transpose(1, 2) for part in projected]
+        return attention.attend(*heads).flatten(2), None
+
+    return forward
+
+
+PATCHES: dict[tuple[str, str], Patch] = {
+    ("T5Attention", "compute_bias"): _relative_bias,
+    ("MT5Attention", "compute_bias"): _relative_bias,
+    ("UMT5Attention", "compute_bias"): _relative_bias,
+    ("MPNetEncoder", "compute_position_bias"): _mpnet_bias,
+    ("MPNetSelfAttention", "forward"): _mpnet_attention,
+    ("RemBertSelfAttention", "forward"): _bert_attention,
+    ("MegatronBertSelfAttention", "forward"): _bert_attention,
+}
+"""By class and method."""
+
+
+@contextmanager
+def patched_encoder(model: Any, attention: EncoderAttention) -> Iterator[None]:
+    """Makes ``model`` call ``attention`` wherever it can; its own attention is put back after.
+
+    Raises:
+        UnsupportedModel: it cannot anywhere.
+    """
+    touched: list[tuple[torch.nn.Module, str]] = []
+    by_class: dict[str, list[tuple[str, Patch]]] = {}
+    for (name, method), patch in PATCHES.items():
+        by_class.setdefault(name, []).append((method, patch))
+    try:
+        for module in model.modules():
+            for method, patch in by_class.get(type(module).__name__, ()):
+                # An instance attribute shadows the method of the class and leaves the class as it is.
+                object.__setattr__(module, method, types.MethodType(patch(module, attention), module))
+                touched.append((module, method))
+        bypass = any(method == "forward" for _, method in touched)
+        if not bypass and not model._can_set_attn_implementation():  # setting it would only warn
+            raise UnsupportedModel(attention.architecture, "its attention is written out")
+        with fused_attention(model, attention, bypass):
+            yield
+    finally:
+        for module, method in touched:
+            object.__delattr__(module, method)

@@ -1,0 +1,102 @@
+"""Rewrites a traced encoder graph into the one that is served; see :mod:`attendant_export.passes` for the reasons."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+
+from attendant_export.encoders.trace import Dimensions
+from attendant_export.graph import Editor, attribute, constant_of, nodes_of, producer
+from attendant_export.passes import join_reshapes, products_to_matmul, strip_metadata
+
+_NORMS = {
+    "SkipLayerNormalization": "LayerNormalization",
+    "SkipSimplifiedLayerNormalization": "SimplifiedLayerNormalization",
+}
+_SUM = 3  # which output of a fused node is the sum
+
+
+def rewrite_encoder(model: ir.Model, dimensions: Dimensions) -> None:
+    """Runs every pass in place and gives the graph inputs and outputs the names of their dimensions."""
+    editor = Editor(model.graph)
+    products_to_matmul(editor)
+    join_reshapes(editor)
+    gather_once(editor)
+    bias_once(editor)
+    split_skip_norms(editor)
+    editor.drop_unused()
+    for value in (*model.graph.inputs, *model.graph.outputs):
+        assert value.shape is not None
+        sizes = zip(dimensions[str(value.name)], value.shape, strict=True)
+        value.shape = ir.Shape([name if name is not None else int(size) for name, size in sizes])
+    strip_metadata(model)
+
+
+def gather_once(editor: Editor) -> None:
+    """Takes the first token of each row from the packed tokens, not from their padded view.
+
+    Gather(Gather(x, pad_index), 0, axis=1)  ->  Gather(x, Gather(pad_index, 0, axis=1)).
+    """
+    for node in nodes_of(editor.graph, "Gather"):
+        place, gather = constant_of(node.inputs[1]), producer(node.inputs[0], "Gather")
+        if place is None or place.size != 1 or attribute(node, "axis", 0) != 1 or gather is None:
+            continue
+        index = gather.inputs[1]
+        if index is None or not index.is_graph_input() or index.name != "pad_index" or attribute(gather, "axis", 0):
+            continue
+        column = editor.constant(place.astype(np.int64), "first_token")
+        chosen = editor.before(node, "Gather", [index, column], axis=1)
+        editor.replace(node, "Gather", [gather.inputs[0], chosen], axis=0)
+
+
+def bias_once(editor: Editor) -> None:
+    """Adds the biases of products that share one MatMul before its result is cut, in one node.
+
+    Split(x @ w) + b for every part  ->  Split(x @ w + concat(b)).
+    """
+    for split in nodes_of(editor.graph, "Split"):
+        product = producer(split.inputs[0], "MatMul")
+        adds = [_only_add(output) for output in split.outputs]
+        if product is None or len(split.inputs[0].uses()) != 1 or any(add is None for add in adds):
+            continue
+        biases = [constant_of(add.inputs[1]) for add in adds if add is not None]
+        known = [bias for bias in biases if bias is not None and bias.ndim == 1]
+        if len(known) != len(adds):
+            continue
+        bias = editor.constant(np.concatenate(known), "packed_bias")
+        total = editor.before(split, "Add", [product.outputs[0], bias])
+        total.shape, total.dtype = product.outputs[0].shape, product.outputs[0].dtype
+        split.replace_input_with(0, total)
+        for add, output in zip(adds, split.outputs, strict=True):
+            if add is not None:
+                editor.redirect(add.outputs[0], output)
+    editor.drop_unused()
+
+
+def split_skip_norms(editor: Editor) -> None:
+    """A norm of a sum becomes a sum and a norm: on a processor, ONNX Runtime's fused node takes several times as long.
+
+    On a GPU it fuses them again when it opens the graph.
+    """
+    for node in nodes_of(editor.graph, *_NORMS):
+        simplified = node.op_type == "SkipSimplifiedLayerNormalization"
+        terms = [*node.inputs[:2], *node.inputs[3 if simplified else 4 :]]
+        total, *others = (value for value in terms if value is not None)
+        for value in others:
+            added = editor.before(node, "Add", [total, value])
+            added.shape, added.dtype = node.inputs[0].shape, node.inputs[0].dtype
+            total = added
+        if len(node.outputs) > _SUM:
+            editor.redirect(node.outputs[_SUM], total)
+        weights = node.inputs[2:3] if simplified else node.inputs[2:4]
+        epsilon = attribute(node, "epsilon", 1e-12)
+        editor.replace(node, _NORMS[node.op_type], [total, *weights], axis=-1, epsilon=epsilon)
+    editor.drop_unused()
+
+
+def _only_add(value: ir.Value) -> ir.Node | None:
+    """The node that adds a constant to ``value``, if nothing else reads it."""
+    uses = list(value.uses())
+    if len(uses) != 1 or uses[0].node.op_type != "Add" or uses[0].idx != 0:
+        return None
+    return uses[0].node

@@ -1,0 +1,72 @@
+"""What the pipeline has to know of an encoder: the planners of text, images and audio all give the same plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from attendant.bundle import (
+    AudioInput,
+    CtcHead,
+    EmbeddingHead,
+    EncoderTask,
+    ImageInput,
+    Problem,
+    RowLayout,
+    TextInput,
+)
+
+from attendant_export.encoders.trace import EncoderSpec
+
+Array = npt.NDArray[Any]
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class EncoderCase:
+    """One run that a finished graph is verified with.
+
+    Attributes:
+        name: for the report, e.g. ``batch`` or ``single``.
+        feeds: by input name; those that the graph does not have are left out.
+        wanted: [n, width] float32, of the source model, each row of input computed alone.
+        rows_of: picks the same [n, width] from the graph's output.
+    """
+
+    name: str
+    feeds: Mapping[str, Array]
+    wanted: Floats
+    rows_of: Callable[[Floats], Floats]
+
+
+@dataclass(frozen=True)
+class EncoderPlan:
+    """A model ready to become a bundle.
+
+    Attributes:
+        spec: makes the graph's spec for a floating-point type; float32 for target cpu, float16 for cuda.
+        cases: computes what the finished graph is verified with; the first one holds several rows.
+        tokenizer_json: content of tokenizer.json, for text.
+        projection: a torch module [rows, hidden] -> [rows, dimensions], float32, that becomes a graph of its own.
+        extra_files: further files of the bundle, by name.
+
+    The others are fields of :class:`attendant.bundle.EncoderManifest`.
+    """
+
+    task: EncoderTask
+    architecture: str
+    input: TextInput | ImageInput | AudioInput
+    layout: RowLayout
+    spec: Callable[[torch.dtype], EncoderSpec]
+    cases: Callable[[], Sequence[EncoderCase]]
+    labels: tuple[str, ...] = ()
+    problem: Problem = "single_label"
+    embedding: EmbeddingHead | None = None
+    ctc: CtcHead | None = None
+    tokenizer_json: str | None = None
+    projection: torch.nn.Module | None = None
+    extra_files: Mapping[str, str] | None = None

@@ -1,0 +1,158 @@
+"""Plans bundles of vision models: image classification, and image embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from attendant.bundle import EmbeddingHead, ImageInput
+
+from attendant_export.encoders.attention import EncoderAttention
+from attendant_export.encoders.fusible import is_fusible
+from attendant_export.encoders.plan import EncoderCase, EncoderPlan, Floats
+from attendant_export.encoders.sentence_transformers import read_sentence_model
+from attendant_export.encoders.text_plan import labels_of, problem_of
+from attendant_export.encoders.trace import EncoderSpec, Feeds
+from attendant_export.encoders.vision_input import image_input, load_processor
+from attendant_export.errors import UnsupportedModel, failures_of
+from attendant_export.precision import in_dtype
+from attendant_export.source import pretrained, read_json
+
+ImageTask = Literal["classify_image", "embed_image"]
+
+_FIRST_TOKEN = ("vit", "deit", "beit", "data2vec-vision", "vit_msn")
+"""Families whose pooling is not trained, in most folders; their first token stands for the image."""
+_MEAN = ("ijepa",)
+_PROJECTED = {"clip_vision_model": "CLIPVisionModelWithProjection"}
+_COMPARED = ("clip_vision_model", "siglip_vision_model")
+"""Towers whose embeddings are compared by their angle, so that their length means nothing."""
+
+
+class VisionModule(torch.nn.Module):  # type: ignore[misc]
+    """An :class:`~attendant_export.encoders.trace.EncoderModule`: pixel_values [rows, 3, height, width] to logits or an
+    embedding, [rows, width]."""
+
+    def __init__(self, model: Any, task: ImageTask) -> None:
+        super().__init__()
+        self.model = model
+        self.task = task
+        self.attention = EncoderAttention(str(model.config.model_type))
+
+    def forward(self, feeds: Feeds) -> torch.Tensor:
+        """See the class."""
+        self.attention.start()
+        pixels = feeds["pixel_values"].to(self.model.dtype)
+        if self.task == "embed_image" and _has_texts(self.model):
+            return _embedding(self.model.get_image_features(pixel_values=pixels), self.attention.architecture)
+        output = self.model(pixel_values=pixels)
+        return output.logits if self.task == "classify_image" else _embedding(output, self.attention.architecture)
+
+
+def plan_vision(folder: Path, task: ImageTask) -> EncoderPlan:
+    """The plan of a model folder.
+
+    Raises:
+        SourceError: a file is missing or cannot be read.
+        UnsupportedModel: the model or its image processor does something that a bundle has no place for.
+    """
+    sentence = read_sentence_model(folder)
+    folder = folder if sentence is None else sentence.transformer
+    processor = load_processor(folder)
+    return plan_images(_load(folder, task), processor, task)
+
+
+def plan_images(model: Any, processor: Any, task: ImageTask) -> EncoderPlan:
+    """The plan of a model and an image processor of transformers that are in memory.
+
+    Args:
+        model: float32, eager attention, in eval mode.
+
+    Raises:
+        UnsupportedModel: see :func:`plan_vision`.
+    """
+    architecture = str(model.config.model_type)
+    size = image_input(processor, architecture)
+    samples = _samples(size)
+    module = VisionModule(model, task).eval()
+    with failures_of(architecture), torch.no_grad():
+        wanted = np.concatenate([_run(module, samples[row : row + 1]) for row in range(len(samples))])
+    fused = is_fusible(module, {"pixel_values": torch.from_numpy(samples)}, torch.from_numpy(wanted))
+    output = "logits" if task == "classify_image" else "embedding"
+
+    def spec(dtype: torch.dtype) -> EncoderSpec:
+        cast = in_dtype(model, dtype)
+        dimensions = {"pixel_values": ("num_rows", None, None, None), output: ("num_rows", None)}
+        feeds = {"pixel_values": torch.from_numpy(samples)}
+        return EncoderSpec(VisionModule(cast, task).eval(), cast, feeds, output, dimensions, fused)
+
+    return EncoderPlan(
+        task=task,
+        architecture=architecture,
+        input=size,
+        layout="equal",
+        spec=spec,
+        cases=lambda: _cases(samples, wanted),
+        labels=labels_of(model) if task == "classify_image" else (),
+        problem=problem_of(model) if task == "classify_image" else "single_label",
+        embedding=_head(model, wanted.shape[-1]) if task == "embed_image" else None,
+    )
+
+
+def _load(folder: Path, task: ImageTask) -> Any:
+    model_type = str(read_json(folder / "config.json").get("model_type"))
+    if task == "classify_image":
+        return pretrained(folder, "AutoModelForImageClassification")
+    return pretrained(
+        folder, _PROJECTED.get(model_type, "AutoModel"), ("pooler",) if model_type in _FIRST_TOKEN else ()
+    )
+
+
+def _has_texts(model: Any) -> bool:
+    """Whether texts have embeddings in the same space, which cosines compare."""
+    return hasattr(model, "get_image_features")
+
+
+def _embedding(output: Any, architecture: str) -> torch.Tensor:
+    """[rows, width] of a model's output."""
+    if architecture in _FIRST_TOKEN:
+        first: torch.Tensor = output.last_hidden_state[:, 0]
+        return first
+    if architecture in _MEAN:
+        mean: torch.Tensor = output.last_hidden_state.mean(dim=1)
+        return mean
+    found = getattr(output, "image_embeds", None)
+    found = getattr(output, "pooler_output", None) if found is None else found
+    if not isinstance(found, torch.Tensor):
+        raise UnsupportedModel(architecture, "it gives no vector for an image as a whole")
+    return found.flatten(1)
+
+
+def _head(model: Any, width: int) -> EmbeddingHead:
+    compared = _has_texts(model) or model.config.model_type in _COMPARED
+    return EmbeddingHead(pooling=None, dimensions=width, normalise=compared)
+
+
+def _samples(size: ImageInput, rows: int = 3) -> Floats:
+    """[rows, 3, height, width] float32: coloured clouds with some noise, scaled as the model's images are."""
+    generator = torch.Generator().manual_seed(0)
+    clouds = torch.rand((rows, 3, 6, 6), generator=generator)
+    large = torch.nn.functional.interpolate(clouds, (size.height, size.width), mode="bilinear")
+    noise = torch.rand((rows, 3, size.height, size.width), generator=generator)
+    colours = (0.8 * large + 0.2 * noise).numpy() * 255 * size.rescale
+    mean, std = (np.asarray(values, np.float32)[:, None, None] for values in (size.mean, size.std))
+    return np.ascontiguousarray((colours - mean) / std, np.float32)
+
+
+def _run(module: VisionModule, pixels: Floats) -> Floats:
+    found: Floats = module({"pixel_values": torch.from_numpy(pixels)}).float().numpy()
+    return found
+
+
+def _cases(samples: Floats, wanted: Floats) -> Sequence[EncoderCase]:
+    def case(name: str, rows: slice) -> EncoderCase:
+        return EncoderCase(name, {"pixel_values": samples[rows]}, wanted[rows], lambda output: output)
+
+    return case("batch", slice(None)), case("single", slice(1))

@@ -1,0 +1,136 @@
+"""The demo model for images: drawings, a short run, and the committed bundle."""
+
+from __future__ import annotations
+
+import io
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from attendant.bundle import EncoderManifest, read_any_manifest, verify_files
+from attendant.demo import demo_bundle
+from attendant.tasks.images import pixel_values
+from attendant_export.demo.shapes.draw import LABELS, SIZE, draw_one, drawings
+from attendant_export.demo.shapes.evaluate import bundle_classifier, score
+from attendant_export.demo.shapes.train import TrainSettings, build_model, tensors, train
+from PIL import Image, ImageDraw
+
+BUNDLE = demo_bundle().parent / "shapes"
+SHORT = TrainSettings(num_pictures=160, batch_size=16, num_layers=1, warmup_steps=2)
+
+
+@pytest.fixture(scope="module")
+def classify():
+    return bundle_classifier(BUNDLE)
+
+
+@pytest.fixture(scope="module")
+def manifest() -> EncoderManifest:
+    found = read_any_manifest(BUNDLE)
+    assert isinstance(found, EncoderManifest)
+    return found
+
+
+def test_the_same_seed_draws_the_same_pictures():
+    first, again, other = ([d.image.tobytes() for d in drawings(seed, 16)] for seed in (5, 5, 6))
+    assert first == again
+    assert not set(first) & set(other)
+
+
+def test_every_label_is_drawn_as_often():
+    labels = [drawing.label for drawing in drawings(3, 4 * len(LABELS))]
+    assert sorted(labels) == sorted(4 * LABELS)
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_a_shape_is_there_to_be_seen(label):
+    rng = random.Random(label)
+    for _ in range(20):
+        picture = draw_one(label, rng)
+        assert (picture.size, picture.mode) == ((SIZE, SIZE), "RGB")
+        assert np.asarray(picture).std(axis=(0, 1)).max() > 5
+
+
+def test_pixels_are_those_that_the_server_makes(manifest: EncoderManifest):
+    drawing = next(drawings("any", 1))
+    stream = io.BytesIO()
+    drawing.image.save(stream, "PNG")
+    served = pixel_values(stream.getvalue(), manifest.input, "images[0]")
+    assert np.abs(served - tensors([drawing])[0][0].numpy()).max() < 1e-6
+
+
+def test_the_same_settings_train_the_same_model():
+    threads = torch.get_num_threads()
+    try:
+        first, again, other = (
+            train(build_model(settings), settings, lambda line: None)
+            for settings in (SHORT, SHORT, replace(SHORT, seed=4))
+        )
+    finally:
+        torch.set_num_threads(threads)
+    assert first == again
+    assert first != other
+    assert sum(first[-3:]) < sum(first[:3])
+
+
+def test_the_bundle_is_whole_and_small(manifest: EncoderManifest):
+    verify_files(BUNDLE, manifest)
+    assert sum(file.stat().st_size for file in BUNDLE.rglob("*") if file.is_file()) <= 2_000_000
+    assert (manifest.name, manifest.task, manifest.precision) == ("shapes", "classify_image", "int8")
+    assert manifest.labels == LABELS
+
+
+def test_it_names_pictures_that_it_never_saw(classify):
+    found = score(classify, 800)
+    assert found.accuracy > 0.95
+    assert min(found.by_label.values()) > 0.85
+    assert found.confidence > 0.9
+
+
+def plain(label: str, size: tuple[int, int]) -> bytes:
+    """What a person would draw: red on white, upright, in the middle."""
+    image = Image.new("RGB", size, "white")
+    draw = ImageDraw.Draw(image)
+    (x, y), r = (size[0] / 2, size[1] / 2), min(size) * 0.35
+    box = (x - r, y - r, x + r, y + r)
+    if label == "circle":
+        draw.ellipse(box, fill="red")
+    elif label == "ring":
+        draw.ellipse(box, outline="red", width=round(r / 3))
+    elif label == "square":
+        draw.rectangle(box, fill="red")
+    elif label == "triangle":
+        draw.polygon([(x, y - r), (x - r, y + r), (x + r, y + r)], fill="red")
+    elif label == "cross":
+        draw.rectangle((x - r, y - r / 5, x + r, y + r / 5), fill="red")
+        draw.rectangle((x - r / 5, y - r, x + r / 5, y + r), fill="red")
+    elif label == "stripes":
+        for left in range(0, size[0], size[0] // 5):
+            draw.rectangle((left, 0, left + size[0] // 10, size[1]), fill="red")
+    stream = io.BytesIO()
+    image.save(stream, "JPEG")
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("label", ["circle", "ring", "square", "triangle", "cross", "stripes"])
+def test_it_names_what_a_person_would_draw(classify, manifest: EncoderManifest, label: str):
+    values = pixel_values(plain(label, (300, 300)), manifest.input, "images[0]")
+    assert LABELS[int(classify(values[None]).argmax())] == label
+
+
+def test_a_row_does_not_depend_on_its_batch(classify):
+    pixels = tensors(drawings("batch", 7))[0].numpy()
+    together = classify(pixels)
+    alone = np.concatenate([classify(pixels[row : row + 1]) for row in range(len(pixels))])
+    assert np.abs(together - alone).max() < 1e-4
+
+
+def test_the_build_makes_model_bundle_and_report(tmp_path: Path):
+    from attendant_export.demo.shapes.build import main
+
+    assert main([str(tmp_path), "--pictures", "128"]) == 0
+    assert (tmp_path / "report.json").is_file()
+    assert read_any_manifest(tmp_path / "bundle").name == "shapes"
