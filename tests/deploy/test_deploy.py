@@ -76,8 +76,9 @@ def environment() -> dict[str, str]:
 def test_the_image_installs_an_extra_that_exists_and_no_torch() -> None:
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = re.findall(r"\.whl\)\[(\w+)\]", DOCKERFILE)
-    assert extras == ["cpu"]
-    wanted = [*project["dependencies"], *project["optional-dependencies"]["cpu"]]
+    assert extras == ["gpu", "cpu"], "one for each target; the last is the default"
+    assert [line.split()[-1] for line in instructions("FROM")][-2:] == extras
+    wanted = [*project["dependencies"], *(name for extra in extras for name in project["optional-dependencies"][extra])]
     assert not any(re.match(r"torch|transformers|locust", requirement) for requirement in wanted)
     assert "torch" not in "".join(instructions("RUN"))
 
@@ -93,8 +94,9 @@ def test_the_image_has_what_the_wheel_is_made_of() -> None:
 
 
 def test_the_image_runs_as_a_numbered_user_and_listens_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    (user,) = instructions("USER")
-    assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", user)
+    users = instructions("USER")
+    assert len(users) == 2
+    assert all(re.fullmatch(r"[1-9]\d*:[1-9]\d*", user) for user in users)
     for name, value in environment().items():
         monkeypatch.setenv(name, value)
     (command,) = (json.loads(line) for line in instructions("CMD"))
@@ -178,7 +180,7 @@ def test_arguments_volumes_and_resources_fit(
 
 
 def test_the_pod_may_do_nothing_it_need_not(pod: dict[str, Any], container: dict[str, Any]) -> None:
-    (user,) = instructions("USER")
+    (user,) = set(instructions("USER"))
     context = pod["spec"]["securityContext"]
     assert context["runAsNonRoot"]
     assert f"{context['runAsUser']}:{context['runAsGroup']}" == user
@@ -196,3 +198,16 @@ def test_selectors_find_the_pod(pod: dict[str, Any]) -> None:
     assert manifest("deployment.yaml")["spec"]["selector"]["matchLabels"] == labels
     assert manifest("service.yaml")["spec"]["selector"] == labels
     assert manifest("pod-monitor.yaml")["spec"]["selector"]["matchLabels"] == labels
+
+
+def test_the_overlay_for_gpus_asks_for_one_and_for_the_image_of_gpus(pod: dict[str, Any]) -> None:
+    overlay = yaml.safe_load((MANIFESTS.with_name("kubernetes-gpu") / "kustomization.yaml").read_text(encoding="utf-8"))
+    assert [(MANIFESTS.with_name("kubernetes-gpu") / path).resolve() for path in overlay["resources"]] == [MANIFESTS]
+    (image,) = overlay["images"]
+    assert image["name"] == pod["spec"]["containers"][0]["image"].split(":")[0]
+    assert f"serving AS {image['newTag']}" in instructions("FROM")
+    (patch,) = overlay["patches"]
+    (change,) = yaml.safe_load(patch["patch"])
+    assert change["path"].endswith("containers/0/resources")
+    assert change["value"]["limits"]["nvidia.com/gpu"] == 1
+    assert change["value"]["limits"].keys() >= pod["spec"]["containers"][0]["resources"]["limits"].keys()
