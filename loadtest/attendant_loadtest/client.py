@@ -57,15 +57,16 @@ class GenerationClient:
         self._models: Any = models_pb2_grpc.ModelsStub(self._channel)  # type: ignore[no-untyped-call]
 
     def get_model(self, name: str, timeout_s: float = 10.0) -> models_pb2.Model:
-        """One model; the only one for an empty name. Waits until the server is there.
+        """One model; for an empty name the only one that generates. Waits until the server is there.
 
         Raises:
             CallFailed
         """
         try:
-            model: models_pb2.Model = self._models.GetModel(
-                models_pb2.GetModelRequest(model=name), timeout=timeout_s, wait_for_ready=True
-            )
+            every = self._models.ListModels(models_pb2.ListModelsRequest(), timeout=timeout_s, wait_for_ready=True)
+            generating = [model.name for model in every.models if model.task == "generate"]
+            wanted = generating[0] if not name and len(generating) == 1 else name
+            model: models_pb2.Model = self._models.GetModel(models_pb2.GetModelRequest(model=wanted), timeout=timeout_s)
         except grpc.RpcError as error:
             raise CallFailed(error) from None
         return model
