@@ -81,6 +81,20 @@ def test_a_row_that_expires_while_it_waits_is_not_run(runner: FakeRunner) -> Non
         assert runner.batches == [(first,), (in_time.id,)]
 
 
+def test_a_row_that_is_cancelled_after_its_deadline_was_late(runner: FakeRunner) -> None:
+    with Running(runner, LIMITS) as running:
+        held(runner, running)
+        late = row(deadline_ns=time.monotonic_ns() + 1000)
+        in_time = row(deadline_ns=time.monotonic_ns() + 60 * 10**9)
+        running.thread.submit([late, in_time])
+        time.sleep(0.001)
+        running.thread.cancel([late.id, in_time.id])
+        runner.gate.set()
+        running.wait(3)
+        assert isinstance(error_of(running, late.id), DeadlineExceeded)
+        assert isinstance(error_of(running, in_time.id), RequestCancelled)
+
+
 def test_a_batch_of_expired_rows_only_runs_nothing(runner: FakeRunner) -> None:
     with Running(runner, LIMITS) as running:
         running.thread.submit([row(deadline_ns=0), row(deadline_ns=0)])

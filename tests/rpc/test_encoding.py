@@ -14,8 +14,11 @@ import pytest
 from attendant.core.errors import AttendantError, InvalidRequest, QueueFull
 from attendant.frontend.encoding_calls import ClassifyCall, Encoded, EncodingUsage
 from attendant.rpc import status
+from attendant.rpc.encoding import MANY_RESULTS, _num_fills, _num_parts
 from attendant.rpc.stream import answered
 from attendant.tasks.classification import Label
+from attendant.tasks.masks import Fill, FilledMask
+from attendant.tasks.spans import Span
 from attendant_proto.v1 import encoding_pb2 as pb
 from attendant_proto.v1 import encoding_pb2_grpc
 
@@ -205,3 +208,12 @@ def test_every_error_has_its_code_in_a_stream_too() -> None:
         for name, value in (("field", "f"), ("reason", "r"), ("retry_after_s", 2.0)):
             setattr(error, name, value)
         assert status.call_error(error).code == code.value[0]
+
+
+def test_results_of_many_parts_are_written_off_the_loop() -> None:
+    fills = tuple(Fill(i, "a", 0.5, "a text") for i in range(100))
+    long = (Fill(0, "a", 0.5, "a" * 200_000),)
+    assert _num_fills([(FilledMask(Span(), fills[:5]),)]) == 5
+    assert _num_fills([(FilledMask(Span(), fills),) * 2]) > MANY_RESULTS
+    assert _num_fills([(FilledMask(Span(), long),)]) > MANY_RESULTS
+    assert _num_parts([(1,) * 100, (2,) * 29]) > MANY_RESULTS

@@ -273,3 +273,29 @@ def test_a_deadline_that_passes_in_the_queue(stub: Any, running: ServerProcess) 
             stub.Classify(pb.ClassifyRequest(inputs=texts(*["x" * 60] * 5000)), timeout=0.02)
         assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
         assert len(busy.result(60).results) == 5000
+
+
+def test_a_deadline_that_passes_while_a_call_runs_is_counted(stub: Any, running: ServerProcess) -> None:
+    name = "encoder_requests_total{outcome=deadline_exceeded,task=classify}"
+    before = running.metrics().get(name, 0)
+    with ThreadPoolExecutor(1) as pool:
+        busy = pool.submit(stub.Classify, pb.ClassifyRequest(inputs=texts(*["x" * 60] * 5000)), timeout=60)
+        for _ in range(5):
+            with pytest.raises(grpc.RpcError) as caught:
+                stub.Classify(pb.ClassifyRequest(inputs=texts(*["x" * 60] * 900)), timeout=0.05)
+            assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        busy.result(60)
+    eventually(lambda: running.metrics().get(name, 0) > before)
+
+
+def test_sigterm_lets_a_call_of_many_rows_finish(encoders: Path, tmp_path: Path) -> None:
+    with serving(tmp_path / "log", encoders / "moods", *FLAGS) as server, ThreadPoolExecutor(1) as pool:
+        stub = encoding_pb2_grpc.EncodingStub(server.channel)
+        stub.Classify(pb.ClassifyRequest(inputs=texts("warm")), timeout=30)
+        large = pool.submit(stub.Classify, pb.ClassifyRequest(inputs=texts(*["x" * 60] * 10_000)), timeout=60)
+        eventually(lambda: server.metrics()["encoder_batch_rows_sum{task=classify}"] > 1)
+        assert not large.done()
+        server.terminate()
+        assert len(large.result(60).results) == 10_000
+        assert server.wait() == 0
+    assert "Traceback" not in server.log()

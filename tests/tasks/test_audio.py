@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -171,3 +172,26 @@ def test_raw_samples_that_are_no_good_are_refused(data: bytes, rate: int, field:
         raw_values(data, rate, SPEC, "inputs[0].samples", "inputs[0].sampling_rate")
     assert caught.value.field == f"inputs[0].{field}"
     assert reason in caught.value.reason
+
+
+def test_a_file_that_is_too_long_is_refused_unconverted() -> None:
+    long = wav(np.zeros(4_000_000), "u1", channels=2)
+    tracemalloc.start()
+    try:
+        with pytest.raises(InvalidRequest, match="has 2000000 samples"):
+            wav_values(long, SPEC, "inputs[0].wav")
+        raw = bytes(4 * 2_000_000)
+        _, before = tracemalloc.get_traced_memory()
+        with pytest.raises(InvalidRequest, match="has 2000000 samples"):
+            raw_values(raw, RATE, SPEC, "inputs[0].samples", "inputs[0].sampling_rate")
+        assert tracemalloc.get_traced_memory()[1] - before < len(raw) + 100_000
+        assert before < len(raw) + 100_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 400])
+def test_channels_are_averaged_block_by_block(channels: int) -> None:
+    values = np.random.default_rng(3).uniform(-1, 1, (600_000 // channels, channels))
+    found = read_wav(wav(values, channels=channels), "f")
+    assert np.array_equal(found.mono(), found.samples.mean(axis=1))

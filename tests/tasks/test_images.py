@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import io
 import struct
+import subprocess
+import sys
 import zlib
 from typing import Any
 
@@ -197,3 +199,54 @@ def test_damage_anywhere_gives_values_or_a_refusal(kind: str) -> None:
             data[place] = rng.integers(256)
         with contextlib.suppress(InvalidRequest):
             assert pixel_values(bytes(data), spec, "images[0]").shape == (3, 8, 8)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "I;16"])
+def test_strips_of_a_large_image_make_the_same_whole(mode: str) -> None:
+    width, height = 700, 900  # more than one strip
+    if mode == "I;16":
+        grey = np.random.default_rng(1).integers(0, 65536, (height, width)).astype(np.uint16)
+        data, wanted = file_of(Image.fromarray(grey)), np.repeat((grey >> 8)[..., None], 3, axis=2)
+    else:
+        image = picture(width, height).quantize(64) if mode == "P" else picture(width, height, mode)
+        data = file_of(image, transparency=3) if mode == "P" else file_of(image)
+        opened = Image.open(io.BytesIO(data)).convert("RGBA")
+        wanted = np.asarray(Image.alpha_composite(Image.new("RGBA", opened.size, "white"), opened).convert("RGB"))
+    found = pixel_values(data, ImageInput(height=height, width=width, rescale=1.0), "images[0]")
+    assert np.array_equal(found, wanted.transpose(2, 0, 1))
+
+
+def alone(code: str, data: bytes) -> tuple[str, str]:
+    """Output and errors of a process of its own that gets ``data``."""
+    done = subprocess.run([sys.executable, "-c", code], input=data, capture_output=True, timeout=120, check=True)
+    return done.stdout.decode(), done.stderr.decode()
+
+
+def test_a_transparent_image_takes_little_more_than_its_pixels() -> None:
+    code = """
+import resource, sys
+from attendant.bundle import ImageInput
+from attendant.tasks.images import pixel_values
+data, spec = sys.stdin.buffer.read(), ImageInput(height=8, width=8, resize=(8, 8))
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+pixel_values(data, spec, "images[0]")
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
+"""
+    data = file_of(Image.new("RGBA", (4000, 4000), (1, 2, 3, 100)))
+    assert int(alone(code, data)[0]) < 11 * 16_000_000  # once as it is, once as RGB, at 4 bytes a pixel
+
+
+def test_a_bomb_is_refused_without_a_word_on_stderr() -> None:
+    code = """
+import sys
+from attendant.bundle import ImageInput
+from attendant.core.errors import InvalidRequest
+from attendant.tasks.images import pixel_values
+try:
+    pixel_values(sys.stdin.buffer.read(), ImageInput(height=8, width=8, resize=(8, 8)), "images[0]")
+except InvalidRequest as error:
+    print(error)
+"""
+    out, err = alone(code, bomb(10_000, 10_000))
+    assert "has 10000 x 10000 pixels" in out
+    assert err == ""

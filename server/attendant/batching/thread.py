@@ -142,7 +142,8 @@ class BatchThread:
 
     def _end_waiting(self, row_ids: Sequence[str]) -> None:
         rows = [row for row_id in row_ids if (row := self._waiting.take(row_id) or self._suspects.take(row_id))]
-        self._report_failures([RowFailure(row.id, RequestCancelled("the call was cancelled")) for row in rows])
+        now_ns = time.monotonic_ns()
+        self._report_failures([RowFailure(row.id, _cancelled(row, now_ns)) for row in rows])
 
     def _turn(self) -> None:
         """One run of what is due, or of nothing if all of it has expired."""
@@ -156,7 +157,7 @@ class BatchThread:
         while len(source):
             batch = choose(source, limits)
             now_ns = time.monotonic_ns()
-            expired = [row for row in batch.rows if row.deadline_ns is not None and row.deadline_ns <= now_ns]
+            expired = [row for row in batch.rows if _is_late(row, now_ns)]
             for row in expired or batch.rows:
                 source.take(row.id)
             if not expired:
@@ -198,3 +199,12 @@ class BatchThread:
     def _report_failures(self, failures: Sequence[RowFailure]) -> None:
         if failures:
             self._deliver(BatchReport(tuple(failures)))
+
+
+def _is_late(row: Row, now_ns: int) -> bool:
+    return row.deadline_ns is not None and row.deadline_ns <= now_ns
+
+
+def _cancelled(row: Row, now_ns: int) -> DeadlineExceeded | RequestCancelled:
+    """Why a row ends whose call was cancelled: the transport cancels at the deadline, too."""
+    return DeadlineExceeded(_LATE) if _is_late(row, now_ns) else RequestCancelled("the call was cancelled")

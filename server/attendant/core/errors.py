@@ -34,12 +34,21 @@ class InvalidRequest(AttendantError):
         self.reason = reason
 
 
+_SHOWN_NAME = 200
+"""Characters of a name that a message shows: a longer one would push out what follows."""
+
+
+def _shown(name: str) -> str:
+    quoted = repr(name)
+    return quoted if len(quoted) <= _SHOWN_NAME + 2 else f"{quoted[:_SHOWN_NAME]}...'"
+
+
 class ModelNotFound(AttendantError):
     """The request names a model that this server does not have, or names none and there is none for its ``task``."""
 
     def __init__(self, name: str, available: tuple[str, ...], task: str | None = None) -> None:
         listed = ", ".join(repr(n) for n in available) or "none"
-        wanted = f"for task {task!r}" if task and not name else f"named {name!r}"
+        wanted = f"for task {task!r}" if task and not name else f"named {_shown(name)}"
         super().__init__(f"no model {wanted} is loaded; loaded models: {listed}")
         self.name = name
         self.available = available

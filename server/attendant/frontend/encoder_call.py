@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import TypeVar
 
 from attendant.core.encoding import Arrays, Row, RowResult
-from attendant.frontend.encoder_hub import EncoderHub
+from attendant.core.errors import DeadlineExceeded
+from attendant.frontend.encoder_hub import AdmittedCall
 from attendant.frontend.encoding_calls import EncodingUsage
+from attendant.tasks.media_threads import MediaThreads
 
 T = TypeVar("T")
 
@@ -18,6 +21,9 @@ MAX_SLICE_ROWS = 64
 MIN_ROWS_IN_FLIGHT = 256
 """Rows of one call that wait or run at once; more, where a batch is larger. The rest is made when these have ended, so
 that a call of thousands neither fills the queue nor the memory."""
+
+MEDIA = MediaThreads(2)
+"""Decode files, of all models and calls: at most two at once, each of which may take hundreds of megabytes."""
 
 MANY_NUMBERS = 1_000_000
 """Floats of a slice's outputs from which on reading them leaves the event loop."""
@@ -31,7 +37,7 @@ class EncoderCall:
         arrival_ns: when the call came, monotonic. timeout_s: how long its caller waits, or None.
     """
 
-    def __init__(self, hub: EncoderHub, ids: itertools.count[int], arrival_ns: int, timeout_s: float | None) -> None:
+    def __init__(self, hub: AdmittedCall, ids: itertools.count[int], arrival_ns: int, timeout_s: float | None) -> None:
         self._hub = hub
         self._ids = ids
         self._arrival_ns = arrival_ns
@@ -41,13 +47,7 @@ class EncoderCall:
 
     async def prepare(self, make: Callable[[], T], *, off_loop: bool) -> T:
         """What ``make`` returns, its time counted as preprocessing. ``off_loop``: it takes more than a moment."""
-
-        def timed() -> tuple[T, int]:
-            started_ns = time.monotonic_ns()
-            made = make()
-            return made, time.monotonic_ns() - started_ns
-
-        made, spent_ns = await asyncio.to_thread(timed) if off_loop else timed()
+        made, spent_ns = await asyncio.to_thread(_timed, make) if off_loop else _timed(make)
         self.preprocess_ns += spent_ns
         return made
 
@@ -57,13 +57,17 @@ class EncoderCall:
         arrays: Callable[[int], Arrays],
         read: Callable[[int, Arrays], T],
         *,
-        off_loop: bool = False,
+        media: bool = False,
+        read_off_loop: bool = False,
     ) -> list[T]:
         """Compute ``count`` rows.
 
         Args:
-            arrays: the inputs of a row by its index. off_loop: they take more than a moment to make.
+            arrays: the inputs of a row by its index.
             read: takes a row's index and its outputs, which it must not keep: they hold their whole batch in memory.
+            media: the inputs are files to decode. Each is a job of its own in the threads for media; those still to
+                come are not begun when the call is cancelled or its deadline passes.
+            read_off_loop: reading takes more than a moment.
 
         Returns:
             What ``read`` returned, by index.
@@ -71,17 +75,18 @@ class EncoderCall:
         Raises:
             AttendantError: the first that befell a row; the others are cancelled.
         """
+        make = self._decode if media else self._make
         model = self._hub.model
         in_flight = min(max(MIN_ROWS_IN_FLIGHT, 2 * model.limits.max_rows), model.max_rows)
         size = min(MAX_SLICE_ROWS, in_flight)
         parts = [range(start, min(start + size, count)) for start in range(0, count, size)]
         if len(parts) == 1:
-            return await self._run_slice(parts[0], arrays, read, off_loop)
+            return await self._run_slice(parts[0], make, arrays, read, read_off_loop)
         gate = asyncio.Semaphore(in_flight // size)
 
         async def run_slice(part: range) -> list[T]:
             async with gate:
-                return await self._run_slice(part, arrays, read, off_loop)
+                return await self._run_slice(part, make, arrays, read, read_off_loop)
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -102,21 +107,50 @@ class EncoderCall:
         )
 
     async def _run_slice(
-        self, part: range, arrays: Callable[[int], Arrays], read: Callable[[int, Arrays], T], off_loop: bool
+        self,
+        part: range,
+        make: Callable[[range, Callable[[int], Arrays]], Awaitable[list[Arrays]]],
+        arrays: Callable[[int], Arrays],
+        read: Callable[[int, Arrays], T],
+        read_off_loop: bool,
     ) -> list[T]:
-        inputs = await self.prepare(lambda: [arrays(index) for index in part], off_loop=off_loop)
+        inputs = await make(part, arrays)
         results = await self._hub.run([self._row(found) for found in inputs])
         self._runs.update((result.started_ns, result.run_ns) for result in results)
 
         def read_all() -> list[T]:
             return [read(index, result.outputs) for index, result in zip(part, results, strict=True)]
 
-        return await asyncio.to_thread(read_all) if _numbers(results) > MANY_NUMBERS else read_all()
+        many = read_off_loop or _numbers(results) > MANY_NUMBERS
+        return await asyncio.to_thread(read_all) if many else read_all()
+
+    async def _make(self, part: range, arrays: Callable[[int], Arrays]) -> list[Arrays]:
+        return await self.prepare(lambda: [arrays(index) for index in part], off_loop=False)
+
+    async def _decode(self, part: range, arrays: Callable[[int], Arrays]) -> list[Arrays]:
+        def decode(index: int) -> Arrays:
+            if self._deadline_ns is not None and time.monotonic_ns() >= self._deadline_ns:
+                raise DeadlineExceeded(f"the deadline passed before the input at index {index} was decoded")
+            return arrays(index)
+
+        made: list[Arrays] = []
+        for index in part:
+            decoded, spent_ns = await asyncio.wrap_future(MEDIA.submit(partial(_timed, partial(decode, index))))
+            self.preprocess_ns += spent_ns
+            made.append(decoded)
+        return made
 
     def _row(self, arrays: Arrays) -> Row:
         values = arrays.get("input_ids", arrays.get("input_values"))
         size = 1 if values is None else len(values)
         return Row(str(next(self._ids)), arrays, size, self._arrival_ns, self._deadline_ns)
+
+
+def _timed(make: Callable[[], T]) -> tuple[T, int]:
+    """What ``make`` returns, and the nanoseconds it took."""
+    started_ns = time.monotonic_ns()
+    made = make()
+    return made, time.monotonic_ns() - started_ns
 
 
 def _numbers(results: Sequence[RowResult]) -> int:

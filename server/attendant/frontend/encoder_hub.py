@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import logging
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -13,16 +13,20 @@ from attendant.core.errors import AttendantError, Draining, EngineDead, InvalidR
 from attendant.metrics import Metrics, error_name
 from attendant.models.encoders import LoadedEncoder
 
-logger = logging.getLogger(__name__)
 
+class _Slice:
+    """Rows that are handed over together. ``done``: when every one has its result, or one of them failed."""
 
-class _Call:
-    """Rows that were handed over together. ``done``: when every one has its result, or one of them failed."""
-
-    def __init__(self, num_rows: int, done: asyncio.Future[None]) -> None:
-        self.results: list[RowResult | None] = [None] * num_rows
+    def __init__(self, rows: Sequence[Row], done: asyncio.Future[None]) -> None:
+        self.rows = rows
+        self.results: list[RowResult | None] = [None] * len(rows)
         self.done = done
-        self._missing = num_rows
+        self._missing = len(rows)
+
+    def fail(self, error: AttendantError) -> None:
+        """End with this error, unless it has ended."""
+        if not self.done.done():
+            self.done.set_exception(error)
 
     def on_end(self, index: int, end: RowResult | RowFailure) -> None:
         if self.done.done():  # it failed or its caller went away
@@ -38,9 +42,9 @@ class _Call:
 
 @dataclass(frozen=True, slots=True)
 class _Live:
-    """A row that has not ended: its call, its index in it, and when it arrived."""
+    """A row that has not ended: its slice, its index in it, and when it arrived."""
 
-    call: _Call
+    slice: _Slice
     index: int
     arrival_ns: int
 
@@ -49,7 +53,9 @@ class EncoderHub:
     """One model's batch thread, its places and its live rows. Create it in the running event loop; everything runs on
     the loop's thread.
 
-    A place is taken for each row before it is handed over, and comes back when the row ends.
+    A place is taken for each row before it is handed over, and comes back when the row ends. Rows of calls that have
+    begun wait for places, in the order they came; a new call is refused where there are none for its first rows, or
+    others wait.
 
     Args:
         on_death: called on the loop with the model's name and the exception when the batch thread dies.
@@ -61,10 +67,9 @@ class EncoderHub:
         self._on_death = on_death
         self._loop = asyncio.get_running_loop()
         self._live: dict[str, _Live] = {}
-        self._draining = False
+        self._outside: deque[_Slice] = deque()  # wait for places
+        self._closed = False
         self._dead: BaseException | None = None
-        self._idle = asyncio.Event()
-        self._idle.set()
         self._row_s = 0.01  # moving average of the time that a row takes in a batch
         self._thread = BatchThread(model.name, model.runner, model.limits, self._deliver, self._died)
         self._metrics.add_model(model.name, model.task, self._num_running, self._num_waiting)
@@ -85,68 +90,63 @@ class EncoderHub:
 
     async def close(self) -> None:
         """Stop the batch thread; rows still live fail."""
-        self._draining = True
+        self._closed = True
         await asyncio.to_thread(self._thread.stop)
-        self._fail_all(Draining("the server has shut down"))
+        self._fail_all(_shut_down())
+
+    def admit(self) -> AdmittedCall:
+        """The hub as one call sees it."""
+        return AdmittedCall(self)
 
     async def run(self, rows: Sequence[Row]) -> list[RowResult]:
-        """Compute rows, and return their results in their order. If one fails, or the task is cancelled, the others
-        that wait are not run.
+        """Compute the rows of a call that has no others; see :meth:`AdmittedCall.run`."""
+        return await self.admit().run(rows)
 
-        Raises:
-            Draining, EngineDead, QueueFull: at the door.
-            InvalidRequest: more rows than the model ever holds.
-            DeadlineExceeded, StepFailed: of the first row that failed.
-        """
-        if not rows:
-            return []
-        self._check_room(len(rows))
-        call = _Call(len(rows), self._loop.create_future())
-        for index, row in enumerate(rows):
-            assert row.id not in self._live, f"row {row.id} is live already"
-            self._live[row.id] = _Live(call, index, row.arrival_ns)
-        self._idle.clear()
-        self._thread.submit(rows)
-        try:
-            await call.done
-        except BaseException:
-            self._cancel(call, rows)
-            raise
-        return [result for result in call.results if result is not None]
+    def check_room(self, count: int) -> None:
+        """Raises QueueFull if a new call cannot have so many places now."""
+        excess = len(self._live) + sum(len(part.rows) for part in self._outside) + count - self.model.max_rows
+        if excess > 0:
+            raise QueueFull(self.model.name, self.model.max_rows, min(max(excess * self._row_s, 0.05), 30.0))
 
-    async def drain(self, timeout_s: float) -> None:
-        """Refuse new rows, let those that wait or run finish, fail the rest after ``timeout_s`` seconds."""
-        self._draining = True
-        try:
-            await asyncio.wait_for(self._idle.wait(), timeout_s)
-        except TimeoutError:
-            logger.warning("%s: %d rows outlived the drain limit of %g s", self.model.name, len(self._live), timeout_s)
-            error = f"the server shut down and the request did not finish within {timeout_s:g} s"
-            for live in self._live.values():
-                live.call.on_end(live.index, RowFailure("", Draining(error)))
-            self._thread.cancel(tuple(self._live))
-            try:  # the thread ends them after the run it is in
-                await asyncio.wait_for(self._idle.wait(), 10.0)
-            except TimeoutError:
-                self._fail_all(Draining("the server shut down while a batch was running"))
-
-    def _check_room(self, count: int) -> None:
+    def check_able(self, count: int) -> None:
+        """Raises what keeps so many rows from being run whenever there are places: EngineDead, Draining,
+        InvalidRequest."""
         if self._dead is not None:
             raise self._death()
-        if self._draining:
-            raise Draining("the server is shutting down and takes no new requests")
-        most = self.model.max_rows
-        if count > most:
+        if self._closed:
+            raise _shut_down()
+        if count > self.model.max_rows:
             raise InvalidRequest(
-                "inputs", f"make {count} rows; allowed: at most {most} in one call (encoder.max_queue)"
+                "inputs",
+                f"make {count} rows; allowed: at most {self.model.max_rows} in one call (encoder.max_queue)",
             )
-        excess = len(self._live) + count - most
-        if excess > 0:
-            raise QueueFull(self.model.name, most, min(max(excess * self._row_s, 0.05), 30.0))
 
-    def _cancel(self, call: _Call, rows: Sequence[Row]) -> None:
-        left = [row.id for row in rows if (live := self._live.get(row.id)) and live.call is call]
-        if left:
+    async def run_when_room(self, rows: Sequence[Row]) -> list[RowResult]:
+        """Compute rows once there are places for them; see :meth:`AdmittedCall.run`."""
+        part = _Slice(rows, self._loop.create_future())
+        self._outside.append(part)
+        self._let_in()
+        try:
+            await part.done
+        except BaseException:
+            self._give_up(part)
+            raise
+        return [result for result in part.results if result is not None]
+
+    def _let_in(self) -> None:
+        """Hand over what has waited longest, as long as there are places."""
+        while self._outside and len(self._live) + len(self._outside[0].rows) <= self.model.max_rows:
+            part = self._outside.popleft()
+            for index, row in enumerate(part.rows):
+                assert row.id not in self._live, f"row {row.id} is live already"
+                self._live[row.id] = _Live(part, index, row.arrival_ns)
+            self._thread.submit(part.rows)
+
+    def _give_up(self, part: _Slice) -> None:
+        if part in self._outside:
+            self._outside.remove(part)
+            self._let_in()
+        elif left := [row.id for row in part.rows if (live := self._live.get(row.id)) and live.slice is part]:
             self._thread.cancel(left)
 
     def _death(self) -> EngineDead:
@@ -176,6 +176,7 @@ class EncoderHub:
         ]
         for end in report.ends:
             self._on_end(end)
+        self._let_in()
         if stats := report.stats:
             self._row_s += 0.1 * (stats.run_ns / 1e9 / stats.num_rows - self._row_s)
             self._metrics.batch(self.model.name, stats, waited_ns)
@@ -184,11 +185,9 @@ class EncoderHub:
         live = self._live.pop(end.id, None)
         if live is None:
             return
-        live.call.on_end(live.index, end)
+        live.slice.on_end(live.index, end)
         if isinstance(end, RowFailure):
             self._metrics.failed(self.model.name, error_name(type(end.error)))
-        if not self._live:
-            self._idle.set()
 
     def _on_dead(self, error: BaseException) -> None:
         if self._dead is not None:
@@ -198,5 +197,39 @@ class EncoderHub:
         self._on_death(self.model.name, error)
 
     def _fail_all(self, error: AttendantError) -> None:
+        for part in self._outside:
+            part.fail(error)
+        self._outside.clear()
         for row_id in tuple(self._live):
             self._on_end(RowFailure(row_id, error))
+
+
+class AdmittedCall:
+    """A hub as one call sees it: places are refused to its first rows only, those that follow wait for theirs."""
+
+    def __init__(self, hub: EncoderHub) -> None:
+        self.model = hub.model
+        self._hub = hub
+        self._begun = False
+
+    async def run(self, rows: Sequence[Row]) -> list[RowResult]:
+        """Compute rows, and return their results in their order. If one fails, or the task is cancelled, the others
+        that wait are not run.
+
+        Raises:
+            Draining, EngineDead: no rows are run any more.
+            QueueFull: the first rows of the call found no places.
+            InvalidRequest: more rows than the model ever holds.
+            DeadlineExceeded, StepFailed: of the first row that failed.
+        """
+        if not rows:
+            return []
+        self._hub.check_able(len(rows))
+        if not self._begun:
+            self._hub.check_room(len(rows))
+            self._begun = True
+        return await self._hub.run_when_room(rows)
+
+
+def _shut_down() -> Draining:
+    return Draining("the server has shut down")

@@ -1,4 +1,4 @@
-"""Calls on images and recordings. Their files are decoded slice by slice, in threads."""
+"""Calls on images and recordings. Their files are decoded one by one, in a few threads of their own."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ async def classify_image(
             outputs["logits"], manifest.labels, manifest.problem, top_k=call.top_k, raw=call.raw_scores
         )
 
-    results = await active.run(len(call.images), lambda index: _pixels(encoder, call, index), read, off_loop=True)
+    results = await active.run(len(call.images), lambda index: _pixels(encoder, call, index), read, media=True)
     return Encoded(results, active.usage(len(results)))
 
 
@@ -46,7 +46,7 @@ async def embed_image(encoder: ServedEncoder, active: EncoderCall, call: EmbedIm
             vector = encoder.project(vector[None])[0]
         return Embedding(finish(vector, call.dimensions, normalise=normalise))
 
-    results = await active.run(len(call.images), lambda index: _pixels(encoder, call, index), read, off_loop=True)
+    results = await active.run(len(call.images), lambda index: _pixels(encoder, call, index), read, media=True)
     return Encoded(results, active.usage(len(results)))
 
 
@@ -70,7 +70,7 @@ async def transcribe_all(encoder: ServedEncoder, active: EncoderCall, call: Tran
     def read(index: int, outputs: Arrays) -> Transcript:
         return transcribe(outputs["logits"], head, spec.sampling_rate)
 
-    results = await active.run(len(call.inputs), arrays, read, off_loop=True)
+    results = await active.run(len(call.inputs), arrays, read, media=True)
     return Encoded(results, active.usage(sum(lengths)))
 
 

@@ -11,7 +11,7 @@ from attendant.core.errors import InvalidRequest
 from attendant.frontend.encoder_call import EncoderCall
 from attendant.frontend.encoding_calls import AnswerCall, ClassifyTokensCall, Encoded
 from attendant.frontend.served_encoder import ServedEncoder, check_some, is_long
-from attendant.tasks.answers import Answer, answer_windows, best_answers
+from attendant.tasks.answers import MAX_ANSWER_TOKENS, MAX_ANSWERS, Answer, answer_windows, best_answers
 from attendant.tasks.text import Tokens
 from attendant.tasks.token_rows import TokenRow
 from attendant.tasks.tokens import Entity, entities, join_windows
@@ -21,6 +21,9 @@ T = TypeVar("T")
 
 MANY_TOKENS = 256
 """Tokens from which on finding the spans of a call leaves the event loop."""
+
+FEW_WINDOWS = 4
+"""The same in windows, whose texts may be short."""
 
 
 async def classify_tokens(
@@ -53,9 +56,9 @@ async def classify_tokens(
 async def answer(encoder: ServedEncoder, active: EncoderCall, call: AnswerCall) -> Encoded[tuple[Answer, ...]]:
     """The best answers to each question in its context."""
     check_some(call.inputs, "inputs")
-    check_top_k(call.top_k)
-    if call.max_answer_tokens < 1:
-        raise InvalidRequest("max_answer_tokens", f"is {call.max_answer_tokens}; allowed: at least 1")
+    check_top_k(call.top_k, MAX_ANSWERS)
+    if not 1 <= call.max_answer_tokens <= MAX_ANSWER_TOKENS:
+        raise InvalidRequest("max_answer_tokens", f"is {call.max_answer_tokens}; allowed: 1 to {MAX_ANSWER_TOKENS}")
     maker = encoder.text.rows
     texts = [text for item in call.inputs for text in (item.question, item.context)]
 
@@ -123,6 +126,7 @@ async def _encoded(active: EncoderCall, windows: Sequence[Sequence[TokenRow]], r
     def read_all() -> list[T]:
         return [read(index) for index in range(len(windows))]
 
-    results = await asyncio.to_thread(read_all) if num_tokens > MANY_TOKENS else read_all()
+    many = num_tokens > MANY_TOKENS or len(rows) > FEW_WINDOWS
+    results = await asyncio.to_thread(read_all) if many else read_all()
     num_truncated = sum(any(row.truncated for row in group) for group in windows)
     return Encoded(results, active.usage(num_tokens, num_truncated))

@@ -11,15 +11,18 @@ from attendant.core.encoding import Arrays
 from attendant.core.errors import InvalidRequest
 from attendant.frontend.encoder_call import EncoderCall
 from attendant.frontend.encoding_calls import ClassifyCall, EmbedCall, Encoded, FillMaskCall, RerankCall, TextItem
-from attendant.frontend.served_encoder import ServedEncoder, check_some, is_long
+from attendant.frontend.served_encoder import LONG_TEXT, ServedEncoder, check_some, is_long
 from attendant.tasks.classification import Label, RankedDocument, ranked_labels, relevance
 from attendant.tasks.embeddings import Embedding, check_dimensions, finish, row_vector
-from attendant.tasks.masks import FilledMask
+from attendant.tasks.masks import MAX_FILLS, FilledMask, check_filled_size
 from attendant.tasks.text import Ints, Tokens
 from attendant.tasks.token_rows import TokenRow
 from attendant.tasks.vectors import check_top_k
 
 T = TypeVar("T")
+
+MANY_FILLS = 20
+"""Tokens for masks from which on finding them leaves the event loop: each takes a decoding and a copy of its text."""
 
 
 async def embed(encoder: ServedEncoder, active: EncoderCall, call: EmbedCall) -> Encoded[Embedding]:
@@ -102,7 +105,7 @@ async def rerank(encoder: ServedEncoder, active: EncoderCall, call: RerankCall) 
 async def fill_mask(encoder: ServedEncoder, active: EncoderCall, call: FillMaskCall) -> Encoded[tuple[FilledMask, ...]]:
     """The best tokens for each mask of each text."""
     check_some(call.texts, "texts")
-    check_top_k(call.top_k)
+    check_top_k(call.top_k, MAX_FILLS)
     text, filler = encoder.text, encoder.text.filler
     assert filler is not None, "the manifest has checked it"
 
@@ -114,6 +117,8 @@ async def fill_mask(encoder: ServedEncoder, active: EncoderCall, call: FillMaskC
         return made
 
     made = await active.prepare(make, off_loop=is_long(call.texts))
+    check_filled_size(call.top_k * sum(len(tokens.text) * len(masks) for tokens, _, masks in made))
+    many = call.top_k * sum(len(masks) for _, _, masks in made) > MANY_FILLS
 
     def arrays(index: int) -> Arrays:
         _, row, masks = made[index]
@@ -123,7 +128,7 @@ async def fill_mask(encoder: ServedEncoder, active: EncoderCall, call: FillMaskC
         tokens, row, masks = made[index]
         return filler.fill(tokens, row, masks, outputs["logits"], call.top_k)
 
-    results = await active.run(len(made), arrays, read)
+    results = await active.run(len(made), arrays, read, read_off_loop=many)
     return _encoded(active, [row for _, row, _ in made], results)
 
 
@@ -133,7 +138,9 @@ def _encoded(active: EncoderCall, rows: Sequence[TokenRow], results: Sequence[T]
 
 
 def _is_long(items: Sequence[TextItem], prompt: str = "") -> bool:
-    return is_long([text for item in items for text in (prompt, item.text, item.pair)])
+    """Whether making their rows is for a thread; a token that is given counts as a character."""
+    size = sum(len(prompt) + len(item.text) + len(item.pair) + len(item.token_ids or ()) for item in items)
+    return size > LONG_TEXT
 
 
 def _prompt(call: EmbedCall, prompts: dict[str, str]) -> str:

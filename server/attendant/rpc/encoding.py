@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -16,6 +16,7 @@ from attendant.frontend.encoding import EncodingService
 from attendant.frontend.encoding_calls import Encoded
 from attendant.rpc import convert_encoding as convert
 from attendant.rpc.stream import answered
+from attendant.tasks.masks import FilledMask
 
 LARGE_REQUEST = 65_536
 """Bytes from which on a request is read in a thread."""
@@ -23,6 +24,8 @@ LARGE_REQUEST = 65_536
 MANY_RESULTS = 128
 """The same of a response, in results."""
 
+
+_CHARACTERS_OF_A_RESULT = 1000
 
 C = TypeVar("C")
 T = TypeVar("T")
@@ -37,14 +40,26 @@ class _Kind(Generic[C, T, R]):
     run: Callable[[C, float | None], Awaitable[Encoded[T]]]
     write: Callable[[Encoded[T]], R]
     field: str
+    size: Callable[[Sequence[T]], int] = len
 
-    async def reply(self, request: Any, timeout_s: float | None) -> R:
+    async def reply(self, request: Any, context: Any) -> R:
         """The response. Raises AttendantError."""
         large = request.ByteSize() > LARGE_REQUEST
         call = await asyncio.to_thread(self.read, request) if large else self.read(request)
-        encoded = await self.run(call, timeout_s)
-        many = len(encoded.results) > MANY_RESULTS
+        encoded = await self.run(call, context.time_remaining())  # less what reading took
+        many = self.size(encoded.results) > MANY_RESULTS
         return await asyncio.to_thread(self.write, encoded) if many else self.write(encoded)
+
+
+def _num_parts(results: Sequence[Sequence[object]]) -> int:
+    """Of results that consist of several."""
+    return sum(map(len, results))
+
+
+def _num_fills(results: Sequence[Sequence[FilledMask]]) -> int:
+    """Of filled masks, where each long text counts as several."""
+    fills = (fill for masks in results for mask in masks for fill in mask.fills)
+    return sum(1 + len(fill.text) // _CHARACTERS_OF_A_RESULT for fill in fills)
 
 
 class EncodingServicer(encoding_pb2_grpc.EncodingServicer):
@@ -55,11 +70,17 @@ class EncodingServicer(encoding_pb2_grpc.EncodingServicer):
         self._embed = _Kind(convert.embed_call, service.embed, vectors, "embed")
         self._classify = _Kind(convert.classify_call, service.classify, labels, "classify")
         self._classify_tokens = _Kind(
-            convert.classify_tokens_call, service.classify_tokens, convert.classify_tokens_response, "classify_tokens"
+            convert.classify_tokens_call,
+            service.classify_tokens,
+            convert.classify_tokens_response,
+            "classify_tokens",
+            _num_parts,
         )
-        self._answer = _Kind(convert.answer_call, service.answer, convert.answer_response, "answer")
+        self._answer = _Kind(convert.answer_call, service.answer, convert.answer_response, "answer", _num_parts)
         self._rerank = _Kind(convert.rerank_call, service.rerank, convert.rerank_response, "rerank")
-        self._fill_mask = _Kind(convert.fill_mask_call, service.fill_mask, convert.fill_mask_response, "fill_mask")
+        self._fill_mask = _Kind(
+            convert.fill_mask_call, service.fill_mask, convert.fill_mask_response, "fill_mask", _num_fills
+        )
         self._classify_image = _Kind(convert.classify_image_call, service.classify_image, labels, "classify")
         self._embed_image = _Kind(convert.embed_image_call, service.embed_image, vectors, "embed")
         self._transcribe = _Kind(convert.transcribe_call, service.transcribe, convert.transcribe_response, "transcribe")
@@ -77,41 +98,41 @@ class EncodingServicer(encoding_pb2_grpc.EncodingServicer):
 
     async def Embed(self, request: pb.EmbedRequest, context: Any) -> pb.EmbedResponse:  # noqa: N802
         """Vectors of texts."""
-        return await self._embed.reply(request, context.time_remaining())
+        return await self._embed.reply(request, context)
 
     async def Classify(self, request: pb.ClassifyRequest, context: Any) -> pb.ClassifyResponse:  # noqa: N802
         """Labels of texts."""
-        return await self._classify.reply(request, context.time_remaining())
+        return await self._classify.reply(request, context)
 
     async def ClassifyTokens(  # noqa: N802
         self, request: pb.ClassifyTokensRequest, context: Any
     ) -> pb.ClassifyTokensResponse:
         """Labelled spans of texts."""
-        return await self._classify_tokens.reply(request, context.time_remaining())
+        return await self._classify_tokens.reply(request, context)
 
     async def Answer(self, request: pb.AnswerRequest, context: Any) -> pb.AnswerResponse:  # noqa: N802
         """Answers found in texts."""
-        return await self._answer.reply(request, context.time_remaining())
+        return await self._answer.reply(request, context)
 
     async def Rerank(self, request: pb.RerankRequest, context: Any) -> pb.RerankResponse:  # noqa: N802
         """Documents in order."""
-        return await self._rerank.reply(request, context.time_remaining())
+        return await self._rerank.reply(request, context)
 
     async def FillMask(self, request: pb.FillMaskRequest, context: Any) -> pb.FillMaskResponse:  # noqa: N802
         """Tokens for masks."""
-        return await self._fill_mask.reply(request, context.time_remaining())
+        return await self._fill_mask.reply(request, context)
 
     async def ClassifyImage(self, request: pb.ClassifyImageRequest, context: Any) -> pb.ClassifyResponse:  # noqa: N802
         """Labels of images."""
-        return await self._classify_image.reply(request, context.time_remaining())
+        return await self._classify_image.reply(request, context)
 
     async def EmbedImage(self, request: pb.EmbedImageRequest, context: Any) -> pb.EmbedResponse:  # noqa: N802
         """Vectors of images."""
-        return await self._embed_image.reply(request, context.time_remaining())
+        return await self._embed_image.reply(request, context)
 
     async def Transcribe(self, request: pb.TranscribeRequest, context: Any) -> pb.TranscribeResponse:  # noqa: N802
         """Words of recordings."""
-        return await self._transcribe.reply(request, context.time_remaining())
+        return await self._transcribe.reply(request, context)
 
     async def Stream(  # noqa: N802
         self, requests: AsyncIterator[pb.EncodingRequest], context: Any
@@ -122,7 +143,7 @@ class EncodingServicer(encoding_pb2_grpc.EncodingServicer):
             kind = self._kinds.get(request.WhichOneof("call") or "")
             if kind is None:
                 raise InvalidRequest("call", f"is missing; allowed: one of {', '.join(self._kinds)}")
-            response = await kind.reply(getattr(request, request.WhichOneof("call")), context.time_remaining())
+            response = await kind.reply(getattr(request, request.WhichOneof("call")), context)
             return pb.EncodingResponse(id=request.id, **{kind.field: response})
 
         async with aclosing(answered(requests, answer)) as responses:

@@ -15,6 +15,8 @@ from attendant.tasks.vectors import Floats, softmax
 
 DEFAULT_STRIDE = 128
 DEFAULT_ANSWER_TOKENS = 15
+MAX_ANSWERS = 100
+MAX_ANSWER_TOKENS = 512
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,8 @@ def wav_values(data: bytes, spec: AudioInput, field: str) -> Floats:
             short or too long.
     """
     wav = read_wav(data, field)
-    return _values(wav.samples.mean(axis=1), wav.sampling_rate, spec, field, field)
+    _check_size(wav.num_samples, wav.sampling_rate, spec, field, field)
+    return _values(wav.mono(), wav.sampling_rate, spec, field)
 
 
 def raw_values(data: bytes, sampling_rate: int, spec: AudioInput, field: str, rate_field: str) -> Floats:
@@ -52,14 +53,19 @@ def raw_values(data: bytes, sampling_rate: int, spec: AudioInput, field: str, ra
     """
     if len(data) % 4:
         raise InvalidRequest(field, f"has {len(data)} bytes; allowed: 32-bit floats, a multiple of 4 bytes")
-    return _values(np.frombuffer(data, "<f4").astype(np.float64), sampling_rate, spec, field, rate_field)
+    _check_size(len(data) // 4, sampling_rate, spec, field, rate_field)
+    return _values(np.frombuffer(data, "<f4").astype(np.float64), sampling_rate, spec, field)
 
 
-def _values(samples: npt.NDArray[np.float64], rate: int, spec: AudioInput, field: str, rate_field: str) -> Floats:
-    """One channel [n] float64 at ``rate`` Hz to what the model takes."""
+def _check_size(num_samples: int, rate: int, spec: AudioInput, field: str, rate_field: str) -> None:
+    """Before anything of that size is made."""
     if not _MIN_RATE <= rate <= _MAX_RATE:
         raise InvalidRequest(rate_field, f"has a sampling rate of {rate} Hz; allowed: {_MIN_RATE} to {_MAX_RATE} Hz")
-    _check_length(resampled_length(len(samples), rate, spec.sampling_rate), spec, field)
+    _check_length(resampled_length(num_samples, rate, spec.sampling_rate), spec, field)
+
+
+def _values(samples: npt.NDArray[np.float64], rate: int, spec: AudioInput, field: str) -> Floats:
+    """One channel [n] float64 at ``rate`` Hz to what the model takes."""
     peak = float(np.abs(samples).max())  # NaN if one is
     if not peak <= _MAX_MAGNITUDE:
         what = f"a sample of magnitude {peak:g}" if np.isfinite(peak) else "a sample that is infinite or not a number"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import struct
+import warnings
 import zlib
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -14,14 +16,20 @@ from attendant.bundle import ImageInput
 from attendant.core.errors import InvalidRequest
 
 MAX_PIXELS = 64_000_000
-"""Of one image, before and after it is resized; decoded, a pixel takes 4 bytes."""
+"""Of one image, before and after it is resized. Decoded, a pixel takes 4 bytes, and 4 more while an image of another
+mode than RGB is converted or while it is resized to its own size; what its file took comes on top."""
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 _NAMES = "JPEG, PNG, WebP, GIF or BMP"
+_STRIP_PIXELS = 1 << 18
 _WHITE = (255, 255, 255, 255)
 # What Pillow's decoders raise over a file that is cut off or damaged; a bomb of a warning where warnings are errors.
 _BROKEN = (OSError, SyntaxError, ValueError, IndexError, KeyError, TypeError, EOFError, struct.error, zlib.error)
 _BOMB = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+
+# Images with more pixels than this are refused here; what Pillow warns of on stderr says the same. A filter for the
+# process, as one set for a while is not safe among threads.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 Floats = npt.NDArray[np.float32]
 
@@ -55,7 +63,7 @@ def pixel_values(data: bytes, spec: ImageInput, field: str, max_pixels: int = MA
                 f"allowed: {max_pixels} pixels in all",
             )
         image = image.resize(target, Image.Resampling(spec.resample))
-    pixels = _cut_centre(np.asarray(image), spec.height, spec.width)  # [height, width, 3] uint8
+    pixels = _cut_centre(image, spec.height, spec.width)  # [height, width, 3] uint8
     std = np.asarray(spec.std, np.float32)
     scale = np.float32(spec.rescale) / std
     offset = np.asarray(spec.mean, np.float32) / std
@@ -88,14 +96,32 @@ def _decode(data: bytes, field: str, max_pixels: int) -> Image.Image:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "I" or image.mode.startswith("I;16"):  # Pillow itself would turn everything above 255 white
-        grey = np.asarray(image).astype(np.int32).clip(0, 65535) >> 8
-        return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
-    if "A" not in image.getbands() and image.info.get("transparency") is None:
-        return image.convert("RGB")
-    image = image.convert("RGBA")
+    image.load()
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        return _in_strips(image, _upper_8_bits)
+    if "A" in image.getbands() or image.info.get("transparency") is not None:
+        return _in_strips(image, _on_white)
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _in_strips(image: Image.Image, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
+    """``convert``, whose intermediate images are never larger than a strip."""
+    result = Image.new("RGB", image.size)
+    height = max(1, _STRIP_PIXELS // image.width)
+    for top in range(0, image.height, height):
+        result.paste(convert(image.crop((0, top, image.width, min(top + height, image.height)))), (0, top))
+    return result
+
+
+def _upper_8_bits(image: Image.Image) -> Image.Image:
+    """Of grey of 16 bits: Pillow itself would turn everything above 255 white."""
+    grey = np.asarray(image).astype(np.int32).clip(0, 65535) >> 8
+    return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
+
+
+def _on_white(image: Image.Image) -> Image.Image:
     background = Image.new("RGBA", image.size, _WHITE)
-    return Image.alpha_composite(background, image).convert("RGB")
+    return Image.alpha_composite(background, image.convert("RGBA")).convert("RGB")
 
 
 def _resized(width: int, height: int, spec: ImageInput) -> tuple[int, int] | None:
@@ -108,15 +134,12 @@ def _resized(width: int, height: int, spec: ImageInput) -> tuple[int, int] | Non
     return (spec.shortest_edge, longest_edge) if width <= height else (longest_edge, spec.shortest_edge)
 
 
-def _cut_centre(pixels: npt.NDArray[np.uint8], height: int, width: int) -> npt.NDArray[np.uint8]:
-    """[h, w, 3] uint8 to [height, width, 3]: what lacks on an edge is black, one pixel more of it above and left."""
-    for axis, size in ((0, height), (1, width)):
-        missing = max(0, size - pixels.shape[axis])
-        if missing:
-            before = -(-missing // 2)
-            sides = [(0, 0)] * pixels.ndim
-            sides[axis] = (before, missing - before)
-            pixels = np.pad(pixels, sides)
-        start = (pixels.shape[axis] - size) // 2
-        pixels = pixels[start : start + size] if axis == 0 else pixels[:, start : start + size]
-    return pixels
+def _cut_centre(image: Image.Image, height: int, width: int) -> npt.NDArray[np.uint8]:
+    """[height, width, 3]: what lacks on an edge is black, one pixel more of it above and left."""
+    left, top = max(0, image.width - width) // 2, max(0, image.height - height) // 2
+    if image.width > width or image.height > height:
+        image = image.crop((left, top, min(left + width, image.width), min(top + height, image.height)))
+    missing = height - image.height, width - image.width
+    sides = [(-(-lacks // 2), lacks // 2) for lacks in missing]
+    pixels = np.asarray(image)  # [h, w, 3] uint8
+    return np.pad(pixels, [*sides, (0, 0)]) if any(missing) else pixels

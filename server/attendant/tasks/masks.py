@@ -15,6 +15,15 @@ from attendant.tasks.token_rows import TokenRow
 from attendant.tasks.vectors import Floats, best, softmax
 
 DEFAULT_FILLS = 5
+MAX_FILLS = 100
+"""For one mask."""
+
+MAX_MASKS = 64
+"""Of one text."""
+
+MAX_FILLED_CHARACTERS = 32_000_000
+"""Of all filled texts of a call: each fill holds its whole text."""
+
 _WORD_MARK = "\u2581"  # stands before words in SentencePiece vocabularies
 
 
@@ -26,6 +35,16 @@ class Fill:
     token: str
     score: float
     text: str
+
+
+def check_filled_size(num_characters: int) -> None:
+    """Raises InvalidRequest if the filled texts of a call would have too many characters together."""
+    if num_characters > MAX_FILLED_CHARACTERS:
+        raise InvalidRequest(
+            "texts",
+            f"make filled texts of {num_characters} characters (length x masks x top_k); allowed: at most "
+            f"{MAX_FILLED_CHARACTERS} in one call",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +70,15 @@ class MaskFiller:
         """Where the masks of a row are, indices [m] int64 into its tokens.
 
         Raises:
-            InvalidRequest: nowhere.
+            InvalidRequest: nowhere, or at too many places.
         """
         found = np.flatnonzero(row.ids == self._mask_id).astype(np.int64)
         if not len(found):
             cut = " in the part that truncation left" if row.truncated else ""
             name = self._tokenizer.id_to_token(self._mask_id)
             raise InvalidRequest(field, f"has no mask token{cut}; allowed: at least one {name}")
+        if len(found) > MAX_MASKS:
+            raise InvalidRequest(field, f"has {len(found)} masks; allowed: 1 to {MAX_MASKS}")
         return found
 
     def fill(

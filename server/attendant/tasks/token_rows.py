@@ -151,13 +151,13 @@ class RowMaker:
         Raises:
             InvalidRequest: empty, an id that is not in the vocabulary, or as :meth:`single`.
         """
+        too_long = self._check(len(token_ids), 0, True, 0, truncate, field)
         ids = np.array(token_ids, np.int64)
         wrong = np.flatnonzero((ids < 0) | (ids >= self._vocab_size))
         if len(wrong):
             raise InvalidRequest(
                 field, f"has {ids[wrong[0]]} at position {wrong[0]}; allowed: 0 to {self._vocab_size - 1}"
             )
-        too_long = self._check(len(ids), 0, True, 0, truncate, field)
         if too_long:
             after = self.single_frame.after_ids
             tail = after if len(after) and np.array_equal(ids[-len(after) :], after) else ids[:0]

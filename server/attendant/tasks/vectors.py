@@ -35,7 +35,9 @@ def best(scores: Floats, count: int | None) -> npt.NDArray[np.int64]:
     return candidates[order].astype(np.int64)
 
 
-def check_top_k(top_k: int | None) -> None:
-    """Raises InvalidRequest for 0: no result at all is what nobody means."""
-    if top_k is not None and top_k < 1:
-        raise InvalidRequest("top_k", f"is {top_k}; allowed: at least 1")
+def check_top_k(top_k: int | None, most: int | None = None) -> None:
+    """Raises InvalidRequest for 0: no result at all is what nobody means. ``most``: the largest, where there is one."""
+    if top_k is None or (top_k >= 1 and (most is None or top_k <= most)):
+        return
+    allowed = "at least 1" if most is None else f"1 to {most}"
+    raise InvalidRequest("top_k", f"is {top_k}; allowed: {allowed}")

@@ -13,17 +13,10 @@ from attendant.core.errors import InvalidRequest
 
 _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
 _UNKNOWN_SIZE = 0xFFFFFFFF  # of a file that was written to a pipe
+_BLOCK = 1 << 18  # samples that are converted at once
 _ALLOWED = "a WAV file of PCM samples of 8, 16, 24 or 32 bits, or floats of 32 or 64 bits"
 
 Floats = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class Wav:
-    """``samples`` [num_samples, num_channels] float64, PCM in -1..1; ``sampling_rate`` in Hz."""
-
-    samples: Floats
-    sampling_rate: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +28,44 @@ class _Format:
     bits: int
 
 
+@dataclass(frozen=True, slots=True)
+class Wav:
+    """A file whose header is read; its samples are, when they are asked for."""
+
+    layout: _Format
+    body: memoryview
+
+    @property
+    def sampling_rate(self) -> int:
+        """In Hz."""
+        return self.layout.sampling_rate
+
+    @property
+    def num_samples(self) -> int:
+        """Of each channel."""
+        return len(self.body) // self.layout.frame_size
+
+    @property
+    def samples(self) -> Floats:
+        """[num_samples, num_channels] float64, PCM in -1..1."""
+        return self._read(0, self.num_samples)
+
+    def mono(self) -> Floats:
+        """The mean of the channels, [num_samples] float64; not all of them are in memory at once."""
+        result = np.empty(self.num_samples)
+        step = max(1, _BLOCK // self.layout.num_channels)
+        for start in range(0, self.num_samples, step):
+            result[start : start + step] = self._read(start, start + step).mean(axis=1)
+        return result
+
+    def _read(self, start: int, end: int) -> Floats:
+        size = self.layout.frame_size
+        samples = _READERS[self.layout.kind, self.layout.bits](self.body[start * size : end * size])
+        return samples.reshape(-1, self.layout.num_channels)
+
+
 def read_wav(data: bytes, field: str) -> Wav:
-    """The samples of a WAV file.
+    """A WAV file, whose samples are not yet converted.
 
     Args:
         field: names the file in errors.
@@ -56,8 +85,7 @@ def read_wav(data: bytes, field: str) -> Wav:
         raise InvalidRequest(
             field, f"is cut off: its {len(body)} bytes of samples are not a multiple of {layout.frame_size}"
         )
-    samples = _READERS[layout.kind, layout.bits](body)
-    return Wav(samples.reshape(-1, layout.num_channels), layout.sampling_rate)
+    return Wav(layout, body)
 
 
 def _chunks(data: bytes, field: str) -> dict[bytes, memoryview]:

@@ -1,0 +1,51 @@
+"""A few threads for decoding media: they bound how much is decoded at once, and nobody waits for them at exit."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class MediaThreads:
+    """Runs jobs in order of arrival. The threads are daemons, which those of concurrent.futures cannot be.
+
+    Args:
+        count: of the threads, which start with the first job.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._jobs: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._started = False
+
+    def submit(self, job: Callable[[], T]) -> Future[T]:
+        """What ``job`` will return. A future that is cancelled before its turn is never run."""
+        future: Future[T] = Future()
+        self._jobs.put((future, job))
+        with self._lock:
+            if not self._started:
+                self._started = True
+                for index in range(self._count):
+                    threading.Thread(target=self._work, name=f"media-{index}", daemon=True).start()
+        return future
+
+    def _work(self) -> None:
+        while True:
+            _run(*self._jobs.get())
+
+
+def _run(future: Future[Any], job: Callable[[], Any]) -> None:
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        result = job()
+    except BaseException as error:  # whoever waits gets it
+        future.set_exception(error)
+    else:
+        future.set_result(result)
