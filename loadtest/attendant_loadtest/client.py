@@ -64,9 +64,12 @@ class GenerationClient:
         """
         try:
             every = self._models.ListModels(models_pb2.ListModelsRequest(), timeout=timeout_s, wait_for_ready=True)
-            generating = [model.name for model in every.models if model.task == "generate"]
-            wanted = generating[0] if not name and len(generating) == 1 else name
-            model: models_pb2.Model = self._models.GetModel(models_pb2.GetModelRequest(model=wanted), timeout=timeout_s)
+            generating = [model for model in every.models if model.task == "generate"]
+            model: models_pb2.Model
+            if not name and len(generating) == 1:
+                (model,) = generating
+            else:
+                model = self._models.GetModel(models_pb2.GetModelRequest(model=name), timeout=timeout_s)
         except grpc.RpcError as error:
             raise CallFailed(error) from None
         return model

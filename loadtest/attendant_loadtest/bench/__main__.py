@@ -13,8 +13,8 @@ from attendant.core.errors import ConfigurationError
 
 from attendant_loadtest.bench import encoders, report
 from attendant_loadtest.bench.bundles import BundleNotMade, bench_bundle
+from attendant_loadtest.bench.processes import ServerFailed
 from attendant_loadtest.bench.rounds import Plan, measure_bundle, on_stderr
-from attendant_loadtest.bench.served import ServerFailed
 
 PRECISIONS = ("fp32", "int8", "int4")
 

@@ -18,8 +18,8 @@ from attendant_loadtest.bench.bundles import BundleNotMade
 from attendant_loadtest.bench.encoders_bundles import MODELS, PRECISIONS, TASKS, bench_encoder
 from attendant_loadtest.bench.encoders_peers import Infinity, PeerFailed, infinity
 from attendant_loadtest.bench.encoders_rounds import Plan, Results, measure_encoders
+from attendant_loadtest.bench.processes import ServerFailed
 from attendant_loadtest.bench.rounds import on_stderr
-from attendant_loadtest.bench.served import ServerFailed
 
 QUICK = Plan(repeats=1, seconds=0.02, clients=8, batches=(4,), wide_batch=4, alone=5, patience_s=0.0)
 

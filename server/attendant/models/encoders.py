@@ -11,7 +11,6 @@ from tokenizers import Tokenizer
 
 from attendant.batching.policy import GPU_PACKED_VIEW, PACKED_VIEW, PADDED_VIEW, BatchLimits
 from attendant.bundle import (
-    TOKENIZER_FILE,
     AudioInput,
     EncoderManifest,
     EncoderTask,
@@ -22,6 +21,7 @@ from attendant.bundle import (
 from attendant.core.errors import BundleError, ConfigurationError
 from attendant.models.encoder_check import check_encoder
 from attendant.models.memory import available_processors
+from attendant.models.text import load_tokenizer
 from attendant.runtime.devices import Device, open_device
 from attendant.runtime.encoder_runner import EncoderRunner
 from attendant.runtime.session import SessionOptions, open_session
@@ -104,7 +104,7 @@ def load_encoder(
     return LoadedEncoder(
         manifest=manifest,
         path=path,
-        tokenizer=_load_tokenizer(path) if isinstance(manifest.input, TextInput) else None,
+        tokenizer=load_tokenizer(path) if isinstance(manifest.input, TextInput) else None,
         runner=runner,
         limits=limits,
         max_batch_tokens=tokens,
@@ -156,14 +156,3 @@ def _open(path: Path, manifest: EncoderManifest, options: SessionOptions, device
     if "projection" in graphs:  # small: it leaves the processors to the encoder
         projection = open_session(path / graphs["projection"].file, SessionOptions(threads=1), device)
     return EncoderRunner(open_session(path / graphs["encoder"].file, options, device), manifest, projection)
-
-
-def _load_tokenizer(bundle: Path) -> Tokenizer:
-    path = bundle / TOKENIZER_FILE
-    try:
-        tokenizer = Tokenizer.from_file(str(path))
-    except Exception as error:  # the library raises bare Exception
-        raise BundleError(path, f"is not a tokenizer: {error}") from error
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
-    return tokenizer

@@ -20,6 +20,22 @@ from attendant.core.generation import ChatMessage, ChatPrompt, TextPrompt
 from attendant.models.info import Tokenized
 
 
+def load_tokenizer(bundle: Path) -> Tokenizer:
+    """``tokenizer.json``, with padding and truncation turned off.
+
+    Raises:
+        BundleError: it is not usable.
+    """
+    path = bundle / TOKENIZER_FILE
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises bare Exception
+        raise BundleError(path, f"is not a tokenizer: {error}") from error
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer
+
+
 class TextCodec:
     """Text to token ids and back, for one model."""
 
@@ -35,13 +51,7 @@ class TextCodec:
         Raises:
             BundleError: the file or the chat template is not usable.
         """
-        path = bundle / TOKENIZER_FILE
-        try:
-            tokenizer = Tokenizer.from_file(str(path))
-        except Exception as error:  # the library raises bare Exception
-            raise BundleError(path, f"is not a tokenizer: {error}") from error
-        tokenizer.no_padding()
-        tokenizer.no_truncation()
+        tokenizer = load_tokenizer(bundle)
         template = ChatTemplate(manifest, tokenizer, bundle) if manifest.chat_template else None
         return cls(tokenizer, template)
 
