@@ -63,14 +63,15 @@ def write_source(folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
 
 
-def tokenizer() -> Any:
-    """Byte-level, so that every text has tokens, and filled up with made-up words, so that every id has a text."""
+def tokenizer(vocabulary: int = VOCABULARY) -> Any:
+    """A ``tokenizers.Tokenizer``: byte-level, so that every text has tokens, and filled up with made-up words, so that
+    every id has a text. Ids 0, 1 and 2 are padding, begin and end."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-    bytes_ = sorted(pre_tokenizers.ByteLevel.alphabet())
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     syllables = ["".join(pair) for pair in itertools.product("bcdfghjklmnprstvwz", "aeiou")]
     words = ("Ġ" + "".join(parts) for parts in itertools.product(syllables, repeat=3))
-    tokens = itertools.islice(itertools.chain(SPECIAL, bytes_, words), VOCABULARY)
+    tokens = itertools.islice(itertools.chain(SPECIAL, alphabet, words), vocabulary)
     made = Tokenizer(models.BPE(vocab={token: i for i, token in enumerate(tokens)}, merges=[]))
     made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     made.decoder = decoders.ByteLevel()

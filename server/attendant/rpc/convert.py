@@ -98,17 +98,11 @@ def model_message(info: ModelInfo | EncoderInfo) -> models_pb2.Model:
 def _generator(info: ModelInfo) -> models_pb2.Model:
     manifest = info.manifest
     defaults = manifest.generation_defaults
-    return models_pb2.Model(
-        name=manifest.name,
-        version=manifest.version,
-        architecture=manifest.architecture,
-        task=manifest.task,
-        precision=manifest.precision,
-        target=manifest.target,
+    return _model(
+        info,
         context_length=info.context_length,
         vocab_size=manifest.vocab_size,
         has_chat_template=manifest.chat_template is not None,
-        ready=info.ready,
         default_sampling=pb.Sampling(
             temperature=defaults.temperature,
             top_k=defaults.top_k,
@@ -117,14 +111,22 @@ def _generator(info: ModelInfo) -> models_pb2.Model:
             repetition_penalty=defaults.repetition_penalty,
         ),
         default_max_tokens=defaults.max_tokens,
-        source=manifest.source.id,
-        parity=_parity(manifest),
-        max_running=info.max_running,
-        max_requests=info.max_requests,
     )
 
 
 def _encoder(info: EncoderInfo) -> models_pb2.Model:
+    manifest = info.manifest
+    return _model(
+        info,
+        context_length=manifest.input.max_tokens if isinstance(manifest.input, TextInput) else 0,
+        vocab_size=info.vocab_size,
+        labels=manifest.labels,
+        dimensions=manifest.embedding.dimensions if manifest.embedding is not None else 0,
+    )
+
+
+def _model(info: ModelInfo | EncoderInfo, **own: Any) -> models_pb2.Model:
+    """What all models tell, and what only those of a kind do."""
     manifest = info.manifest
     return models_pb2.Model(
         name=manifest.name,
@@ -133,15 +135,12 @@ def _encoder(info: EncoderInfo) -> models_pb2.Model:
         task=manifest.task,
         precision=manifest.precision,
         target=manifest.target,
-        context_length=manifest.input.max_tokens if isinstance(manifest.input, TextInput) else 0,
-        vocab_size=info.vocab_size,
         ready=info.ready,
         source=manifest.source.id,
         parity=_parity(manifest),
         max_running=info.max_running,
         max_requests=info.max_requests,
-        labels=manifest.labels,
-        dimensions=manifest.embedding.dimensions if manifest.embedding is not None else 0,
+        **own,
     )
 
 

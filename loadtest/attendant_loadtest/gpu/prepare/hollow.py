@@ -23,8 +23,8 @@ from attendant_export.reference_bundle import reference_bundle
 from attendant_export.toolchain import exporter_version, versions
 from attendant_export.writer import file_entries, write_manifest
 
+from attendant_loadtest.bench.bundles import tokenizer
 from attendant_loadtest.gpu.prepare.repeat import TRACED_LAYERS, repeat_middle_layer
-from attendant_loadtest.gpu.prepare.words import tokenizer
 from attendant_loadtest.gpu.shapes import LlamaShape
 
 DATA_FILE = f"{DECODER_FILE}.data"

@@ -13,9 +13,9 @@ from attendant_export.families import reference_attention
 from attendant_export.precision import in_dtype
 from attendant_export.recipe import Recipe
 
+from attendant_loadtest.bench.bundles import tokenizer
 from attendant_loadtest.gpu.errors import Errors, log_probabilities
 from attendant_loadtest.gpu.kit import Ints, Reference, SmallModel, save_references
-from attendant_loadtest.gpu.prepare.words import tokenizer
 from attendant_loadtest.gpu.shapes import ARCHITECTURES, ROUTED, VOCABULARY, Sizes
 
 _SPREADS = {1: 0.1, 2: 0.08, 3: 0.08}  # added to weights by rank, so that no norm, bias or sink is without effect
