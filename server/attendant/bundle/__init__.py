@@ -38,13 +38,16 @@ from attendant.bundle.manifest import (
     TensorSpec,
     element_size,
 )
+from attendant.bundle.sources import AnswerRules, AudioSource, Languages, SourceLayout, Speech, TextSource
 
 __all__ = [
     "MANIFEST_FILE",
     "PAGED_RUN_TOKENS",
     "SCHEMA_VERSION",
     "TOKENIZER_FILE",
+    "AnswerRules",
     "AudioInput",
+    "AudioSource",
     "BundleManifest",
     "CacheLayout",
     "CtcHead",
@@ -57,6 +60,7 @@ __all__ = [
     "Graph",
     "ImageInput",
     "KVLayer",
+    "Languages",
     "ManifestBase",
     "Parity",
     "ParityCase",
@@ -66,10 +70,13 @@ __all__ = [
     "RowLayout",
     "Section",
     "Source",
+    "SourceLayout",
     "SpecialTokens",
+    "Speech",
     "Target",
     "TensorSpec",
     "TextInput",
+    "TextSource",
     "element_size",
     "read_any_manifest",
     "read_manifest",

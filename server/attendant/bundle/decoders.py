@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from attendant.bundle.manifest import DType, ManifestBase, Section, element_size
+from attendant.bundle.sources import AnswerRules, AudioSource, Languages, Speech, TextSource
 
 Task = Literal["generate"]
 CacheLayout = Literal["slots", "pages"]
@@ -40,7 +41,11 @@ class SpecialTokens(Section):
 
 
 class GenerationDefaults(Section):
-    """Used where a request leaves a value out; from the model's generation_config.json. Temperature 0 is greedy."""
+    """Used where a request leaves a value out; from the model's generation_config.json. Temperature 0 is greedy.
+
+    ``num_beams`` above 1 is beam search, with ``length_penalty`` and ``early_stopping`` as
+    :class:`attendant.core.beams.BeamParams` has them.
+    """
 
     temperature: float = 0.0
     top_k: int = 0
@@ -48,6 +53,10 @@ class GenerationDefaults(Section):
     min_p: float = 0.0
     repetition_penalty: float = 1.0
     max_tokens: int | None = None
+    no_repeat_ngram_size: int = 0
+    num_beams: int = 1
+    length_penalty: float = 1.0
+    early_stopping: Literal["heuristic", "first", "never"] = "heuristic"
 
 
 class BundleManifest(ManifestBase):
@@ -74,6 +83,15 @@ class BundleManifest(ManifestBase):
     and for each of the pasts, in order, cache_{i} [num_blocks, words] int64, a view of the same memory, to
     copied_{i}, bound to it, too. ``pick_rows`` gives rows [num_rows] int64 of the logits as picked [num_rows,
     vocab_size] float32.
+
+    An encoder-decoder has ``encoder_input``, and a graph ``encoder`` besides, which takes the rows described there and
+    gives for each cross-attention call i of the decoder, of heads as ``cross_layers[i]`` says, cross_key_{i} and
+    cross_value_{i} [num_kv_heads, num_tokens, head_size]: the tokens of all rows one after another (``packed``), or
+    each row's up to the longest (``padded``; audio: ``max_length`` of each). Its ``decoder`` has its cache in slots
+    and takes besides what is said above cross_key_{i}, cross_value_{i} [batch, num_kv_heads, max_source, head_size], of
+    which row b has the first source_seqlens[b] + 1 positions; source_seqlens [batch] int32; source_total [1] int32, the
+    largest of them plus one; and, for relative positions, kv_positions [total] int64, 0..total_sequence_length - 1. It
+    gives present_cross_key_{i}, present_cross_value_{i}, unchanged, to be bound to the same memory.
     """
 
     task: Task
@@ -84,6 +102,11 @@ class BundleManifest(ManifestBase):
     special_tokens: SpecialTokens
     generation_defaults: GenerationDefaults = GenerationDefaults()
     chat_template: str | None = None
+    encoder_input: Annotated[TextSource | AudioSource, Field(discriminator="kind")] | None = None
+    cross_layers: tuple[KVLayer, ...] = ()
+    answer: AnswerRules | None = None
+    languages: Languages | None = None
+    speech: Speech | None = None
 
     @model_validator(mode="after")
     def _has_a_runner(self) -> Self:
@@ -91,6 +114,22 @@ class BundleManifest(ManifestBase):
             raise ValueError("target cuda has its KV cache in pages, not in slots: export the model again")
         return self
 
+    @model_validator(mode="after")
+    def _has_all_of_a_source(self) -> Self:
+        if self.encoder_input is not None and (
+            self.answer is None or not self.cross_layers or "encoder" not in self.graphs
+        ):
+            raise ValueError(
+                "a model with the section encoder_input needs answer, cross_layers and the graph encoder, too"
+            )
+        if self.speech is not None and not isinstance(self.encoder_input, AudioSource):
+            raise ValueError("the section speech needs an encoder_input of kind audio")
+        return self
+
     def kv_bytes_per_token(self) -> int:
         """Bytes of KV cache that one position of one sequence takes over all layers."""
         return sum(2 * layer.num_kv_heads * layer.head_bytes for layer in self.kv_layers)
+
+    def source_bytes_per_token(self) -> int:
+        """Bytes that one position of one source takes over all cross-attention calls."""
+        return sum(2 * layer.num_kv_heads * layer.head_bytes for layer in self.cross_layers)

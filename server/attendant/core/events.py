@@ -14,12 +14,14 @@ from attendant.core.request import FinishReason, Timings, Usage
 class TokenLogprob:
     """Log-probabilities at one position, of the model's distribution before any bias, penalty or filter.
 
-    ``top`` holds (token id, natural log-probability) of the most probable tokens, most probable first.
+    ``top`` holds (token id, natural log-probability) of the most probable tokens, most probable first; ``asked`` the
+    log-probabilities of the tokens that the request asked about, at its first token.
     """
 
     token_id: int
     logprob: float
     top: tuple[tuple[int, float], ...] = ()
+    asked: tuple[float, ...] = ()
 
 
 class TokenEvent(NamedTuple):

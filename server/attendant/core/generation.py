@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from attendant.core.beams import EarlyStopping
 from attendant.core.events import TokenLogprob
 from attendant.core.request import FinishReason, Timings, Usage
+from attendant.core.sampling import TimestampRule
+from attendant.core.source import Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,32 @@ class ChatPrompt:
     messages: tuple[ChatMessage, ...]
 
 
-Prompt = TextPrompt | TokenPrompt | ChatPrompt
+@dataclass(frozen=True, slots=True)
+class SourcePrompt:
+    """What an encoder-decoder reads, ready to run, and the tokens that its answer continues."""
+
+    source: Source
+    answer: tuple[int, ...]
+
+
+Prompt = TextPrompt | TokenPrompt | ChatPrompt | SourcePrompt
+
+
+@dataclass(frozen=True, slots=True)
+class BeamCall:
+    """Beam search as a call asks for it; see :class:`attendant.core.beams.BeamParams`. None: the model's default."""
+
+    num_beams: int
+    length_penalty: float | None = None
+    early_stopping: EarlyStopping | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Translation:
+    """Language codes; empty for the model's default."""
+
+    source_language: str = ""
+    target_language: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +79,11 @@ class GenerationCall:
     Attributes:
         model: name of the model; empty if the server has exactly one that generates.
         stop: strings that end a sequence; they are not part of the text.
-        n: how many sequences to generate from the prompt, told apart by ``index`` in the answer.
+        n: how many sequences to generate from the prompt, told apart by ``index`` in the answer; with beam search, how
+            many of the best hypotheses to return.
+        beam_search: None for the model's default.
+        translation: for models with languages.
+        opening, timestamps, asked_logprobs: for the front end's own calls.
         timeout_s: seconds the caller will wait, or None.
     """
 
@@ -73,6 +105,12 @@ class GenerationCall:
     seed: int | None = None
     n: int = 1
     logprobs: int | None = None
+    no_repeat_ngram_size: int | None = None
+    beam_search: BeamCall | None = None
+    translation: Translation | None = None
+    opening: tuple[tuple[int, ...], ...] = ()
+    timestamps: TimestampRule | None = None
+    asked_logprobs: tuple[int, ...] = ()
     timeout_s: float | None = None
 
 

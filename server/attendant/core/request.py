@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from attendant.core.beams import BeamParams
 from attendant.core.sampling import SamplingParams
+from attendant.core.source import Source
 
 
 class FinishReason(StrEnum):
@@ -22,10 +24,14 @@ class Request:
 
     Attributes:
         id: unique among the requests an engine holds.
-        prompt: token ids, at least one.
+        prompt: token ids, at least one; of an encoder-decoder, those that its answer continues.
         params: already validated against the model.
         arrival_ns: ``time.monotonic_ns()`` when the server received the call, tokenising included.
         deadline_ns: ``time.monotonic_ns()`` value after which the answer is of no use, or None.
+        source: what an encoder-decoder reads.
+        beams: beam search in place of sampling.
+        hypotheses: with beam search, the ids that its results have as sequences of their own, the best first: as many
+            as ``beams.num_return_sequences``, the first is ``id``.
     """
 
     id: str
@@ -33,6 +39,9 @@ class Request:
     params: SamplingParams
     arrival_ns: int
     deadline_ns: int | None = None
+    source: Source | None = None
+    beams: BeamParams | None = None
+    hypotheses: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

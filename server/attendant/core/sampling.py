@@ -14,6 +14,26 @@ MAX_SEED = 2**64 - 1
 
 
 @dataclass(frozen=True, slots=True)
+class TimestampRule:
+    """Which tokens a transcript with timestamps may go on with (Radford et al. 2022, section 2.3 and 4.5).
+
+    Timestamps come in pairs but for the first and the last, never go back, and one is chosen where together they are
+    more probable than any other token.
+
+    Attributes:
+        first: the token of second 0; all after it are timestamps.
+        no_timestamps: never occurs.
+        eos: ends the answer.
+        max_initial: how many timestamps after ``first`` the answer may begin with at most, or None.
+    """
+
+    first: int
+    no_timestamps: int
+    eos: int
+    max_initial: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SamplingParams:
     """Parameters of one generated sequence. Construction does not validate: call :meth:`validate` at the door.
 
@@ -36,6 +56,13 @@ class SamplingParams:
         logit_bias: added to the logits of these token ids.
         seed: the same seed, prompt and parameters give the same tokens, whatever else is being served.
         logprobs: None for none; n >= 0 for the chosen token's log-probability and the n most probable tokens'.
+        no_repeat_ngram_size: no sequence of so many tokens occurs twice in prompt and output (of an encoder-decoder, in
+            the answer); 0 is off.
+        opening: the i-th generated token is one of ``opening[i]``; one that has no choice costs no probability.
+        suppressed: tokens that are never chosen. suppressed_first: that do not follow the opening.
+        forced_last: the token that is chosen last where ``max_tokens`` or the context length end the sequence.
+        timestamps: the rule of a transcript with timestamps; it begins after the opening.
+        asked_logprobs: with ``logprobs``, tokens whose log-probabilities are reported at the first generated token.
         edits: follows from the others: some logits are changed before the choice.
         filters: follows from the others: top_k, top_p or min_p leave some tokens out.
     """
@@ -54,12 +81,20 @@ class SamplingParams:
     logit_bias: Mapping[int, float] = field(default_factory=lambda: MappingProxyType({}))
     seed: int = 0
     logprobs: int | None = None
+    no_repeat_ngram_size: int = 0
+    opening: tuple[tuple[int, ...], ...] = ()
+    suppressed: tuple[int, ...] = ()
+    suppressed_first: tuple[int, ...] = ()
+    forced_last: int | None = None
+    timestamps: TimestampRule | None = None
+    asked_logprobs: tuple[int, ...] = ()
     edits: bool = field(init=False, compare=False, repr=False)
     filters: bool = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         penalties = self.repetition_penalty != 1 or self.presence_penalty or self.frequency_penalty
-        object.__setattr__(self, "edits", bool(penalties or self.logit_bias))
+        rules = self.no_repeat_ngram_size or self.opening or self.suppressed or self.suppressed_first or self.timestamps
+        object.__setattr__(self, "edits", bool(penalties or self.logit_bias or rules or self.forced_last is not None))
         object.__setattr__(self, "filters", bool(self.top_k or self.top_p < 1 or self.min_p))
 
     def validate(self, vocab_size: int) -> None:
@@ -78,6 +113,7 @@ class SamplingParams:
         _check_float("sampling.presence_penalty", self.presence_penalty, -100.0, 100.0)
         _check_float("sampling.frequency_penalty", self.frequency_penalty, -100.0, 100.0)
         _check_int("sampling.seed", self.seed, 0, MAX_SEED)
+        _check_int("sampling.no_repeat_ngram_size", self.no_repeat_ngram_size, 0)
         if self.logprobs is not None:
             _check_int("logprobs", self.logprobs, 0, min(MAX_LOGPROBS, vocab_size))
         for token in self.stop_token_ids:

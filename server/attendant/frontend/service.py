@@ -14,6 +14,7 @@ from attendant.core.generation import (
     GenerationCall,
     GenerationPart,
     Prompt,
+    SourcePrompt,
     TextPrompt,
     TokenPrompt,
 )
@@ -128,6 +129,7 @@ class GenerationService:
             field, ids = "token_ids", prompt.token_ids
         else:
             field = "text" if isinstance(prompt, TextPrompt) else "chat"
+            assert not isinstance(prompt, SourcePrompt)
             ids = (await _encode(model, prompt)).token_ids
         if not ids:
             raise InvalidRequest(field, "has no tokens; allowed: at least one")

@@ -71,7 +71,7 @@ def tokenize_prompt(request: models_pb2.TokenizeRequest) -> TextPrompt | ChatPro
         InvalidRequest: neither text nor chat.
     """
     prompt = _prompt(request, "input", request.WhichOneof("input"))
-    assert not isinstance(prompt, TokenPrompt)
+    assert isinstance(prompt, TextPrompt | ChatPrompt)
     return prompt
 
 
