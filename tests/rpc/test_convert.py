@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from attendant.bundle import GenerationDefaults
 from attendant.core.errors import InvalidRequest
 from attendant.core.events import TokenLogprob
 from attendant.core.generation import (
+    BeamCall,
     ChatMessage,
     ChatPrompt,
     Delta,
@@ -14,6 +17,7 @@ from attendant.core.generation import (
     GenerationCall,
     TextPrompt,
     TokenPrompt,
+    Translation,
 )
 from attendant.core.request import FinishReason, Timings, Usage
 from attendant.models.info import ModelInfo, Tokenized
@@ -55,6 +59,15 @@ CALLS = st.builds(
     seed=st.none() | st.integers(0, 2**64 - 1),
     n=st.integers(1, 2**32 - 1),
     logprobs=st.none() | UINT32,
+    no_repeat_ngram_size=st.none() | UINT32,
+    beam_search=st.none()
+    | st.builds(
+        BeamCall,
+        st.integers(1, 2**32 - 1),
+        st.none() | FLOAT,
+        st.none() | st.sampled_from(sorted(convert.EARLY_STOPPING.values())),
+    ),
+    translation=st.none() | st.builds(Translation, TEXT, TEXT),
     timeout_s=st.none() | st.floats(0, 1e6),
 )
 
@@ -74,6 +87,7 @@ def request_of(call: GenerationCall) -> pb.GenerateRequest:
             frequency_penalty=call.frequency_penalty,
             logit_bias=call.logit_bias,
             seed=call.seed,
+            no_repeat_ngram_size=call.no_repeat_ngram_size,
         ),
         stopping=pb.Stopping(
             max_tokens=call.max_tokens,
@@ -83,6 +97,15 @@ def request_of(call: GenerationCall) -> pb.GenerateRequest:
             ignore_eos=call.ignore_eos,
         ),
     )
+    if (beams := call.beam_search) is not None:
+        stopping = next(
+            (number for number, name in convert.EARLY_STOPPING.items() if name == beams.early_stopping), None
+        )
+        request.beam_search.CopyFrom(
+            pb.BeamSearch(num_beams=beams.num_beams, length_penalty=beams.length_penalty, early_stopping=stopping)
+        )
+    if (languages := call.translation) is not None:
+        request.translation.CopyFrom(pb.Translation(**dataclasses.asdict(languages)))
     match call.prompt:
         case TextPrompt(text, add_special_tokens):
             request.text = text
@@ -110,6 +133,7 @@ def test_absent_sections_leave_everything_to_the_model() -> None:
 def test_every_field_of_a_request_is_read() -> None:
     """A field that is added to the wire and forgotten in the converter fails here."""
     known = {"model", "text", "token_ids", "chat", "sampling", "stopping", "n", "logprobs", "no_special_tokens"}
+    known |= {"beam_search", "translation"}
     assert set(pb.GenerateRequest.DESCRIPTOR.fields_by_name) == known
     fields = set(GenerationCall.__dataclass_fields__)
     assert set(pb.Sampling.DESCRIPTOR.fields_by_name) | set(pb.Stopping.DESCRIPTOR.fields_by_name) <= fields

@@ -6,7 +6,7 @@ is a named tuple: that takes less than half the time of a frozen dataclass.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from attendant.core.events import TokenLogprob
 from attendant.core.sampling import SamplingParams
+from attendant.core.source import Source
 
 Tokens = npt.NDArray[np.int64]
 
@@ -22,13 +23,33 @@ class SampleOrder(NamedTuple):
     """How to choose the token that follows a chunk.
 
     ``tokens`` [num_tokens] int64 is the whole sequence so far (prompt, then output), of which ``num_prompt`` are the
-    prompt's; ``forbidden`` are ids that may not be chosen now (``min_tokens``).
+    prompt's; ``forbidden`` are ids that may not be chosen now; if there are any in ``allowed``, only one of those may.
+    With ``num_candidates``, no token is chosen: so many of the most probable ones are reported (beam search).
     """
 
     params: SamplingParams
     tokens: Tokens
     num_prompt: int
     forbidden: tuple[int, ...] = ()
+    allowed: tuple[int, ...] = ()
+    num_candidates: int = 0
+
+
+class Continuations(NamedTuple):
+    """The most probable tokens after a beam, most probable first: ids [k], and their natural log-probabilities after
+    penalties and rules. ``asked``: as :class:`~attendant.core.events.TokenLogprob` has it."""
+
+    tokens: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    asked: tuple[float, ...] = ()
+
+
+class Encode(NamedTuple):
+    """Encode ``source`` for the sequence in ``slot``, before anything of it is decoded."""
+
+    request_id: str
+    slot: int
+    source: Source
 
 
 class Chunk(NamedTuple):
@@ -47,11 +68,20 @@ class Chunk(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """Slots: copy the first ``length`` positions of slot ``source`` into slot ``target``."""
+    """Slots: copy positions ``start`` to ``length`` of slot ``source`` into slot ``target``."""
 
     source: int
     target: int
     length: int
+    start: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CopySource:
+    """Slots: copy what the encoder made for slot ``source`` to slot ``target``."""
+
+    source: int
+    target: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +112,7 @@ class CopyBlock:
     target: int
 
 
-KVMove = Copy | Trim | SetBlocks | CopyBlock
+KVMove = Copy | CopySource | Trim | SetBlocks | CopyBlock
 """Moves are carried out in order, all of them before the run of their step."""
 
 
@@ -97,7 +127,7 @@ class Filler:
 
 @dataclass(frozen=True, slots=True)
 class StepPlan:
-    """One step: moves first (in order), then the decode rows and the prefill chunks, in one run or several.
+    """One step: moves first (in order), then sources, then decode rows and prefill chunks, in one run or several.
 
     ``decodes`` have one token each. With slots, together with ``fillers`` their slots are exactly 0..num_rows-1; with
     pages there are no fillers, and rows may be any.
@@ -107,6 +137,7 @@ class StepPlan:
     decodes: tuple[Chunk, ...] = ()
     fillers: tuple[Filler, ...] = ()
     prefills: tuple[Chunk, ...] = ()
+    encodes: tuple[Encode, ...] = ()
 
     @property
     def num_rows(self) -> int:
@@ -121,11 +152,13 @@ class StepPlan:
 class StepOutput:
     """What a step produced.
 
-    ``tokens`` maps the request id of every chunk that had a sample order to its token; ``logprobs`` holds those that
-    asked; ``failures`` names requests whose logits were unusable and why; ``run_ns`` is the time spent.
+    ``tokens`` maps the request id of every chunk that had a sample order to its token, ``continuations`` to those of
+    a beam; ``logprobs`` holds those that asked; ``failures`` names requests whose logits were unusable and why;
+    ``run_ns`` is the time spent.
     """
 
     tokens: dict[str, int]
     logprobs: dict[str, TokenLogprob]
     failures: dict[str, str]
     run_ns: int
+    continuations: dict[str, Continuations] = field(default_factory=dict)

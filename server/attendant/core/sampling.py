@@ -64,6 +64,7 @@ class SamplingParams:
         timestamps: the rule of a transcript with timestamps; it begins after the opening.
         asked_logprobs: with ``logprobs``, tokens whose log-probabilities are reported at the first generated token.
         edits: follows from the others: some logits are changed before the choice.
+        restricts: follows from the others: some tokens may not be chosen at some places.
         filters: follows from the others: top_k, top_p or min_p leave some tokens out.
     """
 
@@ -89,12 +90,14 @@ class SamplingParams:
     timestamps: TimestampRule | None = None
     asked_logprobs: tuple[int, ...] = ()
     edits: bool = field(init=False, compare=False, repr=False)
+    restricts: bool = field(init=False, compare=False, repr=False)
     filters: bool = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         penalties = self.repetition_penalty != 1 or self.presence_penalty or self.frequency_penalty
-        rules = self.no_repeat_ngram_size or self.opening or self.suppressed or self.suppressed_first or self.timestamps
-        object.__setattr__(self, "edits", bool(penalties or self.logit_bias or rules or self.forced_last is not None))
+        rules = self.no_repeat_ngram_size or self.opening or self.suppressed or self.suppressed_first
+        object.__setattr__(self, "edits", bool(penalties or self.logit_bias))
+        object.__setattr__(self, "restricts", bool(rules or self.min_tokens or self.forced_last is not None))
         object.__setattr__(self, "filters", bool(self.top_k or self.top_p < 1 or self.min_p))
 
     def validate(self, vocab_size: int) -> None:

@@ -68,15 +68,18 @@ class BlockPool:
     def prefix_stats(self) -> PrefixStats:
         return PrefixStats(self._queries, self._hits)
 
-    def acquire(self, sequence: Sequence) -> bool:
+    def max_sequences(self, num_tokens: int) -> int:
+        return (self._num_blocks - 1) // self._blocks_for(num_tokens)
+
+    def acquire(self, sequence: Sequence, beside: int = 0) -> bool:
         if not self._free_rows:
             return False
         digests = self._digests(sequence)
         shared = self._known_chain(sequence, digests)
         num_fresh = self._blocks_for(sequence.num_tokens + 1) - len(shared)
-        running = len(self._tables)
+        running = len(self._tables) - beside
         available = self._blocks.num_available - sum(not self._blocks.is_held(block) for block in shared)
-        if num_fresh + running > available and (running or num_fresh > available):
+        if num_fresh + running > available:
             return False
         self._place(sequence, digests, shared, num_fresh)
         if sequence.num_cached is None:
@@ -101,6 +104,26 @@ class BlockPool:
         heapq.heappush(self._free_rows, table.row)
         sequence.slot = None
         sequence.num_computed = 0
+
+    def fork(self, parent: Sequence, child: Sequence, start: int) -> None:
+        assert parent.slot is not None
+        assert child.slot is not None
+        source, table = self._tables[parent.slot], self._tables[child.slot]
+        assert len(table.blocks) >= len(source.blocks), "beams have memory for the same length"
+        num_full, rest = divmod(parent.num_computed, self._block_size)
+        same = min(start // self._block_size, num_full)
+        self._learn(source)
+        self._learn(table)
+        for i in range(same, num_full):
+            old, new = table.blocks[i], source.blocks[i]
+            self._blocks.share(new)
+            self._blocks.drop(old, keep=self._index is not None and old in self._index)
+            table.blocks[i] = new
+        if rest:
+            self._moves.append(CopyBlock(source.blocks[num_full], table.blocks[num_full]))
+        table.take_over(source, num_full, self._index)
+        self._filling.pop(child.slot, None)
+        self._tell(table, same)
 
     def arrange(self, decoding: SequenceOf[Sequence]) -> tuple[Filler, ...]:
         return ()

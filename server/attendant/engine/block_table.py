@@ -54,6 +54,15 @@ class BlockTable:
             else:
                 index.close(block, tokens)
 
+    def take_over(self, other: BlockTable, num_full: int, index: PrefixIndex | None) -> None:
+        """From now on the sequence's content is that of the other's, whose ``num_full`` full blocks it shares."""
+        self.digests[:] = other.digests[:num_full]
+        self.num_known = num_full if index is not None else self.num_known
+        if index is not None:
+            for block in self.blocks[num_full:]:
+                if block in index:
+                    index.forget(block)
+
     def check(self, index: PrefixIndex) -> None:
         """Assert the invariants."""
         assert self.sequence.slot == self.row

@@ -59,6 +59,10 @@ class Engine:
         """Budget of KV memory, in positions of one sequence."""
         return self._scheduler.pool.capacity_tokens
 
+    def max_sequences(self, num_tokens: int) -> int:
+        """How many sequences of so many tokens the KV memory holds at once: beams that one search may have."""
+        return self._scheduler.pool.max_sequences(num_tokens)
+
     def prepare(self) -> None:
         """Let the runner do what only the thread that owns the engine can. To be called once, by that thread.
 
@@ -135,6 +139,7 @@ class Engine:
         stats = StepStats(
             num_running=scheduler.num_running,
             num_waiting=scheduler.num_waiting,
+            num_source_tokens=sum(encode.source.length for encode in begun.plan.encodes),
             num_prefill_tokens=sum(len(chunk.tokens) for chunk in begun.plan.prefills),
             num_decode_tokens=len(begun.plan.decodes),
             num_preemptions=scheduler.num_preemptions - begun.num_preemptions,

@@ -39,8 +39,15 @@ class KVPool(Protocol):
         """Counters of the prefix cache."""
         ...
 
-    def acquire(self, sequence: Sequence) -> bool:
+    def max_sequences(self, num_tokens: int) -> int:
+        """How many sequences of so many tokens have memory at once, whatever they share."""
+        ...
+
+    def acquire(self, sequence: Sequence, beside: int = 0) -> bool:
         """Give the sequence a place with memory for all its tokens and one more, reusing the longest known prefix.
+
+        A page is left to each sequence that runs already, so that it can grow; but not to the ``beside`` that were
+        placed last, beams of the same search.
 
         At least one token is left to compute. A place is a slot or a row of the block table with blocks. Sets ``slot``,
         ``num_computed`` and, the first time, ``num_cached``. False: no place or no memory now.
@@ -56,6 +63,13 @@ class KVPool(Protocol):
 
     def release(self, sequence: Sequence) -> None:
         """Take the sequence's place back; what it computed stays for others to reuse while there is room."""
+        ...
+
+    def fork(self, parent: Sequence, child: Sequence, start: int) -> None:
+        """Let ``child``, which has a place, hold what ``parent`` has computed; up to ``start`` it does already.
+
+        Also what the encoder made of the source, if the child needs it.
+        """
         ...
 
     def arrange(self, decoding: SequenceOf[Sequence]) -> tuple[Filler, ...]:

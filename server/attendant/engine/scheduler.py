@@ -26,6 +26,7 @@ from attendant.core.errors import AttendantError, DeadlineExceeded, StepFailed
 from attendant.core.events import EngineEvent, FailedEvent, FinishedEvent, TokenEvent
 from attendant.core.plan import Chunk, StepOutput, StepPlan
 from attendant.core.request import FinishReason, Request
+from attendant.engine.beam_group import BeamGroup
 from attendant.engine.chunking import ANYWHERE, SHORT_PIECE, SMALLEST_BUDGET, ChunkRule
 from attendant.engine.pool import KVPool
 from attendant.engine.sequence import Sequence
@@ -51,6 +52,7 @@ class Scheduler:
         self.pool = pool
         self._limits = limits
         self._sequences: dict[str, Sequence] = {}
+        self._groups: dict[str, BeamGroup] = {}  # by the id of every member and of every hypothesis
         self._waiting: OrderedDict[str, Sequence] = OrderedDict()
         self._running: list[Sequence] = []  # oldest first
         self._deadlines: list[tuple[int, str]] = []
@@ -71,16 +73,16 @@ class Scheduler:
     def submit(self, request: Request) -> None:
         """Take a request in; it waits."""
         assert request.id not in self._sequences
-        limits = self._limits
-        sequence = Sequence(
-            request,
-            self._submitted,
-            limits.context_length,
-            limits.eos,
-            recomputes_in_rows=limits.rule.recomputes_in_rows,
-        )
+        if request.beams is None:
+            sequence = self._sequences[request.id] = self._make_sequence(request, request.id, 0)
+        else:
+            assert request.beams.num_beams <= self._limits.max_num_seqs
+            group = BeamGroup(request, request.beams, self._make_sequence)
+            sequence = group.leader
+            self._sequences |= {member.id: member for member in group.members}
+            self._groups |= dict.fromkeys((*(member.id for member in group.members), *request.hypotheses), group)
         self._submitted += 1
-        self._sequences[request.id] = self._waiting[request.id] = sequence
+        self._waiting[request.id] = sequence
         if request.deadline_ns is not None:
             if len(self._deadlines) > 2 * len(self._sequences) + 64:  # forget those of requests that have ended
                 self._deadlines = [entry for entry in self._deadlines if entry[1] in self._sequences]
@@ -88,8 +90,10 @@ class Scheduler:
             heapq.heappush(self._deadlines, (request.deadline_ns, request.id))
 
     def cancel(self, request_id: str, now_ns: int) -> None:
-        """End a request with reason cancelled; one that has ended already is left alone."""
-        if sequence := self._sequences.get(request_id):
+        """End a request with reason cancelled; one that has ended already is left alone. With beam search the id of any
+        of its hypotheses ends it."""
+        group = self._groups.get(request_id)
+        if sequence := group.leader if group else self._sequences.get(request_id):
             self._finish(sequence, FinishReason.CANCELLED, now_ns)
 
     def schedule(self, now_ns: int) -> StepPlan:
@@ -98,41 +102,58 @@ class Scheduler:
         decoding: list[Sequence] = []
         begun: list[Sequence] = []
         for sequence in self._running:
-            (decoding if sequence.decodes else begun).append(sequence)
-        decoding = [s for s in decoding if self._extend(s)]
+            if not sequence.rests:
+                (decoding if sequence.decodes else begun).append(sequence)
+        # a beam may give its memory up for one of a later request's, after its own turn
+        decoding = [s for s in [s for s in decoding if self._extend(s)] if s.slot is not None]
         budget = self._limits.max_num_batched_tokens - len(decoding)
         prefills: list[tuple[Sequence, list[int]]] = []
         for sequence in begun:
             if sequence.slot is not None and self._is_worth_a_piece(sequence, budget, bool(prefills)):
                 prefills.append((sequence, self._cuts(sequence, budget)))
                 budget -= sum(prefills[-1][1])
-        while (admitted := self._admit(now_ns, budget, bool(prefills))) is not None:
-            if admitted.decodes:
-                decoding.append(admitted)
-                budget -= 1
-            else:
-                prefills.append((admitted, self._cuts(admitted, budget)))
-                budget -= sum(prefills[-1][1])
+        encoding: list[Sequence] = []
+        while admitted := self._admit(now_ns, budget, bool(prefills or encoding)):
+            for sequence in admitted:
+                if sequence.source_length:
+                    encoding.append(sequence)
+                    budget -= sequence.source_length
+                if sequence.decodes:
+                    decoding.append(sequence)
+                    budget -= 1
+                elif cuts := self._cuts(sequence, max(budget, SMALLEST_BUDGET)):
+                    prefills.append((sequence, cuts))
+                    budget -= sum(cuts)
         fillers = self.pool.arrange(decoding)
+        encodes = tuple([s.encode() for s in encoding])
+        for sequence in encoding:
+            sequence.needs_source = False
         return StepPlan(
             moves=self.pool.take_moves(),
             decodes=tuple([s.decode_row() for s in decoding]),
             fillers=fillers,
             prefills=tuple(chunk for s, cuts in prefills for chunk in s.chunks(cuts)),
+            encodes=encodes,
         )
 
     def commit(self, plan: StepPlan, output: StepOutput, now_ns: int) -> None:
         """Take the results of a step in."""
         for chunk in (*plan.decodes, *plan.prefills):
-            sequence = self._sequences[chunk.request_id]
+            sequence = self._sequences.get(chunk.request_id)
+            if sequence is None:  # another beam of the same search has failed
+                continue
             sequence.num_computed += len(chunk.tokens)
             if chunk.sample is not None:
-                self._take_token(sequence, chunk, output, now_ns)
+                (self._take_token if not sequence.num_candidates else self._take_continuations)(
+                    sequence, chunk, output, now_ns
+                )
 
     def fail(self, plan: StepPlan, error: AttendantError, now_ns: int) -> None:
         """The step raised: fail exactly the requests that were in it."""
-        for request_id in dict.fromkeys(chunk.request_id for chunk in (*plan.decodes, *plan.prefills)):
-            self._fail(self._sequences[request_id], error, now_ns)
+        computed = [chunk.request_id for chunk in (*plan.decodes, *plan.prefills)]
+        for request_id in dict.fromkeys(computed + [encode.request_id for encode in plan.encodes]):
+            if sequence := self._sequences.get(request_id):
+                self._fail(sequence, error, now_ns)
 
     def take_events(self) -> tuple[EngineEvent, ...]:
         """Everything that happened since the last call, in order."""
@@ -141,22 +162,60 @@ class Scheduler:
 
     # -- placing
 
-    def _admit(self, now_ns: int, budget: int, others: bool) -> Sequence | None:
-        """Place the sequence that waits longest, if it may run, fits, and the budget has room for a piece of it."""
-        if not self._waiting or len(self._running) >= self._limits.max_num_seqs:
-            return None
+    def _admit(self, now_ns: int, budget: int, others: bool) -> list[Sequence]:
+        """Place the sequence that waits longest, if it may run, fits, and the budget has room for a piece of it.
+
+        Returns those that were placed and have something to compute: of a beam search, there may be several.
+        """
+        if not self._waiting:
+            return []
         request_id, sequence = next(iter(self._waiting.items()))
-        if not self._is_worth_a_piece(sequence, budget, others) or not self.pool.acquire(sequence):
-            return None
+        members = self._members(sequence)
+        if len(self._running) + len(members) > self._limits.max_num_seqs:
+            return []
+        if not self._is_worth_a_piece(sequence, budget, others) or not self._acquire(members):
+            return []
         del self._waiting[request_id]
-        bisect.insort(self._running, sequence, key=lambda s: s.order)
-        sequence.first_scheduled_ns = sequence.first_scheduled_ns or now_ns
-        return sequence
+        for member in members:
+            bisect.insort(self._running, member, key=lambda s: s.order)
+            member.first_scheduled_ns = member.first_scheduled_ns or now_ns
+        return [member for member in members if not member.rests]
+
+    def _acquire(self, members: tuple[Sequence, ...]) -> bool:
+        """Places for all of them, or none."""
+        for number, member in enumerate(members):
+            if not self.pool.acquire(member, beside=number):
+                for placed in members[:number]:
+                    self.pool.release(placed)
+                return False
+        return True
+
+    def _members(self, sequence: Sequence) -> tuple[Sequence, ...]:
+        """The sequence, or all beams of its search."""
+        group = self._groups.get(sequence.id)
+        return group.members if group else (sequence,)
+
+    def _make_sequence(self, request: Request, name: str, num_candidates: int) -> Sequence:
+        limits = self._limits
+        return Sequence(
+            request,
+            self._submitted,
+            limits.context_length,
+            limits.eos,
+            recomputes_in_rows=limits.rule.recomputes_in_rows,
+            name=name,
+            num_candidates=num_candidates,
+        )
 
     def _is_worth_a_piece(self, sequence: Sequence, budget: int, others: bool) -> bool:
-        """Whether to run a piece of the prompt within ``budget``, given whether other prompts run in this step."""
+        """Whether to run a piece of the prompt within ``budget``, given whether other prompts run in this step.
+
+        A source is encoded as a whole, whatever its length, if nothing else is computed besides the decodes.
+        """
         if budget < SMALLEST_BUDGET:
             return False
+        if source := sequence.source_length:
+            return not others or budget >= source + min(sequence.num_prefill_missing, SHORT_PIECE)
         return not others or budget >= min(sequence.num_prefill_missing, SHORT_PIECE)
 
     def _cuts(self, sequence: Sequence, budget: int) -> list[int]:
@@ -172,8 +231,9 @@ class Scheduler:
         return False
 
     def _preempt(self, sequence: Sequence) -> None:
-        self._running.remove(sequence)
-        self.pool.release(sequence)
+        for member in self._members(sequence):
+            self._running.remove(member)
+            self.pool.release(member)
         self._waiting[sequence.request.id] = sequence
         self._waiting.move_to_end(sequence.request.id, last=False)
         self.num_preemptions += 1
@@ -194,6 +254,15 @@ class Scheduler:
         if sequence.num_tokens >= sequence.max_tokens:
             self._finish(sequence, FinishReason.LENGTH, now_ns)
 
+    def _take_continuations(self, sequence: Sequence, chunk: Chunk, output: StepOutput, now_ns: int) -> None:
+        if reason := output.failures.get(chunk.request_id):
+            self._fail(sequence, StepFailed(reason), now_ns)
+            return
+        group = self._groups[sequence.id]
+        if group.report(sequence, output.continuations[chunk.request_id], self.pool, now_ns):
+            self._events += group.results(now_ns)
+            self._remove(sequence)
+
     def _drop_expired(self, now_ns: int) -> None:
         while self._deadlines and self._deadlines[0][0] <= now_ns:
             _, request_id = heapq.heappop(self._deadlines)
@@ -204,19 +273,31 @@ class Scheduler:
     def _finish(
         self, sequence: Sequence, reason: FinishReason, now_ns: int, *, stop_token_id: int | None = None
     ) -> None:
+        if group := self._groups.get(sequence.id):
+            self._events += group.cancelled(now_ns)
+        else:
+            self._events.append(
+                FinishedEvent(sequence.request.id, reason, sequence.usage(), sequence.timings(now_ns), stop_token_id)
+            )
         self._remove(sequence)
-        self._events.append(
-            FinishedEvent(sequence.request.id, reason, sequence.usage(), sequence.timings(now_ns), stop_token_id)
-        )
 
     def _fail(self, sequence: Sequence, error: AttendantError, now_ns: int) -> None:
+        if group := self._groups.get(sequence.id):
+            self._events += group.failed(error, now_ns)
+        else:
+            self._events.append(FailedEvent(sequence.request.id, error, sequence.usage(), sequence.timings(now_ns)))
         self._remove(sequence)
-        self._events.append(FailedEvent(sequence.request.id, error, sequence.usage(), sequence.timings(now_ns)))
 
     def _remove(self, sequence: Sequence) -> None:
-        del self._sequences[sequence.request.id]
+        """Forget the sequence, or all beams of its search, and give its memory up."""
+        members = self._members(sequence)
         if sequence.slot is None:
             del self._waiting[sequence.request.id]
-        else:
-            self._running.remove(sequence)
-            self.pool.release(sequence)
+        for member in members:
+            del self._sequences[member.id]
+            self._groups.pop(member.id, None)
+            if member.slot is not None:
+                self._running.remove(member)
+                self.pool.release(member)
+        for id_ in sequence.request.hypotheses:
+            self._groups.pop(id_, None)

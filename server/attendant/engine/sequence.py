@@ -6,8 +6,9 @@ import itertools
 
 import numpy as np
 
-from attendant.core.plan import Chunk, SampleOrder, Tokens
+from attendant.core.plan import Chunk, Encode, SampleOrder, Tokens
 from attendant.core.request import Request, Timings, Usage
+from attendant.engine.rules import allowed_next, forbidden_next
 
 
 class Sequence:
@@ -19,6 +20,7 @@ class Sequence:
     token in a decode row.
 
     Attributes:
+        id: of the sequence: the request's, but for the beams of a search after the first.
         order: position in order of arrival; smaller is older.
         tokens: [capacity] int64, of which the first ``num_tokens`` are known and the first ``num_prompt`` the prompt's.
         num_computed: positions whose keys and values are in the KV cache.
@@ -27,18 +29,25 @@ class Sequence:
         max_tokens: most tokens the sequence may reach, prompt included.
         stop_ids: token ids that end it.
         recomputes_in_rows: see :class:`~attendant.engine.chunking.FreeCuts`.
+        needs_source: the slot does not hold what the encoder makes of the request's source yet.
+        parked: a beam that has nothing to compute for now, though it keeps its place.
+        num_candidates: tokens that each run reports in place of choosing one: the sequence is a beam.
     """
 
     __slots__ = (
         "first_scheduled_ns",
         "first_token_ns",
+        "id",
         "last_token_ns",
         "max_tokens",
+        "needs_source",
         "num_cached",
+        "num_candidates",
         "num_computed",
         "num_prompt",
         "num_tokens",
         "order",
+        "parked",
         "recomputes_in_rows",
         "request",
         "slot",
@@ -54,9 +63,14 @@ class Sequence:
         eos: tuple[int, ...],
         *,
         recomputes_in_rows: bool = True,
+        name: str | None = None,
+        num_candidates: int = 0,
     ) -> None:
         params = request.params
         self.request = request
+        self.id = request.id if name is None else name
+        self.num_candidates = num_candidates
+        self.needs_source = request.source is not None
         self.order = order
         self.num_prompt = self.num_tokens = len(request.prompt)
         self.max_tokens = min(self.num_prompt + params.max_tokens, context_length)
@@ -68,6 +82,7 @@ class Sequence:
         self.slot: int | None = None
         self.stop_ids = frozenset(params.stop_token_ids if params.ignore_eos else (*eos, *params.stop_token_ids))
         self.recomputes_in_rows = recomputes_in_rows
+        self.parked = False
         self.first_scheduled_ns = self.first_token_ns = self.last_token_ns = 0
 
     @property
@@ -82,6 +97,17 @@ class Sequence:
         if self.recomputes_in_rows:
             return self.num_computed >= self.num_prompt or self.num_prompt == 1
         return self.num_tokens - self.num_computed == 1
+
+    @property
+    def rests(self) -> bool:
+        """Whether there is nothing to compute: a parked beam, or one that waits for the others."""
+        return self.parked or self.num_computed >= self.num_tokens
+
+    @property
+    def source_length(self) -> int:
+        """Positions of the source that are still to be encoded."""
+        source = self.request.source
+        return source.length if source is not None and self.needs_source else 0
 
     @property
     def num_prefilled(self) -> int:
@@ -109,9 +135,20 @@ class Sequence:
         self.first_token_ns = self.first_token_ns or now_ns
         self.last_token_ns = now_ns
 
+    def encode(self) -> Encode:
+        """The order to encode the source."""
+        assert self.slot is not None
+        assert self.request.source is not None
+        return Encode(self.id, self.slot, self.request.source)
+
     def usage(self) -> Usage:
         """Token counts so far."""
-        return Usage(self.num_prompt, self.num_cached or 0, self.num_output)
+        return self.usage_of(self.num_output)
+
+    def usage_of(self, num_output: int) -> Usage:
+        """Token counts with an answer of so many tokens. What the encoder reads counts as prompt."""
+        source = self.request.source
+        return Usage(self.num_prompt + (source.length if source else 0), self.num_cached or 0, num_output)
 
     def timings(self, now_ns: int) -> Timings:
         """Durations so far; see :class:`Timings` for the definitions."""
@@ -129,9 +166,18 @@ class Sequence:
         assert self.slot is not None
         end = start + length
         sample = self._sample_order() if end == self.num_tokens else None
-        return Chunk(self.request.id, self.slot, start, self.tokens[start:end], sample)
+        return Chunk(self.id, self.slot, start, self.tokens[start:end], sample)
 
     def _sample_order(self) -> SampleOrder:
         params = self.request.params
-        forbidden = tuple(self.stop_ids) if params.min_tokens and self.num_output < params.min_tokens else ()
-        return SampleOrder(params, self.tokens[: self.num_tokens], self.num_prompt, forbidden)
+        tokens = self.tokens[: self.num_tokens]
+        if not params.restricts:
+            return SampleOrder(params, tokens, self.num_prompt, num_candidates=self.num_candidates)
+        return SampleOrder(
+            params,
+            tokens,
+            self.num_prompt,
+            forbidden_next(params, tokens, self.num_prompt, self.stop_ids),
+            allowed_next(params, self.num_output, is_last=self.num_tokens + 1 == self.max_tokens),
+            self.num_candidates,
+        )

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from attendant.core.plan import Copy, Filler, KVMove, Tokens, Trim
+from attendant.core.plan import Copy, CopySource, Filler, KVMove, Tokens, Trim
 from attendant.engine.chunking import ANYWHERE, MIN_CHUNK, ChunkRule
 from attendant.engine.pool import MIN_PREFIX, PrefixStats, common_prefix
 from attendant.engine.sequence import Sequence
@@ -93,13 +93,16 @@ class SlotPool:
     def prefix_stats(self) -> PrefixStats:
         return PrefixStats(self._queries, self._hits)
 
-    def acquire(self, sequence: Sequence) -> bool:
+    def max_sequences(self, num_tokens: int) -> int:
+        return self._capacity // self._round_up(num_tokens)
+
+    def acquire(self, sequence: Sequence, beside: int = 0) -> bool:
         target = next((slot for slot in self._slots if slot.owner is None), None)
         if target is None:
             return False
         need = self._round_up(sequence.num_tokens + 1)
-        running = sum(slot.owner is not None for slot in self._slots)
-        if self._need + need + running * self._page > self._capacity and (running or need > self._capacity):
+        running = sum(slot.owner is not None for slot in self._slots) - beside
+        if self._need + need + running * self._page > self._capacity:
             return False
         match, length = self._longest_prefix(sequence, target)
         if match is not target or len(target.cached) - length >= MIN_PREFIX:
@@ -134,6 +137,15 @@ class SlotPool:
         self._vacate(slot)
         sequence.slot = None
         sequence.num_computed = 0
+        sequence.needs_source = sequence.request.source is not None
+
+    def fork(self, parent: Sequence, child: Sequence, start: int) -> None:
+        assert parent.slot is not None
+        assert child.slot is not None
+        if start < parent.num_computed:
+            self._moves.append(Copy(parent.slot, child.slot, parent.num_computed, start))
+        if child.needs_source:
+            self._moves.append(CopySource(parent.slot, child.slot))
 
     def arrange(self, decoding: SequenceOf[Sequence]) -> tuple[Filler, ...]:
         top = max((s.slot for s in decoding if s.slot is not None), default=-1)
@@ -223,6 +235,8 @@ class SlotPool:
         assert owner is not None
         self._keep_elsewhere(target, source)
         self._moves.append(Copy(source.index, target.index, owner.num_computed))
+        if owner.request.source is not None and not owner.needs_source:
+            self._moves.append(CopySource(source.index, target.index))
         self._vacate(source)
         source.cached, source.last_used = _NOTHING, 0
         self._place(owner, target, need, owner.num_computed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -24,10 +24,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Live:
-    """A sequence that has no terminal event yet, and the index of the engine that it was placed on."""
+    """A sequence that has no terminal event yet, and the index of the engine that it was placed on, as whose load it
+    ``counts``."""
 
     stream: SequenceStream
     engine: int
+    counts: bool = True
 
 
 class ModelHub:
@@ -103,16 +105,19 @@ class ModelHub:
         if self._places == 0:
             self._idle.set()
 
-    def submit(self, stream: SequenceStream) -> None:
-        """Hand a sequence to an engine; from here on its place comes back with its terminal event.
+    def submit(self, streams: Sequence[SequenceStream]) -> None:
+        """Hand a sequence to an engine, or the hypotheses of one beam search, of which the engine gets the first's
+        request; from here on their places come back with their terminal events.
 
         Raises:
-            EngineDead: the place stays taken.
+            EngineDead: the places stay taken.
         """
         self._check_alive()
-        engine = self._router.place(stream.request.prompt)
-        self._live[stream.request.id] = _Live(stream, engine)
-        self._threads[engine].submit(stream.request)
+        first = streams[0].request
+        engine = self._router.place(first.prompt)
+        for stream in streams:
+            self._live[stream.request.id] = _Live(stream, engine, counts=stream is streams[0])
+        self._threads[engine].submit(first)
 
     def cancel(self, request_id: str) -> None:
         """End a sequence if it is live."""
@@ -165,7 +170,8 @@ class ModelHub:
         live = self._live.pop(event.request_id, None)
         if live is None:
             return
-        self._router.ended(live.engine)
+        if live.counts:
+            self._router.ended(live.engine)
         ended = live.stream.on_end(event)
         if isinstance(ended, FinishedEvent):
             self._metrics.finished(self.model.name, ended)

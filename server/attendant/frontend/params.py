@@ -6,9 +6,11 @@ import secrets
 from dataclasses import replace
 from typing import TypeVar
 
+from attendant.core.beams import BeamParams
 from attendant.core.errors import InvalidRequest
 from attendant.core.generation import GenerationCall
 from attendant.core.sampling import SamplingParams
+from attendant.frontend.prompts import Prepared
 from attendant.models.repository import LoadedModel
 
 Value = TypeVar("Value", int, float)
@@ -19,14 +21,15 @@ MAX_SEQUENCES = 128
 _SEED_STEP = 0xD1342543DE82EF95  # odd, so that the seeds of a call's sequences never meet
 
 
-def sampling_params(call: GenerationCall, model: LoadedModel, num_prompt: int) -> SamplingParams:
+def sampling_params(call: GenerationCall, model: LoadedModel, prepared: Prepared) -> SamplingParams:
     """Parameters of a call's first sequence.
 
     Raises:
         InvalidRequest: naming the field and what is allowed.
     """
     defaults = model.manifest.generation_defaults
-    room = model.context_length - num_prompt
+    answer = model.manifest.answer
+    room = model.context_length - len(prepared.prompt)
     _check_stop_strings(call)
     _check_n(call, model)
     max_tokens = call.max_tokens
@@ -47,9 +50,49 @@ def sampling_params(call: GenerationCall, model: LoadedModel, num_prompt: int) -
         logit_bias=dict(call.logit_bias or {}),
         seed=secrets.randbits(64) if call.seed is None else call.seed,
         logprobs=call.logprobs,
+        no_repeat_ngram_size=_first(call.no_repeat_ngram_size, defaults.no_repeat_ngram_size),
+        opening=prepared.opening,
+        suppressed=answer.suppressed if answer else (),
+        suppressed_first=answer.suppressed_first if answer else (),
+        forced_last=answer.forced_last if answer else None,
+        timestamps=call.timestamps,
+        asked_logprobs=call.asked_logprobs,
     )
     params.validate(model.manifest.vocab_size)
     return params
+
+
+def beam_params(
+    call: GenerationCall, model: LoadedModel, params: SamplingParams, prepared: Prepared
+) -> BeamParams | None:
+    """Beam search as the call asks for it, or as the model's default where the call does not sample.
+
+    Raises:
+        InvalidRequest: naming the field and what is allowed.
+    """
+    defaults, asked = model.manifest.generation_defaults, call.beam_search
+    if asked is None and (params.temperature > 0 or call.logprobs):
+        return None
+    num_beams = asked.num_beams if asked is not None else defaults.num_beams
+    if num_beams == 1:
+        return None
+    beams = BeamParams(
+        num_beams,
+        call.n,
+        _first(asked.length_penalty if asked else None, defaults.length_penalty),
+        (asked.early_stopping if asked else None) or defaults.early_stopping,
+    )
+    if params.temperature > 0:
+        raise InvalidRequest("sampling.temperature", f"is {params.temperature:g}; allowed with beam search: 0")
+    if call.logprobs:
+        raise InvalidRequest("logprobs", f"is {call.logprobs}; allowed with beam search: 0")
+    beams.validate(model.max_running // len(model.engines))
+    length = min(len(prepared.prompt) + params.max_tokens, model.context_length)
+    if (fitting := model.engines[0].max_sequences(length)) < num_beams:
+        raise InvalidRequest(
+            "beam_search.num_beams", f"is {num_beams}; allowed with answers of up to {length} tokens: {fitting}"
+        )
+    return beams
 
 
 def for_sequence(params: SamplingParams, index: int) -> SamplingParams:

@@ -7,30 +7,20 @@ import itertools
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 
-from attendant.core.errors import AttendantError, InvalidRequest
-from attendant.core.generation import (
-    ChatPrompt,
-    Finish,
-    GenerationCall,
-    GenerationPart,
-    Prompt,
-    SourcePrompt,
-    TextPrompt,
-    TokenPrompt,
-)
+from attendant.core.beams import BeamParams
+from attendant.core.errors import AttendantError
+from attendant.core.generation import ChatPrompt, Finish, GenerationCall, GenerationPart, TextPrompt
 from attendant.core.request import Request
 from attendant.core.sampling import SamplingParams
 from attendant.frontend.detokenizer import Detokenizer
 from attendant.frontend.hub import ModelHub
-from attendant.frontend.params import for_sequence, sampling_params
+from attendant.frontend.params import beam_params, for_sequence, sampling_params
+from attendant.frontend.prompts import Prepared, check_ids, encode, prepare
 from attendant.frontend.stop_strings import StopStrings
 from attendant.frontend.streams import CallStream, SequenceStream
 from attendant.metrics import Metrics
 from attendant.models.info import ModelInfo, Tokenized
-from attendant.models.repository import LoadedModel, ModelRepository
-
-LONG_TEXT = 2_000
-"""Characters from which on tokenising leaves the event loop: shorter texts take less time than the way to a thread."""
+from attendant.models.repository import ModelRepository
 
 
 class GenerationService:
@@ -87,13 +77,14 @@ class GenerationService:
         try:
             name = self._models.get(call.model).name
             hub = self._hubs[name]
-            prompt = await self._tokenise(hub.model, call.prompt)
-            params = sampling_params(call, hub.model, len(prompt))
+            prepared = await prepare(hub.model, call)
+            params = sampling_params(call, hub.model, prepared)
+            beams = beam_params(call, hub.model, params, prepared)
             hub.take_places(call.n)
         except AttendantError as error:
             self._metrics.refused(name, error)
             raise
-        active = _ActiveCall(hub, call, prompt, params, arrival_ns, self._ids)
+        active = _ActiveCall(hub, call, prepared, params, beams, arrival_ns, self._ids)
         try:
             active.submit_next()
             while not active.finished:
@@ -111,35 +102,17 @@ class GenerationService:
 
     async def tokenize(self, model: str, prompt: TextPrompt | ChatPrompt) -> Tokenized:
         """Token ids of a text or a conversation. Raises ModelNotFound, InvalidRequest."""
-        return await _encode(self._models.get(model), prompt)
+        return await encode(self._models.get(model), prompt)
 
     def detokenize(self, model: str, token_ids: Sequence[int], keep_special_tokens: bool) -> str:
         """Text of token ids. Raises ModelNotFound, InvalidRequest."""
         loaded = self._models.get(model)
-        _check_ids(loaded, token_ids)
+        check_ids(loaded, token_ids)
         return loaded.text.decode(token_ids, skip_special_tokens=not keep_special_tokens)
 
     def token_text(self, model: str, token_id: int) -> str:
         """One token decoded alone."""
         return self._models.get(model).text.decode((token_id,), skip_special_tokens=False)
-
-    async def _tokenise(self, model: LoadedModel, prompt: Prompt) -> tuple[int, ...]:
-        if isinstance(prompt, TokenPrompt):
-            _check_ids(model, prompt.token_ids)
-            field, ids = "token_ids", prompt.token_ids
-        else:
-            field = "text" if isinstance(prompt, TextPrompt) else "chat"
-            assert not isinstance(prompt, SourcePrompt)
-            ids = (await _encode(model, prompt)).token_ids
-        if not ids:
-            raise InvalidRequest(field, "has no tokens; allowed: at least one")
-        if len(ids) >= model.context_length:
-            raise InvalidRequest(
-                field,
-                f"has {len(ids)} tokens; allowed: at most {model.context_length - 1}, which leaves one for the answer "
-                f"in the context length of {model.context_length}",
-            )
-        return ids
 
 
 class _ActiveCall:
@@ -153,15 +126,17 @@ class _ActiveCall:
         self,
         hub: ModelHub,
         call: GenerationCall,
-        prompt: tuple[int, ...],
+        prepared: Prepared,
         params: SamplingParams,
+        beams: BeamParams | None,
         arrival_ns: int,
         ids: itertools.count[int],
     ) -> None:
         self._hub = hub
         self._call = call
-        self._prompt = prompt
+        self._prepared = prepared
         self._params = params
+        self._beams = beams
         self._arrival_ns = arrival_ns
         self._deadline_ns = None if call.timeout_s is None else arrival_ns + int(call.timeout_s * 1e9)
         self._requests = [str(next(ids)) for _ in range(call.n)]
@@ -189,36 +164,38 @@ class _ActiveCall:
         self._hub.return_places(len(self._requests) - self._num_submitted)
 
     def submit_next(self) -> None:
-        """Submit the call's next sequence. Raises EngineDead."""
+        """Submit the call's next sequence, or with beam search all of them at once. Raises EngineDead."""
+        if self._beams is not None:
+            requests = [self._request(index) for index in range(len(self._requests))]
+            self._hub.submit([self._sequence(index, request) for index, request in enumerate(requests)])
+            self._num_submitted = len(requests)
+            return
         index = self._num_submitted
-        request_id = self._requests[index]
-        hub, model = self._hub, self._hub.model
-        params = for_sequence(self._params, index)
-        request = Request(request_id, self._prompt, params, self._arrival_ns, self._deadline_ns)
-        stream = SequenceStream(
+        self._hub.submit([self._sequence(index, self._request(index))])
+        self._num_submitted += 1
+
+    def _request(self, index: int) -> Request:
+        return Request(
+            self._requests[index],
+            self._prepared.prompt,
+            for_sequence(self._params, index),
+            self._arrival_ns,
+            self._deadline_ns,
+            self._prepared.source,
+            self._beams,
+            tuple(self._requests) if self._beams is not None else (),
+        )
+
+    def _sequence(self, index: int, request: Request) -> SequenceStream:
+        hub = self._hub
+        return SequenceStream(
             self._stream,
             index,
             request,
-            Detokenizer(model.text, self._prompt),
+            Detokenizer(hub.model.text, request.prompt),
             StopStrings(self._call.stop),
-            stop=lambda: hub.cancel(request_id),
+            stop=lambda: hub.cancel(request.id),
         )
-        hub.submit(stream)
-        self._num_submitted += 1
-
-
-async def _encode(model: LoadedModel, prompt: TextPrompt | ChatPrompt) -> Tokenized:
-    length = len(prompt.text) if isinstance(prompt, TextPrompt) else sum(len(m.content) for m in prompt.messages)
-    if length < LONG_TEXT:
-        return model.text.encode(prompt)
-    return await asyncio.to_thread(model.text.encode, prompt)
-
-
-def _check_ids(model: LoadedModel, token_ids: Sequence[int]) -> None:
-    vocab_size = model.manifest.vocab_size
-    for position, token_id in enumerate(token_ids):
-        if not 0 <= token_id < vocab_size:
-            raise InvalidRequest("token_ids", f"has {token_id} at position {position}; allowed: 0 to {vocab_size - 1}")
 
 
 def _info(hub: ModelHub) -> ModelInfo:

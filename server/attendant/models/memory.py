@@ -27,13 +27,22 @@ class KVBudget:
 def plan_kv_memory(manifest: BundleManifest, settings: EngineSettings, num_models: int, max_num_seqs: int) -> KVBudget:
     """Share the memory out to slots.
 
-    The context length is the model's own, cut to what was asked for and to what fits the budget.
+    The context length is the model's own, cut to what was asked for and to what fits the budget. An encoder-decoder's
+    budget also holds the longest source in every slot.
 
     Raises:
         ConfigurationError: a context length beyond the model's, or a budget too small for a single page.
     """
     wanted = wanted_context_length(manifest, settings)
     budget = settings.kv_memory or int(available_memory() * settings.kv_memory_fraction) // num_models
+    if manifest.encoder_input is not None:
+        sources = max_num_seqs * manifest.encoder_input.max_length * manifest.source_bytes_per_token()
+        if sources >= budget:
+            raise ConfigurationError(
+                f"the KV cache budget of model {manifest.name!r} is {budget:,} bytes; what its encoder makes of "
+                f"{max_num_seqs} sources takes {sources:,} (set engine.kv_memory, or a lower engine.max_num_seqs)"
+            )
+        budget -= sources
     page = max([1] + [mmap.PAGESIZE // layer.head_bytes for layer in manifest.kv_layers])
     capacity = budget // manifest.kv_bytes_per_token() // page * page
     if capacity < page:

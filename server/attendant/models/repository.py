@@ -22,6 +22,7 @@ from attendant.engine.engine import Engine
 from attendant.models.encoders import LoadedEncoder, load_encoder
 from attendant.models.pages import load_pages
 from attendant.models.slots import load_slots
+from attendant.models.sources import sample_source
 from attendant.models.text import TextCodec
 from attendant.settings import EncoderSettings, EngineSettings, GpuSettings
 
@@ -250,8 +251,9 @@ def _warm_up(model: LoadedModel) -> None:
     """One prefill and one decode of each engine: allocates arenas and finds a broken graph before a caller does."""
     prompt = (0,) * min(16, model.context_length - 1)
     params = SamplingParams(max_tokens=2, ignore_eos=True)
+    source = sample_source(model.manifest)
     for engine in model.engines:
-        engine.submit(Request("warm-up", prompt, params, time.monotonic_ns()))
+        engine.submit(Request("warm-up", prompt, params, time.monotonic_ns(), source=source))
         while engine.has_work:
             for event in engine.step().events:
                 error = getattr(event, "error", None)

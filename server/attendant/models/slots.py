@@ -18,6 +18,7 @@ from attendant.runtime.invariance import prompt_runs_are_equal
 from attendant.runtime.kv import SlotBuffers
 from attendant.runtime.session import SessionOptions, open_session
 from attendant.runtime.slot_runner import SlotRunner
+from attendant.runtime.source_slots import SourceSlots
 from attendant.settings import EngineSettings
 
 MAX_NUM_SEQS = 16
@@ -25,6 +26,12 @@ MAX_NUM_SEQS = 16
 
 PROMPT_BUDGET = 256
 """Prompt tokens of a step besides a full batch of decodes, unless set otherwise."""
+
+SOURCE_BUDGET = 1024
+"""The same for encoder-decoders: positions of sources that are encoded in a step. A longer one is encoded alone."""
+
+ENCODER_BATCH = 2048
+"""Positions of one run of the encoder, padding included."""
 
 PROBE_TOKENS = 200
 """Length of the prompt that shows whether cuts change results: beyond the block sizes of the kernels in question."""
@@ -43,12 +50,18 @@ def load_slots(
     """
     threads = settings.threads or available_processors()
     max_num_seqs = settings.max_num_seqs or MAX_NUM_SEQS
+    num_slots = max(max_num_seqs, 2)
     budget = plan_kv_memory(manifest, settings, num_models, max_num_seqs)
     progress(f"loading {manifest.architecture} {manifest.precision}, {threads} threads")
     graph = path / manifest.graphs["decoder"].file
-    session = open_session(graph, SessionOptions(threads, settings.spinning))
-    buffers = SlotBuffers(manifest.kv_layers, max(max_num_seqs, 2), budget.slot_length)
-    runner = SlotRunner(session, manifest, buffers)
+    options = SessionOptions(threads, settings.spinning)
+    session = open_session(graph, options)
+    buffers = SlotBuffers(manifest.kv_layers, num_slots, budget.slot_length)
+    sources = None
+    if manifest.encoder_input is not None:
+        encoder = open_session(path / manifest.graphs["encoder"].file, options)
+        sources = SourceSlots(encoder, manifest, num_slots, manifest.encoder_input.max_length, ENCODER_BATCH)
+    runner = SlotRunner(session, manifest, buffers, sources)
     try:
         rule = _chunk_rule(manifest, runner, buffers, budget)
     except Exception as error:  # ONNX Runtime's exceptions share no public base class
@@ -90,11 +103,13 @@ def _make_scheduler(
         budget.capacity_tokens,
         page_tokens=budget.page_tokens,
         rule=rule,
-        prefix_cache=settings.prefix_cache,
+        # what a decoder computes of its prompt depends on its source
+        prefix_cache=settings.prefix_cache and manifest.encoder_input is None,
     )
+    prompt_budget = PROMPT_BUDGET if manifest.encoder_input is None else SOURCE_BUDGET
     limits = SchedulerLimits(
         max_num_seqs=max_num_seqs,
-        max_num_batched_tokens=token_budget(settings, max_num_seqs, PROMPT_BUDGET),
+        max_num_batched_tokens=token_budget(settings, max_num_seqs, prompt_budget),
         context_length=budget.context_length,
         eos=manifest.special_tokens.eos,
         rule=rule,

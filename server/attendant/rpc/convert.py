@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from attendant_proto.v1 import generation_pb2 as pb
 from attendant_proto.v1 import models_pb2
 
-from attendant.bundle import ManifestBase, TextInput
+from attendant.bundle import BundleManifest, ManifestBase, TextInput, TextSource
+from attendant.core.beams import EarlyStopping
 from attendant.core.errors import InvalidRequest
 from attendant.core.events import TokenLogprob
 from attendant.core.generation import (
+    BeamCall,
     ChatMessage,
     ChatPrompt,
     Delta,
@@ -21,8 +23,9 @@ from attendant.core.generation import (
     Prompt,
     TextPrompt,
     TokenPrompt,
+    Translation,
 )
-from attendant.core.request import FinishReason
+from attendant.core.request import FinishReason, Timings, Usage
 from attendant.models.info import EncoderInfo, ModelInfo, Tokenized
 
 TokenText = Callable[[int], str]
@@ -33,6 +36,12 @@ FINISH_REASONS = {
     FinishReason.CANCELLED: pb.FINISH_REASON_CANCELLED,
 }
 
+EARLY_STOPPING: Mapping[int, EarlyStopping] = {
+    pb.BeamSearch.EARLY_STOPPING_HEURISTIC: "heuristic",
+    pb.BeamSearch.EARLY_STOPPING_FIRST: "first",
+    pb.BeamSearch.EARLY_STOPPING_NEVER: "never",
+}
+
 
 def generation_call(request: pb.GenerateRequest, timeout_s: float | None) -> GenerationCall:
     """A call as the front end wants it. Absent fields stay None; ranges are the front end's to check.
@@ -40,7 +49,7 @@ def generation_call(request: pb.GenerateRequest, timeout_s: float | None) -> Gen
     Raises:
         InvalidRequest: no prompt.
     """
-    sampling, stopping = request.sampling, request.stopping
+    stopping = request.stopping
     return GenerationCall(
         model=request.model,
         prompt=_prompt(request, "prompt", request.WhichOneof("prompt")),
@@ -49,19 +58,42 @@ def generation_call(request: pb.GenerateRequest, timeout_s: float | None) -> Gen
         stop=tuple(stopping.stop),
         stop_token_ids=tuple(stopping.stop_token_ids),
         ignore_eos=stopping.ignore_eos,
-        temperature=_optional(sampling, "temperature"),
-        top_k=_optional(sampling, "top_k"),
-        top_p=_optional(sampling, "top_p"),
-        min_p=_optional(sampling, "min_p"),
-        repetition_penalty=_optional(sampling, "repetition_penalty"),
-        presence_penalty=_optional(sampling, "presence_penalty"),
-        frequency_penalty=_optional(sampling, "frequency_penalty"),
-        logit_bias=dict(sampling.logit_bias) or None,
-        seed=_optional(sampling, "seed"),
         n=request.n or 1,
         logprobs=_optional(request, "logprobs"),
+        beam_search=beam_call(request.beam_search) if request.HasField("beam_search") else None,
+        translation=_translation(request.translation) if request.HasField("translation") else None,
         timeout_s=timeout_s,
+        **sampling_fields(request.sampling),
     )
+
+
+def sampling_fields(sampling: pb.Sampling) -> dict[str, Any]:
+    """What a :class:`GenerationCall` says of sampling."""
+    names = (
+        *("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "presence_penalty", "frequency_penalty"),
+        *("seed", "no_repeat_ngram_size"),
+    )
+    return {name: _optional(sampling, name) for name in names} | {"logit_bias": dict(sampling.logit_bias) or None}
+
+
+def beam_call(message: pb.BeamSearch) -> BeamCall:
+    """Beam search; absent numbers stay None. 0 beams mean 1: none.
+
+    Raises:
+        InvalidRequest: a way to stop that is not known.
+    """
+    stopping = _optional(message, "early_stopping")
+    if stopping is not None and stopping not in EARLY_STOPPING:
+        raise InvalidRequest("beam_search.early_stopping", f"is {stopping}; allowed: 0 to {len(EARLY_STOPPING) - 1}")
+    return BeamCall(
+        message.num_beams or 1,
+        _optional(message, "length_penalty"),
+        EARLY_STOPPING[stopping] if stopping is not None else None,
+    )
+
+
+def _translation(message: pb.Translation) -> Translation:
+    return Translation(message.source_language, message.target_language)
 
 
 def tokenize_prompt(request: models_pb2.TokenizeRequest) -> TextPrompt | ChatPrompt:
@@ -109,8 +141,13 @@ def _generator(info: ModelInfo) -> models_pb2.Model:
             top_p=defaults.top_p,
             min_p=defaults.min_p,
             repetition_penalty=defaults.repetition_penalty,
+            no_repeat_ngram_size=defaults.no_repeat_ngram_size,
         ),
         default_max_tokens=defaults.max_tokens,
+        languages=_languages(manifest),
+        max_source_tokens=manifest.encoder_input.max_length if isinstance(manifest.encoder_input, TextSource) else 0,
+        default_num_beams=defaults.num_beams,
+        speech=manifest.speech is not None,
     )
 
 
@@ -144,6 +181,11 @@ def _model(info: ModelInfo | EncoderInfo, **own: Any) -> models_pb2.Model:
     )
 
 
+def _languages(manifest: BundleManifest) -> list[str]:
+    known = manifest.languages.tokens if manifest.languages is not None else {}
+    return sorted(manifest.speech.languages if manifest.speech is not None else known)
+
+
 def _optional(message: Any, field: str) -> Any:
     return getattr(message, field) if message.HasField(field) else None
 
@@ -161,23 +203,32 @@ def _prompt(request: Any, oneof: str, which: str | None) -> Prompt:
 
 
 def _finish(part: Finish) -> pb.Finish:
-    usage, timings = part.usage, part.timings
     return pb.Finish(
         reason=FINISH_REASONS[part.reason],
         stop_string=part.stop_string,
         stop_token_id=part.stop_token_id if part.stop_string is None else None,
-        usage=pb.Usage(
-            prompt_tokens=usage.prompt_tokens,
-            cached_tokens=usage.cached_tokens,
-            completion_tokens=usage.completion_tokens,
-        ),
-        timings=pb.Timings(
-            queue_s=timings.queue_ns / 1e9,
-            prefill_s=timings.prefill_ns / 1e9,
-            decode_s=timings.decode_ns / 1e9,
-            first_token_s=timings.first_token_ns / 1e9,
-            total_s=timings.total_ns / 1e9,
-        ),
+        usage=usage_message(part.usage),
+        timings=timings_message(part.timings),
+    )
+
+
+def usage_message(usage: Usage) -> pb.Usage:
+    """Token counts."""
+    return pb.Usage(
+        prompt_tokens=usage.prompt_tokens,
+        cached_tokens=usage.cached_tokens,
+        completion_tokens=usage.completion_tokens,
+    )
+
+
+def timings_message(timings: Timings) -> pb.Timings:
+    """Seconds."""
+    return pb.Timings(
+        queue_s=timings.queue_ns / 1e9,
+        prefill_s=timings.prefill_ns / 1e9,
+        decode_s=timings.decode_ns / 1e9,
+        first_token_s=timings.first_token_ns / 1e9,
+        total_s=timings.total_ns / 1e9,
     )
 
 

@@ -18,7 +18,7 @@ from attendant.core.events import TokenLogprob
 from attendant.core.plan import SampleOrder
 from attendant.core.sampling import SamplingParams
 from attendant.runtime.candidate_rows import CandidateRows, Flags, Floats, Ids, edit
-from attendant.runtime.sampler import Sampled, sample, uniforms_of
+from attendant.runtime.sampler import Sampled, sample, takes_whole_row, uniforms_of
 
 Doubles = npt.NDArray[np.float64]
 Orders = Sequence[tuple[int, str, SampleOrder]]  # row, request id, order
@@ -82,6 +82,9 @@ def choose(candidates: Candidates, orders: Orders, fetch: Fetch) -> list[Sampled
     unsettled: list[int] = []
     for row, request_id, order in orders:
         p = order.params
+        if takes_whole_row(order):
+            chosen.append(_UNSETTLED)
+            continue
         if not p.edits and p.logprobs is None and not order.forbidden:
             if p.temperature == 0:
                 if is_best[row]:
@@ -96,7 +99,7 @@ def choose(candidates: Candidates, orders: Orders, fetch: Fetch) -> list[Sampled
         settled = _settle(candidates, [orders[i] for i in unsettled], is_drawn)
         for position, sampled in zip(unsettled, settled, strict=True):
             chosen[position] = sampled
-        _fetch_unsettled(chosen, orders, fetch)
+    _fetch_unsettled(chosen, orders, fetch)
     return chosen
 
 

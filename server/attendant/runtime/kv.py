@@ -27,22 +27,23 @@ class SlotBuffers:
     def __init__(self, layers: Sequence[KVLayer], num_slots: int, max_length: int) -> None:
         self.num_slots = num_slots
         self.max_length = max_length
-        self.keys = [_allocate(layer, num_slots, max_length) for layer in layers]
-        self.values = [_allocate(layer, num_slots, max_length) for layer in layers]
+        self.keys = [allocate_slots(layer, num_slots, max_length) for layer in layers]
+        self.values = [allocate_slots(layer, num_slots, max_length) for layer in layers]
 
     def apply(self, moves: Sequence[KVMove]) -> None:
         """Carry out copies and trims, in order."""
         for move in moves:
             match move:
-                case Copy(source, target, length):
+                case Copy(source, target, length, start):
                     for tensor in (*self.keys, *self.values):
-                        tensor[target, :, :length] = tensor[source, :, :length]
+                        tensor[target, :, start:length] = tensor[source, :, start:length]
                 case Trim(slot, start):
                     for tensor in (*self.keys, *self.values):
                         _discard(tensor[slot], start)
 
 
-def _allocate(layer: KVLayer, num_slots: int, max_length: int) -> npt.NDArray[np.generic]:
+def allocate_slots(layer: KVLayer, num_slots: int, max_length: int) -> npt.NDArray[np.generic]:
+    """Zeros [num_slots, num_kv_heads, max_length, head_size], of which memory is used only where it is touched."""
     shape = (num_slots, layer.num_kv_heads, max_length, layer.head_size)
     dtype = np.dtype(layer.dtype)
     size = int(np.prod(shape)) * dtype.itemsize

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from attendant.bundle import RowLayout, TextInput
+from attendant.bundle import RowLayout, TextInput, TextSource
 from attendant.core.encoding import Row
 
 Array = npt.NDArray[Any]
@@ -48,7 +48,7 @@ class RowShape:
 
 
 def text_inputs(
-    rows: Sequence[Row], shape: RowShape, spec: TextInput, layout: RowLayout, names: frozenset[str]
+    rows: Sequence[Row], shape: RowShape, spec: TextInput | TextSource, layout: RowLayout, names: frozenset[str]
 ) -> dict[str, Array]:
     """Those inputs of :class:`attendant.bundle.EncoderManifest` for tokens that the graph takes, by ``names``."""
     ids = _joined(rows, "input_ids", shape)
@@ -90,7 +90,7 @@ def _joined(rows: Sequence[Row], name: str, shape: RowShape) -> Ints:
     return np.concatenate(parts, dtype=np.int64)
 
 
-def _packed(ids: Ints, types: Ints, shape: RowShape, spec: TextInput) -> dict[str, Array]:
+def _packed(ids: Ints, types: Ints, shape: RowShape, spec: TextInput | TextSource) -> dict[str, Array]:
     place = np.arange(shape.longest)  # in a row
     return {
         "input_ids": ids[None],

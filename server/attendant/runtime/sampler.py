@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from attendant.core.events import TokenLogprob
-from attendant.core.plan import SampleOrder, StepOutput
+from attendant.core.plan import Continuations, SampleOrder, StepOutput
 from attendant.core.sampling import SamplingParams
+from attendant.runtime.timestamps import apply_timestamp_rule
 
 Row = npt.NDArray[np.float32]  # [vocab]
 Index = npt.NDArray[np.intp]
@@ -27,7 +28,7 @@ _MASK = 2**64 - 1
 
 
 class Sampled(NamedTuple):
-    """The choice for one row. ``failure`` says why there is none.
+    """The choice for one row; of a beam its continuations in place of a token. ``failure`` says why there is none.
 
     Made for every row of every step: a frozen dataclass takes twice as long.
     """
@@ -36,6 +37,7 @@ class Sampled(NamedTuple):
     token_id: int
     logprob: TokenLogprob | None = None
     failure: str | None = None
+    continuations: Continuations | None = None
 
 
 def sample(logits: npt.NDArray[np.float32], orders: Sequence[tuple[int, str, SampleOrder]]) -> list[Sampled]:
@@ -60,24 +62,61 @@ def sample(logits: npt.NDArray[np.float32], orders: Sequence[tuple[int, str, Sam
 def _is_plain(order: SampleOrder) -> bool:
     """Greedy, with nothing to change in the logits and nothing to report."""
     p = order.params
-    return p.temperature == 0 and not order.forbidden and p.logprobs is None and not p.edits
+    restricted = order.forbidden or order.allowed or p.timestamps or order.num_candidates
+    return p.temperature == 0 and p.logprobs is None and not p.edits and not restricted
+
+
+def takes_whole_row(order: SampleOrder) -> bool:
+    """Whether the choice needs all logits of a row, however sure the largest ones are."""
+    return bool(order.num_candidates or order.allowed or order.params.timestamps or order.params.asked_logprobs)
 
 
 def _sample_row(values: Row, request_id: str, order: SampleOrder) -> Sampled:
     params = order.params
     if not math.isfinite(values.max()):
         return Sampled(request_id, 0, failure=_not_finite(values))
-    report = None if params.logprobs is None else _Report(values, params.logprobs)
+    if order.num_candidates:
+        return Sampled(request_id, -1, continuations=_continuations(values, order))
+    report = None if params.logprobs is None else _Report(values, params.logprobs, _asked_now(order))
     token = _choose(values, order)
     return Sampled(request_id, token, report.of(token) if report else None)
 
 
-def _choose(values: Row, order: SampleOrder) -> int:
-    params = order.params
-    if params.edits:
+def _continuations(values: Row, order: SampleOrder) -> Continuations:
+    """The most probable next tokens of a beam. Rules and penalties act on log-probabilities, as in ``generate``."""
+    peak = values.max()
+    values -= peak + np.float32(math.log(float(np.exp(values - peak).sum(dtype=np.float64))))
+    asked = tuple(values[list(_asked_now(order))].tolist())
+    if len(order.allowed) == 1:
+        return Continuations(order.allowed, (0.0,), asked)
+    _restrict(values, order)
+    best = top_tokens(values, min(order.num_candidates, len(values)))
+    return Continuations(tuple(best.tolist()), tuple(values[best].tolist()), asked)
+
+
+def _asked_now(order: SampleOrder) -> tuple[int, ...]:
+    return order.params.asked_logprobs if len(order.tokens) == order.num_prompt else ()
+
+
+def _restrict(values: Row, order: SampleOrder) -> None:
+    """Penalties, biases and rules, in place."""
+    if order.params.edits:
         apply_edits(values, order)
     if order.forbidden:
         values[list(order.forbidden)] = -np.inf
+    if order.allowed:
+        kept = values[list(order.allowed)]
+        values.fill(-np.inf)
+        values[list(order.allowed)] = kept
+    elif order.params.timestamps:
+        apply_timestamp_rule(
+            values, order.params.timestamps, order.tokens[order.num_prompt + len(order.params.opening) :]
+        )
+
+
+def _choose(values: Row, order: SampleOrder) -> int:
+    params = order.params
+    _restrict(values, order)
     if params.temperature == 0:
         return int(values.argmax())
     return _draw(values, params, uniform_of(order))
@@ -120,7 +159,8 @@ def step_output(sampled: Sequence[Sampled], run_ns: int) -> StepOutput:
         tokens = {s.request_id: s.token_id for s in sampled if s.failure is None}
         failures = {s.request_id: s.failure for s in sampled if s.failure is not None}
     logprobs = {s.request_id: s.logprob for s in sampled if s.logprob is not None}
-    return StepOutput(tokens, logprobs, failures, run_ns)
+    continuations = {s.request_id: s.continuations for s in sampled if s.continuations is not None}
+    return StepOutput(tokens, logprobs, failures, run_ns, continuations)
 
 
 def apply_edits(values: Row, order: SampleOrder) -> None:
@@ -215,13 +255,14 @@ def _nucleus_size(weights: npt.NDArray[np.float64], needed: float) -> int:
 class _Report:
     """Log-probabilities of the untouched logits, computed before anything changes them."""
 
-    def __init__(self, values: Row, num_top: int) -> None:
+    def __init__(self, values: Row, num_top: int, asked: tuple[int, ...]) -> None:
         peak = values.max()
         self._log_sum = float(peak) + math.log(float(np.exp(values - peak).sum(dtype=np.float64)))
         self._top = (
             tuple((int(t), float(values[t]) - self._log_sum) for t in top_tokens(values, num_top)) if num_top else ()
         )
+        self._asked = tuple((values[list(asked)] - self._log_sum).tolist()) if asked else ()
         self._values = values.copy()
 
     def of(self, token: int) -> TokenLogprob:
-        return TokenLogprob(token, float(self._values[token]) - self._log_sum, self._top)
+        return TokenLogprob(token, float(self._values[token]) - self._log_sum, self._top, self._asked)

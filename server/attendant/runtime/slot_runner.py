@@ -14,8 +14,29 @@ from attendant.bundle import BundleManifest
 from attendant.core.plan import Chunk, Filler, KVMove, StepOutput, StepPlan
 from attendant.runtime.kv import SlotBuffers
 from attendant.runtime.sampler import Sampled, sample, step_output
+from attendant.runtime.source_slots import SourceSlots
 
 Array = npt.NDArray[np.generic]
+
+
+@dataclass(frozen=True, slots=True)
+class _Sources:
+    """Inputs of a run that say how much of its rows' cross-attention memory is in use."""
+
+    seqlens: npt.NDArray[np.int32]  # [n], lengths minus one
+    total: npt.NDArray[np.int32]  # [1], the longest
+
+    @classmethod
+    def of(cls, num_rows: int) -> _Sources:
+        return cls(np.zeros(num_rows, np.int32), np.ones(1, np.int32))
+
+    def fill(self, lengths: npt.NDArray[np.int32]) -> None:
+        """Take the lengths [n] of the rows' sources over."""
+        np.subtract(lengths, 1, out=self.seqlens)
+        self.total[0] = lengths.max()
+
+    def inputs(self) -> dict[str, Array]:
+        return {"source_seqlens": self.seqlens, "source_total": self.total}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +49,28 @@ class _Rows:
     seqlens_k: npt.NDArray[np.int32]  # [n]
     total: npt.NDArray[np.int32]  # [1]
     logits: npt.NDArray[np.float32]  # [n, vocab]
+    sources: _Sources | None
     keep: tuple[Array, ...]  # other bound memory
 
 
 class SlotRunner:
-    """The hands of the CPU engine. Holds tensors, decides nothing."""
+    """The hands of the CPU engine. Holds tensors, decides nothing.
 
-    def __init__(self, session: ort.InferenceSession, manifest: BundleManifest, buffers: SlotBuffers) -> None:
+    Args:
+        sources: of an encoder-decoder.
+    """
+
+    def __init__(
+        self,
+        session: ort.InferenceSession,
+        manifest: BundleManifest,
+        buffers: SlotBuffers,
+        sources: SourceSlots | None = None,
+    ) -> None:
         self._session = session
         self._buffers = buffers
+        self._sources = sources
+        self._kv_positions = np.arange(buffers.max_length, dtype=np.int64)
         self._needed = {spec.name for spec in manifest.graphs["decoder"].inputs}
         self._decode_logits = np.empty((buffers.num_slots, manifest.vocab_size), np.float32)
         self._prefill_logits = np.empty((1, manifest.vocab_size), np.float32)
@@ -46,11 +80,16 @@ class SlotRunner:
     def move(self, moves: Sequence[KVMove]) -> None:
         """Move KV cache contents between slots."""
         self._buffers.apply(moves)
+        if self._sources is not None:
+            self._sources.apply(moves)
 
     def run(self, plan: StepPlan) -> StepOutput:
         """Run the plan (its moves excepted) and choose a token for every chunk with a sample order."""
         started = time.monotonic_ns()
         sampled: list[Sampled] = []
+        if plan.encodes:
+            assert self._sources is not None
+            self._sources.encode(plan.encodes)
         if plan.decodes:
             logits = self._run_decodes(plan.decodes, plan.fillers)
             sampled += sample(logits, [(c.slot, c.request_id, c.sample) for c in plan.decodes if c.sample])
@@ -72,6 +111,9 @@ class SlotRunner:
             positions[filler.slot, 0] = filler.position
         rows.seqlens_k[:] = positions[:, 0]
         rows.total[0] = positions.max() + 1
+        if rows.sources is not None and self._sources is not None:
+            rows.sources.fill(self._sources.lengths[:num_rows])
+            self._bind_kv_positions(rows.binding, int(rows.total[0]))
         self._session.run_with_iobinding(rows.binding)
         return rows.logits
 
@@ -89,10 +131,12 @@ class SlotRunner:
             "total_sequence_length": total,
             "logits_index": index,
         }
+        sources = _Sources.of(num_rows) if self._sources is not None else None
+        inputs |= sources.inputs() if sources is not None else {}
         binding = self._session.io_binding()
         self._bind_inputs(binding, inputs, logits)
         self._bind_cache(binding, slice(0, num_rows))
-        rows = _Rows(binding, ids, positions, seqlens, total, logits, keep=(index,))
+        rows = _Rows(binding, ids, positions, seqlens, total, logits, sources, keep=(index,))
         self._rows[num_rows] = rows
         return rows
 
@@ -105,6 +149,10 @@ class SlotRunner:
             "total_sequence_length": np.array([end], np.int32),
             "logits_index": np.array([n - 1] if chunk.sample else [], np.int64),
         }
+        if self._sources is not None:
+            sources = _Sources.of(1)
+            sources.fill(self._sources.lengths[chunk.slot : chunk.slot + 1])
+            inputs |= sources.inputs() | {"kv_positions": self._kv_positions[:end]}
         logits = self._prefill_logits if chunk.sample else self._prefill_logits[:0]
         binding = self._slots.get(chunk.slot)
         if binding is None:
@@ -116,16 +164,29 @@ class SlotRunner:
 
     def _bind_inputs(self, binding: ort.IOBinding, inputs: dict[str, Array], logits: Array) -> None:
         for name, array in inputs.items():
-            if name in self._needed:
-                binding.bind_input(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
+            self._bind_one(binding, name, array)
         binding.bind_output("logits", "cpu", 0, logits.dtype.type, logits.shape, logits.ctypes.data)
+
+    def _bind_one(self, binding: ort.IOBinding, name: str, array: Array) -> None:
+        if name in self._needed:
+            binding.bind_input(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
 
     def _bind_cache(self, binding: ort.IOBinding, slots: slice) -> None:
         """Bind by address: past and present are the same memory, so the cache is updated where it is."""
-        for kind, tensors in (("key", self._buffers.keys), ("value", self._buffers.values)):
+        self._bind_memory(binding, slots, "past", "present", self._buffers)
+        if self._sources is not None:
+            self._bind_memory(binding, slots, "cross", "present_cross", self._sources)
+
+    def _bind_memory(
+        self, binding: ort.IOBinding, slots: slice, before: str, after: str, memory: SlotBuffers | SourceSlots
+    ) -> None:
+        for kind, tensors in (("key", memory.keys), ("value", memory.values)):
             for i, tensor in enumerate(tensors):
                 rows = tensor[slots]
                 place = ("cpu", 0, rows.dtype.type, rows.shape, rows.ctypes.data)
-                if f"past_{kind}_{i}" in self._needed:
-                    binding.bind_input(f"past_{kind}_{i}", *place)
-                binding.bind_output(f"present_{kind}_{i}", *place)
+                if f"{before}_{kind}_{i}" in self._needed:
+                    binding.bind_input(f"{before}_{kind}_{i}", *place)
+                binding.bind_output(f"{after}_{kind}_{i}", *place)
+
+    def _bind_kv_positions(self, binding: ort.IOBinding, total: int) -> None:
+        self._bind_one(binding, "kv_positions", self._kv_positions[:total])

@@ -1,0 +1,118 @@
+"""What of a call goes to the engine as tokens and sources: tokenised, checked against the model's limits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from attendant.core.errors import InvalidRequest
+from attendant.core.generation import ChatPrompt, GenerationCall, SourcePrompt, TextPrompt, TokenPrompt
+from attendant.core.source import Source
+from attendant.models.info import Tokenized
+from attendant.models.repository import LoadedModel
+from attendant.models.sources import Opening, answer_start, text_source
+
+LONG_TEXT = 2_000
+"""Characters from which on tokenising leaves the event loop: shorter texts take less time than the way to a thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The tokens that the answer continues; for an encoder-decoder what it reads, and how the answer has to begin."""
+
+    prompt: tuple[int, ...]
+    source: Source | None = None
+    opening: Opening = ()
+
+
+async def prepare(model: LoadedModel, call: GenerationCall) -> Prepared:
+    """Tokenise what a call sends.
+
+    Raises:
+        InvalidRequest: naming the field and what is allowed.
+    """
+    prepared = await (_continuation if model.manifest.encoder_input is None else _answer)(model, call)
+    length = len(prepared.prompt)
+    if length >= model.context_length:
+        raise InvalidRequest(
+            _field(call),
+            f"has {length} tokens; allowed: at most {model.context_length - 1}, which leaves one for the answer "
+            f"in the context length of {model.context_length}",
+        )
+    return prepared
+
+
+async def encode(model: LoadedModel, prompt: TextPrompt | ChatPrompt) -> Tokenized:
+    """Token ids of a text or a conversation.
+
+    Raises:
+        InvalidRequest: the model has no chat template, or it refuses the conversation.
+    """
+    if _num_characters(prompt) < LONG_TEXT:
+        return model.text.encode(prompt)
+    return await asyncio.to_thread(model.text.encode, prompt)
+
+
+def check_ids(model: LoadedModel, token_ids: Sequence[int]) -> None:
+    """Raises InvalidRequest for an id that the vocabulary has not."""
+    vocab_size = model.manifest.vocab_size
+    for position, token_id in enumerate(token_ids):
+        if not 0 <= token_id < vocab_size:
+            raise InvalidRequest("token_ids", f"has {token_id} at position {position}; allowed: 0 to {vocab_size - 1}")
+
+
+async def _continuation(model: LoadedModel, call: GenerationCall) -> Prepared:
+    """Of a model that continues its prompt."""
+    if call.translation is not None and (call.translation.source_language or call.translation.target_language):
+        raise InvalidRequest("translation", f"is for models that translate; {model.name!r} continues its prompt")
+    match call.prompt:
+        case SourcePrompt():
+            raise InvalidRequest("source", f"is for encoder-decoders; {model.name!r} is none")
+        case TokenPrompt(token_ids=ids):
+            check_ids(model, ids)
+        case prompt:
+            ids = (await encode(model, prompt)).token_ids
+    if not ids:
+        raise InvalidRequest(_field(call), "has no tokens; allowed: at least one")
+    return Prepared(ids)
+
+
+async def _answer(model: LoadedModel, call: GenerationCall) -> Prepared:
+    """Of a model that reads a source."""
+    match call.prompt:
+        case SourcePrompt(source=source, answer=answer):
+            check_ids(model, answer)
+            return Prepared(answer, source, call.opening)
+        case ChatPrompt():
+            raise InvalidRequest("chat", "is not possible: this model reads a text; send text or token_ids")
+        case TokenPrompt(token_ids=ids) as prompt:
+            check_ids(model, ids)
+        case TextPrompt() as prompt:
+            pass
+    start = answer_start(model.manifest, call.translation)
+    if _num_characters(prompt) < LONG_TEXT:
+        source = text_source(model.manifest, model.text, prompt, call.translation)
+    else:
+        source = await asyncio.to_thread(text_source, model.manifest, model.text, prompt, call.translation)
+    return Prepared(start.prompt, source, start.opening)
+
+
+def _num_characters(prompt: TextPrompt | ChatPrompt | TokenPrompt) -> int:
+    match prompt:
+        case TextPrompt(text=text):
+            return len(text)
+        case ChatPrompt(messages=messages):
+            return sum(len(message.content) for message in messages)
+    return 0
+
+
+def _field(call: GenerationCall) -> str:
+    match call.prompt:
+        case TextPrompt():
+            return "text"
+        case ChatPrompt():
+            return "chat"
+        case TokenPrompt():
+            return "token_ids"
+    return "source"

@@ -1,0 +1,120 @@
+"""What an encoder-decoder reads, from what callers send, within the model's limits, and how its answer begins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from attendant.bundle import AudioSource, BundleManifest, Languages, TextSource
+from attendant.core.errors import InvalidRequest
+from attendant.core.generation import TextPrompt, TokenPrompt, Translation
+from attendant.core.source import Source
+from attendant.models.text import TextCodec
+
+Opening = tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerStart:
+    """The tokens that an answer continues, and which tokens it has to begin with."""
+
+    prompt: tuple[int, ...]
+    opening: Opening = ()
+
+
+def text_source(
+    manifest: BundleManifest, text: TextCodec, prompt: TextPrompt | TokenPrompt, translation: Translation | None
+) -> Source:
+    """The tokens of a text with those that the model wants around them; token ids are taken as they are.
+
+    Raises:
+        InvalidRequest: the text is empty or too long, a language is not known, or the model does not read text.
+    """
+    spec = manifest.encoder_input
+    if not isinstance(spec, TextSource):
+        raise InvalidRequest("text", "is not what this model reads: send sound to Speech.Transcribe")
+    if isinstance(prompt, TokenPrompt):
+        field, ids = "token_ids", list(prompt.token_ids)
+    else:
+        field = "text"
+        if not prompt.text.strip():
+            raise InvalidRequest("text", "is empty; allowed: at least one character that is not a space")
+        ids = _text_ids(manifest, text, prompt, translation)
+    if not ids:
+        raise InvalidRequest(field, "has no tokens; allowed: at least one")
+    if len(ids) > spec.max_length:
+        raise InvalidRequest(field, f"has {len(ids)} tokens; allowed: at most {spec.max_length}")
+    return Source({"input_ids": np.array(ids, np.int64)}, len(ids))
+
+
+def answer_start(manifest: BundleManifest, translation: Translation | None) -> AnswerStart:
+    """How the answer begins.
+
+    Raises:
+        InvalidRequest: the target language is not known, or not told.
+    """
+    answer = manifest.answer
+    assert answer is not None
+    prompt = answer.start
+    forced: Opening = () if answer.forced_first is None else ((answer.forced_first,),)
+    token = _target(manifest.languages, translation)
+    if manifest.languages is None or token is None or manifest.languages.target == "source":
+        return AnswerStart(prompt, forced)
+    if manifest.languages.target == "start":
+        return AnswerStart((*prompt[:-1], token), forced)
+    return AnswerStart(prompt, ((token,),))
+
+
+def sample_source(manifest: BundleManifest) -> Source | None:
+    """A short text, or silence, for an encoder-decoder; None for other models."""
+    match manifest.encoder_input:
+        case TextSource(max_length=length):
+            length = min(16, length)
+            return Source({"input_ids": np.zeros(length, np.int64)}, length)
+        case AudioSource(num_mel_bins=bins, num_frames=frames, max_length=length):
+            return Source({"input_features": np.zeros((bins, frames), np.float32)}, length)
+    return None
+
+
+def _text_ids(
+    manifest: BundleManifest, text: TextCodec, prompt: TextPrompt, translation: Translation | None
+) -> list[int]:
+    languages = manifest.languages
+    if languages is None:
+        _target(languages, translation)
+        return list(text.encode(prompt).token_ids)
+    ids = list(text.encode(TextPrompt(prompt.text, add_special_tokens=False)).token_ids)
+    if not prompt.add_special_tokens:
+        return ids
+    parts: list[int] = []
+    for part in languages.source:
+        match part:
+            case "language":
+                parts.append(_token(languages, "source_language", translation, languages.default_source))
+            case "text":
+                parts += ids
+            case "eos":
+                parts += manifest.special_tokens.eos[:1]
+    target = _target(languages, translation)
+    return parts if languages.target != "source" or target is None else [target, *parts]
+
+
+def _target(languages: Languages | None, translation: Translation | None) -> int | None:
+    """The target language's token; None for models that translate into one language only."""
+    if languages is None:
+        asked = translation and (translation.target_language or translation.source_language)
+        if asked:
+            raise InvalidRequest("translation", f"names the language {asked!r}; this model has no choice of languages")
+        return None
+    return _token(languages, "target_language", translation, languages.default_target)
+
+
+def _token(languages: Languages, field: str, translation: Translation | None, default: str | None) -> int:
+    code = (getattr(translation, field) if translation is not None else "") or default
+    known = ", ".join(sorted(languages.tokens))
+    if not code:
+        raise InvalidRequest(f"translation.{field}", f"is empty; this model has to be told; allowed: {known}")
+    if code not in languages.tokens:
+        raise InvalidRequest(f"translation.{field}", f"is {code!r}; allowed: {known}")
+    return languages.tokens[code]
