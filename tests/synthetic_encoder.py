@@ -202,24 +202,28 @@ def make_text_encoder(
 
 
 def make_image_encoder(
-    out: Path, *, name: str = "", labels: Sequence[str] = ("dark", "light"), height: int = 4, width: int = 6
+    out: Path,
+    task: str = "classify_image",
+    *,
+    name: str = "",
+    labels: Sequence[str] = ("dark", "light"),
+    height: int = 4,
+    width: int = 6,
 ) -> Path:
-    """Write a bundle for classify_image: the sums of the three channels times the head's first three rows."""
+    """Write a bundle for classify_image: the sums of the three channels times the head's first three rows; or for
+    embed_image: those sums."""
     g = _Graph()
     pixels = g.take("pixel_values", "float32", "num_rows", 3, height, width)
+    spec, fields = ImageInput(height=height, width=width), {"name": name or out.name, "task": task, "layout": "equal"}
+    if task == "embed_image":
+        g("ReduceSum", pixels, g.const([2, 3]), keepdims=0, name="embedding")
+        g.give("embedding", "num_rows", 3)
+        vectors = EmbeddingHead(pooling=None, dimensions=3)
+        return _write(out, {"encoder": g}, input=spec, embedding=vectors, **fields)
     sums = g("ReduceSum", pixels, g.const([2, 3]), keepdims=0)
     g("MatMul", sums, g.const(head(len(labels))[:3], np.float32), name="logits")
     g.give("logits", "num_rows", len(labels))
-    spec = ImageInput(height=height, width=width)
-    return _write(
-        out,
-        {"encoder": g},
-        name=name or out.name,
-        task="classify_image",
-        layout="equal",
-        input=spec,
-        labels=tuple(labels),
-    )
+    return _write(out, {"encoder": g}, input=spec, labels=tuple(labels), **fields)
 
 
 def make_audio_encoder(

@@ -107,6 +107,7 @@ class AttentionTrace:
         window: int | None = None,
         softcap: float | None = None,
         sink: torch.Tensor | None = None,
+        bias: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Causal attention over the cache and the new tokens.
 
@@ -115,6 +116,7 @@ class AttentionTrace:
             value: [batch, num_kv_heads, sequence, value_size], value_size at most key_size.
             scale: of the scores; 1/sqrt(key_size) if None.
             sink: [num_heads], one extra score per head that takes probability and gives nothing.
+            bias: added to the scores, [1 or batch, num_heads, sequence, positions].
 
         Returns:
             [batch, sequence, num_heads, value_size].
@@ -135,11 +137,11 @@ class AttentionTrace:
             return value.new_zeros(batch, sequence, num_heads, value_size)
         query, key = query.to(value.dtype), key.to(value.dtype)  # a model may compute its scores in a wider type
         # Zero channels add nothing to the scores, and what they give out is cut off again.
-        query, key, value = (_widen(tensor, head_size) for tensor in (query, key, value))
+        query, key, value = (widen(tensor, head_size) for tensor in (query, key, value))
         index = len(self.presents)
         if index >= len(self.pasts):
             raise UnsupportedModel(self.architecture, "it attends more often with a cache than without one")
-        call = AttentionCall(query, key, value, float(scale), window, softcap, sink)
+        call = AttentionCall(query, key, value, float(scale), window, softcap, sink, bias)
         output, present = self.kernel.emit(call, index, self.pasts[index])
         self.presents.append(present)
         return output[..., :value_size] if value_size < head_size else output
@@ -196,7 +198,7 @@ class AttentionTrace:
         return MaskSpec(kinds, local_size if "sliding_window_overlay" in kinds else None)
 
 
-def _widen(tensor: torch.Tensor, size: int) -> torch.Tensor:
+def widen(tensor: torch.Tensor, size: int) -> torch.Tensor:
     """Zero-pads the last dimension to ``size``."""
     missing = size - tensor.shape[-1]
     return torch.nn.functional.pad(tensor, (0, missing)) if missing else tensor

@@ -17,6 +17,8 @@ from attendant_export.facts import generation_defaults, special_tokens
 from attendant_export.graphs import write_graphs
 from attendant_export.progress import Progress, silent
 from attendant_export.recipe import GENERATE, Recipe, RecipeRequest
+from attendant_export.seq2seq.export import check_recipe, export_answers
+from attendant_export.seq2seq.source import is_encoder_decoder, load_answers
 from attendant_export.toolchain import exporter_version, versions
 from attendant_export.verify import verify
 from attendant_export.writer import bundle_folder, check_output, file_entries, write_manifest
@@ -57,6 +59,14 @@ def export_bundle(
         return export_encoder(plan, out, name=name, recipe=recipe, source=about, overwrite=overwrite, progress=progress)
     if pooling is not None:
         raise ExportError(f"task {found} has no pooling; only embed has")
+    if is_encoder_decoder(sources.read_json(folder / "config.json")):
+        check_recipe(recipe)
+        with progress("load"):
+            answers = load_answers(folder)
+        name = bundle_name(name)
+        return export_answers(
+            answers, out, name=name, recipe=recipe, about=about, overwrite=overwrite, progress=progress
+        )
     with progress("load"):
         loaded = sources.load(str(source), revision)
     return export_model(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -24,6 +24,7 @@ class AttentionCall:
         query: [batch, num_heads, sequence, head_size]. key, value: [batch, num_kv_heads, sequence, head_size].
         scale: of the scores. window: how many of the latest positions are read, or None. softcap: of the scores.
         sink: [num_heads], one extra score per head that takes probability and gives nothing.
+        bias: added to the scores, [1 or batch, num_heads, sequence, total], in slots only.
     """
 
     query: torch.Tensor
@@ -33,6 +34,7 @@ class AttentionCall:
     window: int | None
     softcap: float | None
     sink: torch.Tensor | None
+    bias: torch.Tensor | None = None
 
     def attributes(self) -> dict[str, int | float | str]:
         """Those that the nodes have in common."""
@@ -74,10 +76,33 @@ class SlotKernel:
         sink = call.sink
         if sink is None and not call.softcap:
             sink = call.query.new_full((num_heads,), _NO_SINK)
-        if sink is not None:
-            inputs += [None, None, None, None, sink]  # cos_cache, sin_cache, position_ids, attention_bias, head_sink
+        if sink is not None or call.bias is not None:
+            inputs += [None, None, None, call.bias, sink]  # cos_cache, sin_cache, position_ids, bias, head_sink
         shape = (batch, sequence, num_heads * head_size)
         output, present = _node("GroupQueryAttention", inputs, call.attributes(), shape, past)
+        return output.reshape(batch, sequence, num_heads, head_size), present
+
+
+@dataclass(frozen=True)
+class SourceKernel:
+    """GroupQueryAttention over what an encoder made of each row's source: no new keys, and all of them in reach.
+
+    ``source_seqlens``: [batch] int32, length of each source minus one. ``source_total``: [1] int32, the longest.
+    """
+
+    source_seqlens: torch.Tensor
+    source_total: torch.Tensor
+
+    def emit(self, query: torch.Tensor, scale: float, source: Cache) -> tuple[torch.Tensor, Cache]:
+        """The output [batch, sequence, num_heads, head_size] for ``query`` [batch, num_heads, sequence, head_size],
+        and ``source`` [batch, num_kv_heads, max_source, head_size], unchanged."""
+        batch, num_heads, sequence, head_size = query.shape
+        flat = query.transpose(1, 2).reshape(batch, sequence, -1)
+        none = flat[:, :0, : source[0].shape[1] * head_size]
+        sink = query.new_full((num_heads,), _NO_SINK)
+        inputs = [flat, none, none, *source, self.source_seqlens, self.source_total, None, None, None, None, sink]
+        attributes = {"num_heads": num_heads, "kv_num_heads": source[0].shape[1], "scale": scale, "causal": 0}
+        output, present = _node("GroupQueryAttention", inputs, attributes, flat.shape, source)
         return output.reshape(batch, sequence, num_heads, head_size), present
 
 
@@ -128,7 +153,7 @@ class PageKernel:
 def _node(
     op_type: str,
     inputs: list[torch.Tensor | None],
-    attributes: dict[str, int | float | str],
+    attributes: Mapping[str, int | float | str],
     shape: tuple[int, ...],
     past: Cache,
 ) -> tuple[torch.Tensor, Cache]:
@@ -137,7 +162,7 @@ def _node(
     output, keys, values = torch.onnx.ops.symbolic_multi_out(
         f"com.microsoft::{op_type}",
         inputs,
-        attributes,
+        dict(attributes),
         dtypes=[inputs[0].dtype, past[0].dtype, past[1].dtype],
         shapes=[shape, past[0].shape, past[1].shape],
         version=1,

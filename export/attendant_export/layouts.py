@@ -76,7 +76,7 @@ class SlotLayout:
     """A slot of [num_kv_heads, max_length, head_size] per sequence; a run has rows of equal length."""
 
     target: Target = "cpu"
-    inputs = ("input_ids", "position_ids", "seqlens_k", "total_sequence_length", "logits_index")
+    inputs: tuple[str, ...] = ("input_ids", "position_ids", "seqlens_k", "total_sequence_length", "logits_index")
     dimensions = _SLOT_DIMENSIONS
     cache_dimensions = ("batch", None, "max_length", None)
 

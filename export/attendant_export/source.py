@@ -12,7 +12,7 @@ import torch
 from attendant_export.architectures import check_config, check_model
 from attendant_export.errors import SourceError, SourceNotFound, TokenizerError
 
-_SMALL_FILES = ["*.json", "*.jinja", "*.txt", "*.model", "*.safetensors"]
+_SMALL_FILES = ["*.json", "*.jinja", "*.txt", "*.model", "*.spm", "*.safetensors"]
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,7 @@ def verify(
     else:
         session = DecoderSession(path, graph, layers, slots=len(prompts) + 1, max_length=len(prompts[0]))
         cases = list(_run_cases(session, prompts, wanted))
-    return judge([_compare(case) for case in cases], _spread(wanted), recipe)
+    return judge([compare(case) for case in cases], _spread(wanted), recipe)
 
 
 def judge(cases: Sequence[ParityCase], spread: float, recipe: Recipe) -> Parity:
@@ -148,7 +148,8 @@ def _run_cases(session: DecoderSession, prompts: list[Ints], wanted: list[Floats
     yield Case("ragged_decode", np.concatenate(found), np.stack(expected))
 
 
-def _compare(case: Case) -> ParityCase:
+def compare(case: Case) -> ParityCase:
+    """The distance of two sets of logits."""
     found, wanted = case.found.astype(np.float64), case.wanted.astype(np.float64)
     same = float((found.argmax(-1) == wanted.argmax(-1)).mean())
     # A constant added to all logits of a position changes no probability, but would flatter the cosine.

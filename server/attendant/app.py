@@ -105,7 +105,7 @@ class Application:
         """
         endpoints = Endpoints(grpc=self._rpc.bind(), http=self._http.start())
         models = await asyncio.to_thread(self._load)
-        services = Services(models, self._metrics, self._on_engine_death)
+        services = Services(models, self._metrics, self._on_engine_death, self._settings.speech)
         await services.start()
         self._services = services
         gc.collect()

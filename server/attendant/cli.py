@@ -191,6 +191,14 @@ def _configure_encoding(name: str) -> Callable[[Parser], Run]:
     return configure
 
 
+def _configure_transcribe(parser: Parser) -> Run:
+    from attendant.client.encoding_arguments import add_transcribe_arguments
+    from attendant.client.speech import transcribe
+
+    add_transcribe_arguments(parser)
+    return _client(transcribe)
+
+
 def _client(command: Run) -> Run:
     from attendant.client.connection import CallFailed
 
@@ -231,7 +239,7 @@ COMMANDS: dict[str, tuple[str, Callable[[Parser], Run]]] = {
     "rerank": ("Order documents by how well they fit a query.", _configure_encoding("rerank")),
     "fill-mask": ("Words for the masks in texts.", _configure_encoding("fill-mask")),
     "see": ("Labels or vectors of image files.", _configure_encoding("see")),
-    "transcribe": ("The words of WAV files.", _configure_encoding("transcribe")),
+    "transcribe": ("The words of recordings.", _configure_transcribe),
     "models": ("List a server's models.", _configure_models),
     "export": ("Make a bundle from a Hugging Face model.", _configure_export),
 }

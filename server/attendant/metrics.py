@@ -23,6 +23,7 @@ from attendant.core.errors import AttendantError, ConfigurationError
 from attendant.core.events import FailedEvent, FinishedEvent, StepStats
 from attendant.core.request import FinishReason, Usage
 from attendant.encoder_metrics import EncoderMetrics
+from attendant.speech_metrics import SpeechMetrics
 
 FIRST_TOKEN_BUCKETS = (
     *(0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75),
@@ -46,7 +47,7 @@ UNKNOWN_MODEL = ""  # requests that name no model of this server share one serie
 class Metrics:
     """The collectors of one server. ``registry``: a new one with the process's own collectors if None.
 
-    ``encoders``: those of models that encode.
+    ``encoders``: those of models that encode. ``speech``: those of models that write what they hear.
     """
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
@@ -57,6 +58,7 @@ class Metrics:
             GCCollector(registry=self._registry)
         self._collectors = _Collectors(self._registry)
         self.encoders = EncoderMetrics(self._registry, [error_name(error) for error in _request_errors()])
+        self.speech = SpeechMetrics(self._registry)
         self._models: dict[str, _ModelMetrics] = {}
 
     def add_model(self, model: str) -> None:

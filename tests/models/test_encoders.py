@@ -42,9 +42,9 @@ def replace_file(bundle: Path, name: str, content: bytes) -> None:
 
 def test_a_good_bundle_loads_and_says_what_it_does(tmp_path: Path) -> None:
     model, lines = load(make_text_encoder(tmp_path / "moods"), max_queue=10, max_batch_size=6)
-    assert (model.name, model.task, model.max_batch_tokens, model.max_rows) == ("moods", "classify", 4096, 16)
+    assert (model.name, model.task, model.max_batch_tokens, model.max_rows) == ("moods", "classify", 2048, 16)
     assert model.path == tmp_path / "moods"
-    assert any("ready in" in line and "4,096 tokens and 6 rows" in line for line in lines)
+    assert any("ready in" in line and "2,048 tokens and 6 rows" in line for line in lines)
     ids = model.tokenizer.encode("hello " * 100).ids
     assert len(ids) == 600
     (found,) = model.runner.run([Row("r", {"input_ids": np.array(ids)}, len(ids), 0)])
@@ -124,7 +124,7 @@ def test_limits_by_target(tmp_path: Path) -> None:
     manifest = read_any_manifest(make_text_encoder(tmp_path / "b"))
     on_gpu = manifest.model_copy(update={"target": "cuda"})
     assert [batch_limits(m, EncoderSettings())[1].max_rows for m in (manifest, on_gpu)] == [64, 256]
-    assert [batch_limits(m, EncoderSettings())[0] for m in (manifest, on_gpu)] == [4096, 16_384]
+    assert [batch_limits(m, EncoderSettings())[0] for m in (manifest, on_gpu)] == [2048, 16_384]
     assert batch_limits(on_gpu, EncoderSettings(preferred_batch_size=100))[1].preferred_rows == 100
     with pytest.raises(ConfigurationError, match="encoder settings: preferred_batch_size is 100; allowed: at most"):
         batch_limits(manifest, EncoderSettings(preferred_batch_size=100))

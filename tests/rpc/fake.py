@@ -83,11 +83,13 @@ class FakeService:
 
 
 class FakeServices:
-    """What stands for :class:`attendant.frontend.services.Services`; ``encoding`` answers calls on encoders."""
+    """What stands for :class:`attendant.frontend.services.Services`; ``encoding`` answers calls on encoders, ``speech``
+    those on recordings."""
 
-    def __init__(self, generation: FakeService, encoding: object) -> None:
+    def __init__(self, generation: FakeService, encoding: object, speech: object = None) -> None:
         self.generation = generation
         self.encoding = encoding
+        self.speech = speech
         self.list_models = generation.list_models
         self.get_model = generation.get_model
 
@@ -105,12 +107,15 @@ class NoEncoders:
 
 @asynccontextmanager
 async def serving(
-    service: FakeService, settings: GrpcSettings | None = None, encoding: object | None = None
+    service: FakeService,
+    settings: GrpcSettings | None = None,
+    encoding: object | None = None,
+    speech: object | None = None,
 ) -> AsyncIterator[tuple[str, RpcServer]]:
     """A real gRPC server over ``service`` on a free port of the loopback."""
     server = RpcServer(settings or GrpcSettings(port=0))
     address = server.bind()
-    await server.start(FakeServices(service, encoding or NoEncoders()))  # type: ignore[arg-type]
+    await server.start(FakeServices(service, encoding or NoEncoders(), speech))  # type: ignore[arg-type]
     await server.health.set(serving=True)
     try:
         yield address, server

@@ -244,7 +244,7 @@ def test_reflection_lists_every_service() -> None:
             async for response in stub.ServerReflectionInfo(iter([request])):
                 names = {service.name for service in response.list_services_response.service}
             assert {*SERVICES, "grpc.health.v1.Health"} <= names
-            ours = {f"attendant.v1.{name}" for name in ("Generation", "Encoding", "Models", "Tokenizer")}
+            ours = {f"attendant.v1.{name}" for name in ("Generation", "Encoding", "Speech", "Models", "Tokenizer")}
             assert set(SERVICES) == ours
 
     run(test)

@@ -37,6 +37,7 @@ def make_encoders(folder: Path) -> Path:
     for bundle in bundles:
         _add_special_tokens(bundle / "tokenizer.json")
     make_image_encoder(folder / "images")
+    make_image_encoder(folder / "pictures", "embed_image")
     make_audio_encoder(folder / "words")
     return folder
 

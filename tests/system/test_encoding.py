@@ -95,6 +95,9 @@ def test_every_call(stub: Any) -> None:
     seen = stub.ClassifyImage(pb.ClassifyImageRequest(images=images), timeout=30)
     assert [label.score for label in seen.results[1].labels] == [0.5, 0.5]
 
+    pictures = stub.EmbedImage(pb.EmbedImageRequest(images=images, normalize=True), timeout=30).embeddings
+    assert [list(vector.values) for vector in pictures] == [[1, 0, 0], [0, 0, 0]]
+
     spoken = stub.Transcribe(pb.TranscribeRequest(inputs=[pb.AudioInput(wav=wav(np.full(40, 0.5)))]), timeout=30)
     assert len(spoken.results) == 1
 
@@ -155,8 +158,9 @@ def test_what_is_refused(stub: Any) -> None:
     code, _, details = failure(stub.Classify, pb.ClassifyRequest(model="nobody", inputs=texts("a")))
     assert code is grpc.StatusCode.NOT_FOUND
     assert "'moods'" in details
-    code, _, _ = failure(stub.EmbedImage, pb.EmbedImageRequest(images=[png((1, 2, 3))]))
-    assert code is grpc.StatusCode.NOT_FOUND
+    code, _, details = failure(stub.EmbedImage, pb.EmbedImageRequest(model="images", images=[png((1, 2, 3))]))
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert "'pictures'" in details
     cut = stub.Classify(pb.ClassifyRequest(inputs=texts("x" * 100), truncate=True), timeout=30)
     assert (cut.usage.num_tokens, cut.usage.num_truncated) == (MAX_TOKENS, 1)
 
@@ -219,7 +223,7 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (("answer", "who?", "--top-k", "2"), "it was me", ":"),
         (("rerank", "q", "doc one", "doc two", "--top-k", "1"), "", "doc"),
         (("fill-mask", f"a {MASK} b"), "", "2:12"),
-        (("see", "PNG"), "", "light 0.5"),
+        (("see", "PNG", "--model", "images"), "", "light 0.5"),
         (("transcribe", "WAV"), "", "\n"),
     ],
 )
@@ -239,7 +243,8 @@ def test_commands(running: ServerProcess, words: Path, command: tuple[str, ...],
 def test_commands_that_fail_say_why(running: ServerProcess, words: Path) -> None:
     for command, expected in (
         (("classify", "x" * 100), "at most 64"),
-        (("see", words / "missing.png"), "missing.png: cannot be read"),
+        (("see", words / "missing.png"), "name one with --model: 'images', 'pictures'"),
+        (("see", words / "missing.png", "--model", "pictures"), "missing.png: cannot be read"),
         (("see", words, "--model", "images"), "cannot be read"),
         (("embed", "a", "--model", "moods"), "moods"),
     ):

@@ -20,6 +20,7 @@ _BY_CLASS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("ForTokenClassification", ("classify_tokens", "embed")),
     ("ForQuestionAnswering", ("answer", "embed")),
     ("ForMaskedLM", ("fill_mask", "embed")),
+    ("T5WithLMHeadModel", (GENERATE, "embed")),
     ("WithLMHeadModel", ("fill_mask", "embed")),
     ("ForPreTraining", ("embed", "fill_mask")),
     ("ForImageClassification", ("classify_image", "embed_image")),

@@ -60,8 +60,10 @@ class SpeechServicer:
         raise NotImplementedError('Method not implemented!')
 
     def StreamTranscribe(self, request_iterator, context):
-        """The same while it is being recorded. The first request carries `options`, the others sound; closing the sending side
-        ends the recording. Segments are final; `partial` is the text heard since the last of them and may change.
+        """The same while it is being recorded. The first request carries `options`, the others sound, all of one sampling
+        rate; closing the sending side ends the recording. Segments are final; `partial` is the text heard since the last of
+        them and may change: it comes about every second, where there is time for it. Sound may be sent faster than it is
+        spoken: the server reads on as it gets done with it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

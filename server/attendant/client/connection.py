@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Generator, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,6 +15,8 @@ from attendant_proto.v1 import (
     generation_pb2_grpc,
     models_pb2,
     models_pb2_grpc,
+    speech_pb2,
+    speech_pb2_grpc,
 )
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
@@ -50,6 +52,7 @@ class Connection:
             encoding_pb2.EmbedImageRequest: encoding.EmbedImage,
             encoding_pb2.TranscribeRequest: encoding.Transcribe,
         }
+        self._speech: Any = speech_pb2_grpc.SpeechStub(self._channel)  # type: ignore[no-untyped-call]
         self._models: Any = models_pb2_grpc.ModelsStub(self._channel)  # type: ignore[no-untyped-call]
 
     def __enter__(self) -> Connection:
@@ -71,10 +74,14 @@ class Connection:
             )
             return model
 
-    def find_model(self, name: str, tasks: Collection[str]) -> models_pb2.Model:
-        """One model; for an empty name the only one that has one of these tasks."""
-        fitting = [] if name else [model for model in self.list_models() if model.task in tasks]
-        return fitting[0] if len(fitting) == 1 else self.get_model(name)
+    def find_model(self, name: str, tasks: Collection[str], *, speech: bool = False) -> models_pb2.Model:
+        """One model; for an empty name the only one that has one of these tasks, or with ``speech`` takes sound."""
+        known = [] if name else self.list_models()
+        fitting = [model for model in known if model.task in tasks or (speech and model.speech)]
+        if len(fitting) > 1:
+            names = ", ".join(sorted(repr(model.name) for model in fitting))
+            raise CallFailed(f"this server has several models for it; name one with --model: {names}")
+        return fitting[0] if fitting else self.get_model(name)
 
     def encode(self, request: Any) -> Any:
         """The response to a request of attendant.v1.Encoding, whose type says which call it is."""
@@ -85,6 +92,24 @@ class Connection:
         """The answer as it comes. Leaving the iterator early cancels the call."""
         with self._failing():
             call = self._generation.Generate(request, timeout=self._timeout_s)
+            try:
+                yield from call
+            finally:
+                call.cancel()
+
+    def transcribe(self, request: speech_pb2.SpeechRequest) -> speech_pb2.SpeechResponse:
+        """What is said in a recording."""
+        with self._failing():
+            response: speech_pb2.SpeechResponse = self._speech.Transcribe(request, timeout=self._timeout_s)
+            return response
+
+    def stream_transcribe(
+        self, requests: Iterable[speech_pb2.SpeechStreamRequest]
+    ) -> Generator[speech_pb2.SpeechStreamResponse]:
+        """The same while ``requests`` come, which another thread fetches and which must not raise. Leaving the iterator
+        early cancels the call."""
+        with self._failing():
+            call = self._speech.StreamTranscribe(iter(requests), timeout=self._timeout_s)
             try:
                 yield from call
             finally:

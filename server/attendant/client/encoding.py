@@ -1,4 +1,5 @@
-"""``attendant embed``, ``classify``, ``tag``, ``answer``, ``rerank``, ``fill-mask``, ``see`` and ``transcribe``."""
+"""``attendant embed``, ``classify``, ``tag``, ``answer``, ``rerank``, ``fill-mask`` and ``see``, and ``transcribe`` for
+models that encode."""
 
 from __future__ import annotations
 
@@ -20,7 +21,6 @@ from attendant.client.encoding_arguments import (
     add_rerank_arguments,
     add_see_arguments,
     add_tag_arguments,
-    add_transcribe_arguments,
 )
 from attendant.client.encoding_output import Output
 
@@ -125,7 +125,7 @@ def see(args: Namespace) -> int:
         return _for_each(
             args,
             args.images,
-            lambda paths: pb.EmbedImageRequest(model=model.name, images=map(_read, paths)),
+            lambda paths: pb.EmbedImageRequest(model=model.name, images=map(read_file, paths)),
             lambda response: response.embeddings,
             Output.embedding,
         )
@@ -133,18 +133,18 @@ def see(args: Namespace) -> int:
         args,
         args.images,
         lambda paths: pb.ClassifyImageRequest(
-            model=model.name, images=map(_read, paths), top_k=args.top_k, raw_scores=args.raw_scores
+            model=model.name, images=map(read_file, paths), top_k=args.top_k, raw_scores=args.raw_scores
         ),
         lambda response: response.results,
         Output.labels,
     )
 
 
-def transcribe(args: Namespace) -> int:
-    """The words of WAV files."""
+def spell(args: Namespace, model: str) -> int:
+    """The words of WAV files, by a model that spells what it hears."""
 
     def request(paths: list[str]) -> pb.TranscribeRequest:
-        return pb.TranscribeRequest(model=args.model, inputs=[pb.AudioInput(wav=_read(path)) for path in paths])
+        return pb.TranscribeRequest(model=model, inputs=[pb.AudioInput(wav=read_file(path)) for path in paths])
 
     return _for_each(args, args.files, request, lambda response: response.results, Output.transcript)
 
@@ -157,7 +157,6 @@ COMMANDS: dict[str, tuple[Callable[[ArgumentParser], None], Callable[[Namespace]
     "rerank": (add_rerank_arguments, rerank),
     "fill-mask": (add_fill_mask_arguments, fill_mask),
     "see": (add_see_arguments, see),
-    "transcribe": (add_transcribe_arguments, transcribe),
 }
 
 
@@ -198,7 +197,8 @@ def _texts(args: Namespace) -> Iterable[str]:
         yield text
 
 
-def _read(path: str) -> bytes:
+def read_file(path: str) -> bytes:
+    """What is in a file, or on standard input. Raises CallFailed."""
     try:
         return sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
     except OSError as error:

@@ -77,7 +77,19 @@ def add_see_arguments(parser: ArgumentParser) -> None:
 
 def add_transcribe_arguments(parser: ArgumentParser) -> None:
     """Flags of ``attendant transcribe``."""
-    parser.add_argument("files", metavar="FILE", nargs="+", help="WAV files; - is standard input")
+    parser.add_argument(
+        "files", metavar="FILE", nargs="+", help="WAV files, for Whisper also FLAC; - is standard input"
+    )
+    speech = parser.add_argument_group("models that write what they hear (Whisper)")
+    speech.add_argument(
+        "--language", metavar="CODE", help="what is spoken, as the model spells it: en (default: it listens)"
+    )
+    speech.add_argument("--translate", action="store_true", help="write it in English")
+    speech.add_argument("--timestamps", action="store_true", help="tell when each segment begins and ends")
+    speech.add_argument("--beams", metavar="N", type=number(LIMIT), help="search with N beams; 1 is greedy")
+    speech.add_argument(
+        "--stream", action="store_true", help="send it as fast as it is spoken, and show text as it is heard"
+    )
     _add_common(parser, batch=1)
 
 

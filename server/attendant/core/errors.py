@@ -55,11 +55,12 @@ class ModelNotFound(AttendantError):
 
 
 class QueueFull(AttendantError):
-    """The model's queue is full. ``retry_after_s`` is an estimate of when a place is free, in seconds."""
+    """The model's queue is full. ``retry_after_s`` is an estimate of when a place is free, in seconds; ``what``: the
+    limit counts."""
 
-    def __init__(self, model: str, limit: int, retry_after_s: float) -> None:
+    def __init__(self, model: str, limit: int, retry_after_s: float, what: str = "requests") -> None:
         super().__init__(
-            f"model {model!r} already holds {limit} requests (running and waiting), which is its limit; "
+            f"model {model!r} already holds {limit} {what} (running and waiting), which is its limit; "
             f"retry in {retry_after_s:.1f} s"
         )
         self.model = model

@@ -29,6 +29,8 @@ class Sequence:
         max_tokens: most tokens the sequence may reach, prompt included.
         stop_ids: token ids that end it.
         recomputes_in_rows: see :class:`~attendant.engine.chunking.FreeCuts`.
+        prompt_in_rows: its tokens are computed in decode rows from the first on: the kernel takes no run of more tokens
+            than the source has positions.
         needs_source: the slot does not hold what the encoder makes of the request's source yet.
         parked: a beam that has nothing to compute for now, though it keeps its place.
         num_candidates: tokens that each run reports in place of choosing one: the sequence is a beam.
@@ -48,6 +50,7 @@ class Sequence:
         "num_tokens",
         "order",
         "parked",
+        "prompt_in_rows",
         "recomputes_in_rows",
         "request",
         "slot",
@@ -73,6 +76,9 @@ class Sequence:
         self.needs_source = request.source is not None
         self.order = order
         self.num_prompt = self.num_tokens = len(request.prompt)
+        self.prompt_in_rows = self.num_prompt == 1 or (
+            request.source is not None and request.source.length < self.num_prompt
+        )
         self.max_tokens = min(self.num_prompt + params.max_tokens, context_length)
         assert self.num_prompt < self.max_tokens, "admission lets no prompt in that leaves no room for a token"
         self.tokens: Tokens = np.empty(self.max_tokens, np.int64)
@@ -88,14 +94,15 @@ class Sequence:
     @property
     def num_prefill_missing(self) -> int:
         """Tokens that are not computed and belong in chunks."""
-        end = self.num_prompt if self.recomputes_in_rows else self.num_tokens
-        return max(end - self.num_computed, 0)
+        if not self.recomputes_in_rows:
+            return max(self.num_tokens - self.num_computed, 0)
+        return 0 if self.prompt_in_rows else max(self.num_prompt - self.num_computed, 0)
 
     @property
     def decodes(self) -> bool:
         """Whether the next token to compute belongs in a decode row. A prompt of one token is a decode row, too."""
         if self.recomputes_in_rows:
-            return self.num_computed >= self.num_prompt or self.num_prompt == 1
+            return self.num_computed >= self.num_prompt or self.prompt_in_rows
         return self.num_tokens - self.num_computed == 1
 
     @property

@@ -106,7 +106,7 @@ class EncoderHub:
         """Raises QueueFull if a new call cannot have so many places now."""
         excess = len(self._live) + sum(len(part.rows) for part in self._outside) + count - self.model.max_rows
         if excess > 0:
-            raise QueueFull(self.model.name, self.model.max_rows, min(max(excess * self._row_s, 0.05), 30.0))
+            raise QueueFull(self.model.name, self.model.max_rows, min(max(excess * self._row_s, 0.05), 30.0), "inputs")
 
     def check_able(self, count: int) -> None:
         """Raises what keeps so many rows from being run whenever there are places: EngineDead, Draining,
@@ -156,7 +156,8 @@ class EncoderHub:
         return self._thread.num_running
 
     def _num_waiting(self) -> int:
-        return max(len(self._live) - self._thread.num_running, 0)
+        outside = sum(len(part.rows) for part in self._outside)
+        return max(len(self._live) - self._thread.num_running, 0) + outside
 
     # -- from the batch thread
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
 from attendant.bundle import EncoderTask
-from attendant.core.errors import AttendantError, DeadlineExceeded, Draining
+from attendant.core.errors import AttendantError, DeadlineExceeded
 from attendant.encoder_metrics import SUCCESS
 from attendant.frontend import media_encoding, span_encoding, text_encoding
 from attendant.frontend.encoder_call import EncoderCall
@@ -27,6 +25,7 @@ from attendant.frontend.encoding_calls import (
     RerankCall,
     TranscribeCall,
 )
+from attendant.frontend.live_calls import LiveCalls
 from attendant.frontend.served_encoder import ServedEncoder
 from attendant.metrics import Metrics, error_name
 from attendant.models.info import EncoderInfo
@@ -37,8 +36,6 @@ from attendant.tasks.ctc import Transcript
 from attendant.tasks.embeddings import Embedding
 from attendant.tasks.masks import FilledMask
 from attendant.tasks.tokens import Entity
-
-logger = logging.getLogger(__name__)
 
 DEADLINE_SLACK_NS = 10_000_000
 """A cancel this long before a call's deadline is counted as the deadline: its caller's clock began earlier, and the
@@ -54,50 +51,6 @@ class _Call(Protocol):
 C = TypeVar("C", bound=_Call)
 T = TypeVar("T")
 Behaviour = Callable[[ServedEncoder, EncoderCall, C], Awaitable[Encoded[T]]]
-
-
-class _LiveCalls:
-    """Calls that were admitted and have not ended, whatever they are at: preparing, waiting, running, reading."""
-
-    def __init__(self) -> None:
-        self._limits: set[asyncio.Timeout] = set()  # one for each, which never comes unless a drain ends
-        self._draining = False
-        self._overdue = ""
-        self._idle = asyncio.Event()
-        self._idle.set()
-
-    @asynccontextmanager
-    async def admitted(self) -> AsyncIterator[None]:
-        """Around a call. Raises Draining: at the door, or when it outlived a drain."""
-        if self._draining:
-            raise Draining("the server is shutting down and takes no new requests")
-        try:
-            async with asyncio.timeout(None) as limit:
-                self._limits.add(limit)
-                self._idle.clear()
-                try:
-                    yield
-                finally:
-                    self._limits.remove(limit)
-                    if not self._limits:
-                        self._idle.set()
-        except TimeoutError:
-            if not limit.expired():
-                raise
-            raise Draining(self._overdue) from None
-
-    async def drain(self, timeout_s: float) -> None:
-        """Admit no more, and wait until all have ended; those that have not after ``timeout_s`` seconds fail."""
-        self._draining = True
-        try:
-            await asyncio.wait_for(self._idle.wait(), timeout_s)
-        except TimeoutError:
-            logger.warning("%d calls on encoders outlived the drain limit of %g s", len(self._limits), timeout_s)
-            self._overdue = f"the server shut down and the request did not finish within {timeout_s:g} s"
-            now = asyncio.get_running_loop().time()
-            for limit in self._limits:
-                limit.reschedule(now)
-            await self._idle.wait()
 
 
 class EncodingService:
@@ -117,7 +70,7 @@ class EncodingService:
         self._metrics = metrics.encoders
         self._encoders = {model.name: ServedEncoder(model, metrics, on_death) for model in models.encoders}
         self._ids = itertools.count()
-        self._calls = _LiveCalls()
+        self._calls = LiveCalls()
 
     async def start(self) -> None:
         """Start every batch thread."""

@@ -1,4 +1,4 @@
-"""Both services of a server as one: what generates and what encodes start, drain and stop together."""
+"""The services of a server as one: what generates and what encodes start, drain and stop together."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from collections.abc import Callable
 from attendant.core.errors import ModelNotFound
 from attendant.frontend.encoding import EncodingService
 from attendant.frontend.service import GenerationService
+from attendant.frontend.speech import SpeechService
 from attendant.metrics import Metrics
 from attendant.models.info import EncoderInfo, ModelInfo
 from attendant.models.repository import ModelRepository
+from attendant.settings import SpeechSettings
 
 
 class Services:
@@ -18,13 +20,19 @@ class Services:
 
     Args:
         on_death: called on the loop with the model's name and the exception when a thread that runs a model dies.
+        speech: of models that write what they hear.
     """
 
     def __init__(
-        self, models: ModelRepository, metrics: Metrics, on_death: Callable[[str, BaseException], None]
+        self,
+        models: ModelRepository,
+        metrics: Metrics,
+        on_death: Callable[[str, BaseException], None],
+        speech: SpeechSettings | None = None,
     ) -> None:
         self.generation = GenerationService(models, metrics, on_death)
         self.encoding = EncodingService(models, metrics, on_death)
+        self.speech = SpeechService(models, self.generation, metrics, speech or SpeechSettings())
 
     async def start(self) -> None:
         """Start every model.
@@ -41,7 +49,8 @@ class Services:
 
     async def drain(self, timeout_s: float) -> None:
         """Refuse new calls, let running ones finish for ``timeout_s`` seconds, then fail the rest with Draining."""
-        await asyncio.gather(self.generation.drain(timeout_s), self.encoding.drain(timeout_s))
+        services = (self.generation, self.encoding, self.speech)
+        await asyncio.gather(*(service.drain(timeout_s) for service in services))
 
     async def close(self) -> None:
         """Stop every model."""

@@ -27,7 +27,7 @@ from attendant.runtime.encoder_runner import EncoderRunner
 from attendant.runtime.session import SessionOptions, open_session
 from attendant.settings import EncoderSettings
 
-MAX_BATCH_TOKENS, MAX_BATCH_SIZE = 4096, 64
+MAX_BATCH_TOKENS, MAX_BATCH_SIZE = 2048, 64
 """On a CPU, unless set otherwise."""
 
 GPU_BATCH_TOKENS, GPU_BATCH_SIZE = 16_384, 256

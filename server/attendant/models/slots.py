@@ -63,7 +63,7 @@ def load_slots(
         sources = SourceSlots(encoder, manifest, num_slots, manifest.encoder_input.max_length, ENCODER_BATCH)
     runner = SlotRunner(session, manifest, buffers, sources)
     try:
-        rule = _chunk_rule(manifest, runner, buffers, budget)
+        rule = _chunk_rule(manifest, runner, buffers, budget, sources)
     except Exception as error:  # ONNX Runtime's exceptions share no public base class
         raise BundleError(graph, f"the warm-up run failed: {error}") from error
     if isinstance(rule, FixedCuts):
@@ -74,10 +74,18 @@ def load_slots(
     return LoadedEngines((engine,), budget.context_length, max_num_seqs, budget.capacity_tokens)
 
 
-def _chunk_rule(manifest: BundleManifest, runner: SlotRunner, buffers: SlotBuffers, budget: KVBudget) -> ChunkRule:
+def _chunk_rule(
+    manifest: BundleManifest,
+    runner: SlotRunner,
+    buffers: SlotBuffers,
+    budget: KVBudget,
+    sources: SourceSlots | None,
+) -> ChunkRule:
     """Measure whether prompts may be cut freely; this is the first run of the model, too."""
     rule = FreeCuts(tuple({2 * layer.head_size for layer in manifest.kv_layers}))  # ONNX Runtime's tiles
     length = min(PROBE_TOKENS, budget.context_length - 1)
+    if sources is not None:
+        length = sources.pretend(length)
     whole, parts = rule.cuts(0, length, length), _small_cuts(rule, length)
     if prompt_runs_are_equal(runner, buffers, manifest.vocab_size, whole, parts):
         return rule

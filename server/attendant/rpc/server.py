@@ -12,6 +12,8 @@ from attendant_proto.v1 import (
     generation_pb2_grpc,
     models_pb2,
     models_pb2_grpc,
+    speech_pb2,
+    speech_pb2_grpc,
 )
 from grpc_health.v1 import health
 from grpc_reflection.v1alpha import reflection
@@ -22,11 +24,12 @@ from attendant.rpc.encoding import EncodingServicer
 from attendant.rpc.health import Health
 from attendant.rpc.interceptor import Supervisor
 from attendant.rpc.servicers import GenerationServicer, ModelsServicer, TokenizerServicer
+from attendant.rpc.speech import SpeechServicer
 from attendant.settings import GrpcSettings
 
 SERVICES = tuple(
     service.full_name
-    for file in (generation_pb2.DESCRIPTOR, encoding_pb2.DESCRIPTOR, models_pb2.DESCRIPTOR)
+    for file in (generation_pb2.DESCRIPTOR, encoding_pb2.DESCRIPTOR, speech_pb2.DESCRIPTOR, models_pb2.DESCRIPTOR)
     for service in file.services_by_name.values()
 )
 
@@ -71,6 +74,9 @@ class RpcServer:
         )
         encoding_pb2_grpc.add_EncodingServicer_to_server(  # type: ignore[no-untyped-call]
             EncodingServicer(services.encoding), self._server
+        )
+        speech_pb2_grpc.add_SpeechServicer_to_server(  # type: ignore[no-untyped-call]
+            SpeechServicer(services.speech), self._server
         )
         await self.health.add_to(self._server)
         reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)

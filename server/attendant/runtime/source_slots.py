@@ -47,6 +47,11 @@ class SourceSlots:
         self.keys = [allocate_slots(layer, num_slots, max_length) for layer in manifest.cross_layers]
         self.values = [allocate_slots(layer, num_slots, max_length) for layer in manifest.cross_layers]
 
+    def pretend(self, length: int) -> int:
+        """Let all slots hold zeros of a source of ``length`` positions, or as many as they have; returns how many."""
+        self.lengths[:] = min(length, self.keys[0].shape[2])
+        return int(self.lengths[0])
+
     def apply(self, moves: Sequence[KVMove]) -> None:
         """Carry out the copies of sources."""
         for move in moves:

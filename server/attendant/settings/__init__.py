@@ -4,7 +4,14 @@ Each section is frozen and goes to the object that needs it; nothing below ``app
 """
 
 from attendant.settings.arguments import ENV_CONFIG, SettingsArguments
-from attendant.settings.sections import EncoderSettings, EngineSettings, GpuSettings, GrpcSettings, HttpSettings
+from attendant.settings.sections import (
+    EncoderSettings,
+    EngineSettings,
+    GpuSettings,
+    GrpcSettings,
+    HttpSettings,
+    SpeechSettings,
+)
 from attendant.settings.serve import ENV_PREFIX, ServeSettings
 
 __all__ = [
@@ -17,4 +24,5 @@ __all__ = [
     "HttpSettings",
     "ServeSettings",
     "SettingsArguments",
+    "SpeechSettings",
 ]

@@ -77,7 +77,7 @@ class EncoderSettings(Section):
         None,
         ge=1,
         description="Tokens of a batch together, with the padding where a model needs any; an image counts as one for "
-        "each 16 x 16 pixels, audio as one for each frame. Default: 4096 on a CPU, 16384 on a GPU.",
+        "each 16 x 16 pixels, audio as one for each frame. Default: 2048 on a CPU, 16384 on a GPU.",
     )
     max_batch_size: Annotated[int, Field(ge=1, le=4096)] | None = Field(
         None, description="Rows (texts, images, recordings) of a batch. Default: 64 on a CPU, 256 on a GPU."
@@ -114,6 +114,14 @@ class EncoderSettings(Section):
         preferred = self.preferred_batch_size
         if preferred is not None and max_batch_size is not None and preferred > max_batch_size:
             raise ValueError(f"preferred_batch_size is {preferred}; allowed: at most max_batch_size, {max_batch_size}")
+
+
+class SpeechSettings(Section):
+    """Models that write what they hear."""
+
+    max_duration_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
+        14_400.0, description="Longest recording, in seconds; longer ones are refused with INVALID_ARGUMENT."
+    )
 
 
 class GpuSettings(Section):

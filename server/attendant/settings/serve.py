@@ -15,7 +15,14 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from attendant.settings.sections import EncoderSettings, EngineSettings, GpuSettings, GrpcSettings, HttpSettings
+from attendant.settings.sections import (
+    EncoderSettings,
+    EngineSettings,
+    GpuSettings,
+    GrpcSettings,
+    HttpSettings,
+    SpeechSettings,
+)
 
 ENV_PREFIX = "ATTENDANT_"
 
@@ -35,6 +42,7 @@ class ServeSettings(BaseSettings):
     demo: bool = Field(False, description="Serve the embedded demo models, besides any bundles.")
     engine: EngineSettings = EngineSettings()
     encoder: EncoderSettings = EncoderSettings()
+    speech: SpeechSettings = SpeechSettings()
     gpu: GpuSettings = GpuSettings()
     grpc: GrpcSettings = GrpcSettings()
     http: HttpSettings = HttpSettings()

@@ -57,19 +57,29 @@ def raw_values(data: bytes, sampling_rate: int, spec: AudioInput, field: str, ra
     return _values(np.frombuffer(data, "<f4").astype(np.float64), sampling_rate, spec, field)
 
 
+def check_rate(rate: int, field: str) -> None:
+    """Raises InvalidRequest for a sampling rate, in Hz, that is out of range."""
+    if not _MIN_RATE <= rate <= _MAX_RATE:
+        raise InvalidRequest(field, f"has a sampling rate of {rate} Hz; allowed: {_MIN_RATE} to {_MAX_RATE} Hz")
+
+
+def check_samples(samples: npt.NDArray[np.float64], field: str) -> None:
+    """Raises InvalidRequest for samples [n] that are not finite, or far from full scale at -1 and 1."""
+    peak = float(np.abs(samples).max(initial=0.0))  # NaN if one is
+    if not peak <= _MAX_MAGNITUDE:
+        what = f"a sample of magnitude {peak:g}" if np.isfinite(peak) else "a sample that is infinite or not a number"
+        raise InvalidRequest(field, f"has {what}; allowed: finite samples, full scale at -1 and 1")
+
+
 def _check_size(num_samples: int, rate: int, spec: AudioInput, field: str, rate_field: str) -> None:
     """Before anything of that size is made."""
-    if not _MIN_RATE <= rate <= _MAX_RATE:
-        raise InvalidRequest(rate_field, f"has a sampling rate of {rate} Hz; allowed: {_MIN_RATE} to {_MAX_RATE} Hz")
+    check_rate(rate, rate_field)
     _check_length(resampled_length(num_samples, rate, spec.sampling_rate), spec, field)
 
 
 def _values(samples: npt.NDArray[np.float64], rate: int, spec: AudioInput, field: str) -> Floats:
     """One channel [n] float64 at ``rate`` Hz to what the model takes."""
-    peak = float(np.abs(samples).max())  # NaN if one is
-    if not peak <= _MAX_MAGNITUDE:
-        what = f"a sample of magnitude {peak:g}" if np.isfinite(peak) else "a sample that is infinite or not a number"
-        raise InvalidRequest(field, f"has {what}; allowed: finite samples, full scale at -1 and 1")
+    check_samples(samples, field)
     samples = resample(samples, rate, spec.sampling_rate)
     if spec.normalise:
         samples = (samples - samples.mean()) / np.sqrt(samples.var() + _VARIANCE_FLOOR)

@@ -52,10 +52,15 @@ class Wav:
 
     def mono(self) -> Floats:
         """The mean of the channels, [num_samples] float64; not all of them are in memory at once."""
-        result = np.empty(self.num_samples)
+        return self.mono_part(0, self.num_samples)
+
+    def mono_part(self, start: int, end: int) -> Floats:
+        """The same of the samples from ``start`` up to ``end``, at most :attr:`num_samples`."""
+        result = np.empty(end - start)
         step = max(1, _BLOCK // self.layout.num_channels)
-        for start in range(0, self.num_samples, step):
-            result[start : start + step] = self._read(start, start + step).mean(axis=1)
+        for place in range(start, end, step):
+            stop = min(place + step, end)
+            result[place - start : stop - start] = self._read(place, stop).mean(axis=1)
         return result
 
     def _read(self, start: int, end: int) -> Floats:

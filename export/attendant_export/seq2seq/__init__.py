@@ -1,0 +1,1 @@
+"""Encoder-decoders: translation, summaries and speech as a graph that reads and one that answers."""

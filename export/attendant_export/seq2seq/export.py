@@ -1,0 +1,139 @@
+"""The stages of an encoder-decoder's export: try layouts, trace, rewrite, quantise, write, verify, seal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx_ir as ir
+from attendant.bundle import TOKENIZER_FILE, AudioSource, BundleManifest, Graph, KVLayer, Source, TextSource
+from tokenizers import Tokenizer
+
+from attendant_export.encoders.outliers import set_outliers_apart
+from attendant_export.errors import ExportError, UnsupportedModel
+from attendant_export.facts import special_tokens
+from attendant_export.graphs import DECODER_FILE, describe, kv_layers
+from attendant_export.progress import Progress, silent
+from attendant_export.quantise import quantise
+from attendant_export.recipe import Recipe
+from attendant_export.seq2seq.decoder import trace_answer
+from attendant_export.seq2seq.encoder import Row, find_layout, source_feeds, trace_source
+from attendant_export.seq2seq.languages import languages_of
+from attendant_export.seq2seq.rules import answer_defaults, answer_rules
+from attendant_export.seq2seq.source import AnswerSource
+from attendant_export.seq2seq.speech import speech_of
+from attendant_export.seq2seq.verify import verify_answers
+from attendant_export.toolchain import exporter_version, versions
+from attendant_export.writer import bundle_folder, file_entries, write_manifest
+
+ENCODER_FILE = "encoder.onnx"
+_PRECISIONS = ("fp32", "int8")
+_VERIFIED_ROWS = 3
+
+
+def check_recipe(recipe: Recipe) -> None:
+    """Refuses what encoder-decoders are not exported for.
+
+    Raises:
+        ExportError: says what they are exported for.
+    """
+    if recipe.target != "cpu":
+        raise ExportError(f"encoder-decoders are not exported for target {recipe.target}; allowed: cpu")
+    if recipe.precision not in _PRECISIONS:
+        raise ExportError(f"encoder-decoders have no precision {recipe.precision!r}; allowed: {', '.join(_PRECISIONS)}")
+
+
+def export_answers(
+    source: AnswerSource,
+    out: Path,
+    *,
+    name: str,
+    recipe: Recipe | None = None,
+    about: Source | None = None,
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> BundleManifest:
+    """Exports an encoder-decoder to a bundle at ``out`` and returns its manifest.
+
+    Args:
+        name: of the bundle. about: where the model came from.
+
+    Raises:
+        ExportError: see :mod:`attendant_export.errors`.
+    """
+    recipe = recipe or Recipe()
+    check_recipe(recipe)
+    model, rules = source.model, answer_rules(source.model)
+    if model.get_output_embeddings() is None:
+        raise UnsupportedModel(source.architecture, "it has no language-model head")
+    encoder_input, length = source.encoder_input(), source.context_length()
+    rows = source.sample_rows(encoder_input)
+    if isinstance(encoder_input, TextSource):
+        layout = find_layout(model, encoder_input, rows)
+        encoder_input = encoder_input.model_copy(update={"layout": layout})
+    with bundle_folder(out, overwrite=overwrite) as folder:
+        graphs, layers, cross_layers = _write_graphs(source, encoder_input, rows, folder, recipe, progress)
+        (folder / TOKENIZER_FILE).write_text(source.tokenizer_json, encoding="utf-8")
+        with progress("verify"):
+            parity = verify_answers(
+                model,
+                folder,
+                graphs,
+                encoder_input,
+                layers,
+                cross_layers,
+                rows[:_VERIFIED_ROWS],
+                recipe=recipe,
+                context_length=length,
+            )
+        with progress("seal"):
+            manifest = BundleManifest(
+                name=name,
+                task="generate",
+                architecture=source.architecture,
+                target=recipe.target,
+                precision=recipe.precision,
+                graphs=graphs,
+                kv_layers=layers,
+                context_length=length,
+                vocab_size=int(next(spec.shape[-1] for spec in graphs["decoder"].outputs if spec.name == "logits")),
+                special_tokens=special_tokens(
+                    model, Tokenizer.from_str(source.tokenizer_json), dict(source.tokenizer_config)
+                ),
+                generation_defaults=answer_defaults(model),
+                encoder_input=encoder_input,
+                cross_layers=cross_layers,
+                answer=rules,
+                languages=languages_of(source.architecture, source.tokens, source.tokenizer_config, rules),
+                speech=speech_of(model, source.tokens) if isinstance(encoder_input, AudioSource) else None,
+                files=file_entries(folder),
+                parity=parity,
+                source=about or Source(id=name, versions=versions()),
+                exporter_version=exporter_version(),
+            )
+            write_manifest(folder, manifest)
+    return manifest
+
+
+def _write_graphs(
+    source: AnswerSource,
+    encoder_input: TextSource | AudioSource,
+    rows: list[Row],
+    folder: Path,
+    recipe: Recipe,
+    progress: Progress,
+) -> tuple[dict[str, Graph], tuple[KVLayer, ...], tuple[KVLayer, ...]]:
+    """The files ``encoder`` and ``decoder``, their manifest entries, and the layouts of both kinds of caches."""
+    with progress("trace"):
+        answer = trace_answer(source.model, source.context_length())
+        reader = trace_source(source.model, encoder_input, answer.cross_layers)
+    if recipe.precision == "int8":
+        with progress("quantise"):
+            set_outliers_apart(reader, source_feeds(encoder_input, rows))
+            for graph in (reader, answer.model):
+                quantise(graph, "int8")
+    files = {"encoder": (ENCODER_FILE, reader), "decoder": (DECODER_FILE, answer.model)}
+    with progress("write"):
+        for file, graph in files.values():
+            ir.save(graph, folder / file, external_data=f"{file}.data")
+    graphs = {name: describe(graph.graph, file) for name, (file, graph) in files.items()}
+    return graphs, kv_layers(answer.layers), kv_layers(answer.cross_layers)

@@ -1,0 +1,123 @@
+"""Runs the two graphs of an encoder-decoder with ONNX Runtime the way the server does: all caches bound in place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+from attendant.bundle import AudioSource, Graph, KVLayer, TextSource
+
+from attendant_export.seq2seq.encoder import Row, source_feeds
+
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
+Caches = list[tuple[Floats, Floats]]
+
+
+class AnswerSession:
+    """Slots, each for an answer to a source of its own.
+
+    Args:
+        folder: of the ONNX files. graphs: their manifest entries, ``encoder`` and ``decoder``.
+        source: what the encoder reads. layers, cross_layers: of the caches.
+        slots, max_length, max_source: size of the cache buffers, each [slots, num_kv_heads, max_length or max_source,
+            head_size] float32.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        graphs: Mapping[str, Graph],
+        source: TextSource | AudioSource,
+        layers: Sequence[KVLayer],
+        cross_layers: Sequence[KVLayer],
+        *,
+        slots: int,
+        max_length: int,
+        max_source: int,
+        threads: int = 0,
+    ) -> None:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        self._encoder, self._decoder = (
+            ort.InferenceSession(str(folder / graphs[name].file), options, providers=["CPUExecutionProvider"])
+            for name in ("encoder", "decoder")
+        )
+        self._takes = {spec.name for spec in graphs["encoder"].inputs}, {spec.name for spec in graphs["decoder"].inputs}
+        self._source = source
+        self.caches = _buffers(layers, slots, max_length)
+        self.sources = _buffers(cross_layers, slots, max_source)
+        self.source_lengths = np.zeros(slots, np.int64)
+
+    def read(self, slots: Sequence[int], rows: Sequence[Row]) -> None:
+        """Encodes ``rows`` in one run; their keys and values become those of ``slots``."""
+        feeds = {name: value for name, value in source_feeds(self._source, rows).items() if name in self._takes[0]}
+        outputs = self._encoder.run(None, feeds)
+        audio = isinstance(self._source, AudioSource)
+        lengths = [self._source.max_length if audio else len(row) for row in rows]
+        packed = not audio and getattr(self._source, "layout", None) == "packed"
+        places = lengths if packed else [max(lengths)] * len(rows)
+        starts = np.cumsum([0, *places])
+        for slot, start, length in zip(slots, starts, lengths, strict=False):
+            for index, output in enumerate(outputs):  # [num_kv_heads, num_tokens, head_size]
+                self.sources[index // 2][index % 2][slot, :, :length] = output[:, start : start + length]
+            self.source_lengths[slot] = length
+
+    def run(
+        self, slots: slice, tokens: Ints, starts: Sequence[int], logits_index: Sequence[int] | None = None
+    ) -> Floats:
+        """One step: [num_logits, vocab_size] float32.
+
+        Args:
+            slots: a contiguous run of slots, one per row.
+            tokens: [batch, sequence] int64, several a row only with one row.
+            starts: per row, how many positions its cache already holds.
+            logits_index: flat token indices that want logits; all by default.
+        """
+        batch, sequence = tokens.shape
+        index = np.arange(batch * sequence) if logits_index is None else np.asarray(logits_index, np.int64)
+        # The kernel refuses more new tokens in a row than its source has positions.
+        most = sequence if sequence == 1 else int(self.source_lengths[slots].min())
+        found = []
+        for at in range(0, sequence, most):
+            within = index[(index >= at) & (index < at + most)] - at if sequence > most else index
+            found.append(self._run(slots, tokens[:, at : at + most], np.asarray(starts, np.int64) + at, within))
+        return np.concatenate(found)
+
+    def _run(self, slots: slice, tokens: Ints, first: Ints, index: Ints) -> Floats:
+        sequence = tokens.shape[1]
+        ends, sources = first + sequence, self.source_lengths[slots]
+        feeds = {
+            "input_ids": np.ascontiguousarray(tokens, dtype=np.int64),
+            "position_ids": first[:, None] + np.arange(sequence),
+            "seqlens_k": (ends - 1).astype(np.int32),
+            "total_sequence_length": np.array([ends.max()], np.int32),
+            "logits_index": index.astype(np.int64),
+            "kv_positions": np.arange(ends.max()),
+            "source_seqlens": (sources - 1).astype(np.int32),
+            "source_total": np.array([sources.max()], np.int32),
+        }
+        binding = self._decoder.io_binding()
+        for name, array in feeds.items():
+            if name in self._takes[1]:
+                binding.bind_cpu_input(name, array)
+        for caches, before, after in ((self.caches, "past", "present"), (self.sources, "cross", "present_cross")):
+            for layer, pair in enumerate(caches):
+                for kind, cache in zip(("key", "value"), pair, strict=True):
+                    rows = cache[slots]
+                    place = ("cpu", 0, np.float32, rows.shape, rows.ctypes.data)
+                    binding.bind_input(f"{before}_{kind}_{layer}", *place)
+                    binding.bind_output(f"{after}_{kind}_{layer}", *place)
+        binding.bind_output("logits")
+        self._decoder.run_with_iobinding(binding)
+        logits: Floats = binding.get_outputs()[-1].numpy()
+        return logits
+
+
+def _buffers(layers: Sequence[KVLayer], slots: int, length: int) -> Caches:
+    shapes = [(slots, layer.num_kv_heads, length, layer.head_size) for layer in layers]
+    return [(np.zeros(shape, np.float32), np.zeros(shape, np.float32)) for shape in shapes]

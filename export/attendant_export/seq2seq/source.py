@@ -1,0 +1,116 @@
+"""Reads an encoder-decoder from its folder, and says what of it the manifest tells before any graph is made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from attendant.bundle import AudioSource, TextSource
+from tokenizers import Tokenizer
+
+from attendant_export.encoders.text_tokens import bundled_tokenizer, max_tokens, pad_id, trial_rows
+from attendant_export.errors import UnsupportedModel
+from attendant_export.seq2seq.encoder import Row
+from attendant_export.seq2seq.speech import audio_source
+from attendant_export.seq2seq.tokenizer import answer_tokenizer
+from attendant_export.source import pretrained, read_json
+
+SPEECH_TYPES = frozenset({"whisper"})
+_IN_BLOCKS = "it cuts sources into blocks, whose number cannot be traced"
+_UNTRACEABLE = dict.fromkeys(("bigbird_pegasus", "led", "longt5", "pegasus_x"), _IN_BLOCKS)
+_AUDIO_ROWS, _LOUDNESS = 3, 0.5
+
+
+@dataclass(frozen=True)
+class AnswerSource:
+    """An encoder-decoder in memory, and what its folder says.
+
+    Attributes:
+        model: transformers model with a language-model head, float32, eager attention, in eval mode.
+        tokenizer_json, tokenizer_config: of its tokenizer; the second may be empty.
+        features: content of preprocessor_config.json, for speech.
+    """
+
+    model: Any
+    tokenizer_json: str
+    tokenizer_config: Mapping[str, Any] = field(default_factory=dict)
+    features: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def architecture(self) -> str:
+        """The config's model_type."""
+        return str(self.model.config.model_type)
+
+    @cached_property
+    def tokens(self) -> dict[str, int]:
+        """Ids of all tokens."""
+        tokens: dict[str, int] = Tokenizer.from_str(self.tokenizer_json).get_vocab(with_added_tokens=True)
+        return tokens
+
+    def encoder_input(self) -> TextSource | AudioSource:
+        """What the encoder reads; in layout ``packed`` until a trial has shown how."""
+        if self.architecture in SPEECH_TYPES:
+            return audio_source(self.model, self.features)
+        longest = max_tokens(self.model, self.tokenizer_config)
+        return TextSource(max_length=longest, layout="packed", pad_id=pad_id(self.model))
+
+    def context_length(self) -> int:
+        """How many positions the decoder takes; of relative positions, as many as the encoder was made for."""
+        config = self.model.config
+        for name in ("max_target_positions", "max_position_embeddings"):
+            length = getattr(config, name, None)
+            if isinstance(length, int) and length > 0:
+                return length
+        return max_tokens(self.model, self.tokenizer_config)
+
+    def sample_rows(self, source: TextSource | AudioSource) -> list[Row]:
+        """Sources of different lengths to try the graphs with; noise for speech."""
+        if isinstance(source, AudioSource):
+            noise = np.random.default_rng(0).normal(size=(_AUDIO_ROWS, source.num_mel_bins, source.num_frames))
+            return list((_LOUDNESS * noise).astype(np.float32))
+        return list(trial_rows(self.model, source.max_length, self.tokenizer_json))
+
+
+def is_encoder_decoder(config: Mapping[str, Any]) -> bool:
+    """Whether a config.json is of a model with an encoder and a decoder; files leave out what their class implies."""
+    from transformers import CONFIG_MAPPING
+
+    given = config.get("is_encoder_decoder")
+    model_type = config.get("model_type")
+    if given is None and model_type in CONFIG_MAPPING:
+        given = getattr(CONFIG_MAPPING[model_type], "is_encoder_decoder", False)
+    return bool(given)
+
+
+def load_answers(folder: Path) -> AnswerSource:
+    """The model of ``folder``.
+
+    Raises:
+        SourceError: unreadable, incomplete, or without a tokenizer.
+        UnsupportedModel: an encoder-decoder that bundles have no place for.
+    """
+    config = read_json(folder / "config.json")
+    auto_class = _class_for(str(config.get("model_type")))
+    if config.get("model_type") == "marian" and config.get("share_encoder_decoder_embeddings") is False:
+        raise UnsupportedModel("marian", "its source and target have vocabularies of their own; a bundle has one")
+    tokenizer_config = read_json(folder / "tokenizer_config.json", missing_ok=True)
+    # Before the weights: a missing tokenizer is told at once.
+    tokenizer = bundled_tokenizer(answer_tokenizer(folder, str(config.get("model_type")), tokenizer_config))
+    features = read_json(folder / "preprocessor_config.json", missing_ok=True)
+    return AnswerSource(pretrained(folder, auto_class), tokenizer, tokenizer_config, features)
+
+
+def _class_for(model_type: str) -> str:
+    from transformers.models.auto.modeling_auto import MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES as TEXT
+
+    if model_type in SPEECH_TYPES:
+        return "AutoModelForSpeechSeq2Seq"
+    if model_type in _UNTRACEABLE:
+        raise UnsupportedModel(model_type, _UNTRACEABLE[model_type])
+    if model_type not in TEXT:
+        raise UnsupportedModel(model_type, "it is an encoder-decoder of another kind than text to text or Whisper's")
+    return "AutoModelForSeq2SeqLM"

@@ -1,0 +1,98 @@
+"""tokenizer.json of translators whose folders have a SentencePiece model and a vocabulary of their own beside it.
+
+SentencePiece cuts a text into pieces, and vocab.json numbers them: Marian's (Junczys-Dowmunt et al. 2018) for both
+languages, of which source.spm knows one, and M2M100's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+
+from attendant_export.errors import TokenizerError
+from attendant_export.source import read_json, read_tokenizer
+from attendant_export.toolchain import internal
+
+_MODELS = {"marian": "source.spm", "m2m_100": "sentencepiece.bpe.model"}
+_VOCABULARY = "vocab.json"
+_UNIGRAM, _BPE = 1, 2  # of trainer_spec.model_type
+_NEVER = 100.0  # how much worse than every piece of the model the others score, which only stand for ids
+_SPECIAL = ("<s>", "</s>", "<pad>", "<unk>")
+
+
+def answer_tokenizer(folder: Path, model_type: str, tokenizer_config: Mapping[str, Any]) -> str:
+    """tokenizer.json of ``folder``, or made from its other files.
+
+    Raises:
+        TokenizerError: there is none, or it cannot be made; names the files that are missing.
+    """
+    file = _MODELS.get(model_type)
+    if file is None or (folder / "tokenizer.json").is_file():
+        return read_tokenizer(folder)
+    missing = [name for name in (file, _VOCABULARY) if not (folder / name).is_file()]
+    if missing:
+        raise TokenizerError(f"{folder} has no tokenizer.json, and to make one {' and '.join(missing)} is missing")
+    vocabulary: dict[str, int] = {token: int(index) for token, index in read_json(folder / _VOCABULARY).items()}
+    added = [token for token in vocabulary if token in _SPECIAL or (token.startswith(">>") and token.endswith("<<"))]
+    if model_type == "m2m_100":
+        languages = _languages(folder, tokenizer_config)
+        vocabulary |= {token: len(vocabulary) + place for place, token in enumerate(languages)}
+        added += languages
+    return _build(folder / file, vocabulary, added)
+
+
+def _build(path: Path, vocabulary: Mapping[str, int], added: Iterable[str]) -> str:
+    proto = internal("transformers.convert_slow_tokenizer", "import_protobuf")().ModelProto()
+    try:
+        proto.ParseFromString(path.read_bytes())
+    except Exception as error:  # protobuf raises an error of its own for each of its implementations
+        raise TokenizerError(f"{path} cannot be read as a SentencePiece model: {error}") from error
+    for token in ("<unk>", "</s>"):
+        if token not in vocabulary:
+            raise TokenizerError(f"{path.parent / _VOCABULARY} has no token {token}")
+    tokenizer = Tokenizer(_model(path, proto, vocabulary))
+    rules = proto.normalizer_spec
+    steps: list[Any] = [normalizers.Precompiled(rules.precompiled_charsmap)] if rules.precompiled_charsmap else []
+    if rules.remove_extra_whitespaces:
+        steps += [normalizers.Replace(Regex(" {2,}"), " "), normalizers.Strip()]
+    tokenizer.normalizer = normalizers.Sequence(steps)
+    scheme = "always" if rules.add_dummy_prefix else "never"
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme=scheme)
+    tokenizer.decoder = decoders.Metaspace(prepend_scheme=scheme)
+    tokenizer.add_special_tokens([AddedToken(token, normalized=False) for token in added])
+    end = "</s>"
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"$A {end}", special_tokens=[(end, vocabulary[end])]
+    )
+    return str(tokenizer.to_str())
+
+
+def _model(path: Path, proto: Any, vocabulary: Mapping[str, int]) -> Any:
+    scores = {piece.piece: float(piece.score) for piece in proto.pieces}
+    fallback = bool(proto.trainer_spec.byte_fallback)
+    if proto.trainer_spec.model_type == _UNIGRAM:
+        least = min(scores.values(), default=0.0) - _NEVER
+        by_id = {index: token for token, index in vocabulary.items()}
+        places = [by_id.get(index, f"<unused {index}>") for index in range(max(by_id) + 1)]
+        pieces = [(token, scores.get(token, least)) for token in places]
+        return models.Unigram(pieces, unk_id=vocabulary["<unk>"], byte_fallback=fallback)
+    if proto.trainer_spec.model_type == _BPE:
+        known = {token: score for token, score in scores.items() if token in vocabulary}
+        merges = internal("transformers.convert_slow_tokenizer", "generate_merges")(dict(vocabulary), known)
+        return models.BPE(dict(vocabulary), merges, unk_token="<unk>", fuse_unk=True, byte_fallback=fallback)
+    raise TokenizerError(f"{path} is neither a unigram nor a BPE model")
+
+
+def _languages(folder: Path, tokenizer_config: Mapping[str, Any]) -> list[str]:
+    """Tokens of M2M100's languages, which are numbered after those of vocab.json, in order."""
+    for config in (tokenizer_config, read_json(folder / "special_tokens_map.json", missing_ok=True)):
+        found = config.get("additional_special_tokens") or config.get("extra_special_tokens")
+        if isinstance(found, list) and found:
+            return [str(token.get("content") if isinstance(token, dict) else token) for token in found]
+    raise TokenizerError(
+        f"{folder} has no tokenizer.json, and neither tokenizer_config.json nor special_tokens_map.json lists the "
+        "tokens of its languages (additional_special_tokens) to make one"
+    )

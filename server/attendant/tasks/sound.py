@@ -1,0 +1,146 @@
+"""Recordings to one channel at a model's rate, piece by piece: a long one is never in memory as a whole."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from attendant.core.errors import InvalidRequest
+from attendant.tasks.audio import check_rate, check_samples
+from attendant.tasks.flac import MAGIC as FLAC_MAGIC
+from attendant.tasks.flac import Flac
+from attendant.tasks.resample import Resampler
+from attendant.tasks.wav import Wav, read_wav
+
+_BLOCK_S = 10  # seconds that are decoded at once
+_PCM16_PEAK = 2.0**15
+
+Floats = npt.NDArray[np.float32]
+
+
+class _Reader(Protocol):
+    """A file's samples, in order. ``num_samples``: None if the file does not say."""
+
+    sampling_rate: int
+    num_samples: int | None
+
+    def read(self, count: int) -> npt.NDArray[np.float64]:
+        """The next ``count`` samples of one channel, fewer at the end."""
+
+
+class _WavReader:
+    def __init__(self, wav: Wav) -> None:
+        self._wav = wav
+        self._place = 0
+        self.sampling_rate = wav.sampling_rate
+        self.num_samples: int | None = wav.num_samples
+
+    def read(self, count: int) -> npt.NDArray[np.float64]:
+        start, self._place = self._place, min(self._place + count, self._wav.num_samples)
+        return self._wav.mono_part(start, self._place)
+
+
+class Converter:
+    """Samples of one channel at ``rate`` Hz to those at ``target`` Hz, as they come.
+
+    Args:
+        max_duration_s: longer sound is refused.
+        field: names the sound in errors. rate_field: its rate.
+
+    Raises:
+        InvalidRequest: a rate that is out of range.
+    """
+
+    def __init__(self, rate: int, target: int, max_duration_s: float, field: str, rate_field: str) -> None:
+        check_rate(rate, rate_field)
+        self.rate = rate
+        self._max_duration_s = max_duration_s
+        self._field = field
+        self._resampler = Resampler(rate, target)
+        self._num_samples = 0
+
+    def check_length(self, num_samples: int) -> None:
+        """Raises InvalidRequest: so many samples are longer than what is allowed."""
+        if num_samples > self._max_duration_s * self.rate:
+            raise InvalidRequest(
+                self._field,
+                f"is longer than allowed: {num_samples / self.rate:.1f} s; allowed: {self._max_duration_s:g} s "
+                "(speech.max_duration_s)",
+            )
+
+    def push(self, samples: npt.NDArray[np.float64]) -> Floats:
+        """What the next ``samples`` [n] give: [m] float32.
+
+        Raises:
+            InvalidRequest: too long by now, or samples that are not finite or far beyond full scale.
+        """
+        self._num_samples += len(samples)
+        self.check_length(self._num_samples)
+        check_samples(samples, self._field)
+        return self._resampler.push(samples).astype(np.float32)
+
+    def finish(self) -> Floats:
+        """What is left: [m] float32.
+
+        Raises:
+            InvalidRequest: there was no sound at all.
+        """
+        if not self._num_samples:
+            raise InvalidRequest(self._field, "has no sound; allowed: at least one sample")
+        return self._resampler.finish().astype(np.float32)
+
+
+class SoundFile:
+    """A WAV or FLAC file, its channels averaged, at ``target`` Hz.
+
+    Args:
+        max_duration_s: a longer one is refused.
+        field: names the file in errors.
+
+    Raises:
+        InvalidRequest: neither format, cut off, empty, too long, or of a rate that is out of range.
+    """
+
+    def __init__(self, data: bytes, target: int, max_duration_s: float, field: str) -> None:
+        self._reader = _open(data, field)
+        self._converter = Converter(self._reader.sampling_rate, target, max_duration_s, field, field)
+        if self._reader.num_samples is not None:
+            self._converter.check_length(self._reader.num_samples)
+        self._ended = False
+
+    def read(self) -> Floats | None:
+        """The next samples, [n] float32; None at the end.
+
+        Raises:
+            InvalidRequest: broken from here on, without any sound, or with samples that are not finite.
+        """
+        if self._ended:
+            return None
+        samples = self._reader.read(_BLOCK_S * self._reader.sampling_rate)
+        if len(samples):
+            return self._converter.push(samples)
+        self._ended = True
+        return self._converter.finish()
+
+
+def check_pcm16(data: bytes, field: str) -> None:
+    """Raises InvalidRequest for half a sample."""
+    if len(data) % 2:
+        raise InvalidRequest(field, f"has {len(data)} bytes; allowed: 16-bit samples, a multiple of 2 bytes")
+
+
+def from_pcm16(data: bytes) -> npt.NDArray[np.float64]:
+    """Signed 16-bit little-endian samples as floats [n] in -1..1."""
+    return np.frombuffer(data, "<i2").astype(np.float64) / _PCM16_PEAK
+
+
+def _open(data: bytes, field: str) -> _Reader:
+    if not data:
+        raise InvalidRequest(field, "is empty; allowed: a WAV or FLAC file")
+    if data.startswith(FLAC_MAGIC):
+        return Flac(data, field)
+    if data.startswith(b"RIFF"):
+        return _WavReader(read_wav(data, field))
+    raise InvalidRequest(field, f"is of no known format ({len(data)} bytes); allowed: a WAV or FLAC file")

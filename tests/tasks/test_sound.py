@@ -1,0 +1,156 @@
+"""Recordings piece by piece: WAV and FLAC, any rate, any cuts, and what is refused."""
+
+from __future__ import annotations
+
+import io
+import tracemalloc
+
+import numpy as np
+import pytest
+import soundfile
+from attendant.core.errors import InvalidRequest
+from attendant.tasks.resample import Resampler, resample
+from attendant.tasks.sound import Converter, SoundFile, check_pcm16, from_pcm16
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.tasks.test_audio import wav
+
+RATE = 16_000
+LIMIT_S = 60.0
+TONE = 0.5 * np.sin(2 * np.pi * 440 * np.arange(25 * RATE) / RATE)
+TOTAL = 8 + 13  # of a FLAC file's bytes, where the number of samples begins, in the lower half of a byte
+
+
+def flac(samples: np.ndarray, rate: int = RATE, subtype: str = "PCM_16") -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, samples, rate, format="FLAC", subtype=subtype)
+    return file.getvalue()
+
+
+def read(data: bytes, target: int = RATE, limit_s: float = LIMIT_S) -> np.ndarray:
+    file = SoundFile(data, target, limit_s, "file")
+    parts = []
+    while (part := file.read()) is not None:
+        parts.append(part)
+    assert file.read() is None
+    return np.concatenate(parts)
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24"])
+def test_flac_is_decoded_without_loss(subtype: str) -> None:
+    found = read(flac(TONE, subtype=subtype))
+    assert found.dtype == np.float32
+    assert np.abs(found - TONE).max() < 1e-4
+    assert (read(flac(found, subtype=subtype)) == found).all()
+
+
+@pytest.mark.parametrize("make", [flac, lambda samples: wav(samples, "f4", channels=2)])
+def test_channels_are_averaged(make: object) -> None:
+    stereo = np.stack([TONE, np.zeros_like(TONE)], axis=1)
+    assert np.abs(read(make(stereo)) - TONE / 2).max() < 1e-4  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("rate", [8_000, 22_050, 44_100, 48_000, 11_025, 44_101])
+def test_other_rates_are_resampled_as_a_whole_would_be(rate: int) -> None:
+    samples = (0.1 * np.random.default_rng(rate).standard_normal(int(21.3 * rate))).astype(np.float32)
+    found = read(wav(samples, "f4", rate))
+    expected = resample(samples.astype(np.float64), rate, RATE)
+    assert len(found) == len(expected)
+    assert np.abs(found - expected).max() < 1e-6
+
+
+def test_odd_rates_are_as_exact_as_they_can_be_heard() -> None:
+    rate, hertz = 44_101, 3_000.0
+    given_ = np.sin(2 * np.pi * hertz * np.arange(rate) / rate)
+    expected = np.sin(2 * np.pi * hertz * np.arange(RATE) / RATE)
+    assert np.abs(resample(given_, rate, RATE) - expected)[200:-200].max() < 2e-5
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    st.sampled_from([(8, 16), (44, 16), (48, 16), (16, 48), (7, 5), (16, 16), (3, 7)]),
+    st.lists(st.integers(0, 300), min_size=1, max_size=8),
+)
+def test_pieces_give_what_the_whole_gives(rates: tuple[int, int], sizes: list[int]) -> None:
+    signal = np.random.default_rng(0).standard_normal(sum(sizes))
+    resampler = Resampler(*rates)
+    cuts = np.cumsum(sizes)[:-1]
+    parts = [resampler.push(part) for part in np.split(signal, cuts)]
+    found = np.concatenate([*parts, resampler.finish()])
+    expected = resample(signal, *rates)
+    assert len(found) == len(expected)
+    assert np.abs(found - expected).max(initial=0.0) < 1e-9
+
+
+def test_a_flac_file_need_not_say_how_long_it_is() -> None:
+    data = bytearray(flac(TONE))
+    data[TOTAL] &= 0xF0
+    data[TOTAL + 1 : TOTAL + 5] = bytes(4)
+    assert len(read(bytes(data))) == len(TONE)
+    with pytest.raises(InvalidRequest, match=r"file is longer than allowed: .*; allowed: 15 s"):
+        read(bytes(data), limit_s=15)
+
+
+def longer(data: bytes) -> bytes:
+    """A FLAC file that says it has more samples."""
+    changed = bytearray(data)
+    changed[TOTAL + 1 : TOTAL + 5] = (len(TONE) + 1000).to_bytes(4, "big")
+    return bytes(changed)
+
+
+def damaged(data: bytes) -> bytes:
+    return data[: len(data) // 2] + b"\x55" * 2000 + data[len(data) // 2 + 2000 :]
+
+
+NOISY = TONE.astype(np.float32).copy()
+NOISY[len(NOISY) // 2] = np.nan
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "file is empty; allowed: a WAV or FLAC file"),
+        (b"ID3\x04 not this one", "file is of no known format"),
+        (b"OggS" + bytes(100), "file is of no known format"),
+        (b"RIFF", "file is no WAV file"),
+        (b"fLaC", "file is a FLAC file that cannot be decoded"),
+        (flac(TONE)[:30], "file is a FLAC file that cannot be decoded"),
+        (flac(TONE)[:-5000], "file is a FLAC file that cannot be decoded"),
+        (damaged(flac(TONE)), "file is a FLAC file that cannot be decoded"),
+        (longer(flac(TONE)), "file is cut off: it says that it has 401000 samples, 400000 are there"),
+        (wav(TONE)[:-5000], "file is cut off"),
+        (wav(np.zeros(0)), "file has no sound; allowed: at least one sample"),
+        (wav(TONE, rate=1000), "file has a sampling rate of 1000 Hz; allowed: 4000 to 384000 Hz"),
+        (flac(TONE, 655_350), "file has a sampling rate of 655350 Hz"),
+        (wav(np.tile(TONE, 3)), r"file is longer than allowed: 75.0 s; allowed: 60 s \(speech.max_duration_s\)"),
+        (flac(np.tile(TONE, 3)), "file is longer than allowed: 75.0 s"),
+        (wav(NOISY, "f4"), "file has a sample that is infinite or not a number"),
+        (wav(np.where(TONE > 0.4, np.inf, TONE), "f4"), "file has a sample that is infinite"),
+        (wav(1e6 * TONE, "f4"), "file has a sample of magnitude 500000"),
+    ],
+)
+def test_what_cannot_be_used_is_refused(data: bytes, words: str) -> None:
+    with pytest.raises(InvalidRequest, match=f"^{words}"):
+        read(data)
+
+
+def test_a_long_file_is_never_in_memory_as_a_whole() -> None:
+    data = flac(np.zeros(20 * 60 * RATE, np.int16))
+    tracemalloc.start()
+    file = SoundFile(data, RATE, 3600, "file")
+    total = 0
+    while (part := file.read()) is not None:
+        total += len(part)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert total == 20 * 60 * RATE
+    assert peak < 10_000_000  # it has 77 MB
+
+
+def test_raw_samples() -> None:
+    assert from_pcm16(b"\x00\x80\x00\x40").tolist() == [-1.0, 0.5]
+    with pytest.raises(InvalidRequest, match=r"raw.pcm16 has 3 bytes; allowed: 16-bit samples"):
+        check_pcm16(b"abc", "raw.pcm16")
+    with pytest.raises(InvalidRequest, match=r"raw.sampling_rate has a sampling rate of 0 Hz"):
+        Converter(0, RATE, LIMIT_S, "raw.pcm16", "raw.sampling_rate")

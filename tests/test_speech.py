@@ -1,0 +1,165 @@
+"""Recordings through a real exported model: the text that transformers' ``generate`` finds, window by window."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from attendant.core.generation import BeamCall, GenerationCall, TokenPrompt
+from attendant.frontend.service import GenerationService
+from attendant.frontend.speech import SpeechService
+from attendant.frontend.speech_calls import RawSound, SpeechCall, SpeechResult
+from attendant.metrics import Metrics
+from attendant.models.repository import ModelRepository
+from attendant.settings import SpeechSettings
+from attendant.tasks.segments import cut, whole
+
+from tests.frontend.helpers import load
+from tests.system.server import attendant, serving
+
+torch = pytest.importorskip("torch", reason="the exporter is not installed")
+
+import transformers  # noqa: E402
+from attendant_export.cli import main  # noqa: E402
+
+from tests.export.seq2seq_families import FAMILIES, POSITIONS, PREPROCESSOR, make_model, save_folder  # noqa: E402
+
+RATE = 16_000  # a window has a second
+STEP = 320  # samples of a timestamp
+FIRST, PREVIOUS, END = map(FAMILIES["whisper"].id_of, ("<|0.00|>", "<|startofprev|>", "<|endoftext|>"))
+LANGUAGES = {FAMILIES["whisper"].id_of(f"<|{code}|>"): code for code in ("en", "de", "fr")}
+
+Segments = list[tuple[float, tuple[int, ...]]]
+
+
+@pytest.fixture(scope="module")
+def model() -> Iterator[Any]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # more only wait for each other over so little
+    yield make_model("whisper")
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def bundle(model: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("whisper")
+    save_folder("whisper", folder / "whisper", model)
+    assert main([str(folder / "whisper"), str(folder / "bundle")]) == 0
+    return folder / "bundle"
+
+
+def sound(seconds: float, seed: int = 3) -> RawSound:
+    """A voice of noise that comes and goes."""
+    time = np.arange(int(seconds * RATE)) / RATE
+    loud = 0.2 * np.abs(np.sin(2 * np.pi * 0.7 * time)) * np.random.default_rng(seed).standard_normal(len(time))
+    return RawSound((loud.clip(-1, 1) * 32767).astype("<i2").tobytes(), RATE)
+
+
+def transcribe(bundle: Path, call: SpeechCall, *recordings: RawSound) -> list[SpeechResult]:
+    """All recordings at once."""
+    found: list[SpeechResult] = []
+
+    async def test() -> None:
+        models = ModelRepository({"whisper": load(bundle, max_queue=20)})
+        generation = GenerationService(models, Metrics(), lambda name, error: pytest.fail(f"{name}: {error}"))
+        await generation.start()
+        try:
+            service = SpeechService(models, generation, Metrics(), SpeechSettings())
+            found.extend(await asyncio.gather(*(service.transcribe(call, recording) for recording in recordings)))
+        finally:
+            await generation.close()
+
+    asyncio.run(asyncio.wait_for(test(), 60))
+    return found
+
+
+def expected(model: Any, recording: RawSound, call: SpeechCall, num_beams: int) -> Segments:
+    """What ``generate`` says to each window."""
+    extract = transformers.WhisperFeatureExtractor(
+        PREPROCESSOR["feature_size"], chunk_length=PREPROCESSOR["chunk_length"]
+    )
+    samples = np.frombuffer(recording.pcm16, "<i2").astype(np.float32) / 2**15
+    start, segments, before, language = 0, Segments(), [], call.language
+    while start < len(samples):
+        window = samples[start : start + RATE]
+        features = torch.tensor(extract(window, sampling_rate=RATE, return_tensors="np")["input_features"])
+        told = [PREVIOUS, *before[-(POSITIONS // 2 - 1) :]] if call.condition_on_previous_text and before else []
+        output = model.generate(
+            features,
+            task="transcribe",
+            language=language or None,
+            prompt_ids=torch.tensor(told) if told else None,
+            return_timestamps=call.timestamps,
+            force_unique_generate_call=True,
+            num_beams=num_beams,
+        )
+        answer = output[0].tolist()[len(told) :]
+        language = language or LANGUAGES[answer[1]]
+        tokens = [token for token in answer[3 if call.timestamps else 4 :] if token != END]
+        length = -(-len(window) // STEP)
+        found = (cut if call.timestamps else whole)(tokens, FIRST, length)
+        segments += [(round((start / RATE) + piece.start / 50, 6), piece.tokens) for piece in found.pieces]
+        before += [token for piece in found.pieces for token in piece.spoken]
+        start += len(window) if found.advance >= length else found.advance * STEP
+    return [(begin, tokens) for begin, tokens in segments if tokens]
+
+
+def segments_of(result: SpeechResult) -> Segments:
+    return [(round(segment.start_s, 6), segment.token_ids) for segment in result.segments]
+
+
+@pytest.mark.parametrize(
+    ("num_beams", "fields"),
+    [
+        (1, {"timestamps": True}),
+        (1, {"timestamps": True, "language": "de", "condition_on_previous_text": True}),
+        (3, {"timestamps": True, "language": "en"}),
+        (1, {"language": "fr"}),
+        (3, {"condition_on_previous_text": True}),
+    ],
+)
+def test_windows_are_answered_as_generate_answers_them(
+    model: Any, bundle: Path, num_beams: int, fields: dict[str, Any]
+) -> None:
+    call = SpeechCall("", GenerationCall("", TokenPrompt(()), beam_search=BeamCall(num_beams)), **fields)
+    recordings = [sound(1.2, seed) for seed in (3, 4)]
+    for result, recording in zip(transcribe(bundle, call, *recordings), recordings, strict=True):
+        wanted = expected(model, recording, call, num_beams)
+        assert segments_of(result) == wanted
+        assert len(wanted) > 1
+
+
+def test_a_server_and_its_command(bundle: Path, tmp_path: Path) -> None:
+    samples = np.frombuffer(sound(2.5).pcm16, "<i2")
+    file, broken = tmp_path / "voice.flac", tmp_path / "broken.flac"
+    soundfile.write(file, samples, RATE)
+    broken.write_bytes(file.read_bytes()[:-2000])
+    with serving(tmp_path / "log", bundle, "--engine.max-num-seqs", 2, "--speech.max-duration-s", 3) as server:
+        told = attendant("transcribe", file, "--timestamps", "--json", "--server", server.grpc)
+        assert told.returncode == 0, told.stderr
+        whole_file = json.loads(told.stdout)
+        assert (whole_file["duration_s"], whole_file["language"] in LANGUAGES.values()) == (2.5, True)
+        streamed = attendant("transcribe", file, "--timestamps", "--json", "--stream", "--server", server.grpc)
+        assert streamed.returncode == 0, streamed.stderr
+        lines = [json.loads(line) for line in streamed.stdout.splitlines()]
+        assert [line["segment"] for line in lines if "segment" in line] == whole_file["segments"]
+        assert lines[-1]["finish"]["text"] == whole_file["text"]
+        for words, reason in (
+            ((broken,), "INVALID_ARGUMENT: file is a FLAC file that cannot be decoded"),
+            ((file, "--language", "xx"), "INVALID_ARGUMENT: options.language is 'xx'; allowed: de, en, fr"),
+            ((file, "--beams", "77"), "INVALID_ARGUMENT: options.beam_search.num_beams is 77; allowed: 2 to 2"),
+        ):
+            failed = attendant("transcribe", *words, "--server", server.grpc)
+            assert (failed.returncode, reason in failed.stderr) == (1, True), failed.stderr
+        assert server.serving("attendant.v1.Speech")
+        found = server.metrics()
+        assert found["speech_requests_total{outcome=success}"] == 2
+        assert found["speech_requests_total{outcome=invalid_request}"] == 3
+        assert found["speech_audio_seconds_total"] >= 5
+        assert server.is_idle()
