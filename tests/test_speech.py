@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
+from attendant.core.errors import Draining
 from attendant.core.generation import BeamCall, GenerationCall, TokenPrompt
 from attendant.frontend.service import GenerationService
+from attendant.frontend.services import Services
 from attendant.frontend.speech import SpeechService
 from attendant.frontend.speech_calls import RawSound, SpeechCall, SpeechResult
 from attendant.metrics import Metrics
@@ -39,11 +40,8 @@ Segments = list[tuple[float, tuple[int, ...]]]
 
 
 @pytest.fixture(scope="module")
-def model() -> Iterator[Any]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # more only wait for each other over so little
-    yield make_model("whisper")
-    torch.set_num_threads(threads)
+def model() -> Any:
+    return make_model("whisper")
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +131,31 @@ def test_windows_are_answered_as_generate_answers_them(
         wanted = expected(model, recording, call, num_beams)
         assert segments_of(result) == wanted
         assert len(wanted) > 1
+
+
+def test_a_recording_of_several_windows_outlives_the_begin_of_a_drain(bundle: Path) -> None:
+    call = SpeechCall("", GenerationCall("", TokenPrompt(()), beam_search=BeamCall(1)))
+    recording = sound(6.5)
+    undisturbed = transcribe(bundle, call, recording)
+    ended: list[SpeechResult] = []
+
+    async def test() -> None:
+        services = Services(
+            ModelRepository({"whisper": load(bundle)}), Metrics(), lambda *death: pytest.fail(str(death))
+        )
+        await services.start()
+        task = asyncio.create_task(services.speech.transcribe(call, recording))
+        while not services.generation.num_active():
+            await asyncio.sleep(0)
+        await services.drain(30)
+        ended.append(await task)
+        with pytest.raises(Draining):
+            await services.speech.transcribe(call, recording)
+        await services.close()
+
+    asyncio.run(asyncio.wait_for(test(), 60))
+    assert [result.segments for result in ended] == [result.segments for result in undisturbed]
+    assert len(ended[0].segments) == 7
 
 
 def test_a_server_and_its_command(bundle: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The exporter's tests run torch and ONNX Runtime on one thread each, so that workers do not fight for cores."""
+"""The exporter's tests need torch."""
 
 from __future__ import annotations
 
@@ -7,16 +7,8 @@ from pathlib import Path
 
 import pytest
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 pytest.importorskip("torch", reason="the exporter is not installed")
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _one_thread() -> None:
-    import torch
-
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -84,6 +84,7 @@ class GenerationCall:
         beam_search: None for the model's default.
         translation: for models with languages.
         opening, timestamps, asked_logprobs: for the front end's own calls.
+        admitted: a part of a call that was admitted before: it runs also while the server drains.
         timeout_s: seconds the caller will wait, or None.
     """
 
@@ -111,6 +112,7 @@ class GenerationCall:
     opening: tuple[tuple[int, ...], ...] = ()
     timestamps: TimestampRule | None = None
     asked_logprobs: tuple[int, ...] = ()
+    admitted: bool = False
     timeout_s: float | None = None
 
 

@@ -58,7 +58,8 @@ class SamplingParams:
         logprobs: None for none; n >= 0 for the chosen token's log-probability and the n most probable tokens'.
         no_repeat_ngram_size: no sequence of so many tokens occurs twice in prompt and output (of an encoder-decoder, in
             the answer); 0 is off.
-        opening: the i-th generated token is one of ``opening[i]``; one that has no choice costs no probability.
+        opening: the i-th generated token is the most probable of ``opening[i]``; one without choice costs a beam no
+            probability.
         suppressed: tokens that are never chosen. suppressed_first: that do not follow the opening.
         forced_last: the token that is chosen last where ``max_tokens`` or the context length end the sequence.
         timestamps: the rule of a transcript with timestamps; it begins after the opening.

@@ -47,6 +47,7 @@ class ModelHub:
         self._live: dict[str, _Live] = {}
         self._places = 0
         self._draining = False
+        self._closed = False
         self._dead: BaseException | None = None
         self._idle = asyncio.Event()
         self._idle.set()
@@ -81,18 +82,18 @@ class ModelHub:
 
     async def close(self) -> None:
         """Stop every engine; sequences still live fail."""
-        self._draining = True
+        self._draining = self._closed = True
         await asyncio.gather(*(asyncio.to_thread(thread.stop) for thread in self._threads))
         self._fail_all(Draining("the server has shut down"))
 
-    def take_places(self, count: int) -> None:
-        """Take places for sequences about to be submitted.
+    def take_places(self, count: int, *, admitted: bool = False) -> None:
+        """Take places for sequences about to be submitted; ``admitted``: for a call that was let in before a drain.
 
         Raises:
             Draining, EngineDead, QueueFull.
         """
         self._check_alive()
-        if self._draining:
+        if self._closed or (self._draining and not admitted):
             raise Draining("the server is shutting down and takes no new requests")
         if self._places + count > self.model.max_requests:
             raise QueueFull(self.model.name, self.model.max_requests, self._retry_after_s())

@@ -80,7 +80,7 @@ class GenerationService:
             prepared = await prepare(hub.model, call)
             params = sampling_params(call, hub.model, prepared)
             beams = beam_params(call, hub.model, params, prepared)
-            hub.take_places(call.n)
+            hub.take_places(call.n, admitted=call.admitted)
         except AttendantError as error:
             self._metrics.refused(name, error)
             raise

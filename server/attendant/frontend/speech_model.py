@@ -172,6 +172,7 @@ class SpeechModel:
             logprobs=0,
             asked_logprobs=tuple(asked),
             timeout_s=window.timeout_s,
+            admitted=True,
         )
 
     def _heard(

@@ -117,7 +117,7 @@ def _restrict(values: Row, order: SampleOrder) -> None:
 def _choose(values: Row, order: SampleOrder) -> int:
     params = order.params
     _restrict(values, order)
-    if params.temperature == 0:
+    if params.temperature == 0 or order.allowed:  # how an answer has to begin is no matter of chance
         return int(values.argmax())
     return _draw(values, params, uniform_of(order))
 
