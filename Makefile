@@ -5,7 +5,7 @@ SERVE := .venv
 DEV := .venv-dev
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test check proto bench loadtest demo-model demo-encoders clean
+.PHONY: run test check proto bench loadtest demo-model demo-encoders demo-translator clean
 
 run: $(SERVE)/.done  ## serve the demo model and stream one answer (ARGS=--once: end after it)
 	$(SERVE)/bin/attendant demo $(ARGS)
@@ -34,6 +34,9 @@ demo-model: $(DEV)/.done  ## train and export the embedded demo model again (ARG
 demo-encoders: $(DEV)/.done  ## train and export the embedded demo encoders again (ARGS=OUT_DIR)
 	$(DEV)/bin/python -m attendant_export.demo.sentiment.build $(or $(ARGS),out)/sentiment
 	$(DEV)/bin/python -m attendant_export.demo.shapes.build $(or $(ARGS),out)/shapes
+
+demo-translator: $(DEV)/.done  ## train and export the embedded demo translator again (ARGS=OUT_DIR)
+	$(DEV)/bin/python -m attendant_export.demo.translator.build $(or $(ARGS),out)/translator
 
 clean:  ## remove both environments
 	rm -rf $(SERVE) $(DEV)

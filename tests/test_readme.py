@@ -53,7 +53,10 @@ def here(words: list[str]) -> list[str]:
     return [sys.executable, "-m", Path(words[0]).name, *words[1:]]
 
 
-@pytest.mark.parametrize("command", [c for c in COMMANDS if re.search(r"attendant (generate|models|chat|classify)", c)])
+ON_A_SERVER = r"attendant (generate|models|chat|classify|translate)"
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if re.search(ON_A_SERVER, c)])
 def test_client_commands(command: str, server: ServerProcess, tmp_path: Path) -> None:
     text = "hello\n/exit\n" if "chat" in command else None
     assert run([*here(shlex.split(command)), "--server", server.grpc], tmp_path, text).strip()
@@ -117,7 +120,7 @@ def test_make_test_is_what_ci_runs() -> None:
 
 def test_no_command_is_left_out() -> None:
     tested = (
-        r"attendant (generate|models|chat|classify|export|serve) ",
+        r"attendant (generate|models|chat|classify|translate|export|serve) ",
         r"attendant (chat|models)$",
         r"make (run|test)$",
     )

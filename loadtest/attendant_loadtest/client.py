@@ -57,7 +57,7 @@ class GenerationClient:
         self._models: Any = models_pb2_grpc.ModelsStub(self._channel)  # type: ignore[no-untyped-call]
 
     def get_model(self, name: str, timeout_s: float = 10.0) -> models_pb2.Model:
-        """One model; for an empty name the only one that generates. Waits until the server is there.
+        """One model; for an empty name the only one that continues prompts. Waits until the server is there.
 
         Raises:
             CallFailed
@@ -65,6 +65,7 @@ class GenerationClient:
         try:
             every = self._models.ListModels(models_pb2.ListModelsRequest(), timeout=timeout_s, wait_for_ready=True)
             generating = [model for model in every.models if model.task == "generate"]
+            generating = [m for m in generating if not (m.speech or m.max_source_tokens)] or generating
             model: models_pb2.Model
             if not name and len(generating) == 1:
                 (model,) = generating

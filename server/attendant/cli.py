@@ -173,6 +173,13 @@ def _configure_chat(parser: Parser) -> Run:
     return _client(chat)
 
 
+def _configure_translate(parser: Parser) -> Run:
+    from attendant.client.translation import add_translate_arguments, translate
+
+    add_translate_arguments(parser)
+    return _client(translate)
+
+
 def _configure_models(parser: Parser) -> Run:
     from attendant.client.commands import add_models_arguments, models
 
@@ -232,6 +239,7 @@ COMMANDS: dict[str, tuple[str, Callable[[Parser], Run]]] = {
     "demo": ("Serve the embedded demo models and ask one a question.", _configure_demo),
     "generate": ("Stream one answer to the terminal.", _configure_generate),
     "chat": ("Talk with a model in the terminal.", _configure_chat),
+    "translate": ("Translate texts, or summarise them.", _configure_translate),
     "embed": ("Vectors of texts.", _configure_encoding("embed")),
     "classify": ("Labels of texts, with scores.", _configure_encoding("classify")),
     "tag": ("Labelled spans of texts: names, places and the like.", _configure_encoding("tag")),

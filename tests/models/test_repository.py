@@ -6,12 +6,14 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from attendant.bundle import MANIFEST_FILE, TOKENIZER_FILE, FileEntry, KVLayer, read_manifest, sha256
 from attendant.core.errors import BundleError, ConfigurationError, ModelNotFound
 from attendant.models.memory import plan_kv_memory
-from attendant.models.repository import ModelRepository, find_bundles
+from attendant.models.repository import LoadedModel, ModelRepository, find_bundles
 from attendant.settings import EngineSettings
 
 from tests.synthetic import make_synthetic_bundle
@@ -105,6 +107,25 @@ def test_folders_of_bundles_are_searched_one_level_deep(tmp_path: Path) -> None:
     assert sorted(model.name for model in repository) == ["a", "b"]
     with pytest.raises(ModelNotFound):
         repository.get("")
+
+
+def test_without_a_name_the_only_one_of_a_kind_is_meant() -> None:
+    def repository(*kinds: str) -> ModelRepository:
+        models = {
+            f"{kind}{index}": SimpleNamespace(name=f"{kind}{index}", kind=kind) for index, kind in enumerate(kinds)
+        }
+        return ModelRepository(cast("dict[str, LoadedModel]", models))
+
+    both = repository("reads", "continues", "hears")
+    assert both.get("").name == "continues1"
+    assert both.get("", "reads").name == "reads0"
+    assert both.get("hears2").name == both.get("hears2", "reads").name == "hears2"
+    assert repository("reads").get("").name == "reads0"
+    with pytest.raises(ModelNotFound, match="no model for task 'translate' is loaded; loaded models: 'continues0'"):
+        repository("continues").get("", "reads")
+    for several in (repository("continues", "continues"), repository("reads", "reads")):
+        with pytest.raises(ModelNotFound):
+            several.get("")
 
 
 def test_names_are_unique(good: Path, bundle: Path) -> None:

@@ -78,7 +78,7 @@ class FakeService:
     def detokenize(self, model: str, token_ids: Sequence[int], keep_special_tokens: bool) -> str:
         return bytes(token_ids).decode() + ("!" if keep_special_tokens else "")
 
-    def token_text(self, model: str, token_id: int) -> str:
+    def token_text(self, call: GenerationCall, token_id: int) -> str:
         return f"<{token_id}>"
 
 

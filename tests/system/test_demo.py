@@ -52,7 +52,9 @@ def test_it_serves_until_ctrl_c() -> None:
 
 def test_a_server_without_bundles_serves_the_demos(tmp_path: Path) -> None:
     with serving(tmp_path / "log") as server:
-        models = {model.task: model for model in server.models.ListModels(models_pb2.ListModelsRequest()).models}
-        assert models.keys() == {"generate", "classify", "classify_image"}
-        assert models["generate"].has_chat_template
+        models = {model.name: model for model in server.models.ListModels(models_pb2.ListModelsRequest()).models}
+        tasks = {"demo": "generate", "translator": "generate", "sentiment": "classify", "shapes": "classify_image"}
+        assert {name: model.task for name, model in models.items()} == tasks
+        assert models["demo"].has_chat_template
+        assert models["translator"].max_source_tokens > 0
         assert all(model.ready for model in models.values())

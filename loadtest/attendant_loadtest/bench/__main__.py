@@ -11,7 +11,7 @@ from pathlib import Path
 
 from attendant.core.errors import ConfigurationError
 
-from attendant_loadtest.bench import encoders, report
+from attendant_loadtest.bench import encoders, report, seq2seq
 from attendant_loadtest.bench.bundles import BundleNotMade, bench_bundle
 from attendant_loadtest.bench.processes import ServerFailed
 from attendant_loadtest.bench.rounds import Plan, measure_bundle, on_stderr
@@ -24,6 +24,8 @@ def main(argv: list[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else argv
     if words[:1] == ["encoders"]:
         return encoders.main(words[1:], _cache())
+    if words[:1] == ["seq2seq"]:
+        return seq2seq.main(words[1:], _cache())
     args = _parser().parse_args(words)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # unwinds, so that the server ends too
     plan = Plan(args.concurrency, args.repeats, args.waves, patience_s=args.patience)

@@ -16,8 +16,9 @@ from attendant.core.errors import ConfigurationError
 from attendant_loadtest.bench import encoders_report as report
 from attendant_loadtest.bench.bundles import BundleNotMade
 from attendant_loadtest.bench.encoders_bundles import MODELS, PRECISIONS, TASKS, bench_encoder
-from attendant_loadtest.bench.encoders_peers import Infinity, PeerFailed, infinity
+from attendant_loadtest.bench.encoders_peers import Infinity, infinity
 from attendant_loadtest.bench.encoders_rounds import Plan, Results, measure_encoders
+from attendant_loadtest.bench.environments import PeerFailed
 from attendant_loadtest.bench.processes import ServerFailed
 from attendant_loadtest.bench.rounds import on_stderr
 

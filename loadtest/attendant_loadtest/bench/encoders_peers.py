@@ -10,7 +10,6 @@ import json
 import os
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,13 +17,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from attendant_loadtest.bench.encoders_measurement import Encoded
+from attendant_loadtest.bench.environments import PeerFailed, install
 
 PACKAGE = "infinity-emb[server,torch]"
-_INSTALL_S, _START_S, _STOP_S = 900.0, 180.0, 30.0
-
-
-class PeerFailed(Exception):
-    """The peer could not be installed or did not start; the message says why."""
+_START_S, _STOP_S = 180.0, 30.0
 
 
 class Infinity:
@@ -71,7 +67,7 @@ def infinity(source: Path, environment: Path) -> Iterator[Infinity]:
     Raises:
         PeerFailed: with the end of its log.
     """
-    _install(environment)
+    install(environment, ((PACKAGE,),), "bin/infinity_emb")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -90,19 +86,6 @@ def infinity(source: Path, environment: Path) -> Iterator[Infinity]:
                 process.wait(_STOP_S)
             except subprocess.TimeoutExpired:
                 process.kill()
-
-
-def _install(environment: Path) -> None:
-    if (environment / "bin" / "infinity_emb").exists():
-        return
-    subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
-    pip = [str(environment / "bin" / "python"), "-m", "pip", "install", "-q", PACKAGE]
-    try:
-        done = subprocess.run(pip, capture_output=True, text=True, timeout=_INSTALL_S, check=False)
-    except subprocess.TimeoutExpired:
-        raise PeerFailed(f"{PACKAGE} was not installed within {_INSTALL_S:g} s") from None
-    if done.returncode:
-        raise PeerFailed(f"{PACKAGE} cannot be installed: {done.stderr.strip()[-500:]}")
 
 
 def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:

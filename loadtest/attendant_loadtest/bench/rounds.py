@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from attendant.bundle import read_manifest
 from attendant.models.repository import load_model
@@ -39,6 +39,7 @@ class Plan:
         repeats: rounds.
         waves: requests of a measurement, in multiples of the concurrency.
         prompt_tokens, new_tokens: of each request.
+        shortest: prompts are of this length to ``prompt_tokens``; None: all of that.
         quiet: processors that others may use; a measurement with more is repeated while patience lasts.
         patience_s: seconds to wait for a quiet machine, for each measurement.
     """
@@ -48,6 +49,7 @@ class Plan:
     waves: int = 6
     prompt_tokens: int = 128
     new_tokens: int = 64
+    shortest: int | None = None
     quiet: float = 0.1
     patience_s: float = 10.0
 
@@ -68,18 +70,25 @@ def measure_bundle(bundle: Path, plan: Plan, progress: Callable[[str], None], se
     arguments = ("--engine.max-num-seqs", str(max_num_seqs), *server)
     with ExitStack() as stack:
         server_ = stack.enter_context(served(bundle, arguments))
-        rounds = _Rounds(plan, manifest.vocab_size, (os.getpid(), *server_.pids))
+        rounds = Rounds(plan, manifest.vocab_size, (os.getpid(), *server_.pids))
         return rounds.run({BARE: bare, ENGINE: engine, SERVER: server_}, progress)
 
 
-class _Rounds:
+class Rounds:
+    """Measures ways in turn. ``pids``: of every process that takes part.
+
+    Args:
+        vocab_size: prompts are random tokens below it.
+    """
+
     def __init__(self, plan: Plan, vocab_size: int, pids: Sequence[int]) -> None:
         self._plan = plan
         self._vocab_size = vocab_size
         self._pids = pids
         self._seed = 0
 
-    def run(self, ways: dict[str, Any], progress: Callable[[str], None]) -> Results:
+    def run(self, ways: Mapping[str, Measurable], progress: Callable[[str], None]) -> Results:
+        """Every way at every concurrency, ``repeats`` times, after a warm-up of each."""
         plan = self._plan
         found: Results = {(c, way): [] for c in plan.concurrency for way in ways}
         for concurrency in plan.concurrency:
@@ -115,7 +124,15 @@ class _Rounds:
         plan = self._plan
         self._seed += 1
         num_requests = concurrency * waves
-        return Workload(concurrency, num_requests, plan.prompt_tokens, plan.new_tokens, self._vocab_size, self._seed)
+        return Workload(
+            concurrency,
+            num_requests,
+            plan.prompt_tokens,
+            plan.new_tokens,
+            self._vocab_size,
+            self._seed,
+            plan.shortest,
+        )
 
 
 def on_stderr(line: str) -> None:

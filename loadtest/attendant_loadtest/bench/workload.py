@@ -9,7 +9,8 @@ import numpy as np
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """``num_requests`` requests, at most ``concurrency`` at a time, each of ``prompt_tokens`` and ``new_tokens``."""
+    """``num_requests`` requests, at most ``concurrency`` at a time, each of ``prompt_tokens`` and ``new_tokens``; or of
+    ``shortest`` to ``prompt_tokens``, where that is set."""
 
     concurrency: int
     num_requests: int
@@ -17,10 +18,14 @@ class Workload:
     new_tokens: int
     vocab_size: int
     seed: int
+    shortest: int | None = None
 
     def prompts(self) -> list[list[int]]:
         """Token ids of every request."""
         rng = np.random.default_rng(self.seed)
         shape = (self.num_requests, self.prompt_tokens)
         prompts: list[list[int]] = rng.integers(0, self.vocab_size, shape).tolist()
-        return prompts
+        if self.shortest is None:
+            return prompts
+        lengths = rng.integers(self.shortest, self.prompt_tokens + 1, self.num_requests)
+        return [prompt[:length] for prompt, length in zip(prompts, lengths, strict=True)]

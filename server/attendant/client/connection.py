@@ -74,10 +74,18 @@ class Connection:
             )
             return model
 
-    def find_model(self, name: str, tasks: Collection[str], *, speech: bool = False) -> models_pb2.Model:
-        """One model; for an empty name the only one that has one of these tasks, or with ``speech`` takes sound."""
+    def find_model(
+        self, name: str, tasks: Collection[str], *, speech: bool = False, reads: bool = False
+    ) -> models_pb2.Model:
+        """One model; for an empty name the only one that has one of these tasks, or with ``speech`` takes sound.
+
+        Of several that generate it is the only one that continues a prompt, or with ``reads`` that answers a text.
+        """
         known = [] if name else self.list_models()
         fitting = [model for model in known if model.task in tasks or (speech and model.speech)]
+        if "generate" in tasks:
+            of_kind = [model for model in fitting if not model.speech and reads == (model.max_source_tokens > 0)]
+            fitting = of_kind or fitting
         if len(fitting) > 1:
             names = ", ".join(sorted(repr(model.name) for model in fitting))
             raise CallFailed(f"this server has several models for it; name one with --model: {names}")

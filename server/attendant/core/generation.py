@@ -77,12 +77,13 @@ class GenerationCall:
     Fields have the meaning that :class:`attendant.core.sampling.SamplingParams` documents, and besides:
 
     Attributes:
-        model: name of the model; empty if the server has exactly one that generates.
+        model: name of the model; empty for the only one that continues prompts (or that generates, if none does), or
+            if ``translation`` is given, that reads a source.
         stop: strings that end a sequence; they are not part of the text.
         n: how many sequences to generate from the prompt, told apart by ``index`` in the answer; with beam search, how
             many of the best hypotheses to return.
         beam_search: None for the model's default.
-        translation: for models with languages.
+        translation: for models that read a source; without codes, or None, their defaults.
         opening, timestamps, asked_logprobs: for the front end's own calls.
         admitted: a part of a call that was admitted before: it runs also while the server drains.
         timeout_s: seconds the caller will wait, or None.

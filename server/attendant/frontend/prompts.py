@@ -64,8 +64,8 @@ def check_ids(model: LoadedModel, token_ids: Sequence[int]) -> None:
 
 async def _continuation(model: LoadedModel, call: GenerationCall) -> Prepared:
     """Of a model that continues its prompt."""
-    if call.translation is not None and (call.translation.source_language or call.translation.target_language):
-        raise InvalidRequest("translation", f"is for models that translate; {model.name!r} continues its prompt")
+    if call.translation is not None:
+        raise InvalidRequest("translation", f"is for models that read a source; {model.name!r} continues its prompt")
     match call.prompt:
         case SourcePrompt():
             raise InvalidRequest("source", f"is for encoder-decoders; {model.name!r} is none")

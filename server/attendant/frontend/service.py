@@ -20,7 +20,7 @@ from attendant.frontend.stop_strings import StopStrings
 from attendant.frontend.streams import CallStream, SequenceStream
 from attendant.metrics import Metrics
 from attendant.models.info import ModelInfo, Tokenized
-from attendant.models.repository import ModelRepository
+from attendant.models.repository import Kind, ModelRepository
 
 
 class GenerationService:
@@ -75,7 +75,7 @@ class GenerationService:
         """
         arrival_ns, name = time.monotonic_ns(), ""
         try:
-            name = self._models.get(call.model).name
+            name = self._models.get(call.model, _kind(call)).name
             hub = self._hubs[name]
             prepared = await prepare(hub.model, call)
             params = sampling_params(call, hub.model, prepared)
@@ -110,9 +110,9 @@ class GenerationService:
         check_ids(loaded, token_ids)
         return loaded.text.decode(token_ids, skip_special_tokens=not keep_special_tokens)
 
-    def token_text(self, model: str, token_id: int) -> str:
-        """One token decoded alone."""
-        return self._models.get(model).text.decode((token_id,), skip_special_tokens=False)
+    def token_text(self, call: GenerationCall, token_id: int) -> str:
+        """One token of a call's model decoded alone."""
+        return self._models.get(call.model, _kind(call)).text.decode((token_id,), skip_special_tokens=False)
 
 
 class _ActiveCall:
@@ -201,3 +201,8 @@ class _ActiveCall:
 def _info(hub: ModelHub) -> ModelInfo:
     model = hub.model
     return ModelInfo(model.manifest, model.context_length, model.max_running, model.max_requests, hub.ready)
+
+
+def _kind(call: GenerationCall) -> Kind:
+    """What a model must do that is called without a name."""
+    return "continues" if call.translation is None else "reads"

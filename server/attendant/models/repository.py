@@ -6,9 +6,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from attendant.bundle import (
     MANIFEST_FILE,
+    AudioSource,
     BundleManifest,
     EncoderManifest,
     EncoderTask,
@@ -25,6 +27,9 @@ from attendant.models.slots import load_slots
 from attendant.models.sources import sample_source
 from attendant.models.text import TextCodec
 from attendant.settings import EncoderSettings, EngineSettings, GpuSettings
+
+Kind = Literal["continues", "reads", "hears"]
+"""What a model that generates does with what it is sent: continue a prompt, or answer a text or a sound as a source."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,14 @@ class LoadedModel:
     def name(self) -> str:
         """What callers call it."""
         return self.manifest.name
+
+    @property
+    def kind(self) -> Kind:
+        """What it does with what it is sent."""
+        source = self.manifest.encoder_input
+        if source is None:
+            return "continues"
+        return "hears" if isinstance(source, AudioSource) else "reads"
 
 
 class ModelRepository:
@@ -104,15 +117,25 @@ class ModelRepository:
         """Every model that encodes."""
         return tuple(self._encoders.values())
 
-    def get(self, name: str) -> LoadedModel:
+    def get(self, name: str, kind: Kind = "continues") -> LoadedModel:
         """The model called ``name`` that generates; an empty name means the only one.
+
+        Args:
+            kind: of which an empty name means the only one. Of those that continue there may be none; then it is the
+                only one that generates.
 
         Raises:
             ModelNotFound: with the names that exist.
             InvalidRequest: it encodes.
         """
-        if not name and len(self._models) == 1:
-            return next(iter(self._models.values()))
+        if not name:
+            fitting = [model for model in self if model.kind == kind]
+            if kind == "continues" and not fitting:
+                fitting = list(self)
+            if len(fitting) == 1:
+                return fitting[0]
+            if kind == "reads" and not fitting:
+                raise self._not_found(name, "translate")
         if name in self._encoders:
             raise _other_task(name, self._encoders[name].task, "generate", self._models)
         try:

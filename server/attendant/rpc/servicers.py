@@ -25,7 +25,7 @@ class GenerationServicer(generation_pb2_grpc.GenerationServicer):
     ) -> AsyncIterator[generation_pb2.GenerateResponse]:
         """Streams the answer. Closing the stream closes the front end's, which frees the work."""
         call = convert.generation_call(request, context.time_remaining())
-        token_text = partial(self._service.token_text, request.model)
+        token_text = partial(self._service.token_text, call)
         async with aclosing(self._service.generate(call)) as parts:
             async for part in parts:
                 yield convert.generate_response(part, token_text)

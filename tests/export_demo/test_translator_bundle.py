@@ -1,0 +1,69 @@
+"""The committed translator, through the server's own engine: small, whole, and right on sentences it never saw."""
+
+import asyncio
+
+import pytest
+from attendant.bundle import read_manifest, verify_files
+from attendant.core.generation import BeamCall, GenerationCall, TextPrompt, Translation
+from attendant.demo import demo_bundle
+from attendant_export.demo.translator import evaluate
+from attendant_export.demo.translator.translate import bundle_translator
+
+from tests.frontend.helpers import collect, load, with_model
+
+FOLDER = demo_bundle().parent / "translator"
+
+
+@pytest.fixture(scope="module")
+def translate():
+    """Texts to translations, as many at a time as the engine takes."""
+    model = load(FOLDER, max_num_seqs=16, max_queue=1000, threads=1)
+
+    def all_of(texts, num_beams=1):
+        found = []
+
+        async def test(service):
+            async def one(text):
+                beams = BeamCall(num_beams)
+                call = GenerationCall("", TextPrompt(text), beam_search=beams, translation=Translation())
+                return (await collect(service, call))[0].get(0, "")
+
+            found.extend(await asyncio.gather(*(one(text) for text in texts)))
+
+        assert with_model(model, test) == []
+        return found
+
+    return all_of
+
+
+def test_the_bundle_is_whole_and_small():
+    manifest = read_manifest(FOLDER)
+    verify_files(FOLDER, manifest)
+    assert sum(file.stat().st_size for file in FOLDER.rglob("*") if file.is_file()) <= 6_000_000
+    assert (manifest.name, manifest.precision, manifest.target) == ("translator", "int8", "cpu")
+    assert (manifest.encoder_input.kind, manifest.encoder_input.layout) == ("text", "packed")
+    assert manifest.generation_defaults.num_beams == 1
+    assert manifest.answer.forced_last is None
+
+
+@pytest.mark.parametrize("part", ["held_out", "new_pairs"])
+def test_sentences_it_never_saw(translate, part):
+    score = evaluate.score(translate, evaluate.held_out(part, 250))
+    assert score.exact > 0.9, score.wrong
+
+
+def test_typed_sentences(translate):
+    score = evaluate.score(translate, evaluate.typed())
+    assert score.examples >= 30
+    assert score.exact >= 0.9, score.wrong
+
+
+def test_beams_are_as_good(translate):
+    examples = evaluate.held_out("held_out", 60)
+    score = evaluate.score(lambda texts: translate(texts, num_beams=3), examples)
+    assert score.exact > 0.9, score.wrong
+
+
+def test_the_build_reads_a_bundle_as_the_server_does(translate):
+    texts = [example.english for example in evaluate.typed()]
+    assert bundle_translator(FOLDER, threads=1)(texts) == translate(texts)
