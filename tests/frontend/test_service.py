@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -216,3 +217,20 @@ def test_a_dead_engine_fails_every_stream_and_is_reported(bundle: Path, monkeypa
 
     deaths = with_service(bundle, test)
     assert [(name, type(error)) for name, error in deaths] == [("synthetic", ZeroDivisionError)]
+
+
+def test_a_whole_answer_comes_in_one_piece(bundle: Path) -> None:
+    async def test(service: GenerationService) -> None:
+        wanted = call(max_tokens=12, n=2, logprobs=1, seed=3, temperature=1.0)
+        texts, _ = await collect(service, wanted)
+        parts = [part async for part in service.generate(replace(wanted, whole=True))]
+        deltas = [part for part in parts if isinstance(part, Delta)]
+        assert {delta.index: delta.text for delta in deltas} == texts
+        assert [len(delta.token_ids) for delta in deltas] == [len(delta.logprobs) for delta in deltas]
+        assert len(deltas) == 2
+        assert len(parts) == 4
+        stopped = [part async for part in service.generate(replace(wanted, whole=True, n=1, stop=(texts[0][3:5],)))]
+        assert isinstance(stopped[0], Delta)
+        assert stopped[0].text == texts[0][: texts[0].index(texts[0][3:5])]
+
+    assert with_service(bundle, test) == []

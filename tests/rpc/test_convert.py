@@ -68,6 +68,7 @@ CALLS = st.builds(
         st.none() | st.sampled_from(sorted(convert.EARLY_STOPPING.values())),
     ),
     translation=st.none() | st.builds(Translation, TEXT, TEXT),
+    whole=st.booleans(),
     timeout_s=st.none() | st.floats(0, 1e6),
 )
 
@@ -77,6 +78,7 @@ def request_of(call: GenerationCall) -> pb.GenerateRequest:
         model=call.model,
         n=call.n,
         logprobs=call.logprobs,
+        whole=call.whole,
         sampling=pb.Sampling(
             temperature=call.temperature,
             top_k=call.top_k,
@@ -133,7 +135,7 @@ def test_absent_sections_leave_everything_to_the_model() -> None:
 def test_every_field_of_a_request_is_read() -> None:
     """A field that is added to the wire and forgotten in the converter fails here."""
     known = {"model", "text", "token_ids", "chat", "sampling", "stopping", "n", "logprobs", "no_special_tokens"}
-    known |= {"beam_search", "translation"}
+    known |= {"beam_search", "translation", "whole"}
     assert set(pb.GenerateRequest.DESCRIPTOR.fields_by_name) == known
     fields = set(GenerationCall.__dataclass_fields__)
     assert set(pb.Sampling.DESCRIPTOR.fields_by_name) | set(pb.Stopping.DESCRIPTOR.fields_by_name) <= fields

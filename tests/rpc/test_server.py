@@ -52,7 +52,7 @@ def test_a_deadline_reaches_the_front_end() -> None:
         async with connected(service) as channel:
             error = await failure(generation_pb2_grpc.GenerationStub(channel).Generate(REQUEST, timeout=1.5))
             assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-            assert 0 < service.calls[0].timeout_s <= 1.5
+            assert 0 < service.calls[0].timeout_s < 1.6  # gRPC rounds what it sends up
             await asyncio.wait_for(service.closed.wait(), 2)
 
     run(test)

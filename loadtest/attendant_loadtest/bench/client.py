@@ -99,6 +99,7 @@ class _Run:
             token_ids=pb.TokenIds(ids=prompt),
             sampling=pb.Sampling(temperature=0),
             stopping=pb.Stopping(max_tokens=self._workload.new_tokens, ignore_eos=True),
+            whole=self._workload.whole,
         )
 
 

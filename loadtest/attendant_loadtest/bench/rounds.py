@@ -40,6 +40,7 @@ class Plan:
         waves: requests of a measurement, in multiples of the concurrency.
         prompt_tokens, new_tokens: of each request.
         shortest: prompts are of this length to ``prompt_tokens``; None: all of that.
+        whole: answers are delivered in one piece.
         quiet: processors that others may use; a measurement with more is repeated while patience lasts.
         patience_s: seconds to wait for a quiet machine, for each measurement.
     """
@@ -50,6 +51,7 @@ class Plan:
     prompt_tokens: int = 128
     new_tokens: int = 64
     shortest: int | None = None
+    whole: bool = False
     quiet: float = 0.1
     patience_s: float = 10.0
 
@@ -132,6 +134,7 @@ class Rounds:
             self._vocab_size,
             self._seed,
             plan.shortest,
+            plan.whole,
         )
 
 

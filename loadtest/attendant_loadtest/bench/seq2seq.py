@@ -37,6 +37,7 @@ def main(words: Sequence[str], cache: Path) -> int:
         prompt_tokens=40,
         new_tokens=30,
         shortest=10,
+        whole=True,
         patience_s=args.patience,
     )
     try:

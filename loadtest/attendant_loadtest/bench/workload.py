@@ -10,7 +10,7 @@ import numpy as np
 @dataclass(frozen=True, slots=True)
 class Workload:
     """``num_requests`` requests, at most ``concurrency`` at a time, each of ``prompt_tokens`` and ``new_tokens``; or of
-    ``shortest`` to ``prompt_tokens``, where that is set."""
+    ``shortest`` to ``prompt_tokens``, where that is set. ``whole``: answers are delivered in one piece."""
 
     concurrency: int
     num_requests: int
@@ -19,6 +19,7 @@ class Workload:
     vocab_size: int
     seed: int
     shortest: int | None = None
+    whole: bool = False
 
     def prompts(self) -> list[list[int]]:
         """Token ids of every request."""

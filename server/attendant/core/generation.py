@@ -84,6 +84,7 @@ class GenerationCall:
             many of the best hypotheses to return.
         beam_search: None for the model's default.
         translation: for models that read a source; without codes, or None, their defaults.
+        whole: deliver each sequence in one delta at its end.
         opening, timestamps, asked_logprobs: for the front end's own calls.
         admitted: a part of a call that was admitted before: it runs also while the server drains.
         timeout_s: seconds the caller will wait, or None.
@@ -110,6 +111,7 @@ class GenerationCall:
     no_repeat_ngram_size: int | None = None
     beam_search: BeamCall | None = None
     translation: Translation | None = None
+    whole: bool = False
     opening: tuple[tuple[int, ...], ...] = ()
     timestamps: TimestampRule | None = None
     asked_logprobs: tuple[int, ...] = ()

@@ -195,6 +195,7 @@ class _ActiveCall:
             Detokenizer(hub.model.text, request.prompt),
             StopStrings(self._call.stop),
             stop=lambda: hub.cancel(request.id),
+            whole=self._call.whole,
         )
 
 

@@ -65,6 +65,7 @@ class SequenceStream:
         index: of the sequence in its call.
         request: what the engine was asked for.
         stop: called when a stop string was found; the engine must be told to end the sequence.
+        whole: put out one part with all text and tokens at the end.
     """
 
     def __init__(
@@ -75,8 +76,11 @@ class SequenceStream:
         detokenizer: Detokenizer,
         stops: StopStrings,
         stop: Callable[[], None],
+        *,
+        whole: bool = False,
     ) -> None:
         self.index = index
+        self._held: list[Delta] | None = [] if whole else None
         self.request = request
         self._call = call
         self._detokenizer = detokenizer
@@ -118,6 +122,8 @@ class SequenceStream:
             return event
         if self._stop_string is None:
             self._flush(event)
+        if self._held:
+            self._call.put(_joined(self._held))
         self._call.put(
             Finish(self.index, event.reason, event.usage, event.timings, self._stop_string, event.stop_token_id)
         )
@@ -136,4 +142,18 @@ class SequenceStream:
             self._put(text, (), ())
 
     def _put(self, text: str, token_ids: tuple[int, ...], logprobs: tuple[TokenLogprob, ...]) -> None:
-        self._call.put(Delta(self.index, text, token_ids, logprobs))
+        delta = Delta(self.index, text, token_ids, logprobs)
+        if self._held is None:
+            self._call.put(delta)
+        else:
+            self._held.append(delta)
+
+
+def _joined(deltas: list[Delta]) -> Delta:
+    """Consecutive deltas of one sequence as one."""
+    return Delta(
+        deltas[0].index,
+        "".join([delta.text for delta in deltas]),
+        tuple([token for delta in deltas for token in delta.token_ids]),
+        tuple([entry for delta in deltas for entry in delta.logprobs]),
+    )
