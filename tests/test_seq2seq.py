@@ -17,6 +17,7 @@ from attendant.core.source import Source
 from attendant.frontend.service import GenerationService
 from transformers import GenerationMixin
 
+from tests.export import seq2seq_doc
 from tests.export.seq2seq_families import FAMILIES
 from tests.export.seq2seq_measure import Subject
 from tests.frontend.helpers import load, with_model
@@ -35,6 +36,7 @@ STOPPING = {True: "first", False: "heuristic", "never": "never"}
 @pytest.mark.parametrize("name", FAMILIES)
 def test_family(name: str, tmp_path: Path) -> None:
     """One export for all checks."""
+    assert seq2seq_doc.read()[name].beams, "the document says what is checked here"
     subject = Subject(name, tmp_path / name)
     check_answers_equal_those_of_generate(subject)
     check_answers_survive_scarce_memory(subject)

@@ -17,7 +17,7 @@ from attendant_export.facts import generation_defaults, special_tokens
 from attendant_export.graphs import write_graphs
 from attendant_export.progress import Progress, silent
 from attendant_export.recipe import GENERATE, Recipe, RecipeRequest
-from attendant_export.seq2seq.export import check_recipe, export_answers
+from attendant_export.seq2seq.export import answer_recipe, export_answers
 from attendant_export.seq2seq.source import is_encoder_decoder, load_answers
 from attendant_export.toolchain import exporter_version, versions
 from attendant_export.verify import verify
@@ -49,7 +49,9 @@ def export_bundle(
     check_output(out, overwrite=overwrite)
     folder, source_id, found_revision = sources.resolve(str(source), revision)
     found = task_of(folder, task)
-    recipe = (recipe or Recipe()).for_task(found)
+    answers_sources = found == GENERATE and is_encoder_decoder(sources.read_json(folder / "config.json"))
+    asked = recipe or Recipe()
+    recipe = answer_recipe(asked) if answers_sources else asked.for_task(found)
     name = name or source_id.rsplit("/", 1)[-1]
     about = Source(id=source_id, revision=found_revision, versions=versions())
     if found != GENERATE:
@@ -59,8 +61,7 @@ def export_bundle(
         return export_encoder(plan, out, name=name, recipe=recipe, source=about, overwrite=overwrite, progress=progress)
     if pooling is not None:
         raise ExportError(f"task {found} has no pooling; only embed has")
-    if is_encoder_decoder(sources.read_json(folder / "config.json")):
-        check_recipe(recipe)
+    if answers_sources:
         with progress("load"):
             answers = load_answers(folder)
         name = bundle_name(name)

@@ -65,17 +65,22 @@ def write_graphs(
             quantise(traced.model, recipe.precision)
     files = {"decoder": (DECODER_FILE, traced.model)}
     if recipe.target == "cuda":
-        add_candidates(traced.model)
-        files["copy_blocks"] = (COPY_BLOCKS_FILE, copy_blocks_model(2 * len(traced.layers)))
-        files["pick_rows"] = (
-            PICK_ROWS_FILE,
-            pick_rows_model(next(v for v in traced.model.graph.outputs if v.name == "logits")),
-        )
+        files |= paged_companions(traced.model, len(traced.layers))
     with progress("write"):
         for name, (file, graph) in files.items():
             ir.save(graph, folder / file, external_data=f"{file}.data" if name == "decoder" else None)
     graphs = {name: describe(graph.graph, file) for name, (file, graph) in files.items()}
     return graphs, kv_layers(traced.layers, recipe.cache_dtype)
+
+
+def paged_companions(decoder: ir.Model, num_layers: int) -> dict[str, tuple[str, ir.Model]]:
+    """Adds the choice of candidates to a paged ``decoder``, in place; the files and graphs beside it, by name."""
+    add_candidates(decoder)
+    logits = next(value for value in decoder.graph.outputs if value.name == "logits")
+    return {
+        "copy_blocks": (COPY_BLOCKS_FILE, copy_blocks_model(2 * num_layers)),
+        "pick_rows": (PICK_ROWS_FILE, pick_rows_model(logits)),
+    }
 
 
 def describe(graph: ir.Graph, file: str) -> Graph:

@@ -1,4 +1,4 @@
-"""The fused attention nodes of ONNX Runtime that own a KV cache: one for slots, one for pages."""
+"""The fused attention nodes of ONNX Runtime over caches: for slots and for pages, of a decoder and of its source."""
 
 from __future__ import annotations
 
@@ -83,6 +83,15 @@ class SlotKernel:
         return output.reshape(batch, sequence, num_heads, head_size), present
 
 
+class CrossKernel(Protocol):
+    """Makes the fused node of an attention call that looks at the source."""
+
+    def emit(self, query: torch.Tensor, scale: float, source: Cache) -> tuple[torch.Tensor, Cache]:
+        """The output [batch, sequence, num_heads, head_size] for ``query`` [batch, num_heads, sequence, head_size],
+        and ``source``, in the layout of the kernel, unchanged."""
+        ...
+
+
 @dataclass(frozen=True)
 class SourceKernel:
     """GroupQueryAttention over what an encoder made of each row's source: no new keys, and all of them in reach.
@@ -94,8 +103,7 @@ class SourceKernel:
     source_total: torch.Tensor
 
     def emit(self, query: torch.Tensor, scale: float, source: Cache) -> tuple[torch.Tensor, Cache]:
-        """The output [batch, sequence, num_heads, head_size] for ``query`` [batch, num_heads, sequence, head_size],
-        and ``source`` [batch, num_kv_heads, max_source, head_size], unchanged."""
+        """See :meth:`CrossKernel.emit`; ``source`` is [batch, num_kv_heads, max_source, head_size]."""
         batch, num_heads, sequence, head_size = query.shape
         flat = query.transpose(1, 2).reshape(batch, sequence, -1)
         none = flat[:, :0, : source[0].shape[1] * head_size]
@@ -136,6 +144,7 @@ class PageKernel:
 
     def emit(self, call: AttentionCall, index: int, past: Cache) -> tuple[torch.Tensor, Cache]:
         """See :meth:`Kernel.emit`. The batch is one row."""
+        assert call.bias is None, "PagedAttention adds nothing to scores"
         _, num_heads, tokens, head_size = call.query.shape
         flat = [part.transpose(1, 2).reshape(tokens, -1) for part in (call.query, call.key, call.value)]
         attributes = call.attributes()
@@ -147,6 +156,42 @@ class PageKernel:
         inputs += [None, None, self.slot_mapping, call.sink]  # cos_cache, sin_cache, slot_mapping, head_sink
         inputs += [None, None, *steps, self.attention_metadata]  # q_norm_weight, k_norm_weight, scales, metadata
         output, present = _node("PagedAttention", inputs, attributes, (tokens, num_heads * head_size), past)
+        return output.reshape(1, tokens, num_heads, head_size), present
+
+
+@dataclass(frozen=True)
+class PagedSourceKernel:
+    """PagedAttention over what an encoder made of the source of each token's sequence: all of it, and nothing new.
+
+    Each token is a sequence of its own, the last position of its source, so that the causal mask hides nothing. Then
+    answers may be longer than their sources, and every backend of the operator will do: without its causal mask it has
+    one, which is not the quickest for single tokens and takes blocks of certain sizes only.
+
+    Attributes:
+        bounds: [num_tokens + 1] int32, 0, 1, 2 and so on. past_seqlens: [num_tokens] int32, length of the source of
+            each token minus one. block_table: [num_tokens, max_source_blocks] int32, where it lies.
+        slot_mapping: [num_tokens] int32, all -1: nothing is written.
+        metadata: [3] int32 in host memory, 1 and bounds of the lengths of the sources.
+    """
+
+    bounds: torch.Tensor
+    past_seqlens: torch.Tensor
+    block_table: torch.Tensor
+    slot_mapping: torch.Tensor
+    metadata: torch.Tensor
+
+    def emit(self, query: torch.Tensor, scale: float, source: Cache) -> tuple[torch.Tensor, Cache]:
+        """See :meth:`CrossKernel.emit`; ``source`` is [num_source_blocks, block_size, num_kv_heads, head_size], and the
+        batch is one row."""
+        _, num_heads, tokens, head_size = query.shape
+        num_kv_heads = source[0].shape[2]
+        flat = query.transpose(1, 2).reshape(tokens, -1)
+        # In the place of new keys and values, of which there are none: they are written nowhere, so never read.
+        none = flat if num_kv_heads == num_heads else flat[:, : num_kv_heads * head_size]
+        inputs = [flat, none, none, *source, self.bounds, self.past_seqlens, self.block_table]
+        inputs += [None, None, self.slot_mapping, *[None] * 5, self.metadata]
+        attributes = {"num_heads": num_heads, "kv_num_heads": num_kv_heads, "scale": scale}
+        output, present = _node("PagedAttention", inputs, attributes, (tokens, num_heads * head_size), source)
         return output.reshape(1, tokens, num_heads, head_size), present
 
 

@@ -40,8 +40,8 @@ _PAGE_DIMENSIONS: Dimensions = {
 }
 
 
-class CacheLayout(Protocol):
-    """A layout.
+class GraphLayout(Protocol):
+    """What a graph's inputs and outputs look like.
 
     Attributes:
         target: the provider it is for.
@@ -58,6 +58,10 @@ class CacheLayout(Protocol):
     def dimensions(self) -> Dimensions: ...
     @property
     def cache_dimensions(self) -> tuple[str | None, ...]: ...
+
+
+class CacheLayout(GraphLayout, Protocol):
+    """The layout of a decoder's cache."""
 
     def step(self, decoder: torch.nn.Module) -> torch.nn.Module:
         """Wraps a :class:`~attendant_export.decoder.DecoderStep` so that it takes ``inputs`` and the caches."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,10 +49,19 @@ class PagedSession:
 
     Args:
         num_blocks, block_size: of the caches, [num_blocks, block_size, num_kv_heads, head_size].
+        sources, source_blocks: of an encoder-decoder: the caches of its sources, and how many blocks they have.
     """
 
     def __init__(
-        self, path: Path, layers: Sequence[KVLayer], *, num_blocks: int, block_size: int, threads: int = 0
+        self,
+        path: Path,
+        layers: Sequence[KVLayer],
+        *,
+        num_blocks: int,
+        block_size: int,
+        sources: Sequence[KVLayer] = (),
+        source_blocks: int = 0,
+        threads: int = 0,
     ) -> None:
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
@@ -60,13 +69,14 @@ class PagedSession:
         self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         self._inputs = {spec.name: spec.type for spec in self._session.get_inputs()}
         self._block_size = block_size
-        self.caches: list[tuple[Any, Any]] = []
-        for layer in layers:
-            shape = (num_blocks, block_size, layer.num_kv_heads, layer.head_size)
-            self.caches.append((np.zeros(shape, cache_dtype(layer)), np.zeros(shape, cache_dtype(layer))))
+        self.caches = _caches(layers, num_blocks, block_size)
+        self.sources = _caches(sources, source_blocks, block_size)
 
-    def run(self, rows: Sequence[PagedRow]) -> list[Floats]:
-        """One run over all rows; per row, the logits of its tokens [n, vocab_size] float32."""
+    def run(self, rows: Sequence[PagedRow], more: Mapping[str, Any] | None = None) -> list[Floats]:
+        """One run over all rows; per row, the logits of its tokens [n, vocab_size] float32.
+
+        ``more``: inputs of an encoder-decoder.
+        """
         size = self._block_size
         counts = [len(row.tokens) for row in rows]
         bounds = np.cumsum([0, *counts]).astype(np.int32)
@@ -87,6 +97,7 @@ class PagedSession:
             "logits_index": np.arange(total),
             "inverse_temperature": np.ones(total, np.float32),
             "uniform": np.zeros(total, np.float32),
+            **(more or {}),
         }
         logits = self._run(feeds)
         return [logits[start:end] for start, end in itertools.pairwise(bounds)]
@@ -96,14 +107,23 @@ class PagedSession:
         for name, array in feeds.items():
             if name in self._inputs:
                 binding.bind_cpu_input(name, np.ascontiguousarray(array))
-        for layer, pair in enumerate(self.caches):
-            for kind, cache in zip(("key", "value"), pair, strict=True):
-                fp8 = self._inputs[f"past_{kind}_{layer}"] == "tensor(float8e4m3fn)"
-                dtype = int(ir.DataType.FLOAT8E4M3FN) if fp8 else cache.dtype.type
-                place = ("cpu", 0, dtype, cache.shape, cache.ctypes.data)
-                binding.bind_input(f"past_{kind}_{layer}", *place)
-                binding.bind_output(f"present_{kind}_{layer}", *place)
+        for caches, before, after in ((self.caches, "past", "present"), (self.sources, "cross", "present_cross")):
+            for layer, pair in enumerate(caches):
+                for kind, cache in zip(("key", "value"), pair, strict=True):
+                    fp8 = self._inputs[f"{before}_{kind}_{layer}"] == "tensor(float8e4m3fn)"
+                    dtype = int(ir.DataType.FLOAT8E4M3FN) if fp8 else cache.dtype.type
+                    place = ("cpu", 0, dtype, cache.shape, cache.ctypes.data)
+                    binding.bind_input(f"{before}_{kind}_{layer}", *place)
+                    binding.bind_output(f"{after}_{kind}_{layer}", *place)
         binding.bind_output("logits")
         self._session.run_with_iobinding(binding)
         logits: Floats = binding.get_outputs()[-1].numpy().astype(np.float32)
         return logits
+
+
+def _caches(layers: Sequence[KVLayer], num_blocks: int, block_size: int) -> list[tuple[Any, Any]]:
+    shapes = [(num_blocks, block_size, layer.num_kv_heads, layer.head_size) for layer in layers]
+    return [
+        (np.zeros(shape, cache_dtype(layer)), np.zeros(shape, cache_dtype(layer)))
+        for shape, layer in zip(shapes, layers, strict=True)
+    ]

@@ -11,12 +11,12 @@ import onnx_ir as ir
 
 from attendant_export.cuda import fit_cuda
 from attendant_export.graph import Editor, array_of, attribute, constant_of, nodes_of, producer, same_shape, same_size
-from attendant_export.layouts import CacheLayout, PageLayout, SlotLayout
+from attendant_export.layouts import GraphLayout, SlotLayout
 from attendant_export.rotary import pack_attention_inputs, rotate_in_attention, tabulate_positions
 
 
 def rewrite(
-    model: ir.Model, context_length: int, layout: CacheLayout | None = None, *, keep_tied: bool = False
+    model: ir.Model, context_length: int, layout: GraphLayout | None = None, *, keep_tied: bool = False
 ) -> None:
     """Runs every pass in place and gives the graph inputs and outputs their dimensions' names.
 
@@ -33,7 +33,7 @@ def rewrite(
     rotate_in_attention(editor)
     join_reshapes(editor)
     pack_attention_inputs(editor)
-    if isinstance(layout, PageLayout):
+    if layout.target == "cuda":
         fit_cuda(editor)
     name_dimensions(model.graph, layout)
     strip_metadata(model)
@@ -95,7 +95,7 @@ def products_to_matmul(editor: Editor, *, keep_tied: bool = False) -> None:
             editor.replace(node, "Add", [product, bias])
 
 
-def name_dimensions(graph: ir.Graph, layout: CacheLayout) -> None:
+def name_dimensions(graph: ir.Graph, layout: GraphLayout) -> None:
     """Names the dynamic dimensions as :class:`attendant.bundle.BundleManifest` does."""
     for value in (*graph.inputs, *graph.outputs):
         assert value.shape is not None

@@ -9,13 +9,14 @@ import math
 import os
 import re
 import sys
+import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
 from tests.export.seq2seq_families import FAMILIES
-from tests.export.seq2seq_measure import Seq2SeqMeasurement, measure
+from tests.export.seq2seq_measure import Seq2SeqMeasurement, Subject, measure
 
 PATH = Path(__file__).parents[2] / "docs" / "seq2seq.md"
 HEADER = """# Encoder-decoders
@@ -35,7 +36,8 @@ included.
 - **cross layers**: attention calls of the decoder that look at the source.
 - **nodes**: of the graphs encoder and decoder.
 - **error below**: bound on the largest absolute difference of logits, whose standard deviation is **spread**.
-- **greedy**: the tokens are those of `generate`.
+- **greedy**, **beams**: the tokens are those of `generate`; beams through the server's engine, several searches at once
+  (2 to 4 beams, three length penalties, all ways to stop, n-grams that must not occur twice).
 - **exact batch**: a logit in a batch is, bit for bit, what it is alone.
 
 The kernel refuses a run of more tokens of one answer than its source has positions: longer ones are cut.
@@ -46,8 +48,8 @@ that do not attend through transformers' attention interface.
 
 Written by `python -m tests.export.seq2seq_doc`; `pytest tests/export` keeps it true.
 
-| family | layout | cross layers | nodes | error below | spread | greedy | exact batch |
-|---|---|---|---|---|---|---|---|
+| family | layout | cross layers | nodes | error below | spread | greedy | beams | exact batch |
+|---|---|---|---|---|---|---|---|---|
 """
 _YES = {True: "yes", False: "no"}
 
@@ -63,19 +65,20 @@ class Row:
     error_below: float
     spread: float
     greedy: bool
+    beams: bool
     exact: bool
 
     def __str__(self) -> str:
         numbers = [self.cross_layers, self.nodes, f"{self.error_below:.0e}", f"{self.spread:.1f}"]
-        cells = [self.family, self.layout, *numbers, _YES[self.greedy], _YES[self.exact]]
+        cells = [self.family, self.layout, *numbers, _YES[self.greedy], _YES[self.beams], _YES[self.exact]]
         return "| " + " | ".join(map(str, cells)) + " |"
 
 
-def row_of(name: str, found: Seq2SeqMeasurement) -> Row:
+def row_of(name: str, found: Seq2SeqMeasurement, beams: bool) -> Row:
     """The line of a measurement, with room for other machines in its error."""
     below = 10.0 ** math.ceil(math.log10(3 * found.error))
     nodes = f"{found.nodes[0]}, {found.nodes[1]}"
-    return Row(name, found.layout, found.cross_layers, nodes, below, found.spread, found.greedy, found.exact)
+    return Row(name, found.layout, found.cross_layers, nodes, below, found.spread, found.greedy, beams, found.exact)
 
 
 def read() -> dict[str, Row]:
@@ -83,9 +86,9 @@ def read() -> dict[str, Row]:
     rows = {}
     for line in PATH.read_text(encoding="utf-8").splitlines():
         cells = [cell.strip() for cell in line.strip("|").split("|")]
-        if len(cells) == 8 and re.fullmatch(r"\de-\d\d", cells[4]):
+        if len(cells) == 9 and re.fullmatch(r"\de-\d\d", cells[4]):
             numbers = (int(cells[2]), cells[3], float(cells[4]), float(cells[5]))
-            rows[cells[0]] = Row(cells[0], cells[1], *numbers, cells[6] == "yes", cells[7] == "yes")
+            rows[cells[0]] = Row(cells[0], cells[1], *numbers, *(cell == "yes" for cell in cells[6:]))
     return rows
 
 
@@ -93,7 +96,18 @@ def _measured_row(name: str) -> Row:
     import torch
 
     torch.set_num_threads(1)
-    return row_of(name, measure(name))
+    return row_of(name, measure(name), _beams_are_equal(name))
+
+
+def _beams_are_equal(name: str) -> bool:
+    from tests.test_seq2seq import check_answers_equal_those_of_generate
+
+    with tempfile.TemporaryDirectory() as parent:
+        try:
+            check_answers_equal_those_of_generate(Subject(name, Path(parent) / "bundle"))
+        except AssertionError:
+            return False
+    return True
 
 
 def main(families: list[str]) -> int:

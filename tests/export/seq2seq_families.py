@@ -97,6 +97,7 @@ FAMILIES: dict[str, Family] = {
             "length_penalty": 2.0,
             "early_stopping": True,
             "no_repeat_ngram_size": 3,
+            "min_length": 5,
             "max_length": 60,
         },
     ),

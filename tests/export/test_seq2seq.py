@@ -79,6 +79,7 @@ def test_bundle_of_the_command_line(bart: tuple[Path, BundleManifest]) -> None:
     defaults = manifest.generation_defaults
     assert (defaults.temperature, defaults.num_beams, defaults.length_penalty) == (0.0, 4, 2.0)
     assert (defaults.early_stopping, defaults.no_repeat_ngram_size, defaults.max_tokens) == ("first", 3, 59)
+    assert defaults.min_tokens == 4
     assert manifest.context_length == 96
     assert [case.name for case in manifest.parity.cases] == ["prefill", "chunk", "ragged_decode"]
 

@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from attendant.bundle import Target
 
 from attendant_export.attention import HEAD_MULTIPLE, AttentionLayer, AttentionTrace, MaskSpec, mask_kinds, widen
 from attendant_export.encoders.attention import EncoderAttention, EncoderMask
 from attendant_export.errors import UnsupportedModel
-from attendant_export.kernels import Cache, SourceKernel
+from attendant_export.kernels import Cache, CrossKernel
 
 _EVERYWHERE = "bidirectional_mask_function"
 
@@ -73,7 +74,7 @@ class AnswerAttention:
     architecture: str
     own: AttentionTrace = field(init=False)
     layers: list[AttentionLayer] = field(default_factory=list)
-    kernel: SourceKernel | None = None
+    kernel: CrossKernel | None = None
     sources: list[Cache] = field(default_factory=list)
     presents: list[Cache] = field(default_factory=list)
 
@@ -85,7 +86,7 @@ class AnswerAttention:
         self.layers, self.kernel = [], None
         self.own.start_probe(position_ids)
 
-    def start_trace(self, kernel: SourceKernel, sources: list[Cache]) -> None:
+    def start_trace(self, kernel: CrossKernel, sources: list[Cache]) -> None:
         """The next pass emits one fused node per attention call; ``own`` is to be started, too."""
         self.kernel, self.sources, self.presents = kernel, sources, []
 
@@ -139,7 +140,9 @@ class AnswerAttention:
         return self.own.mask_function(*args, mask_function=mask_function, **keywords)
 
 
-def heads_of(cache: torch.Tensor) -> torch.Tensor:
-    """[rows, num_kv_heads, length, size] -> [num_kv_heads, rows * length, head_size], which the kernels can read."""
+def heads_of(cache: torch.Tensor, target: Target = "cpu") -> torch.Tensor:
+    """[rows, num_kv_heads, length, size] -> [num_kv_heads, rows * length, head_size], which the kernels can read; for
+    pages [rows * length, num_kv_heads, head_size]."""
     head_size = -(-cache.shape[-1] // HEAD_MULTIPLE) * HEAD_MULTIPLE
-    return widen(cache, head_size).transpose(0, 1).flatten(1, 2)
+    heads = widen(cache, head_size)
+    return heads.transpose(1, 2).flatten(0, 1) if target == "cuda" else heads.transpose(0, 1).flatten(1, 2)

@@ -1,61 +1,66 @@
-"""The graph that answers: the decoder over its own cache and over what the encoder made of each row's source."""
+"""The graph that answers: the decoder over its own cache and over what the encoder made of each sequence's source."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import onnx_ir as ir
 import torch
+from attendant.bundle import Target
 
 from attendant_export.attention import AttentionLayer
 from attendant_export.encoders.passes import bias_once, split_skip_norms
 from attendant_export.errors import UnsupportedModel, failures_of
 from attendant_export.graph import Editor
-from attendant_export.kernels import Cache, SlotKernel, SourceKernel
-from attendant_export.layouts import Dimensions, SlotLayout
+from attendant_export.kernels import Cache, CrossKernel, Kernel
 from attendant_export.passes import join_reshapes, rewrite
 from attendant_export.rotary import pack_attention_inputs
 from attendant_export.seq2seq.attention import AnswerAttention
-from attendant_export.seq2seq.encoder import output_names
-from attendant_export.seq2seq.positions import Positions, told_distances, told_positions
+from attendant_export.seq2seq.layouts import answer_layout
+from attendant_export.seq2seq.positions import Positions, has_distances, told_distances, told_positions
 from attendant_export.trace import fused_attention, trace_to_onnx
 
-_PROBE_TOKENS, _SEQUENCE, _SOURCE, _TOTAL = 4, 5, 11, 13  # sample sizes, all different
-_SOURCE_CACHE = ("batch", None, "max_source", None)
+_PROBE_TOKENS, _SEQUENCE = 4, 5  # sample sizes
 
 
 @dataclass(frozen=True)
 class TracedAnswer:
-    """The finished float32 graph ``decoder``, and the layout of its attention calls over its cache and the source."""
+    """The finished graph ``decoder`` in the model's dtype, and the layout of its attention calls over its cache and
+    the source."""
 
     model: ir.Model
     layers: tuple[AttentionLayer, ...]
     cross_layers: tuple[AttentionLayer, ...]
 
 
-class AnswerLayout(SlotLayout):
-    """Slots, and beside them the keys and values of ``num_sources`` calls that look at the source."""
+def check_positions(model: Any, target: Target) -> None:
+    """Refuses relative positions where no kernel has a place for them.
 
-    inputs = (*SlotLayout.inputs, "kv_positions", "source_seqlens", "source_total")
+    Raises:
+        UnsupportedModel: PagedAttention has none.
+    """
+    if target == "cuda" and has_distances(model.get_decoder()):
+        reason = (
+            "its decoder adds a bias of relative positions to its scores, for which PagedAttention, the kernel of target "
+            "cuda, has no place; allowed: target cpu"
+        )
+        raise UnsupportedModel(str(model.config.model_type), reason)
 
-    def __init__(self, num_sources: int) -> None:
-        self.sources = output_names(num_sources)
-        names = [*self.sources, *(f"present_{name}" for name in self.sources)]
-        lengths: Dimensions = {"kv_positions": ("total",), "source_seqlens": ("batch",), "source_total": (None,)}
-        self.dimensions = {**SlotLayout.dimensions, **lengths, **dict.fromkeys(names, _SOURCE_CACHE)}
 
-
-def trace_answer(model: Any, context_length: int) -> TracedAnswer:
+def trace_answer(model: Any, context_length: int, target: Target = "cpu") -> TracedAnswer:
     """Traces the decoder of ``model`` with its head, with fused attention, and rewrites the graph.
+
+    Args:
+        target: the provider that it is for, and so the layout of its caches.
 
     Raises:
         UnsupportedModel: the model does something that the graph has no place for.
         ToolchainError: torch or transformers are not the versions the exporter drives.
     """
     architecture = str(model.config.model_type)
+    check_positions(model, target)
     attention, positions = AnswerAttention(architecture), Positions()
     decoder = model.get_decoder()
     with (
@@ -65,19 +70,21 @@ def trace_answer(model: Any, context_length: int) -> TracedAnswer:
         told_distances(decoder, positions, context_length),
     ):
         layers, cross_layers = _probe(model, attention, positions)
-        layout = AnswerLayout(len(cross_layers))
+        layout = answer_layout(target, len(cross_layers))
         names = [f"{kind}_{index}" for index in range(len(layers)) for kind in ("past_key", "past_value")]
         graph = trace_to_onnx(
-            _AnswerStep(model, attention, positions).eval(),
-            _sample_inputs(layers, cross_layers, min(_SEQUENCE, context_length)),
-            _dynamic_shapes(len(layers), len(cross_layers), context_length),
+            layout.step(AnswerStep(model, attention, positions)).eval(),
+            layout.sample_inputs(layers, cross_layers, min(_SEQUENCE, context_length), model.dtype),
+            layout.dynamic_shapes(len(layers), len(cross_layers), context_length),
             [*layout.inputs, *names, *layout.sources],
             [
                 *("logits", *(name.replace("past", "present") for name in names)),
                 *(f"present_{name}" for name in layout.sources),
             ],
+            target,
         )
-    rewrite(graph, context_length, layout)
+    # A half-precision head may share memory with the embedding table.
+    rewrite(graph, context_length, layout, keep_tied=target == "cuda")
     editor = Editor(graph.graph)
     bias_once(editor)
     join_reshapes(editor)
@@ -86,8 +93,8 @@ def trace_answer(model: Any, context_length: int) -> TracedAnswer:
     return TracedAnswer(graph, layers, cross_layers)
 
 
-class _AnswerStep(torch.nn.Module):  # type: ignore[misc]
-    """One step over the cache; inputs and outputs as :class:`attendant.bundle.BundleManifest` has them."""
+class AnswerStep(torch.nn.Module):  # type: ignore[misc]
+    """One step of the decoder over its caches: tokens in; logits of chosen tokens and both kinds of caches out."""
 
     def __init__(self, model: Any, attention: AnswerAttention, positions: Positions) -> None:
         super().__init__()
@@ -99,29 +106,29 @@ class _AnswerStep(torch.nn.Module):  # type: ignore[misc]
         self,
         input_ids: torch.Tensor,
         position_ids: torch.Tensor,
-        seqlens_k: torch.Tensor,
-        total_sequence_length: torch.Tensor,
         logits_index: torch.Tensor,
-        kv_positions: torch.Tensor,
-        source_seqlens: torch.Tensor,
-        source_total: torch.Tensor,
         pasts: list[Cache],
         sources: list[Cache],
+        kernel: Kernel,
+        source_kernel: CrossKernel,
+        kv_positions: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, list[Cache], list[Cache]]:
+        """Shapes and dtypes as in :class:`attendant.bundle.BundleManifest`."""
+
         def pick(module: torch.nn.Module, arguments: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
             # Choosing rows before the head keeps whatever the model does to its logits after it (a bias, for one).
             hidden, *rest = arguments
             return (hidden.reshape(-1, hidden.shape[-1]).index_select(0, logits_index), *rest)
 
         self.positions.start(position_ids, kv_positions)
-        self.attention.own.start_trace(position_ids, pasts, SlotKernel(seqlens_k, total_sequence_length))
-        self.attention.start_trace(SourceKernel(source_seqlens, source_total), sources)
+        self.attention.own.start_trace(position_ids, pasts, kernel)
+        self.attention.start_trace(source_kernel, sources)
         handle = self.model.get_output_embeddings().register_forward_pre_hook(pick)
         try:
             logits = _run(self.model, input_ids).logits
         finally:
             handle.remove()
-        return logits.float(), self.attention.own.presents, self.attention.presents
+        return logits, self.attention.own.presents, self.attention.presents
 
 
 def _run(model: Any, tokens: torch.Tensor) -> Any:
@@ -129,7 +136,7 @@ def _run(model: Any, tokens: torch.Tensor) -> Any:
 
     The decoder makes keys and values of one position of nothing, and our attention reads those of the source.
     """
-    hidden = torch.zeros(tokens.shape[0], 1, model.config.hidden_size)
+    hidden = torch.zeros(tokens.shape[0], 1, model.config.hidden_size, dtype=model.dtype)
     takes = inspect.signature(model.forward).parameters
     keywords = {"decoder_position_ids": torch.zeros_like(tokens)} if "decoder_position_ids" in takes else {}
     return model(decoder_input_ids=tokens, encoder_outputs=(hidden,), use_cache=False, **keywords)
@@ -152,20 +159,3 @@ def _probe(
         reason = "its decoder does not look at its source through transformers' attention interface"
         raise UnsupportedModel(attention.architecture, reason)
     return tuple(attention.own.layers), tuple(attention.layers)
-
-
-def _sample_inputs(
-    layers: Sequence[AttentionLayer], cross_layers: Sequence[AttentionLayer], sequence: int
-) -> tuple[Any, ...]:
-    *inputs, pasts = SlotLayout().sample_inputs(layers, sequence, torch.float32)
-    batch = len(inputs[0])
-    sources = [torch.zeros(batch, layer.num_kv_heads, _SOURCE, layer.head_size) for layer in cross_layers]
-    lengths = (torch.zeros(batch, dtype=torch.int32), torch.tensor([_SOURCE], dtype=torch.int32))
-    return (*inputs, torch.arange(_TOTAL), *lengths, pasts, [(tensor, tensor.clone()) for tensor in sources])
-
-
-def _dynamic_shapes(num_layers: int, num_sources: int, context_length: int) -> tuple[Any, ...]:
-    *inputs, pasts = SlotLayout().dynamic_shapes(num_layers, context_length)
-    batch = inputs[0][0]
-    cache = {0: batch, 2: torch.export.Dim("max_source")}
-    return (*inputs, {0: torch.export.Dim("total")}, {0: batch}, {}, pasts, [(cache, cache)] * num_sources)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 import torch
-from attendant.bundle import AudioSource, SourceLayout, TextSource
+from attendant.bundle import AudioSource, SourceLayout, Target, TextSource
 
 from attendant_export.attention import AttentionLayer
 from attendant_export.encoders.attention import PaddedView
@@ -18,6 +18,7 @@ from attendant_export.encoders.rows import dimensions_of, feeds_of
 from attendant_export.encoders.trace import Dimensions, Feeds, adopt_constants, switched
 from attendant_export.errors import UnsupportedModel, failures_of
 from attendant_export.seq2seq.attention import SourceAttention, heads_of
+from attendant_export.seq2seq.overflow import ClampsAlways
 from attendant_export.seq2seq.positions import Positions, told_positions
 from attendant_export.trace import trace_to_onnx
 
@@ -32,26 +33,27 @@ _FAILURES = (ArithmeticError, AssertionError, AttributeError, LookupError, Runti
 class SourceModule(torch.nn.Module):  # type: ignore[misc]
     """``model`` from the inputs of the graph ``encoder`` to its outputs; see :class:`attendant.bundle.BundleManifest`.
 
-    ``layout``: of the rows; None for sound, whose rows are equally long.
+    ``layout``: of the rows; None for sound, whose rows are equally long. ``target``: the provider it is for.
     """
 
-    def __init__(self, model: Any, layout: SourceLayout | None) -> None:
+    def __init__(self, model: Any, layout: SourceLayout | None, target: Target = "cpu") -> None:
         super().__init__()
         self.model = model
         self.layout = layout
+        self.target = target
         self.attention = SourceAttention(str(model.config.model_type))
         self.positions = Positions()
 
     def forward(self, feeds: Feeds) -> list[torch.Tensor]:
-        """Per call of the decoder, keys and values, each [num_kv_heads, num_tokens, head_size]."""
-        return _keys_and_values(self.model, self.attention, self._encode(feeds))
+        """Per call of the decoder, keys and values, each as :func:`heads_of` has them."""
+        return _keys_and_values(self.model, self.attention, self._encode(feeds), self.target)
 
     def _encode(self, feeds: Feeds) -> torch.Tensor:
         """The encoder's output, [rows, length, hidden], or [1, num_tokens, hidden] where packed."""
         encoder = self.model.get_encoder()
         if self.layout is None:
             self.attention.start()
-            return _hidden(encoder(feeds["input_features"]))
+            return _hidden(encoder(feeds["input_features"].to(self.model.dtype)))
         if self.layout == "packed":
             view = PaddedView(feeds["pad_index"], feeds["unpad_index"], feeds["attention_mask"])
             self.attention.start(view)
@@ -106,26 +108,29 @@ def find_layout(model: Any, source: TextSource, rows: Sequence[Row]) -> SourceLa
     raise UnsupportedModel(architecture, reason)
 
 
-def trace_source(model: Any, source: TextSource | AudioSource, layers: Sequence[AttentionLayer]) -> ir.Model:
-    """The finished float32 graph ``encoder``.
+def trace_source(
+    model: Any, source: TextSource | AudioSource, layers: Sequence[AttentionLayer], target: Target = "cpu"
+) -> ir.Model:
+    """The finished graph ``encoder`` in the model's dtype.
 
     Raises:
         UnsupportedModel: the model does something that cannot be traced.
         ToolchainError: torch or transformers are not the versions the exporter drives.
     """
     layout = None if isinstance(source, AudioSource) else source.layout
-    module = SourceModule(model, layout).eval()
+    module = SourceModule(model, layout, target).eval()
     samples = {name: torch.from_numpy(value) for name, value in source_feeds(source, _sample_rows(source)).items()}
     names = output_names(len(layers))
-    dimensions = {**source_dimensions(layout), **dict.fromkeys(names, (None, "num_tokens", None))}
+    tokens = ("num_tokens", None, None) if target == "cuda" else (None, "num_tokens", None)
+    dimensions = {**source_dimensions(layout), **dict.fromkeys(names, tokens)}
     shapes = tuple(
         {axis: torch.export.Dim.AUTO for axis, name in enumerate(dimensions[key]) if name is not None}
         for key in samples
     )
     architecture = module.attention.architecture
-    with failures_of(architecture), switched(model, module.attention, emits_nodes=True):
+    with failures_of(architecture), switched(model, module.attention, emits_nodes=True), ClampsAlways():
         graph = trace_to_onnx(
-            _Positional(module, list(samples)).eval(), tuple(samples.values()), (shapes,), list(samples), names
+            _Positional(module, list(samples)).eval(), tuple(samples.values()), (shapes,), list(samples), names, target
         )
     adopt_constants(graph.graph)
     check_dynamic(graph.graph, dimensions, architecture)
@@ -185,12 +190,14 @@ def _captured(model: Any, row: Row) -> list[torch.Tensor]:
             return _keys_and_values(model, attention, _hidden(output))
 
 
-def _keys_and_values(model: Any, attention: SourceAttention, hidden: torch.Tensor) -> list[torch.Tensor]:
+def _keys_and_values(
+    model: Any, attention: SourceAttention, hidden: torch.Tensor, target: Target = "cpu"
+) -> list[torch.Tensor]:
     """What the decoder makes of the encoder's output when it is given a token to answer with."""
     captured = attention.start_capture()
     one = torch.zeros(hidden.shape[0], 1, dtype=torch.int64)
     model.get_decoder()(input_ids=one, encoder_hidden_states=hidden, use_cache=False)
-    return [heads_of(part) for pair in captured for part in pair]
+    return [heads_of(part, target) for pair in captured for part in pair]
 
 
 def _hidden(output: Any) -> torch.Tensor:

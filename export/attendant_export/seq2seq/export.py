@@ -11,11 +11,12 @@ from tokenizers import Tokenizer
 from attendant_export.encoders.outliers import set_outliers_apart
 from attendant_export.errors import ExportError, UnsupportedModel
 from attendant_export.facts import special_tokens
-from attendant_export.graphs import DECODER_FILE, describe, kv_layers
+from attendant_export.graphs import DECODER_FILE, describe, kv_layers, paged_companions
+from attendant_export.precision import in_dtype
 from attendant_export.progress import Progress, silent
 from attendant_export.quantise import quantise
-from attendant_export.recipe import Recipe
-from attendant_export.seq2seq.decoder import trace_answer
+from attendant_export.recipe import ENCODER_PRECISIONS, Recipe, RecipeRequest
+from attendant_export.seq2seq.decoder import check_positions, trace_answer
 from attendant_export.seq2seq.encoder import Row, find_layout, source_feeds, trace_source
 from attendant_export.seq2seq.languages import languages_of
 from attendant_export.seq2seq.rules import answer_defaults, answer_rules
@@ -26,20 +27,25 @@ from attendant_export.toolchain import exporter_version, versions
 from attendant_export.writer import bundle_folder, file_entries, write_manifest
 
 ENCODER_FILE = "encoder.onnx"
-_PRECISIONS = ("fp32", "int8")
 _VERIFIED_ROWS = 3
 
 
-def check_recipe(recipe: Recipe) -> None:
-    """Refuses what encoder-decoders are not exported for.
+def answer_recipe(asked: Recipe | RecipeRequest) -> Recipe:
+    """The recipe of an encoder-decoder, by default in the first precision that its target has.
 
     Raises:
-        ExportError: says what they are exported for.
+        ExportError: encoder-decoders are not exported so; says how they are.
     """
-    if recipe.target != "cpu":
-        raise ExportError(f"encoder-decoders are not exported for target {recipe.target}; allowed: cpu")
-    if recipe.precision not in _PRECISIONS:
-        raise ExportError(f"encoder-decoders have no precision {recipe.precision!r}; allowed: {', '.join(_PRECISIONS)}")
+    allowed = ENCODER_PRECISIONS.get(asked.target, ())
+    precision = asked.precision or next(iter(allowed), "fp32")
+    recipe = Recipe(asked.target, precision, asked.kv_cache)
+    if precision not in allowed:
+        raise ExportError(
+            f"encoder-decoders have no precision {precision!r} on target {asked.target}; allowed: {', '.join(allowed)}"
+        )
+    if recipe.kv_cache != "model":
+        raise ExportError(f"encoder-decoders have no {recipe.kv_cache} KV cache; allowed: model")
+    return recipe
 
 
 def export_answers(
@@ -60,11 +66,11 @@ def export_answers(
     Raises:
         ExportError: see :mod:`attendant_export.errors`.
     """
-    recipe = recipe or Recipe()
-    check_recipe(recipe)
+    recipe = answer_recipe(recipe or Recipe())
     model, rules = source.model, answer_rules(source.model)
     if model.get_output_embeddings() is None:
         raise UnsupportedModel(source.architecture, "it has no language-model head")
+    check_positions(model, recipe.target)
     encoder_input, length = source.encoder_input(), source.context_length()
     rows = source.sample_rows(encoder_input)
     if isinstance(encoder_input, TextSource):
@@ -92,6 +98,7 @@ def export_answers(
                 architecture=source.architecture,
                 target=recipe.target,
                 precision=recipe.precision,
+                cache_layout="pages" if recipe.target == "cuda" else "slots",
                 graphs=graphs,
                 kv_layers=layers,
                 context_length=length,
@@ -122,18 +129,22 @@ def _write_graphs(
     recipe: Recipe,
     progress: Progress,
 ) -> tuple[dict[str, Graph], tuple[KVLayer, ...], tuple[KVLayer, ...]]:
-    """The files ``encoder`` and ``decoder``, their manifest entries, and the layouts of both kinds of caches."""
+    """The files of the graphs, their manifest entries, and the layouts of both kinds of caches."""
     with progress("trace"):
-        answer = trace_answer(source.model, source.context_length())
-        reader = trace_source(source.model, encoder_input, answer.cross_layers)
+        model = in_dtype(source.model, recipe.dtype)
+        answer = trace_answer(model, source.context_length(), recipe.target)
+        reader = trace_source(model, encoder_input, answer.cross_layers, recipe.target)
     if recipe.precision == "int8":
         with progress("quantise"):
             set_outliers_apart(reader, source_feeds(encoder_input, rows))
             for graph in (reader, answer.model):
                 quantise(graph, "int8")
     files = {"encoder": (ENCODER_FILE, reader), "decoder": (DECODER_FILE, answer.model)}
+    if recipe.target == "cuda":
+        files |= paged_companions(answer.model, len(answer.layers))
     with progress("write"):
-        for file, graph in files.values():
-            ir.save(graph, folder / file, external_data=f"{file}.data")
+        for name, (file, graph) in files.items():
+            external = f"{file}.data" if name in ("encoder", "decoder") else None
+            ir.save(graph, folder / file, external_data=external)
     graphs = {name: describe(graph.graph, file) for name, (file, graph) in files.items()}
-    return graphs, kv_layers(answer.layers), kv_layers(answer.cross_layers)
+    return graphs, kv_layers(answer.layers, recipe.cache_dtype), kv_layers(answer.cross_layers, recipe.cache_dtype)

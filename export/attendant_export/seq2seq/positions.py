@@ -52,6 +52,11 @@ def told_positions(stack: Any, positions: Positions) -> Iterator[None]:
         yield
 
 
+def has_distances(stack: Any) -> bool:
+    """Whether a decoder tells positions apart by relative biases."""
+    return any(getattr(module, "has_relative_attention_bias", False) for module in stack.modules())
+
+
 @contextmanager
 def told_distances(decoder: Any, positions: Positions, context_length: int) -> Iterator[None]:
     """While in it, the relative biases of ``decoder`` are those between ``positions.ids`` and ``positions.cached``."""

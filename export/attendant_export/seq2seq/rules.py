@@ -54,7 +54,8 @@ def answer_defaults(model: Any) -> GenerationDefaults:
     beams, penalty, early = (setting(model, name) for name in ("num_beams", "length_penalty", "early_stopping"))
     limit, whole = setting(model, "max_new_tokens"), setting(model, "max_length")
     if limit is None and isinstance(whole, int):
-        limit = max(1, whole - 1)  # it counts the decoder's start token
+        limit = max(1, whole - 1)  # it counts the decoder's start token, and so does min_length
+    least = setting(model, "min_new_tokens")
     return generation_defaults(model).model_copy(
         update={
             "num_beams": int(beams or 1),
@@ -62,6 +63,7 @@ def answer_defaults(model: Any) -> GenerationDefaults:
             "early_stopping": _EARLY.get(early, "heuristic"),
             "no_repeat_ngram_size": int(setting(model, "no_repeat_ngram_size") or 0),
             "max_tokens": limit,
+            "min_tokens": max(0, int(least) if least is not None else int(setting(model, "min_length") or 0) - 1),
         }
     )
 

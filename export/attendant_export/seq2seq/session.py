@@ -17,6 +17,25 @@ Ints = npt.NDArray[np.int64]
 Caches = list[tuple[Floats, Floats]]
 
 
+class EncoderSession:
+    """The graph ``encoder`` at ``path``, for any target."""
+
+    def __init__(self, path: Path, source: TextSource | AudioSource, threads: int = 0) -> None:
+        self._session = ort.InferenceSession(str(path), _options(threads), providers=["CPUExecutionProvider"])
+        self._takes = {spec.name for spec in self._session.get_inputs()}
+        self._source = source
+
+    def run(self, rows: Sequence[Row]) -> tuple[list[Row], list[tuple[int, int]]]:
+        """Keys and values, call by call, and where each row's lie among the tokens: start and length."""
+        feeds = {name: value for name, value in source_feeds(self._source, rows).items() if name in self._takes}
+        audio = isinstance(self._source, AudioSource)
+        lengths = [self._source.max_length if audio else len(row) for row in rows]
+        packed = not audio and getattr(self._source, "layout", None) == "packed"
+        places = lengths if packed else [max(lengths)] * len(rows)
+        starts = np.cumsum([0, *places])[:-1].tolist()
+        return self._session.run(None, feeds), list(zip(starts, lengths, strict=True))
+
+
 class AnswerSession:
     """Slots, each for an answer to a source of its own.
 
@@ -40,29 +59,18 @@ class AnswerSession:
         max_source: int,
         threads: int = 0,
     ) -> None:
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
-        self._encoder, self._decoder = (
-            ort.InferenceSession(str(folder / graphs[name].file), options, providers=["CPUExecutionProvider"])
-            for name in ("encoder", "decoder")
-        )
-        self._takes = {spec.name for spec in graphs["encoder"].inputs}, {spec.name for spec in graphs["decoder"].inputs}
-        self._source = source
+        self._encoder = EncoderSession(folder / graphs["encoder"].file, source, threads)
+        path = folder / graphs["decoder"].file
+        self._decoder = ort.InferenceSession(str(path), _options(threads), providers=["CPUExecutionProvider"])
+        self._takes = {spec.name for spec in graphs["decoder"].inputs}
         self.caches = _buffers(layers, slots, max_length)
         self.sources = _buffers(cross_layers, slots, max_source)
         self.source_lengths = np.zeros(slots, np.int64)
 
     def read(self, slots: Sequence[int], rows: Sequence[Row]) -> None:
         """Encodes ``rows`` in one run; their keys and values become those of ``slots``."""
-        feeds = {name: value for name, value in source_feeds(self._source, rows).items() if name in self._takes[0]}
-        outputs = self._encoder.run(None, feeds)
-        audio = isinstance(self._source, AudioSource)
-        lengths = [self._source.max_length if audio else len(row) for row in rows]
-        packed = not audio and getattr(self._source, "layout", None) == "packed"
-        places = lengths if packed else [max(lengths)] * len(rows)
-        starts = np.cumsum([0, *places])
-        for slot, start, length in zip(slots, starts, lengths, strict=False):
+        outputs, places = self._encoder.run(rows)
+        for slot, (start, length) in zip(slots, places, strict=True):
             for index, output in enumerate(outputs):  # [num_kv_heads, num_tokens, head_size]
                 self.sources[index // 2][index % 2][slot, :, :length] = output[:, start : start + length]
             self.source_lengths[slot] = length
@@ -103,7 +111,7 @@ class AnswerSession:
         }
         binding = self._decoder.io_binding()
         for name, array in feeds.items():
-            if name in self._takes[1]:
+            if name in self._takes:
                 binding.bind_cpu_input(name, array)
         for caches, before, after in ((self.caches, "past", "present"), (self.sources, "cross", "present_cross")):
             for layer, pair in enumerate(caches):
@@ -116,6 +124,13 @@ class AnswerSession:
         self._decoder.run_with_iobinding(binding)
         logits: Floats = binding.get_outputs()[-1].numpy()
         return logits
+
+
+def _options(threads: int) -> ort.SessionOptions:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    return options
 
 
 def _buffers(layers: Sequence[KVLayer], slots: int, length: int) -> Caches:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,12 @@ from attendant.bundle import AudioSource, Graph, KVLayer, Parity, TextSource
 
 from attendant_export.recipe import Recipe
 from attendant_export.seq2seq.encoder import Row
+from attendant_export.seq2seq.paged_session import PagedAnswerSession
 from attendant_export.seq2seq.session import AnswerSession, Floats, Ints
 from attendant_export.verify import compare, judge
 from attendant_export.verify_pages import Case
 
+Session = AnswerSession | PagedAnswerSession
 _ANSWER, _DECODE_STEPS, _CHUNKS = 24, 8, (7, 1, 5)
 
 
@@ -33,7 +36,7 @@ def verify_answers(
 ) -> Parity:
     """Runs the graphs and the torch model (eager attention) on the same sources and answers.
 
-    The encoder reads all ``rows`` in one run; the answers are random tokens.
+    Graphs for target cuda run on this machine's CPU, the decoder's through its reference function. The encoder reads all ``rows`` in one run; the answers are random tokens.
 
     Raises:
         ParityError: a case is further off than ``recipe`` allows; says by how much.
@@ -43,17 +46,19 @@ def verify_answers(
     answers = np.random.default_rng(1).integers(0, width, (len(rows), length))
     answers[:, 0] = model.generation_config.decoder_start_token_id or 0
     wanted = [_logits(model, source, row, answer) for row, answer in zip(rows, answers, strict=True)]
-    session = AnswerSession(
-        folder,
-        graphs,
-        source,
-        layers,
-        cross_layers,
-        slots=len(rows) + 1,
-        max_length=length,
-        max_source=max(source.max_length if isinstance(source, AudioSource) else len(row) for row in rows),
-    )
-    cases = [compare(case) for case in _run_cases(session, rows, answers, wanted)]
+    sizes = {
+        "slots": len(rows) + 1,
+        "max_length": length,
+        "max_source": max(source.max_length if isinstance(source, AudioSource) else len(row) for row in rows),
+    }
+    given = (folder, graphs, source, layers, cross_layers)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".reference-") as scratch:
+        session: Session = (
+            PagedAnswerSession(*given, **sizes, scratch=Path(scratch))
+            if recipe.target == "cuda"
+            else AnswerSession(*given, **sizes)
+        )
+        cases = [compare(case) for case in _run_cases(session, rows, answers, wanted)]
     return judge(cases, float(np.concatenate(wanted).std()), recipe)
 
 
@@ -66,7 +71,7 @@ def _logits(model: Any, source: TextSource | AudioSource, row: Row, answer: Ints
     return logits
 
 
-def _run_cases(session: AnswerSession, rows: Sequence[Row], answers: Ints, wanted: Sequence[Floats]) -> Iterator[Case]:
+def _run_cases(session: Session, rows: Sequence[Row], answers: Ints, wanted: Sequence[Floats]) -> Iterator[Case]:
     """An answer whole, in chunks, and answers of different lengths to different sources in one batch."""
     count, length = answers.shape
     session.read([count], [rows[0]])

@@ -53,6 +53,7 @@ class GenerationDefaults(Section):
     min_p: float = 0.0
     repetition_penalty: float = 1.0
     max_tokens: int | None = None
+    min_tokens: int = 0
     no_repeat_ngram_size: int = 0
     num_beams: int = 1
     length_penalty: float = 1.0

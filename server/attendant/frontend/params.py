@@ -37,7 +37,7 @@ def sampling_params(call: GenerationCall, model: LoadedModel, prepared: Prepared
         max_tokens = min(defaults.max_tokens or room, room)
     params = SamplingParams(
         max_tokens=max_tokens,
-        min_tokens=call.min_tokens,
+        min_tokens=call.min_tokens or min(defaults.min_tokens, max_tokens),
         stop_token_ids=tuple(call.stop_token_ids),
         ignore_eos=call.ignore_eos,
         temperature=_first(call.temperature, defaults.temperature),

@@ -46,11 +46,15 @@ def sample(logits: npt.NDArray[np.float32], orders: Sequence[tuple[int, str, Sam
     Args:
         logits: [rows, vocab] float32. Rows with penalties, biases or forbidden tokens are changed in place.
     """
-    best = logits.argmax(axis=1) if any(_is_plain(order) for _, _, order in orders) else None
+    plain = [_is_plain(order) for _, _, order in orders]
+    for is_plain, (row, _, order) in zip(plain, orders, strict=True):
+        if is_plain and order.forbidden:
+            logits[row, order.forbidden] = -np.inf
+    best = logits.argmax(axis=1) if any(plain) else None
     chosen: list[Sampled] = []
-    for row, request_id, order in orders:
+    for is_plain, (row, request_id, order) in zip(plain, orders, strict=True):
         values = logits[row]
-        if best is not None and _is_plain(order):
+        if best is not None and is_plain:
             token = int(best[row])
             failure = None if math.isfinite(values[token]) else _not_finite(values)
             chosen.append(Sampled(request_id, token, failure=failure))
@@ -60,10 +64,10 @@ def sample(logits: npt.NDArray[np.float32], orders: Sequence[tuple[int, str, Sam
 
 
 def _is_plain(order: SampleOrder) -> bool:
-    """Greedy, with nothing to change in the logits and nothing to report."""
+    """Greedy, with nothing to report and nothing to change in the logits but forbidden tokens."""
     p = order.params
-    restricted = order.forbidden or order.allowed or p.timestamps or order.num_candidates
-    return p.temperature == 0 and p.logprobs is None and not p.edits and not restricted
+    special = order.allowed or p.timestamps or order.num_candidates
+    return p.temperature == 0 and p.logprobs is None and not p.edits and not special
 
 
 def takes_whole_row(order: SampleOrder) -> bool:
