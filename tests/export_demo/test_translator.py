@@ -118,18 +118,19 @@ def test_held_out_sentences_are_not_in_training(examples):
 def test_new_pairs_are_not_in_training(examples):
     old = WordPairs(new=False)
     words = lexicon()
-    nouns = [noun for kind in words.nouns.values() for noun in kind]
+    names = {noun.name for kind in words.nouns.values() for noun in kind}
+    names = {name for name in names if not any(other.startswith(f"{name} ") for other in names)}  # car, car park
     new = {
-        f" {adjective.english} {noun.name} "
+        f" {adjective.english} {name} ".lower()
         for adjective in words.adjectives
-        for noun in nouns
-        if not old.allow(adjective.english, noun.name)
+        for name in names
+        if not old.allow(adjective.english, name)
     }
-    assert len(new) > 1000
+    assert len(new) > 800
     trained = "".join(f" {normal(example.english)} |" for example in examples)
-    assert not [pair for pair in new if pair.lower() in trained and pair.split()[0] not in ("French", "English")]
+    assert not [pair for pair in new if pair in trained]
     composed = "".join(f" {normal(example.english)} |" for example in Composer("new_pairs", 2).examples(500))
-    assert sum(pair.lower() in composed for pair in new) > 50
+    assert sum(pair in composed for pair in new) > 50
 
 
 def test_typed_sentences_are_spelled_as_the_composer_spells():

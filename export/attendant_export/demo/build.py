@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
-from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
 from attendant.bundle import read_manifest
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from attendant_export.demo import evaluate
+from attendant_export.demo.command import BUNDLE_FOLDER, Amount, Report, Tell, read_report, run, write_report
 from attendant_export.demo.dialogues import Composer, Dialogue
 from attendant_export.demo.generate import Answerer, bundle_answerer, torch_answerer
 from attendant_export.demo.labels import Labeller
@@ -24,30 +22,28 @@ from attendant_export.export import export_bundle
 from attendant_export.progress import on_stderr
 from attendant_export.recipe import Recipe
 
-MODEL_FOLDER, BUNDLE_FOLDER, REPORT_FILE = "attendant-demo", "bundle", "report.json"
+MODEL_FOLDER = "attendant-demo"
 _EVALUATION_SEED = 1
 _TOKENIZER_DIALOGUES = 20_000
-Tell = Callable[[str], None]
 
 
-def build(out: Path, settings: TrainSettings, tell: Tell, *, reuse: bool = False) -> dict[str, Any]:
+def build(out: Path, settings: TrainSettings, tell: Tell, *, reuse: bool = False) -> Report:
     """Make the model folder, the bundle and the report in ``out``; returns the report.
 
     ``reuse`` takes the model that an earlier build left in ``out`` and exports and evaluates it again.
     """
-    folder, bundle, report_file = out / MODEL_FOLDER, out / BUNDLE_FOLDER, out / REPORT_FILE
-    report: dict[str, Any]
+    folder, bundle = out / MODEL_FOLDER, out / BUNDLE_FOLDER
     if reuse:
         model, tokenizer = LlamaForCausalLM.from_pretrained(folder), PreTrainedTokenizerFast.from_pretrained(folder)
-        report = json.loads(report_file.read_text(encoding="utf-8"))
+        report = read_report(out)
     else:
         model, tokenizer, report = make_model(folder, settings, tell)
-        _write(report_file, report)
+        write_report(out, report)
     tell("export: int8")
     export_bundle(folder, bundle, recipe=Recipe(precision="int8"), name="demo", overwrite=True, progress=on_stderr)
     drills, dialogues = _training_dialogues(settings)
     report |= measure(model, tokenizer, bundle, evaluate.normal_questions([*drills, *dialogues]), tell)
-    _write(report_file, report)
+    write_report(out, report)
     return report
 
 
@@ -56,13 +52,9 @@ def _training_dialogues(settings: TrainSettings) -> tuple[list[Dialogue], list[D
     return list(composer.drills(settings.num_drills)), list(composer.dialogues(settings.num_dialogues))
 
 
-def _write(file: Path, report: dict[str, Any]) -> None:
-    file.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-
-
 def make_model(
     folder: Path, settings: TrainSettings, tell: Tell
-) -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast, dict[str, Any]]:
+) -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast, Report]:
     """Compose, train and save a model folder in the Hugging Face format."""
     torch.set_num_threads(settings.num_threads)
     tell(f"compose: {settings.num_dialogues:,} dialogues")
@@ -70,7 +62,7 @@ def make_model(
     tokenizer = train_tokenizer(dialogues[:_TOKENIZER_DIALOGUES], settings.vocab_size)
     phases = [list(encode(tokenizer, part, settings.question_weight)) for part in (drills, dialogues)]
     model = build_model(settings, tokenizer)
-    report: dict[str, Any] = {
+    report: Report = {
         "settings": asdict(settings),
         "torch_threads": torch.get_num_threads(),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
@@ -90,7 +82,7 @@ def make_model(
 
 def measure(
     model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, bundle: Path, known: set[str], tell: Tell
-) -> dict[str, Any]:
+) -> Report:
     """Held-out loss, and shares of right answers of the torch model and of the bundle."""
     tell("evaluate: held-out loss")
     single = evaluate.held_out(_EVALUATION_SEED, 15, known)
@@ -98,7 +90,7 @@ def measure(
     examples = list(encode(tokenizer, [*single, *several], question_weight=0.0))
     pad = int(model.config.pad_token_id)
     manifest = read_manifest(bundle)
-    report: dict[str, Any] = {
+    report: Report = {
         "held_out_loss": round(mean_loss(model, examples, 3072, pad), 4),
         "bundle_bytes": sum(file.stat().st_size for file in bundle.iterdir()),
         "bundle_parity_cosine": manifest.parity.cosine,
@@ -109,7 +101,7 @@ def measure(
     return report
 
 
-def _scores(answer: Answerer, single: list[Dialogue], several: list[Dialogue], known: set[str]) -> dict[str, Any]:
+def _scores(answer: Answerer, single: list[Dialogue], several: list[Dialogue], known: set[str]) -> Report:
     labeller = Labeller()
     return {
         "held_out_questions": asdict(evaluate.score(evaluate.questions(single), answer, labeller)),
@@ -119,30 +111,23 @@ def _scores(answer: Answerer, single: list[Dialogue], several: list[Dialogue], k
     }
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Command line."""
-    parser = argparse.ArgumentParser(prog="python -m attendant_export.demo.build", description=__doc__)
-    parser.add_argument("out", type=Path, help=f"folder for {MODEL_FOLDER}/, {BUNDLE_FOLDER}/ and {REPORT_FILE}")
-    defaults = TrainSettings()
-    parser.add_argument("--seed", type=int, default=defaults.seed)
-    parser.add_argument("--threads", type=int, default=defaults.num_threads, help="part of what makes a run repeatable")
-    parser.add_argument("--dialogues", type=int, default=defaults.num_dialogues, help="training dialogues")
-    parser.add_argument("--no-bfloat16", action="store_true", help="train in float32, for a CPU without bfloat16")
-    parser.add_argument("--reuse", action="store_true", help="export and evaluate the model that OUT holds already")
-    options = parser.parse_args(arguments)
-    settings = replace(
-        defaults,
-        seed=options.seed,
-        num_threads=options.threads,
-        num_dialogues=options.dialogues,
-        bfloat16=not options.no_bfloat16,
-    )
-    options.out.mkdir(parents=True, exist_ok=True)
-    report = build(options.out, settings, lambda line: print(line, flush=True), reuse=options.reuse)
+def _show(report: Report) -> None:
     print(json.dumps({key: value for key, value in report.items() if not isinstance(value, dict)}, indent=2))
     for sample in report["bundle_int8"]["samples"]:
         print(f"\n> {sample['question']}\n{sample['answer']}")
-    return 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line."""
+    return run(
+        build,
+        TrainSettings(),
+        Amount("dialogues", "training dialogues"),
+        prog="attendant_export.demo.build",
+        description=__doc__,
+        arguments=arguments,
+        show=_show,
+    )
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ def add_server_arguments(parser: ArgumentParser) -> None:
 
 def add_generation_arguments(parser: ArgumentParser) -> None:
     """What to generate with. A value that is left out is the model's default."""
-    parser.add_argument("--model", default="", help="model name; may be left out if the server has only one")
+    parser.add_argument("--model", default="", help="model name; may be left out if only one continues prompts")
     parser.add_argument("--max-tokens", metavar="N", type=number(2**32), help="most tokens to generate")
     parser.add_argument("--temperature", metavar="T", type=float, help="0 is greedy")
     parser.add_argument("--top-p", metavar="P", type=float, help="nucleus: greater than 0, at most 1")

@@ -1,4 +1,4 @@
-"""The demo bundles that come with the package: one answers a shop's customers, others judge reviews and see shapes."""
+"""The demo bundles that come with the package: they answer a shop's customers, translate, judge reviews, see shapes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from attendant.bundle import MANIFEST_FILE
 
 
 def demo_bundle() -> Path:
-    """The folder of the demo bundle that generates.
+    """The folder of the demo bundle that continues prompts.
 
     Raises:
         FileNotFoundError: the installation lacks it.

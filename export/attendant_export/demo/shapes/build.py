@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
-import json
 import time
-from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-import torch
 from transformers import ViTForImageClassification, ViTImageProcessorPil
 
+from attendant_export.demo.command import BUNDLE_FOLDER, Amount, Report, Tell, read_report, run, write_report
 from attendant_export.demo.shapes.draw import SIZE
 from attendant_export.demo.shapes.evaluate import bundle_classifier, score, torch_classifier
 from attendant_export.demo.shapes.train import TrainSettings, build_model, train
@@ -20,14 +16,19 @@ from attendant_export.export import export_bundle
 from attendant_export.progress import on_stderr
 from attendant_export.recipe import Recipe
 
-MODEL_FOLDER, BUNDLE_FOLDER, REPORT_FILE = "attendant-shapes", "bundle", "report.json"
-Tell = Callable[[str], None]
+MODEL_FOLDER = "attendant-shapes"
 
 
-def build(out: Path, settings: TrainSettings, tell: Tell) -> dict[str, Any]:
-    """Make the model folder, the bundle and the report in ``out``; returns the report."""
+def build(out: Path, settings: TrainSettings, tell: Tell, *, reuse: bool = False) -> Report:
+    """Make the model folder, the bundle and the report in ``out``; returns the report.
+
+    ``reuse`` takes the model that an earlier build left in ``out`` and exports and evaluates it again.
+    """
     folder, bundle = out / MODEL_FOLDER, out / BUNDLE_FOLDER
-    model, report = make_model(folder, settings, tell)
+    if reuse:
+        model, report = ViTForImageClassification.from_pretrained(folder), read_report(out)
+    else:
+        model, report = make_model(folder, settings, tell)
     tell("export: int8")
     manifest = export_bundle(
         folder, bundle, recipe=Recipe(precision="int8"), name="shapes", overwrite=True, progress=on_stderr
@@ -39,14 +40,14 @@ def build(out: Path, settings: TrainSettings, tell: Tell) -> dict[str, Any]:
         "torch_fp32": asdict(score(torch_classifier(model))),
         "bundle_int8": asdict(score(bundle_classifier(bundle))),
     }
-    (out / REPORT_FILE).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    write_report(out, report)
     return report
 
 
-def make_model(folder: Path, settings: TrainSettings, tell: Tell) -> tuple[ViTForImageClassification, dict[str, Any]]:
+def make_model(folder: Path, settings: TrainSettings, tell: Tell) -> tuple[ViTForImageClassification, Report]:
     """Draw, train and save a model folder in the Hugging Face format."""
     model = build_model(settings)
-    report: dict[str, Any] = {
+    report: Report = {
         "settings": asdict(settings),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
     }
@@ -63,22 +64,14 @@ def make_model(folder: Path, settings: TrainSettings, tell: Tell) -> tuple[ViTFo
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line."""
-    parser = argparse.ArgumentParser(prog="python -m attendant_export.demo.shapes.build", description=__doc__)
-    parser.add_argument("out", type=Path, help=f"folder for {MODEL_FOLDER}/, {BUNDLE_FOLDER}/ and {REPORT_FILE}")
-    defaults = TrainSettings()
-    parser.add_argument("--seed", type=int, default=defaults.seed)
-    parser.add_argument("--threads", type=int, default=defaults.num_threads, help="part of what makes a run repeatable")
-    parser.add_argument("--pictures", type=int, default=defaults.num_pictures, help="training pictures")
-    options = parser.parse_args(arguments)
-    settings = replace(defaults, seed=options.seed, num_threads=options.threads, num_pictures=options.pictures)
-    options.out.mkdir(parents=True, exist_ok=True)
-    before = torch.get_num_threads()
-    try:
-        report = build(options.out, settings, lambda line: print(line, flush=True))
-    finally:
-        torch.set_num_threads(before)
-    print(json.dumps(report, indent=2))
-    return 0
+    return run(
+        build,
+        TrainSettings(),
+        Amount("pictures", "training pictures"),
+        prog="attendant_export.demo.shapes.build",
+        description=__doc__,
+        arguments=arguments,
+    )
 
 
 if __name__ == "__main__":
