@@ -74,6 +74,7 @@ def _answer(connection: Connection, args: Namespace, text: str) -> str:
         text=text,
         translation=pb.Translation(source_language=args.source, target_language=args.target),
         beam_search=None if args.beams is None else pb.BeamSearch(num_beams=args.beams),
+        whole=True,
     )
     return "".join(response.text for response in connection.generate(request))
 
