@@ -67,7 +67,7 @@ def infinity(source: Path, environment: Path) -> Iterator[Infinity]:
     Raises:
         PeerFailed: with the end of its log.
     """
-    install(environment, ((PACKAGE,),), "bin/infinity_emb")
+    install(environment, (("torch==2.13.0",), (PACKAGE,)), "bin/infinity_emb")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
