@@ -104,7 +104,9 @@ def make_engine(bundle: Path, tokens: int) -> Engine:
     """With memory for so many positions of answers, and for the sources of all places."""
     manifest = read_manifest(bundle)
     memory = tokens * manifest.kv_bytes_per_token() + PLACES * POSITIONS * manifest.source_bytes_per_token()
-    chosen = EngineSettings(max_num_seqs=PLACES, max_num_batched_tokens=200, kv_memory=memory, threads=2, spinning=False)
+    chosen = EngineSettings(
+        max_num_seqs=PLACES, max_num_batched_tokens=200, kv_memory=memory, threads=2, spinning=False
+    )
     return load_model(bundle, manifest, chosen, verify=False).engines[0]
 
 

@@ -18,7 +18,7 @@ PRECISIONS: dict[Target, tuple[Precision, ...]] = {
 }
 """By target, the default first."""
 ENCODER_PRECISIONS: dict[Target, tuple[Precision, ...]] = {"cpu": ("fp32", "int8"), "cuda": ("fp16",)}
-"""The same for models that encode, which have no KV cache."""
+"""The same for models that encode, which have no KV cache, and for encoder-decoders."""
 
 # Weights and activations; int4 keeps half precision for everything that is not a quantised weight.
 _CUDA_DTYPES: dict[Precision, torch.dtype] = {"fp16": torch.float16, "bf16": torch.bfloat16, "int4": torch.float16}

@@ -42,9 +42,17 @@ included.
 
 The kernel refuses a run of more tokens of one answer than its source has positions: longer ones are cut.
 
-Not exported: for target cuda; models whose encoder and decoder have vocabularies of their own (some of Marian's);
-speech models other than Whisper; BigBird-Pegasus, LED, LongT5 and Pegasus-X, which cut sources into blocks; and models
-that do not attend through transformers' attention interface.
+For `--target cuda`, in fp16, both kinds of attention of the decoder are PagedAttention nodes, and the encoder's are
+MultiHeadAttention. The keys and values of a source lie in blocks of their own. Each token of a run looks at them as a
+sequence of its own, one that ends with its source and to which nothing is added: so the causal mask hides nothing,
+answers may be longer than their sources, and decode steps have the fixed shapes that CUDA graphs ask for. Tests run
+these bundles on a CPU, through the reference function that stands in for PagedAttention, and compare greedy answers,
+searches with 2 to 4 beams, and answers that were preempted with `generate`, for Marian, BART and Whisper. No GPU has
+run them yet. T5, Flan-T5, mT5 and UMT5 add a bias to the scores of the decoder, for which PagedAttention has no place.
+
+Not exported: T5 and its relatives for target cuda; models whose encoder and decoder have vocabularies of their own
+(some of Marian's); speech models other than Whisper; BigBird-Pegasus, LED, LongT5 and Pegasus-X, which cut sources into
+blocks; and models that do not attend through transformers' attention interface.
 
 Written by `python -m tests.export.seq2seq_doc`; `pytest tests/export` keeps it true.
 

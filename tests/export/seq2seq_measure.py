@@ -14,6 +14,8 @@ import numpy.typing as npt
 import onnx_ir as ir
 import torch
 from attendant.bundle import AnswerRules, BundleManifest, TextSource
+from attendant_export.recipe import Recipe
+from attendant_export.reference_bundle import reference_bundle
 from attendant_export.seq2seq.export import export_answers
 from attendant_export.seq2seq.session import AnswerSession
 from attendant_export.seq2seq.source import AnswerSource
@@ -74,11 +76,19 @@ class Answer:
 
 
 class Subject:
-    """A family's tiny model, its bundle in ``folder``, and sources to answer."""
+    """A family's tiny model, its bundle in ``folder``, and sources to answer.
 
-    def __init__(self, name: str, folder: Path, **config: Any) -> None:
+    ``recipe``: fp32 for a CPU by default. Of target cuda, ``folder`` gets the copy for a CPU, and the weights are those
+    of float16, so that only the computation rounds.
+    """
+
+    def __init__(self, name: str, folder: Path, *, recipe: Recipe | None = None, **config: Any) -> None:
         self.name, self.folder = name, folder
         self.model = make_model(name, **config)
+        paged = recipe is not None and recipe.target == "cuda"
+        if paged:
+            for tensor in (*self.model.parameters(), *self.model.buffers()):
+                tensor.data = tensor.data.half().float() if tensor.is_floating_point() else tensor.data
         audio = name == "whisper"
         self.source = AnswerSource(
             self.model,
@@ -86,7 +96,10 @@ class Subject:
             {"tokenizer_class": FAMILIES[name].tokenizer_class, "model_max_length": 96},
             PREPROCESSOR if audio else {},
         )
-        self.manifest: BundleManifest = export_answers(self.source, folder, name=name)
+        bundle = folder.with_name(f"{folder.name}-cuda") if paged else folder
+        self.manifest: BundleManifest = export_answers(self.source, bundle, name=name, recipe=recipe)
+        if paged:
+            self.manifest = reference_bundle(bundle, folder)
         generator = np.random.default_rng(4)
         vocabulary = len(FAMILIES[name].specials) + 256
         if audio:

@@ -128,14 +128,39 @@ def test_an_answer_longer_than_its_source_runs_in_one_go(tmp_path: Path) -> None
     np.testing.assert_array_equal(np.concatenate(pieces), session.run(slice(0, 1), tokens, [0]))
 
 
-@pytest.mark.parametrize("arguments", [["--target", "cuda"], ["--precision", "int4"]])
-def test_only_for_cpu_in_two_precisions(
-    bart: tuple[Path, BundleManifest], arguments: list[str], capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("--precision int4", "no precision 'int4' on target cpu; allowed: fp32, int8"),
+        ("--target cuda --precision int4", "no precision 'int4' on target cuda; allowed: fp16"),
+        ("--target cuda --precision bf16", "no precision 'bf16' on target cuda; allowed: fp16"),
+        ("--target cuda --kv-cache int8", "encoder-decoders have no int8 KV cache; allowed: model"),
+    ],
+)
+def test_recipes_that_encoder_decoders_do_not_have(
+    bart: tuple[Path, BundleManifest], arguments: str, words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     parent, _ = bart
-    assert main([str(parent / "tiny-bart"), str(parent / "other"), *arguments]) == 2
-    assert "encoder-decoders" in capsys.readouterr().err
+    assert main([str(parent / "tiny-bart"), str(parent / "other"), *arguments.split()]) == 2
+    assert words in capsys.readouterr().err
     assert not (parent / "other").exists()
+
+
+def test_a_bundle_for_gpus_is_in_half_precision_unless_asked_otherwise(bart: tuple[Path, BundleManifest]) -> None:
+    parent, _ = bart
+    assert main([str(parent / "tiny-bart"), str(parent / "gpu"), "--target", "cuda"]) == 0
+    manifest = read_manifest(parent / "gpu")
+    verify_files(parent / "gpu", manifest)
+    assert (manifest.target, manifest.precision, manifest.cache_layout) == ("cuda", "fp16", "pages")
+    assert [case.name for case in manifest.parity.cases] == ["prefill", "chunk", "ragged_decode"]
+    assert manifest.parity.cosine > 0.9999
+
+
+@pytest.mark.parametrize("name", ["t5", "flan_t5", "mt5", "umt5"])
+def test_relative_positions_have_no_place_in_pages(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedModel, match=r"relative positions.*PagedAttention.*allowed: target cpu"):
+        export_answers(source_of(name), tmp_path / "b", name=name, recipe=Recipe("cuda", "fp16"))
+    assert not (tmp_path / "b").exists()
 
 
 def test_a_missing_head_is_told(tmp_path: Path) -> None:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from attendant.bundle import BundleManifest, KVLayer, Target, read_manifest
+from attendant.bundle import BundleManifest, KVLayer, Target, TextSource, read_manifest
 from attendant.core.errors import AttendantError, ConfigurationError, DeviceOutOfMemory
-from attendant.models.page_memory import HOST_BLOCK_SIZE, PageBudget, block_size, plan_blocks
+from attendant.models.page_memory import HOST_BLOCK_SIZE, PageBudget, block_size, check_sources, plan_blocks
 from attendant.models.pages import HOST_NUM_SEQS, MAX_NUM_SEQS
 from attendant.models.repository import LoadedModel, ModelRepository, load_model
 from attendant.runtime import devices
@@ -151,6 +151,33 @@ class TestBlockSize:
         assert block_size(manifest, GpuSettings(block_size=6)) == 6
         with pytest.raises(ConfigurationError, match=r"block_size is 3; allowed for model 'big': multiples of 8"):
             block_size(manifest, GpuSettings(block_size=3))
+
+
+CROSS = (KVLayer(num_kv_heads=2, head_size=64, dtype="float16"),)  # 512 bytes a position
+
+
+def answering(bundle: Path, **changes: object) -> BundleManifest:
+    """An encoder-decoder's, with sources of up to 1000 positions."""
+    source = TextSource(max_length=1000, layout="packed")
+    return manifest_of(bundle).model_copy(update={"encoder_input": source, "cross_layers": CROSS, **changes})
+
+
+class TestSources:
+    def test_blocks_fit_the_tiles_of_both_kinds_of_attention(self, paged_bundle: Path) -> None:
+        wide = (KVLayer(num_kv_heads=1, head_size=128, dtype="float16"),)
+        assert block_size(answering(paged_bundle, kv_layers=wide, cross_layers=wide), GpuSettings()) == 128
+        assert block_size(answering(paged_bundle, kv_layers=wide), GpuSettings()) == 256
+
+    def test_sources_that_leave_nothing_to_the_cache_are_refused(self, paged_bundle: Path) -> None:
+        manifest = answering(paged_bundle)
+        gpu = Memory(TOTAL, TOTAL)  # nine million bytes of ten are the models'
+        check_sources(manifest, GpuSettings(), gpu, 256, 17, 1)  # of 1024 positions each
+        with pytest.raises(ConfigurationError, match=r"18 sources takes 9,437,184.*lower engine\.max_num_seqs"):
+            check_sources(manifest, GpuSettings(), gpu, 256, 18, 1)
+        with pytest.raises(ConfigurationError, match=r"'big' in the memory of GPU 2 is 4,500,000 bytes"):
+            check_sources(manifest, GpuSettings(), gpu, 256, 17, 2)
+        check_sources(manifest_of(paged_bundle), GpuSettings(), gpu, 256, 1000, 1)
+        check_sources(manifest, GpuSettings(), HostDevice(), 16, 1000, 1)
 
 
 @dataclass

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from attendant.core.errors import ConfigurationError, DeviceOutOfMemory
 from attendant.runtime import devices
-from attendant.runtime.devices import CudaDevice, HostDevice, open_device
+from attendant.runtime.devices import CudaDevice, HostDevice, Piece, open_device
 
 
 def test_host_memory_keeps_what_is_uploaded() -> None:
@@ -27,6 +27,16 @@ def test_host_memory_keeps_what_is_uploaded() -> None:
     part = device.host_memory(3)
     device.download(buffer, part)
     assert part.tolist() == [1, 2, 3]
+
+
+def test_host_memory_is_copied_in_pieces() -> None:
+    device = HostDevice()
+    one, other = device.allocate(6), device.allocate(6)
+    device.upload(np.arange(1, 7, dtype=np.uint8), one)
+    device.copy([Piece(one.address + 1, other.address, 2), Piece(one.address + 4, other.address + 3, 2)])
+    back = device.host_memory(6)
+    device.download(other, back)
+    assert back.tolist() == [2, 3, 0, 5, 6, 0]
 
 
 def test_the_address_of_host_memory_is_where_it_lies() -> None:
@@ -112,6 +122,13 @@ def test_memory_is_zero_before_it_is_used(driver: FakeDriver) -> None:
     driver.calls.clear()
     device.allocate(10)
     assert driver.calls == ["cuMemAlloc", "cuMemsetD8", "cuCtxSynchronize"]
+
+
+def test_copies_are_done_when_they_return(driver: FakeDriver) -> None:
+    device = CudaDevice(0)
+    driver.calls.clear()
+    device.copy([Piece(4096, 8192, 10), Piece(4196, 8292, 10)])
+    assert driver.calls == ["cuMemcpyDtoD", "cuMemcpyDtoD", "cuStreamSynchronize"]
 
 
 def test_a_call_that_fails_is_named(driver: FakeDriver) -> None:

@@ -43,8 +43,8 @@ def check_positions(model: Any, target: Target) -> None:
     """
     if target == "cuda" and has_distances(model.get_decoder()):
         reason = (
-            "its decoder adds a bias of relative positions to its scores, for which PagedAttention, the kernel of target "
-            "cuda, has no place; allowed: target cpu"
+            "its decoder adds a bias of relative positions to its scores, for which PagedAttention, the kernel of "
+            "target cuda, has no place; allowed: target cpu"
         )
         raise UnsupportedModel(str(model.config.model_type), reason)
 

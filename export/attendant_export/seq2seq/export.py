@@ -36,12 +36,12 @@ def answer_recipe(asked: Recipe | RecipeRequest) -> Recipe:
     Raises:
         ExportError: encoder-decoders are not exported so; says how they are.
     """
-    allowed = ENCODER_PRECISIONS.get(asked.target, ())
-    precision = asked.precision or next(iter(allowed), "fp32")
-    recipe = Recipe(asked.target, precision, asked.kv_cache)
-    if precision not in allowed:
+    allowed = ENCODER_PRECISIONS.get(asked.target, ("fp32",))
+    recipe = Recipe(asked.target, asked.precision or allowed[0], asked.kv_cache)
+    if recipe.precision not in allowed:
         raise ExportError(
-            f"encoder-decoders have no precision {precision!r} on target {asked.target}; allowed: {', '.join(allowed)}"
+            f"encoder-decoders have no precision {recipe.precision!r} on target {recipe.target}; "
+            f"allowed: {', '.join(allowed)}"
         )
     if recipe.kv_cache != "model":
         raise ExportError(f"encoder-decoders have no {recipe.kv_cache} KV cache; allowed: model")

@@ -110,9 +110,7 @@ class PagedAnswers:
         *inputs, pasts = PageLayout().sample_inputs(layers, sequence, dtype)
         tokens = inputs[0].shape[1]
         sizes = ((tokens + 1,), (tokens,), (tokens, _TABLE), (tokens,), (3,))
-        sources = [
-            _zeros((_BLOCKS, _BLOCK_SIZE, layer.num_kv_heads, layer.head_size), dtype) for layer in cross_layers
-        ]
+        sources = [_zeros((_BLOCKS, _BLOCK_SIZE, layer.num_kv_heads, layer.head_size), dtype) for layer in cross_layers]
         return (*inputs, *(torch.zeros(size, dtype=torch.int32) for size in sizes), pasts, sources)
 
     def dynamic_shapes(self, num_layers: int, num_sources: int, context_length: int) -> tuple[Any, ...]:
@@ -121,7 +119,13 @@ class PagedAnswers:
         *inputs, pasts = PageLayout().dynamic_shapes(num_layers, context_length)
         tokens = inputs[0][1]
         cache = {0: dim("num_source_blocks"), 1: dim("source_block_size")}
-        lengths = ({0: dim("num_token_bounds")}, {0: tokens}, {0: tokens, 1: dim("max_source_blocks")}, {0: tokens}, {})
+        lengths: tuple[dict[int, Any], ...] = (
+            {0: dim("num_token_bounds")},
+            {0: tokens},
+            {0: tokens, 1: dim("max_source_blocks")},
+            {0: tokens},
+            {},
+        )
         return (*inputs, *lengths, pasts, [(cache, cache)] * num_sources)
 
 
@@ -177,9 +181,7 @@ class _PageStep(torch.nn.Module):  # type: ignore[misc]
         kernel = PageKernel(*lengths, block_table, slot_mapping, attention_metadata)
         source_lengths = (source_bounds, source_past_seqlens)
         source_kernel = PagedSourceKernel(*source_lengths, source_block_table, source_slot_mapping, source_metadata)
-        logits, *presents = self.decoder(
-            input_ids, position_ids, logits_index, pasts, sources, kernel, source_kernel
-        )
+        logits, *presents = self.decoder(input_ids, position_ids, logits_index, pasts, sources, kernel, source_kernel)
         return logits, *presents
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -17,11 +18,7 @@ _BLOCK_SIZE = 4
 
 class PagedAnswerSession:
     """Rows, each for an answer to a source of its own, over blocks in an order of their own; as
-    :class:`~attendant_export.seq2seq.session.AnswerSession` otherwise.
-
-    Args:
-        scratch: a folder for the graph that a CPU can run.
-    """
+    :class:`~attendant_export.seq2seq.session.AnswerSession` otherwise."""
 
     def __init__(
         self,
@@ -34,20 +31,22 @@ class PagedAnswerSession:
         slots: int,
         max_length: int,
         max_source: int,
-        scratch: Path,
+        threads: int = 0,
     ) -> None:
-        reference = scratch / "reference.onnx"
-        save_reference(folder / graphs["decoder"].file, reference)
-        self._encoder = EncoderSession(folder / graphs["encoder"].file, source)
+        self._encoder = EncoderSession(folder / graphs["encoder"].file, source, threads)
         columns, self._columns = (-(-length // _BLOCK_SIZE) for length in (max_length, max_source))
-        self._decoder = PagedSession(
-            reference,
-            layers,
-            num_blocks=1 + slots * columns,
-            block_size=_BLOCK_SIZE,
-            sources=cross_layers,
-            source_blocks=slots * self._columns,
-        )
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".reference-") as scratch:
+            reference = Path(scratch) / "reference.onnx"
+            save_reference(folder / graphs["decoder"].file, reference)
+            self._decoder = PagedSession(
+                reference,
+                layers,
+                num_blocks=1 + slots * columns,
+                block_size=_BLOCK_SIZE,
+                sources=cross_layers,
+                source_blocks=slots * self._columns,
+                threads=threads,
+            )
         numbers = np.random.default_rng(0).permutation(np.arange(1, 1 + slots * columns))
         self._tables = numbers.reshape(slots, columns).tolist()
         self.source_lengths = np.zeros(slots, np.int64)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,7 +35,8 @@ def verify_answers(
 ) -> Parity:
     """Runs the graphs and the torch model (eager attention) on the same sources and answers.
 
-    Graphs for target cuda run on this machine's CPU, the decoder's through its reference function. The encoder reads all ``rows`` in one run; the answers are random tokens.
+    Graphs for target cuda run on this machine's CPU, the decoder's through its reference function. The encoder reads
+    all ``rows`` in one run; the answers are random tokens.
 
     Raises:
         ParityError: a case is further off than ``recipe`` allows; says by how much.
@@ -46,19 +46,19 @@ def verify_answers(
     answers = np.random.default_rng(1).integers(0, width, (len(rows), length))
     answers[:, 0] = model.generation_config.decoder_start_token_id or 0
     wanted = [_logits(model, source, row, answer) for row, answer in zip(rows, answers, strict=True)]
-    sizes = {
-        "slots": len(rows) + 1,
-        "max_length": length,
-        "max_source": max(source.max_length if isinstance(source, AudioSource) else len(row) for row in rows),
-    }
-    given = (folder, graphs, source, layers, cross_layers)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".reference-") as scratch:
-        session: Session = (
-            PagedAnswerSession(*given, **sizes, scratch=Path(scratch))
-            if recipe.target == "cuda"
-            else AnswerSession(*given, **sizes)
-        )
-        cases = [compare(case) for case in _run_cases(session, rows, answers, wanted)]
+    longest = max(source.max_length if isinstance(source, AudioSource) else len(row) for row in rows)
+    open_session = AnswerSession if recipe.target == "cpu" else PagedAnswerSession
+    session = open_session(
+        folder,
+        graphs,
+        source,
+        layers,
+        cross_layers,
+        slots=len(rows) + 1,
+        max_length=length,
+        max_source=longest,
+    )
+    cases = [compare(case) for case in _run_cases(session, rows, answers, wanted)]
     return judge(cases, float(np.concatenate(wanted).std()), recipe)
 
 

@@ -88,11 +88,19 @@ class BundleManifest(ManifestBase):
     An encoder-decoder has ``encoder_input``, and a graph ``encoder`` besides, which takes the rows described there and
     gives for each cross-attention call i of the decoder, of heads as ``cross_layers[i]`` says, cross_key_{i} and
     cross_value_{i} [num_kv_heads, num_tokens, head_size]: the tokens of all rows one after another (``packed``), or
-    each row's up to the longest (``padded``; audio: ``max_length`` of each). Its ``decoder`` has its cache in slots
-    and takes besides what is said above cross_key_{i}, cross_value_{i} [batch, num_kv_heads, max_source, head_size], of
-    which row b has the first source_seqlens[b] + 1 positions; source_seqlens [batch] int32; source_total [1] int32, the
-    largest of them plus one; and, for relative positions, kv_positions [total] int64, 0..total_sequence_length - 1. It
-    gives present_cross_key_{i}, present_cross_value_{i}, unchanged, to be bound to the same memory.
+    each row's up to the longest (``padded``; audio: ``max_length`` of each). With slots, its ``decoder`` takes besides
+    what is said above cross_key_{i}, cross_value_{i} [batch, num_kv_heads, max_source, head_size], of which row b has
+    the first source_seqlens[b] + 1 positions; source_seqlens [batch] int32; source_total [1] int32, the largest of them
+    plus one; and, for relative positions, kv_positions [total] int64, 0..total_sequence_length - 1. It gives
+    present_cross_key_{i}, present_cross_value_{i}, unchanged, to be bound to the same memory.
+
+    With pages, its ``encoder`` gives cross_key_{i} and cross_value_{i} [num_tokens, num_kv_heads, head_size] of the
+    layer's type, as blocks have them, and its ``decoder`` takes cross_key_{i}, cross_value_{i} [num_source_blocks,
+    block_size, num_kv_heads, head_size]. There each token is a sequence of its own, the last position of its source:
+    source_bounds [num_tokens + 1] int32, 0, 1, 2 and so on; source_past_seqlens [num_tokens] int32, the length of each
+    token's source minus one; source_block_table [num_tokens, max_source_blocks] int32, the blocks it lies in;
+    source_slot_mapping [num_tokens] int32, all -1: nothing is written; source_metadata [3] int32 in host memory, 1, an
+    upper and a lower bound of the longest source. It gives present_cross_key_{i}, present_cross_value_{i}, as above.
     """
 
     task: Task

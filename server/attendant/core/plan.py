@@ -45,7 +45,7 @@ class Continuations(NamedTuple):
 
 
 class Encode(NamedTuple):
-    """Encode ``source`` for the sequence in ``slot``, before anything of it is decoded."""
+    """Encode ``source`` for the sequence in ``slot``, or row of the block table, before anything of it is decoded."""
 
     request_id: str
     slot: int
@@ -78,7 +78,7 @@ class Copy:
 
 @dataclass(frozen=True, slots=True)
 class CopySource:
-    """Slots: copy what the encoder made for slot ``source`` to slot ``target``."""
+    """Copy what the encoder made for slot ``source``, or row of the block table, to slot ``target``."""
 
     source: int
     target: int

@@ -11,7 +11,7 @@ import heapq
 from collections import Counter
 from collections.abc import Sequence as SequenceOf
 
-from attendant.core.plan import CopyBlock, Filler, KVMove, SetBlocks
+from attendant.core.plan import CopyBlock, CopySource, Filler, KVMove, SetBlocks
 from attendant.engine.block_table import BlockTable
 from attendant.engine.blocks import Blocks
 from attendant.engine.pool import MIN_PREFIX, PrefixStats
@@ -28,7 +28,7 @@ class BlockPool:
     Args:
         num_slots: rows of the block table: sequences that can have a place at once.
         max_length: positions of one sequence at most; they fit the blocks.
-        prefix_cache: keep and reuse what sequences computed.
+        prefix_cache: keep and reuse what sequences computed; not with sources, on which all that they compute depends.
         min_prefix: positions of a block that are worth a copy; a whole block always is.
     """
 
@@ -104,6 +104,7 @@ class BlockPool:
         heapq.heappush(self._free_rows, table.row)
         sequence.slot = None
         sequence.num_computed = 0
+        sequence.needs_source = sequence.request.source is not None
 
     def fork(self, parent: Sequence, child: Sequence, start: int) -> None:
         assert parent.slot is not None
@@ -124,6 +125,8 @@ class BlockPool:
         table.take_over(source, num_full, self._index)
         self._filling.pop(child.slot, None)
         self._tell(table, same)
+        if child.needs_source:
+            self._moves.append(CopySource(parent.slot, child.slot))
 
     def arrange(self, decoding: SequenceOf[Sequence]) -> tuple[Filler, ...]:
         return ()

@@ -47,7 +47,8 @@ def block_size(manifest: BundleManifest, gpu: GpuSettings) -> int:
     if manifest.target == "cpu":
         return _on_host(manifest, size or HOST_BLOCK_SIZE)
     if size is None:
-        return 256 if any(layer.head_size <= 64 for layer in manifest.kv_layers) else 128
+        layers = (*manifest.kv_layers, *manifest.cross_layers)
+        return 256 if any(layer.head_size <= 64 for layer in layers) else 128
     if size < _LEAST_BLOCK_SIZE or size & (size - 1):
         raise ConfigurationError(f"gpu.block_size is {size}; allowed: powers of two from {_LEAST_BLOCK_SIZE} on")
     return size
@@ -72,6 +73,30 @@ def prompt_area(manifest: BundleManifest) -> int | None:
     return _PROMPT_AREA if quantised else None
 
 
+def check_sources(
+    manifest: BundleManifest, gpu: GpuSettings, device: Device, size: int, max_num_seqs: int, num_models: int
+) -> None:
+    """Make sure that a GPU has room for what the encoder makes of so many sources, before it is taken.
+
+    Args:
+        size: positions of a block, of which each source has as many as the longest one fills.
+
+    Raises:
+        ConfigurationError: it would leave nothing of the model's share to the KV cache.
+    """
+    if manifest.encoder_input is None or device.kind == "cpu":
+        return
+    positions = -(-manifest.encoder_input.max_length // size) * size
+    needed = max_num_seqs * positions * manifest.source_bytes_per_token()
+    share = int(device.free_memory()[1] * gpu.memory_fraction) // num_models
+    if needed >= share:
+        raise ConfigurationError(
+            f"the share of model {manifest.name!r} in the memory of GPU {device.index} is {share:,} bytes; what its "
+            f"encoder makes of {max_num_seqs} sources takes {needed:,} (set a lower engine.max_num_seqs, or a higher "
+            "gpu.memory_fraction)"
+        )
+
+
 def plan_blocks(
     manifest: BundleManifest,
     settings: EngineSettings,
@@ -81,7 +106,7 @@ def plan_blocks(
     size: int,
     num_models: int,
 ) -> PageBudget:
-    """Count the blocks that fit, now that the model and its largest step have their memory.
+    """Count the blocks that fit, now that the model, its largest step and its sources have their memory.
 
     Args:
         free_before: bytes that were free before the model was loaded. size: positions of a block.

@@ -9,18 +9,21 @@ from pathlib import Path
 
 from attendant.bundle import PAGED_RUN_TOKENS, BundleManifest
 from attendant.core.errors import BundleError, ConfigurationError, DeviceOutOfMemory
+from attendant.core.plan import Encode
 from attendant.engine.block_pool import BlockPool
 from attendant.engine.chunking import AnyCuts
 from attendant.engine.engine import Engine
 from attendant.engine.scheduler import Scheduler, SchedulerLimits
 from attendant.models.engines import LoadedEngines, token_budget
 from attendant.models.memory import available_processors, wanted_context_length
-from attendant.models.page_memory import PageBudget, block_size, plan_blocks, prompt_area
+from attendant.models.page_memory import PageBudget, block_size, check_sources, plan_blocks, prompt_area
+from attendant.models.sources import sample_source
 from attendant.runtime.decode_graphs import GraphKeys
 from attendant.runtime.devices import Device, open_device
 from attendant.runtime.page_cache import PageCache
 from attendant.runtime.page_runner import PageRunner, PageSessions
 from attendant.runtime.session import SessionOptions, open_session
+from attendant.runtime.source_pages import SourcePages
 from attendant.runtime.step_inputs import StepShape
 from attendant.settings import EngineSettings, GpuSettings
 
@@ -32,6 +35,13 @@ PROMPT_BUDGET = 2048
 
 HOST_NUM_SEQS, HOST_PROMPT_BUDGET = 16, 256
 """The same for the reference on a processor."""
+
+SOURCE_NUM_SEQS, SOURCE_BUDGET = 64, 8192
+"""The same for encoder-decoders on a GPU: each sequence has memory for the longest source, and what is encoded in a
+step counts as prompt."""
+
+ENCODER_BATCH, HOST_ENCODER_BATCH = SOURCE_BUDGET, 256
+"""Positions of one run of the encoder, padding included."""
 
 Tell = Callable[[str], None]
 
@@ -75,8 +85,13 @@ def load_pages(
 
 def _plan(manifest: BundleManifest, settings: EngineSettings, gpu: GpuSettings) -> _Plan:
     on_host = manifest.target == "cpu"
-    max_num_seqs = settings.max_num_seqs or (HOST_NUM_SEQS if on_host else MAX_NUM_SEQS)
-    num_tokens = token_budget(settings, max_num_seqs, HOST_PROMPT_BUDGET if on_host else PROMPT_BUDGET)
+    num_seqs, prompt_budget = MAX_NUM_SEQS, PROMPT_BUDGET
+    if on_host:
+        num_seqs, prompt_budget = HOST_NUM_SEQS, HOST_PROMPT_BUDGET
+    elif manifest.encoder_input is not None:
+        num_seqs, prompt_budget = SOURCE_NUM_SEQS, SOURCE_BUDGET
+    max_num_seqs = settings.max_num_seqs or num_seqs
+    num_tokens = token_budget(settings, max_num_seqs, prompt_budget)
     if num_tokens > PAGED_RUN_TOKENS:
         raise ConfigurationError(
             f"engine.max_num_batched_tokens is {num_tokens}; model {manifest.name!r} has its KV cache in pages, whose "
@@ -111,18 +126,27 @@ class _Loader:
         self._device = device
         self._progress = progress
 
+    @property
+    def _options(self) -> SessionOptions:
+        return SessionOptions(self._settings.threads or available_processors(), self._settings.spinning)
+
+    @property
+    def _encoder_batch(self) -> int:
+        return HOST_ENCODER_BATCH if self._device.kind == "cpu" else ENCODER_BATCH
+
     def load(self, num_models: int) -> tuple[Engine, PageBudget]:
         """Open, measure what a step takes, give the rest to the KV cache, capture decode steps."""
         free_before, _ = self._device.free_memory()
         sessions, capturing = self._open_to_capture() if self._gpu.cuda_graphs else (self._open(), False)
-        self._measure(sessions)
+        sources = self._sources(num_models)
+        self._measure(sessions, sources)
         budget = plan_blocks(
             self._manifest, self._settings, self._gpu, self._device, free_before, self._plan.block_size, num_models
         )
         if budget.context_length < self._plan.context_length:
             self._progress("the context length is cut to what the KV cache holds (gpu.memory_fraction, gpu.num_blocks)")
         on_prepare = partial(self._capture, self._keys(budget)) if capturing else lambda runner: None
-        return Engine(self._scheduler(budget), self._runner(sessions, budget, on_prepare)), budget
+        return Engine(self._scheduler(budget), self._runner(sessions, budget, sources, on_prepare)), budget
 
     def _open_to_capture(self) -> tuple[PageSessions, bool]:
         """Sessions whose runs can be captured, or, for a graph of which ONNX Runtime says it cannot be, others."""
@@ -134,8 +158,7 @@ class _Loader:
             return sessions, False
 
     def _open(self, *, cuda_graphs: bool = False) -> PageSessions:
-        options = SessionOptions(self._settings.threads or available_processors(), self._settings.spinning)
-        graphs = self._manifest.graphs
+        options, graphs = self._options, self._manifest.graphs
         captured = replace(options, cuda_graphs=cuda_graphs)
         return PageSessions(
             decoder=open_session(self._path / graphs["decoder"].file, captured, self._device),
@@ -143,12 +166,29 @@ class _Loader:
             pick_rows=open_session(self._path / graphs["pick_rows"].file, options, self._device),
         )
 
-    def _measure(self, sessions: PageSessions) -> None:
+    def _sources(self, num_models: int) -> SourcePages | None:
+        """Memory of an encoder-decoder's sources, which is taken before the KV cache gets what is left."""
+        manifest, plan = self._manifest, self._plan
+        if manifest.encoder_input is None:
+            return None
+        check_sources(manifest, self._gpu, self._device, plan.block_size, plan.max_num_seqs, num_models)
+        return SourcePages(
+            open_session(self._path / manifest.graphs["encoder"].file, self._options, self._device),
+            manifest,
+            self._device,
+            num_rows=plan.max_num_seqs,
+            block_size=plan.block_size,
+            batch_tokens=self._encoder_batch,
+        )
+
+    def _measure(self, sessions: PageSessions, sources: SourcePages | None) -> None:
         """Run the largest step once over a cache of next to nothing: ONNX Runtime keeps the memory it takes."""
         limits = self._limits(self._columns(self._plan.context_length))
         small = PageBudget(num_blocks=2, block_size=self._plan.block_size, context_length=self._plan.context_length)
         try:
-            self._runner(sessions, small, lambda runner: None).warm_up(limits, self._plan.context_length)
+            if sources is not None:
+                sources.encode(self._largest_batch())
+            self._runner(sessions, small, sources).warm_up(limits, self._plan.context_length)
         except ConfigurationError:
             raise
         except Exception as error:  # ONNX Runtime's exceptions share no public base class
@@ -157,6 +197,13 @@ class _Loader:
                 what = f"a step of {limits.num_tokens} tokens (engine.max_num_batched_tokens)"
                 raise DeviceOutOfMemory(self._device.index, None, *self._device.free_memory(), what) from error
             raise BundleError(graph, f"the warm-up run failed: {error}") from error
+
+    def _largest_batch(self) -> list[Encode]:
+        """As many of the longest sources as the encoder reads at once."""
+        source = sample_source(self._manifest, self._encoder_batch)
+        assert source is not None
+        number = min(max(self._encoder_batch // source.length, 1), self._plan.max_num_seqs)
+        return [Encode("warm-up", row, source) for row in range(number)]
 
     def _capture(self, keys: GraphKeys, runner: PageRunner) -> None:
         """Capture every decode shape, or none if one of them cannot be, or computes something else.
@@ -182,7 +229,11 @@ class _Loader:
         return True
 
     def _runner(
-        self, sessions: PageSessions, budget: PageBudget, on_prepare: Callable[[PageRunner], None]
+        self,
+        sessions: PageSessions,
+        budget: PageBudget,
+        sources: SourcePages | None,
+        on_prepare: Callable[[PageRunner], None] = lambda runner: None,
     ) -> PageRunner:
         columns = self._columns(budget.context_length)
         cache = PageCache(
@@ -203,6 +254,7 @@ class _Loader:
             self._keys(budget),
             prompt_area(self._manifest),
             on_prepare,
+            sources,
         )
 
     def _scheduler(self, budget: PageBudget) -> Scheduler:
@@ -211,7 +263,8 @@ class _Loader:
             budget.num_blocks,
             budget.block_size,
             budget.context_length,
-            prefix_cache=self._settings.prefix_cache,
+            # what a decoder computes of its prompt depends on its source
+            prefix_cache=self._settings.prefix_cache and self._manifest.encoder_input is None,
         )
         limits = SchedulerLimits(
             max_num_seqs=self._plan.max_num_seqs,

@@ -66,11 +66,11 @@ def answer_start(manifest: BundleManifest, translation: Translation | None) -> A
     return AnswerStart(prompt, ((token,),))
 
 
-def sample_source(manifest: BundleManifest) -> Source | None:
-    """A short text, or silence, for an encoder-decoder; None for other models."""
+def sample_source(manifest: BundleManifest, num_tokens: int = 16) -> Source | None:
+    """A text of so many tokens at most, or silence, for an encoder-decoder; None for other models."""
     match manifest.encoder_input:
         case TextSource(max_length=length):
-            length = min(16, length)
+            length = min(num_tokens, length)
             return Source({"input_ids": np.zeros(length, np.int64)}, length)
         case AudioSource(num_mel_bins=bins, num_frames=frames, max_length=length):
             return Source({"input_features": np.zeros((bins, frames), np.float32)}, length)

@@ -18,6 +18,7 @@ from attendant.core.events import TokenLogprob
 from attendant.core.plan import SampleOrder
 from attendant.core.sampling import SamplingParams
 from attendant.runtime.candidate_rows import CandidateRows, Flags, Floats, Ids, edit
+from attendant.runtime.packed import Fields
 from attendant.runtime.sampler import Sampled, sample, takes_whole_row, uniforms_of
 
 Doubles = npt.NDArray[np.float64]
@@ -50,6 +51,18 @@ class Candidates:
     scaled_log_sum: Floats
     drawn: Ids
     drawn_logit: Floats
+
+
+def candidate_fields(num_rows: int, num_top: int) -> Fields:
+    """The arrays of :class:`Candidates`, R = ``num_rows`` and K = ``num_top``, as outputs of a run."""
+    return {
+        "top_logits": ((num_rows, num_top), np.float32),
+        "top_ids": ((num_rows, num_top), np.int64),
+        "log_sum": ((num_rows,), np.float32),
+        "scaled_log_sum": ((num_rows,), np.float32),
+        "drawn": ((num_rows,), np.int64),
+        "drawn_logit": ((num_rows,), np.float32),
+    }
 
 
 def sampling_inputs(orders: Orders, inverse_temperature: Floats, uniform: Floats) -> None:

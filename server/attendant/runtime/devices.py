@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,14 @@ class Buffer:
     address: int
     size: int
     owner: object = None
+
+
+class Piece(NamedTuple):
+    """``size`` bytes of device memory to copy from one address to another; they do not overlap."""
+
+    source: int
+    target: int
+    size: int
 
 
 class Device(Protocol):
@@ -56,6 +65,10 @@ class Device(Protocol):
         """Copy as many bytes as ``target`` has; the runs before must be done."""
         ...
 
+    def copy(self, pieces: Iterable[Piece]) -> None:
+        """Copy within the device's memory, done when it returns; the runs before must be done."""
+        ...
+
     def free_memory(self) -> tuple[int, int]:
         """Bytes that are free, and in all."""
         ...
@@ -86,6 +99,11 @@ class HostDevice:
     def download(self, source: Buffer, target: Bytes) -> None:
         """See :meth:`Device.download`."""
         target[:] = _view(source)[: target.size]
+
+    def copy(self, pieces: Iterable[Piece]) -> None:
+        """See :meth:`Device.copy`."""
+        for piece in pieces:
+            ctypes.memmove(piece.target, piece.source, piece.size)
 
     def free_memory(self) -> tuple[int, int]:
         """Not measured: the budget of a processor's KV cache is a setting."""
@@ -149,6 +167,12 @@ class CudaDevice:
         """See :meth:`Device.download`."""
         assert target.size <= source.size
         self._call("cuMemcpyDtoH", target.ctypes.data, source.address, target.size)
+
+    def copy(self, pieces: Iterable[Piece]) -> None:
+        """See :meth:`Device.copy`."""
+        for piece in pieces:
+            self._call("cuMemcpyDtoD", piece.target, piece.source, piece.size)
+        self._synchronize_copies()
 
     def free_memory(self) -> tuple[int, int]:
         """See :meth:`Device.free_memory`."""

@@ -12,13 +12,14 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from attendant.bundle import BundleManifest, element_size
-from attendant.core.plan import KVMove, SampleOrder, StepOutput, StepPlan
-from attendant.runtime.candidates import Candidates, choose, sampling_inputs
+from attendant.core.plan import CopySource, KVMove, SampleOrder, StepOutput, StepPlan
+from attendant.runtime.candidates import Candidates, candidate_fields, choose, sampling_inputs
 from attendant.runtime.decode_graphs import GraphKey, GraphKeys
 from attendant.runtime.devices import Buffer, Bytes, Device
-from attendant.runtime.packed import Packed
+from attendant.runtime.packed import Fields, Packed
 from attendant.runtime.page_cache import ELEMENT_TYPES, PageCache
 from attendant.runtime.sampler import Sampled, step_output
+from attendant.runtime.source_pages import SourcePages
 from attendant.runtime.step_inputs import Part, StepLengths, StepShape, fill, input_fields, parts_of
 
 Orders = list[tuple[int, str, SampleOrder]]
@@ -88,6 +89,7 @@ class PageRunner:
         limits: the largest run.
         keys: shapes of pure decode runs that may be bound once, and on a GPU captured; None binds every run anew.
         prompt_area: most positions, sequences times the longest, of a run with prompt tokens; None: any.
+        sources: of an encoder-decoder.
     """
 
     def __init__(
@@ -100,8 +102,10 @@ class PageRunner:
         keys: GraphKeys | None = None,
         prompt_area: int | None = None,
         on_prepare: Callable[[PageRunner], None] = lambda runner: None,
+        sources: SourcePages | None = None,
     ) -> None:
         self._sessions = sessions
+        self._sources = sources
         self._cache = cache
         self._device = device
         self._keys = keys
@@ -114,8 +118,8 @@ class PageRunner:
         self._num_top = int(outputs["top_ids"].shape[1])
         self._logits_type = ELEMENT_TYPES[outputs["logits"].dtype]
         logits_size = limits.num_logits * manifest.vocab_size * element_size(outputs["logits"].dtype)
-        results = Packed(self._output_fields(limits.num_logits))
-        self._buffers = _Buffers.allocate(device, Packed(input_fields(limits)).size, results.size, logits_size)
+        results = Packed(candidate_fields(limits.num_logits, self._num_top))
+        self._buffers = _Buffers.allocate(device, Packed(self._input_fields(limits)).size, results.size, logits_size)
         self._captured: dict[GraphKey, _Run] = {}
         self._free = self._new_binding()  # of runs that are bound anew
         self._pending: _Pending | None = None
@@ -132,14 +136,19 @@ class PageRunner:
         self._free = self._new_binding()
 
     def move(self, moves: Sequence[KVMove]) -> None:
-        """Change block tables and copy blocks."""
+        """Change block tables, copy blocks and sources."""
         if moves:
-            self._cache.apply(moves)
+            self._cache.apply([move for move in moves if not isinstance(move, CopySource)])
+        if moves and self._sources is not None:
+            self._sources.apply(moves)
 
     def launch(self, plan: StepPlan) -> None:
         """Begin to run the plan; on a GPU this returns while it runs."""
         started = time.monotonic_ns()
         sampled: list[Sampled] = []
+        if plan.encodes:
+            assert self._sources is not None
+            self._sources.encode(plan.encodes)
         *parts, last = parts_of(plan, self._prompt_area)
         for part in parts:
             sampled += self._sample(*self._start_part(part))
@@ -196,6 +205,8 @@ class PageRunner:
             run = self._bind(self._free, StepShape(len(chunks), tokens, max(len(orders), 1), columns))
             run.metadata[:] = (lengths.lengths.max(), lengths.longest, lengths.longest)
         fill(run.arrays, chunks, lengths, self._cache.table, self._cache.block_size)
+        if self._sources is not None:
+            self._sources.fill(run.arrays, np.repeat(lengths.rows, lengths.lengths))
         sampling_inputs(orders, run.arrays["inverse_temperature"], run.arrays["uniform"])
         self._start(run)
         return run, orders
@@ -230,6 +241,8 @@ class PageRunner:
         arrays["past_seqlens"][0] = max(bounds[2] - 1, 0) if bounds else 0
         arrays["slot_mapping"].fill(-1)
         arrays["inverse_temperature"].fill(1)
+        if self._sources is not None:
+            self._sources.fill_longest(arrays)
         self._start(run)
         self._finish(run)
         return {name: result.copy() for name, result in run.results.items()}
@@ -255,11 +268,13 @@ class PageRunner:
     def _new_binding(self) -> ort.IOBinding:
         binding = self._sessions.decoder.io_binding()
         self._cache.bind(binding, self._needed)
+        if self._sources is not None:
+            self._sources.bind(binding, self._needed)
         return binding
 
     def _bind(self, binding: ort.IOBinding, shape: StepShape, graph_id: int | None = None) -> _Run:
         buffers, kind, index = self._buffers, self._device.kind, self._device.index
-        inputs, outputs = Packed(input_fields(shape)), Packed(self._output_fields(shape.num_logits))
+        inputs, outputs = Packed(self._input_fields(shape)), Packed(candidate_fields(shape.num_logits, self._num_top))
         for name, field in inputs.fields.items():
             if name in self._needed:
                 address = buffers.inputs.address + field.offset
@@ -277,12 +292,6 @@ class PageRunner:
         arrays, results = inputs.views(buffers.host_inputs), outputs.views(buffers.host_outputs)
         return _Run(shape, binding, options, inputs, outputs, arrays, results, metadata)
 
-    def _output_fields(self, rows: int) -> dict[str, tuple[tuple[int, ...], npt.DTypeLike]]:
-        return {
-            "top_logits": ((rows, self._num_top), np.float32),
-            "top_ids": ((rows, self._num_top), np.int64),
-            "log_sum": ((rows,), np.float32),
-            "scaled_log_sum": ((rows,), np.float32),
-            "drawn": ((rows,), np.int64),
-            "drawn_logit": ((rows,), np.float32),
-        }
+    def _input_fields(self, shape: StepShape) -> Fields:
+        more = {} if self._sources is None else self._sources.fields(shape.num_tokens)
+        return {**input_fields(shape), **more}

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 import onnxruntime as ort
 
-from attendant.bundle import AudioSource, BundleManifest, TextSource
-from attendant.core.encoding import Row
+from attendant.bundle import BundleManifest
 from attendant.core.plan import CopySource, Encode, KVMove
 from attendant.runtime.kv import allocate_slots
-from attendant.runtime.row_inputs import RowShape, text_inputs
-
-Array = npt.NDArray[Any]
+from attendant.runtime.source_batches import SourceBatcher, output_names
 
 
 class SourceSlots:
@@ -37,12 +32,10 @@ class SourceSlots:
         max_length: int,
         batch_tokens: int,
     ) -> None:
-        assert manifest.encoder_input is not None
         self._session = session
-        self._spec: TextSource | AudioSource = manifest.encoder_input
-        self._batch_tokens = batch_tokens
-        self._inputs = frozenset(found.name for found in session.get_inputs())
-        self._outputs = [f"cross_{kind}_{i}" for i in range(len(manifest.cross_layers)) for kind in ("key", "value")]
+        inputs = frozenset(found.name for found in session.get_inputs())
+        self._batcher = SourceBatcher(manifest, inputs, batch_tokens)
+        self._outputs = output_names(manifest)
         self.lengths = np.ones(num_slots, np.int32)
         self.keys = [allocate_slots(layer, num_slots, max_length) for layer in manifest.cross_layers]
         self.values = [allocate_slots(layer, num_slots, max_length) for layer in manifest.cross_layers]
@@ -62,35 +55,12 @@ class SourceSlots:
 
     def encode(self, encodes: Sequence[Encode]) -> None:
         """Encode sources, together where they are of similar length, and put the results into their slots."""
-        for batch in self._batches(encodes):
-            outputs, starts = self._run(batch)
-            for encode, start in zip(batch, starts, strict=True):
+        for batch in self._batcher.batches(encodes):
+            # keys and values, call by call, [num_kv_heads, num_tokens, head_size]
+            outputs = self._session.run(self._outputs, batch.inputs)
+            for encode, start in zip(batch.encodes, batch.starts, strict=True):
                 length = encode.source.length
                 self.lengths[encode.slot] = length
                 for i in range(len(self.keys)):
                     self.keys[i][encode.slot, :, :length] = outputs[2 * i][:, start : start + length]
                     self.values[i][encode.slot, :, :length] = outputs[2 * i + 1][:, start : start + length]
-
-    def _batches(self, encodes: Sequence[Encode]) -> Iterator[list[Encode]]:
-        """Runs of sources, shortest first, within the limit."""
-        batch: list[Encode] = []
-        for encode in sorted(encodes, key=lambda e: e.source.length):
-            if batch and (len(batch) + 1) * encode.source.length > self._batch_tokens:
-                yield batch
-                batch = []
-            batch.append(encode)
-        if batch:
-            yield batch
-
-    def _run(self, batch: Sequence[Encode]) -> tuple[list[Array], list[int]]:
-        """Keys and values, call by call, [num_kv_heads, num_tokens, head_size], and where each source's begin."""
-        if isinstance(self._spec, AudioSource):
-            features = np.stack([encode.source.arrays["input_features"] for encode in batch], dtype=np.float32)
-            starts = [row * self._spec.max_length for row in range(len(batch))]
-            return self._session.run(self._outputs, {"input_features": features}), starts
-        shape = RowShape.of([encode.source.length for encode in batch])
-        rows = [Row(encode.request_id, encode.source.arrays, encode.source.length, 0) for encode in batch]
-        inputs = text_inputs(rows, shape, self._spec, self._spec.layout, self._inputs)
-        if self._spec.layout == "packed":
-            return self._session.run(self._outputs, inputs), shape.starts.tolist()
-        return self._session.run(self._outputs, inputs), [row * shape.longest for row in range(len(batch))]

@@ -74,6 +74,12 @@ CUresult cuMemcpyDtoH_v2(void *to, CUdeviceptr from, size_t size) {
     return CUDA_SUCCESS;
 }
 
+CUresult cuMemcpyDtoD_v2(CUdeviceptr to, CUdeviceptr from, size_t size) {
+    if (disturbs_capture(COPY_IN_CAPTURE, "cuMemcpyDtoD")) return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
+    memcpy((void *)to, (const void *)from, size);
+    return CUDA_SUCCESS;
+}
+
 // -- waiting
 
 CUresult cuCtxSynchronize(void) {

@@ -1,0 +1,146 @@
+"""What encoders make of sources, in pages beside the KV cache: keys and values for cross-attention."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+
+from attendant.bundle import AudioSource, BundleManifest
+from attendant.core.plan import CopySource, Encode, KVMove
+from attendant.runtime.devices import Buffer, Device, Piece
+from attendant.runtime.packed import Fields
+from attendant.runtime.page_cache import ELEMENT_TYPES
+from attendant.runtime.source_batches import SourceBatcher, output_names
+
+Ints = npt.NDArray[np.int32]
+
+
+class SourcePages:
+    """Cross-attention keys and values of ``num_rows`` rows of the block table, and the session that makes them.
+
+    They need no allocator: row r has the blocks r * k to r * k + k - 1, with k enough for the longest source, so that a
+    source lies in one piece. Per cross-attention call, keys and values are each [num_rows * k, block_size,
+    num_kv_heads, head_size].
+
+    Args:
+        session: of the graph ``encoder``.
+        batch_tokens: positions of one encoder run at most, padding included; a single longer source runs alone.
+
+    Raises:
+        DeviceOutOfMemory: they do not fit.
+    """
+
+    def __init__(
+        self,
+        session: ort.InferenceSession,
+        manifest: BundleManifest,
+        device: Device,
+        *,
+        num_rows: int,
+        block_size: int,
+        batch_tokens: int,
+    ) -> None:
+        spec = manifest.encoder_input
+        assert spec is not None
+        self._session = session
+        self._device = device
+        self._layers = manifest.cross_layers
+        self._outputs = output_names(manifest)
+        self._batcher = SourceBatcher(manifest, frozenset(found.name for found in session.get_inputs()), batch_tokens)
+        self._block_size = block_size
+        self._max_length = spec.max_length
+        self.num_columns = -(-spec.max_length // block_size)
+        self.lengths = np.ones(num_rows, np.int32)
+        # Bounds of the lengths of a run's sources: sound has one length, texts have any.
+        shortest = spec.max_length if isinstance(spec, AudioSource) else 0
+        self._metadata = np.array([1, spec.max_length, shortest], np.int32)
+        blocks = num_rows * self.num_columns
+        self._shapes = [(blocks, block_size, layer.num_kv_heads, layer.head_size) for layer in self._layers]
+        self._position_bytes = [layer.num_kv_heads * layer.head_bytes for layer in self._layers for _ in range(2)]
+        self._buffers: list[Buffer] = [device.allocate(blocks * block_size * size) for size in self._position_bytes]
+
+    # -- inputs of a decoder's run
+
+    def fields(self, num_tokens: int) -> Fields:
+        """The inputs that a run of so many tokens has besides those of models without a source, but for the caches and
+        source_metadata, which stays on the host."""
+        return {
+            "source_bounds": ((num_tokens + 1,), np.int32),
+            "source_past_seqlens": ((num_tokens,), np.int32),
+            "source_block_table": ((num_tokens, self.num_columns), np.int32),
+            "source_slot_mapping": ((num_tokens,), np.int32),
+        }
+
+    def fill(self, arrays: dict[str, npt.NDArray[Any]], rows: Ints) -> None:
+        """Write them for tokens of ``rows`` [n] int32 of the block table; tokens beyond those read a position of the
+        first row."""
+        count = len(rows)
+        self._fill_constants(arrays)
+        arrays["source_past_seqlens"][:count] = self.lengths[rows] - 1
+        arrays["source_past_seqlens"][count:] = 0
+        table = arrays["source_block_table"]
+        table[:count] = rows[:, None] * self.num_columns + np.arange(self.num_columns, dtype=np.int32)
+        table[count:] = 0
+
+    def fill_longest(self, arrays: dict[str, npt.NDArray[Any]]) -> None:
+        """Write them for tokens that all read the longest source that the first row can have."""
+        self._fill_constants(arrays)
+        arrays["source_past_seqlens"].fill(self._max_length - 1)
+        arrays["source_block_table"][:] = np.arange(self.num_columns, dtype=np.int32)
+
+    def bind(self, binding: ort.IOBinding, needed: set[str]) -> None:
+        """Bind the caches by address, and source_metadata."""
+        kind, index = self._device.kind, self._device.index
+        for number, (name, buffer) in enumerate(zip(self._outputs, self._buffers, strict=True)):
+            layer = number // 2
+            place = (kind, index, ELEMENT_TYPES[self._layers[layer].dtype], self._shapes[layer], buffer.address)
+            if name in needed:
+                binding.bind_input(name, *place)
+            binding.bind_output(f"present_{name}", *place)
+        binding.bind_cpu_input("source_metadata", self._metadata)
+
+    def _fill_constants(self, arrays: dict[str, npt.NDArray[Any]]) -> None:
+        """Each token is a sequence of its own, and written nowhere."""
+        bounds = arrays["source_bounds"]
+        bounds[:] = np.arange(len(bounds), dtype=np.int32)
+        arrays["source_slot_mapping"].fill(-1)
+
+    # -- contents
+
+    def apply(self, moves: Sequence[KVMove]) -> None:
+        """Carry out the copies of sources; the runs before must be done."""
+        for move in moves:
+            if isinstance(move, CopySource):
+                length = self.lengths[move.target] = self.lengths[move.source]
+                self._device.copy(
+                    Piece(self._address(number, move.source), self._address(number, move.target), int(length) * size)
+                    for number, size in enumerate(self._position_bytes)
+                )
+
+    def encode(self, encodes: Sequence[Encode]) -> None:
+        """Encode sources, together where they are of similar length, and put the results into their rows."""
+        for batch in self._batcher.batches(encodes):
+            binding = self._session.io_binding()
+            for name, array in batch.inputs.items():
+                binding.bind_cpu_input(name, np.ascontiguousarray(array))
+            for name in self._outputs:
+                binding.bind_output(name, self._device.kind, self._device.index)
+            self._session.run_with_iobinding(binding)
+            binding.synchronize_outputs()
+            outputs = binding.get_outputs()  # each [num_tokens, num_kv_heads, head_size]
+            self._device.copy(
+                Piece(output.data_ptr() + start * size, self._address(number, encode.slot), encode.source.length * size)
+                for encode, start in zip(batch.encodes, batch.starts, strict=True)
+                for number, (output, size) in enumerate(zip(outputs, self._position_bytes, strict=True))
+            )
+            for encode in batch.encodes:
+                self.lengths[encode.slot] = encode.source.length
+
+    def _address(self, number: int, row: int) -> int:
+        """Where the first position of a row lies in the ``number``-th cache."""
+        first = row * self.num_columns * self._block_size
+        return self._buffers[number].address + first * self._position_bytes[number]
