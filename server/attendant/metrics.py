@@ -157,7 +157,9 @@ class _Collectors:
         self.step = histogram("step_duration_seconds", "One engine step.", STEP_BUCKETS)
         self.step_run = histogram("step_run_seconds", "Of a step, inside the model run and sampling.", STEP_BUCKETS)
         self.step_batch = histogram("step_batch_size", "Sequences that a step advanced by one token.", BATCH_BUCKETS)
-        self.step_tokens = histogram("step_tokens", "Tokens that a step ran, prompts' and others.", TOKENS_BUCKETS)
+        self.step_tokens = histogram(
+            "step_tokens", "Tokens that a step ran: of prompts, of sources, and generated ones.", TOKENS_BUCKETS
+        )
 
 
 class _ModelMetrics:
@@ -192,7 +194,7 @@ class _ModelMetrics:
         self._waiting.set(stats.num_waiting)
         if stats.kv_capacity_tokens:
             self._kv_usage.set(stats.kv_used_tokens / stats.kv_capacity_tokens)
-        num_tokens = stats.num_prefill_tokens + stats.num_decode_tokens
+        num_tokens = stats.num_source_tokens + stats.num_prefill_tokens + stats.num_decode_tokens
         if num_tokens:
             self._step.observe(stats.step_ns / 1e9)
             self._step_run.observe(stats.run_ns / 1e9)

@@ -145,7 +145,7 @@ class StepPlan:
         return len(self.decodes) + len(self.fillers)
 
     def __bool__(self) -> bool:
-        return bool(self.decodes or self.prefills)
+        return bool(self.decodes or self.prefills or self.encodes)
 
 
 @dataclass(frozen=True, slots=True)
