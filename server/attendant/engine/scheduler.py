@@ -24,7 +24,7 @@ from dataclasses import dataclass
 
 from attendant.core.errors import AttendantError, DeadlineExceeded, StepFailed
 from attendant.core.events import EngineEvent, FailedEvent, FinishedEvent, TokenEvent
-from attendant.core.plan import Chunk, StepOutput, StepPlan
+from attendant.core.plan import Chunk, Encode, StepOutput, StepPlan
 from attendant.core.request import FinishReason, Request
 from attendant.engine.beam_group import BeamGroup
 from attendant.engine.chunking import ANYWHERE, SHORT_PIECE, SMALLEST_BUDGET, ChunkRule
@@ -143,16 +143,20 @@ class Scheduler:
             if sequence is None:  # another beam of the same search has failed
                 continue
             sequence.num_computed += len(chunk.tokens)
-            if chunk.sample is not None:
-                (self._take_token if not sequence.num_candidates else self._take_continuations)(
-                    sequence, chunk, output, now_ns
-                )
+            if chunk.sample is None:
+                continue
+            if reason := output.failures.get(sequence.id):
+                self._fail(sequence, StepFailed(reason), now_ns)
+            elif sequence.num_candidates:
+                self._take_continuations(sequence, output, now_ns)
+            else:
+                self._take_token(sequence, output, now_ns)
 
     def fail(self, plan: StepPlan, error: AttendantError, now_ns: int) -> None:
         """The step raised: fail exactly the requests that were in it."""
-        computed = [chunk.request_id for chunk in (*plan.decodes, *plan.prefills)]
-        for request_id in dict.fromkeys(computed + [encode.request_id for encode in plan.encodes]):
-            if sequence := self._sequences.get(request_id):
+        orders: tuple[Chunk | Encode, ...] = (*plan.decodes, *plan.prefills, *plan.encodes)
+        for order in orders:  # several may be of one request
+            if sequence := self._sequences.get(order.request_id):
                 self._fail(sequence, error, now_ns)
 
     def take_events(self) -> tuple[EngineEvent, ...]:
@@ -240,11 +244,8 @@ class Scheduler:
 
     # -- ending
 
-    def _take_token(self, sequence: Sequence, chunk: Chunk, output: StepOutput, now_ns: int) -> None:
-        request_id = chunk.request_id
-        if reason := output.failures.get(request_id):
-            self._fail(sequence, StepFailed(reason), now_ns)
-            return
+    def _take_token(self, sequence: Sequence, output: StepOutput, now_ns: int) -> None:
+        request_id = sequence.id
         token = output.tokens[request_id]
         sequence.append(token, now_ns)
         if token in sequence.stop_ids:
@@ -254,12 +255,9 @@ class Scheduler:
         if sequence.num_tokens >= sequence.max_tokens:
             self._finish(sequence, FinishReason.LENGTH, now_ns)
 
-    def _take_continuations(self, sequence: Sequence, chunk: Chunk, output: StepOutput, now_ns: int) -> None:
-        if reason := output.failures.get(chunk.request_id):
-            self._fail(sequence, StepFailed(reason), now_ns)
-            return
+    def _take_continuations(self, sequence: Sequence, output: StepOutput, now_ns: int) -> None:
         group = self._groups[sequence.id]
-        if group.report(sequence, output.continuations[chunk.request_id], self.pool, now_ns):
+        if group.report(sequence, output.continuations[sequence.id], self.pool, now_ns):
             self._events += group.results(now_ns)
             self._remove(sequence)
 

@@ -87,9 +87,10 @@ def _chunk_rule(
     if sources is not None:
         length = sources.pretend(length)
     whole, parts = rule.cuts(0, length, length), _small_cuts(rule, length)
-    if prompt_runs_are_equal(runner, buffers, manifest.vocab_size, whole, parts):
-        return rule
-    return FixedCuts(FIXED_CHUNK)
+    equal = prompt_runs_are_equal(runner, buffers, manifest.vocab_size, whole, parts)
+    if sources is not None:
+        sources.pretend(1)  # what a row that is run for nothing attends to
+    return rule if equal else FixedCuts(FIXED_CHUNK)
 
 
 def _small_cuts(rule: ChunkRule, length: int) -> list[int]:

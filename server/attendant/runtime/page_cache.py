@@ -9,7 +9,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from attendant.bundle import DType, KVLayer
-from attendant.core.plan import CopyBlock, KVMove, SetBlocks
+from attendant.core.plan import CopyBlock, CopySource, KVMove, SetBlocks
 from attendant.runtime.devices import Buffer, Device
 
 # ONNX's numbers of element types, which ONNX Runtime takes where numpy has no type.
@@ -71,7 +71,7 @@ class PageCache:
                 binding.bind_output(f"present_{part}_{number}", *place)
 
     def apply(self, moves: Sequence[KVMove]) -> None:
-        """Carry out moves, in order."""
+        """Carry out moves, in order; those of sources are not the cache's."""
         copies: list[CopyBlock] = []
         for move in moves:
             if isinstance(move, SetBlocks):
@@ -79,12 +79,13 @@ class PageCache:
                 end = move.first + len(move.blocks)
                 row[move.first : end] = move.blocks
                 row[end:] = 0
-            else:
-                assert isinstance(move, CopyBlock)
+            elif isinstance(move, CopyBlock):
                 if any(move.source == earlier.target for earlier in copies):  # which has to be there first
                     self._copy(copies)
                     copies = []
                 copies.append(move)
+            else:
+                assert isinstance(move, CopySource), f"{move} is for slots"
         if copies:
             self._copy(copies)
 

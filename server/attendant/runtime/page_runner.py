@@ -12,7 +12,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from attendant.bundle import BundleManifest, element_size
-from attendant.core.plan import CopySource, KVMove, SampleOrder, StepOutput, StepPlan
+from attendant.core.plan import KVMove, SampleOrder, StepOutput, StepPlan
 from attendant.runtime.candidates import Candidates, candidate_fields, choose, sampling_inputs
 from attendant.runtime.decode_graphs import GraphKey, GraphKeys
 from attendant.runtime.devices import Buffer, Bytes, Device
@@ -138,9 +138,9 @@ class PageRunner:
     def move(self, moves: Sequence[KVMove]) -> None:
         """Change block tables, copy blocks and sources."""
         if moves:
-            self._cache.apply([move for move in moves if not isinstance(move, CopySource)])
-        if moves and self._sources is not None:
-            self._sources.apply(moves)
+            self._cache.apply(moves)
+            if self._sources is not None:
+                self._sources.apply(moves)
 
     def launch(self, plan: StepPlan) -> None:
         """Begin to run the plan; on a GPU this returns while it runs."""
