@@ -12,6 +12,7 @@ from pathlib import Path
 from attendant.core.errors import ConfigurationError
 
 from attendant_loadtest.bench import encoders, report, seq2seq
+from attendant_loadtest.bench.arguments import numbers, some_of
 from attendant_loadtest.bench.bundles import BundleNotMade, bench_bundle
 from attendant_loadtest.bench.processes import ServerFailed
 from attendant_loadtest.bench.rounds import Plan, measure_bundle, on_stderr
@@ -52,8 +53,13 @@ def _parser() -> argparse.ArgumentParser:
         "gRPC, over the same graph, 128 prompt tokens to 64 new ones, measured in turn.",
     )
     add = parser.add_argument
-    add("--precisions", type=_precisions, default=("fp32", "int8"), help="of fp32, int8, int4 (default: fp32,int8)")
-    add("--concurrency", type=_numbers, default=(1, 4, 8, 16), help="requests at a time (default: 1,4,8,16)")
+    add(
+        "--precisions",
+        type=some_of(PRECISIONS),
+        default=("fp32", "int8"),
+        help="of fp32, int8, int4 (default: fp32,int8)",
+    )
+    add("--concurrency", type=numbers, default=(1, 4, 8, 16), help="requests at a time (default: 1,4,8,16)")
     add("--repeats", type=int, default=5, help="rounds; the table has their medians (default: 5)")
     add("--waves", type=int, default=6, help="requests of a measurement per concurrency (default: 6)")
     add("--patience", type=float, default=10.0, help="seconds to wait for a quiet machine each time (default: 10)")
@@ -62,20 +68,6 @@ def _parser() -> argparse.ArgumentParser:
     add("--bundle", type=Path, help="measure this bundle instead of the benchmark's own model")
     add("--bundle-cache", type=Path, default=_cache(), help="where the model's bundles are kept (default: %(default)s)")
     return parser
-
-
-def _precisions(text: str) -> tuple[str, ...]:
-    found = tuple(text.split(","))
-    if unknown := set(found) - set(PRECISIONS):
-        raise argparse.ArgumentTypeError(f"{', '.join(sorted(unknown))}: not among {', '.join(PRECISIONS)}")
-    return found
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    found = tuple(int(part) for part in text.split(","))
-    if min(found) < 1:
-        raise argparse.ArgumentTypeError("every number must be at least 1")
-    return found
 
 
 def _cache() -> Path:

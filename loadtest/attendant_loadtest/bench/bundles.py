@@ -30,11 +30,32 @@ def bench_bundle(folder: Path, precision: str) -> Path:
         source = folder / "source"
         if not (source / "config.json").exists():
             write_source(source)
-        export = [sys.executable, "-m", "attendant", "export", str(source), str(bundle)]
-        command = [*export, "--precision", precision, "--name", bundle.name]
-        if subprocess.run(command, stdout=sys.stderr, check=False).returncode:
-            raise BundleNotMade(f"the exporter could not make {bundle}; it needs the extra 'export'")
+        export(source, bundle, "--precision", precision)
     return bundle
+
+
+def export(source: Path, bundle: Path, *arguments: str) -> None:
+    """Export the model folder ``source`` to ``bundle``, named as its folder.
+
+    Raises:
+        BundleNotMade: the exporter failed.
+    """
+    _run(["-m", "attendant", "export", str(source), str(bundle), *arguments, "--name", bundle.name], bundle)
+
+
+def make_source(source: Path, module: str, *arguments: str) -> None:
+    """Have a module of the benchmark, a program of its own, write the model folder ``source`` if it is not there.
+
+    Raises:
+        BundleNotMade: it failed.
+    """
+    if not (source / "model.safetensors").exists():
+        _run(["-m", f"attendant_loadtest.bench.{module}", *arguments, str(source)], source)
+
+
+def _run(words: list[str], made: Path) -> None:
+    if subprocess.run([sys.executable, *words], stdout=sys.stderr, check=False).returncode:
+        raise BundleNotMade(f"the exporter could not make {made}; it needs the extra 'export'")
 
 
 def write_source(folder: Path) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from attendant.core.errors import ConfigurationError
 
 from attendant_loadtest.bench import encoders_report as report
+from attendant_loadtest.bench.arguments import some_of
 from attendant_loadtest.bench.bundles import BundleNotMade
 from attendant_loadtest.bench.encoders_bundles import MODELS, PRECISIONS, TASKS, bench_encoder
 from attendant_loadtest.bench.encoders_peers import Infinity, infinity
@@ -76,8 +77,8 @@ def _parser(cache: Path | None) -> argparse.ArgumentParser:
         "batches in arrival order, over the same graph, measured in turn.",
     )
     add = parser.add_argument
-    add("--models", type=_choice(MODELS), default=MODELS, help=f"of {', '.join(MODELS)} (default: all)")
-    add("--precisions", type=_choice(PRECISIONS), default=PRECISIONS, help="of fp32, int8 (default: both)")
+    add("--models", type=some_of(MODELS), default=MODELS, help=f"of {', '.join(MODELS)} (default: all)")
+    add("--precisions", type=some_of(PRECISIONS), default=PRECISIONS, help="of fp32, int8 (default: both)")
     add("--repeats", type=int, default=5, help="rounds; the table has their medians (default: 5)")
     add("--seconds", type=float, default=10.0, help="of each measurement, about (default: 10)")
     add("--patience", type=float, default=10.0, help="seconds to wait for a quiet machine each time (default: 10)")
@@ -87,16 +88,6 @@ def _parser(cache: Path | None) -> argparse.ArgumentParser:
     add("--bundle", type=Path, help="measure this bundle instead of the benchmark's own models")
     add("--bundle-cache", type=Path, default=cache or Path("bench-encoders"), help="where bundles are kept")
     return parser
-
-
-def _choice(known: tuple[str, ...]):  # type: ignore[no-untyped-def]
-    def parse(text: str) -> tuple[str, ...]:
-        found = tuple(text.split(","))
-        if unknown := set(found) - set(known):
-            raise argparse.ArgumentTypeError(f"{', '.join(sorted(unknown))}: not among {', '.join(known)}")
-        return found
-
-    return parse
 
 
 if __name__ == "__main__":

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
-from attendant_loadtest.bench.bundles import BundleNotMade
+from attendant_loadtest.bench.bundles import export, make_source
 
 TASKS = {"bert-base": "classify", "minilm": "embed"}
 """What each model is served for, by name."""
@@ -24,13 +22,6 @@ def bench_encoder(folder: Path, model: str, precision: str) -> Path:
     bundle = folder / f"{model}-{precision}"
     if not (bundle / "bundle.json").exists():
         source = folder / f"{model}-source"
-        if not (source / "model.safetensors").exists():
-            _run([sys.executable, "-m", "attendant_loadtest.bench.encoders_source", model, str(source)], source)
-        export = [sys.executable, "-m", "attendant", "export", str(source), str(bundle)]
-        _run([*export, "--task", TASKS[model], "--precision", precision, "--name", bundle.name], bundle)
+        make_source(source, "encoders_source", model)
+        export(source, bundle, "--task", TASKS[model], "--precision", precision)
     return bundle
-
-
-def _run(command: list[str], made: Path) -> None:
-    if subprocess.run(command, stdout=sys.stderr, check=False).returncode:
-        raise BundleNotMade(f"the exporter could not make {made}; it needs the extra 'export'")

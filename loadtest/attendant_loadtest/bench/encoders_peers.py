@@ -18,9 +18,10 @@ from pathlib import Path
 
 from attendant_loadtest.bench.encoders_measurement import Encoded
 from attendant_loadtest.bench.environments import PeerFailed, install
+from attendant_loadtest.bench.processes import wait_or_kill
 
 PACKAGE = "infinity-emb[server,torch]"
-_START_S, _STOP_S = 180.0, 30.0
+_START_S = 180.0
 
 
 class Infinity:
@@ -82,10 +83,7 @@ def infinity(source: Path, environment: Path) -> Iterator[Infinity]:
             yield Infinity(process, port, source.name)
         finally:
             process.terminate()
-            try:
-                process.wait(_STOP_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
+            wait_or_kill(process)
 
 
 def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:

@@ -21,12 +21,65 @@ class ServerFailed(Exception):
     """The server did not start; the message is its log."""
 
 
+class Ended(Exception):
+    """A process that should answer has ended; its error is on the terminal."""
+
+
+class Answering:
+    """A process that answers each line of JSON with one. Make one with :func:`answering`."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self._process.pid
+
+    def ask(self, workload: Mapping[str, Any]) -> dict[str, Any]:
+        """Hand a workload over and wait for what was found.
+
+        Raises:
+            Ended: there is no answer any more.
+        """
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(workload) + "\n")
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        if not line:
+            raise Ended
+        found: dict[str, Any] = json.loads(line)
+        return found
+
+
+@contextmanager
+def answering(command: Sequence[str], environment: Mapping[str, str] | None = None) -> Iterator[Answering]:
+    """Start a process that answers, and end it afterwards by the end of its input."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment) as process:
+        try:
+            yield Answering(process)
+        finally:
+            assert process.stdin is not None
+            process.stdin.close()
+            wait_or_kill(process)
+
+
+def wait_or_kill(process: subprocess.Popen[Any]) -> None:
+    """Wait for the end of a process that was asked to end, but not for ever."""
+    try:
+        process.wait(STOP_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+
+
 @dataclass(frozen=True)
 class Processes:
     """A server and its client. Make them with :func:`server_and_client`."""
 
     server: subprocess.Popen[str]
-    client: subprocess.Popen[str]
+    client: Answering
 
     @property
     def pids(self) -> tuple[int, int]:
@@ -39,15 +92,10 @@ class Processes:
         Raises:
             ServerFailed: the client has ended.
         """
-        assert self.client.stdin is not None
-        assert self.client.stdout is not None
-        self.client.stdin.write(json.dumps(workload) + "\n")
-        self.client.stdin.flush()
-        line = self.client.stdout.readline()
-        if not line:
-            raise ServerFailed("the benchmark's client ended early; its error is above")
-        found: dict[str, Any] = json.loads(line)
-        return found
+        try:
+            return self.client.ask(workload)
+        except Ended:
+            raise ServerFailed("the benchmark's client ended early; its error is above") from None
 
 
 @contextmanager
@@ -70,26 +118,11 @@ def server_and_client(bundle: Path, client_module: str, arguments: Sequence[str]
         ) as server,
     ):
         try:
-            with _client(client_module, _address(server, log)) as client:
+            with answering([sys.executable, "-m", client_module, _address(server, log)]) as client:
                 yield Processes(server, client)
         finally:
             server.terminate()
-            try:
-                server.wait(STOP_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
-                server.kill()
-
-
-@contextmanager
-def _client(module: str, address: str) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-m", module, address]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as client:
-        try:
-            yield client
-        finally:
-            assert client.stdin is not None
-            client.stdin.close()
-            client.wait(STOP_TIMEOUT_S)
+            wait_or_kill(server)
 
 
 def _address(server: subprocess.Popen[str], log: IO[str]) -> str:

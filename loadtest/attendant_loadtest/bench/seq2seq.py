@@ -7,14 +7,14 @@ import json
 import os
 import signal
 import statistics
-import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
-from attendant_loadtest.bench.bundles import BundleNotMade
+from attendant_loadtest.bench.arguments import numbers, some_of
+from attendant_loadtest.bench.bundles import BundleNotMade, export, make_source
 from attendant_loadtest.bench.environments import PeerFailed
 from attendant_loadtest.bench.measurement import Measurement
 from attendant_loadtest.bench.processes import ServerFailed
@@ -64,10 +64,8 @@ def bench_translator(cache: Path, precision: str) -> Path:
     """
     bundle, source = cache / f"opus-mt-{precision}", source_folder(cache)
     if not (bundle / "bundle.json").exists():
-        if not (source / "model.safetensors").exists():
-            _run([sys.executable, "-m", "attendant_loadtest.bench.seq2seq_source", str(source)], source)
-        export = [sys.executable, "-m", "attendant", "export", str(source), str(bundle)]
-        _run([*export, "--precision", precision, "--name", bundle.name], bundle)
+        make_source(source, "seq2seq_source")
+        export(source, bundle, "--precision", precision)
     return bundle
 
 
@@ -119,11 +117,6 @@ def _measure(cache: Path, plan: Plan, precisions: Sequence[str], peers: Sequence
         return Rounds(plan, PAD, pids).run(ways, on_stderr)
 
 
-def _run(command: list[str], made: Path) -> None:
-    if subprocess.run(command, stdout=sys.stderr, check=False).returncode:
-        raise BundleNotMade(f"the exporter could not make {made}; it needs the extra 'export'")
-
-
 def _parser(cache: Path) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m attendant_loadtest.bench seq2seq",
@@ -131,29 +124,12 @@ def _parser(cache: Path) -> argparse.ArgumentParser:
         "to 40 tokens to answers of 30) over gRPC, and of peers in process, measured in turn.",
     )
     add = parser.add_argument
-    add("--precisions", type=_some(PRECISIONS), default=("int8",), help="of fp32, int8 (default: int8)")
-    add("--peers", type=_some(PEERS), default=(), help=f"of {', '.join(PEERS)}: installed beside the bundles")
-    add("--concurrency", type=_numbers, default=(1, 8, 32), help="requests at a time (default: 1,8,32)")
+    add("--precisions", type=some_of(PRECISIONS), default=("int8",), help="of fp32, int8 (default: int8)")
+    add("--peers", type=some_of(PEERS), default=(), help=f"of {', '.join(PEERS)}: installed beside the bundles")
+    add("--concurrency", type=numbers, default=(1, 8, 32), help="requests at a time (default: 1,8,32)")
     add("--repeats", type=int, default=5, help="rounds; the table has their medians (default: 5)")
     add("--waves", type=int, default=4, help="requests of a measurement per concurrency (default: 4)")
     add("--patience", type=float, default=10.0, help="seconds to wait for a quiet machine each time (default: 10)")
     add("--out", type=Path, help="write the table and all figures to this JSON file")
     add("--bundle-cache", type=Path, default=cache, help="where bundles are kept (default: %(default)s)")
     return parser
-
-
-def _some(known: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
-    def parse(text: str) -> tuple[str, ...]:
-        found = tuple(text.split(","))
-        if unknown := set(found) - set(known):
-            raise argparse.ArgumentTypeError(f"{', '.join(sorted(unknown))}: not among {', '.join(known)}")
-        return found
-
-    return parse
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    found = tuple(int(part) for part in text.split(","))
-    if min(found) < 1:
-        raise argparse.ArgumentTypeError("every number must be at least 1")
-    return found

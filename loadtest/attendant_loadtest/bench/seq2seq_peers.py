@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -13,18 +12,18 @@ from pathlib import Path
 from attendant_loadtest.bench import seq2seq_peer
 from attendant_loadtest.bench.environments import PeerFailed, install
 from attendant_loadtest.bench.measurement import Measurement
+from attendant_loadtest.bench.processes import Answering, Ended, answering
 from attendant_loadtest.bench.workload import Workload
 
 PEERS = ("ctranslate2", "transformers")
 EOS = 0
 _STEPS = (("torch==2.13.0",), ("transformers==5.23.0", "ctranslate2==4.8.5"))
-_STOP_S = 30.0
 
 
 class Peer:
     """A running peer. Make one with :func:`peer`."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
+    def __init__(self, process: Answering) -> None:
         self._process = process
 
     @property
@@ -38,16 +37,12 @@ class Peer:
         Raises:
             PeerFailed: it has ended.
         """
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
         sources = [[*prompt, EOS] for prompt in workload.prompts()]
         asked = {"sources": sources, "batch": workload.concurrency, "new_tokens": workload.new_tokens}
-        self._process.stdin.write(json.dumps(asked) + "\n")
-        self._process.stdin.flush()
-        line = self._process.stdout.readline()
-        if not line:
-            raise PeerFailed("the peer ended early; its error is above")
-        found = json.loads(line)
+        try:
+            found = self._process.ask(asked)
+        except Ended:
+            raise PeerFailed("the peer ended early; its error is above") from None
         assert found["generated"] == workload.num_requests * workload.new_tokens, "every answer has its full length"
         return Measurement(found["generated"], sum(map(len, sources)), found["wall_s"])
 
@@ -62,18 +57,8 @@ def peer(kind: str, source: Path, environment: Path, threads: int) -> Iterator[P
     python = install(environment, _STEPS, "lib/python*/site-packages/ctranslate2")
     model = source if kind == "transformers" else _converted(python, source)
     command = [str(python), seq2seq_peer.__file__, kind, str(model), str(threads)]
-    offline = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": str(threads)}
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=offline) as process:
-        try:
-            yield Peer(process)
-        finally:
-            assert process.stdin is not None
-            process.stdin.close()
-            try:
-                process.wait(_STOP_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
+    with answering(command, {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": str(threads)}) as process:
+        yield Peer(process)
 
 
 def _converted(python: Path, source: Path) -> Path:
