@@ -11,6 +11,7 @@ import onnx_ir as ir
 
 from attendant_export.cuda import fit_cuda
 from attendant_export.graph import Editor, array_of, attribute, constant_of, nodes_of, producer, same_shape, same_size
+from attendant_export.hosts import tune_for_hosts
 from attendant_export.layouts import GraphLayout, SlotLayout
 from attendant_export.rotary import pack_attention_inputs, rotate_in_attention, tabulate_positions
 
@@ -35,6 +36,8 @@ def rewrite(
     pack_attention_inputs(editor)
     if layout.target == "cuda":
         fit_cuda(editor)
+    else:
+        tune_for_hosts(editor)
     name_dimensions(model.graph, layout)
     strip_metadata(model)
 

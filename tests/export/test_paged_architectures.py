@@ -23,10 +23,10 @@ import torch
 from attendant_export.architectures import context_length
 from attendant_export.families import reference_attention
 from attendant_export.graphs import write_graphs
+from attendant_export.nbit_blocks import BlockFormat, quantise_blocks
 from attendant_export.precision import in_dtype
 from attendant_export.progress import silent
 from attendant_export.prompts import sample_prompts
-from attendant_export.quantise import BLOCK, int4_blocks
 from attendant_export.recipe import Recipe
 from attendant_export.verify_pages import Case, run_paged
 
@@ -169,10 +169,10 @@ def in_4_bits(half: Any) -> Any:
     for module in model.modules():
         if isinstance(module, torch.nn.Linear):
             weight = module.weight.detach().numpy()
-            values, scales = int4_blocks(weight.T)
-            levels = (
-                np.stack([values & 15, values >> 4], axis=-1).reshape(len(weight), -1, BLOCK).astype(np.float32) - 8
-            )
-            wide = (levels * scales.astype(np.float16).astype(np.float32)[..., None]).reshape(len(weight), -1)
+            blocks = quantise_blocks(weight.T, BlockFormat(4, 32))
+            pairs = np.stack([blocks.values & 15, blocks.values >> 4], axis=-1)
+            levels = pairs.reshape(len(weight), -1, 32).astype(np.float32) - 8
+            scales = blocks.scales.astype(np.float16).astype(np.float32)
+            wide = (levels * scales[..., None]).reshape(len(weight), -1)
             module.weight = torch.nn.Parameter(torch.from_numpy(wide[:, : weight.shape[1]]))
     return model

@@ -9,13 +9,25 @@ import onnx_ir as ir
 import onnxruntime as ort
 import pytest
 from attendant.bundle import read_manifest
-from attendant_export.quantise import BLOCK, int4_blocks, int8_columns, quantise
+from attendant_export.graph import Editor, attribute, nodes_of
+from attendant_export.int8_rows import int8_columns
+from attendant_export.nbit_blocks import BlockFormat, Blocks, quantise_blocks, to_matmul_nbits
+from attendant_export.quantise import quantise
 
 from tests.bundles import make_llama_bundle
 from tests.export.architectures import build
 from tests.export.measure import Subject
 
 WEIGHT = np.random.default_rng(0).standard_normal((80, 48)).astype(np.float32)
+
+
+def _product(weight: np.ndarray) -> ir.Model:
+    x, y = (ir.val(name, ir.DataType.FLOAT, shape) for name, shape in (("x", ["rows", 80]), ("y", ["rows", 48])))
+    constant = ir.Value(name="w", const_value=ir.tensor(weight), shape=ir.Shape(weight.shape))
+    constant.type = ir.TensorType(ir.DataType.FLOAT)
+    node = ir.Node("", "MatMul", [x, constant], outputs=[y])
+    graph = ir.Graph([x], [y], nodes=[node], initializers=[constant], opset_imports={"": 21, "com.microsoft": 1})
+    return ir.Model(graph, ir_version=10)
 
 
 def test_int8_is_within_half_a_step_of_each_column() -> None:
@@ -31,21 +43,59 @@ def test_int8_of_a_zero_column_is_zero() -> None:
     assert (scales > 0).all()
 
 
-def test_int4_is_within_a_step_of_each_block() -> None:
-    packed, scales = int4_blocks(WEIGHT)
-    blocks = -(-80 // BLOCK)
-    assert packed.shape == (48, blocks, BLOCK // 2)
-    assert packed.dtype == np.uint8
-    values = np.stack([packed & 15, packed >> 4], axis=-1).reshape(48, blocks, BLOCK).astype(np.float32) - 8
-    found = (values * scales[..., None]).reshape(48, -1)[:, :80].T
-    step = np.repeat(np.abs(scales), BLOCK, axis=1)[:, :80].T
-    assert (np.abs(found - WEIGHT) <= step * 1.0001).all()  # the end opposite to the peak is cut by up to one step
+FORMATS = [BlockFormat(4, 32), BlockFormat(4, 32, zeros=True), BlockFormat(8, 32), BlockFormat(8, 64, zeros=True)]
 
 
-def test_int4_of_a_zero_block_is_zero() -> None:
-    packed, scales = int4_blocks(np.zeros((BLOCK, 1), np.float32))
-    assert (packed == 0x88).all()
-    assert not scales.any()
+def _values(blocks: Blocks, form: BlockFormat, weight: np.ndarray) -> np.ndarray:
+    """What blocks stand for, [K, N]."""
+    inputs, outputs = weight.shape
+    num_blocks = -(-inputs // form.block)
+
+    def unpack(array: np.ndarray) -> np.ndarray:
+        return np.stack([array & 15, array >> 4], axis=-1).reshape(outputs, -1) if form.bits == 4 else array
+
+    values = unpack(blocks.values).reshape(outputs, num_blocks, form.block).astype(np.float32)
+    zeros = 2 ** (form.bits - 1) if blocks.zeros is None else unpack(blocks.zeros)[:, :num_blocks, None]
+    return ((values - zeros) * blocks.scales[..., None]).reshape(outputs, -1)[:, :inputs].T  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_blocks_are_within_a_step(form: BlockFormat) -> None:
+    blocks = quantise_blocks(WEIGHT, form)
+    num_blocks = -(-80 // form.block)
+    assert blocks.values.shape[:2] == blocks.scales.shape == (48, num_blocks)
+    assert blocks.values.dtype == np.uint8
+    assert blocks.zeros is None or blocks.zeros.shape == (48, -(-num_blocks * form.bits // 8))
+    step = np.repeat(np.abs(blocks.scales), form.block, axis=1)[:, :80].T
+    allowed = 0.5 if form.zeros else 1.0  # the end opposite to the peak is cut by up to one step
+    assert (np.abs(_values(blocks, form, WEIGHT) - WEIGHT) <= step * (allowed + 0.5001 * form.zeros)).all()
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_block_of_zeros_is_zero(form: BlockFormat) -> None:
+    weight = np.zeros((64, 2), np.float32)
+    assert not _values(quantise_blocks(weight, form), form, weight).any()
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_onnx_runtime_reads_blocks_as_they_are_meant(form: BlockFormat) -> None:
+    model = _product(WEIGHT)
+    editor = Editor(model.graph)
+    to_matmul_nbits(editor, nodes_of(model.graph, "MatMul")[0], form)
+    editor.drop_unused()
+    rows = np.random.default_rng(1).standard_normal((3, 80)).astype(np.float32)
+    session = ort.InferenceSession(ir.to_proto(model).SerializeToString(), providers=["CPUExecutionProvider"])
+    found = session.run(None, {"x": rows})[0]
+    assert np.abs(found - rows @ _values(quantise_blocks(WEIGHT, form), form, WEIGHT)).max() < 0.25
+
+
+def test_int4_of_a_model_keeps_what_attention_reads_in_8_bits(tmp_path: Path) -> None:
+    graph = Subject(build("llama"), tmp_path).at("int4").graph
+    products = nodes_of(graph, "MatMulNBits")
+    read = {use.node.op_type: node for node in products for use in node.outputs[0].uses()}
+    bits = {reader: attribute(node, "bits", 0) for reader, node in read.items()}
+    assert bits.pop("GroupQueryAttention") == 8
+    assert set(bits.values()) == {4}
 
 
 @pytest.mark.parametrize("name", ["llama", "gpt2", "llama/tied", "phi"])
@@ -59,13 +109,7 @@ def test_every_weight_is_quantised(name: str, tmp_path: Path) -> None:
 
 
 def test_a_row_of_zeros_gives_zeros_and_disturbs_no_other() -> None:
-    spec = [("x", ["rows", 80]), ("y", ["rows", 48])]
-    x, y = (ir.val(name, ir.DataType.FLOAT, shape) for name, shape in spec)
-    weight = ir.Value(name="w", const_value=ir.tensor(WEIGHT), shape=ir.Shape(WEIGHT.shape))
-    weight.type = ir.TensorType(ir.DataType.FLOAT)
-    node = ir.Node("", "MatMul", [x, weight], outputs=[y])
-    graph = ir.Graph([x], [y], nodes=[node], initializers=[weight], opset_imports={"": 21, "com.microsoft": 1})
-    model = ir.Model(graph, ir_version=10)
+    model = _product(WEIGHT)
     assert quantise(model, "int8") == 1
     session = ort.InferenceSession(ir.to_proto(model).SerializeToString(), providers=["CPUExecutionProvider"])
     rows = np.random.default_rng(1).standard_normal((3, 80)).astype(np.float32)

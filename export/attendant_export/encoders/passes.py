@@ -7,13 +7,8 @@ import onnx_ir as ir
 
 from attendant_export.encoders.trace import Dimensions
 from attendant_export.graph import Editor, attribute, constant_of, nodes_of, producer
+from attendant_export.hosts import split_skip_norms
 from attendant_export.passes import join_reshapes, products_to_matmul, strip_metadata
-
-_NORMS = {
-    "SkipLayerNormalization": "LayerNormalization",
-    "SkipSimplifiedLayerNormalization": "SimplifiedLayerNormalization",
-}
-_SUM = 3  # which output of a fused node is the sum
 
 
 def rewrite_encoder(model: ir.Model, dimensions: Dimensions) -> None:
@@ -70,27 +65,6 @@ def bias_once(editor: Editor) -> None:
         for add, output in zip(adds, split.outputs, strict=True):
             if add is not None:
                 editor.redirect(add.outputs[0], output)
-    editor.drop_unused()
-
-
-def split_skip_norms(editor: Editor) -> None:
-    """A norm of a sum becomes a sum and a norm: on a processor, ONNX Runtime's fused node takes several times as long.
-
-    On a GPU it fuses them again when it opens the graph.
-    """
-    for node in nodes_of(editor.graph, *_NORMS):
-        simplified = node.op_type == "SkipSimplifiedLayerNormalization"
-        terms = [*node.inputs[:2], *node.inputs[3 if simplified else 4 :]]
-        total, *others = (value for value in terms if value is not None)
-        for value in others:
-            added = editor.before(node, "Add", [total, value])
-            added.shape, added.dtype = node.inputs[0].shape, node.inputs[0].dtype
-            total = added
-        if len(node.outputs) > _SUM:
-            editor.redirect(node.outputs[_SUM], total)
-        weights = node.inputs[2:3] if simplified else node.inputs[2:4]
-        epsilon = attribute(node, "epsilon", 1e-12)
-        editor.replace(node, _NORMS[node.op_type], [total, *weights], axis=-1, epsilon=epsilon)
     editor.drop_unused()
 
 

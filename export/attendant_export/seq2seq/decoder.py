@@ -11,9 +11,10 @@ import torch
 from attendant.bundle import Target
 
 from attendant_export.attention import AttentionLayer
-from attendant_export.encoders.passes import bias_once, split_skip_norms
+from attendant_export.encoders.passes import bias_once
 from attendant_export.errors import UnsupportedModel, failures_of
 from attendant_export.graph import Editor
+from attendant_export.hosts import split_skip_norms
 from attendant_export.kernels import Cache, CrossKernel, Kernel
 from attendant_export.passes import join_reshapes, rewrite
 from attendant_export.rotary import pack_attention_inputs

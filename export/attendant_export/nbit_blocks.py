@@ -1,0 +1,101 @@
+"""Products of weights in 4 or 8 bits, in blocks of input channels with a scale each: ONNX Runtime's MatMulNBits.
+
+It quantises each row of the activations in such blocks, too, so that a row does not depend on its neighbours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from attendant_export.graph import Editor, array_of
+
+MICROSOFT = "com.microsoft"
+
+
+@dataclass(frozen=True)
+class BlockFormat:
+    """``block``: input channels of a scale. ``zeros``: each block has a zero point of its own, too; without, blocks lie
+    symmetrically around zero."""
+
+    bits: Literal[4, 8]
+    block: int
+    zeros: bool = False
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """A weight [K, N]: ``values`` [N, blocks, block * bits / 8] uint8, of 4 bits two a byte, the first one low;
+    ``scales`` [N, blocks] float32; ``zeros`` [N, blocks * bits / 8, rounded up] uint8, packed alike, or None for the
+    middle of the range, 8 or 128."""
+
+    values: npt.NDArray[np.uint8]
+    scales: npt.NDArray[np.float32]
+    zeros: npt.NDArray[np.uint8] | None
+
+
+def quantise_blocks(weight: npt.NDArray[np.float32], form: BlockFormat) -> Blocks:
+    """[K, N] float32 -> blocks; the last one of a column is filled up with zeros.
+
+    Without zero points, the value of largest magnitude in a block becomes the end of the range that reaches further
+    from the middle; with them, the ends are the block's smallest and largest values, or 0.
+    """
+    inputs, outputs = weight.shape
+    num_blocks = -(-inputs // form.block)
+    padded = np.zeros((outputs, num_blocks * form.block), np.float32)
+    padded[:, :inputs] = weight.T
+    padded = padded.reshape(outputs, num_blocks, form.block)
+    top, middle = 2**form.bits - 1, 2 ** (form.bits - 1)
+    if form.zeros:
+        low, high = padded.min(axis=-1, keepdims=True).clip(max=0), padded.max(axis=-1, keepdims=True).clip(min=0)
+        scale = ((high - low) / np.float32(top)).astype(np.float32)  # [N, blocks, 1]
+        zero = np.rint(-low * _inverse(scale))
+    else:
+        peak = np.take_along_axis(padded, np.abs(padded).argmax(axis=-1)[..., None], axis=-1)  # signed
+        scale = (peak / np.float32(-middle)).astype(np.float32)
+        zero = np.float32(middle)
+    values = np.clip(np.rint(padded * _inverse(scale)) + zero, 0, top).astype(np.uint8)
+    zeros = np.broadcast_to(zero, scale.shape)[..., 0].astype(np.uint8) if form.zeros else None
+    if form.bits == 4:
+        values = _pairs(values)
+        zeros = None if zeros is None else _pairs(np.pad(zeros, ((0, 0), (0, num_blocks % 2)), constant_values=middle))
+    return Blocks(values, scale[..., 0], zeros)
+
+
+def to_matmul_nbits(editor: Editor, node: ir.Node, form: BlockFormat) -> None:
+    """x @ w  ->  MatMulNBits(x, blocks of w), on a CPU with products of integers."""
+    x, weight = node.inputs
+    assert weight is not None
+    array = array_of(weight)
+    blocks = quantise_blocks(array.astype(np.float32), form)
+    name = f"{weight.name}_int{form.bits}"
+    inputs = [x, editor.constant(blocks.values, name)]
+    inputs.append(editor.constant(blocks.scales.astype(array.dtype), f"{weight.name}_scale"))
+    if blocks.zeros is not None:
+        inputs.append(editor.constant(blocks.zeros, f"{weight.name}_zero"))
+    editor.replace(
+        node,
+        "MatMulNBits",
+        inputs,
+        domain=MICROSOFT,
+        K=array.shape[0],
+        N=array.shape[1],
+        bits=form.bits,
+        block_size=form.block,
+        accuracy_level=4 if array.dtype == np.float32 else 0,  # int8 products; CUDA has no such choice
+    )
+
+
+def _inverse(scale: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """1 / scale, and 0 for 0."""
+    return np.divide(np.float32(1), scale, out=np.zeros_like(scale), where=scale != 0)
+
+
+def _pairs(values: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Two values of 4 bits a byte, along the last axis, the first one low."""
+    packed: npt.NDArray[np.uint8] = np.bitwise_or(values[..., ::2], values[..., 1::2] << 4).astype(np.uint8)
+    return packed
