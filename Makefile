@@ -22,8 +22,8 @@ check: $(DEV)/.done  ## lint, types and import rules
 proto: $(DEV)/.done  ## generate the stubs anew
 	$(DEV)/bin/python -m grpc_tools.protoc -Iproto --python_out=proto --pyi_out=proto --grpc_python_out=proto proto/attendant_proto/v1/*.proto
 
-bench: $(DEV)/.done  ## the engine and the server against a bare ONNX Runtime loop
-	$(DEV)/bin/python -m attendant_loadtest.bench $(ARGS)
+bench: $(DEV)/.done  ## the engine and the server against a bare ONNX Runtime loop; PEERS=1: against peers, which it installs
+	$(DEV)/bin/python -m attendant_loadtest.bench $(if $(PEERS),peers) $(ARGS)
 
 loadtest: $(DEV)/.done  ## Locust against a running server (ARGS="--host 127.0.0.1:50051")
 	$(DEV)/bin/locust -f loadtest/locustfile.py --headless -u 8 -r 8 -t 30s $(ARGS)

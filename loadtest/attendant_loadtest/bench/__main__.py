@@ -14,6 +14,7 @@ from attendant.core.errors import ConfigurationError
 from attendant_loadtest.bench import encoders, report, seq2seq
 from attendant_loadtest.bench.arguments import numbers, some_of
 from attendant_loadtest.bench.bundles import BundleNotMade, bench_bundle
+from attendant_loadtest.bench.peers import command as peers
 from attendant_loadtest.bench.processes import ServerFailed
 from attendant_loadtest.bench.rounds import Plan, measure_bundle, on_stderr
 
@@ -27,6 +28,8 @@ def main(argv: list[str] | None = None) -> int:
         return encoders.main(words[1:], _cache())
     if words[:1] == ["seq2seq"]:
         return seq2seq.main(words[1:], _cache())
+    if words[:1] == ["peers"]:
+        return peers.main(words[1:], _cache())
     args = _parser().parse_args(words)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # unwinds, so that the server ends too
     plan = Plan(args.concurrency, args.repeats, args.waves, patience_s=args.patience)

@@ -64,6 +64,9 @@ def write_source(folder: Path) -> None:
 
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "tokenizer.json").write_text(tokenizer().to_str(), encoding="utf-8")
+    special = dict(zip(("pad_token", "bos_token", "eos_token"), SPECIAL, strict=True))
+    about = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": POSITIONS, **special}
+    (folder / "tokenizer_config.json").write_text(json.dumps(about), encoding="utf-8")
     save_file(_weights(), folder / "model.safetensors", metadata={"format": "pt"})
     config = {
         "architectures": ["LlamaForCausalLM"],

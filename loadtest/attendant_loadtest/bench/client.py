@@ -1,7 +1,7 @@
 """The benchmark's client, in a process of its own: reads workloads from standard input, writes results, as JSON lines.
 
-Closed loops in one event loop: it shares the processors with the server, so its own cost is reported beside the
-results.
+Closed loops, or arrivals at given times, in one event loop: it shares the processors with the server, so its own cost
+is reported beside the results.
 """
 
 from __future__ import annotations
@@ -55,8 +55,12 @@ class _Run:
         processor = processor_s(os.getpid())
         started = time.perf_counter()
         async with asyncio.TaskGroup() as group:
-            for _ in range(self._workload.concurrency):
-                group.create_task(self._loop(requests))
+            if arrivals := self._workload.arrivals():
+                for request, arrival in zip(requests, arrivals, strict=True):
+                    group.create_task(self._arriving(request, started + arrival))
+            else:
+                for _ in range(self._workload.concurrency):
+                    group.create_task(self._loop(requests))
         wall_s = time.perf_counter() - started
         gaps = [gap for gap, count in self._gaps for _ in range(count)] or [0.0]
         return ServedResult(
@@ -70,6 +74,10 @@ class _Run:
             inter_token_p99_ms=quantile(gaps, 0.99) * 1e3,
             client_processor_s=processor_s(os.getpid()) - processor,
         )
+
+    async def _arriving(self, request: pb.GenerateRequest, at: float) -> None:
+        await asyncio.sleep(at - time.perf_counter())
+        await self._stream(request)
 
     async def _loop(self, requests: Iterator[pb.GenerateRequest]) -> None:
         for request in requests:

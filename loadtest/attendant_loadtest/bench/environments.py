@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 _INSTALL_S = 1800.0
@@ -14,12 +16,21 @@ class PeerFailed(Exception):
     """A peer could not be installed or did not start; the message says why."""
 
 
-def install(environment: Path, steps: Sequence[Sequence[str]], proof: str) -> Path:
+def install(
+    environment: Path,
+    steps: Sequence[Sequence[str]],
+    proof: str,
+    *,
+    variables: Mapping[str, str] | None = None,
+    unwanted: Sequence[str] = (),
+) -> Path:
     """Make a virtual environment and install into it, unless it is there; returns its Python.
 
     Args:
         steps: what pip installs, one call after the other.
         proof: a file or folder in the environment that the last step leaves.
+        variables: of the environment that pip runs in.
+        unwanted: packages that a step brings along and that must not stay.
 
     Raises:
         PeerFailed: with the end of pip's words.
@@ -28,12 +39,40 @@ def install(environment: Path, steps: Sequence[Sequence[str]], proof: str) -> Pa
     if any(environment.glob(proof)):
         return python
     subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
-    for step in steps:
-        pip = [str(python), "-m", "pip", "install", "-q", *step]
+    words = [["install", "-q", *step] for step in steps] + [["uninstall", "-q", "-y", *unwanted]] * bool(unwanted)
+    for step in words:
+        pip = [str(python), "-m", "pip", *step]
         try:
-            done = subprocess.run(pip, capture_output=True, text=True, timeout=_INSTALL_S, check=False)
+            done = subprocess.run(
+                pip,
+                capture_output=True,
+                text=True,
+                timeout=_INSTALL_S,
+                check=False,
+                env={**os.environ, **(variables or {})},
+            )
         except subprocess.TimeoutExpired:
-            raise PeerFailed(f"{' '.join(step)} was not installed within {_INSTALL_S:g} s") from None
+            raise PeerFailed(f"pip {' '.join(step)} did not end within {_INSTALL_S:g} s") from None
         if done.returncode:
-            raise PeerFailed(f"{' '.join(step)} cannot be installed: {done.stderr.strip()[-500:]}")
+            raise PeerFailed(f"pip {' '.join(step)} failed: {done.stderr.strip()[-500:]}")
     return python
+
+
+def convert(command: Sequence[str], made: Path) -> Path:
+    """Run a peer's own converter, unless ``made`` is there; what a failed one leaves is removed. Returns ``made``.
+
+    Raises:
+        PeerFailed: with the end of its words.
+    """
+    if made.exists():
+        return made
+    made.parent.mkdir(parents=True, exist_ok=True)
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env={**os.environ, "HF_HUB_OFFLINE": "1"}
+    )
+    if done.returncode or not made.exists():
+        if made.is_dir():
+            shutil.rmtree(made)
+        made.unlink(missing_ok=True)
+        raise PeerFailed(f"{made.name} was not made: {(done.stderr or done.stdout).strip()[-500:]}")
+    return made

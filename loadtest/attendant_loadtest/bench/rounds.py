@@ -41,6 +41,7 @@ class Plan:
         prompt_tokens, new_tokens: of each request.
         shortest: prompts are of this length to ``prompt_tokens``; None: all of that.
         whole: answers are delivered in one piece.
+        per_s: see :class:`Workload`.
         quiet: processors that others may use; a measurement with more is repeated while patience lasts.
         patience_s: seconds to wait for a quiet machine, for each measurement.
     """
@@ -52,6 +53,7 @@ class Plan:
     new_tokens: int = 64
     shortest: int | None = None
     whole: bool = False
+    per_s: float | None = None
     quiet: float = 0.1
     patience_s: float = 10.0
 
@@ -135,6 +137,7 @@ class Rounds:
             self._seed,
             plan.shortest,
             plan.whole,
+            plan.per_s,
         )
 
 

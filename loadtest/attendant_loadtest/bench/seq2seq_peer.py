@@ -105,7 +105,7 @@ def main(kind: str, model: str, threads: str) -> None:
     for line in sys.stdin:
         workload: dict[str, Any] = json.loads(line)
         started = time.perf_counter()
-        made = translate(workload["sources"], workload["batch"], workload["new_tokens"])
+        made = translate(workload["prompts"], workload["batch"], workload["new_tokens"])
         print(json.dumps({"wall_s": time.perf_counter() - started, "generated": made}), flush=True)
 
 

@@ -10,7 +10,8 @@ import numpy as np
 @dataclass(frozen=True, slots=True)
 class Workload:
     """``num_requests`` requests, at most ``concurrency`` at a time, each of ``prompt_tokens`` and ``new_tokens``; or of
-    ``shortest`` to ``prompt_tokens``, where that is set. ``whole``: answers are delivered in one piece."""
+    ``shortest`` to ``prompt_tokens``, where that is set. ``whole``: answers are delivered in one piece. ``per_s``:
+    requests arrive on their own, so many a second on average (a Poisson process), however many are running then."""
 
     concurrency: int
     num_requests: int
@@ -20,6 +21,7 @@ class Workload:
     seed: int
     shortest: int | None = None
     whole: bool = False
+    per_s: float | None = None
 
     def prompts(self) -> list[list[int]]:
         """Token ids of every request."""
@@ -30,3 +32,11 @@ class Workload:
             return prompts
         lengths = rng.integers(self.shortest, self.prompt_tokens + 1, self.num_requests)
         return [prompt[:length] for prompt, length in zip(prompts, lengths, strict=True)]
+
+    def arrivals(self) -> list[float]:
+        """Seconds after the begin at which requests arrive; none where one follows another."""
+        if self.per_s is None:
+            return []
+        gaps = np.random.default_rng(self.seed + 1).exponential(1 / self.per_s, self.num_requests)
+        times: list[float] = gaps.cumsum().tolist()
+        return times
