@@ -14,6 +14,7 @@ from attendant_export.graph import Editor, array_of, attribute, constant_of, nod
 from attendant_export.hosts import tune_for_hosts
 from attendant_export.layouts import GraphLayout, SlotLayout
 from attendant_export.rotary import pack_attention_inputs, rotate_in_attention, tabulate_positions
+from attendant_export.wanted_rows import choose_rows_early
 
 
 def rewrite(
@@ -38,6 +39,7 @@ def rewrite(
         fit_cuda(editor)
     else:
         tune_for_hosts(editor)
+        choose_rows_early(editor)
     name_dimensions(model.graph, layout)
     strip_metadata(model)
 
