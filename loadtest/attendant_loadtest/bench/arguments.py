@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 
 
 def some_of(known: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
-    """Reads names of ``known``, with commas between them."""
+    """Reads names of ``known``, with commas between them; of "none", none."""
 
     def parse(text: str) -> tuple[str, ...]:
-        found = tuple(text.split(","))
+        found = tuple(text.split(",")) if text != "none" else ()
         if unknown := set(found) - set(known):
             raise argparse.ArgumentTypeError(f"{', '.join(sorted(unknown))}: not among {', '.join(known)}")
         return found

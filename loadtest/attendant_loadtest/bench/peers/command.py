@@ -12,7 +12,9 @@ from pathlib import Path
 
 from attendant_loadtest.bench.arguments import numbers, some_of
 from attendant_loadtest.bench.bundles import BundleNotMade
+from attendant_loadtest.bench.encoders_bundles import MODELS
 from attendant_loadtest.bench.environments import PeerFailed
+from attendant_loadtest.bench.peers import encoding
 from attendant_loadtest.bench.peers.decoding import PRECISIONS, Contest, compare
 from attendant_loadtest.bench.peers.kinds import DEFAULT, KINDS
 from attendant_loadtest.bench.peers.table import table
@@ -34,7 +36,10 @@ def main(words: Sequence[str], cache: Path) -> int:
         whole=not args.streamed,
     )
     try:
-        rows = compare(contest, args.bundle_cache, on_stderr)
+        rows = compare(contest, args.bundle_cache, on_stderr) if args.peers else []
+        if args.models:
+            encoders = encoding.Contest(args.models, args.repeats, args.patience)
+            rows += encoding.compare(encoders, args.bundle_cache, on_stderr)
     except (BundleNotMade, ServerFailed, PeerFailed) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -52,8 +57,14 @@ def _parser(cache: Path) -> argparse.ArgumentParser:
         "ones, all requests at once, measured in turn.",
     )
     add = parser.add_argument
+    add(
+        "--models",
+        type=some_of(MODELS),
+        default=MODELS,
+        help=f"that encode, of {', '.join(MODELS)} or none (default: all)",
+    )
     add("--precisions", type=some_of(PRECISIONS), default=("int8", "int4"), help="ours (default: int8,int4)")
-    add("--peers", type=some_of(tuple(KINDS)), default=DEFAULT, help=f"of {', '.join(KINDS)} (default: most)")
+    add("--peers", type=some_of(tuple(KINDS)), default=DEFAULT, help=f"of {', '.join(KINDS)} or none (default: most)")
     add("--concurrency", type=numbers, default=(1, 4, 8, 16), help="requests at once (default: 1,4,8,16)")
     add("--repeats", type=int, default=5, help="rounds; the table has their medians (default: 5)")
     add("--patience", type=float, default=10.0, help="seconds to wait for a quiet machine each time (default: 10)")

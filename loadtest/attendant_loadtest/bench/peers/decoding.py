@@ -48,7 +48,7 @@ def compare(contest: Contest, cache: Path, progress: Callable[[str], None]) -> l
         pids = [os.getpid()]
         for precision in contest.precisions:
             progress(f"{precision}: loading")
-            arguments = ("--engine.max-num-seqs", str(max(*contest.concurrency, _PROMPTS)))
+            arguments = ("--engine.max-num-seqs", str(2 * max(*contest.concurrency, _PROMPTS)))
             server = stack.enter_context(served(bench_bundle(cache, precision), arguments))
             ways[f"{OURS} {precision}"] = server
             pids += server.pids
