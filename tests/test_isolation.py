@@ -28,7 +28,7 @@ from tests.synthetic import make_synthetic_bundle
 
 CONTEXT = 192
 NUM_EXAMPLES = 60
-PRECISIONS = ["synthetic", "fp32", "int8", "int4"]
+PRECISIONS = ["synthetic", "fp32", "int8", "int4", "mixed"]
 
 Answer = tuple[list[int], str, int | None]
 
@@ -39,7 +39,9 @@ def bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     if request.param == "synthetic":
         yield make_synthetic_bundle(out, context_length=CONTEXT, heads=2, kv_heads=1, head_size=32)
     else:
-        yield make_llama_bundle(out, request.param, max_position_embeddings=CONTEXT, head_dim=32)
+        # blocks of 32 and 64 channels: some whole ones, and a part
+        wide = {"hidden_size": 128, "intermediate_size": 160} if request.param in ("int4", "mixed") else {}
+        yield make_llama_bundle(out, request.param, max_position_embeddings=CONTEXT, head_dim=32, **wide)
 
 
 def make_engine(bundle: Path, **changes: object) -> Engine:

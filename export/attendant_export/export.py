@@ -133,6 +133,7 @@ def export_model(
                 recipe=recipe,
                 context_length=length,
                 encode=encode,
+                prompt_path=folder / graphs["prompt"].file if "prompt" in graphs else None,
             )
         with progress("seal"):
             manifest = BundleManifest(

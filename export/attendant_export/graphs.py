@@ -27,6 +27,7 @@ from attendant_export.recipe import Recipe
 from attendant_export.trace import fused_attention
 
 DECODER_FILE = "decoder.onnx"
+PROMPT_FILE = "prompt.onnx"
 COPY_BLOCKS_FILE = "copy_blocks.onnx"
 PICK_ROWS_FILE = "pick_rows.onnx"
 _DTYPES: dict[ir.DataType, DType] = {
@@ -60,15 +61,18 @@ def write_graphs(
         # A half-precision head may share memory with the embedding table; a quantised one is a tensor of its own.
         tied = recipe.target == "cuda" and recipe.precision != "int4"
         rewrite(traced.model, context_length, layout, keep_tied=tied)
-    if recipe.precision in ("int8", "int4"):
-        with progress("quantise"):
-            quantise(traced.model, recipe.precision)
     files = {"decoder": (DECODER_FILE, traced.model)}
+    if recipe.precision in ("int8", "int4", "mixed"):
+        with progress("quantise"):
+            if recipe.precision == "mixed":
+                files["prompt"] = (PROMPT_FILE, traced.model.clone())
+                quantise(files["prompt"][1], "int8")
+            quantise(traced.model, "int8" if recipe.precision == "int8" else "int4")
     if recipe.target == "cuda":
         files |= paged_companions(traced.model, len(traced.layers))
     with progress("write"):
         for name, (file, graph) in files.items():
-            ir.save(graph, folder / file, external_data=f"{file}.data" if name == "decoder" else None)
+            ir.save(graph, folder / file, external_data=f"{file}.data" if name in ("decoder", "prompt") else None)
     graphs = {name: describe(graph.graph, file) for name, (file, graph) in files.items()}
     return graphs, kv_layers(traced.layers, recipe.cache_dtype)
 

@@ -13,10 +13,10 @@ from attendant_export.errors import ExportError
 GENERATE = "generate"
 KVCache = Literal["model", "int8", "fp8"]
 PRECISIONS: dict[Target, tuple[Precision, ...]] = {
-    "cpu": ("fp32", "int8", "int4"),
+    "cpu": ("fp32", "int8", "int4", "mixed"),
     "cuda": ("bf16", "fp16", "int4"),
 }
-"""By target, the default first."""
+"""By target, the default first. ``mixed``: int8 for prompts and int4 for the tokens after them, in a graph each."""
 ENCODER_PRECISIONS: dict[Target, tuple[Precision, ...]] = {"cpu": ("fp32", "int8"), "cuda": ("fp16",)}
 """The same for models that encode, which have no KV cache, and for encoder-decoders."""
 

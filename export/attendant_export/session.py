@@ -21,15 +21,29 @@ class DecoderSession:
         path: the ONNX file.
         graph: its manifest entry. layers: its cache layout.
         slots, max_length: size of the cache buffers, each [slots, num_kv_heads, max_length, head_size] float32.
+        prompt_path: the ONNX file for runs of several tokens a row, if it is another one.
     """
 
     def __init__(
-        self, path: Path, graph: Graph, layers: Sequence[KVLayer], *, slots: int, max_length: int, threads: int = 0
+        self,
+        path: Path,
+        graph: Graph,
+        layers: Sequence[KVLayer],
+        *,
+        slots: int,
+        max_length: int,
+        threads: int = 0,
+        prompt_path: Path | None = None,
     ) -> None:
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
-        self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+        def opened(file: Path) -> ort.InferenceSession:
+            return ort.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+
+        self._session = opened(path)
+        self._prompt_session = opened(prompt_path) if prompt_path else self._session
         self._inputs = {spec.name for spec in graph.inputs}
         self.caches: list[tuple[Floats, Floats]] = []
         for layer in layers:
@@ -67,7 +81,8 @@ class DecoderSession:
             "total_sequence_length": np.array([ends.max()], np.int32),
             "logits_index": index.astype(np.int64),
         }
-        binding = self._session.io_binding()
+        session = self._session if sequence == 1 else self._prompt_session
+        binding = session.io_binding()
         for name, array in feeds.items():
             if name in self._inputs:
                 binding.bind_cpu_input(name, array)
@@ -78,6 +93,6 @@ class DecoderSession:
                 binding.bind_input(f"past_{kind}_{layer}", *place)
                 binding.bind_output(f"present_{kind}_{layer}", *place)
         binding.bind_output("logits")
-        self._session.run_with_iobinding(binding)
+        session.run_with_iobinding(binding)
         logits: Floats = binding.get_outputs()[-1].numpy()
         return logits

@@ -50,6 +50,7 @@ TOLERANCES: dict[Precision, Tolerance] = {
     "fp32": Tolerance(max_error=1e-3, cosine=0.99999),
     "int8": Tolerance(max_error=None, cosine=0.98),
     "int4": Tolerance(max_error=None, cosine=0.85),
+    "mixed": Tolerance(max_error=None, cosine=0.85),
     "fp16": Tolerance(max_error=None, cosine=0.995),
     "bf16": Tolerance(max_error=None, cosine=0.98),
 }
@@ -65,6 +66,7 @@ def verify(
     recipe: Recipe,
     context_length: int,
     encode: Encode | None = None,
+    prompt_path: Path | None = None,
 ) -> Parity:
     """Runs the graph and the torch model (eager attention) on the same prompts.
 
@@ -72,6 +74,7 @@ def verify(
 
     Args:
         encode: text to token ids, for natural prompts; random ids where it is missing or gives too few.
+        prompt_path: the graph that computes prompts, if it is another one.
 
     Raises:
         ParityError: a case is further off than ``recipe`` allows; says by how much.
@@ -82,7 +85,9 @@ def verify(
     if recipe.target == "cuda":
         cases = run_paged(path, layers, prompts, wanted)
     else:
-        session = DecoderSession(path, graph, layers, slots=len(prompts) + 1, max_length=len(prompts[0]))
+        session = DecoderSession(
+            path, graph, layers, slots=len(prompts) + 1, max_length=len(prompts[0]), prompt_path=prompt_path
+        )
         cases = list(_run_cases(session, prompts, wanted))
     return judge([compare(case) for case in cases], _spread(wanted), recipe)
 

@@ -89,6 +89,20 @@ def test_onnx_runtime_reads_blocks_as_they_are_meant(form: BlockFormat) -> None:
     assert np.abs(found - rows @ _values(quantise_blocks(WEIGHT, form), form, WEIGHT)).max() < 0.25
 
 
+@pytest.mark.parametrize("form", [BlockFormat(4, 32, zeros=True), BlockFormat(8, 64)])
+def test_a_row_of_blocks_does_not_depend_on_its_company(form: BlockFormat) -> None:
+    """Larger blocks fail here; see :mod:`attendant_export.quantise`."""
+    model = _product(WEIGHT)
+    editor = Editor(model.graph)
+    to_matmul_nbits(editor, nodes_of(model.graph, "MatMul")[0], form)
+    editor.drop_unused()
+    session = ort.InferenceSession(ir.to_proto(model).SerializeToString(), providers=["CPUExecutionProvider"])
+    rows = np.random.default_rng(1).standard_normal((17, 80)).astype(np.float32)
+    alone = np.concatenate([session.run(None, {"x": row[None]})[0] for row in rows])
+    for count in (2, 3, 8, 17):
+        assert np.array_equal(session.run(None, {"x": rows[:count]})[0], alone[:count])
+
+
 def test_int4_of_a_model_keeps_what_attention_reads_in_8_bits(tmp_path: Path) -> None:
     graph = Subject(build("llama"), tmp_path).at("int4").graph
     products = nodes_of(graph, "MatMulNBits")
@@ -133,6 +147,18 @@ def test_routers_keep_their_precision_and_experts_do_not(tmp_path: Path) -> None
         left = [node for node in plain.at(precision).graph if node.op_type == "MatMul"]
         assert len(left) == 2  # one router a layer
         assert all(node.inputs[1].shape[-1] == 4 for node in left)
+
+
+def test_mixed_is_a_graph_for_prompts_and_one_for_what_follows(tmp_path: Path) -> None:
+    manifest = read_manifest(make_llama_bundle(tmp_path / "mixed", "mixed"))
+    assert {name: graph.file for name, graph in manifest.graphs.items()} == {
+        "decoder": "decoder.onnx",
+        "prompt": "prompt.onnx",
+    }
+    assert manifest.graphs["prompt"].inputs == manifest.graphs["decoder"].inputs
+    cases = {case.name: case.cosine for case in manifest.parity.cases}
+    assert cases["prefill"] > 0.99
+    assert cases["ragged_decode"] > 0.85
 
 
 @pytest.mark.parametrize("precision", ["int8", "int4"])

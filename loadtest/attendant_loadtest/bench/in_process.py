@@ -26,7 +26,10 @@ class TimedSession:
     def inside(cls, model: LoadedModel) -> TimedSession:
         """Put one between a model's runner and its session."""
         runner: Any = model.engines[0]._runner
-        timed = runner._session = cls(runner._session)
+        timed = cls(runner._session)
+        if runner._prompt_session is runner._session:
+            runner._prompt_session = timed
+        runner._session = timed
         return timed
 
     def io_binding(self) -> Any:

@@ -69,7 +69,8 @@ class BundleManifest(ManifestBase):
     of each row after this run minus one; total_sequence_length [1] int32, the longest valid length after this run;
     logits_index [num_logits] int64, which rows of the flattened [batch * sequence] tokens want logits;
     past_key_{i}, past_value_{i} as :class:`KVLayer`. Outputs: logits [num_logits, vocab_size] float32;
-    present_key_{i}, present_value_{i}, to be bound to the same memory as the pasts.
+    present_key_{i}, present_value_{i}, to be bound to the same memory as the pasts. Where it has the graph ``prompt``,
+    of the same inputs and outputs, that one computes the chunks of prompts, and ``decoder`` what is generated.
 
     With its cache in pages, ``decoder`` runs the tokens of all sequences in one row, [1, num_tokens]. Its inputs (those
     it does not need are left out): input_ids, position_ids [1, num_tokens] int64; cumulative_sequence_length

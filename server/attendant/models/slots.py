@@ -56,12 +56,13 @@ def load_slots(
     graph = path / manifest.graphs["decoder"].file
     options = SessionOptions(threads, settings.spinning)
     session = open_session(graph, options)
+    prompts = open_session(path / manifest.graphs["prompt"].file, options) if "prompt" in manifest.graphs else None
     buffers = SlotBuffers(manifest.kv_layers, num_slots, budget.slot_length)
     sources = None
     if manifest.encoder_input is not None:
         encoder = open_session(path / manifest.graphs["encoder"].file, options)
         sources = SourceSlots(encoder, manifest, num_slots, manifest.encoder_input.max_length, ENCODER_BATCH)
-    runner = SlotRunner(session, manifest, buffers, sources)
+    runner = SlotRunner(session, manifest, buffers, sources, prompts)
     try:
         rule = _chunk_rule(manifest, runner, buffers, budget, sources)
     except Exception as error:  # ONNX Runtime's exceptions share no public base class

@@ -58,6 +58,7 @@ class SlotRunner:
 
     Args:
         sources: of an encoder-decoder.
+        prompt_session: computes chunks of prompts, if another graph does.
     """
 
     def __init__(
@@ -66,8 +67,10 @@ class SlotRunner:
         manifest: BundleManifest,
         buffers: SlotBuffers,
         sources: SourceSlots | None = None,
+        prompt_session: ort.InferenceSession | None = None,
     ) -> None:
         self._session = session
+        self._prompt_session = prompt_session or session
         self._buffers = buffers
         self._sources = sources
         self._kv_positions = np.arange(buffers.max_length, dtype=np.int64)
@@ -156,10 +159,10 @@ class SlotRunner:
         logits = self._prefill_logits if chunk.sample else self._prefill_logits[:0]
         binding = self._slots.get(chunk.slot)
         if binding is None:
-            binding = self._slots[chunk.slot] = self._session.io_binding()
+            binding = self._slots[chunk.slot] = self._prompt_session.io_binding()
             self._bind_cache(binding, slice(chunk.slot, chunk.slot + 1))
         self._bind_inputs(binding, inputs, logits)
-        self._session.run_with_iobinding(binding)
+        self._prompt_session.run_with_iobinding(binding)
         return logits
 
     def _bind_inputs(self, binding: ort.IOBinding, inputs: dict[str, Array], logits: Array) -> None:

@@ -63,7 +63,7 @@ def _parser(cache: Path) -> argparse.ArgumentParser:
         default=MODELS,
         help=f"that encode, of {', '.join(MODELS)} or none (default: all)",
     )
-    add("--precisions", type=some_of(PRECISIONS), default=("int8", "int4"), help="ours (default: int8,int4)")
+    add("--precisions", type=some_of(PRECISIONS), default=PRECISIONS[1:], help="ours (default: all but fp32)")
     add("--peers", type=some_of(tuple(KINDS)), default=DEFAULT, help=f"of {', '.join(KINDS)} or none (default: most)")
     add("--concurrency", type=numbers, default=(1, 4, 8, 16), help="requests at once (default: 1,4,8,16)")
     add("--repeats", type=int, default=5, help="rounds; the table has their medians (default: 5)")

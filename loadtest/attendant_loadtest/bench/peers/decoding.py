@@ -16,7 +16,7 @@ from attendant_loadtest.bench.peers.table import OURS, Aim, Row, row
 from attendant_loadtest.bench.rounds import Measurable, Plan, Rounds
 from attendant_loadtest.bench.served import served
 
-PRECISIONS = ("fp32", "int8", "int4")
+PRECISIONS = ("fp32", "int8", "int4", "mixed")
 _PROMPTS = 8  # requests of which only the first token is wanted
 _AIMS = {1: None, 4: None, 8: Aim(1.25), 16: Aim(1.25)}
 _LOAD = 0.7  # share of the capacity at which requests arrive
@@ -27,7 +27,7 @@ class Contest:
     """What is measured. ``arriving``: requests of a measurement of times to the first token; 0: none.
     ``whole``: our server delivers answers in one piece, as the peers do, and not token by token."""
 
-    precisions: tuple[str, ...] = ("int8", "int4")
+    precisions: tuple[str, ...] = ("int8", "int4", "mixed")
     peers: tuple[str, ...] = ()
     concurrency: tuple[int, ...] = (1, 4, 8, 16)
     repeats: int = 5
