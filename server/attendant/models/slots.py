@@ -54,7 +54,7 @@ def load_slots(
     budget = plan_kv_memory(manifest, settings, num_models, max_num_seqs)
     progress(f"loading {manifest.architecture} {manifest.precision}, {threads} threads")
     graph = path / manifest.graphs["decoder"].file
-    options = SessionOptions(threads, settings.spinning)
+    options = SessionOptions(threads, settings.spinning, takes_turns="prompt" in manifest.graphs)
     session = open_session(graph, options)
     prompts = open_session(path / manifest.graphs["prompt"].file, options) if "prompt" in manifest.graphs else None
     buffers = SlotBuffers(manifest.kv_layers, num_slots, budget.slot_length)

@@ -16,15 +16,18 @@ _CPU = "CPUExecutionProvider"
 _NOT_TO_BE_REPLAYED = ("GatherSliceToSplitFusion",)
 # The kernels of SkipLayerNormalization take 2 to 13 times as long on a processor as Add and LayerNormalization.
 _SLOWER_ON_HOSTS = ("SkipLayerNormFusion",)
+_MOMENT_US = "200"  # longer than from one node to the next, or one run to the next
 _NO_MEMORY = ("out of memory", "Failed to allocate memory", "BFCArena")
 
 
 @dataclass(frozen=True, slots=True)
 class SessionOptions:
-    """``threads`` of a run on the host, and whether idle ones spin; ``cuda_graphs``: runs can be captured."""
+    """``threads`` of a run on the host, and whether idle ones spin; ``takes_turns``: another session of the same engine
+    runs next, so that they spin for a moment only. ``cuda_graphs``: runs can be captured."""
 
     threads: int = 1
     spinning: bool = False
+    takes_turns: bool = False
     cuda_graphs: bool = False
 
 
@@ -45,6 +48,8 @@ def open_session(path: Path, options: SessionOptions, device: Device | None = No
     settings.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     settings.log_severity_level = 3
     settings.add_session_config_entry("session.intra_op.allow_spinning", "1" if options.spinning else "0")
+    if options.takes_turns:
+        settings.add_session_config_entry("session.intra_op.spin_duration_us", _MOMENT_US)
     settings.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
     try:
         return ort.InferenceSession(
