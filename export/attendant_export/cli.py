@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--precision",
         choices=["fp32", "bf16", "fp16", "int8", "int4", "mixed"],
         help="of the weights; int8 and int4 are smaller and faster, at some loss "
-        "(to generate: for cpu fp32, int8, int4, default fp32; for cuda bf16, fp16, int4, default bf16; "
+        "(to generate: for cpu fp32, int8, int4, mixed, default fp32; for cuda bf16, fp16, int4, default bf16; "
         "any other task, and encoder-decoders: for cpu fp32, int8, default fp32; for cuda fp16)",
     )
     parser.add_argument(

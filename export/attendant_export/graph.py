@@ -9,6 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
+MICROSOFT = "com.microsoft"
+"""Domain of the operators that are ONNX Runtime's own."""
+
 _MARK = "_attendant_"
 
 

@@ -9,9 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from attendant_export.graph import Editor, array_of
+from attendant_export.graph import MICROSOFT, Editor, array_of
 
-MICROSOFT = "com.microsoft"
 _STEP = np.float32(1 / 127)
 _TINY = np.float32(1e-30)  # keeps the scale of a column of zeros above zero
 

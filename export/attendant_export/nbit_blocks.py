@@ -12,9 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from attendant_export.graph import Editor, array_of
-
-MICROSOFT = "com.microsoft"
+from attendant_export.graph import MICROSOFT, Editor, array_of
 
 
 @dataclass(frozen=True)

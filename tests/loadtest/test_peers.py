@@ -63,12 +63,25 @@ def test_arrivals_are_a_poisson_process() -> None:
     assert not dataclasses.replace(workload, per_s=None).arrivals()
 
 
-def test_a_comparison_from_begin_to_end(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def stand_in(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A peer, and a small bundle for the benchmark's."""
     kind = Kind(Package("none", (), "."), None, lambda *_: (sys.executable, "-c", STAND_IN), arrives=True)
     monkeypatch.setitem(KINDS, "stand-in", kind)
     monkeypatch.setattr(Package, "python", lambda *_: Path(sys.executable))
     monkeypatch.setattr(decoding, "bench_bundle", lambda *_: bundle)
     monkeypatch.setattr(decoding, "VOCABULARY", read_manifest(bundle).vocab_size)
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_a_comparison_of_one_concurrency(tmp_path: Path) -> None:
+    contest = Contest(("int8",), ("stand-in",), (2,), repeats=1, patience_s=0.0, arriving=2)
+    names = [found.what.partition(",")[0] for found in compare(contest, tmp_path, lambda line: None)]
+    assert names == ["total tokens/s", "prompt tokens/s", "time to first token p50", "time to first token p99"]
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_a_comparison_from_begin_to_end(tmp_path: Path) -> None:
     contest = Contest(("int8",), ("stand-in",), (1, 2), repeats=1, patience_s=0.0, arriving=4)
     rows = compare(contest, tmp_path, lambda line: None)
     assert [found.what.partition(",")[0] for found in rows] == [
@@ -93,6 +106,16 @@ def test_a_converter_that_fails_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(PeerFailed, match="no such thing"):
         convert((sys.executable, "-c", script), made)
     assert not made.exists()
+
+
+def test_what_a_killed_converter_left_is_made_again(tmp_path: Path) -> None:
+    made = tmp_path / "made"
+    made.mkdir()
+    (made / "half").touch()
+    command = (sys.executable, "-c", f"import pathlib; pathlib.Path({str(made)!r}).mkdir()")
+    assert convert(command, made) == made
+    assert not list(made.iterdir())
+    assert convert((sys.executable, "-c", "raise SystemExit(1)"), made) == made, "it is whole, so nothing is run"
 
 
 def test_every_default_peer_is_known() -> None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
 import sys
 from pathlib import Path
 
 from attendant.core.errors import ConfigurationError
 
 from attendant_loadtest.bench import encoders, report, seq2seq
-from attendant_loadtest.bench.arguments import numbers, some_of
+from attendant_loadtest.bench.arguments import add_rounds, end_on_sigterm, numbers, some_of
 from attendant_loadtest.bench.bundles import BundleNotMade, bench_bundle
 from attendant_loadtest.bench.peers import command as peers
 from attendant_loadtest.bench.processes import ServerFailed
@@ -31,7 +30,7 @@ def main(argv: list[str] | None = None) -> int:
     if words[:1] == ["peers"]:
         return peers.main(words[1:], _cache())
     args = _parser().parse_args(words)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # unwinds, so that the server ends too
+    end_on_sigterm()
     plan = Plan(args.concurrency, args.repeats, args.waves, patience_s=args.patience)
     if args.quick:
         plan = Plan(args.concurrency, repeats=1, waves=2, patience_s=0.0)
@@ -63,11 +62,9 @@ def _parser() -> argparse.ArgumentParser:
         help="of fp32, int8, int4 (default: fp32,int8)",
     )
     add("--concurrency", type=numbers, default=(1, 4, 8, 16), help="requests at a time (default: 1,4,8,16)")
-    add("--repeats", type=int, default=5, help="rounds; the table has their medians (default: 5)")
+    add_rounds(parser)
     add("--waves", type=int, default=6, help="requests of a measurement per concurrency (default: 6)")
-    add("--patience", type=float, default=10.0, help="seconds to wait for a quiet machine each time (default: 10)")
     add("--quick", action="store_true", help="one short round: shows that it works, not how fast")
-    add("--out", type=Path, help="write the table and all figures to this JSON file")
     add("--bundle", type=Path, help="measure this bundle instead of the benchmark's own model")
     add("--bundle-cache", type=Path, default=_cache(), help="where the model's bundles are kept (default: %(default)s)")
     return parser

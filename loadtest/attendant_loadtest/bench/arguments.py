@@ -1,9 +1,12 @@
-"""Lists among the command lines' arguments, for argparse's ``type``."""
+"""What the benchmarks' command lines have in common."""
 
 from __future__ import annotations
 
 import argparse
+import signal
+import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 
 def some_of(known: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
@@ -24,3 +27,16 @@ def numbers(text: str) -> tuple[int, ...]:
     if min(found) < 1:
         raise argparse.ArgumentTypeError("every number must be at least 1")
     return found
+
+
+def add_rounds(parser: argparse.ArgumentParser) -> None:
+    """How often to measure, how long to wait for a quiet machine, and where the figures go."""
+    add = parser.add_argument
+    add("--repeats", type=int, default=5, help="rounds; the table has their medians (default: 5)")
+    add("--patience", type=float, default=10.0, help="seconds to wait for a quiet machine each time (default: 10)")
+    add("--out", type=Path, help="write the table and all figures to this JSON file")
+
+
+def end_on_sigterm() -> None:
+    """Unwind on SIGTERM, so that the processes of the benchmark end, too."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))

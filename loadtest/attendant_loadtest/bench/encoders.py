@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,7 +13,7 @@ from pathlib import Path
 from attendant.core.errors import ConfigurationError
 
 from attendant_loadtest.bench import encoders_report as report
-from attendant_loadtest.bench.arguments import some_of
+from attendant_loadtest.bench.arguments import add_rounds, end_on_sigterm, some_of
 from attendant_loadtest.bench.bundles import BundleNotMade
 from attendant_loadtest.bench.encoders_bundles import MODELS, PRECISIONS, TASKS, bench_encoder
 from attendant_loadtest.bench.encoders_peers import Infinity, infinity
@@ -33,7 +32,7 @@ def main(argv: list[str] | None = None, cache: Path | None = None) -> int:
         cache: where bundles are kept unless told otherwise.
     """
     args = _parser(cache).parse_args(argv)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # unwinds, so that the server ends too
+    end_on_sigterm()
     plan = Plan(repeats=args.repeats, seconds=args.seconds, patience_s=args.patience)
     plan = QUICK if args.quick else plan
     results: dict[str, dict[str, Results]] = {}
@@ -79,12 +78,10 @@ def _parser(cache: Path | None) -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--models", type=some_of(MODELS), default=MODELS, help=f"of {', '.join(MODELS)} (default: all)")
     add("--precisions", type=some_of(PRECISIONS), default=PRECISIONS, help="of fp32, int8 (default: both)")
-    add("--repeats", type=int, default=5, help="rounds; the table has their medians (default: 5)")
+    add_rounds(parser)
     add("--seconds", type=float, default=10.0, help="of each measurement, about (default: 10)")
-    add("--patience", type=float, default=10.0, help="seconds to wait for a quiet machine each time (default: 10)")
     add("--peers", action="store_true", help="also infinity-emb, installed beside the bundles; of models that embed")
     add("--quick", action="store_true", help="one short round: shows that it works, not how fast")
-    add("--out", type=Path, help="write the table and all figures to this JSON file")
     add("--bundle", type=Path, help="measure this bundle instead of the benchmark's own models")
     add("--bundle-cache", type=Path, default=cache or Path("bench-encoders"), help="where bundles are kept")
     return parser

@@ -59,20 +59,29 @@ def install(
 
 
 def convert(command: Sequence[str], made: Path) -> Path:
-    """Run a peer's own converter, unless ``made`` is there; what a failed one leaves is removed. Returns ``made``.
+    """Run a peer's own converter, unless it has made ``made``; what one left that failed or was killed is removed.
+    Returns ``made``.
 
     Raises:
         PeerFailed: with the end of its words.
     """
-    if made.exists():
+    whole = made.with_name(f"{made.name}.whole")
+    if whole.exists():
         return made
+    _remove(made)
     made.parent.mkdir(parents=True, exist_ok=True)
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, env={**os.environ, "HF_HUB_OFFLINE": "1"}
     )
     if done.returncode or not made.exists():
-        if made.is_dir():
-            shutil.rmtree(made)
-        made.unlink(missing_ok=True)
+        _remove(made)
         raise PeerFailed(f"{made.name} was not made: {(done.stderr or done.stdout).strip()[-500:]}")
+    whole.touch()
     return made
+
+
+def _remove(made: Path) -> None:
+    if made.is_dir() and not made.is_symlink():
+        shutil.rmtree(made)
+    else:
+        made.unlink(missing_ok=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
 import statistics
 import sys
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
-from attendant_loadtest.bench.arguments import numbers, some_of
+from attendant_loadtest.bench.arguments import add_rounds, end_on_sigterm, numbers, some_of
 from attendant_loadtest.bench.bundles import BundleNotMade, export, make_source
 from attendant_loadtest.bench.environments import PeerFailed
 from attendant_loadtest.bench.measurement import Measurement
@@ -29,7 +28,7 @@ PRECISIONS = ("fp32", "int8")
 def main(words: Sequence[str], cache: Path) -> int:
     """Measure, print the table, and return the exit code: 0, or 1 with the cause on standard error."""
     args = _parser(cache).parse_args(words)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # unwinds, so that processes end, too
+    end_on_sigterm()
     plan = Plan(
         args.concurrency,
         args.repeats,
@@ -111,7 +110,7 @@ def _measure(cache: Path, plan: Plan, precisions: Sequence[str], peers: Sequence
         threads = len(os.sched_getaffinity(0))
         for kind in peers:
             on_stderr(f"{kind}: starting")
-            running = stack.enter_context(peer(kind, source_folder(cache), cache / "seq2seq-peers", threads))
+            running = stack.enter_context(peer(kind, source_folder(cache), cache / "peers", threads))
             ways[kind] = running
             pids.append(running.pid)
         return Rounds(plan, PAD, pids).run(ways, on_stderr)
@@ -127,9 +126,7 @@ def _parser(cache: Path) -> argparse.ArgumentParser:
     add("--precisions", type=some_of(PRECISIONS), default=("int8",), help="of fp32, int8 (default: int8)")
     add("--peers", type=some_of(PEERS), default=(), help=f"of {', '.join(PEERS)}: installed beside the bundles")
     add("--concurrency", type=numbers, default=(1, 8, 32), help="requests at a time (default: 1,8,32)")
-    add("--repeats", type=int, default=5, help="rounds; the table has their medians (default: 5)")
+    add_rounds(parser)
     add("--waves", type=int, default=4, help="requests of a measurement per concurrency (default: 4)")
-    add("--patience", type=float, default=10.0, help="seconds to wait for a quiet machine each time (default: 10)")
-    add("--out", type=Path, help="write the table and all figures to this JSON file")
     add("--bundle-cache", type=Path, default=cache, help="where bundles are kept (default: %(default)s)")
     return parser

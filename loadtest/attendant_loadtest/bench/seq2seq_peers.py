@@ -8,23 +8,23 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from attendant_loadtest.bench import seq2seq_peer
-from attendant_loadtest.bench.environments import convert, install
+from attendant_loadtest.bench.environments import convert
+from attendant_loadtest.bench.peers.kinds import TRANSFORMERS
 from attendant_loadtest.bench.peers.process import Peer
 from attendant_loadtest.bench.processes import answering
 
 PEERS = ("ctranslate2", "transformers")
 EOS = 0
-_STEPS = (("torch==2.13.0",), ("transformers==5.23.0", "ctranslate2==4.8.5"))
 
 
 @contextmanager
-def peer(kind: str, source: Path, environment: Path, threads: int) -> Iterator[Peer]:
-    """Start a peer with the model of folder ``source``; installs it first if ``environment`` is not there.
+def peer(kind: str, source: Path, folder: Path, threads: int) -> Iterator[Peer]:
+    """Start a peer with the model of folder ``source``; installs it in ``folder`` first if it is not there.
 
     Raises:
         PeerFailed: says what went wrong.
     """
-    python = install(environment, _STEPS, "lib/python*/site-packages/ctranslate2")
+    python = TRANSFORMERS.python(folder)
     model = source if kind == "transformers" else _converted(python, source)
     command = [str(python), seq2seq_peer.__file__, kind, str(model), str(threads)]
     with answering(command, {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": str(threads)}) as process:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from attendant_loadtest.bench.arguments import numbers, some_of
+from attendant_loadtest.bench.arguments import add_rounds, end_on_sigterm, numbers, some_of
 from attendant_loadtest.bench.bundles import BundleNotMade
 from attendant_loadtest.bench.encoders_bundles import MODELS
 from attendant_loadtest.bench.environments import PeerFailed
@@ -25,7 +24,7 @@ from attendant_loadtest.bench.rounds import on_stderr
 def main(words: Sequence[str], cache: Path) -> int:
     """Measure, print the table, and return the exit code: 0, or 1 with the cause on standard error."""
     args = _parser(cache).parse_args(words)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # unwinds, so that processes end, too
+    end_on_sigterm()
     contest = Contest(
         args.precisions,
         args.peers,
@@ -66,10 +65,8 @@ def _parser(cache: Path) -> argparse.ArgumentParser:
     add("--precisions", type=some_of(PRECISIONS), default=PRECISIONS[1:], help="ours (default: all but fp32)")
     add("--peers", type=some_of(tuple(KINDS)), default=DEFAULT, help=f"of {', '.join(KINDS)} or none (default: most)")
     add("--concurrency", type=numbers, default=(1, 4, 8, 16), help="requests at once (default: 1,4,8,16)")
-    add("--repeats", type=int, default=5, help="rounds; the table has their medians (default: 5)")
-    add("--patience", type=float, default=10.0, help="seconds to wait for a quiet machine each time (default: 10)")
+    add_rounds(parser)
     add("--arriving", type=int, default=48, help="requests that arrive one by one; 0: leave that out (default: 48)")
     add("--streamed", action="store_true", help="our server sends every token as it comes, not whole answers")
-    add("--out", type=Path, help="write the table and all figures to this JSON file")
     add("--bundle-cache", type=Path, default=cache, help="where bundles and peers are kept (default: %(default)s)")
     return parser

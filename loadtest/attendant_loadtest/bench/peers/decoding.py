@@ -89,7 +89,8 @@ class _Measured:
         arriving = {way: it for way, it in self._ways.items() if way.startswith(OURS) or KINDS[way].arrives}
         if self._contest.arriving and any(not way.startswith(OURS) for way in arriving):
             most = max(self._contest.concurrency)
-            capacity = max(f for way, f in found[-3].figures.items() if way in arriving and not way.startswith(OURS))
+            largest = found[self._contest.concurrency.index(most)].figures
+            capacity = max(largest[way] for way in arriving if not way.startswith(OURS))
             per_s = _LOAD * capacity / 64
             plan = self._plan((most,), 64, per_s=per_s, waves=-(-self._contest.arriving // most))
             late = self._run(plan, arriving)[most]
