@@ -6,8 +6,9 @@ import pytest
 from attendant.engine.block_pool import BlockPool
 from attendant.engine.chunking import AnyCuts, FixedCuts, FreeCuts
 from attendant.engine.engine import Engine
+from attendant.engine.limits import SchedulerLimits
 from attendant.engine.pool import KVPool
-from attendant.engine.scheduler import Scheduler, SchedulerLimits
+from attendant.engine.scheduler import Scheduler
 from attendant.engine.sequence import Sequence
 from attendant.engine.slot_pool import SlotPool
 

@@ -6,7 +6,8 @@ import pytest
 from attendant.engine.block_pool import BlockPool
 from attendant.engine.chunking import AnyCuts
 from attendant.engine.engine import Engine
-from attendant.engine.scheduler import Scheduler, SchedulerLimits
+from attendant.engine.limits import SchedulerLimits
+from attendant.engine.scheduler import Scheduler
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test

@@ -10,7 +10,8 @@ from attendant.core.events import FailedEvent
 from attendant.core.request import FinishReason
 from attendant.engine.chunking import FixedCuts, FreeCuts
 from attendant.engine.engine import Engine
-from attendant.engine.scheduler import Scheduler, SchedulerLimits
+from attendant.engine.limits import SchedulerLimits
+from attendant.engine.scheduler import Scheduler
 from attendant.engine.slot_pool import SlotPool
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,10 +22,15 @@ CONTEXT = 64
 
 
 def make(
-    num_slots: int = 4, budget: int = 16, capacity: int = 4 * CONTEXT, eos: tuple[int, ...] = (), cache: bool = True
+    num_slots: int = 4,
+    budget: int = 16,
+    capacity: int = 4 * CONTEXT,
+    eos: tuple[int, ...] = (),
+    cache: bool = True,
+    apart: bool = False,
 ) -> tuple[Engine, RecordingRunner, Scheduler]:
     pool = SlotPool(num_slots, CONTEXT, capacity, page_tokens=4, prefix_cache=cache)
-    scheduler = Scheduler(pool, SchedulerLimits(num_slots, budget, CONTEXT, eos))
+    scheduler = Scheduler(pool, SchedulerLimits(num_slots, budget, CONTEXT, eos, prompts_apart=apart))
     runner = RecordingRunner(num_slots, CONTEXT)
     return Engine(scheduler, runner), runner, scheduler
 
@@ -42,11 +48,11 @@ ACTIONS = st.lists(
 
 
 @settings(max_examples=200, deadline=None)
-@given(ACTIONS, st.integers(1, 5), st.integers(16, 40), st.integers(8, 30), st.booleans())
+@given(ACTIONS, st.integers(1, 5), st.integers(16, 40), st.integers(8, 30), st.booleans(), st.booleans())
 def test_every_request_gets_the_tokens_it_would_get_alone(
-    actions: list[tuple], num_slots: int, pages: int, budget: int, cache: bool
+    actions: list[tuple], num_slots: int, pages: int, budget: int, cache: bool, apart: bool
 ) -> None:
-    engine, runner, scheduler = make(num_slots, budget, pages * 4, eos=(3, 5), cache=cache)
+    engine, runner, scheduler = make(num_slots, budget, pages * 4, eos=(3, 5), cache=cache, apart=apart)
     collected, submitted, disturbed = Collected(), {}, set()
     for action in actions:
         match action:
@@ -72,6 +78,7 @@ def test_every_request_gets_the_tokens_it_would_get_alone(
                     scheduler.pool.check()
                     if runner.fail_on and len(runner.plans) > plan_before:
                         plan = runner.plans[-1]
+                        assert not (apart and plan.decodes and plan.prefills)
                         ids = {c.request_id for c in (*plan.decodes, *plan.prefills)}
                         if ids & runner.fail_on:
                             disturbed |= ids
@@ -114,8 +121,42 @@ def test_prompts_advance_while_every_other_slot_decodes() -> None:
     assert all(len(plan.decodes) == 3 for plan in runner.plans[2:6])
 
 
-def test_the_queue_is_first_come_first_served() -> None:
-    engine, runner, _ = make(num_slots=2)
+def test_with_prompts_apart_a_first_token_waits_for_no_other_work() -> None:
+    engine, runner, _ = make(budget=40, apart=True)
+    engine.submit(request("stream", [1, 2, 3], 40))
+    engine.step()
+    engine.step()
+    engine.submit(request("a", [8] * 15, 9))
+    engine.submit(request("b", [9] * 15, 9))
+    collected = Collected()
+    collected.take(engine.step().events)
+    assert {id_: len(tokens) for id_, tokens in collected.tokens.items()} == {"a": 1}
+    engine.submit(request("late", [7] * 5, 9))
+    for _ in range(3):
+        collected.take(engine.step().events)
+    order = [[c.request_id for c in (*plan.prefills, *plan.decodes)] for plan in runner.plans[2:]]
+    assert order == [["a"], ["b"], ["late"], ["stream", "a", "b", "late"]], "and the second comes with the next decodes"
+
+
+def test_with_prompts_apart_decodes_wait_for_one_budget_at_most() -> None:
+    engine, runner, _ = make(num_slots=4, budget=24, apart=True)
+    engine.submit(request("stream", [1, 2], 60))
+    engine.step()
+    for i in range(3):
+        engine.submit(request(str(i), [9 + i] * 50, 2))
+    drain(engine)
+    waited = [0]
+    for plan in runner.plans[1:]:
+        if plan.decodes:
+            waited.append(0)
+        waited[-1] += sum(len(chunk.tokens) for chunk in plan.prefills)
+    assert sum(waited) == 150
+    assert 16 < max(waited) < 24
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_the_queue_is_first_come_first_served(apart: bool) -> None:
+    engine, runner, _ = make(num_slots=2, apart=apart)
     for i in range(6):
         engine.submit(request(str(i), [i + 1] * 5, 3))
     drain(engine)
@@ -123,8 +164,9 @@ def test_the_queue_is_first_come_first_served() -> None:
     assert began == [str(i) for i in range(6)]
 
 
-def test_preemption_takes_the_youngest_and_everybody_finishes() -> None:
-    engine, _, scheduler = make(num_slots=4, capacity=CONTEXT + 16, cache=False)
+@pytest.mark.parametrize("apart", [False, True])
+def test_preemption_takes_the_youngest_and_everybody_finishes(apart: bool) -> None:
+    engine, _, scheduler = make(num_slots=4, capacity=CONTEXT + 16, cache=False, apart=apart)
     for i in range(4):
         engine.submit(request(str(i), [i + 1] * 10, 40))
     collected = drain(engine)

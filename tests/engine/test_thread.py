@@ -15,7 +15,8 @@ from attendant.core.request import FinishReason
 from attendant.engine.block_pool import BlockPool
 from attendant.engine.chunking import AnyCuts
 from attendant.engine.engine import Engine, StepReport
-from attendant.engine.scheduler import Scheduler, SchedulerLimits
+from attendant.engine.limits import SchedulerLimits
+from attendant.engine.scheduler import Scheduler
 from attendant.engine.thread import EngineThread, Stop
 
 from tests.engine.helpers import BlockRunner, Collected, drain, expected, request

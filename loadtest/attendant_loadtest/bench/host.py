@@ -23,8 +23,9 @@ from attendant.core.sampling import SamplingParams
 from attendant.engine.block_pool import BlockPool
 from attendant.engine.chunking import AnyCuts, FreeCuts
 from attendant.engine.engine import Engine
+from attendant.engine.limits import SchedulerLimits
 from attendant.engine.pool import KVPool
-from attendant.engine.scheduler import Scheduler, SchedulerLimits
+from attendant.engine.scheduler import Scheduler
 from attendant.engine.slot_pool import SlotPool
 from attendant.runtime.decode_graphs import GraphKeys
 from attendant.runtime.devices import Buffer, Bytes, HostDevice

@@ -8,6 +8,10 @@ Policy, in this order:
    prompt longer than the rest is computed in chunks, so it delays a running stream by one budget's work at most, and
    prompts advance in every step, whatever decodes. A rest too small for a piece worth running is left, unless it is
    all that prompts would get. The queue is first come, first served: nobody is overtaken.
+
+   Where decodes and prompts are runs of their own anyway, one budget is spent over several steps: first each prompt
+   alone, then all decodes. So a prompt's first token leaves as soon as it is computed, its second comes with the next
+   decodes, and a request that arrives in between is not kept waiting by them.
 3. KV memory grows by need. When it runs out, the youngest sequence gives its memory up (preemption) and computes its
    tokens again when there is room: the oldest always advances, so everybody finishes.
 
@@ -18,30 +22,19 @@ prompt's in chunks (cut by the rules of ``chunking``), a generated one in a deco
 from __future__ import annotations
 
 import bisect
-import heapq
 from collections import OrderedDict
-from dataclasses import dataclass
 
 from attendant.core.errors import AttendantError, DeadlineExceeded, StepFailed
 from attendant.core.events import EngineEvent, FailedEvent, FinishedEvent, TokenEvent
 from attendant.core.plan import Chunk, Encode, StepOutput, StepPlan
 from attendant.core.request import FinishReason, Request
 from attendant.engine.beam_group import BeamGroup
-from attendant.engine.chunking import ANYWHERE, SHORT_PIECE, SMALLEST_BUDGET, ChunkRule
+from attendant.engine.chunking import SMALLEST_BUDGET
+from attendant.engine.deadlines import Deadlines
+from attendant.engine.limits import SchedulerLimits
 from attendant.engine.pool import KVPool
+from attendant.engine.prompt_share import PromptShare
 from attendant.engine.sequence import Sequence
-
-
-@dataclass(frozen=True, slots=True)
-class SchedulerLimits:
-    """``max_num_batched_tokens`` leaves room for a chunk besides ``max_num_seqs`` decodes; ``eos`` are the model's
-    end-of-sequence ids; ``rule`` says where prompts may be cut."""
-
-    max_num_seqs: int
-    max_num_batched_tokens: int
-    context_length: int
-    eos: tuple[int, ...] = ()
-    rule: ChunkRule = ANYWHERE
 
 
 class Scheduler:
@@ -55,9 +48,10 @@ class Scheduler:
         self._groups: dict[str, BeamGroup] = {}  # by the id of every member and of every hypothesis
         self._waiting: OrderedDict[str, Sequence] = OrderedDict()
         self._running: list[Sequence] = []  # oldest first
-        self._deadlines: list[tuple[int, str]] = []
+        self._deadlines = Deadlines(self._sequences)
         self._events: list[EngineEvent] = []
         self._submitted = 0
+        self._spent = 0  # tokens of prompts since the last decodes, which wait meanwhile
         self.num_preemptions = 0
 
     @property
@@ -84,10 +78,7 @@ class Scheduler:
         self._submitted += 1
         self._waiting[request.id] = sequence
         if request.deadline_ns is not None:
-            if len(self._deadlines) > 2 * len(self._sequences) + 64:  # forget those of requests that have ended
-                self._deadlines = [entry for entry in self._deadlines if entry[1] in self._sequences]
-                heapq.heapify(self._deadlines)
-            heapq.heappush(self._deadlines, (request.deadline_ns, request.id))
+            self._deadlines.add(request.deadline_ns, request.id)
 
     def cancel(self, request_id: str, now_ns: int) -> None:
         """End a request with reason cancelled; one that has ended already is left alone. With beam search the id of any
@@ -106,33 +97,25 @@ class Scheduler:
                 (decoding if sequence.decodes else begun).append(sequence)
         # a beam may give its memory up for one of a later request's, after its own turn
         decoding = [s for s in [s for s in decoding if self._extend(s)] if s.slot is not None]
-        budget = self._limits.max_num_batched_tokens - len(decoding)
-        prefills: list[tuple[Sequence, list[int]]] = []
-        for sequence in begun:
-            if sequence.slot is not None and self._is_worth_a_piece(sequence, budget, bool(prefills)):
-                prefills.append((sequence, self._cuts(sequence, budget)))
-                budget -= sum(prefills[-1][1])
-        encoding: list[Sequence] = []
-        while admitted := self._admit(now_ns, budget, bool(prefills or encoding)):
-            for sequence in admitted:
-                if sequence.source_length:
-                    encoding.append(sequence)
-                    budget -= sequence.source_length
-                if sequence.decodes:
-                    decoding.append(sequence)
-                    budget -= 1
-                elif cuts := self._cuts(sequence, max(budget, SMALLEST_BUDGET)):
-                    prefills.append((sequence, cuts))
-                    budget -= sum(cuts)
-        fillers = self.pool.arrange(decoding)
-        encodes = tuple([s.encode() for s in encoding])
-        for sequence in encoding:
+        if not decoding:
+            self._spent = 0
+        budget = self._limits.max_num_batched_tokens - len(decoding) - self._spent
+        prompts = PromptShare(self._limits.rule, budget, others=self._spent > 0)
+        self._take_prompts(prompts, begun, now_ns)
+        if prompts and self._limits.prompts_apart:
+            self._spent += budget - prompts.budget
+            decoding = []
+        else:
+            self._spent = 0
+            decoding += prompts.decoding
+        encodes = tuple([s.encode() for s in prompts.encoding])
+        for sequence in prompts.encoding:
             sequence.needs_source = False
         return StepPlan(
+            fillers=self.pool.arrange(decoding) if decoding else (),
             moves=self.pool.take_moves(),
             decodes=tuple([s.decode_row() for s in decoding]),
-            fillers=fillers,
-            prefills=tuple(chunk for s, cuts in prefills for chunk in s.chunks(cuts)),
+            prefills=tuple(prompts.chunks()),
             encodes=encodes,
         )
 
@@ -166,7 +149,21 @@ class Scheduler:
 
     # -- placing
 
-    def _admit(self, now_ns: int, budget: int, others: bool) -> list[Sequence]:
+    def _take_prompts(self, prompts: PromptShare, begun: list[Sequence], now_ns: int) -> None:
+        """Spend the budget; with prompts apart, on one prompt, so that its token leaves before the next is computed."""
+        apart = self._limits.prompts_apart
+        for sequence in begun:
+            if sequence.slot is not None and prompts.is_worth_a_piece(sequence):
+                prompts.take(sequence)
+                if apart:
+                    return
+        while admitted := self._admit(now_ns, prompts):
+            for sequence in admitted:
+                prompts.take(sequence)
+            if apart and prompts.prefills and not prompts.encoding:
+                return
+
+    def _admit(self, now_ns: int, prompts: PromptShare) -> list[Sequence]:
         """Place the sequence that waits longest, if it may run, fits, and the budget has room for a piece of it.
 
         Returns those that were placed and have something to compute: of a beam search, there may be several.
@@ -177,7 +174,7 @@ class Scheduler:
         members = self._members(sequence)
         if len(self._running) + len(members) > self._limits.max_num_seqs:
             return []
-        if not self._is_worth_a_piece(sequence, budget, others) or not self._acquire(members):
+        if not prompts.is_worth_a_piece(sequence) or not self._acquire(members):
             return []
         del self._waiting[request_id]
         for member in members:
@@ -210,21 +207,6 @@ class Scheduler:
             name=name,
             num_candidates=num_candidates,
         )
-
-    def _is_worth_a_piece(self, sequence: Sequence, budget: int, others: bool) -> bool:
-        """Whether to run a piece of the prompt within ``budget``, given whether other prompts run in this step.
-
-        A source is encoded as a whole, whatever its length, if nothing else is computed besides the decodes.
-        """
-        if budget < SMALLEST_BUDGET:
-            return False
-        if source := sequence.source_length:
-            return not others or budget >= source + min(sequence.num_prefill_missing, SHORT_PIECE)
-        return not others or budget >= min(sequence.num_prefill_missing, SHORT_PIECE)
-
-    def _cuts(self, sequence: Sequence, budget: int) -> list[int]:
-        """Lengths of the chunks to compute now."""
-        return self._limits.rule.cuts(sequence.num_computed, sequence.num_prefill_missing, budget)
 
     def _extend(self, sequence: Sequence) -> bool:
         """Memory for the sequence's next position, if need be by preempting the youngest, which may be itself."""
@@ -262,11 +244,10 @@ class Scheduler:
             self._remove(sequence)
 
     def _drop_expired(self, now_ns: int) -> None:
-        while self._deadlines and self._deadlines[0][0] <= now_ns:
-            _, request_id = heapq.heappop(self._deadlines)
-            if sequence := self._sequences.get(request_id):
-                late = "while it was running" if sequence.slot is not None else "while it was waiting"
-                self._fail(sequence, DeadlineExceeded(f"the deadline passed {late}"), now_ns)
+        for request_id in self._deadlines.expired(now_ns):
+            sequence = self._sequences[request_id]
+            late = "while it was running" if sequence.slot is not None else "while it was waiting"
+            self._fail(sequence, DeadlineExceeded(f"the deadline passed {late}"), now_ns)
 
     def _finish(
         self, sequence: Sequence, reason: FinishReason, now_ns: int, *, stop_token_id: int | None = None

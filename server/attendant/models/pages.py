@@ -13,7 +13,8 @@ from attendant.core.plan import Encode
 from attendant.engine.block_pool import BlockPool
 from attendant.engine.chunking import AnyCuts
 from attendant.engine.engine import Engine
-from attendant.engine.scheduler import Scheduler, SchedulerLimits
+from attendant.engine.limits import SchedulerLimits
+from attendant.engine.scheduler import Scheduler
 from attendant.models.engines import LoadedEngines, token_budget
 from attendant.models.memory import available_processors, wanted_context_length
 from attendant.models.page_memory import PageBudget, block_size, check_sources, plan_blocks, prompt_area

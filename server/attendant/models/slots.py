@@ -10,7 +10,8 @@ from attendant.bundle import BundleManifest
 from attendant.core.errors import BundleError
 from attendant.engine.chunking import ChunkRule, FixedCuts, FreeCuts
 from attendant.engine.engine import Engine
-from attendant.engine.scheduler import Scheduler, SchedulerLimits
+from attendant.engine.limits import SchedulerLimits
+from attendant.engine.scheduler import Scheduler
 from attendant.engine.slot_pool import SlotPool
 from attendant.models.engines import LoadedEngines, token_budget
 from attendant.models.memory import KVBudget, available_processors, plan_kv_memory
@@ -123,5 +124,6 @@ def _make_scheduler(
         context_length=budget.context_length,
         eos=manifest.special_tokens.eos,
         rule=rule,
+        prompts_apart=True,
     )
     return Scheduler(pool, limits)

@@ -1,0 +1,28 @@
+"""What a scheduler may put into a step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from attendant.engine.chunking import ANYWHERE, ChunkRule
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulerLimits:
+    """What a scheduler may put into a step.
+
+    Args:
+        max_num_seqs: sequences that run together.
+        max_num_batched_tokens: with room for a chunk of a prompt besides ``max_num_seqs`` decodes.
+        context_length: tokens of prompt and answer together.
+        eos: the model's end-of-sequence ids.
+        rule: where prompts may be cut.
+        prompts_apart: a step computes a prompt or decodes, not both.
+    """
+
+    max_num_seqs: int
+    max_num_batched_tokens: int
+    context_length: int
+    eos: tuple[int, ...] = ()
+    rule: ChunkRule = ANYWHERE
+    prompts_apart: bool = False

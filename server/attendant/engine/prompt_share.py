@@ -1,0 +1,74 @@
+"""The part of a step's token budget that prompts get."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from attendant.core.plan import Chunk
+from attendant.engine.chunking import SHORT_PIECE, SMALLEST_BUDGET, ChunkRule
+from attendant.engine.sequence import Sequence
+
+
+@dataclass(slots=True)
+class PromptShare:
+    """What a step computes of prompts and sources, and what is left of the budget for more.
+
+    Args:
+        rule: where prompts may be cut.
+        budget: tokens that are left.
+        others: other prompts have had a part of the budget.
+
+    Attributes:
+        encoding: sequences whose sources are encoded.
+        decoding: sequences that were placed and have nothing to compute before a decode.
+    """
+
+    rule: ChunkRule
+    budget: int
+    others: bool
+    encoding: list[Sequence] = field(default_factory=list)
+    decoding: list[Sequence] = field(default_factory=list)
+    _prefills: list[tuple[Sequence, list[int]]] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        """Whether something of prompts is computed."""
+        return bool(self._prefills or self.encoding)
+
+    @property
+    def prefills(self) -> bool:
+        """Whether chunks of prompts are computed."""
+        return bool(self._prefills)
+
+    def is_worth_a_piece(self, sequence: Sequence) -> bool:
+        """Whether to run a piece of the prompt within what is left.
+
+        A source is encoded as a whole, whatever its length, if nothing else is computed besides the decodes.
+        """
+        if self.budget < SMALLEST_BUDGET:
+            return False
+        least = sequence.source_length + min(sequence.num_prefill_missing, SHORT_PIECE)
+        return not self.others or self.budget >= least
+
+    def take(self, sequence: Sequence) -> None:
+        """Compute what the sequence needs next, or as much of it as fits; a sequence taken never gets nothing."""
+        if source := sequence.source_length:
+            self.encoding.append(sequence)
+            self._spend(source)
+        if sequence.decodes:
+            self.decoding.append(sequence)
+            self.budget -= 1
+            return
+        budget = max(self.budget, SMALLEST_BUDGET)
+        if cuts := self.rule.cuts(sequence.num_computed, sequence.num_prefill_missing, budget):
+            self._prefills.append((sequence, cuts))
+            self._spend(sum(cuts))
+
+    def chunks(self) -> Iterator[Chunk]:
+        """The chunks of prompts to compute, in order."""
+        for sequence, cuts in self._prefills:
+            yield from sequence.chunks(cuts)
+
+    def _spend(self, num_tokens: int) -> None:
+        self.budget -= num_tokens
+        self.others = True
