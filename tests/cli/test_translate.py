@@ -74,11 +74,14 @@ def test_wrong_usage_exits_2(server: ServerProcess, tmp_path: Path) -> None:
         assert said in done.stderr
 
 
-def test_without_a_translator_it_says_so(tmp_path: Path) -> None:
+def test_without_a_model_for_it_a_command_says_so(tmp_path: Path) -> None:
     from attendant.demo import demo_bundle
 
     with serving(tmp_path / "log", demo_bundle()) as server:
         done = attendant("translate", "x", "--server", server.grpc)
         assert done.returncode == 1
         assert "NOT_FOUND: no model for task 'translate' is loaded; loaded models: 'demo'" in done.stderr
+        done = attendant("transcribe", "x.wav", "--server", server.grpc)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr == "attendant: error: no model for task 'transcribe' is loaded; loaded models: 'demo'\n"
     assert attendant("translate", "x", "--server", "127.0.0.1:1").returncode == 1

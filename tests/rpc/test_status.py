@@ -89,3 +89,16 @@ def test_an_unforeseen_exception_says_only_where_to_look() -> None:
     assert code is grpc.StatusCode.INTERNAL
     assert "id-9" in message
     assert details(trailers).code == code.value[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "task", "said"),
+    [
+        ("x", None, "no model named 'x' is loaded; loaded models: 'a', 'b'"),
+        ("", "embed", "no model for task 'embed' is loaded; loaded models: 'a', 'b'"),
+        ("", None, "no model is named, and there is not just one; loaded models: 'a', 'b'"),
+    ],
+)
+def test_a_model_that_is_not_there(name: str, task: str | None, said: str) -> None:
+    code, message, _ = status.of(errors.ModelNotFound(name, ("a", "b"), task), "id")
+    assert (code, message) == (grpc.StatusCode.NOT_FOUND, said)

@@ -74,22 +74,29 @@ class Connection:
             )
             return model
 
-    def find_model(
-        self, name: str, tasks: Collection[str], *, speech: bool = False, reads: bool = False
-    ) -> models_pb2.Model:
+    def find_model(self, name: str, tasks: Collection[str], *, speech: bool = False) -> models_pb2.Model:
         """One model; for an empty name the only one that has one of these tasks, or with ``speech`` takes sound.
 
-        Of several that generate it is the only one that continues a prompt, or with ``reads`` that answers a text.
+        Of several that generate it is the only one that continues a prompt.
+
+        Raises:
+            CallFailed: there is none, or there are several.
         """
-        known = [] if name else self.list_models()
+        if name:
+            return self.get_model(name)
+        known = self.list_models()
         fitting = [model for model in known if model.task in tasks or (speech and model.speech)]
         if "generate" in tasks:
-            of_kind = [model for model in fitting if not model.speech and reads == (model.max_source_tokens > 0)]
+            of_kind = [model for model in fitting if not model.speech and not model.max_source_tokens]
             fitting = of_kind or fitting
         if len(fitting) > 1:
             names = ", ".join(sorted(repr(model.name) for model in fitting))
             raise CallFailed(f"this server has several models for it; name one with --model: {names}")
-        return fitting[0] if fitting else self.get_model(name)
+        if not fitting:
+            what = " or ".join(repr(task) for task in tasks)
+            names = ", ".join(sorted(repr(model.name) for model in known)) or "none"
+            raise CallFailed(f"no model for task {what} is loaded; loaded models: {names}")
+        return fitting[0]
 
     def encode(self, request: Any) -> Any:
         """The response to a request of attendant.v1.Encoding, whose type says which call it is."""

@@ -48,8 +48,13 @@ class ModelNotFound(AttendantError):
 
     def __init__(self, name: str, available: tuple[str, ...], task: str | None = None) -> None:
         listed = ", ".join(repr(n) for n in available) or "none"
-        wanted = f"for task {task!r}" if task and not name else f"named {_shown(name)}"
-        super().__init__(f"no model {wanted} is loaded; loaded models: {listed}")
+        if name:
+            what = f"no model named {_shown(name)} is loaded"
+        elif task:
+            what = f"no model for task {task!r} is loaded"
+        else:
+            what = "no model is named, and there is not just one"
+        super().__init__(f"{what}; loaded models: {listed}")
         self.name = name
         self.available = available
 

@@ -23,8 +23,9 @@ class EngineSettings(Section):
     max_num_batched_tokens: int | None = Field(
         None,
         ge=4,
-        description="Token budget of a step: decodes come first, prompts get the rest in chunks. Larger favours "
-        "throughput of prompts, smaller favours steady streams. Least: max_num_seqs + 3; default: max_num_seqs + 256 "
+        description="Token budget of a step, or on a CPU of a prompt's steps until the next decodes: decodes come off "
+        "it first, prompts get the rest in chunks. Larger favours throughput of prompts, smaller favours steady "
+        "streams. Least: max_num_seqs + 3; default: max_num_seqs + 256 "
         "on a CPU, + 2048 on a GPU.",
     )
     max_queue: Annotated[int, Field(ge=0)] = Field(
