@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from attendant.metrics import Metrics
 from attendant.models.encoders import LoadedEncoder, load_encoder
 from attendant.models.repository import ModelRepository
 from attendant.settings import EncoderSettings
+from PIL import Image
 from tokenizers import Tokenizer
 
 from tests.frontend.helpers import wait_until
@@ -59,3 +61,10 @@ def ids(text: str) -> list[int]:
     """What the tiny models' tokenizer makes of a text."""
     found: list[int] = TOKENIZER.encode(text).ids
     return found
+
+
+def png(colour: tuple[int, int, int]) -> bytes:
+    """A small image of one colour."""
+    stream = io.BytesIO()
+    Image.new("RGB", (6, 4), colour).save(stream, "PNG")
+    return stream.getvalue()

@@ -1,31 +1,24 @@
-"""Calls of many rows on the event loop: order, places, failures, cancels and death."""
+"""Calls of many rows on the event loop: order, failures, cancels and death."""
 
 from __future__ import annotations
 
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
-from attendant.bundle import read_any_manifest
 from attendant.core.encoding import Row
 from attendant.core.errors import DeadlineExceeded, Draining, EngineDead, InvalidRequest, QueueFull, StepFailed
-from attendant.frontend.encoder_hub import AdmittedCall, EncoderHub
-from attendant.metrics import Metrics
-from attendant.models.encoders import LoadedEncoder, load_encoder
-from attendant.settings import EncoderSettings
+from attendant.frontend.encoder_hub import EncoderHub
+from attendant.models.encoders import LoadedEncoder
 from prometheus_client import CollectorRegistry
 
 from tests.batching.helpers import FakeRunner, row
 from tests.frontend.helpers import wait_until
+from tests.frontend.hub_helpers import held, load, text_rows, with_hub
 from tests.synthetic_encoder import POISON, expected_row, make_text_encoder
-
-Test = Callable[[EncoderHub], Awaitable[None]]
-Deaths = list[tuple[str, BaseException]]
 
 
 @pytest.fixture(scope="module")
@@ -47,54 +40,6 @@ def runner() -> FakeRunner:
 def fake(packed: LoadedEncoder, runner: FakeRunner) -> LoadedEncoder:
     """A model that holds ten rows."""
     return replace(packed, runner=runner, max_rows=10)
-
-
-def load(bundle: Path) -> LoadedEncoder:
-    settings = EncoderSettings(threads=1, spinning=False, max_batch_tokens=512, max_queue=6000)
-    return load_encoder(bundle, read_any_manifest(bundle), settings)
-
-
-def with_hub(model: LoadedEncoder, test: Test, registry: CollectorRegistry | None = None) -> Deaths:
-    deaths: Deaths = []
-
-    async def main() -> None:
-        metrics = Metrics(registry or CollectorRegistry())
-        hub = EncoderHub(model, metrics, lambda name, error: deaths.append((name, error)))
-        await hub.start()
-        try:
-            await asyncio.wait_for(test(hub), 30)
-        finally:
-            if isinstance(model.runner, FakeRunner):
-                model.runner.gate.set()
-            await hub.close()
-        assert hub.num_active == 0
-
-    asyncio.run(main())
-    return deaths
-
-
-def text_rows(seed: int, count: int, longest: int = 60) -> list[Row]:
-    chance = np.random.default_rng(seed)
-    return [
-        Row(f"{seed}-{i}", {"input_ids": chance.integers(0, 300, n)}, int(n), time.monotonic_ns())
-        for i, n in enumerate(chance.integers(1, longest, count))
-    ]
-
-
-async def held(hub: EncoderHub, runner: FakeRunner) -> asyncio.Task[object]:
-    """A call that runs until the gate opens, so that what is handed over now waits."""
-    runner.hold()
-    task = asyncio.create_task(hub.run([row()]))
-    await asyncio.to_thread(runner.wait_until_running)
-    return task
-
-
-async def begun(hub: EncoderHub, runner: FakeRunner) -> AdmittedCall:
-    """A call whose first row has ended."""
-    call = hub.admit()
-    await call.run([row()])
-    runner.wait_until_running()  # so that the next wait is for the next run
-    return call
 
 
 def test_five_thousand_rows_of_one_call_come_back_in_order(packed: LoadedEncoder) -> None:
@@ -218,85 +163,6 @@ def test_a_row_that_expires_ends_its_call(fake: LoadedEncoder, runner: FakeRunne
         await wait_until(lambda: hub.num_active == 0)
 
     with_hub(fake, test)
-
-
-def test_later_rows_of_a_call_wait_for_places(fake: LoadedEncoder, runner: FakeRunner) -> None:
-    async def test(hub: EncoderHub) -> None:
-        call = await begun(hub, runner)
-        first = await held(hub, runner)
-        eight = [row() for _ in range(8)]
-        others = asyncio.create_task(hub.run(eight))
-        await asyncio.sleep(0)
-        later = [asyncio.create_task(call.run([row() for _ in range(count)])) for count in (4, 1, 9)]
-        await asyncio.sleep(0)
-        assert hub.num_active == 9, "none has places, and the second waits for the first"
-        with pytest.raises(QueueFull):
-            await hub.run([row()])  # a new call does not get in before those that wait
-        with pytest.raises(QueueFull):
-            await hub.admit().run([row()])
-        assert not any(task.done() for task in later)
-        runner.gate.set()
-        assert [len(results) for results in await asyncio.gather(first, others, *later)] == [1, 8, 4, 1, 9]
-        assert len(await hub.run([row() for _ in range(10)])) == 10, "all places are free again"
-
-    with_hub(fake, test)
-
-
-def test_a_call_that_is_refused_has_not_begun(fake: LoadedEncoder, runner: FakeRunner) -> None:
-    async def test(hub: EncoderHub) -> None:
-        first = await held(hub, runner)
-        call = hub.admit()
-        for _ in range(2):
-            with pytest.raises(QueueFull):
-                await call.run([row() for _ in range(10)])
-        runner.gate.set()
-        await first
-        await wait_until(lambda: hub.num_active == 0)
-        assert len(await call.run([row() for _ in range(10)])) == 10
-
-    with_hub(fake, test)
-
-
-def test_rows_that_wait_for_places_can_be_given_up(fake: LoadedEncoder, runner: FakeRunner) -> None:
-    async def test(hub: EncoderHub) -> None:
-        call = await begun(hub, runner)
-        first = await held(hub, runner)
-        large, small = (asyncio.create_task(call.run([row() for _ in range(count)])) for count in (10, 9))
-        await asyncio.sleep(0)
-        assert hub.num_active == 1
-        large.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await large
-        assert hub.num_active == 10, "those behind them go on"
-        runner.gate.set()
-        assert (len(await first), len(await small)) == (1, 9)
-        assert sum(map(len, runner.batches)) == 11
-
-    with_hub(fake, test)
-
-
-@pytest.mark.parametrize("how", ["closed", "died"])
-def test_rows_that_wait_for_places_fail_with_the_others(fake: LoadedEncoder, runner: FakeRunner, how: str) -> None:
-    runner.error = SystemExit("told to die")
-
-    async def test(hub: EncoderHub) -> None:
-        call = await begun(hub, runner)
-        first = await held(hub, runner)
-        second = asyncio.create_task(hub.run([row(value=-1)]))
-        await asyncio.sleep(0)
-        ten = [row() for _ in range(10)]
-        outside = asyncio.create_task(call.run(ten))
-        await asyncio.sleep(0)
-        closed = asyncio.create_task(hub.close() if how == "closed" else asyncio.sleep(0))
-        await asyncio.sleep(0.01)
-        runner.gate.set()
-        await closed
-        assert len(await first) == 1
-        for task in (second, outside, asyncio.create_task(call.run([row()]))):
-            with pytest.raises(Draining if how == "closed" else EngineDead):
-                await task
-
-    assert len(with_hub(fake, test)) == (how == "died")
 
 
 def test_a_hub_that_is_closed_fails_what_waits(fake: LoadedEncoder, runner: FakeRunner) -> None:

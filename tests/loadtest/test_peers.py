@@ -95,6 +95,22 @@ def test_a_comparison_from_begin_to_end(tmp_path: Path) -> None:
     assert all(found.best_peer == "stand-in" for found in rows)
 
 
+def test_few_requests_are_measured_several_times() -> None:
+    asked: list[Workload] = []
+
+    class Way:
+        def measure(self, workload: Workload) -> Measurement:
+            asked.append(workload)
+            return Measurement(10 * workload.num_requests, workload.num_requests, 0.5)
+
+    few, arriving = Workload(3, 3, 4, 1, 10, seed=7), Workload(2, 2, 4, 1, 10, seed=7, per_s=5.0)
+    found = decoding._Several(Way()).measure(few)
+    assert (found.generated, found.prompt, found.wall_s) == (90, 9, 1.5)
+    assert len({workload.seed for workload in asked}) == len(asked) == 3
+    decoding._Several(Way()).measure(arriving)
+    assert len(asked) == 4
+
+
 def test_a_peer_that_ends_is_told() -> None:
     with answering((sys.executable, "-c", "input()")) as process, pytest.raises(PeerFailed, match="ended early"):
         Peer(process).measure(Workload(1, 1, 4, 1, vocab_size=10, seed=0))

@@ -19,10 +19,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class StepReport:
-    """What a step tells the world."""
+    """What a step tells the world. ``at_ns``: when its tokens were there, monotonic."""
 
     events: tuple[EngineEvent, ...]
     stats: StepStats
+    at_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +137,7 @@ class Engine:
     def _report(self, begun: _Begun, run_ns: int) -> StepReport:
         scheduler, pool = self._scheduler, self._scheduler.pool
         prefix = pool.prefix_stats
+        now_ns = time.monotonic_ns()
         stats = StepStats(
             num_running=scheduler.num_running,
             num_waiting=scheduler.num_waiting,
@@ -147,7 +149,7 @@ class Engine:
             prefix_hits=prefix.hits - begun.prefix.hits,
             kv_used_tokens=pool.used_tokens,
             kv_capacity_tokens=pool.capacity_tokens,
-            step_ns=time.monotonic_ns() - begun.started_ns,
+            step_ns=now_ns - begun.started_ns,
             run_ns=run_ns,
         )
-        return StepReport(scheduler.take_events(), stats)
+        return StepReport(scheduler.take_events(), stats, now_ns)

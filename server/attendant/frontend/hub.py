@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from attendant.core.errors import AttendantError, Draining, EngineDead, QueueFull
-from attendant.core.events import FailedEvent, FinishedEvent, StepStats, TokenEvent
+from attendant.core.events import EngineEvent, FailedEvent, FinishedEvent, StepStats, TokenEvent
 from attendant.core.request import Timings, Usage
 from attendant.engine.engine import StepReport
 from attendant.engine.thread import EngineThread
@@ -20,6 +21,10 @@ from attendant.metrics import Metrics
 from attendant.models.repository import LoadedModel
 
 logger = logging.getLogger(__name__)
+
+HELD_NS = 50_000_000
+"""Nanoseconds that reports are kept back at most, of which nobody waits for a token: waking the loop for each costs the
+processors that the model runs on about 0.3 ms a step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,9 @@ class ModelHub:
         self._last_end_s = time.monotonic()
         engines = model.engines
         self._router = Router(len(engines), model.max_running // len(engines))
+        self._can_wait: set[str] = set()  # live sequences whose tokens may come late; engines' threads look
+        self._reports: list[deque[StepReport]] = [deque() for _ in engines]  # engines' threads append
+        self._held_since_ns = [0] * len(engines)  # theirs alone; 0: nothing is held
         self._latest = [StepStats(kv_capacity_tokens=engine.kv_capacity_tokens) for engine in engines]
         self._threads = [
             EngineThread(f"{model.name}-{i}", engine, partial(self._deliver, i), self._died)
@@ -84,6 +92,7 @@ class ModelHub:
         """Stop every engine; sequences still live fail."""
         self._draining = self._closed = True
         await asyncio.gather(*(asyncio.to_thread(thread.stop) for thread in self._threads))
+        self._take_reports()
         self._fail_all(Draining("the server has shut down"))
 
     def take_places(self, count: int, *, admitted: bool = False) -> None:
@@ -118,6 +127,8 @@ class ModelHub:
         engine = self._router.place(first.prompt)
         for stream in streams:
             self._live[stream.request.id] = _Live(stream, engine, counts=stream is streams[0])
+            if stream.can_wait:
+                self._can_wait.add(stream.request.id)
         self._threads[engine].submit(first)
 
     def cancel(self, request_id: str) -> None:
@@ -148,12 +159,25 @@ class ModelHub:
     # -- from the engines' threads
 
     def _deliver(self, engine: int, report: StepReport) -> None:
-        self._loop.call_soon_threadsafe(self._on_report, engine, report)
+        self._reports[engine].append(report)
+        since_ns = self._held_since_ns[engine] or report.at_ns
+        if report.at_ns - since_ns >= HELD_NS or any(map(self._is_awaited, report.events)):
+            since_ns = 0
+            self._loop.call_soon_threadsafe(self._take_reports)
+        self._held_since_ns[engine] = since_ns
+
+    def _is_awaited(self, event: EngineEvent) -> bool:
+        return not isinstance(event, TokenEvent) or event.request_id not in self._can_wait
 
     def _died(self, error: BaseException) -> None:
         self._loop.call_soon_threadsafe(self._on_dead, error)
 
     # -- back on the loop
+
+    def _take_reports(self) -> None:
+        for engine, reports in enumerate(self._reports):
+            while reports:
+                self._on_report(engine, reports.popleft())
 
     def _on_report(self, engine: int, report: StepReport) -> None:
         metrics, name = self._metrics, self.model.name
@@ -162,7 +186,7 @@ class ModelHub:
         for event in report.events:
             if isinstance(event, TokenEvent):
                 if live := self._live.get(event.request_id):
-                    is_first, seconds = live.stream.on_token(event)
+                    is_first, seconds = live.stream.on_token(event, report.at_ns)
                     (metrics.first_token if is_first else metrics.next_token)(name, seconds)
             else:
                 self._on_end(event)
@@ -171,6 +195,7 @@ class ModelHub:
         live = self._live.pop(event.request_id, None)
         if live is None:
             return
+        self._can_wait.discard(event.request_id)
         if live.counts:
             self._router.ended(live.engine)
         ended = live.stream.on_end(event)
@@ -186,6 +211,7 @@ class ModelHub:
     def _on_dead(self, error: BaseException) -> None:
         if self._dead is not None:
             return
+        self._take_reports()
         self._dead = error
         for request_id in self._live:  # the other engines need not go on
             self.cancel(request_id)

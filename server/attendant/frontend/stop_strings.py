@@ -12,6 +12,10 @@ class StopStrings:
         self._stops = tuple(stops)
         self._held = ""
 
+    def __bool__(self) -> bool:
+        """Whether there are any."""
+        return bool(self._stops)
+
     def push(self, text: str) -> tuple[str, str | None]:
         """Take new text in.
 

@@ -91,17 +91,25 @@ class SequenceStream:
         self._last_token_ns = 0
         self._ending: AttendantError | None = None
 
-    def on_token(self, event: TokenEvent) -> tuple[bool, float]:
-        """Take a token in. Returns whether it is the first, and the seconds since the one before or the arrival."""
-        now, before = time.monotonic_ns(), self._last_token_ns
-        self._last_token_ns = now
+    @property
+    def can_wait(self) -> bool:
+        """Whether tokens may come late: nothing is put out, or stopped, before the end."""
+        return self._held is not None and not self._stops
+
+    def on_token(self, event: TokenEvent, at_ns: int) -> tuple[bool, float]:
+        """Take a token in, which was there ``at_ns``, monotonic.
+
+        Returns:
+            Whether it is the first, and the seconds since the one before or the arrival.
+        """
+        before, self._last_token_ns = self._last_token_ns, at_ns
         if self._stop_string is None:
             self._num_tokens += 1
             text, self._stop_string = self._stops.push(self._detokenizer.push(event.token_id))
             self._put(text, (event.token_id,), () if event.logprob is None else (event.logprob,))
             if self._stop_string is not None:
                 self._stop()
-        return before == 0, (now - (before or self.request.arrival_ns)) / 1e9
+        return before == 0, (at_ns - (before or self.request.arrival_ns)) / 1e9
 
     def end_with(self, error: AttendantError) -> None:
         """Whatever the engine says, the sequence ends with this error."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -15,10 +15,13 @@ from attendant_loadtest.bench.peers.kinds import KINDS, peer
 from attendant_loadtest.bench.peers.table import OURS, Aim, Row, row
 from attendant_loadtest.bench.rounds import Measurable, Plan, Rounds
 from attendant_loadtest.bench.served import served
+from attendant_loadtest.bench.workload import Workload
 
 PRECISIONS = ("fp32", "int8", "int4", "mixed")
 _PROMPTS = 8  # requests of which only the first token is wanted
+_LEAST = 8  # requests of a measurement: a lone answer takes too short a time to tell
 _AIMS = {1: None, 4: None, 8: Aim(1.25), 16: Aim(1.25)}
+_BATCHED_TOKENS = 2048  # of a step, ours as theirs: all have room for the prompts that wait
 _LOAD = 0.7  # share of the capacity at which requests arrive
 
 
@@ -48,7 +51,10 @@ def compare(contest: Contest, cache: Path, progress: Callable[[str], None]) -> l
         pids = [os.getpid()]
         for precision in contest.precisions:
             progress(f"{precision}: loading")
-            arguments = ("--engine.max-num-seqs", str(2 * max(*contest.concurrency, _PROMPTS)))
+            arguments = (
+                *("--engine.max-num-seqs", str(2 * max(*contest.concurrency, _PROMPTS))),
+                *("--engine.max-num-batched-tokens", str(_BATCHED_TOKENS)),
+            )
             server = stack.enter_context(served(bench_bundle(cache, precision), arguments))
             ways[f"{OURS} {precision}"] = server
             pids += server.pids
@@ -114,8 +120,26 @@ class _Measured:
         )
 
     def _run(self, plan: Plan, ways: Mapping[str, Measurable]) -> dict[int, dict[str, list[Measurement]]]:
-        results = Rounds(plan, VOCABULARY, self._pids).run(ways, self._progress)
+        several = {way: _Several(it) for way, it in ways.items()}
+        results = Rounds(plan, VOCABULARY, self._pids).run(several, self._progress)
         return {c: {way: results[c, way] for way in ways} for c in plan.concurrency}
+
+
+class _Several:
+    """A way that runs a small workload again, with other prompts, until ``_LEAST`` requests have been answered."""
+
+    def __init__(self, way: Measurable) -> None:
+        self._way = way
+
+    def measure(self, workload: Workload) -> Measurement:
+        times = 1 if workload.per_s else -(-_LEAST // workload.num_requests)
+        found = [self._way.measure(replace(workload, seed=workload.seed * _LEAST + i)) for i in range(times)]
+        return Measurement(
+            sum(one.generated for one in found),
+            sum(one.prompt for one in found),
+            sum(one.wall_s for one in found),
+            figures=found[-1].figures,
+        )
 
 
 def _figure(name: str, found: Measurement) -> float:
