@@ -8,23 +8,22 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import numpy as np
-from attendant.bundle import read_any_manifest
 from attendant.core.encoding import Row
 from attendant.frontend.encoder_hub import AdmittedCall, EncoderHub
 from attendant.metrics import Metrics
-from attendant.models.encoders import LoadedEncoder, load_encoder
-from attendant.settings import EncoderSettings
+from attendant.models.encoders import LoadedEncoder
 from prometheus_client import CollectorRegistry
 
 from tests.batching.helpers import FakeRunner, row
+from tests.frontend import encoding_helpers
 
 Test = Callable[[EncoderHub], Awaitable[None]]
 Deaths = list[tuple[str, BaseException]]
 
 
 def load(bundle: Path) -> LoadedEncoder:
-    settings = EncoderSettings(threads=1, spinning=False, max_batch_tokens=512, max_queue=6000)
-    return load_encoder(bundle, read_any_manifest(bundle), settings)
+    """Load a bundle in small batches."""
+    return encoding_helpers.load(bundle, max_batch_tokens=512, max_queue=6000)
 
 
 def with_hub(model: LoadedEncoder, test: Test, registry: CollectorRegistry | None = None) -> Deaths:

@@ -12,7 +12,7 @@ from attendant.frontend.service import GenerationService
 from attendant.metrics import Metrics
 from prometheus_client import CollectorRegistry
 
-from tests.frontend.helpers import call, collect, load, with_model
+from tests.frontend.helpers import call, collect, load, wait_until, with_model
 from tests.synthetic import make_synthetic_bundle
 
 TOKENS = 600
@@ -78,5 +78,21 @@ def test_one_who_waits_for_tokens_gets_them_beside_those_who_do_not(bundle: Path
         )
         assert both[0][0] == both[1][0]
         assert len(taken) >= TOKENS
+
+    with_model(load(bundle), test)
+
+
+def test_a_call_in_one_piece_that_is_given_up_leaves_nothing(bundle: Path) -> None:
+    async def test(service: GenerationService) -> None:
+        hub = service._hubs["synthetic"]
+        tasks = [asyncio.create_task(collect(service, call(max_tokens=2000, whole=True))) for _ in range(6)]
+        await asyncio.sleep(0.05)
+        assert len(hub._can_wait) == 6
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await wait_until(lambda: service.num_active() == 0)
+        assert not hub._can_wait
+        assert not any(hub._reports)
 
     with_model(load(bundle), test)

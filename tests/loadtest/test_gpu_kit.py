@@ -20,8 +20,6 @@ from tests.system.server import environment
 
 SECONDS = 300  # patience with one command; it takes a quarter of that on a busy machine
 
-CLOSE = 1e-4  # of log-probabilities over the same weights
-
 Results = dict[str, Any]
 
 

@@ -90,12 +90,10 @@ class Connection:
             of_kind = [model for model in fitting if not model.speech and not model.max_source_tokens]
             fitting = of_kind or fitting
         if len(fitting) > 1:
-            names = ", ".join(sorted(repr(model.name) for model in fitting))
-            raise CallFailed(f"this server has several models for it; name one with --model: {names}")
+            raise CallFailed(f"this server has several models for it; name one with --model: {_names(fitting)}")
         if not fitting:
             what = " or ".join(repr(task) for task in tasks)
-            names = ", ".join(sorted(repr(model.name) for model in known)) or "none"
-            raise CallFailed(f"no model for task {what} is loaded; loaded models: {names}")
+            raise CallFailed(f"no model for task {what} is loaded; loaded models: {_names(known)}")
         return fitting[0]
 
     def encode(self, request: Any) -> Any:
@@ -145,6 +143,10 @@ def _describe(error: Any, address: str) -> str:
         reason = details.rpartition("last error: ")[2].rpartition("remote host: ")[2]
         return f"cannot reach a server at {address}: {reason}"
     return f"{code.name}: {details}{''.join(_extras(error))}"
+
+
+def _names(models: Iterable[models_pb2.Model]) -> str:
+    return ", ".join(sorted(repr(model.name) for model in models)) or "none"
 
 
 def _extras(error: Any) -> Iterator[str]:

@@ -23,7 +23,7 @@ class StepReport:
 
     events: tuple[EngineEvent, ...]
     stats: StepStats
-    at_ns: int = 0
+    at_ns: int
 
 
 @dataclass(frozen=True, slots=True)

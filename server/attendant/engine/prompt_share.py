@@ -36,7 +36,7 @@ class PromptShare:
         return bool(self._prefills or self.encoding)
 
     @property
-    def prefills(self) -> bool:
+    def has_chunks(self) -> bool:
         """Whether chunks of prompts are computed."""
         return bool(self._prefills)
 

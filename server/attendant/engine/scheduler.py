@@ -160,7 +160,7 @@ class Scheduler:
         while admitted := self._admit(now_ns, prompts):
             for sequence in admitted:
                 prompts.take(sequence)
-            if apart and prompts.prefills and not prompts.encoding:
+            if apart and prompts.has_chunks and not prompts.encoding:
                 return
 
     def _admit(self, now_ns: int, prompts: PromptShare) -> list[Sequence]:

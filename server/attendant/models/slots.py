@@ -55,9 +55,10 @@ def load_slots(
     budget = plan_kv_memory(manifest, settings, num_models, max_num_seqs)
     progress(f"loading {manifest.architecture} {manifest.precision}, {threads} threads")
     graph = path / manifest.graphs["decoder"].file
-    options = SessionOptions(threads, settings.spinning, takes_turns="prompt" in manifest.graphs)
+    prompt_graph = manifest.graphs.get("prompt")
+    options = SessionOptions(threads, settings.spinning, takes_turns=prompt_graph is not None)
     session = open_session(graph, options)
-    prompts = open_session(path / manifest.graphs["prompt"].file, options) if "prompt" in manifest.graphs else None
+    prompts = open_session(path / prompt_graph.file, options) if prompt_graph else None
     buffers = SlotBuffers(manifest.kv_layers, num_slots, budget.slot_length)
     sources = None
     if manifest.encoder_input is not None:

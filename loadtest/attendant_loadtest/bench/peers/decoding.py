@@ -30,7 +30,7 @@ class Contest:
     """What is measured. ``arriving``: requests of a measurement of times to the first token; 0: none.
     ``whole``: our server delivers answers in one piece, as the peers do, and not token by token."""
 
-    precisions: tuple[str, ...] = ("int8", "int4", "mixed")
+    precisions: tuple[str, ...] = PRECISIONS[1:]
     peers: tuple[str, ...] = ()
     concurrency: tuple[int, ...] = (1, 4, 8, 16)
     repeats: int = 5
