@@ -75,9 +75,11 @@ def _export(args: argparse.Namespace) -> int:
     from attendant_export.toolchain import check_installed
 
     check_installed()
-    from attendant_export.export import export_bundle
     from attendant_export.progress import on_stderr
-    from attendant_export.recipe import RecipeRequest
+
+    with on_stderr("start"):  # its imports take seconds
+        from attendant_export.export import export_bundle
+        from attendant_export.recipe import RecipeRequest
 
     manifest = export_bundle(
         args.source,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,6 +16,7 @@ from attendant_export.encoders.tasks import task_of
 from attendant_export.errors import ExportError
 from attendant_export.facts import generation_defaults, special_tokens
 from attendant_export.graphs import write_graphs
+from attendant_export.memory import drop_weights, give_back
 from attendant_export.progress import Progress, silent
 from attendant_export.recipe import GENERATE, Recipe, RecipeRequest
 from attendant_export.seq2seq.export import answer_recipe, export_answers
@@ -80,6 +82,7 @@ def export_bundle(
         chat_template=loaded.chat_template,
         tokenizer_config=loaded.tokenizer_config,
         overwrite=overwrite,
+        keep_model=False,
         progress=progress,
     )
 
@@ -95,6 +98,7 @@ def export_model(
     chat_template: str | None = None,
     tokenizer_config: dict[str, Any] | None = None,
     overwrite: bool = False,
+    keep_model: bool = True,
     progress: Progress = silent,
 ) -> BundleManifest:
     """Exports a transformers causal language model (float32, eager attention) that is in memory.
@@ -104,6 +108,7 @@ def export_model(
         tokenizer_json: content of a tokenizer.json.
         name: of the bundle; by default the name of ``out``.
         tokenizer_config: content of a tokenizer_config.json, for the special tokens a config leaves out.
+        keep_model: leave ``model`` as it is; otherwise its weights are dropped after their last use, to spare memory.
 
     Raises:
         ExportError: see :mod:`attendant_export.errors`.
@@ -122,6 +127,7 @@ def export_model(
     name = bundle_name(name or out.absolute().name)
     with bundle_folder(out, overwrite=overwrite) as folder:
         graphs, layers = write_graphs(model, folder, recipe, length, encode, progress)
+        give_back()
         graph = graphs["decoder"]
         (folder / TOKENIZER_FILE).write_text(tokenizer_json, encoding="utf-8")
         with progress("verify"):
@@ -134,6 +140,7 @@ def export_model(
                 context_length=length,
                 encode=encode,
                 prompt_path=folder / graphs["prompt"].file if "prompt" in graphs else None,
+                model_done=None if keep_model else partial(drop_weights, model),
             )
         with progress("seal"):
             manifest = BundleManifest(

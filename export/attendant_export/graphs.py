@@ -18,6 +18,7 @@ from attendant_export.decoder import probe, trace_decoder
 from attendant_export.families import patched
 from attendant_export.kernels import CacheScales
 from attendant_export.layouts import CacheLayout, PageLayout, SlotLayout
+from attendant_export.memory import set_aside
 from attendant_export.passes import rewrite
 from attendant_export.precision import in_dtype
 from attendant_export.progress import Progress
@@ -55,8 +56,9 @@ def write_graphs(
     layout: CacheLayout = SlotLayout()
     if recipe.target == "cuda":
         layout = PageLayout(_scales(model, recipe, context_length, encode, progress))
-    with progress("trace"):
-        traced = trace_decoder(in_dtype(model, recipe.dtype), context_length, layout)
+    with progress("trace") as step:
+        traced = trace_decoder(in_dtype(model, recipe.dtype), context_length, layout, step)
+        set_aside(model)
     with progress("rewrite"):
         # A half-precision head may share memory with the embedding table; a quantised one is a tensor of its own.
         tied = recipe.target == "cuda" and recipe.precision != "int4"

@@ -8,7 +8,7 @@ good part of their spread, while rounding stays orders of magnitude below. docs/
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,7 @@ def verify(
     context_length: int,
     encode: Encode | None = None,
     prompt_path: Path | None = None,
+    model_done: Callable[[], None] | None = None,
 ) -> Parity:
     """Runs the graph and the torch model (eager attention) on the same prompts.
 
@@ -75,6 +76,7 @@ def verify(
     Args:
         encode: text to token ids, for natural prompts; random ids where it is missing or gives too few.
         prompt_path: the graph that computes prompts, if it is another one.
+        model_done: called when the torch model has run for the last time, before the graph is loaded.
 
     Raises:
         ParityError: a case is further off than ``recipe`` allows; says by how much.
@@ -82,6 +84,8 @@ def verify(
     prompts = sample_prompts(model, layers, context_length, encode)
     with torch.no_grad(), reference_attention(model):
         wanted = [model(torch.from_numpy(row)[None], use_cache=False).logits[0].float().numpy() for row in prompts]
+    if model_done is not None:
+        model_done()
     if recipe.target == "cuda":
         cases = run_paged(path, layers, prompts, wanted)
     else:

@@ -101,8 +101,8 @@ def export_encoder(
 def encoder_graph(plan: EncoderPlan, recipe: Recipe, progress: Progress = silent) -> ir.Model:
     """The finished graph ``encoder`` of a plan."""
     spec = plan.spec(recipe.dtype)
-    with progress("trace"):
-        model = trace_encoder(spec, recipe.target)
+    with progress("trace") as step:
+        model = trace_encoder(spec, recipe.target, step)
     with progress("rewrite"):
         rewrite_encoder(model, spec.dimensions)
     if recipe.precision == "int8":

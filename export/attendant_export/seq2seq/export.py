@@ -130,10 +130,10 @@ def _write_graphs(
     progress: Progress,
 ) -> tuple[dict[str, Graph], tuple[KVLayer, ...], tuple[KVLayer, ...]]:
     """The files of the graphs, their manifest entries, and the layouts of both kinds of caches."""
-    with progress("trace"):
+    with progress("trace") as step:
         model = in_dtype(source.model, recipe.dtype)
-        answer = trace_answer(model, source.context_length(), recipe.target)
-        reader = trace_source(model, encoder_input, answer.cross_layers, recipe.target)
+        answer = trace_answer(model, source.context_length(), recipe.target, step)
+        reader = trace_source(model, encoder_input, answer.cross_layers, recipe.target, step)
     if recipe.precision == "int8":
         with progress("quantise"):
             set_outliers_apart(reader, source_feeds(encoder_input, rows))
