@@ -16,7 +16,7 @@ from attendant_export.encoders.tasks import task_of
 from attendant_export.errors import ExportError
 from attendant_export.facts import generation_defaults, special_tokens
 from attendant_export.graphs import write_graphs
-from attendant_export.memory import drop_weights, give_back
+from attendant_export.memory import drop_weights
 from attendant_export.progress import Progress, silent
 from attendant_export.recipe import GENERATE, Recipe, RecipeRequest
 from attendant_export.seq2seq.export import answer_recipe, export_answers
@@ -127,7 +127,6 @@ def export_model(
     name = bundle_name(name or out.absolute().name)
     with bundle_folder(out, overwrite=overwrite) as folder:
         graphs, layers = write_graphs(model, folder, recipe, length, encode, progress)
-        give_back()
         graph = graphs["decoder"]
         (folder / TOKENIZER_FILE).write_text(tokenizer_json, encoding="utf-8")
         with progress("verify"):

@@ -18,7 +18,7 @@ from attendant_export.decoder import probe, trace_decoder
 from attendant_export.families import patched
 from attendant_export.kernels import CacheScales
 from attendant_export.layouts import CacheLayout, PageLayout, SlotLayout
-from attendant_export.memory import set_aside
+from attendant_export.memory import empty_graph, set_aside
 from attendant_export.passes import rewrite
 from attendant_export.precision import in_dtype
 from attendant_export.progress import Progress
@@ -76,6 +76,8 @@ def write_graphs(
         for name, (file, graph) in files.items():
             ir.save(graph, folder / file, external_data=f"{file}.data" if name in ("decoder", "prompt") else None)
     graphs = {name: describe(graph.graph, file) for name, (file, graph) in files.items()}
+    for _, graph in files.values():
+        empty_graph(graph)
     return graphs, kv_layers(traced.layers, recipe.cache_dtype)
 
 

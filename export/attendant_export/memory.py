@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import onnx_ir as ir
+
 _MAPPINGS = Path("/proc/self/smaps")
 _HEADER = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) ...p [0-9a-f]+ \S+ ([1-9]\d*) ")  # private, of a file
 _FORGET_PAGES = 4  # MADV_DONTNEED of Linux
@@ -25,7 +27,15 @@ def give_back() -> None:
 
 def drop_weights(model: Any) -> None:
     """Takes the weights out of a torch module that will not run again; its config stays."""
+    set_aside(model)  # whoever else still refers to a mapped weight
     model.to_empty(device="meta")
+    give_back()
+
+
+def empty_graph(model: ir.Model) -> None:
+    """Takes the weights out of a graph that is written: rules and passes that saw it may refer to it for long."""
+    for value in model.graph.initializers.values():
+        value.const_value = None
     give_back()
 
 
