@@ -71,11 +71,12 @@ def export_answers(
     if model.get_output_embeddings() is None:
         raise UnsupportedModel(source.architecture, "it has no language-model head")
     check_positions(model, recipe.target)
-    encoder_input, length = source.encoder_input(), source.context_length()
-    rows = source.sample_rows(encoder_input)
-    if isinstance(encoder_input, TextSource):
-        layout = find_layout(model, encoder_input, rows)
-        encoder_input = encoder_input.model_copy(update={"layout": layout})
+    with progress("layout"):
+        encoder_input, length = source.encoder_input(), source.context_length()
+        rows = source.sample_rows(encoder_input)
+        if isinstance(encoder_input, TextSource):
+            layout = find_layout(model, encoder_input, rows)
+            encoder_input = encoder_input.model_copy(update={"layout": layout})
     with bundle_folder(out, overwrite=overwrite) as folder:
         graphs, layers, cross_layers = _write_graphs(source, encoder_input, rows, folder, recipe, progress)
         (folder / TOKENIZER_FILE).write_text(source.tokenizer_json, encoding="utf-8")
