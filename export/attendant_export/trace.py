@@ -15,7 +15,7 @@ from attendant.bundle import Target
 from attendant_export.attention import IMPLEMENTATION
 from attendant_export.errors import UnsupportedModel
 from attendant_export.graph import Editor, attribute, nodes_of
-from attendant_export.memory import give_back
+from attendant_export.memory import give_back, set_aside
 from attendant_export.progress import Step, no_step
 from attendant_export.shortcuts import quick_rules, quick_tracing
 from attendant_export.toolchain import internal
@@ -84,6 +84,7 @@ def trace_to_onnx(
     translations = internal(f"{_EXPORTERS}.exporter_onnx", "_ONNX_TRANSLATION_TABLE")
     name_outputs = internal(f"{_EXPORTERS}.exporter_onnx", "_name_graph_outputs")
     apply_ir_fixes = internal(f"{_EXPORTERS}.exporter_onnx", "apply_onnx_ir_fixes")
+    set_aside(wrapper)  # a trace looks at shapes; what was read for a probe may go
     with torch.no_grad(), _quiet(), quick_tracing(), quick_rules():
         with apply_patches("dynamo"), apply_patches("onnx"):
             program = torch.export.export(wrapper, arguments, dynamic_shapes=dynamic_shapes, strict=False)
