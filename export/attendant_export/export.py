@@ -14,13 +14,14 @@ from attendant_export.encoders.export import export_encoder, plan_encoder
 from attendant_export.encoders.tasks import task_of
 from attendant_export.errors import ExportError
 from attendant_export.facts import generation_defaults, special_tokens
+from attendant_export.fidelity.windows import leading_tokens
 from attendant_export.graphs import write_graphs
 from attendant_export.progress import Progress, silent
 from attendant_export.recipe import GENERATE, Recipe, RecipeRequest
 from attendant_export.seq2seq.export import answer_recipe, export_answers
 from attendant_export.seq2seq.source import is_encoder_decoder, load_answers
 from attendant_export.toolchain import exporter_version, versions
-from attendant_export.verify import verify
+from attendant_export.verify import Words, verify
 from attendant_export.writer import bundle_folder, check_output, file_entries, write_manifest
 
 
@@ -132,7 +133,7 @@ def export_model(
                 layers,
                 recipe=recipe,
                 context_length=length,
-                encode=encode,
+                words=Words(encode, leading_tokens(tokenizer)),
                 prompt_path=folder / graphs["prompt"].file if "prompt" in graphs else None,
             )
         with progress("seal"):
