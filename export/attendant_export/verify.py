@@ -83,6 +83,7 @@ def verify(
     context_length: int,
     words: Words | None = None,
     prompt_path: Path | None = None,
+    max_kl: float | None = None,
 ) -> Parity:
     """Runs the graph and the torch model (eager attention) on the same prompts, and on natural text.
 
@@ -91,6 +92,7 @@ def verify(
     Args:
         words: for natural prompts and text; without it prompts are random ids, and there is no report on fidelity.
         prompt_path: the graph that computes prompts, if it is another one.
+        max_kl: the largest divergence that is asked for, nats a token, if the precision's own limit is not enough.
 
     Raises:
         ParityError: a case or the fidelity is further off than ``recipe`` allows; says by how much.
@@ -113,7 +115,7 @@ def verify(
         return parity
     fidelity = _fidelity(model, session, words, context_length, vocab_size)
     if fidelity is not None:
-        check_fidelity(fidelity, recipe)
+        check_fidelity(fidelity, recipe, max_kl)
     return parity.model_copy(update={"fidelity": fidelity})
 
 

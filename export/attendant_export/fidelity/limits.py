@@ -45,12 +45,17 @@ EIGHT_BIT_CACHE = Limit(0.02, 0.90)
 """Added to those of the precision: divergences add up."""
 
 
-def check_fidelity(fidelity: Fidelity, recipe: Recipe) -> None:
+def check_fidelity(fidelity: Fidelity, recipe: Recipe, max_kl: float | None = None) -> None:
     """Refuses a bundle of a trained model whose next tokens are too far from the model's.
+
+    Args:
+        max_kl: the largest divergence that is asked for, of any model, nats a token.
 
     Raises:
         ParityError: names what was measured, the limit, and what to do.
     """
+    if max_kl is not None and not fidelity.kl <= max_kl:
+        raise ParityError(f"the divergence from the model (KL) is {fidelity.kl:.4f} nats a token, asked for {max_kl:g}")
     if not fidelity.trained:
         return
     prompt, decode = (_with_cache(limit, recipe) for limit in LIMITS[recipe.precision])

@@ -39,7 +39,7 @@ def details(models: Sequence[models_pb2.Model]) -> Iterator[str]:
             cosines = f"cosine {found.cosine:.5f} in the mean, {found.least_cosine:.5f} at least"
             yield f"  fidelity  {found.vectors} vectors: {cosines}"
         if not (parity.HasField("fidelity") or parity.HasField("vectors")):
-            yield "  fidelity  not measured: exported by an older version"
+            yield "  fidelity  not measured"
 
 
 def _fidelity(found: models_pb2.Fidelity) -> Iterator[str]:
