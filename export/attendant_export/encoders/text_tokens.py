@@ -75,7 +75,7 @@ def trial_rows(model: Any, longest: int, tokenizer_json: str | None) -> list[Int
     generator = np.random.default_rng(0)
     rows = []
     for index, length in enumerate(lengths):
-        ids = _encoded(tokenizer, _TEXTS[index % len(_TEXTS)] * (1 + length // 8), length)
+        ids = encoded(tokenizer, _TEXTS[index % len(_TEXTS)] * (1 + length // 8), length)
         if len(ids) != length or max(ids) >= vocabulary:
             ids = generator.integers(min(5, vocabulary - 1), vocabulary, length).tolist()
             end = getattr(model.config.get_text_config(), "eos_token_id", None)
@@ -91,11 +91,12 @@ def natural_rows(model: Any, longest: int, tokenizer_json: str | None) -> list[I
         return []
     vocabulary = model.config.get_text_config().vocab_size
     tokenizer = Tokenizer.from_str(tokenizer_json)
-    found = (_encoded(tokenizer, text, longest) for text in sentences(verification_text())[:_SENTENCES])
+    found = (encoded(tokenizer, text, longest) for text in sentences(verification_text())[:_SENTENCES])
     return [np.array(ids, np.int64) for ids in found if ids and max(ids) < vocabulary]
 
 
-def _encoded(tokenizer: Tokenizer | None, text: str, length: int) -> list[int]:
+def encoded(tokenizer: Tokenizer | None, text: str, length: int) -> list[int]:
+    """At most ``length`` tokens of a text, with special tokens; none where they leave no room."""
     if tokenizer is None:
         return []
     try:

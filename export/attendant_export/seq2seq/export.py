@@ -20,6 +20,7 @@ from attendant_export.recipe import ENCODER_PRECISIONS, Recipe, RecipeRequest
 from attendant_export.seq2seq.decoder import check_positions, trace_answer
 from attendant_export.seq2seq.encoder import Row, find_layout, source_feeds, trace_source
 from attendant_export.seq2seq.languages import languages_of
+from attendant_export.seq2seq.material import natural_material
 from attendant_export.seq2seq.rules import answer_defaults, answer_rules
 from attendant_export.seq2seq.source import AnswerSource
 from attendant_export.seq2seq.speech import speech_of
@@ -96,6 +97,8 @@ def export_answers(
                 rows[:_VERIFIED_ROWS],
                 recipe=recipe,
                 context_length=length,
+                material=natural_material(source, encoder_input),
+                max_kl=max_kl,
             )
         with progress("seal"):
             manifest = BundleManifest(

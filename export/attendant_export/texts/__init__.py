@@ -19,6 +19,11 @@ def verification_text() -> str:
     return _read("verification.txt")
 
 
+def parallel_text() -> dict[str, str]:
+    """Two sentences in several languages, the same in each, by language; of neither of the other texts."""
+    return dict(line.split("\t", 1) for line in _read("parallel.txt").splitlines())
+
+
 def sentences(text: str) -> list[str]:
     """The sentences of a text's prose, of 40 to 240 characters each, in its order; code and tables are left out."""
     pieces = (piece for line in text.splitlines() for piece in _SENTENCE_END.split(line.strip()))
