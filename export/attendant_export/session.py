@@ -38,6 +38,7 @@ class DecoderSession:
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
+        options.enable_cpu_mem_arena = False  # it would keep what the largest run took
 
         def opened(file: Path) -> ort.InferenceSession:
             return ort.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])

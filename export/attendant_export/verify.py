@@ -138,7 +138,7 @@ def _fidelity(
     rows, length = min(stretch.rows, len(windows)), len(windows[0])
     if isinstance(session, PagedSession):
         return measure_decoder(model, PagedDecoder(session, rows, length), windows, stretch)
-    return measure_decoder(model, SlotDecoder(session, length), windows, stretch)
+    return measure_decoder(model, SlotDecoder(session, length, vocab_size), windows, stretch)
 
 
 def judge(cases: Sequence[ParityCase], spread: float, recipe: Recipe) -> Parity:

@@ -16,6 +16,8 @@ from attendant_export.fidelity.trained import is_trained
 from attendant_export.paged_session import PagedRow, PagedSession
 from attendant_export.session import DecoderSession
 
+_CHUNK_LOGITS, _LEAST_CHUNK = 8 << 20, 32  # of a run: 32 MB in float32, several times while it runs; in tokens
+
 
 class Decoder(Protocol):
     """A bundle's decoder, run as the server runs it."""
@@ -88,17 +90,23 @@ def _reference(model: Any, window: Ints) -> Floats:
 
 
 class SlotDecoder:
-    """A decoder over slots; its caches are made anew."""
+    """A decoder over slots; its caches are made anew. Prompts run in chunks, whose logits take less memory."""
 
-    def __init__(self, session: DecoderSession, length: int) -> None:
+    def __init__(self, session: DecoderSession, length: int, vocab_size: int) -> None:
         self._session = session
         self._length = length
+        self._chunk = max(_LEAST_CHUNK, _CHUNK_LOGITS // vocab_size)
         self._lengths: list[int] = []
 
     def prompt(self, tokens: Ints) -> Floats:
         """See :meth:`Decoder.prompt`."""
         self._session.hold(1, self._length)
-        return self._session.run(slice(0, 1), tokens[None], [0])
+        chunks = np.array_split(tokens, -(-len(tokens) // self._chunk))
+        starts = np.cumsum([0, *map(len, chunks)])
+        found = [
+            self._session.run(slice(0, 1), part[None], [start]) for part, start in zip(chunks, starts, strict=False)
+        ]
+        return np.concatenate(found) if len(found) > 1 else found[0]
 
     def begin(self, rows: Sequence[Ints]) -> None:
         """See :meth:`Decoder.begin`."""
