@@ -10,6 +10,7 @@ ExportError
 ├── OutputError                 the bundle cannot be written where it was asked for
 │   ├── OutputExists            something is already there
 │   └── DiskFull                no space left
+├── CalibrationError            the text to calibrate with cannot be read, or is too short
 ├── ParityError                 the finished graph differs from the source model by more than its precision allows
 └── ToolchainError              torch, transformers or onnx are missing, or are not the versions this exporter drives
 """
@@ -91,6 +92,10 @@ class DiskFull(OutputError):
 
     def __init__(self, path: Path) -> None:
         super().__init__(f"no space left on the file system of {path}; nothing was written there")
+
+
+class CalibrationError(ExportError):
+    """The text to calibrate with cannot be read, or is too short."""
 
 
 class ParityError(ExportError):

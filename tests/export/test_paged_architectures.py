@@ -56,7 +56,8 @@ class Export:
 
     def __init__(self, model: Any, recipe: Recipe, folder: Path) -> None:
         self.model, self.recipe = model, recipe
-        graphs, layers = write_graphs(model, folder, recipe, context_length(model), None, silent)
+        written = write_graphs(model, folder, recipe, context_length(model), None, silent)
+        graphs, layers = written.graphs, written.layers
         self.prompts = sample_prompts(model, layers, context_length(model), None)
         self.wanted = self.logits_of(model)
         self._spread = float(np.concatenate(self.wanted).std())

@@ -10,6 +10,7 @@ from typing import Any
 import onnx_ir as ir
 from attendant.bundle import TOKENIZER_FILE, EncoderManifest, EncoderTask, Graph, Pooling, Source
 
+from attendant_export.calibration_file import check_calibration, encoding
 from attendant_export.encoders.outliers import set_outliers_apart
 from attendant_export.encoders.passes import rewrite_encoder
 from attendant_export.encoders.plan import EncoderPlan
@@ -56,16 +57,21 @@ def export_encoder(
     *,
     name: str,
     recipe: Recipe | None = None,
+    calibration: str | None = None,
     source: Source | None = None,
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> EncoderManifest:
     """Exports a planned encoder to a bundle at ``out`` and returns its manifest.
 
+    Args:
+        calibration: text to calibrate with; by default the exporter's own.
+
     Raises:
         ExportError: see :mod:`attendant_export.errors`.
     """
     recipe = (recipe or Recipe()).for_task(plan.task)
+    check_calibration(calibration, encoding(plan.tokenizer_json))
     with bundle_folder(out, overwrite=overwrite) as folder:
         graphs = _write_graphs(plan, folder, recipe, progress)
         texts = dict(plan.extra_files or {})
@@ -74,7 +80,7 @@ def export_encoder(
         for file, text in texts.items():
             (folder / file).write_text(text, encoding="utf-8")
         with progress("verify"):
-            parity = verify_encoder(folder / ENCODER_FILE, plan.cases(), recipe.precision)
+            parity = verify_encoder(folder / ENCODER_FILE, plan.cases(), recipe.precision, plan.natural())
         with progress("seal"):
             manifest = EncoderManifest(
                 name=name,

@@ -50,6 +50,8 @@ class EncoderPlan:
     Attributes:
         spec: makes the graph's spec for a floating-point type; float32 for target cpu, float16 for cuda.
         cases: computes what the finished graph is verified with; the first one holds several rows.
+        natural: computes a case of natural text, whose rows are what a user gets (vectors, where they are pooled); None
+            where there is none.
         tokenizer_json: content of tokenizer.json, for text.
         projection: a torch module [rows, hidden] -> [rows, dimensions], float32, that becomes a graph of its own.
         extra_files: further files of the bundle, by name.
@@ -63,6 +65,7 @@ class EncoderPlan:
     layout: RowLayout
     spec: Callable[[torch.dtype], EncoderSpec]
     cases: Callable[[], Sequence[EncoderCase]]
+    natural: Callable[[], EncoderCase | None] = lambda: None
     labels: tuple[str, ...] = ()
     problem: Problem = "single_label"
     embedding: EmbeddingHead | None = None

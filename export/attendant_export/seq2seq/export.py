@@ -8,6 +8,7 @@ import onnx_ir as ir
 from attendant.bundle import TOKENIZER_FILE, AudioSource, BundleManifest, Graph, KVLayer, Source, TextSource
 from tokenizers import Tokenizer
 
+from attendant_export.calibration_file import check_calibration, encoding
 from attendant_export.encoders.outliers import set_outliers_apart
 from attendant_export.errors import ExportError, UnsupportedModel
 from attendant_export.facts import special_tokens
@@ -19,6 +20,7 @@ from attendant_export.recipe import ENCODER_PRECISIONS, Recipe, RecipeRequest
 from attendant_export.seq2seq.decoder import check_positions, trace_answer
 from attendant_export.seq2seq.encoder import Row, find_layout, source_feeds, trace_source
 from attendant_export.seq2seq.languages import languages_of
+from attendant_export.seq2seq.material import natural_material
 from attendant_export.seq2seq.rules import answer_defaults, answer_rules
 from attendant_export.seq2seq.source import AnswerSource
 from attendant_export.seq2seq.speech import speech_of
@@ -54,6 +56,8 @@ def export_answers(
     *,
     name: str,
     recipe: Recipe | None = None,
+    calibration: str | None = None,
+    max_kl: float | None = None,
     about: Source | None = None,
     overwrite: bool = False,
     progress: Progress = silent,
@@ -62,11 +66,14 @@ def export_answers(
 
     Args:
         name: of the bundle. about: where the model came from.
+        calibration: text to calibrate with; by default the exporter's own.
+        max_kl: the largest divergence that is asked for, if the precision's own limit is not enough.
 
     Raises:
         ExportError: see :mod:`attendant_export.errors`.
     """
     recipe = answer_recipe(recipe or Recipe())
+    check_calibration(calibration, encoding(source.tokenizer_json) if source.reads_text else None)
     model, rules = source.model, answer_rules(source.model)
     if model.get_output_embeddings() is None:
         raise UnsupportedModel(source.architecture, "it has no language-model head")
@@ -90,6 +97,8 @@ def export_answers(
                 rows[:_VERIFIED_ROWS],
                 recipe=recipe,
                 context_length=length,
+                material=natural_material(source, encoder_input),
+                max_kl=max_kl,
             )
         with progress("seal"):
             manifest = BundleManifest(
