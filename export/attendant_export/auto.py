@@ -25,7 +25,7 @@ FASTEST_FIRST: dict[Target, tuple[str, ...]] = {
     "cpu": ("mixed", "int8", "int8_blocks", "fp32"),
     "cuda": ("int4", "bf16", "fp16"),
 }
-_FOUR_BITS = ("mixed", "int4")
+_FOUR_BITS = ("mixed", "int4", "int4_small")
 _FOUR_BITS_FROM = 0.02  # 4 bits never come below; trying them would only cost time
 
 

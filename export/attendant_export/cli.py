@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--precision",
-        choices=["auto", "fp32", "bf16", "fp16", "int8", "int4", "mixed"],
+        choices=["auto", "fp32", "bf16", "fp16", "int8", "int8_blocks", "int4", "int4_small", "mixed"],
         help="of the weights; int8 and int4 are smaller and faster, at some loss "
         "(to generate: for cpu fp32, int8, int4, mixed, default fp32; for cuda bf16, fp16, int4, default bf16; "
         "any other task, and encoder-decoders: for cpu fp32, int8, default fp32; for cuda fp16); "

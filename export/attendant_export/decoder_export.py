@@ -8,17 +8,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from attendant.bundle import TOKENIZER_FILE, BundleManifest, Graph, Parity, Source
+from attendant.bundle import TOKENIZER_FILE, BundleManifest, Graph, KVLayer, Parity, Source
 
 from attendant_export.architectures import context_length
 from attendant_export.facts import generation_defaults, special_tokens
-from attendant_export.fidelity.windows import leading_tokens
+from attendant_export.fidelity.windows import leading_tokens, text_windows
 from attendant_export.graphs import TracedGraph, WrittenGraphs, trace_graph, write_traced
 from attendant_export.progress import Progress, silent
+from attendant_export.prompts import Ints, sample_prompts
 from attendant_export.recipe import Recipe
+from attendant_export.texts import calibration_text
 from attendant_export.toolchain import exporter_version, versions
 from attendant_export.verify import Words, verify
 from attendant_export.writer import bundle_folder, file_entries, write_manifest
+
+_CALIBRATION_TOKENS = 3072
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,7 @@ class DecoderExport:
             ExportError: see :mod:`attendant_export.errors`.
         """
         with bundle_folder(self.out, overwrite=self.overwrite) as folder:
-            written = write_traced(traced, folder, recipe, self.progress)
+            written = write_traced(traced, folder, recipe, self.progress, self._calibration_windows(traced))
             (folder / TOKENIZER_FILE).write_text(self.tokenizer_json, encoding="utf-8")
             with self.progress("verify"):
                 parity = self._verified(folder, written, recipe)
@@ -76,6 +80,20 @@ class DecoderExport:
                 manifest = self._manifest(folder, written, recipe, parity)
                 write_manifest(folder, manifest)
         return manifest
+
+    def _calibration_windows(self, traced: TracedGraph) -> list[Ints]:
+        """Windows of the calibration text; of random tokens where the tokenizer does not fit the model."""
+        length = context_length(self.model)
+        windows = text_windows(
+            self.calibration or calibration_text(),
+            self.encode,
+            vocab_size=self.model.config.get_text_config().vocab_size,
+            context_length=length,
+            leading=leading_tokens(self.tokenizer),
+            most=_CALIBRATION_TOKENS,
+        )
+        layers = [KVLayer(num_kv_heads=1, head_size=1, dtype="float32", window=each.window) for each in traced.layers]
+        return windows or sample_prompts(self.model, layers, length, None)
 
     def _verified(self, folder: Path, written: WrittenGraphs, recipe: Recipe) -> Parity:
         graphs, graph = written.graphs, written.graphs["decoder"]

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import onnx_ir as ir
 import torch
-from attendant.bundle import DType, Graph, KVLayer, TensorSpec
+from attendant.bundle import DType, Graph, KVLayer, Precision, TensorSpec
 
 from attendant_export.attention import AttentionLayer, AttentionTrace
 from attendant_export.calibrate import calibrate
+from attendant_export.calibration_runs import prompt_runs
 from attendant_export.candidates import add_candidates
 from attendant_export.companions import copy_blocks_model, pick_rows_model
 from attendant_export.decoder import probe, trace_decoder
@@ -23,8 +24,9 @@ from attendant_export.layouts import CacheLayout, PageLayout, SlotLayout
 from attendant_export.passes import rewrite
 from attendant_export.precision import in_dtype
 from attendant_export.progress import Progress
-from attendant_export.prompts import Encode, sample_prompts
-from attendant_export.quantise import quantise
+from attendant_export.prompts import Encode, Ints, sample_prompts
+from attendant_export.quantisation.plan import Quantised
+from attendant_export.quantisation.quantise import quantise
 from attendant_export.recipe import Recipe
 from attendant_export.texts import calibration_text
 from attendant_export.trace import fused_attention
@@ -105,22 +107,38 @@ def trace_graph(
     return TracedGraph(traced.model, traced.layers)
 
 
-def write_traced(traced: TracedGraph, folder: Path, recipe: Recipe, progress: Progress) -> WrittenGraphs:
-    """Quantises ``traced``, in place, and writes all files of a bundle but its tokenizer and manifest."""
-    files = {"decoder": (DECODER_FILE, traced.model)}
-    if recipe.precision in ("int8", "int4", "mixed"):
+def write_traced(
+    traced: TracedGraph, folder: Path, recipe: Recipe, progress: Progress, windows: Sequence[Ints] = ()
+) -> WrittenGraphs:
+    """Quantises ``traced``, in place, and writes all files of a bundle but its tokenizer and manifest.
+
+    Args:
+        windows: tokens of sample text, [length] int64 each, to quantise by.
+    """
+    files, done = {"decoder": (DECODER_FILE, traced.model)}, tuple[str, ...]()
+    if recipe.precision == "mixed":
+        files["prompt"] = (PROMPT_FILE, traced.model.clone())
+    if quantised := quantised_as(recipe.precision):
+        # Graphs for CUDA do not run here as they are; theirs is plain rounding.
+        runs = prompt_runs(traced.layers, windows) if recipe.target == "cpu" else []
         with progress("quantise"):
-            if recipe.precision == "mixed":
-                files["prompt"] = (PROMPT_FILE, traced.model.clone())
-                quantise(files["prompt"][1], "int8")
-            quantise(traced.model, "int8" if recipe.precision == "int8" else "int4")
+            for name, (_, graph) in files.items():
+                done += quantise(graph, quantised[name], runs)
     if recipe.target == "cuda":
         files |= paged_companions(traced.model, len(traced.layers))
     with progress("write"):
         for name, (file, graph) in files.items():
             ir.save(graph, folder / file, external_data=f"{file}.data" if name in ("decoder", "prompt") else None)
     graphs = {name: describe(graph.graph, file) for name, (file, graph) in files.items()}
-    return WrittenGraphs(graphs, kv_layers(traced.layers, recipe.cache_dtype))
+    return WrittenGraphs(graphs, kv_layers(traced.layers, recipe.cache_dtype), done)
+
+
+def quantised_as(precision: Precision) -> dict[str, Quantised]:
+    """What the weights of each graph become; nothing where they stay as they are."""
+    if precision == "mixed":
+        return {"prompt": "int8", "decoder": "int4"}
+    known = [each for each in get_args(Quantised) if each == precision]
+    return {"decoder": known[0]} if known else {}
 
 
 def paged_companions(decoder: ir.Model, num_layers: int) -> dict[str, tuple[str, ir.Model]]:

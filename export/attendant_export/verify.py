@@ -57,7 +57,9 @@ class Tolerance:
 TOLERANCES: dict[Precision, Tolerance] = {
     "fp32": Tolerance(max_error=1e-3, cosine=0.99999),
     "int8": Tolerance(max_error=None, cosine=0.98),
+    "int8_blocks": Tolerance(max_error=None, cosine=0.98),
     "int4": Tolerance(max_error=None, cosine=0.85),
+    "int4_small": Tolerance(max_error=None, cosine=0.85),
     "mixed": Tolerance(max_error=None, cosine=0.85),
     "fp16": Tolerance(max_error=None, cosine=0.995),
     "bf16": Tolerance(max_error=None, cosine=0.98),

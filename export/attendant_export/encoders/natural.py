@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from attendant.bundle import Pooling
 
 from attendant_export.encoders.plan import EncoderCase, Floats
 from attendant_export.encoders.rows import Ints
 from attendant_export.encoders.text import TextHead
 from attendant_export.encoders.text_tokens import pad_id
-from attendant_export.encoders.trial import Way, make_sample, rows_of, sample_feeds
+from attendant_export.encoders.trial import Sample, Way, make_sample, rows_of, sample_feeds
+
+_ROWS_OF_A_RUN = 8
 
 
 def natural_case(
@@ -39,6 +42,19 @@ def natural_case(
         wanted=vectors(np.concatenate(sample.wanted)),
         rows_of=lambda output: vectors(rows_of(output, sample, head, way)),
     )
+
+
+def calibration_feeds(
+    model: Any, head: TextHead, way: Way, rows: Sequence[Ints]
+) -> list[Mapping[str, npt.NDArray[Any]]]:
+    """Inputs of runs over ``rows``, a few of them in each."""
+    runs: list[Mapping[str, npt.NDArray[Any]]] = []
+    for start in range(0, len(rows), _ROWS_OF_A_RUN):
+        some = rows[start : start + _ROWS_OF_A_RUN]
+        types = [np.zeros_like(row) for row in some] if "token_type_ids" in _arguments(model) else None
+        chosen = [np.arange(len(row)) for row in some] if head.kind == "chosen_logits" else None
+        runs.append(sample_feeds(Sample(some, types, chosen, ()), way, pad_id(model)))
+    return runs
 
 
 def pooled(tokens: Floats, lengths: Sequence[int], pooling: Pooling) -> Floats:

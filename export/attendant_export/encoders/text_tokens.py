@@ -85,13 +85,16 @@ def trial_rows(model: Any, longest: int, tokenizer_json: str | None) -> list[Int
     return rows
 
 
-def natural_rows(model: Any, longest: int, tokenizer_json: str | None) -> list[Ints]:
-    """Sentences that calibration never saw, each [length] int64; none without a tokenizer that knows them."""
+def natural_rows(
+    model: Any, longest: int, tokenizer_json: str | None, text: str | None = None, most: int = _SENTENCES
+) -> list[Ints]:
+    """Sentences of ``text``, by default those that calibration never saw, each [length] int64; none without a tokenizer
+    that knows them."""
     if tokenizer_json is None:
         return []
     vocabulary = model.config.get_text_config().vocab_size
     tokenizer = Tokenizer.from_str(tokenizer_json)
-    found = (encoded(tokenizer, text, longest) for text in sentences(verification_text())[:_SENTENCES])
+    found = (encoded(tokenizer, text, longest) for text in sentences(text or verification_text())[:most])
     return [np.array(ids, np.int64) for ids in found if ids and max(ids) < vocabulary]
 
 

@@ -28,7 +28,8 @@ class Limit:
 
 
 _EXACT, _HALF = Limit(1e-4, 0.99), Limit(5e-3, 0.94)
-_ROWS, _BLOCKS, _FOUR_BITS = Limit(0.02, 0.90), Limit(0.01, 0.93), Limit(0.2, 0.70)
+_ROWS, _BLOCKS = Limit(0.02, 0.90), Limit(0.01, 0.93)
+_FOUR_BITS, _SMALL = Limit(0.1, 0.80), Limit(0.2, 0.70)
 
 LIMITS: dict[str, tuple[Limit, Limit]] = {
     "fp32": (_EXACT, _EXACT),
@@ -37,6 +38,7 @@ LIMITS: dict[str, tuple[Limit, Limit]] = {
     "int8_blocks": (_BLOCKS, _BLOCKS),
     "int8": (_ROWS, _ROWS),
     "int4": (_FOUR_BITS, _FOUR_BITS),
+    "int4_small": (_SMALL, _SMALL),
     "mixed": (_ROWS, _FOUR_BITS),
 }
 """For the positions of prompts, and for decode rows."""

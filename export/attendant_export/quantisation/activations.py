@@ -41,7 +41,7 @@ class Activations:
 
     def __init__(self, model: ir.Model, runs: Sequence[Feeds], values: Sequence[ir.Value]) -> None:
         self._runs = runs
-        self._session = _open(model, values)
+        self._session = open_in_memory(model, values)
         self._takes = {spec.name for spec in self._session.get_inputs()}
         self._only = ort.RunOptions()
         self._only.add_run_config_entry("only_execute_path_to_fetches", "1")
@@ -75,7 +75,21 @@ class Activations:
         return flows
 
 
-def _open(model: ir.Model, values: Sequence[ir.Value]) -> ort.InferenceSession:
+class InMemory:
+    """Runs a graph over its weights where they are in memory."""
+
+    def __init__(self, model: ir.Model) -> None:
+        self._session = open_in_memory(model)
+        self._takes = {spec.name for spec in self._session.get_inputs()}
+        self._gives = [spec.name for spec in self._session.get_outputs()]
+
+    def run(self, feeds: Feeds) -> dict[str, Array]:
+        """Its outputs by name; ``feeds`` may have more than it takes."""
+        given = {name: array for name, array in feeds.items() if name in self._takes}
+        return dict(zip(self._gives, self._session.run(None, given), strict=True))
+
+
+def open_in_memory(model: ir.Model, values: Sequence[ir.Value] = ()) -> ort.InferenceSession:
     """A session that gives ``values``, over the weights where they are in memory, without a file or a copy."""
     outputs, initializers = model.graph.outputs, list(model.graph.initializers.values())
     number, weights = len(outputs), {}

@@ -14,7 +14,6 @@ import onnx_ir as ir
 
 from attendant_export.graph import MICROSOFT, Editor, array_of
 
-
 _HALF_LOW, _HALF_HIGH = np.float32(2.0**-14), np.float32(65504)
 
 

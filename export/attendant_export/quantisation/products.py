@@ -11,8 +11,8 @@ import onnx_ir as ir
 from attendant_export.graph import attribute, nodes_of
 
 Role = Literal["attention", "head", "inner", "other"]
-"""``attention``: makes queries, keys or values. ``head``: gives the logits. ``inner``: reads what an activation function
-made of other products, as the last product of an MLP does."""
+"""``attention``: makes queries, keys or values. ``head``: gives the logits. ``inner``: reads what an activation
+function made of other products, as the last product of an MLP does."""
 
 _FLOATS = (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
 _LEAST_SIDE = 32
@@ -27,7 +27,7 @@ _ATTENTION = ("GroupQueryAttention", "PagedAttention", "MultiHeadAttention")
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """The MatMuls ``nodes`` that read ``value`` [..., K], each with a constant weight [K, N]. ``role``: of the first."""
+    """The MatMuls ``nodes`` that read ``value`` [..., K], each with a constant weight [K, N]; ``role`` of the first."""
 
     value: ir.Value
     nodes: tuple[ir.Node, ...]
@@ -77,7 +77,8 @@ def _follows_activation(node: ir.Node) -> bool:
         makers = [value.producer() for value in front if value is not None]
         if any(maker is not None and maker.op_type in _ACTIVATIONS for maker in makers):
             return True
-        front = [value for maker in makers if maker is not None and maker.op_type in _ELEMENTWISE for value in maker.inputs]
+        passed = [maker for maker in makers if maker is not None and maker.op_type in _ELEMENTWISE]
+        front = [value for maker in passed for value in maker.inputs]
     return False
 
 

@@ -36,7 +36,8 @@ def hadamard(block: int) -> Floats:
     matrix = np.ones((1, 1))
     while len(matrix) < block:
         matrix = np.block([[matrix, matrix], [matrix, -matrix]])
-    return (matrix / np.sqrt(block)).astype(np.float32)
+    scaled: Floats = (matrix / np.sqrt(block)).astype(np.float32)
+    return scaled
 
 
 def rotated_rows(rows: Floats, block: int) -> Floats:
@@ -68,7 +69,7 @@ class Rotator:
     def rotate(self, node: ir.Node, value: ir.Value, block: int) -> ir.Value:
         """Adds ``value`` [..., K] @ R before ``node``; returns the result."""
         assert value.shape is not None
-        channels = int(value.shape[-1])  # type: ignore[arg-type]
+        channels = int(value.shape[-1])
         if block not in self._matrices:
             self._matrices[block] = self._editor.constant(hadamard(block), f"rotation_{block}")
         leading = [0] * (len(value.shape) - 1)  # a zero copies a size

@@ -25,29 +25,38 @@ def round_together(weight: Floats, gram: Floats, form: BlockFormat) -> Blocks | 
     Returns:
         None where K is no multiple of the block, or the sample has no inverse in float64.
     """
-    channels, outputs = weight.shape
     upper = _inverse_factor(gram)
-    if channels % form.block or upper is None:
+    if weight.shape[0] % form.block or upper is None:
         return None
-    left = torch.from_numpy(np.ascontiguousarray(weight.T)).clone()  # [N, K], changed as errors are spread
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)  # steps as small as these are slower with more
+    try:
+        return _rounded(weight, upper, form)
+    finally:
+        torch.set_num_threads(before)
+
+
+def _rounded(weight: Floats, upper: torch.Tensor, form: BlockFormat) -> Blocks:
+    channels, outputs = weight.shape
+    left = torch.from_numpy(np.array(weight, np.float32, order="C"))  # [K, N], changed as errors are spread
     top = 2**form.bits - 1
-    values = torch.empty(outputs, channels, dtype=torch.uint8)
+    values = torch.empty(channels, outputs, dtype=torch.uint8)
     scales, zeros = [], []
     for start in range(0, channels, form.block):
         stop = start + form.block
-        block, factor = left[:, start:stop], upper[start:stop, start:stop]
+        block, factor = left[start:stop], upper[start:stop, start:stop]
         scale, zero = _best_range(block, 1 / factor.diagonal() ** 2, top)
         inverse = torch.where(scale != 0, 1 / scale, 0.0)
         errors = torch.empty_like(block)
         for index in range(form.block):
-            number = (torch.round(block[:, index] * inverse) + zero).clamp(0, top)
-            values[:, start + index] = number.to(torch.uint8)
-            errors[:, index] = (block[:, index] - (number - zero) * scale) / factor[index, index]
-            block[:, index + 1 :] -= errors[:, index : index + 1] * factor[index, index + 1 :]
-        left[:, stop:] -= errors @ upper[start:stop, stop:]
+            number = torch.round(block[index] * inverse).add_(zero).clamp_(0, top)
+            values[start + index] = number.to(torch.uint8)
+            errors[index] = (block[index] - (number - zero) * scale) / factor[index, index]
+            block[index + 1 :] -= torch.outer(factor[index, index + 1 :], errors[index])
+        left[stop:] -= upper[start:stop, stop:].T @ errors
         scales.append(scale)
         zeros.append(zero)
-    numbers = values.numpy().reshape(outputs, -1, form.block)
+    numbers = np.ascontiguousarray(values.numpy().T).reshape(outputs, -1, form.block)
     return pack(numbers, torch.stack(scales, 1).numpy(), torch.stack(zeros, 1).numpy(), form)
 
 
@@ -63,19 +72,17 @@ def _inverse_factor(gram: Floats) -> torch.Tensor | None:
 
 
 def _best_range(block: torch.Tensor, importance: torch.Tensor, top: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Scale and zero point [N] float32 of each row of ``block`` [N, channels]; ``importance``: of an error, by channel."""
-    low, high = block.amin(1).clamp(max=0), block.amax(1).clamp(min=0)
-    best: tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None = None
+    """Scale and zero point [N] float32 of each column of ``block`` [channels, N]; ``importance``: [channels]."""
+    low, high = block.amin(0).clamp(max=0), block.amax(0).clamp(min=0)
+    least = torch.full_like(low, torch.inf)
+    best_scale, best_zero = torch.zeros_like(low), torch.zeros_like(low)
     for share in _RANGES:
         scale = torch.from_numpy(stored(((high - low) * (share / top)).numpy()))
         inverse = torch.where(scale != 0, 1 / scale, 0.0)
         zero = torch.round(-low * share * inverse).clamp(0, top)
-        numbers = (torch.round(block * inverse[:, None]) + zero[:, None]).clamp(0, top)
-        error = (((numbers - zero[:, None]) * scale[:, None] - block) ** 2 * importance).sum(1)
-        if best is None:
-            best = error, scale, zero
-        else:
-            found = (error, scale, zero)
-            best = tuple(torch.where(error < best[0], new, old) for new, old in zip(found, best, strict=True))  # type: ignore[assignment]
-    assert best is not None
-    return best[1], best[2]
+        numbers = torch.round(block * inverse).add_(zero).clamp_(0, top)
+        error = importance @ (((numbers - zero) * scale - block) ** 2)
+        better = error < least
+        least = torch.where(better, error, least)
+        best_scale, best_zero = torch.where(better, scale, best_scale), torch.where(better, zero, best_zero)
+    return best_scale, best_zero

@@ -1,8 +1,8 @@
 """Moves what is large in activations into the weights, where constants alone can do it: exact, and free at run time.
 
 A channel k of the activations is divided by s_k, in the norm or the product that makes it, and row k of the weights is
-multiplied by s_k. s_k = p_k ** a, with p_k the channel's peak on sample text and the exponent a that leaves the smallest
-error in the product's own format (after SmoothQuant, Xiao et al. 2023, and AWQ, Lin et al. 2024).
+multiplied by s_k. s_k = p_k ** a, with p_k the channel's peak on sample text and the exponent a that leaves the
+smallest error in the product's own format (after SmoothQuant, Xiao et al. 2023, and AWQ, Lin et al. 2024).
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ def look_up_blocks(
     table, ids, output = node.inputs[0], node.inputs[1], node.outputs[0]
     assert table is not None
     assert table.shape is not None
-    channels = int(table.shape[1])  # type: ignore[arg-type]
+    channels = int(table.shape[1])
     last = editor.constant(np.array([2], np.int64), "table_axis")
     by_block = editor.before(node, "Unsqueeze", [scales, last])  # [V, blocks, 1]
     blocks = editor.before(

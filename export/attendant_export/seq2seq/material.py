@@ -20,16 +20,17 @@ from tokenizers import Tokenizer
 from attendant_export.encoders.text_tokens import encoded, natural_rows
 from attendant_export.fidelity.distance import Ints
 from attendant_export.fidelity.trained import is_trained
-from attendant_export.samples import RATE, recording, spoken_text
+from attendant_export.samples import RATE, Name, recording, spoken_text
 from attendant_export.seq2seq.encoder import Row
 from attendant_export.seq2seq.features import features_of, window_samples
 from attendant_export.seq2seq.reference import answer_logits, greedy_answer
 from attendant_export.seq2seq.rules import answer_rules
 from attendant_export.seq2seq.source import AnswerSource
 from attendant_export.seq2seq.speech import speech_of
-from attendant_export.texts import parallel_text
+from attendant_export.texts import calibration_text, parallel_text
 
-_TEXTS, _TEXT_ANSWER, _SPEECH_ANSWER = 8, 32, 96  # sources; tokens of an answer
+_TEXTS, _CALIBRATION_TEXTS = 8, 24  # sources
+_TEXT_ANSWER, _SPEECH_ANSWER = 32, 96  # tokens of an answer
 
 
 @dataclass(frozen=True)
@@ -54,34 +55,64 @@ class Material:
 
 
 def natural_material(source: AnswerSource, encoder_input: TextSource | AudioSource) -> Material | None:
-    """None where the tokenizer or the recording does not fit the model."""
-    model, rules = source.model, answer_rules(source.model)
-    audio = isinstance(encoder_input, AudioSource)
-    rows = _speech(encoder_input) if isinstance(encoder_input, AudioSource) else _sentences(source, encoder_input)
+    """What to verify with; None where the tokenizer or the recording does not fit the model."""
+    rows = _rows(source, encoder_input, "verification")
     if not rows:
         return None
-    leading = [*rules.start, *([rules.forced_first] if rules.forced_first is not None else [])]
+    leading = _leading(source, encoder_input)
     if isinstance(encoder_input, AudioSource):
-        leading = _speech_start(source)
         trained = _knows_speech(source, encoder_input, rows[0], leading)
     else:
-        trained = _knows_text(source, encoder_input, rules, leading)
-    room = source.context_length() - len(leading)
-    steps = min(_SPEECH_ANSWER if audio else _TEXT_ANSWER, room)
-    answers = [greedy_answer(model, audio, row, leading, rules, steps) for row in rows]
-    return Material(rows, answers, len(leading), trained)
+        trained = _knows_text(source, encoder_input, answer_rules(source.model), leading)
+    return Material(rows, _answers(source, encoder_input, rows, leading), len(leading), trained)
 
 
-def _sentences(source: AnswerSource, encoder_input: TextSource) -> list[Row]:
-    found: list[Row] = list(natural_rows(source.model, encoder_input.max_length, source.tokenizer_json))
-    return found[:_TEXTS]
+def calibration_material(
+    source: AnswerSource, encoder_input: TextSource | AudioSource, text: str | None = None
+) -> tuple[list[Row], list[Ints]]:
+    """Sources and the model's answers to quantise by: of ``text`` or the exporter's own, or of the recording; sources
+    of random tokens and random answers where those do not fit the model."""
+    rows = _rows(source, encoder_input, "calibration", text)
+    if rows:
+        return rows, _answers(source, encoder_input, rows, _leading(source, encoder_input))
+    rows = source.sample_rows(encoder_input)
+    width = source.model.get_output_embeddings().weight.shape[0]
+    length = min(_TEXT_ANSWER, source.context_length())
+    return rows, list(np.random.default_rng(2).integers(0, width, (len(rows), length)))
 
 
-def _speech(source: AudioSource) -> list[Row]:
+def _rows(
+    source: AnswerSource, encoder_input: TextSource | AudioSource, name: Name, text: str | None = None
+) -> list[Row]:
+    if isinstance(encoder_input, AudioSource):
+        return _speech(encoder_input, name)
+    text = text or calibration_text() if name == "calibration" else None
+    found = natural_rows(source.model, encoder_input.max_length, source.tokenizer_json, text)
+    return list(found[: _CALIBRATION_TEXTS if name == "calibration" else _TEXTS])
+
+
+def _leading(source: AnswerSource, encoder_input: TextSource | AudioSource) -> list[int]:
+    """The tokens that all answers begin with."""
+    if isinstance(encoder_input, AudioSource):
+        return _speech_start(source)
+    rules = answer_rules(source.model)
+    return [*rules.start, *([rules.forced_first] if rules.forced_first is not None else [])]
+
+
+def _answers(
+    source: AnswerSource, encoder_input: TextSource | AudioSource, rows: Sequence[Row], leading: Sequence[int]
+) -> list[Ints]:
+    audio = isinstance(encoder_input, AudioSource)
+    steps = min(_SPEECH_ANSWER if audio else _TEXT_ANSWER, source.context_length() - len(leading))
+    rules = answer_rules(source.model)
+    return [greedy_answer(source.model, audio, row, leading, rules, steps) for row in rows]
+
+
+def _speech(source: AudioSource, name: Name) -> list[Row]:
     """The recording, and both halves of it."""
     if source.sampling_rate != RATE:
         return []
-    samples = recording("verification")
+    samples = recording(name)
     middle = len(samples) // 2
     return [features_of(source, part) for part in (samples, samples[:middle], samples[middle:])]
 

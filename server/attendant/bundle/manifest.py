@@ -12,7 +12,7 @@ MANIFEST_FILE = "bundle.json"
 TOKENIZER_FILE = "tokenizer.json"
 
 Target = Literal["cpu", "cuda"]
-Precision = Literal["fp32", "fp16", "bf16", "int8", "int4", "mixed"]
+Precision = Literal["fp32", "fp16", "bf16", "int8", "int8_blocks", "int4", "int4_small", "mixed"]
 DType = Literal["float32", "float16", "bfloat16", "int8", "uint8", "float8e4m3fn", "int32", "int64", "bool"]
 
 
