@@ -1,9 +1,10 @@
 """Compares a finished graph with the model it came from, and refuses one that is too far off.
 
-Measured over tiny random models of eleven architectures: fp32 stays below 1e-5; int8 keeps a cosine of 0.991 (latent
-attention) to 0.9999, int4 of 0.90 to 0.996. Trained models keep more, for their logits stand out from their noise.
-The tolerances are bounds on damage, not on rounding: a wrong mask, a lost bias or a mixed-up cache moves logits by a
-good part of their spread, while rounding stays orders of magnitude below. docs/architectures.md has measured errors.
+Two halves. Fixed cases (whole prompts, chunks, rows that decode together) find damage in a graph of any model: a wrong
+mask, a lost bias or a mixed-up cache moves logits by a good part of their spread, while rounding stays orders of
+magnitude below. Over tiny random models of eleven architectures fp32 stays below 1e-5; int8 keeps a cosine of 0.991
+(latent attention) to 0.9999, int4 of 0.90 to 0.996; the tolerances are bounds on damage, not on rounding. What rounding
+does to a trained model is measured on natural text, in :mod:`attendant_export.fidelity`, with stricter limits.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from attendant.bundle import Fidelity, Graph, KVLayer, Parity, ParityCase, Precision
+from attendant.bundle import Fidelity, Graph, KVLayer, Parity, ParityCase
 
 from attendant_export.errors import ParityError
 from attendant_export.families import reference_attention
@@ -54,7 +55,7 @@ class Tolerance:
         return f"{error}cosine >= {self.cosine:g}"
 
 
-TOLERANCES: dict[Precision, Tolerance] = {
+TOLERANCES: dict[str, Tolerance] = {
     "fp32": Tolerance(max_error=1e-3, cosine=0.99999),
     "int8": Tolerance(max_error=None, cosine=0.98),
     "int8_blocks": Tolerance(max_error=None, cosine=0.98),

@@ -30,6 +30,7 @@ VECTOR_LIMITS: dict[str, VectorLimit] = {
     "fp32": VectorLimit(0.99999, 0.9999),
     "fp16": VectorLimit(0.999, 0.99),
     "bf16": VectorLimit(0.998, 0.98),
+    "int8_blocks": VectorLimit(0.998, 0.98),
     "int8": VectorLimit(0.995, 0.97),
 }
 
