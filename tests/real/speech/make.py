@@ -22,7 +22,7 @@ LOUDEST = 0.75
 
 
 def spoken(speaker: str, stretch: float, text: str) -> np.ndarray:
-    """What `speaker` ("espeak:VOICE" or "flite:VOICE") makes of `text`, `stretch` times as slow: [num_samples] float32."""
+    """`text` by `speaker` ("espeak:VOICE" or "flite:VOICE"), `stretch` times as slow: [num_samples] float32."""
     program, voice = speaker.split(":")
     with tempfile.NamedTemporaryFile(suffix=".wav") as wav:
         if program == "espeak":
