@@ -9,14 +9,14 @@ from pathlib import Path
 from attendant_export.checkpoints.bundles import bundle
 from attendant_export.checkpoints.cache import default_cache
 from attendant_export.checkpoints.catalogue import CHECKPOINTS, fetch
-from attendant_export.errors import ExportError
+from attendant_export.errors import ExportError, PackageUnavailable
 from attendant_export.progress import on_stderr
 
-_FAILED, _INTERRUPTED = 2, 130
+_FAILED, _UNAVAILABLE, _INTERRUPTED = 2, 3, 130
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs the command; returns its exit code: 0, 2 for what could not be had or made, 130 when interrupted."""
+    """Runs the command; returns its exit code: 0, 2 failed, 3 a package cannot be fetched, 130 interrupted."""
     kinds = "; ".join(f"{checkpoint.name}: {checkpoint.description}" for checkpoint in CHECKPOINTS.values())
     parser = argparse.ArgumentParser(
         prog="python -m attendant_export.checkpoints",
@@ -34,7 +34,7 @@ def main(argv: list[str] | None = None) -> int:
                 print(bundle(name, args.bundle, args.cache, on_stderr), flush=True)
     except ExportError as error:
         print(f"error: {error}", file=sys.stderr)
-        return _FAILED
+        return _UNAVAILABLE if isinstance(error, PackageUnavailable) else _FAILED
     except KeyboardInterrupt:
         return _INTERRUPTED
     return 0
