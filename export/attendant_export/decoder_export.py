@@ -22,7 +22,7 @@ from attendant_export.toolchain import exporter_version, versions
 from attendant_export.verify import Words, verify
 from attendant_export.writer import bundle_folder, file_entries, write_manifest
 
-_CALIBRATION_TOKENS = 3072
+_CALIBRATION_TOKENS = 8192
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ Feeds = Mapping[str, Array]
 SAMPLED_ROWS = 384
 """Rows of each value that errors are measured on."""
 
+_GLANCED_AT = 8  # runs, spread over all, that rows and peaks are taken from; correlations need many more rows
 _SMALL = 1024  # bytes of a constant that may as well stay in the graph
 
 
@@ -47,14 +48,15 @@ class Activations:
         self._only.add_run_config_entry("only_execute_path_to_fetches", "1")
 
     def of(self, values: Sequence[ir.Value], *, gram: bool = False) -> dict[ir.Value, Flow]:
-        """The flow of ``values``, which are among those of the constructor."""
+        """The flow of ``values``, which are among those of the constructor; of some of the runs without ``gram``."""
         names = [str(value.name) for value in values]
         rows: list[list[Floats]] = [[] for _ in names]
         peaks: list[Floats | None] = [None] * len(names)
         grams: list[Any] = [0] * len(names)
         counts = [0] * len(names)
-        share = -(-SAMPLED_ROWS // len(self._runs))
-        for number, feeds in enumerate(self._runs):
+        runs = self._runs if gram else self._runs[:: -(-len(self._runs) // _GLANCED_AT)]
+        share = -(-SAMPLED_ROWS // len(runs))
+        for number, feeds in enumerate(runs):
             given = {name: array for name, array in feeds.items() if name in self._takes}
             for index, found in enumerate(self._session.run(names, given, self._only)):
                 flat = found.reshape(-1, found.shape[-1])
@@ -97,7 +99,7 @@ def open_in_memory(model: ir.Model, values: Sequence[ir.Value] = ()) -> ort.Infe
         outputs.extend([value for value in values if not value.is_graph_output() and not value.is_graph_input()])
         for value in initializers:
             tensor = value.const_value
-            if tensor is None or tensor.nbytes <= _SMALL or tensor.dtype != ir.DataType.FLOAT:
+            if tensor is None or tensor.nbytes <= _SMALL or tensor.dtype != ir.DataType.FLOAT or not value.uses():
                 continue
             weights[str(value.name)] = tensor
             value.const_value = ir.ExternalTensor(

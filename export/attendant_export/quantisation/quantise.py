@@ -131,8 +131,10 @@ class _Quantiser:
         ones: Floats = np.ones(group.channels, np.float32)
         foldable = scaled(group.value, ones, readers=len(group.nodes)) is not None
         rotation = block_of(group.channels) if isinstance(form, RowFormat) else 1
-        trial = Trial(rows, weights, form)
-        return find_remedy(trial, peaks, foldable=foldable, rotation=rotation if rotation >= _LEAST_ROTATION else 1)
+        if rotation < _LEAST_ROTATION:
+            rotation = 1
+        bits = form.bits if isinstance(form, BlockFormat) else 8
+        return find_remedy(Trial(rows, weights, form), peaks, foldable=foldable, rotation=rotation, bits=bits)
 
     def _apply(self, group: Group, remedy: Remedy) -> None:
         if remedy.scale is not None:

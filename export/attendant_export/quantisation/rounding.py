@@ -15,7 +15,7 @@ from attendant_export.quantisation.blocks import BlockFormat, Blocks, pack, stor
 
 Floats = npt.NDArray[np.float32]
 
-_DAMPING = 0.01  # of the mean of the diagonal
+_DAMPING = 0.05  # of the mean of the diagonal
 _RANGES = (1.0, 0.95, 0.9, 0.85, 0.8)
 
 

@@ -16,7 +16,9 @@ from attendant_export.quantisation.errors import Trial
 
 Floats = npt.NDArray[np.float32]
 
-EXPONENTS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
+EXPONENTS: dict[int, tuple[float, ...]] = {8: (0.3, 0.4, 0.5, 0.6, 0.7, 0.8), 4: (0.1, 0.2, 0.3, 0.4)}
+"""By bits. In 8 bits the activations are what is hurt, in 4 the weights: those gain by little of it, and lose by much."""
+
 _LEAST = 0.01  # of the mean peak: a channel that sample text hardly uses may well be used by another text
 
 ROTATION_GAIN = 0.7
@@ -38,16 +40,17 @@ class Remedy:
     error: float
 
 
-def find_remedy(trial: Trial, peaks: Floats, *, foldable: bool, rotation: int) -> Remedy:
+def find_remedy(trial: Trial, peaks: Floats, *, foldable: bool, rotation: int, bits: int = 8) -> Remedy:
     """The remedy with the smallest error, without the rotation if that gains little.
 
     Args:
-        peaks: [K] float32. foldable: whether channels can be scaled. rotation: the block to try, or 1.
+        peaks: [K] float32. foldable: whether channels can be scaled. rotation: the block to try, or 1. bits: of the
+            weights.
     """
     plain = max(trial.error(), 1e-30)
     scales: list[Floats | None] = [None]
     if foldable:
-        scales += [_scale(peaks, exponent) for exponent in EXPONENTS]
+        scales += [_scale(peaks, exponent) for exponent in EXPONENTS[bits]]
 
     def best(block: int) -> Remedy:
         errors = [trial.error(scale, block) for scale in scales]

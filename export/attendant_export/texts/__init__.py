@@ -10,7 +10,7 @@ _SENTENCE = re.compile(r"[A-Z\"][^{}<>=|]{40,240}[.!?]\"?")
 
 
 def calibration_text() -> str:
-    """What quantisation is calibrated on: prose in several languages, code, chat, numbers; 2,500 to 4,000 tokens."""
+    """What quantisation is calibrated on: prose in several languages, code, chat, numbers; some 8,000 tokens."""
     return _read("calibration.txt")
 
 
