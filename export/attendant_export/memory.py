@@ -25,13 +25,6 @@ def give_back() -> None:
         trim(0)
 
 
-def drop_weights(model: Any) -> None:
-    """Takes the weights out of a torch module that will not run again; its config stays."""
-    set_aside(model)  # whoever else still refers to a mapped weight
-    model.to_empty(device="meta")
-    give_back()
-
-
 def empty_graph(model: ir.Model) -> None:
     """Takes the weights out of a graph that is written: rules and passes that saw it may refer to it for long."""
     for value in model.graph.initializers.values():

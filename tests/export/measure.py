@@ -13,11 +13,12 @@ import numpy as np
 import onnx_ir as ir
 import torch
 from attendant_export.architectures import context_length
+from attendant_export.calibration_runs import prompt_runs
 from attendant_export.decoder import trace_decoder
 from attendant_export.families import reference_attention
 from attendant_export.graphs import describe, kv_layers
 from attendant_export.passes import rewrite
-from attendant_export.quantise import quantise
+from attendant_export.quantisation.quantise import quantise
 from attendant_export.session import DecoderSession
 
 from tests.export.architectures import VOCAB, build
@@ -65,7 +66,8 @@ class Subject:
             return self
         other = copy.copy(self)
         model = ir.load(self.path)
-        quantise(model, precision)  # type: ignore[arg-type]
+        windows = np.random.default_rng(4).integers(3, VOCAB, (4, LENGTH))
+        quantise(model, precision, prompt_runs(self.layers, windows))  # type: ignore[arg-type]
         other._save(model, self.path.with_name(f"{precision}.onnx"))
         return other
 
