@@ -21,7 +21,7 @@ EXPONENTS: dict[int, tuple[float, ...]] = {8: (0.3, 0.4, 0.5, 0.6, 0.7, 0.8), 4:
 
 _LEAST = 0.01  # of the mean peak: a channel that sample text hardly uses may well be used by another text
 
-ROTATION_GAIN = 0.7
+ROTATION_GAIN = 0.45
 """A rotation is put in where it leaves less than this much of the error."""
 
 
