@@ -58,9 +58,10 @@ class Judge:
         self._folder = folder
         self._progress = progress
         folder.mkdir(parents=True, exist_ok=True)
-        key = self._key(reference.files)
-        self._reference = folder / f"reference-{key}.npy"
+        self._reference = folder / f"reference-{self._key(reference.files, 'logits.py')}.npy"
         if not self._reference.exists():
+            for old in folder.glob("reference-*"):
+                old.unlink()
             progress("the reference: logits of the whole text in float32")
             self._write_reference(reference)
 
@@ -85,7 +86,7 @@ class Judge:
             found = tally.fidelity()
             return Judged(None, found) if made.kind.one_by_one else Judged(found)
 
-        return self._kept(name, made.files, measure)
+        return self._kept(name, self._key(made.files, "logits.py", "llama_cpp_peer.py", "fidelity.py"), measure)
 
     def of_bundle(self, name: str, bundle: Path) -> Judged:
         """Ours, of both kinds of runs. In a process of its own, so that its memory is given back."""
@@ -98,20 +99,19 @@ class Judge:
                     raise PeerFailed(f"{bundle} does not run; its error is above") from None
             return _judged(found)
 
-        return self._kept(name, sorted(bundle.glob("*.onnx*")), measure)
+        return self._kept(name, self._key(sorted(bundle.glob("*.onnx*")), "forced.py", "fidelity.py"), measure)
 
-    def _kept(self, name: str, files: Sequence[Path], measure: Callable[[], Judged]) -> Judged:
-        file = self._folder / f"{name.replace(' ', '-')}-{self._key(files)}.json"
+    def _kept(self, name: str, key: str, measure: Callable[[], Judged]) -> Judged:
+        file = self._folder / f"{name.replace(' ', '-')}-{key}.json"
         if not file.exists():
             self._progress(f"{name}: fidelity")
             file.write_text(json.dumps(asdict(measure())), encoding="utf-8")
         return _judged(json.loads(file.read_text(encoding="utf-8")))
 
-    def _key(self, files: Sequence[Path]) -> str:
+    def _key(self, files: Sequence[Path], *programs: str) -> str:
         """Changes with the text, the model's files and the programs that measure."""
-        programs = [_ROOM / name for name in ("logits.py", "llama_cpp_peer.py", "fidelity.py", "forced.py")]
         stamps = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-        words = [program.read_text(encoding="utf-8") for program in programs]
+        words = [(_ROOM / program).read_text(encoding="utf-8") for program in programs]
         return hashlib.sha256(repr((self._tokens.tolist(), stamps, words)).encode()).hexdigest()[:12]
 
     def _write_reference(self, made: Made) -> None:

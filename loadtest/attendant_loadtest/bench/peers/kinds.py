@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -67,7 +68,7 @@ LLAMA = Package(
     "llama",
     (("llama-cpp-python==0.3.36", "gguf", "safetensors"),),
     "lib/python*/site-packages/llama_cpp",
-    variables=(("CMAKE_ARGS", "-DGGML_NATIVE=ON"),),  # compiled here, in minutes
+    variables=(("CMAKE_ARGS", "-DGGML_NATIVE=ON -DLLAVA_BUILD=OFF"),),  # compiled here, in minutes
 )
 
 
@@ -101,7 +102,7 @@ def _logits(kind: str) -> Callable[[Path, Path, int], Sequence[str]]:
 
 def _openvino(precision: str) -> Kind:
     def command(python: Path, source: Path, made: Path) -> Sequence[str]:
-        task = ("--task", "text-generation-with-past", "--weight-format", precision)
+        task = ("--task", "text-generation-with-past", "--weight-format", precision, *_groups(precision, source))
         return (str(python.parent / "optimum-cli"), "export", "openvino", "-m", str(source), *task, str(made))
 
     return Kind(
@@ -114,6 +115,15 @@ def _openvino(precision: str) -> Kind:
         arrives=True,
         remark="fidelity: the same files and settings in openvino.Core, since its pipeline gives no logits",
     )
+
+
+def _groups(precision: str, source: Path) -> tuple[str, ...]:
+    """The default group of 128 channels fits only rows that are multiples of it; half of it fits more."""
+    if precision != "int4":
+        return ()
+    config = json.loads((source / "config.json").read_text(encoding="utf-8"))
+    fits = all(config[name] % 128 == 0 for name in ("hidden_size", "intermediate_size"))
+    return () if fits else ("--group-size", "64")
 
 
 def _genai(precision: str, *options: str) -> Kind:
@@ -221,8 +231,9 @@ class Made:
 
     @contextmanager
     def giving_logits(self, threads: int) -> Iterator[Answering]:
-        """A process that answers as ``logits.py`` says."""
-        with answering(self.kind.logits(self.python, self.model, threads), _variables(threads)) as process:
+        """A process that answers as ``logits.py`` says. Its time is of no interest: idle threads need not spin."""
+        variables = {**_variables(threads), "OMP_WAIT_POLICY": "PASSIVE"}
+        with answering(self.kind.logits(self.python, self.model, threads), variables) as process:
             yield process
 
 
