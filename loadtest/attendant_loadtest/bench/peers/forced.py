@@ -29,7 +29,7 @@ class Forced:
 
     def __init__(self, bundle: Path, num_rows: int, length: int) -> None:
         manifest = read_manifest(bundle)
-        settings = EngineSettings(max_num_seqs=num_rows, max_context_length=length)
+        settings = EngineSettings(max_num_seqs=num_rows, max_context_length=length, spinning=False)
         runner: Any = load_model(bundle, manifest, settings, verify=False).engines[0]._runner
         self._decodes, self._prompts = runner._session, runner._prompt_session
         self._vocab_size = manifest.vocab_size
