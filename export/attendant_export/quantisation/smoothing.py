@@ -17,11 +17,11 @@ from attendant_export.quantisation.errors import Trial
 Floats = npt.NDArray[np.float32]
 
 EXPONENTS: dict[int, tuple[float, ...]] = {8: (0.3, 0.4, 0.5, 0.6, 0.7, 0.8), 4: (0.1, 0.2, 0.3, 0.4)}
-"""By bits. In 8 bits the activations are what is hurt, in 4 the weights: those gain by little of it, and lose by much."""
+"""By bits. In 8 bits activations are what is hurt; in 4 it is weights, which gain by little of it and lose by much."""
 
 _LEAST = 0.01  # of the mean peak: a channel that sample text hardly uses may well be used by another text
 
-ROTATION_GAIN = 0.7
+ROTATION_GAIN = 0.45
 """A rotation is put in where it leaves less than this much of the error."""
 
 
