@@ -7,13 +7,15 @@ whose small errors would send a token to another expert.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
 from attendant_export.graph import Editor, array_of, nodes_of
+from attendant_export.progress import Step, no_step
 from attendant_export.quantisation.activations import SAMPLED_ROWS, Activations, Feeds
 from attendant_export.quantisation.blocks import BlockFormat, Blocks, BlockWriter
 from attendant_export.quantisation.errors import RowFormat, Trial
@@ -33,21 +35,25 @@ _LEAST_ROTATION = 8
 _NOTHING = Remedy(None, 1, 1.0)
 
 
-def quantise(model: ir.Model, precision: Quantised, samples: Sequence[Feeds] = ()) -> tuple[str, ...]:
+def quantise(
+    model: ir.Model, precision: Quantised, samples: Sequence[Feeds] = (), step: Step = no_step
+) -> tuple[str, ...]:
     """Quantises every constant weight that the rules above allow, in place.
 
     Args:
         samples: inputs of runs of the graph that are typical of its use; without any, weights are rounded to the
             nearest values, and nothing is scaled or rotated.
+        step: told which product is at work.
 
     Returns:
         What was done, a short sentence each, for the manifest.
     """
-    return _Quantiser(model, precision, samples).run()
+    return _Quantiser(model, precision, samples, step).run()
 
 
 class _Quantiser:
-    def __init__(self, model: ir.Model, precision: Quantised, samples: Sequence[Feeds]) -> None:
+    def __init__(self, model: ir.Model, precision: Quantised, samples: Sequence[Feeds], step: Step) -> None:
+        self._step = step
         self._editor = Editor(model.graph)
         self._precision = precision
         self._groups = product_groups(model.graph)
@@ -58,22 +64,22 @@ class _Quantiser:
         self._done: Counter[str] = Counter()
         self._activations = None
         if samples and self._groups:
-            self._activations = Activations(model, samples, [group.value for group in self._groups])
+            self._activations = Activations(model, samples, [group.value for group in self._groups], step)
 
     def run(self) -> tuple[str, ...]:
         tied = self._find_tied()
-        remedies: dict[Group, Remedy] = {}
-        if self._activations is not None:
-            for batch in self._batches(gram=False):
-                flows = self._activations.of([group.value for group in batch])
-                for group in batch:
-                    remedies[group] = self._remedy(group, flows[group.value].rows, flows[group.value].peaks)
-            # Before anything is quantised: a scale may be folded into another group's weights.
-            for group, remedy in remedies.items():
-                self._apply(group, remedy)
+        remedies = self._remedies(self._activations) if self._activations is not None else {}
+        # Before anything is quantised: a scale may be folded into another group's weights.
+        for group, remedy in remedies.items():
+            self._apply(group, remedy)
+        if not any(map(self._rounds_together, self._groups)):
+            self._activations = None  # and the copies of weights that it runs on
+        done = 0
         for batch in self._batches(gram=True):
             grams = self._grams(batch)
             for group in batch:
+                done += 1
+                self._step(f"rounding of product {done} of {len(self._groups)}")
                 remedy = remedies.get(group, _NOTHING)
                 gram = grams.pop(group, None)
                 gram = None if gram is None else _transformed(gram, remedy)
@@ -85,6 +91,15 @@ class _Quantiser:
         self._done["{} tables of embeddings in 8 bits"] += len(self._tables)
         self._editor.drop_unused()
         return tuple(sentence.format(count) for sentence, count in self._done.items() if count)
+
+    def _remedies(self, activations: Activations) -> dict[Group, Remedy]:
+        found: dict[Group, Remedy] = {}
+        for batch in self._batches(gram=False):
+            flows = activations.of([group.value for group in batch])
+            for group in batch:
+                self._step(f"smoothing of product {len(found) + 1} of {len(self._groups)}")
+                found[group] = self._remedy(group, flows[group.value].rows, flows[group.value].peaks)
+        return found
 
     def _find_tied(self) -> dict[ir.Node, ir.Node]:
         """By head, the look-up in the same weights, which is then no longer a table of its own."""
@@ -141,19 +156,20 @@ class _Quantiser:
             edits = scaled(group.value, np.float32(1) / remedy.scale, readers=len(group.nodes))
             assert edits is not None
             apply_edits(self._editor, edits, "smoothed")
+            factor = remedy.scale[:, None]
             for node in group.nodes:
-                self._set_weight(node, array_of(_weight_of(node)) * remedy.scale[:, None], "smoothed")
+                self._set_weight(node, lambda array: array * factor, "smoothed")
             self._done["{} inputs of products smoothed"] += 1
         if remedy.rotation > 1:
             turned = self._rotator.rotate(group.nodes[0], group.value, remedy.rotation)
             for node in group.nodes:
-                self._set_weight(node, rotated_weight(array_of(_weight_of(node)), remedy.rotation), "rotated")
+                self._set_weight(node, partial(rotated_weight, block=remedy.rotation), "rotated")
                 node.replace_input_with(0, turned)
             self._done["{} inputs of products rotated"] += 1
 
-    def _set_weight(self, node: ir.Node, array: Floats, mark: str) -> None:
+    def _set_weight(self, node: ir.Node, compute: Callable[[Floats], Floats], mark: str) -> None:
         old = _weight_of(node)
-        node.replace_input_with(1, self._editor.constant(array.astype(np.float32), f"{old.name}_{mark}"))
+        node.replace_input_with(1, self._editor.computed(old, compute, f"{old.name}_{mark}"))
         self._editor.drop_constant(old)
 
     def _quantise(
