@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -56,5 +57,13 @@ def _prompt(layers: Sequence[CacheShape], tokens: Ints) -> Feeds:
     for index, layer in enumerate(layers):
         for kind in ("key", "value"):
             shape = (1, layer.num_kv_heads, length, layer.head_size)
-            feeds[f"past_{kind}_{index}"] = np.zeros(shape, np.float32)
+            feeds[f"past_{kind}_{index}"] = _zeros(shape)
     return feeds
+
+
+@lru_cache(maxsize=4)
+def _zeros(shape: tuple[int, ...]) -> Array:
+    """An empty cache, which all runs of one length read."""
+    zeros = np.zeros(shape, np.float32)
+    zeros.flags.writeable = False
+    return zeros

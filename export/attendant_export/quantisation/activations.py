@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,7 @@ SAMPLED_ROWS = 384
 """Rows of each value that errors are measured on."""
 
 _GLANCED_AT = 8  # runs, spread over all, that rows and peaks are taken from; correlations need many more rows
+_PLACE = "memory"
 _INT = int(ir.AttributeType.INT)
 _SMALL = 1024  # bytes of a constant that may as well stay in the graph
 
@@ -49,7 +52,7 @@ class Activations:
     ) -> None:
         self._step = step
         self._runs = runs
-        self._session = open_in_memory(model, values)
+        self._session, self._weights = open_in_memory(model, values)
         self._takes = {spec.name for spec in self._session.get_inputs()}
         self._only = ort.RunOptions()
         self._only.add_run_config_entry("only_execute_path_to_fetches", "1")
@@ -82,6 +85,7 @@ class Activations:
             assert peak is not None
             mean = (grams[index] / counts[index]).astype(np.float32) if gram else None
             flows[value] = Flow(np.concatenate(rows[index]), peak, mean)
+            rows[index].clear()
         return flows
 
 
@@ -89,7 +93,7 @@ class InMemory:
     """Runs a graph over its weights where they are in memory."""
 
     def __init__(self, model: ir.Model) -> None:
-        self._session = open_in_memory(model)
+        self._session, self._weights = open_in_memory(model)
         self._takes = {spec.name for spec in self._session.get_inputs()}
         self._gives = [spec.name for spec in self._session.get_outputs()]
 
@@ -99,8 +103,14 @@ class InMemory:
         return dict(zip(self._gives, self._session.run(None, given), strict=True))
 
 
-def open_in_memory(model: ir.Model, values: Sequence[ir.Value] = ()) -> ort.InferenceSession:
-    """A session that gives ``values``, over the weights where they are in memory, without a file or a copy."""
+def open_in_memory(
+    model: ir.Model, values: Sequence[ir.Value] = ()
+) -> tuple[ort.InferenceSession, Sequence[ort.OrtValue]]:
+    """A session that gives ``values``, over the weights where they are in memory, without a copy.
+
+    Returns:
+        The session, and the weights, which have to live as long as it does.
+    """
     outputs, initializers = model.graph.outputs, list(model.graph.initializers.values())
     number = len(outputs)
     weights: dict[str, ir.TensorProtocol] = {}
@@ -109,14 +119,14 @@ def open_in_memory(model: ir.Model, values: Sequence[ir.Value] = ()) -> ort.Infe
         outputs.extend([value for value in values if not value.is_graph_output() and not value.is_graph_input()])
         for value in initializers:
             tensor = value.const_value
-            if tensor is None or tensor.nbytes <= _SMALL or tensor.dtype != ir.DataType.FLOAT or not value.uses():
+            if tensor is None or not value.uses() or _stays(tensor):
                 continue
             weights[str(value.name)] = tensor
             if isinstance(tensor, Transposed) and _only_multiplied(value):
                 rows[str(value.name)] = tensor.source
             held = rows.get(str(value.name), tensor)
             value.const_value = ir.ExternalTensor(
-                "memory", 0, held.nbytes, held.dtype, shape=ir.Shape(held.shape), name=str(value.name)
+                _PLACE, 0, held.nbytes, held.dtype, shape=ir.Shape(held.shape), name=str(value.name)
             )
         proto = ir.to_proto(model)
     finally:
@@ -127,12 +137,25 @@ def open_in_memory(model: ir.Model, values: Sequence[ir.Value] = ()) -> ort.Infe
                 value.const_value = weights[str(value.name)]
     options = ort.SessionOptions()
     options.log_severity_level = 3
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL  # it would look into the file
+    options.enable_cpu_mem_arena = False  # it would keep what the largest run took
     options.add_session_config_entry("session.disable_prepacking", "1")
     tensors = (weights | rows).values()
     arrays = [ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(tensor.numpy())) for tensor in tensors]
-    options.add_external_initializers(list(weights), arrays)
+    for name, array in zip(weights, arrays, strict=True):
+        options.add_initializer(name, array)
     _multiply_by_rows(proto, set(rows))
-    return ort.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    with TemporaryDirectory() as folder:  # ONNX Runtime asks for the file, and reads nothing of it
+        with (Path(folder) / _PLACE).open("wb") as file:
+            file.truncate(max((tensor.nbytes for tensor in tensors), default=0))
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", folder)
+        return ort.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"]), arrays
+
+
+def _stays(tensor: ir.TensorProtocol) -> bool:
+    """Whether a constant is written into the graph that a session opens; one of a file is not, as the file is not."""
+    small = tensor.nbytes <= _SMALL or tensor.dtype != ir.DataType.FLOAT
+    return small and not isinstance(tensor, ir.ExternalTensor)
 
 
 def _only_multiplied(weight: ir.Value) -> bool:

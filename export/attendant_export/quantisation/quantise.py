@@ -30,7 +30,7 @@ from attendant_export.quantisation.tables import find_tied, look_up_blocks, look
 
 Floats = npt.NDArray[np.float32]
 
-_FLOW_BYTES = 160 * 2**20  # of sample rows and the like that are held at a time
+_FLOW_BYTES = 96 * 2**20  # of sample rows and the like that are held at a time; a run holds as much again
 _LEAST_ROTATION = 8
 _NOTHING = Remedy(None, 1, 1.0)
 
