@@ -131,6 +131,7 @@ class Editor:
         """Removes an initializer that no node reads any more, so that its memory is free before the pass is over."""
         if value.is_initializer() and not value.uses() and not value.is_graph_output():
             del self.graph.initializers[str(value.name)]
+            value.const_value = None  # whoever refers to the value still
 
     def drop_unused(self) -> None:
         """Removes nodes, initializers and graph inputs that reach no output."""

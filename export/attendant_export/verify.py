@@ -23,7 +23,7 @@ from attendant_export.families import reference_attention
 from attendant_export.fidelity.decoder import PagedDecoder, SlotDecoder, Stretch, measure_decoder
 from attendant_export.fidelity.limits import check_fidelity
 from attendant_export.fidelity.windows import text_windows
-from attendant_export.memory import set_aside
+from attendant_export.memory import give_back, set_aside
 from attendant_export.paged_session import PagedSession
 from attendant_export.prompts import Encode, sample_prompts
 from attendant_export.recipe import Recipe
@@ -116,6 +116,7 @@ def verify(
         cases = list(_run_cases(session, prompts, wanted))
     parity = judge([compare(case) for case in cases], spread, recipe)
     del wanted, cases
+    give_back()
     if words is None:
         return parity
     fidelity = _fidelity(model, session, words, context_length, vocab_size)

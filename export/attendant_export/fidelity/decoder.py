@@ -13,6 +13,7 @@ from attendant.bundle import Fidelity
 from attendant_export.families import reference_attention
 from attendant_export.fidelity.distance import DistanceSum, Floats, Ints
 from attendant_export.fidelity.trained import is_trained
+from attendant_export.memory import set_aside
 from attendant_export.paged_session import PagedRow, PagedSession
 from attendant_export.session import DecoderSession
 
@@ -86,6 +87,7 @@ def measure_decoder(model: Any, decoder: Decoder, windows: Sequence[Ints], stret
 def _reference(model: Any, window: Ints) -> Floats:
     with torch.no_grad(), reference_attention(model):
         logits: Floats = model(torch.from_numpy(window)[None], use_cache=False).logits[0].float().numpy()
+    set_aside(model)  # while the bundle runs
     return logits
 
 

@@ -73,7 +73,7 @@ class Activations:
                 flat = found.reshape(-1, found.shape[-1])
                 picked = np.random.default_rng(number).permutation(len(flat))[:share]
                 rows[index].append(flat[picked])
-                peak = np.abs(flat).max(axis=0)
+                peak = np.abs(flat).max(axis=0, initial=0)  # of no rows, where an expert had no token
                 before = peaks[index]
                 peaks[index] = peak if before is None else np.maximum(before, peak)
                 counts[index] += len(flat)
@@ -83,7 +83,7 @@ class Activations:
         for index, value in enumerate(values):
             peak = peaks[index]
             assert peak is not None
-            mean = (grams[index] / counts[index]).astype(np.float32) if gram else None
+            mean = (grams[index] / counts[index]).astype(np.float32) if gram and counts[index] else None
             flows[value] = Flow(np.concatenate(rows[index]), peak, mean)
             rows[index].clear()
         return flows

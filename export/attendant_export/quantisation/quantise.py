@@ -15,6 +15,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from attendant_export.graph import Editor, array_of, nodes_of
+from attendant_export.memory import give_back
 from attendant_export.progress import Step, no_step
 from attendant_export.quantisation.activations import SAMPLED_ROWS, Activations, Feeds
 from attendant_export.quantisation.blocks import BlockFormat, Blocks, BlockWriter
@@ -30,7 +31,7 @@ from attendant_export.quantisation.tables import find_tied, look_up_blocks, look
 
 Floats = npt.NDArray[np.float32]
 
-_FLOW_BYTES = 96 * 2**20  # of sample rows and the like that are held at a time; a run holds as much again
+_FLOW_BYTES = 64 * 2**20  # of sample rows and the like that are held at a time; a run holds as much again
 _LEAST_ROTATION = 8
 _NOTHING = Remedy(None, 1, 1.0)
 
@@ -73,7 +74,8 @@ class _Quantiser:
         for group, remedy in remedies.items():
             self._apply(group, remedy)
         if not any(map(self._rounds_together, self._groups)):
-            self._activations = None  # and the copies of weights that it runs on
+            self._activations = None  # and what it made of weights to run on
+        give_back()
         done = 0
         for batch in self._batches(gram=True):
             grams = self._grams(batch)
@@ -99,6 +101,8 @@ class _Quantiser:
             for group in batch:
                 self._step(f"smoothing of product {len(found) + 1} of {len(self._groups)}")
                 found[group] = self._remedy(group, flows[group.value].rows, flows[group.value].peaks)
+            del flows
+            give_back()
         return found
 
     def _find_tied(self) -> dict[ir.Node, ir.Node]:
