@@ -66,7 +66,7 @@ def measure_decoder(model: Any, decoder: Decoder, windows: Sequence[Ints], stret
         prompts.add(wanted[:-1], decoder.prompt(window)[:-1], window[1:])
         if index < len(decoded):
             reference.append(wanted[part.prompt : part.prompt + part.steps].copy())
-    del wanted
+        del wanted  # before the next ones are there
     rows = DistanceSum()
     decoder.begin([window[: part.prompt] for window in decoded])
     for step in range(part.steps):

@@ -15,6 +15,7 @@ import onnx_ir as ir
 from attendant_export.graph import MICROSOFT, Editor, array_of
 
 _HALF_LOW, _HALF_HIGH = np.float32(2.0**-14), np.float32(65504)
+_ELEMENTS = 1 << 20  # of a weight at a time
 
 
 @dataclass(frozen=True)
@@ -45,21 +46,43 @@ def quantise_blocks(weight: npt.NDArray[np.float32], form: BlockFormat) -> Block
     from the middle; with them, the ends are the block's smallest and largest values, or 0.
     """
     inputs, outputs = weight.shape
+    step = max(1, _ELEMENTS // inputs)
+    parts = [slice(start, start + step) for start in range(0, outputs, step)]
+    scales = stored(np.concatenate([_scales(_cut(weight[:, part], form), form) for part in parts]))  # [N, blocks, 1]
+    rounded = [_rounded(_cut(weight[:, part], form), scales[part], form) for part in parts]
+    values, zeros = (np.concatenate(each) for each in zip(*rounded, strict=True))
+    return pack(values, scales[..., 0], zeros[..., 0] if form.zeros else None, form)
+
+
+def _cut(weight: npt.NDArray[np.float32], form: BlockFormat) -> npt.NDArray[np.float32]:
+    """[K, N] -> [N, blocks, block]."""
+    inputs, outputs = weight.shape
     num_blocks = -(-inputs // form.block)
     padded = np.zeros((outputs, num_blocks * form.block), np.float32)
     padded[:, :inputs] = weight.T
-    padded = padded.reshape(outputs, num_blocks, form.block)
-    top, middle = 2**form.bits - 1, 2 ** (form.bits - 1)
+    return padded.reshape(outputs, num_blocks, form.block)
+
+
+def _scales(blocks: npt.NDArray[np.float32], form: BlockFormat) -> npt.NDArray[np.float32]:
+    """[N, blocks, block] -> [N, blocks, 1]."""
     if form.zeros:
-        low, high = padded.min(axis=-1, keepdims=True).clip(max=0), padded.max(axis=-1, keepdims=True).clip(min=0)
-        scale = stored(((high - low) / np.float32(top)).astype(np.float32))  # [N, blocks, 1]
-        zero = np.rint(-low * _inverse(scale)).clip(0, top)
+        low, high = blocks.min(axis=-1, keepdims=True).clip(max=0), blocks.max(axis=-1, keepdims=True).clip(min=0)
+        return ((high - low) / np.float32(2**form.bits - 1)).astype(np.float32)
+    peak = np.take_along_axis(blocks, np.abs(blocks).argmax(axis=-1)[..., None], axis=-1)  # signed
+    scale: npt.NDArray[np.float32] = (peak / np.float32(-(2 ** (form.bits - 1)))).astype(np.float32)
+    return scale
+
+
+def _rounded(
+    blocks: npt.NDArray[np.float32], scale: npt.NDArray[np.float32], form: BlockFormat
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
+    """Whole numbers [N, blocks, block] and zero points [N, blocks, 1]."""
+    top = 2**form.bits - 1
+    if form.zeros:
+        zero = np.rint(-blocks.min(axis=-1, keepdims=True).clip(max=0) * _inverse(scale)).clip(0, top)
     else:
-        peak = np.take_along_axis(padded, np.abs(padded).argmax(axis=-1)[..., None], axis=-1)  # signed
-        scale = stored((peak / np.float32(-middle)).astype(np.float32))
-        zero = np.full(scale.shape, np.float32(middle))
-    values = np.clip(np.rint(padded * _inverse(scale)) + zero, 0, top).astype(np.uint8)
-    return pack(values, scale[..., 0], zero[..., 0] if form.zeros else None, form)
+        zero = np.full(scale.shape, np.float32(2 ** (form.bits - 1)))
+    return np.clip(np.rint(blocks * _inverse(scale)) + zero, 0, top).astype(np.uint8), zero
 
 
 def pack(

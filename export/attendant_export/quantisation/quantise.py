@@ -31,7 +31,8 @@ from attendant_export.quantisation.tables import find_tied, look_up_blocks, look
 
 Floats = npt.NDArray[np.float32]
 
-_FLOW_BYTES = 64 * 2**20  # of sample rows and the like that are held at a time; a run holds as much again
+_ROW_BYTES = 40 * 2**20  # of sample rows that are held at a time; a run holds as much again
+_GRAM_BYTES = 64 * 2**20  # the same of correlations
 _LEAST_ROTATION = 8
 _NOTHING = Remedy(None, 1, 1.0)
 
@@ -88,6 +89,7 @@ class _Quantiser:
                 form = format_of(group, self._precision)
                 for node in group.nodes:
                     self._quantise(node, form, gram, remedy, tied.pop(node, None))
+            give_back()
         for node in self._tables:
             quantise_table(self._editor, node)
         self._done["{} tables of embeddings in 8 bits"] += len(self._tables)
@@ -123,7 +125,7 @@ class _Quantiser:
         held = 0
         for group in self._groups:
             size = 4 * group.channels * (group.channels * self._rounds_together(group) if gram else SAMPLED_ROWS)
-            if batch and held + size > _FLOW_BYTES:
+            if batch and held + size > (_GRAM_BYTES if gram else _ROW_BYTES):
                 yield batch
                 batch, held = [], 0
             batch.append(group)
