@@ -67,7 +67,8 @@ def _scales(blocks: npt.NDArray[np.float32], form: BlockFormat) -> npt.NDArray[n
     """[N, blocks, block] -> [N, blocks, 1]."""
     if form.zeros:
         low, high = blocks.min(axis=-1, keepdims=True).clip(max=0), blocks.max(axis=-1, keepdims=True).clip(min=0)
-        return ((high - low) / np.float32(2**form.bits - 1)).astype(np.float32)
+        span: npt.NDArray[np.float32] = ((high - low) / np.float32(2**form.bits - 1)).astype(np.float32)
+        return span
     peak = np.take_along_axis(blocks, np.abs(blocks).argmax(axis=-1)[..., None], axis=-1)  # signed
     scale: npt.NDArray[np.float32] = (peak / np.float32(-(2 ** (form.bits - 1)))).astype(np.float32)
     return scale
