@@ -18,7 +18,9 @@ Feeds = Mapping[str, Array]
 SAMPLED_ROWS = 384
 """Rows of each value that errors are measured on."""
 
-_GLANCED_AT = 8  # runs, spread over all, that rows and peaks are taken from; correlations need many more rows
+_GLANCED_AT, _CORRELATED = 8, 13
+"""Runs, spread over all, that are enough for rows and peaks, and for the correlations of channels."""
+
 _SMALL = 1024  # bytes of a constant that may as well stay in the graph
 
 
@@ -48,13 +50,13 @@ class Activations:
         self._only.add_run_config_entry("only_execute_path_to_fetches", "1")
 
     def of(self, values: Sequence[ir.Value], *, gram: bool = False) -> dict[ir.Value, Flow]:
-        """The flow of ``values``, which are among those of the constructor; of some of the runs without ``gram``."""
+        """The flow of ``values``, which are among those of the constructor; over some of the runs."""
         names = [str(value.name) for value in values]
         rows: list[list[Floats]] = [[] for _ in names]
         peaks: list[Floats | None] = [None] * len(names)
         grams: list[Any] = [0] * len(names)
         counts = [0] * len(names)
-        runs = self._runs if gram else self._runs[:: -(-len(self._runs) // _GLANCED_AT)]
+        runs = self._runs[:: -(-len(self._runs) // (_CORRELATED if gram else _GLANCED_AT))]
         share = -(-SAMPLED_ROWS // len(runs))
         for number, feeds in enumerate(runs):
             given = {name: array for name, array in feeds.items() if name in self._takes}
@@ -91,27 +93,39 @@ class InMemory:
         return dict(zip(self._gives, self._session.run(None, given), strict=True))
 
 
-def open_in_memory(model: ir.Model, values: Sequence[ir.Value] = ()) -> ort.InferenceSession:
-    """A session that gives ``values``, over the weights where they are in memory, without a file or a copy."""
-    outputs, initializers = model.graph.outputs, list(model.graph.initializers.values())
-    number, weights = len(outputs), {}
+def open_in_memory(
+    model: ir.Model, values: Sequence[ir.Value] = (), taken: Sequence[ir.Value] = ()
+) -> ort.InferenceSession:
+    """A session over the weights where they are in memory, without a file or a copy.
+
+    Args:
+        values: are outputs besides the graph's own.
+        taken: initializers that are inputs of the session, to be given to every run.
+    """
+    inputs, outputs, initializers = model.graph.inputs, model.graph.outputs, dict(model.graph.initializers)
+    before, weights = (len(inputs), len(outputs)), {}
     try:
         outputs.extend([value for value in values if not value.is_graph_output() and not value.is_graph_input()])
-        for value in initializers:
+        for value in taken:
+            del model.graph.initializers[str(value.name)]
+            inputs.append(value)
+        for name, value in model.graph.initializers.items():
             tensor = value.const_value
             if tensor is None or tensor.nbytes <= _SMALL or tensor.dtype != ir.DataType.FLOAT or not value.uses():
                 continue
-            weights[str(value.name)] = tensor
+            weights[name] = tensor
             value.const_value = ir.ExternalTensor(
-                "memory", 0, tensor.nbytes, tensor.dtype, shape=ir.Shape(tensor.shape), name=str(value.name)
+                "memory", 0, tensor.nbytes, tensor.dtype, shape=ir.Shape(tensor.shape), name=name
             )
         graph = ir.to_proto(model).SerializeToString()
     finally:
-        while len(outputs) > number:  # a slice deleted would leave the values marked as outputs
-            outputs.pop()
-        for value in initializers:
-            if str(value.name) in weights:
-                value.const_value = weights[str(value.name)]
+        for container, length in ((inputs, before[0]), (outputs, before[1])):
+            while len(container) > length:  # a slice deleted would leave the values marked as inputs or outputs
+                container.pop()
+        for value in taken:
+            model.graph.register_initializer(value)
+        for name, tensor in weights.items():
+            initializers[name].const_value = tensor
     options = ort.SessionOptions()
     options.log_severity_level = 3
     options.add_session_config_entry("session.disable_prepacking", "1")

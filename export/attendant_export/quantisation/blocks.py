@@ -26,6 +26,11 @@ class BlockFormat:
     block: int
     zeros: bool = False
 
+    @property
+    def bits_a_weight(self) -> float:
+        """In a file, with a scale of half precision."""
+        return self.bits + (16 + self.bits * self.zeros) / self.block
+
 
 @dataclass(frozen=True)
 class Blocks:

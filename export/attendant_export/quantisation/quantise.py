@@ -16,19 +16,20 @@ import onnx_ir as ir
 from attendant_export.graph import Editor, array_of, nodes_of
 from attendant_export.quantisation.activations import SAMPLED_ROWS, Activations, Feeds
 from attendant_export.quantisation.blocks import BlockFormat, Blocks, BlockWriter
-from attendant_export.quantisation.errors import RowFormat, Trial
+from attendant_export.quantisation.errors import Format, RowFormat, Trial
 from attendant_export.quantisation.folding import apply_edits, scaled
-from attendant_export.quantisation.plan import Quantised, format_of
+from attendant_export.quantisation.plan import EIGHT_BITS, FOUR_BITS, MORE_BITS, Quantised, format_of
 from attendant_export.quantisation.products import Group, is_token_embedding, product_groups
 from attendant_export.quantisation.rotation import Rotator, block_of, rotated_gram, rotated_weight
 from attendant_export.quantisation.rounding import round_together
 from attendant_export.quantisation.rows import RowQuantiser
+from attendant_export.quantisation.sensitivity import MOST_TRIALS, damage, shortened, worth_more_bits
 from attendant_export.quantisation.smoothing import Remedy, find_remedy
 from attendant_export.quantisation.tables import find_tied, look_up_blocks, look_up_columns, quantise_table
 
 Floats = npt.NDArray[np.float32]
 
-_FLOW_BYTES = 160 * 2**20  # of sample rows and the like that are held at a time
+_FLOW_BYTES = 256 * 2**20  # of sample rows and the like that are held at a time
 _LEAST_ROTATION = 8
 _NOTHING = Remedy(None, 1, 1.0)
 
@@ -56,6 +57,7 @@ class _Quantiser:
         self._rotator = Rotator(self._editor)
         self._tables = [node for node in nodes_of(model.graph, "Gather") if is_token_embedding(node)]
         self._done: Counter[str] = Counter()
+        self._more_bits = self._find_more_bits(model, samples)
         self._activations = None
         if samples and self._groups:
             self._activations = Activations(model, samples, [group.value for group in self._groups])
@@ -77,7 +79,7 @@ class _Quantiser:
                 remedy = remedies.get(group, _NOTHING)
                 gram = grams.pop(group, None)
                 gram = None if gram is None else _transformed(gram, remedy)
-                form = format_of(group, self._precision)
+                form = self._format(group)
                 for node in group.nodes:
                     self._quantise(node, form, gram, remedy, tied.pop(node, None))
         for node in self._tables:
@@ -86,11 +88,29 @@ class _Quantiser:
         self._editor.drop_unused()
         return tuple(sentence.format(count) for sentence, count in self._done.items() if count)
 
+    def _format(self, group: Group) -> Format:
+        return format_of(group, self._precision, self._more_bits)
+
+    def _find_more_bits(self, model: ir.Model, samples: Sequence[Feeds]) -> set[Group]:
+        """What has 8 bits where most have 4: what is hurt most, or without a trial, what most often is."""
+        share = MORE_BITS.get(self._precision)
+        some = [group for group in self._groups if format_of(group, self._precision) is FOUR_BITS]
+        if share is None or not some:
+            return set()
+        if not samples or len(some) > MOST_TRIALS:
+            return {group for group in some if group.role == "inner" and self._precision == "int4"}
+        damages = damage(model, some, shortened(samples[0]), FOUR_BITS)
+        size = sum(array_of(_weight_of(node)).size for group in some for node in group.nodes)
+        budget = int(size * FOUR_BITS.bits_a_weight / 8 * share)
+        chosen = worth_more_bits(some, damages, budget, EIGHT_BITS.bits_a_weight - FOUR_BITS.bits_a_weight)
+        self._done["{} inputs of products found worth 8 bits"] += len(chosen)
+        return chosen
+
     def _find_tied(self) -> dict[ir.Node, ir.Node]:
         """By head, the look-up in the same weights, which is then no longer a table of its own."""
         tied: dict[ir.Node, ir.Node] = {}
         for group in self._groups:
-            form = format_of(group, self._precision)
+            form = self._format(group)
             if group.role != "head" or (isinstance(form, BlockFormat) and form.bits != 8):
                 continue
             if found := find_tied(self._tables, group.nodes[0]):
@@ -113,7 +133,7 @@ class _Quantiser:
             yield batch
 
     def _rounds_together(self, group: Group) -> bool:
-        form = format_of(group, self._precision)
+        form = self._format(group)
         return isinstance(form, BlockFormat) and form.bits == 4 and form.zeros
 
     def _grams(self, groups: Sequence[Group]) -> dict[Group, Floats]:
@@ -126,7 +146,7 @@ class _Quantiser:
     def _remedy(self, group: Group, rows: Floats, peaks: Floats) -> Remedy:
         if any(len(_weight_of(node).uses()) > 1 for node in group.nodes):
             return _NOTHING  # one weight of several layers stays one
-        form = format_of(group, self._precision)
+        form = self._format(group)
         weights = [array_of(_weight_of(node)) for node in group.nodes]
         ones: Floats = np.ones(group.channels, np.float32)
         foldable = scaled(group.value, ones, readers=len(group.nodes)) is not None
