@@ -14,6 +14,7 @@ import torch
 
 from attendant_export.errors import UnsupportedModel
 from attendant_export.kernels import AttentionCall, Cache, Kernel
+from attendant_export.progress import Step, no_step
 
 IMPLEMENTATION = "attendant"
 HEAD_MULTIPLE = 8  # the kernels read and write heads in blocks of 8 channels
@@ -79,6 +80,7 @@ class AttentionTrace:
         pasts: per call, the cache (key, value) in the layout of the kernel.
         presents: per call, what the fused node returned in place of the pasts.
         uses_alibi: some channels of the keys are positions.
+        step: told each attention call that is traced.
     """
 
     architecture: str
@@ -88,6 +90,7 @@ class AttentionTrace:
     pasts: list[Cache] = field(default_factory=list)
     presents: list[Cache] = field(default_factory=list)
     uses_alibi: bool = False
+    step: Step = no_step
 
     def start_probe(self, position_ids: torch.Tensor) -> None:
         """The next pass records the layout of its attention calls."""
@@ -141,6 +144,7 @@ class AttentionTrace:
         index = len(self.presents)
         if index >= len(self.pasts):
             raise UnsupportedModel(self.architecture, "it attends more often with a cache than without one")
+        self.step(f"layer {index + 1} of {len(self.pasts)}")
         call = AttentionCall(query, key, value, float(scale), window, softcap, sink, bias)
         output, present = self.kernel.emit(call, index, self.pasts[index])
         self.presents.append(present)

@@ -97,9 +97,11 @@ def _export(args: argparse.Namespace) -> int:
     from attendant_export.toolchain import check_installed
 
     check_installed()
-    from attendant_export.calibration_file import read_calibration
-    from attendant_export.export import export_bundle
     from attendant_export.progress import on_stderr
+
+    with on_stderr("start"):  # its imports take seconds
+        from attendant_export.calibration_file import read_calibration
+        from attendant_export.export import export_bundle
 
     manifest = export_bundle(
         args.source,

@@ -14,6 +14,7 @@ from attendant_export.errors import UnsupportedModel, failures_of
 from attendant_export.families import patched
 from attendant_export.kernels import Cache, Kernel
 from attendant_export.layouts import CacheLayout, SlotLayout
+from attendant_export.progress import Step, no_step
 from attendant_export.rope import fixed_frequencies
 from attendant_export.trace import fused_attention, trace_to_onnx
 
@@ -29,11 +30,14 @@ class TracedDecoder:
     layers: tuple[AttentionLayer, ...]
 
 
-def trace_decoder(model: Any, context_length: int, layout: CacheLayout | None = None) -> TracedDecoder:
+def trace_decoder(
+    model: Any, context_length: int, layout: CacheLayout | None = None, step: Step = no_step
+) -> TracedDecoder:
     """Traces ``model`` (a transformers causal language model in eval mode) with fused attention.
 
     Args:
         layout: of the KV cache, and so the kind of fused node; slots by default.
+        step: told what the trace is at.
 
     Raises:
         UnsupportedModel: the model does something that the decoder graph has no place for.
@@ -43,7 +47,7 @@ def trace_decoder(model: Any, context_length: int, layout: CacheLayout | None = 
     layout = layout or SlotLayout()
     if model.get_output_embeddings() is None:
         raise UnsupportedModel(architecture, "it has no language-model head")
-    trace = AttentionTrace(architecture)
+    trace = AttentionTrace(architecture, step=step)
     with (
         failures_of(architecture),
         patched(model, trace) as bypass,
@@ -59,6 +63,7 @@ def trace_decoder(model: Any, context_length: int, layout: CacheLayout | None = 
             [*layout.inputs, *names],
             ["logits", *(name.replace("past", "present") for name in names)],
             layout.target,
+            step,
         )
     return TracedDecoder(graph, layers)
 

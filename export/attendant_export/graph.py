@@ -58,15 +58,22 @@ class Editor:
 
     def constant(self, array: npt.NDArray[Any] | np.generic, name: str) -> ir.Value:
         """A new initializer, named ``name`` or near it."""
-        unique, count = name, 1
-        while unique in self._names:
-            count += 1
-            unique = f"{name}_{count}"
-        self._names.add(unique)
-        tensor = ir.Tensor(np.asarray(array), name=unique)
-        value = ir.Value(name=unique, shape=tensor.shape, type=ir.TensorType(tensor.dtype), const_value=tensor)
-        self.graph.register_initializer(value)
-        return value
+        return self._initializer(ir.Tensor(np.asarray(array), name=self._unique(name)))
+
+    def transposed(self, weight: ir.Value, name: str) -> ir.Value:
+        """A new initializer with the content of another one, [K, N], transposed; named ``name`` or near it.
+
+        It is made anew whenever it is read, so that the weights are in memory once.
+        """
+        tensor = weight.const_value
+        assert tensor is not None
+        lazy = ir.LazyTensor(
+            lambda: ir.Tensor(np.ascontiguousarray(tensor.numpy().T)),
+            dtype=tensor.dtype,
+            shape=ir.Shape(reversed(tensor.shape.numpy())),
+            name=self._unique(name),
+        )
+        return self._initializer(lazy)
 
     def before(
         self, node: ir.Node, op_type: str, inputs: Sequence[ir.Value | None], domain: str = "", **attributes: Any
@@ -116,6 +123,19 @@ class Editor:
         for value in list(self.graph.inputs):
             if not value.uses():
                 self.graph.inputs.remove(value)
+
+    def _unique(self, name: str) -> str:
+        unique, count = name, 1
+        while unique in self._names:
+            count += 1
+            unique = f"{name}_{count}"
+        self._names.add(unique)
+        return unique
+
+    def _initializer(self, tensor: ir.Tensor | ir.LazyTensor) -> ir.Value:
+        value = ir.Value(name=tensor.name, shape=tensor.shape, type=ir.TensorType(tensor.dtype), const_value=tensor)
+        self.graph.register_initializer(value)
+        return value
 
     def _node(
         self, op_type: str, inputs: Sequence[ir.Value | None], domain: str, attributes: dict[str, Any]

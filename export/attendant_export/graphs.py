@@ -21,6 +21,7 @@ from attendant_export.families import patched
 from attendant_export.fidelity.windows import text_windows
 from attendant_export.kernels import CacheScales
 from attendant_export.layouts import CacheLayout, PageLayout, SlotLayout
+from attendant_export.memory import empty_graph, set_aside
 from attendant_export.passes import rewrite
 from attendant_export.precision import in_dtype
 from attendant_export.progress import Progress
@@ -98,8 +99,9 @@ def trace_graph(
     layout: CacheLayout = SlotLayout()
     if recipe.target == "cuda":
         layout = PageLayout(_scales(model, recipe, context_length, encode, progress, calibration))
-    with progress("trace"):
-        traced = trace_decoder(in_dtype(model, recipe.dtype), context_length, layout)
+    with progress("trace") as step:
+        traced = trace_decoder(in_dtype(model, recipe.dtype), context_length, layout, step)
+        set_aside(model)
     with progress("rewrite"):
         # A half-precision head may share memory with the embedding table; a quantised one is a tensor of its own.
         tied = recipe.target == "cuda" and recipe.precision != "int4"
@@ -130,6 +132,8 @@ def write_traced(
         for name, (file, graph) in files.items():
             ir.save(graph, folder / file, external_data=f"{file}.data" if name in ("decoder", "prompt") else None)
     graphs = {name: describe(graph.graph, file) for name, (file, graph) in files.items()}
+    for _, graph in files.values():
+        empty_graph(graph)
     return WrittenGraphs(graphs, kv_layers(traced.layers, recipe.cache_dtype), done)
 
 

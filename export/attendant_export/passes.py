@@ -6,11 +6,10 @@ the passes bring every product with a weight into that form.
 
 from __future__ import annotations
 
-import numpy as np
 import onnx_ir as ir
 
 from attendant_export.cuda import fit_cuda
-from attendant_export.graph import Editor, array_of, attribute, constant_of, nodes_of, producer, same_shape, same_size
+from attendant_export.graph import Editor, attribute, constant_of, nodes_of, producer, same_shape, same_size
 from attendant_export.hosts import tune_for_hosts
 from attendant_export.layouts import GraphLayout, SlotLayout
 from attendant_export.rotary import pack_attention_inputs, rotate_in_attention, tabulate_positions
@@ -89,8 +88,7 @@ def products_to_matmul(editor: Editor, *, keep_tied: bool = False) -> None:
             if keep_tied and any(use.node.op_type == "Gather" for use in weight.uses()):
                 continue
             if weight not in transposed:
-                array = np.ascontiguousarray(array_of(weight).T)
-                transposed[weight] = editor.constant(array, f"{weight.name}_transposed")
+                transposed[weight] = editor.transposed(weight, f"{weight.name}_transposed")
             weight = transposed[weight]
         bias = node.inputs[2] if len(node.inputs) > 2 else None
         if bias is None:

@@ -15,6 +15,9 @@ from attendant.bundle import Target
 from attendant_export.attention import IMPLEMENTATION
 from attendant_export.errors import UnsupportedModel
 from attendant_export.graph import Editor, attribute, nodes_of
+from attendant_export.memory import give_back, set_aside
+from attendant_export.progress import Step, no_step
+from attendant_export.shortcuts import quick_rules, quick_tracing
 from attendant_export.toolchain import internal
 
 OPSET = 21
@@ -66,8 +69,12 @@ def trace_to_onnx(
     input_names: Sequence[str],
     output_names: Sequence[str],
     target: Target = "cpu",
+    step: Step = no_step,
 ) -> ir.Model:
     """The graph of ``wrapper(*arguments)``, fused for the ONNX Runtime provider of ``target``.
+
+    Args:
+        step: told what the trace is at.
 
     Raises:
         ToolchainError: torch or transformers are not the versions this module drives.
@@ -77,10 +84,12 @@ def trace_to_onnx(
     translations = internal(f"{_EXPORTERS}.exporter_onnx", "_ONNX_TRANSLATION_TABLE")
     name_outputs = internal(f"{_EXPORTERS}.exporter_onnx", "_name_graph_outputs")
     apply_ir_fixes = internal(f"{_EXPORTERS}.exporter_onnx", "apply_onnx_ir_fixes")
-    with torch.no_grad(), _quiet():
+    set_aside(wrapper)  # a trace looks at shapes; what was read for a probe may go
+    with torch.no_grad(), _quiet(), quick_tracing(), quick_rules():
         with apply_patches("dynamo"), apply_patches("onnx"):
             program = torch.export.export(wrapper, arguments, dynamic_shapes=dynamic_shapes, strict=False)
             apply_fx_node_fixes("onnx", program.graph_module)
+            step("conversion to ONNX")
             exported = torch.onnx.export(
                 program,
                 args=(),
@@ -96,8 +105,10 @@ def trace_to_onnx(
         _free_names(exported.model.graph, output_names)
         name_outputs(exported.model.graph, list(output_names))
         apply_ir_fixes(exported)
-        _fuse(exported.model, target)
+        _fuse(exported.model, target, step)
     model: ir.Model = exported.model
+    del program, exported
+    give_back()
     return model
 
 
@@ -109,13 +120,15 @@ def _free_names(graph: ir.Graph, names: Sequence[str]) -> None:
             value.name = f"{value.name}_inside"
 
 
-def _fuse(model: ir.Model, target: Target) -> None:
+def _fuse(model: ir.Model, target: Target, step: Step) -> None:
     """transformers' fusions for ONNX Runtime, less two that its kernels reject."""
     fusions = f"{_EXPORTERS}.onnxruntime_fusions"
     lossy = internal(fusions, "_unfuse_mixed_dtype_skip_norms")
-    for step, providers in internal(fusions, "_STEPS"):
+    passes = internal(fusions, "_STEPS")
+    for index, (fusion, providers) in enumerate(passes):
         if providers is None or target in providers:
-            (unfuse_mixed_skip_norms if step is lossy else step)(model)
+            step(f"fusion {index + 1} of {len(passes)}")
+            (unfuse_mixed_skip_norms if fusion is lossy else fusion)(model)
     # A FusedMatMul with a batch transpose and a rank-2 operand is refused at run time.
     internal(fusions, "_untranspose_batch_matmuls")(model)
     # The last skip-norm pass fuses anew what an earlier step took apart.

@@ -23,6 +23,7 @@ from attendant_export.families import reference_attention
 from attendant_export.fidelity.decoder import PagedDecoder, SlotDecoder, Stretch, measure_decoder
 from attendant_export.fidelity.limits import check_fidelity
 from attendant_export.fidelity.windows import text_windows
+from attendant_export.memory import set_aside
 from attendant_export.paged_session import PagedSession
 from attendant_export.prompts import Encode, sample_prompts
 from attendant_export.recipe import Recipe
@@ -103,6 +104,7 @@ def verify(
     prompts = sample_prompts(model, layers, context_length, words.encode if words else None)
     with torch.no_grad(), reference_attention(model):
         wanted = [model(torch.from_numpy(row)[None], use_cache=False).logits[0].float().numpy() for row in prompts]
+    set_aside(model)  # while the graph is opened
     spread, vocab_size = _spread(wanted), wanted[0].shape[-1]
     session: PagedSession | DecoderSession
     if recipe.target == "cuda":

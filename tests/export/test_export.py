@@ -92,7 +92,7 @@ def test_command_tells_its_stages_and_its_result(
     assert main([str(llama_source), str(tmp_path / "b"), "--name", "my-model"]) == 0
     captured = capfd.readouterr()
     assert [line.split()[0] for line in captured.err.splitlines() if line.endswith(" s")] == [
-        *("load", "trace", "rewrite", "write", "verify", "seal")
+        *("start", "load", "trace", "rewrite", "write", "verify", "seal")
     ]
     assert "my-model (llama, fp32, " in captured.out
     assert "same greedy token at 100.0% of positions" in captured.out

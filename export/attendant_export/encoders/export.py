@@ -109,8 +109,8 @@ def encoder_graph(
 ) -> tuple[ir.Model, tuple[str, ...]]:
     """The finished graph ``encoder`` of a plan, and what quantisation did, in words."""
     spec = plan.spec(recipe.dtype)
-    with progress("trace"):
-        model = trace_encoder(spec, recipe.target)
+    with progress("trace") as step:
+        model = trace_encoder(spec, recipe.target, step)
     with progress("rewrite"):
         rewrite_encoder(model, spec.dimensions)
     done: tuple[str, ...] = ()

@@ -15,6 +15,7 @@ from attendant_export.encoders.attention import EncoderAttention
 from attendant_export.encoders.families import patched_encoder
 from attendant_export.errors import UnsupportedModel, failures_of
 from attendant_export.graph import Editor
+from attendant_export.progress import Step, no_step
 from attendant_export.trace import trace_to_onnx
 
 Dimensions = Mapping[str, tuple[str | None, ...]]
@@ -53,8 +54,8 @@ class EncoderSpec:
     fused: bool = True
 
 
-def trace_encoder(spec: EncoderSpec, target: Target = "cpu") -> ir.Model:
-    """The graph of ``spec``, fused for the provider of ``target``.
+def trace_encoder(spec: EncoderSpec, target: Target = "cpu", step: Step = no_step) -> ir.Model:
+    """The graph of ``spec``, fused for the provider of ``target``; ``step`` is told what the trace is at.
 
     Raises:
         UnsupportedModel: the model does something that cannot be traced, or a size is not dynamic that has to be.
@@ -71,6 +72,7 @@ def trace_encoder(spec: EncoderSpec, target: Target = "cpu") -> ir.Model:
             names,
             [spec.output],
             target,
+            step,
         )
     adopt_constants(graph.graph)
     _check_dynamic(graph.graph, spec.dimensions, attention.architecture)

@@ -17,6 +17,7 @@ from attendant_export.graph import Editor
 from attendant_export.hosts import split_skip_norms
 from attendant_export.kernels import Cache, CrossKernel, Kernel
 from attendant_export.passes import join_reshapes, rewrite
+from attendant_export.progress import Step, no_step
 from attendant_export.rotary import pack_attention_inputs
 from attendant_export.seq2seq.attention import AnswerAttention
 from attendant_export.seq2seq.layouts import answer_layout
@@ -50,11 +51,12 @@ def check_positions(model: Any, target: Target) -> None:
         raise UnsupportedModel(str(model.config.model_type), reason)
 
 
-def trace_answer(model: Any, context_length: int, target: Target = "cpu") -> TracedAnswer:
+def trace_answer(model: Any, context_length: int, target: Target = "cpu", step: Step = no_step) -> TracedAnswer:
     """Traces the decoder of ``model`` with its head, with fused attention, and rewrites the graph.
 
     Args:
         target: the provider that it is for, and so the layout of its caches.
+        step: told what the trace is at.
 
     Raises:
         UnsupportedModel: the model does something that the graph has no place for.
@@ -83,6 +85,7 @@ def trace_answer(model: Any, context_length: int, target: Target = "cpu") -> Tra
                 *(f"present_{name}" for name in layout.sources),
             ],
             target,
+            step,
         )
     # A half-precision head may share memory with the embedding table.
     rewrite(graph, context_length, layout, keep_tied=target == "cuda")

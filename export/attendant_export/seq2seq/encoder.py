@@ -17,6 +17,7 @@ from attendant_export.encoders.passes import rewrite_encoder
 from attendant_export.encoders.rows import dimensions_of, feeds_of
 from attendant_export.encoders.trace import Dimensions, Feeds, adopt_constants, switched
 from attendant_export.errors import UnsupportedModel, failures_of
+from attendant_export.progress import Step, no_step
 from attendant_export.seq2seq.attention import SourceAttention, heads_of
 from attendant_export.seq2seq.overflow import ClampsAlways
 from attendant_export.seq2seq.positions import Positions, told_positions
@@ -109,9 +110,13 @@ def find_layout(model: Any, source: TextSource, rows: Sequence[Row]) -> SourceLa
 
 
 def trace_source(
-    model: Any, source: TextSource | AudioSource, layers: Sequence[AttentionLayer], target: Target = "cpu"
+    model: Any,
+    source: TextSource | AudioSource,
+    layers: Sequence[AttentionLayer],
+    target: Target = "cpu",
+    step: Step = no_step,
 ) -> ir.Model:
-    """The finished graph ``encoder`` in the model's dtype.
+    """The finished graph ``encoder`` in the model's dtype; ``step`` is told what the trace is at.
 
     Raises:
         UnsupportedModel: the model does something that cannot be traced.
@@ -130,7 +135,13 @@ def trace_source(
     architecture = module.attention.architecture
     with failures_of(architecture), switched(model, module.attention, emits_nodes=True), ClampsAlways():
         graph = trace_to_onnx(
-            _Positional(module, list(samples)).eval(), tuple(samples.values()), (shapes,), list(samples), names, target
+            _Positional(module, list(samples)).eval(),
+            tuple(samples.values()),
+            (shapes,),
+            list(samples),
+            names,
+            target,
+            step,
         )
     adopt_constants(graph.graph)
     check_dynamic(graph.graph, dimensions, architecture)

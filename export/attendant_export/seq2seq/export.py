@@ -79,11 +79,12 @@ def export_answers(
     if model.get_output_embeddings() is None:
         raise UnsupportedModel(source.architecture, "it has no language-model head")
     check_positions(model, recipe.target)
-    encoder_input, length = source.encoder_input(), source.context_length()
-    rows = source.sample_rows(encoder_input)
-    if isinstance(encoder_input, TextSource):
-        layout = find_layout(model, encoder_input, rows)
-        encoder_input = encoder_input.model_copy(update={"layout": layout})
+    with progress("layout"):
+        encoder_input, length = source.encoder_input(), source.context_length()
+        rows = source.sample_rows(encoder_input)
+        if isinstance(encoder_input, TextSource):
+            layout = find_layout(model, encoder_input, rows)
+            encoder_input = encoder_input.model_copy(update={"layout": layout})
     with bundle_folder(out, overwrite=overwrite) as folder:
         graphs, layers, cross_layers, done = _write_graphs(source, encoder_input, folder, recipe, progress, calibration)
         (folder / TOKENIZER_FILE).write_text(source.tokenizer_json, encoding="utf-8")
@@ -141,10 +142,10 @@ def _write_graphs(
     calibration: str | None,
 ) -> tuple[dict[str, Graph], tuple[KVLayer, ...], tuple[KVLayer, ...], tuple[str, ...]]:
     """The files of the graphs, their manifest entries, both kinds of caches, and what quantisation did."""
-    with progress("trace"):
+    with progress("trace") as step:
         model = in_dtype(source.model, recipe.dtype)
-        answer = trace_answer(model, source.context_length(), recipe.target)
-        reader = trace_source(model, encoder_input, answer.cross_layers, recipe.target)
+        answer = trace_answer(model, source.context_length(), recipe.target, step)
+        reader = trace_source(model, encoder_input, answer.cross_layers, recipe.target, step)
     done: tuple[str, ...] = ()
     if recipe.precision == "int8":
         with progress("quantise"):
