@@ -23,6 +23,7 @@ from attendant_export.precision import in_dtype
 from attendant_export.progress import Progress
 from attendant_export.prompts import Encode, sample_prompts
 from attendant_export.quantise import quantise
+from attendant_export.ragged import allow_ragged_rows
 from attendant_export.recipe import Recipe
 from attendant_export.trace import fused_attention
 
@@ -70,6 +71,8 @@ def write_graphs(
             quantise(traced.model, "int8" if recipe.precision == "int8" else "int4")
     if recipe.target == "cuda":
         files |= paged_companions(traced.model, len(traced.layers))
+    else:
+        allow_ragged_rows(files.get("prompt", files["decoder"])[1].graph)
     with progress("write"):
         for name, (file, graph) in files.items():
             ir.save(graph, folder / file, external_data=f"{file}.data" if name in ("decoder", "prompt") else None)

@@ -18,6 +18,7 @@ from attendant_export.families import reference_attention
 from attendant_export.graphs import describe, kv_layers
 from attendant_export.passes import rewrite
 from attendant_export.quantise import quantise
+from attendant_export.ragged import allow_ragged_rows
 from attendant_export.session import DecoderSession
 
 from tests.export.architectures import VOCAB, build
@@ -51,6 +52,7 @@ class Subject:
         length = context_length(model)
         traced = trace_decoder(model, length)
         rewrite(traced.model, length)
+        allow_ragged_rows(traced.model.graph)
         self.layers = kv_layers(traced.layers)
         self._save(traced.model, folder / "fp32.onnx")
 
