@@ -76,7 +76,7 @@ class DecoderSession:
         first = np.asarray(starts, np.int64)
         counts = np.full(batch, sequence) if lengths is None else np.asarray(lengths)
         ends = first + counts
-        places = np.stack(np.meshgrid(np.arange(batch), np.arange(sequence), indexing="ij"), axis=-1)
+        places = np.moveaxis(np.indices(tokens.shape), 0, -1).copy()
         index = np.arange(batch * sequence) if logits_index is None else np.asarray(logits_index, np.int64)
         feeds = {
             "input_ids": np.ascontiguousarray(tokens, dtype=np.int64),

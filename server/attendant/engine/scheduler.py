@@ -9,9 +9,13 @@ Policy, in this order:
    prompts advance in every step, whatever decodes. A rest too small for a piece worth running is left, unless it is
    all that prompts would get. The queue is first come, first served: nobody is overtaken.
 
-   Where decodes and prompts are runs of their own anyway, one budget is spent over several steps: first each prompt
-   alone, then all decodes. So a prompt's first token leaves as soon as it is computed, its second comes with the next
-   decodes, and a request that arrives in between is not kept waiting by them.
+   What a run costs besides its tokens is worth sharing: the model's weights are read once. So decodes ride with
+   prompts; and prompts that wait together share a run as long as the wait that each spares those behind it is more than
+   the wait that it adds to those before it.
+
+   Where decodes and prompts have to be runs of their own, one budget is spent over several steps: first prompts, then
+   all decodes. So a prompt's first token leaves as soon as it is computed, its second comes with the next decodes, and
+   a request that arrives in between is not kept waiting by them.
 3. KV memory grows by need. When it runs out, the youngest sequence gives its memory up (preemption) and computes its
    tokens again when there is room: the oldest always advances, so everybody finishes.
 
