@@ -3,12 +3,14 @@ PYTHON ?= python3
 ARGS ?=
 SERVE := .venv
 DEV := .venv-dev
+# A real model (ARGS="--model smollm2") needs the exporter.
+RUN := $(if $(findstring --model,$(ARGS)),$(DEV),$(SERVE))
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test check proto bench loadtest demo-model demo-encoders demo-translator clean
+.PHONY: run test check real proto bench loadtest demo-model demo-encoders demo-translator clean
 
-run: $(SERVE)/.done  ## serve the demo model and stream one answer (ARGS=--once: end after it)
-	$(SERVE)/bin/attendant demo $(ARGS)
+run: $(RUN)/.done  ## serve the demo model and stream one answer (ARGS=--once: end after it; ARGS="--model smollm2": a real LLM)
+	$(RUN)/bin/attendant demo $(ARGS)
 
 test: check  ## lint, types, import rules and all tests
 	$(DEV)/bin/python -m pytest -n 2 --dist worksteal $(ARGS)
@@ -18,6 +20,9 @@ check: $(DEV)/.done  ## lint, types and import rules
 	$(DEV)/bin/ruff format --check .
 	$(DEV)/bin/mypy
 	$(DEV)/bin/lint-imports
+
+real: $(DEV)/.done  ## fetch the trained checkpoints that tests use, once, and print where they are
+	$(DEV)/bin/python -m attendant_export.checkpoints $(or $(ARGS),all)
 
 proto: $(DEV)/.done  ## generate the stubs anew
 	$(DEV)/bin/python -m grpc_tools.protoc -Iproto --python_out=proto --pyi_out=proto --grpc_python_out=proto proto/attendant_proto/v1/*.proto

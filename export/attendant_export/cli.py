@@ -9,8 +9,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from attendant_export.errors import ExportError
+
+if TYPE_CHECKING:
+    from attendant.bundle import Parity
+
+    from attendant_export.auto import Auto
+    from attendant_export.recipe import RecipeRequest
 
 _USER_ERROR, _INTERRUPTED = 2, 130
 _TASKS = (  # those of attendant_export.encoders.tasks, whose imports are heavy
@@ -36,10 +43,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--precision",
-        choices=["fp32", "bf16", "fp16", "int8", "int4", "mixed"],
+        choices=["auto", "fp32", "bf16", "fp16", "int8", "int8_blocks", "int4", "int4_small", "mixed"],
         help="of the weights; int8 and int4 are smaller and faster, at some loss "
         "(to generate: for cpu fp32, int8, int4, mixed, default fp32; for cuda bf16, fp16, int4, default bf16; "
-        "any other task, and encoder-decoders: for cpu fp32, int8, default fp32; for cuda fp16)",
+        "any other task, and encoder-decoders: for cpu fp32, int8, default fp32; for cuda fp16); "
+        "auto: the fastest one that stays as near to the model as --max-kl says",
+    )
+    parser.add_argument(
+        "--max-kl",
+        type=float,
+        metavar="NATS",
+        help="with --precision auto: largest mean divergence of the next token's probabilities from the model's, on "
+        "natural text; .01 is not noticed by readers, .05 hardly, .2 clearly (default: 0.01)",
+    )
+    parser.add_argument(
+        "--calibration",
+        type=Path,
+        metavar="FILE",
+        help="a UTF-8 text, of at least 256 tokens, like what the model is for, to calibrate quantisation with "
+        "(default: a text of several languages, code and chat)",
     )
     parser.add_argument(
         "--kv-cache",
@@ -75,20 +97,22 @@ def _export(args: argparse.Namespace) -> int:
     from attendant_export.toolchain import check_installed
 
     check_installed()
+    from attendant_export.calibration_file import read_calibration
     from attendant_export.export import export_bundle
     from attendant_export.progress import on_stderr
-    from attendant_export.recipe import RecipeRequest
 
     manifest = export_bundle(
         args.source,
         args.out,
-        recipe=RecipeRequest(args.target, args.precision, args.kv_cache),
+        recipe=_recipe(args),
+        calibration=read_calibration(args.calibration) if args.calibration is not None else None,
         task=args.task,
         pooling=args.pooling,
         name=args.name,
         revision=args.revision,
         overwrite=args.overwrite,
         progress=on_stderr,
+        tell=lambda line: print(line, file=sys.stderr),
     )
     parity = manifest.parity
     size = sum(entry.size for entry in manifest.files.values()) / 1e6
@@ -99,7 +123,37 @@ def _export(args: argparse.Namespace) -> int:
         f"max error {parity.max_abs_error:.2g}, cosine {parity.cosine:.6f}, "
         f"same {'greedy token' if generates else 'largest output'} at {parity.greedy_agreement:.1%} of positions"
     )
+    for line in _fidelity(parity):
+        print(line)
     return 0
+
+
+def _recipe(args: argparse.Namespace) -> RecipeRequest | Auto:
+    from attendant_export.auto import MAX_KL, Auto
+    from attendant_export.recipe import RecipeRequest
+
+    if args.precision == "auto":
+        return Auto(args.target, MAX_KL if args.max_kl is None else args.max_kl, args.kv_cache)
+    if args.max_kl is not None:
+        raise ExportError("--max-kl goes with --precision auto; a precision that is named has limits of its own")
+    return RecipeRequest(args.target, args.precision, args.kv_cache)
+
+
+def _fidelity(parity: Parity) -> Iterator[str]:
+    """Lines that tell what the precision changed."""
+    if parity.fidelity is not None:
+        known = "a trained model" if parity.fidelity.trained else "no trained model of natural text"
+        for name, part in (("prompts", parity.fidelity.prompt), ("generated", parity.fidelity.decode)):
+            yield (
+                f"on natural text ({known}), {name}: KL {part.kl:.5f} nats a token, same greedy token "
+                f"{part.greedy_agreement:.1%}, loss {part.nll:.3f}, the model's {part.reference_nll:.3f}"
+            )
+    if parity.vectors is not None:
+        found = parity.vectors
+        yield (
+            f"on natural inputs, {found.vectors} vectors: cosine {found.cosine:.5f} in the mean, "
+            f"{found.least_cosine:.5f} at least"
+        )
 
 
 @contextmanager

@@ -10,7 +10,13 @@ ExportError
 ├── OutputError                 the bundle cannot be written where it was asked for
 │   ├── OutputExists            something is already there
 │   └── DiskFull                no space left
+├── CalibrationError            the text to calibrate with cannot be read, or is too short
 ├── ParityError                 the finished graph differs from the source model by more than its precision allows
+├── CheckpointError             a trained checkpoint of the package index cannot be had
+│   ├── UnknownCheckpoint       no checkpoint has this name; names those that there are
+│   ├── PackageUnavailable      pip is missing or cannot fetch the package; says why
+│   ├── PackageChanged          the index gave another file than the one that was pinned
+│   └── CacheError              it cannot be kept in the cache
 └── ToolchainError              torch, transformers or onnx are missing, or are not the versions this exporter drives
 """
 
@@ -93,8 +99,49 @@ class DiskFull(OutputError):
         super().__init__(f"no space left on the file system of {path}; nothing was written there")
 
 
+class CalibrationError(ExportError):
+    """The text to calibrate with cannot be read, or is too short."""
+
+
 class ParityError(ExportError):
     """The exported graph differs from the source model by more than its precision allows."""
+
+
+class CheckpointError(ExportError):
+    """A trained checkpoint of the package index cannot be had."""
+
+
+class UnknownCheckpoint(CheckpointError):
+    """No checkpoint has this name."""
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        super().__init__(f"there is no checkpoint {name!r}; there are: {', '.join(known)}")
+
+
+class PackageUnavailable(CheckpointError):
+    """The package of a checkpoint cannot be fetched.
+
+    Args:
+        requirement: the package, as pip names it. reason: what stood in the way.
+    """
+
+    def __init__(self, requirement: str, reason: str) -> None:
+        super().__init__(f"{requirement} cannot be fetched: {reason}")
+
+
+class PackageChanged(CheckpointError):
+    """The index gave another file than the one that was pinned.
+
+    Args:
+        found, pinned: SHA-256 in hexadecimal digits.
+    """
+
+    def __init__(self, file: str, found: str, pinned: str) -> None:
+        super().__init__(f"{file} has SHA-256 {found}, but {pinned} is pinned: it is not the file that was tested")
+
+
+class CacheError(CheckpointError):
+    """The cache cannot be written."""
 
 
 class ToolchainError(ExportError):

@@ -3,45 +3,50 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
-from attendant.bundle import TOKENIZER_FILE, BundleManifest, EncoderManifest, EncoderTask, Graph, Pooling, Source
+from attendant.bundle import BundleManifest, EncoderManifest, EncoderTask, Pooling, Source
 
 from attendant_export import source as sources
-from attendant_export.architectures import check_model, context_length
+from attendant_export.architectures import check_model
+from attendant_export.auto import Auto, Tell, fastest, say_nothing
+from attendant_export.calibration_file import check_calibration
+from attendant_export.decoder_export import DecoderExport
 from attendant_export.encoders.export import export_encoder, plan_encoder
 from attendant_export.encoders.tasks import task_of
 from attendant_export.errors import ExportError
-from attendant_export.facts import generation_defaults, special_tokens
-from attendant_export.graphs import write_graphs
 from attendant_export.progress import Progress, silent
-from attendant_export.recipe import GENERATE, Recipe, RecipeRequest
+from attendant_export.recipe import ENCODER_PRECISIONS, GENERATE, PRECISIONS, Recipe, RecipeRequest
 from attendant_export.seq2seq.export import answer_recipe, export_answers
 from attendant_export.seq2seq.source import is_encoder_decoder, load_answers
-from attendant_export.toolchain import exporter_version, versions
-from attendant_export.verify import verify
-from attendant_export.writer import bundle_folder, check_output, file_entries, write_manifest
+from attendant_export.toolchain import versions
+from attendant_export.writer import check_output
 
 
 def export_bundle(
     source: str | Path,
     out: Path,
     *,
-    recipe: Recipe | RecipeRequest | None = None,
+    recipe: Recipe | RecipeRequest | Auto | None = None,
+    calibration: str | None = None,
     task: str | None = None,
     pooling: Pooling | None = None,
     name: str | None = None,
     revision: str | None = None,
     overwrite: bool = False,
     progress: Progress = silent,
+    tell: Tell = say_nothing,
 ) -> BundleManifest | EncoderManifest:
     """Exports a model folder or hub id to a bundle at ``out`` and returns its manifest.
 
     Args:
-        recipe: fp32 for a CPU by default.
+        recipe: fp32 for a CPU by default; :class:`Auto` tries several.
+        calibration: text to calibrate with; by default the exporter's own.
         task: one of :data:`attendant_export.encoders.tasks.TASKS`; by default what the model was made for.
         pooling: of task embed; by default what the model's folder says, or the mean.
+        tell: is told what :class:`Auto` finds, in lines.
 
     Raises:
         ExportError: see :mod:`attendant_export.errors`; nothing is left at or beside ``out`` but what was there.
@@ -50,37 +55,39 @@ def export_bundle(
     folder, source_id, found_revision = sources.resolve(str(source), revision)
     found = task_of(folder, task)
     answers_sources = found == GENERATE and is_encoder_decoder(sources.read_json(folder / "config.json"))
-    asked = recipe or Recipe()
-    recipe = answer_recipe(asked) if answers_sources else asked.for_task(found)
+    recipes = _recipes(recipe or Recipe(), found, answers_sources)
+    max_kl = recipe.max_kl if isinstance(recipe, Auto) else None
     name = name or source_id.rsplit("/", 1)[-1]
     about = Source(id=source_id, revision=found_revision, versions=versions())
     if found != GENERATE:
         with progress("load"):
             plan = plan_encoder(folder, cast(EncoderTask, found), pooling)
-        name = bundle_name(name)
-        return export_encoder(plan, out, name=name, recipe=recipe, source=about, overwrite=overwrite, progress=progress)
+        encode = partial(export_encoder, plan, out, name=bundle_name(name), calibration=calibration, source=about)
+        encode = partial(encode, overwrite=overwrite, progress=progress)
+        return encode(recipe=recipes[0]) if max_kl is None else fastest(recipes, lambda each: encode(recipe=each), tell)
     if pooling is not None:
         raise ExportError(f"task {found} has no pooling; only embed has")
     if answers_sources:
         with progress("load"):
             answers = load_answers(folder)
-        name = bundle_name(name)
-        return export_answers(
-            answers, out, name=name, recipe=recipe, about=about, overwrite=overwrite, progress=progress
-        )
+        answer = partial(export_answers, answers, out, name=bundle_name(name), calibration=calibration, max_kl=max_kl)
+        answer = partial(answer, about=about, overwrite=overwrite, progress=progress)
+        return answer(recipe=recipes[0]) if max_kl is None else fastest(recipes, lambda each: answer(recipe=each), tell)
     with progress("load"):
         loaded = sources.load(str(source), revision)
     return export_model(
         loaded.model,
         loaded.tokenizer_json,
         out,
-        recipe=recipe,
+        recipe=recipe if isinstance(recipe, Auto) else recipes[0],
+        calibration=calibration,
         name=name,
         source=about,
         chat_template=loaded.chat_template,
         tokenizer_config=loaded.tokenizer_config,
         overwrite=overwrite,
         progress=progress,
+        tell=tell,
     )
 
 
@@ -89,83 +96,65 @@ def export_model(
     tokenizer_json: str,
     out: Path,
     *,
-    recipe: Recipe | None = None,
+    recipe: Recipe | Auto | None = None,
+    calibration: str | None = None,
     name: str | None = None,
     source: Source | None = None,
     chat_template: str | None = None,
     tokenizer_config: dict[str, Any] | None = None,
     overwrite: bool = False,
     progress: Progress = silent,
+    tell: Tell = say_nothing,
 ) -> BundleManifest:
     """Exports a transformers causal language model (float32, eager attention) that is in memory.
 
     Args:
-        recipe: target, precision and KV cache; fp32 for a CPU by default.
+        recipe: target, precision and KV cache; fp32 for a CPU by default; :class:`Auto` tries several.
+        calibration: text to calibrate with; by default the exporter's own.
         tokenizer_json: content of a tokenizer.json.
         name: of the bundle; by default the name of ``out``.
         tokenizer_config: content of a tokenizer_config.json, for the special tokens a config leaves out.
+        tell: is told what :class:`Auto` finds, in lines.
 
     Raises:
         ExportError: see :mod:`attendant_export.errors`.
     """
-    from tokenizers import Tokenizer
 
     recipe = recipe or Recipe()
+    check_output(out, overwrite=overwrite)
     check_model(model)
-    tokenizer = Tokenizer.from_str(tokenizer_json)
+    job = DecoderExport(
+        model=model,
+        tokenizer_json=tokenizer_json,
+        out=out,
+        name=bundle_name(name or out.absolute().name),
+        calibration=calibration,
+        source=source,
+        chat_template=chat_template,
+        tokenizer_config=tokenizer_config or {},
+        overwrite=overwrite,
+        progress=progress,
+        max_kl=recipe.max_kl if isinstance(recipe, Auto) else None,
+    )
+    check_calibration(calibration, job.encode)
+    if not isinstance(recipe, Auto):
+        return job.run(recipe, job.trace(recipe))
+    recipes = recipe.recipes(PRECISIONS[recipe.target])
+    if recipe.target != "cpu":  # their graphs are of different types
+        return fastest(recipes, lambda each: job.run(each, job.trace(each)), tell)
+    traced = job.trace(recipes[0])
+    return fastest(recipes, lambda each: job.run(each, traced.clone()), tell)
 
-    def encode(text: str) -> list[int]:
-        ids: list[int] = tokenizer.encode(text, add_special_tokens=False).ids
-        return ids
 
-    length = context_length(model)
-    name = bundle_name(name or out.absolute().name)
-    with bundle_folder(out, overwrite=overwrite) as folder:
-        graphs, layers = write_graphs(model, folder, recipe, length, encode, progress)
-        graph = graphs["decoder"]
-        (folder / TOKENIZER_FILE).write_text(tokenizer_json, encoding="utf-8")
-        with progress("verify"):
-            parity = verify(
-                model,
-                folder / graph.file,
-                graph,
-                layers,
-                recipe=recipe,
-                context_length=length,
-                encode=encode,
-                prompt_path=folder / graphs["prompt"].file if "prompt" in graphs else None,
-            )
-        with progress("seal"):
-            manifest = BundleManifest(
-                name=name,
-                task="generate",
-                architecture=str(model.config.model_type),
-                target=recipe.target,
-                precision=recipe.precision,
-                cache_layout="pages" if recipe.target == "cuda" else "slots",
-                graphs=graphs,
-                kv_layers=layers,
-                context_length=length,
-                vocab_size=_vocab_size(graph),
-                special_tokens=special_tokens(model, tokenizer, tokenizer_config or {}),
-                generation_defaults=generation_defaults(model),
-                chat_template=chat_template,
-                files=file_entries(folder),
-                parity=parity,
-                source=source or Source(id=name, versions=versions()),
-                exporter_version=exporter_version(),
-            )
-            write_manifest(folder, manifest)
-    return manifest
+def _recipes(asked: Recipe | RecipeRequest | Auto, task: str, answers_sources: bool) -> list[Recipe]:
+    """What is to be tried for a model of ``task``, the first first; one of them where no precision is to be found."""
+    if isinstance(asked, Auto):
+        allowed = PRECISIONS if task == GENERATE and not answers_sources else ENCODER_PRECISIONS
+        return asked.recipes(allowed[asked.target], task)
+    return [answer_recipe(asked) if answers_sources else asked.for_task(task)]
 
 
 def bundle_name(name: str) -> str:
     """``name`` with what a bundle's name may not hold replaced by hyphens."""
     clean = re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip("._-")[:128]
     return clean or "model"
-
-
-def _vocab_size(graph: Graph) -> int:
-    width = next(spec.shape[-1] for spec in graph.outputs if spec.name == "logits")
-    assert isinstance(width, int)
-    return width

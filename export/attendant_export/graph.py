@@ -100,6 +100,11 @@ class Editor:
         if is_output:
             old.name, new.name = f"{old.name}_replaced", old.name
 
+    def drop_constant(self, value: ir.Value) -> None:
+        """Removes an initializer that no node reads any more, so that its memory is free before the pass is over."""
+        if value.is_initializer() and not value.uses() and not value.is_graph_output():
+            del self.graph.initializers[str(value.name)]
+
     def drop_unused(self) -> None:
         """Removes nodes, initializers and graph inputs that reach no output."""
         for node in reversed(list(self.graph)):

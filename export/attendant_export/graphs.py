@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import onnx_ir as ir
 import torch
-from attendant.bundle import DType, Graph, KVLayer, TensorSpec
+from attendant.bundle import DType, Graph, KVLayer, Precision, TensorSpec
 
 from attendant_export.attention import AttentionLayer, AttentionTrace
 from attendant_export.calibrate import calibrate
+from attendant_export.calibration_runs import prompt_runs
 from attendant_export.candidates import add_candidates
 from attendant_export.companions import copy_blocks_model, pick_rows_model
 from attendant_export.decoder import probe, trace_decoder
 from attendant_export.families import patched
+from attendant_export.fidelity.windows import text_windows
 from attendant_export.kernels import CacheScales
 from attendant_export.layouts import CacheLayout, PageLayout, SlotLayout
 from attendant_export.passes import rewrite
 from attendant_export.precision import in_dtype
 from attendant_export.progress import Progress
-from attendant_export.prompts import Encode, sample_prompts
-from attendant_export.quantise import quantise
+from attendant_export.prompts import Encode, Ints, sample_prompts
+from attendant_export.quantisation.plan import Quantised
+from attendant_export.quantisation.quantise import quantise
 from attendant_export.ragged import allow_ragged_rows
 from attendant_export.recipe import Recipe
+from attendant_export.texts import calibration_text
 from attendant_export.trace import fused_attention
 
 DECODER_FILE = "decoder.onnx"
@@ -42,33 +47,84 @@ _DTYPES: dict[ir.DataType, DType] = {
 }
 
 
+@dataclass(frozen=True)
+class TracedGraph:
+    """The finished graph ``decoder`` of a model before quantisation, and its attention calls."""
+
+    model: ir.Model
+    layers: Sequence[AttentionLayer]
+
+    def clone(self) -> TracedGraph:
+        """A graph of its own over the same weights."""
+        return TracedGraph(self.model.clone(), self.layers)
+
+
+@dataclass(frozen=True)
+class WrittenGraphs:
+    """What the manifest says of the files: graphs by name, the cache layout, and what quantisation did, in words."""
+
+    graphs: dict[str, Graph]
+    layers: tuple[KVLayer, ...]
+    recipe: tuple[str, ...] = ()
+
+
 def write_graphs(
-    model: Any, folder: Path, recipe: Recipe, context_length: int, encode: Encode | None, progress: Progress
-) -> tuple[dict[str, Graph], tuple[KVLayer, ...]]:
+    model: Any,
+    folder: Path,
+    recipe: Recipe,
+    context_length: int,
+    encode: Encode | None,
+    progress: Progress,
+    calibration: str | None = None,
+) -> WrittenGraphs:
     """Writes the files of ``model`` (float32, or already in the recipe's type) to ``folder``.
 
     Args:
         encode: text to token ids, for the prompts that calibrate an 8-bit cache.
-
-    Returns:
-        The manifest's entries: graphs by name, and the cache layout.
+        calibration: text to calibrate with besides; by default the exporter's own.
     """
+    traced = trace_graph(model, recipe, context_length, encode, progress, calibration)
+    return write_traced(traced, folder, recipe, progress)
+
+
+def trace_graph(
+    model: Any,
+    recipe: Recipe,
+    context_length: int,
+    encode: Encode | None,
+    progress: Progress,
+    calibration: str | None = None,
+) -> TracedGraph:
+    """Traces and rewrites; see :func:`write_graphs`. Recipes of one target, type and cache have one graph."""
     layout: CacheLayout = SlotLayout()
     if recipe.target == "cuda":
-        layout = PageLayout(_scales(model, recipe, context_length, encode, progress))
+        layout = PageLayout(_scales(model, recipe, context_length, encode, progress, calibration))
     with progress("trace"):
         traced = trace_decoder(in_dtype(model, recipe.dtype), context_length, layout)
     with progress("rewrite"):
         # A half-precision head may share memory with the embedding table; a quantised one is a tensor of its own.
         tied = recipe.target == "cuda" and recipe.precision != "int4"
         rewrite(traced.model, context_length, layout, keep_tied=tied)
-    files = {"decoder": (DECODER_FILE, traced.model)}
-    if recipe.precision in ("int8", "int4", "mixed"):
+    return TracedGraph(traced.model, traced.layers)
+
+
+def write_traced(
+    traced: TracedGraph, folder: Path, recipe: Recipe, progress: Progress, windows: Sequence[Ints] = ()
+) -> WrittenGraphs:
+    """Quantises ``traced``, in place, and writes all files of a bundle but its tokenizer and manifest.
+
+    Args:
+        windows: tokens of sample text, [length] int64 each, to quantise by.
+    """
+    files, done = {"decoder": (DECODER_FILE, traced.model)}, tuple[str, ...]()
+    if recipe.precision == "mixed":
+        files["prompt"] = (PROMPT_FILE, traced.model.clone())
+    if quantised := quantised_as(recipe.precision):
+        # Graphs for CUDA do not run here as they are; theirs is plain rounding.
+        runs = prompt_runs(traced.layers, windows) if recipe.target == "cpu" else []
         with progress("quantise"):
-            if recipe.precision == "mixed":
-                files["prompt"] = (PROMPT_FILE, traced.model.clone())
-                quantise(files["prompt"][1], "int8")
-            quantise(traced.model, "int8" if recipe.precision == "int8" else "int4")
+            for name, (_, graph) in files.items():
+                done += quantise(graph, quantised[name], runs)
     if recipe.target == "cuda":
         files |= paged_companions(traced.model, len(traced.layers))
     else:
@@ -77,7 +133,15 @@ def write_graphs(
         for name, (file, graph) in files.items():
             ir.save(graph, folder / file, external_data=f"{file}.data" if name in ("decoder", "prompt") else None)
     graphs = {name: describe(graph.graph, file) for name, (file, graph) in files.items()}
-    return graphs, kv_layers(traced.layers, recipe.cache_dtype)
+    return WrittenGraphs(graphs, kv_layers(traced.layers, recipe.cache_dtype), done)
+
+
+def quantised_as(precision: Precision) -> dict[str, Quantised]:
+    """What the weights of each graph become; nothing where they stay as they are."""
+    if precision == "mixed":
+        return {"prompt": "int8", "decoder": "int4"}
+    known = [each for each in get_args(Quantised) if each == precision]
+    return {"decoder": known[0]} if known else {}
 
 
 def paged_companions(decoder: ir.Model, num_layers: int) -> dict[str, tuple[str, ir.Model]]:
@@ -112,7 +176,12 @@ def kv_layers(layers: Sequence[AttentionLayer], dtype: DType = "float32") -> tup
 
 
 def _scales(
-    model: Any, recipe: Recipe, context_length: int, encode: Encode | None, progress: Progress
+    model: Any,
+    recipe: Recipe,
+    context_length: int,
+    encode: Encode | None,
+    progress: Progress,
+    calibration: str | None,
 ) -> CacheScales | None:
     """What calibration finds, where the recipe asks for an 8-bit cache."""
     if recipe.kv_cache == "model":
@@ -122,4 +191,8 @@ def _scales(
         with torch.no_grad(), patched(model, trace) as bypass, fused_attention(model, trace, bypass):
             layers = kv_layers(probe(model, trace))
         prompts = sample_prompts(model, layers, context_length, encode)
+        if encode is not None:
+            vocab_size = model.config.get_text_config().vocab_size
+            text = calibration or calibration_text()
+            prompts += text_windows(text, encode, vocab_size=vocab_size, context_length=context_length, most=512)
         return calibrate(model, prompts, context_length, recipe.kv_cache)

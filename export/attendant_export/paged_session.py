@@ -68,16 +68,21 @@ class PagedSession:
         options.log_severity_level = 3
         self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         self._inputs = {spec.name: spec.type for spec in self._session.get_inputs()}
-        self._block_size = block_size
-        self.caches = _caches(layers, num_blocks, block_size)
+        self.block_size = block_size
+        self._layers = tuple(layers)
+        self.hold(num_blocks)
         self.sources = _caches(sources, source_blocks, block_size)
+
+    def hold(self, num_blocks: int) -> None:
+        """Makes the caches anew, empty and of another size; those of sources stay."""
+        self.caches = _caches(self._layers, num_blocks, self.block_size)
 
     def run(self, rows: Sequence[PagedRow], more: Mapping[str, Any] | None = None) -> list[Floats]:
         """One run over all rows; per row, the logits of its tokens [n, vocab_size] float32.
 
         ``more``: inputs of an encoder-decoder.
         """
-        size = self._block_size
+        size = self.block_size
         counts = [len(row.tokens) for row in rows]
         bounds = np.cumsum([0, *counts]).astype(np.int32)
         positions = [np.arange(row.start, row.start + len(row.tokens)) for row in rows]

@@ -13,10 +13,11 @@ from attendant_export.errors import ExportError
 GENERATE = "generate"
 KVCache = Literal["model", "int8", "fp8"]
 PRECISIONS: dict[Target, tuple[Precision, ...]] = {
-    "cpu": ("fp32", "int8", "int4", "mixed"),
+    "cpu": ("fp32", "int8", "int8_blocks", "int4", "int4_small", "mixed"),
     "cuda": ("bf16", "fp16", "int4"),
 }
-"""By target, the default first. ``mixed``: int8 for prompts and int4 for the tokens after them, in a graph each."""
+"""By target, the default first. ``int8_blocks``: 8 bits with a scale for each 32 channels. ``int4_small``: 4 bits for
+the last products of MLPs, too. ``mixed``: int8 for prompts and int4 for the tokens after them, in a graph each."""
 ENCODER_PRECISIONS: dict[Target, tuple[Precision, ...]] = {"cpu": ("fp32", "int8"), "cuda": ("fp16",)}
 """The same for models that encode, which have no KV cache, and for encoder-decoders."""
 

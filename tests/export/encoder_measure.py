@@ -95,7 +95,7 @@ def measure(name: str, head: str, precision: Precision = "fp32") -> EncoderMeasu
     torch.manual_seed(0)
     plan = make_plan(name, head)
     with tempfile.TemporaryDirectory() as folder:
-        graph = encoder_graph(plan, Recipe(precision=precision))
+        graph, _ = encoder_graph(plan, Recipe(precision=precision))
         runner = Runner(plan, graph, Path(folder) / "encoder.onnx")
         errors, cosines = [], []
         for case in plan.cases():

@@ -13,11 +13,12 @@ import numpy as np
 import onnx_ir as ir
 import torch
 from attendant_export.architectures import context_length
+from attendant_export.calibration_runs import prompt_runs
 from attendant_export.decoder import trace_decoder
 from attendant_export.families import reference_attention
 from attendant_export.graphs import describe, kv_layers
 from attendant_export.passes import rewrite
-from attendant_export.quantise import quantise
+from attendant_export.quantisation.quantise import quantise
 from attendant_export.ragged import allow_ragged_rows
 from attendant_export.session import DecoderSession
 
@@ -46,28 +47,34 @@ class Measurement:
 
 
 class Subject:
-    """The graph of a model, saved in ``folder``, as sessions over fresh caches."""
+    """The graph of a model, saved in ``folder``, as sessions over fresh caches.
+
+    Attributes:
+        graph: as it is before the last pass of an export, which lets rows differ in length; sessions run it after.
+    """
 
     def __init__(self, model: Any, folder: Path) -> None:
         length = context_length(model)
         traced = trace_decoder(model, length)
         rewrite(traced.model, length)
-        allow_ragged_rows(traced.model.graph)
         self.layers = kv_layers(traced.layers)
         self._save(traced.model, folder / "fp32.onnx")
 
     def _save(self, model: ir.Model, path: Path) -> None:
-        self.graph, self.path = model.graph, path
-        self.entry = describe(self.graph, path.name)
-        ir.save(model, path, external_data=f"{path.name}.data")
+        self._model, self.graph, self.path = model, model.graph, path
+        finished = model.clone()
+        allow_ragged_rows(finished.graph)
+        self.entry = describe(finished.graph, path.name)
+        ir.save(finished, path, external_data=f"{path.name}.data")
 
     def at(self, precision: str) -> Subject:
         """The same graph in another precision."""
         if precision == "fp32":
             return self
         other = copy.copy(self)
-        model = ir.load(self.path)
-        quantise(model, precision)  # type: ignore[arg-type]
+        model = self._model.clone()
+        windows = np.random.default_rng(4).integers(3, VOCAB, (4, LENGTH))
+        quantise(model, precision, prompt_runs(self.layers, windows))  # type: ignore[arg-type]
         other._save(model, self.path.with_name(f"{precision}.onnx"))
         return other
 

@@ -116,7 +116,7 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def test_the_shortest_row_has_one_frame_and_rows_that_run_together_are_those_alone(plan: Any, tmp_path: Path) -> None:
     assert plan.input.min_samples == 45  # 8 outputs of the first convolution, of 10 samples each, 5 apart
     assert plan.ctc.samples_per_frame == 20
-    ir.save(encoder_graph(plan, Recipe(precision="int8")), tmp_path / "encoder.onnx")
+    ir.save(encoder_graph(plan, Recipe(precision="int8"))[0], tmp_path / "encoder.onnx")
     session = ort.InferenceSession(str(tmp_path / "encoder.onnx"), providers=["CPUExecutionProvider"])
     rows = np.random.default_rng(0).standard_normal((4, 500)).astype(np.float32)
     assert session.run(None, {"input_values": rows[:1, :45]})[0].shape == (1, 1, len(VOCABULARY))

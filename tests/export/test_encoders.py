@@ -64,7 +64,7 @@ def test_graph_gives_the_models_outputs(name: str, head: str) -> None:
 @pytest.fixture(scope="module")
 def int8(tmp_path_factory: pytest.TempPathFactory) -> tuple[EncoderPlan, Runner]:
     plan = make_plan("bert", "classify_tokens")
-    graph = encoder_graph(plan, Recipe(precision="int8"))
+    graph, _ = encoder_graph(plan, Recipe(precision="int8"))
     return plan, Runner(plan, graph, tmp_path_factory.mktemp("int8") / "encoder.onnx")
 
 
@@ -109,7 +109,7 @@ def measure_cosine(plan: EncoderPlan) -> float:
     """Of an int8 graph with the model, over all cases."""
     import tempfile
 
-    graph = encoder_graph(plan, Recipe(precision="int8"))
+    graph, _ = encoder_graph(plan, Recipe(precision="int8"))
     assert any("outliers" in str(value.name) for node in nodes_of(graph.graph, "Gather") for value in node.inputs)
     with tempfile.TemporaryDirectory() as folder:
         runner = Runner(plan, graph, Path(folder) / "encoder.onnx")

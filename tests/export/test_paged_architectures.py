@@ -23,10 +23,10 @@ import torch
 from attendant_export.architectures import context_length
 from attendant_export.families import reference_attention
 from attendant_export.graphs import write_graphs
-from attendant_export.nbit_blocks import BlockFormat, quantise_blocks
 from attendant_export.precision import in_dtype
 from attendant_export.progress import silent
 from attendant_export.prompts import sample_prompts
+from attendant_export.quantisation.blocks import BlockFormat, quantise_blocks
 from attendant_export.recipe import Recipe
 from attendant_export.verify_pages import Case, run_paged
 
@@ -56,7 +56,8 @@ class Export:
 
     def __init__(self, model: Any, recipe: Recipe, folder: Path) -> None:
         self.model, self.recipe = model, recipe
-        graphs, layers = write_graphs(model, folder, recipe, context_length(model), None, silent)
+        written = write_graphs(model, folder, recipe, context_length(model), None, silent)
+        graphs, layers = written.graphs, written.layers
         self.prompts = sample_prompts(model, layers, context_length(model), None)
         self.wanted = self.logits_of(model)
         self._spread = float(np.concatenate(self.wanted).std())

@@ -10,9 +10,9 @@ import onnxruntime as ort
 import pytest
 from attendant.bundle import read_manifest
 from attendant_export.graph import Editor, attribute, nodes_of
-from attendant_export.int8_rows import int8_columns
-from attendant_export.nbit_blocks import BlockFormat, Blocks, quantise_blocks, to_matmul_nbits
-from attendant_export.quantise import quantise
+from attendant_export.quantisation.blocks import BlockFormat, Blocks, BlockWriter, quantise_blocks
+from attendant_export.quantisation.quantise import quantise
+from attendant_export.quantisation.rows import int8_columns
 
 from tests.bundles import make_llama_bundle
 from tests.export.architectures import build
@@ -81,7 +81,7 @@ def test_a_block_of_zeros_is_zero(form: BlockFormat) -> None:
 def test_onnx_runtime_reads_blocks_as_they_are_meant(form: BlockFormat) -> None:
     model = _product(WEIGHT)
     editor = Editor(model.graph)
-    to_matmul_nbits(editor, nodes_of(model.graph, "MatMul")[0], form)
+    BlockWriter(editor).write(nodes_of(model.graph, "MatMul")[0], form)
     editor.drop_unused()
     rows = np.random.default_rng(1).standard_normal((3, 80)).astype(np.float32)
     session = ort.InferenceSession(ir.to_proto(model).SerializeToString(), providers=["CPUExecutionProvider"])
@@ -91,10 +91,10 @@ def test_onnx_runtime_reads_blocks_as_they_are_meant(form: BlockFormat) -> None:
 
 @pytest.mark.parametrize("form", [BlockFormat(4, 32, zeros=True), BlockFormat(8, 64)])
 def test_a_row_of_blocks_does_not_depend_on_its_company(form: BlockFormat) -> None:
-    """Larger blocks fail here; see :mod:`attendant_export.quantise`."""
+    """Larger blocks fail here; see :mod:`attendant_export.quantisation.plan`."""
     model = _product(WEIGHT)
     editor = Editor(model.graph)
-    to_matmul_nbits(editor, nodes_of(model.graph, "MatMul")[0], form)
+    BlockWriter(editor).write(nodes_of(model.graph, "MatMul")[0], form)
     editor.drop_unused()
     session = ort.InferenceSession(ir.to_proto(model).SerializeToString(), providers=["CPUExecutionProvider"])
     rows = np.random.default_rng(1).standard_normal((17, 80)).astype(np.float32)
@@ -103,13 +103,20 @@ def test_a_row_of_blocks_does_not_depend_on_its_company(form: BlockFormat) -> No
         assert np.array_equal(session.run(None, {"x": rows[:count]})[0], alone[:count])
 
 
-def test_int4_of_a_model_keeps_what_attention_reads_in_8_bits(tmp_path: Path) -> None:
-    graph = Subject(build("llama"), tmp_path).at("int4").graph
+def _bits_by_shape(graph: ir.Graph) -> dict[tuple[int, int], int]:
     products = nodes_of(graph, "MatMulNBits")
-    read = {use.node.op_type: node for node in products for use in node.outputs[0].uses()}
-    bits = {reader: attribute(node, "bits", 0) for reader, node in read.items()}
-    assert bits.pop("GroupQueryAttention") == 8
-    assert set(bits.values()) == {4}
+    return {(attribute(node, "K", 0), attribute(node, "N", 0)): attribute(node, "bits", 0) for node in products}
+
+
+def test_int4_keeps_8_bits_where_4_hurt_most(tmp_path: Path) -> None:
+    """The head, [64, 256], and unless it is to be small, the last product of each MLP, [128, 64]."""
+    plain = Subject(build("llama"), tmp_path)
+    bits = _bits_by_shape(plain.at("int4").graph)
+    inner = next(shape for shape in bits if shape[0] > shape[1])
+    head = max(bits, key=lambda shape: shape[1])
+    assert {shape for shape, number in bits.items() if number == 8} == {inner, head}
+    small = _bits_by_shape(plain.at("int4_small").graph)
+    assert {shape for shape, number in small.items() if number == 8} == {head}
 
 
 @pytest.mark.parametrize("name", ["llama", "gpt2", "llama/tied", "phi"])
@@ -124,7 +131,7 @@ def test_every_weight_is_quantised(name: str, tmp_path: Path) -> None:
 
 def test_a_row_of_zeros_gives_zeros_and_disturbs_no_other() -> None:
     model = _product(WEIGHT)
-    assert quantise(model, "int8") == 1
+    assert quantise(model, "int8") == ("1 products in int8, with a scale for each row",)
     session = ort.InferenceSession(ir.to_proto(model).SerializeToString(), providers=["CPUExecutionProvider"])
     rows = np.random.default_rng(1).standard_normal((3, 80)).astype(np.float32)
     alone = session.run(None, {"x": rows[2:]})[0]

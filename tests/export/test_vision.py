@@ -108,7 +108,7 @@ def vit_plan() -> Any:
 
 
 def test_a_row_of_int8_is_the_same_in_any_batch(vit_plan: Any, tmp_path: Path) -> None:
-    graph = encoder_graph(vit_plan, Recipe(precision="int8"))
+    graph, _ = encoder_graph(vit_plan, Recipe(precision="int8"))
     ops = Counter(node.op_type for node in graph.graph)
     assert ops["MatMulIntegerToFloat"] > 0
     assert ops["MatMul"] == 1  # the head, whose four columns save nothing
@@ -122,7 +122,7 @@ def test_a_row_of_int8_is_the_same_in_any_batch(vit_plan: Any, tmp_path: Path) -
 
 
 def test_a_graph_for_cuda_is_in_half_precision(vit_plan: Any) -> None:
-    graph = encoder_graph(vit_plan, Recipe("cuda", "fp16"))
+    graph, _ = encoder_graph(vit_plan, Recipe("cuda", "fp16"))
     assert {value.dtype for value in (*graph.graph.inputs, *graph.graph.outputs)} == {ir.DataType.FLOAT}
     weights = [value for value in graph.graph.initializers.values() if value.shape is not None and len(value.shape) > 1]
     assert {value.dtype for value in weights} == {ir.DataType.FLOAT16}

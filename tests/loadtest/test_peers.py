@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from attendant.bundle import read_manifest
+from attendant_loadtest.bench.bundles import BundleNotMade
 from attendant_loadtest.bench.environments import PeerFailed, convert
 from attendant_loadtest.bench.measurement import Measurement
-from attendant_loadtest.bench.peers import decoding
-from attendant_loadtest.bench.peers.decoding import Contest, compare
-from attendant_loadtest.bench.peers.kinds import DEFAULT, KINDS, Kind, Package
+from attendant_loadtest.bench.peers import command, contestants, decoding
+from attendant_loadtest.bench.peers.contestants import Model, trained_model
+from attendant_loadtest.bench.peers.decoding import Contest
+from attendant_loadtest.bench.peers.generation import Plan, stand
+from attendant_loadtest.bench.peers.kinds import DEFAULT, KINDS, REFERENCE, Package
+from attendant_loadtest.bench.peers.long import LongContest, measures
 from attendant_loadtest.bench.peers.process import Peer
+from attendant_loadtest.bench.peers.standing import FIRST
 from attendant_loadtest.bench.peers.table import Aim, row, table
 from attendant_loadtest.bench.processes import answering
 from attendant_loadtest.bench.workload import Workload
 
-STAND_IN = """
-import json, sys, time
-for line in sys.stdin:
-    asked = json.loads(line)
-    time.sleep(0.01)
-    made = len(asked["prompts"]) * asked["new_tokens"]
-    first = [5.0 * n for n in range(len(asked["arrivals"]))]
-    print(json.dumps({"wall_s": 0.01 * asked["new_tokens"], "generated": made, "first_token_ms": first}), flush=True)
-"""
+from tests.loadtest.peer_stand_ins import VOCABULARY, logits_kind, no_install
+from tests.synthetic import make_synthetic_bundle
 
 
 def _at(tokens_per_s: float, others: float = 0.0) -> Measurement:
@@ -63,36 +62,83 @@ def test_arrivals_are_a_poisson_process() -> None:
     assert not dataclasses.replace(workload, per_s=None).arrivals()
 
 
+@pytest.fixture(scope="module")
+def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle with room for a text's window."""
+    return make_synthetic_bundle(
+        tmp_path_factory.mktemp("bundles") / "room", name="room", context_length=512, eos_bias=-1e4
+    )
+
+
 @pytest.fixture
-def stand_in(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A peer, and a small bundle for the benchmark's."""
-    kind = Kind(Package("none", (), "."), None, lambda *_: (sys.executable, "-c", STAND_IN), arrives=True)
-    monkeypatch.setitem(KINDS, "stand-in", kind)
-    monkeypatch.setattr(Package, "python", lambda *_: Path(sys.executable))
-    monkeypatch.setattr(decoding, "bench_bundle", lambda *_: bundle)
-    monkeypatch.setattr(decoding, "VOCABULARY", read_manifest(bundle).vocab_size)
+def model(room: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], Model]:
+    """A model over which stand-ins are compared; whether it counts as trained."""
+    monkeypatch.setattr(Package, "python", no_install)
+    monkeypatch.setitem(KINDS, REFERENCE, logits_kind(0.0))
+    monkeypatch.setitem(KINDS, "stand-in", logits_kind(0.1))
+    monkeypatch.setattr(Model, "bundle", lambda *_, **__: room)
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "config.json").write_text(json.dumps({"vocab_size": VOCABULARY}), encoding="utf-8")
+    (source / "tokenizer.json").symlink_to(room / "tokenizer.json")
+    (source / "model.onnx").touch()
+    return lambda trained: Model("stood", source, tmp_path, trained=trained)
 
 
-@pytest.mark.usefixtures("stand_in")
-def test_a_comparison_of_one_concurrency(tmp_path: Path) -> None:
-    contest = Contest(("int8",), ("stand-in",), (2,), repeats=1, patience_s=0.0, arriving=2)
-    names = [found.what.partition(",")[0] for found in compare(contest, tmp_path, lambda line: None)]
-    assert names == ["total tokens/s", "prompt tokens/s", "time to first token p50", "time to first token p99"]
+def test_a_comparison_of_one_concurrency(model: Callable[[bool], Model], tmp_path: Path) -> None:
+    contest = Contest((2,), repeats=1, patience_s=0.0, arriving=2)
+    plan = Plan(("int8",), ("stand-in",), contest)
+    (found,) = stand(plan, model(False), tmp_path, [], lambda line: None).rounds
+    assert list(found) == ["tokens/s, 2", "prompts", *FIRST]
 
 
-@pytest.mark.usefixtures("stand_in")
-def test_a_comparison_from_begin_to_end(tmp_path: Path) -> None:
-    contest = Contest(("int8",), ("stand-in",), (1, 2), repeats=1, patience_s=0.0, arriving=4)
-    rows = compare(contest, tmp_path, lambda line: None)
-    assert [found.what.partition(",")[0] for found in rows] == [
-        *(["total tokens/s"] * 2),
-        "decode tokens/s",
-        "prompt tokens/s",
-        "time to first token p50",
-        "time to first token p99",
-    ]
-    assert all(found.figures["attendant int8"] > 0 for found in rows)
-    assert all(found.best_peer == "stand-in" for found in rows)
+def test_a_comparison_from_begin_to_end(
+    model: Callable[[bool], Model], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> tuple[str, ...]:
+        return (sys.executable, "-c", "raise SystemExit('no such thing')")
+
+    kind = dataclasses.replace(logits_kind(0.0), convert=fails)
+    monkeypatch.setitem(KINDS, "broken", kind)
+    monkeypatch.setitem(KINDS, "silent", dataclasses.replace(kind, convert=None, logits=fails))
+    contest = Contest((1, 2), repeats=1, patience_s=0.0, arriving=4)
+    plan = Plan(("int8",), ("broken", "stand-in", "silent"), contest)
+    standing = stand(plan, model(True), tmp_path, [], lambda line: None)
+    ours, broken, peer, silent = standing.ways
+    assert "no such thing" in broken.remark
+    assert "gave no logits" in silent.remark
+    assert ours.judged is not None
+    assert peer.judged is not None
+    assert ours.judged.decode is not None
+    assert all(standing.figure(ours, measure) for measure in contest.aims)
+    assert all(standing.figure(peer, measure) is not None for measure in contest.aims)
+    assert standing.figure(silent, "prompts") is None
+    assert {found.like and found.like.peer for found in standing.comparisons()} == {"stand-in"}
+
+
+def test_long_contexts(model: Callable[[bool], Model], tmp_path: Path) -> None:
+    plan = Plan(("int8",), ("stand-in",), long=LongContest((20, 40), repeats=2, patience_s=0.0, new_tokens=5))
+    standing = stand(plan, model(False), tmp_path, [], lambda line: None)
+    assert len(standing.rounds) == 2
+    assert list(standing.aims) == [*measures(20), *measures(40)]
+    ours, peer = standing.ways
+    assert all((standing.figure(ours, measure) or 0) > 0 for measure in standing.aims)
+    assert standing.figure(peer, measures(20)[1]) == pytest.approx(4 / 0.045)
+
+
+def test_the_command_adds_rounds_of_earlier_runs(
+    model: Callable[[bool], Model], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "trained_model", lambda *_: model(True))
+    common = ["--decoders", "smollm2", "--models", "none", "--peers", "stand-in", "--precisions", "int8"]
+    common += ["--concurrency", "2", "--patience", "0", "--bundle-cache", str(tmp_path)]
+    one, two = tmp_path / "one.json", tmp_path / "two.json"
+    assert command.main([*common, "--repeats", "1", "--arriving", "0", "--out", str(one)], tmp_path) == 0
+    assert command.main([*common, "--repeats", "0", "--add", f"{one},{one}", "--out", str(two)], tmp_path) == 0
+    first, last = (json.loads(file.read_text(encoding="utf-8"))["stood"] for file in (one, two))
+    assert last["rounds"] == first["rounds"] * 2
+    assert last["medians"] == first["medians"]
+    assert "| attendant int8 |" in capsys.readouterr().out
 
 
 def test_few_requests_are_measured_several_times() -> None:
@@ -134,5 +180,14 @@ def test_what_a_killed_converter_left_is_made_again(tmp_path: Path) -> None:
     assert convert((sys.executable, "-c", "raise SystemExit(1)"), made) == made, "it is whole, so nothing is run"
 
 
+def test_a_checkpoint_that_is_none_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(BundleNotMade, match=r"no model folder: there is no config\.json"):
+        trained_model(tmp_path, tmp_path)
+    monkeypatch.setattr(contestants, "SMOLLM2", "no-such-model")
+    with pytest.raises(BundleNotMade, match="no-such-model cannot be had"):
+        trained_model(tmp_path)
+
+
 def test_every_default_peer_is_known() -> None:
     assert set(DEFAULT) <= set(KINDS)
+    assert REFERENCE in KINDS

@@ -241,6 +241,8 @@ def test_a_model_is_shown_as_it_is_served() -> None:
     )
     assert not model.HasField("default_max_tokens")
     assert (model.parity.max_abs_error, model.parity.cosine, model.parity.greedy_agreement) == (0.5, 1.0, 1.0)
+    assert not model.parity.HasField("fidelity")
+    assert not model.parity.HasField("vectors")
 
 
 def test_tokens_and_their_spellings() -> None:

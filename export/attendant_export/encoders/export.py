@@ -10,7 +10,7 @@ from typing import Any
 import onnx_ir as ir
 from attendant.bundle import TOKENIZER_FILE, EncoderManifest, EncoderTask, Graph, Pooling, Source
 
-from attendant_export.encoders.outliers import set_outliers_apart
+from attendant_export.calibration_file import check_calibration, encoding
 from attendant_export.encoders.passes import rewrite_encoder
 from attendant_export.encoders.plan import EncoderPlan
 from attendant_export.encoders.projection import projection_model
@@ -21,7 +21,7 @@ from attendant_export.encoders.verify import verify_encoder
 from attendant_export.errors import ExportError
 from attendant_export.graphs import describe
 from attendant_export.progress import Progress, silent
-from attendant_export.quantise import quantise
+from attendant_export.quantisation.quantise import quantise
 from attendant_export.recipe import Recipe
 from attendant_export.toolchain import exporter_version, versions
 from attendant_export.writer import bundle_folder, file_entries, write_manifest
@@ -56,25 +56,30 @@ def export_encoder(
     *,
     name: str,
     recipe: Recipe | None = None,
+    calibration: str | None = None,
     source: Source | None = None,
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> EncoderManifest:
     """Exports a planned encoder to a bundle at ``out`` and returns its manifest.
 
+    Args:
+        calibration: text to calibrate with; by default the exporter's own.
+
     Raises:
         ExportError: see :mod:`attendant_export.errors`.
     """
     recipe = (recipe or Recipe()).for_task(plan.task)
+    check_calibration(calibration, encoding(plan.tokenizer_json))
     with bundle_folder(out, overwrite=overwrite) as folder:
-        graphs = _write_graphs(plan, folder, recipe, progress)
+        graphs, done = _write_graphs(plan, folder, recipe, progress, calibration)
         texts = dict(plan.extra_files or {})
         if plan.tokenizer_json is not None:
             texts[TOKENIZER_FILE] = plan.tokenizer_json
         for file, text in texts.items():
             (folder / file).write_text(text, encoding="utf-8")
         with progress("verify"):
-            parity = verify_encoder(folder / ENCODER_FILE, plan.cases(), recipe.precision)
+            parity = verify_encoder(folder / ENCODER_FILE, plan.cases(), recipe.precision, plan.natural())
         with progress("seal"):
             manifest = EncoderManifest(
                 name=name,
@@ -82,6 +87,7 @@ def export_encoder(
                 architecture=plan.architecture,
                 target=recipe.target,
                 precision=recipe.precision,
+                recipe=done,
                 graphs=graphs,
                 input=plan.input,
                 layout=plan.layout,
@@ -98,25 +104,30 @@ def export_encoder(
     return manifest
 
 
-def encoder_graph(plan: EncoderPlan, recipe: Recipe, progress: Progress = silent) -> ir.Model:
-    """The finished graph ``encoder`` of a plan."""
+def encoder_graph(
+    plan: EncoderPlan, recipe: Recipe, progress: Progress = silent, calibration: str | None = None
+) -> tuple[ir.Model, tuple[str, ...]]:
+    """The finished graph ``encoder`` of a plan, and what quantisation did, in words."""
     spec = plan.spec(recipe.dtype)
     with progress("trace"):
         model = trace_encoder(spec, recipe.target)
     with progress("rewrite"):
         rewrite_encoder(model, spec.dimensions)
+    done: tuple[str, ...] = ()
     if recipe.precision == "int8":
         with progress("quantise"):
-            set_outliers_apart(model, plan.cases()[0].feeds)
-            quantise(model, "int8")
-    return model
+            done = quantise(model, "int8", plan.sample_runs(calibration))
+    return model, done
 
 
-def _write_graphs(plan: EncoderPlan, folder: Path, recipe: Recipe, progress: Progress) -> dict[str, Graph]:
-    files: dict[str, tuple[str, Any]] = {"encoder": (ENCODER_FILE, encoder_graph(plan, recipe, progress))}
+def _write_graphs(
+    plan: EncoderPlan, folder: Path, recipe: Recipe, progress: Progress, calibration: str | None
+) -> tuple[dict[str, Graph], tuple[str, ...]]:
+    graph, done = encoder_graph(plan, recipe, progress, calibration)
+    files: dict[str, tuple[str, Any]] = {"encoder": (ENCODER_FILE, graph)}
     if plan.projection is not None:
         files["projection"] = (PROJECTION_FILE, projection_model(plan.projection))
     with progress("write"):
         for name, (file, model) in files.items():
             ir.save(model, folder / file, external_data=f"{file}.data" if name == "encoder" else None)
-    return {name: describe(model.graph, file) for name, (file, model) in files.items()}
+    return {name: describe(model.graph, file) for name, (file, model) in files.items()}, done

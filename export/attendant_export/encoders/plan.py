@@ -50,6 +50,10 @@ class EncoderPlan:
     Attributes:
         spec: makes the graph's spec for a floating-point type; float32 for target cpu, float16 for cuda.
         cases: computes what the finished graph is verified with; the first one holds several rows.
+        natural: computes a case of natural text, whose rows are what a user gets (vectors, where they are pooled); None
+            where there is none.
+        samples: computes inputs of runs that are typical of the model's use, to quantise by, of a text or of the
+            exporter's own; None where those of ``cases`` have to do.
         tokenizer_json: content of tokenizer.json, for text.
         projection: a torch module [rows, hidden] -> [rows, dimensions], float32, that becomes a graph of its own.
         extra_files: further files of the bundle, by name.
@@ -63,6 +67,8 @@ class EncoderPlan:
     layout: RowLayout
     spec: Callable[[torch.dtype], EncoderSpec]
     cases: Callable[[], Sequence[EncoderCase]]
+    natural: Callable[[], EncoderCase | None] = lambda: None
+    samples: Callable[[str | None], Sequence[Mapping[str, Array]]] | None = None
     labels: tuple[str, ...] = ()
     problem: Problem = "single_label"
     embedding: EmbeddingHead | None = None
@@ -70,3 +76,8 @@ class EncoderPlan:
     tokenizer_json: str | None = None
     projection: torch.nn.Module | None = None
     extra_files: Mapping[str, str] | None = None
+
+    def sample_runs(self, text: str | None = None) -> Sequence[Mapping[str, Array]]:
+        """Inputs of runs to quantise by."""
+        found = self.samples(text) if self.samples is not None else []
+        return found or [case.feeds for case in self.cases()[:1]]

@@ -12,15 +12,24 @@ import numpy as np
 import torch
 from attendant.bundle import EmbeddingHead, EncoderTask, Pooling, Problem, TextInput
 
+from attendant_export.encoders.natural import calibration_feeds, natural_case
 from attendant_export.encoders.plan import EncoderCase, EncoderPlan
 from attendant_export.encoders.rows import dimensions_of
 from attendant_export.encoders.sentence_transformers import SentenceModel
 from attendant_export.encoders.text import HeadKind, TextHead, TextModule
-from attendant_export.encoders.text_tokens import bundled_tokenizer, max_tokens, pad_id, reserved_positions, trial_rows
+from attendant_export.encoders.text_tokens import (
+    bundled_tokenizer,
+    max_tokens,
+    natural_rows,
+    pad_id,
+    reserved_positions,
+    trial_rows,
+)
 from attendant_export.encoders.trace import EncoderSpec
 from attendant_export.encoders.trial import Sample, Way, find_way, make_sample, rows_of, sample_feeds
 from attendant_export.errors import UnsupportedModel
 from attendant_export.precision import in_dtype
+from attendant_export.texts import calibration_text
 
 _KINDS: dict[EncoderTask, HeadKind] = {
     "classify": "row_logits",
@@ -44,6 +53,7 @@ _UNTRACEABLE = {
     "big_bird": "it draws blocks at random, which a graph cannot",
     "reformer": "it sorts tokens into buckets by hashing, which a graph cannot",
 }
+_CALIBRATION_SENTENCES = 48
 _SAMPLE_LENGTHS = (9, 5, 3)  # of a trace: no two dimensions are alike
 
 
@@ -83,6 +93,7 @@ def plan_text(source: TextSource) -> EncoderPlan:
     if tokenizer is not None:
         tokenizer = bundled_tokenizer(tokenizer, lowercase=sentence.lowercase)
     rows = trial_rows(model, longest, tokenizer)
+    pooling = (source.pooling or sentence.pooling or "mean") if head.kind == "token_embeddings" else None
     types = [(np.arange(len(row)) > len(row) // 2).astype(np.int64) for row in rows] if _has_types(model) else None
     sample = make_sample(model, head, rows, types, pad_id(model))
     way = find_way(model, head, sample, pad_id(model))
@@ -99,6 +110,13 @@ def plan_text(source: TextSource) -> EncoderPlan:
         layout=way.form.layout,
         spec=lambda dtype: _spec(in_dtype(model, dtype), head, way, sample),
         cases=lambda: _cases(head, way, sample, pad_id(model)),
+        natural=lambda: natural_case(model, head, way, natural_rows(model, longest, tokenizer), pooling),
+        samples=lambda text: calibration_feeds(
+            model,
+            head,
+            way,
+            natural_rows(model, longest, tokenizer, text or calibration_text(), _CALIBRATION_SENTENCES),
+        ),
         labels=labels_of(model) if task in ("classify", "classify_tokens", "rerank") else (),
         problem=problem_of(model) if task == "classify" else "single_label",
         embedding=_embedding(source, sentence, head, sample) if task == "embed" else None,

@@ -10,6 +10,7 @@ import numpy as np
 from tokenizers import Tokenizer, normalizers
 
 from attendant_export.encoders.rows import Ints
+from attendant_export.texts import sentences, verification_text
 
 _TEXTS = (
     "The quick brown fox jumps over the lazy dog while the city sleeps. ",
@@ -20,6 +21,7 @@ _TEXTS = (
 _LENGTHS = (41, 7, 24, 4, 120)
 _LONG = 160  # a row beyond the usual windows
 _MOST_TOKENS = 560  # packed together: more than the position table of most models has places
+_SENTENCES = 24
 _NO_LIMIT = 1_000_000  # tokenizer configs say 1e30 for none
 _DEFAULT_LENGTH = 512
 
@@ -73,7 +75,7 @@ def trial_rows(model: Any, longest: int, tokenizer_json: str | None) -> list[Int
     generator = np.random.default_rng(0)
     rows = []
     for index, length in enumerate(lengths):
-        ids = _encoded(tokenizer, _TEXTS[index % len(_TEXTS)] * (1 + length // 8), length)
+        ids = encoded(tokenizer, _TEXTS[index % len(_TEXTS)] * (1 + length // 8), length)
         if len(ids) != length or max(ids) >= vocabulary:
             ids = generator.integers(min(5, vocabulary - 1), vocabulary, length).tolist()
             end = getattr(model.config.get_text_config(), "eos_token_id", None)
@@ -83,7 +85,21 @@ def trial_rows(model: Any, longest: int, tokenizer_json: str | None) -> list[Int
     return rows
 
 
-def _encoded(tokenizer: Tokenizer | None, text: str, length: int) -> list[int]:
+def natural_rows(
+    model: Any, longest: int, tokenizer_json: str | None, text: str | None = None, most: int = _SENTENCES
+) -> list[Ints]:
+    """Sentences of ``text``, by default those that calibration never saw, each [length] int64; none without a tokenizer
+    that knows them."""
+    if tokenizer_json is None:
+        return []
+    vocabulary = model.config.get_text_config().vocab_size
+    tokenizer = Tokenizer.from_str(tokenizer_json)
+    found = (encoded(tokenizer, text, longest) for text in sentences(text or verification_text())[:most])
+    return [np.array(ids, np.int64) for ids in found if ids and max(ids) < vocabulary]
+
+
+def encoded(tokenizer: Tokenizer | None, text: str, length: int) -> list[int]:
+    """At most ``length`` tokens of a text, with special tokens; none where they leave no room."""
     if tokenizer is None:
         return []
     try:

@@ -11,15 +11,21 @@ from attendant.bundle import Parity, ParityCase, Precision
 
 from attendant_export.encoders.plan import EncoderCase, Floats
 from attendant_export.errors import ParityError
+from attendant_export.fidelity.vectors import check_vectors, compare_vectors
 from attendant_export.verify import TOLERANCES
 
 _SPREAD_ENOUGH = 1e-6
 
 
-def verify_encoder(path: Path, cases: Sequence[EncoderCase], precision: Precision) -> Parity:
+def verify_encoder(
+    path: Path, cases: Sequence[EncoderCase], precision: Precision, natural: EncoderCase | None = None
+) -> Parity:
     """Runs the graph on every case.
 
     A graph for target cuda runs on this machine's CPU, in whatever type its kernels there have.
+
+    Args:
+        natural: a case of natural text, if there is one.
 
     Raises:
         ParityError: a case is further off than ``precision`` allows; says by how much.
@@ -28,12 +34,18 @@ def verify_encoder(path: Path, cases: Sequence[EncoderCase], precision: Precisio
     options.log_severity_level = 3
     session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     inputs = {value.name for value in session.get_inputs()}
-    found = []
-    for case in cases:
+
+    def run(case: EncoderCase) -> Floats:
         feeds = {name: value for name, value in case.feeds.items() if name in inputs}
-        found.append(case.rows_of(session.run(None, feeds)[0]))
+        return case.rows_of(session.run(None, feeds)[0])
+
     spread = float(cases[0].wanted.std())
-    return judge([_compare(case, rows) for case, rows in zip(cases, found, strict=True)], spread, precision)
+    parity = judge([_compare(case, run(case)) for case in cases], spread, precision)
+    if natural is None:
+        return parity
+    vectors = compare_vectors(natural.wanted, run(natural))
+    check_vectors(vectors, precision)
+    return parity.model_copy(update={"vectors": vectors})
 
 
 def judge(cases: Sequence[ParityCase], spread: float, precision: Precision) -> Parity:

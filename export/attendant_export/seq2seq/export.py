@@ -8,17 +8,20 @@ import onnx_ir as ir
 from attendant.bundle import TOKENIZER_FILE, AudioSource, BundleManifest, Graph, KVLayer, Source, TextSource
 from tokenizers import Tokenizer
 
-from attendant_export.encoders.outliers import set_outliers_apart
+from attendant_export.calibration_file import check_calibration, encoding
+from attendant_export.calibration_runs import answer_runs
 from attendant_export.errors import ExportError, UnsupportedModel
 from attendant_export.facts import special_tokens
 from attendant_export.graphs import DECODER_FILE, describe, kv_layers, paged_companions
 from attendant_export.precision import in_dtype
 from attendant_export.progress import Progress, silent
-from attendant_export.quantise import quantise
+from attendant_export.quantisation.activations import InMemory
+from attendant_export.quantisation.quantise import quantise
 from attendant_export.recipe import ENCODER_PRECISIONS, Recipe, RecipeRequest
 from attendant_export.seq2seq.decoder import check_positions, trace_answer
-from attendant_export.seq2seq.encoder import Row, find_layout, source_feeds, trace_source
+from attendant_export.seq2seq.encoder import find_layout, source_feeds, trace_source
 from attendant_export.seq2seq.languages import languages_of
+from attendant_export.seq2seq.material import calibration_material, natural_material
 from attendant_export.seq2seq.rules import answer_defaults, answer_rules
 from attendant_export.seq2seq.source import AnswerSource
 from attendant_export.seq2seq.speech import speech_of
@@ -54,6 +57,8 @@ def export_answers(
     *,
     name: str,
     recipe: Recipe | None = None,
+    calibration: str | None = None,
+    max_kl: float | None = None,
     about: Source | None = None,
     overwrite: bool = False,
     progress: Progress = silent,
@@ -62,11 +67,14 @@ def export_answers(
 
     Args:
         name: of the bundle. about: where the model came from.
+        calibration: text to calibrate with; by default the exporter's own.
+        max_kl: the largest divergence that is asked for, if the precision's own limit is not enough.
 
     Raises:
         ExportError: see :mod:`attendant_export.errors`.
     """
     recipe = answer_recipe(recipe or Recipe())
+    check_calibration(calibration, encoding(source.tokenizer_json) if source.reads_text else None)
     model, rules = source.model, answer_rules(source.model)
     if model.get_output_embeddings() is None:
         raise UnsupportedModel(source.architecture, "it has no language-model head")
@@ -77,7 +85,7 @@ def export_answers(
         layout = find_layout(model, encoder_input, rows)
         encoder_input = encoder_input.model_copy(update={"layout": layout})
     with bundle_folder(out, overwrite=overwrite) as folder:
-        graphs, layers, cross_layers = _write_graphs(source, encoder_input, rows, folder, recipe, progress)
+        graphs, layers, cross_layers, done = _write_graphs(source, encoder_input, folder, recipe, progress, calibration)
         (folder / TOKENIZER_FILE).write_text(source.tokenizer_json, encoding="utf-8")
         with progress("verify"):
             parity = verify_answers(
@@ -90,6 +98,8 @@ def export_answers(
                 rows[:_VERIFIED_ROWS],
                 recipe=recipe,
                 context_length=length,
+                material=natural_material(source, encoder_input),
+                max_kl=max_kl,
             )
         with progress("seal"):
             manifest = BundleManifest(
@@ -98,6 +108,7 @@ def export_answers(
                 architecture=source.architecture,
                 target=recipe.target,
                 precision=recipe.precision,
+                recipe=done,
                 cache_layout="pages" if recipe.target == "cuda" else "slots",
                 graphs=graphs,
                 kv_layers=layers,
@@ -124,21 +135,24 @@ def export_answers(
 def _write_graphs(
     source: AnswerSource,
     encoder_input: TextSource | AudioSource,
-    rows: list[Row],
     folder: Path,
     recipe: Recipe,
     progress: Progress,
-) -> tuple[dict[str, Graph], tuple[KVLayer, ...], tuple[KVLayer, ...]]:
-    """The files of the graphs, their manifest entries, and the layouts of both kinds of caches."""
+    calibration: str | None,
+) -> tuple[dict[str, Graph], tuple[KVLayer, ...], tuple[KVLayer, ...], tuple[str, ...]]:
+    """The files of the graphs, their manifest entries, both kinds of caches, and what quantisation did."""
     with progress("trace"):
         model = in_dtype(source.model, recipe.dtype)
         answer = trace_answer(model, source.context_length(), recipe.target)
         reader = trace_source(model, encoder_input, answer.cross_layers, recipe.target)
+    done: tuple[str, ...] = ()
     if recipe.precision == "int8":
         with progress("quantise"):
-            set_outliers_apart(reader, source_feeds(encoder_input, rows))
-            for graph in (reader, answer.model):
-                quantise(graph, "int8")
+            texts, answers = calibration_material(source, encoder_input, calibration)
+            runs = [source_feeds(encoder_input, [row]) for row in texts]
+            answered = answer_runs(kv_layers(answer.layers), InMemory(reader), runs, answers)
+            for graph, samples in ((reader, runs), (answer.model, answered)):
+                done += quantise(graph, "int8", samples)
     files = {"encoder": (ENCODER_FILE, reader), "decoder": (DECODER_FILE, answer.model)}
     if recipe.target == "cuda":
         files |= paged_companions(answer.model, len(answer.layers))
@@ -147,4 +161,5 @@ def _write_graphs(
             external = f"{file}.data" if name in ("encoder", "decoder") else None
             ir.save(graph, folder / file, external_data=external)
     graphs = {name: describe(graph.graph, file) for name, (file, graph) in files.items()}
-    return graphs, kv_layers(answer.layers, recipe.cache_dtype), kv_layers(answer.cross_layers, recipe.cache_dtype)
+    layers, cross = (kv_layers(each, recipe.cache_dtype) for each in (answer.layers, answer.cross_layers))
+    return graphs, layers, cross, done

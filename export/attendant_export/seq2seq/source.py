@@ -45,6 +45,11 @@ class AnswerSource:
         """The config's model_type."""
         return str(self.model.config.model_type)
 
+    @property
+    def reads_text(self) -> bool:
+        """Whether its sources are texts, not sound."""
+        return self.architecture not in SPEECH_TYPES
+
     @cached_property
     def tokens(self) -> dict[str, int]:
         """Ids of all tokens."""

@@ -7,18 +7,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from attendant.bundle import AudioSource, Graph, KVLayer, Parity, TextSource
 
+from attendant_export.fidelity.limits import check_fidelity
 from attendant_export.recipe import Recipe
 from attendant_export.seq2seq.encoder import Row
+from attendant_export.seq2seq.fidelity import measure_answers
+from attendant_export.seq2seq.material import Material
 from attendant_export.seq2seq.paged_session import PagedAnswerSession
+from attendant_export.seq2seq.reference import answer_logits
 from attendant_export.seq2seq.session import AnswerSession, Floats, Ints
 from attendant_export.verify import compare, judge
 from attendant_export.verify_pages import Case
 
 Session = AnswerSession | PagedAnswerSession
-_ANSWER, _DECODE_STEPS, _CHUNKS = 24, 8, (7, 1, 5)
+_ANSWER, _SHORTEST, _ROWS = 24, 14, 3
+_DECODE_STEPS, _CHUNKS = 8, (7, 1, 5)
+_PAGED_ROWS, _PAGED_TOKENS = 2, 16  # the reference function of target cuda is slow
 
 
 def verify_answers(
@@ -32,21 +37,33 @@ def verify_answers(
     *,
     recipe: Recipe,
     context_length: int,
+    material: Material | None = None,
+    max_kl: float | None = None,
 ) -> Parity:
     """Runs the graphs and the torch model (eager attention) on the same sources and answers.
 
     Graphs for target cuda run on this machine's CPU, the decoder's through its reference function. The encoder reads
-    all ``rows`` in one run; the answers are random tokens.
+    all ``rows`` in one run; the answers are random tokens, but for a trained model, which is compared on natural
+    sources and answers only.
+
+    Args:
+        material: natural sources and answers, for a report on fidelity.
+        max_kl: the largest divergence that is asked for, nats a token, if the precision's own limit is not enough.
 
     Raises:
-        ParityError: a case is further off than ``recipe`` allows; says by how much.
+        ParityError: a case or the fidelity is further off than ``recipe`` allows; says by how much.
     """
-    length = min(_ANSWER, context_length)
-    width = model.get_output_embeddings().weight.shape[0]
-    answers = np.random.default_rng(1).integers(0, width, (len(rows), length))
-    answers[:, 0] = model.generation_config.decoder_start_token_id or 0
-    wanted = [_logits(model, source, row, answer) for row, answer in zip(rows, answers, strict=True)]
-    longest = max(source.max_length if isinstance(source, AudioSource) else len(row) for row in rows)
+    audio = isinstance(source, AudioSource)
+    if material is not None and recipe.target == "cuda":
+        material = material.head(_PAGED_ROWS, _PAGED_TOKENS)
+    answers = _natural_answers(material)
+    if material is not None and answers is not None:
+        rows = material.rows[: len(answers)]
+    else:
+        answers = _random_answers(model, len(rows), min(_ANSWER, context_length))
+    read = [*rows, *(material.rows if material is not None else ())]
+    longest = max(source.max_length if isinstance(source, AudioSource) else len(row) for row in read)
+    lengths = [answers.shape[1], *(map(len, material.answers) if material is not None else ())]
     open_session = AnswerSession if recipe.target == "cpu" else PagedAnswerSession
     session = open_session(
         folder,
@@ -54,21 +71,35 @@ def verify_answers(
         source,
         layers,
         cross_layers,
-        slots=len(rows) + 1,
-        max_length=length,
+        slots=max(len(rows) + 1, len(material.rows) if material is not None else 0),
+        max_length=max(lengths),
         max_source=longest,
     )
+    wanted = [answer_logits(model, audio, row, answer) for row, answer in zip(rows, answers, strict=True)]
     cases = [compare(case) for case in _run_cases(session, rows, answers, wanted)]
-    return judge(cases, float(np.concatenate(wanted).std()), recipe)
+    parity = judge(cases, float(np.concatenate(wanted).std()), recipe)
+    if material is None:
+        return parity
+    fidelity = measure_answers(model, session, material, audio=audio)
+    check_fidelity(fidelity, recipe, max_kl)
+    return parity.model_copy(update={"fidelity": fidelity})
 
 
-def _logits(model: Any, source: TextSource | AudioSource, row: Row, answer: Ints) -> Floats:
-    """[length, vocab_size] of one source and answer alone."""
-    name = "input_features" if isinstance(source, AudioSource) else "input_ids"
-    given = {name: torch.from_numpy(row)[None], "decoder_input_ids": torch.from_numpy(answer)[None]}
-    with torch.no_grad():
-        logits: Floats = model(**given, use_cache=False).logits[0].float().numpy()
-    return logits
+def _random_answers(model: Any, count: int, length: int) -> Ints:
+    width = model.get_output_embeddings().weight.shape[0]
+    answers = np.random.default_rng(1).integers(0, width, (count, length))
+    answers[:, 0] = model.generation_config.decoder_start_token_id or 0
+    return answers
+
+
+def _natural_answers(material: Material | None) -> Ints | None:
+    """[rows, length] of a trained model's answers, cut to one length; None where they are too short to be cut."""
+    if material is None or not material.trained:
+        return None
+    length = min(_ANSWER, *(len(answer) for answer in material.answers[:_ROWS]))
+    if length < _SHORTEST:
+        return None
+    return np.stack([answer[:length] for answer in material.answers[:_ROWS]])
 
 
 def _run_cases(session: Session, rows: Sequence[Row], answers: Ints, wanted: Sequence[Floats]) -> Iterator[Case]:

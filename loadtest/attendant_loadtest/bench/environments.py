@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-_INSTALL_S = 1800.0
+_INSTALL_S = 3600.0  # some compile for minutes, on a busy machine for much longer
 
 
 class PeerFailed(Exception):

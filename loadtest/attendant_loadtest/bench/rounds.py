@@ -22,6 +22,7 @@ from attendant_loadtest.bench.workload import Workload
 
 BARE, ENGINE, SERVER = "bare", "engine", "server"
 WAYS = (BARE, ENGINE, SERVER)
+_WARM_UP = 8  # new tokens of a request
 
 
 class Measurable(Protocol):
@@ -97,7 +98,7 @@ class Rounds:
         found: Results = {(c, way): [] for c in plan.concurrency for way in ways}
         for concurrency in plan.concurrency:
             for way in ways.values():  # warm up: arenas, bindings, connections
-                way.measure(self._workload(concurrency, 1))
+                way.measure(replace(self._workload(concurrency, 1), new_tokens=min(_WARM_UP, plan.new_tokens)))
         for number in range(plan.repeats):
             for concurrency in plan.concurrency:
                 for name, way in ways.items():

@@ -24,7 +24,7 @@ class GetModelRequest(_message.Message):
     def __init__(self, model: _Optional[str] = ...) -> None: ...
 
 class Model(_message.Message):
-    __slots__ = ("name", "version", "architecture", "task", "precision", "target", "context_length", "vocab_size", "has_chat_template", "ready", "default_sampling", "default_max_tokens", "source", "parity", "max_running", "max_requests", "labels", "dimensions", "languages", "max_source_tokens", "default_num_beams", "speech")
+    __slots__ = ("name", "version", "architecture", "task", "precision", "target", "context_length", "vocab_size", "has_chat_template", "ready", "default_sampling", "default_max_tokens", "source", "parity", "max_running", "max_requests", "labels", "dimensions", "languages", "max_source_tokens", "default_num_beams", "speech", "recipe")
     NAME_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     ARCHITECTURE_FIELD_NUMBER: _ClassVar[int]
@@ -47,6 +47,7 @@ class Model(_message.Message):
     MAX_SOURCE_TOKENS_FIELD_NUMBER: _ClassVar[int]
     DEFAULT_NUM_BEAMS_FIELD_NUMBER: _ClassVar[int]
     SPEECH_FIELD_NUMBER: _ClassVar[int]
+    RECIPE_FIELD_NUMBER: _ClassVar[int]
     name: str
     version: str
     architecture: str
@@ -69,17 +70,58 @@ class Model(_message.Message):
     max_source_tokens: int
     default_num_beams: int
     speech: bool
-    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., architecture: _Optional[str] = ..., task: _Optional[str] = ..., precision: _Optional[str] = ..., target: _Optional[str] = ..., context_length: _Optional[int] = ..., vocab_size: _Optional[int] = ..., has_chat_template: _Optional[bool] = ..., ready: _Optional[bool] = ..., default_sampling: _Optional[_Union[_generation_pb2.Sampling, _Mapping]] = ..., default_max_tokens: _Optional[int] = ..., source: _Optional[str] = ..., parity: _Optional[_Union[Parity, _Mapping]] = ..., max_running: _Optional[int] = ..., max_requests: _Optional[int] = ..., labels: _Optional[_Iterable[str]] = ..., dimensions: _Optional[int] = ..., languages: _Optional[_Iterable[str]] = ..., max_source_tokens: _Optional[int] = ..., default_num_beams: _Optional[int] = ..., speech: _Optional[bool] = ...) -> None: ...
+    recipe: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., architecture: _Optional[str] = ..., task: _Optional[str] = ..., precision: _Optional[str] = ..., target: _Optional[str] = ..., context_length: _Optional[int] = ..., vocab_size: _Optional[int] = ..., has_chat_template: _Optional[bool] = ..., ready: _Optional[bool] = ..., default_sampling: _Optional[_Union[_generation_pb2.Sampling, _Mapping]] = ..., default_max_tokens: _Optional[int] = ..., source: _Optional[str] = ..., parity: _Optional[_Union[Parity, _Mapping]] = ..., max_running: _Optional[int] = ..., max_requests: _Optional[int] = ..., labels: _Optional[_Iterable[str]] = ..., dimensions: _Optional[int] = ..., languages: _Optional[_Iterable[str]] = ..., max_source_tokens: _Optional[int] = ..., default_num_beams: _Optional[int] = ..., speech: _Optional[bool] = ..., recipe: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Parity(_message.Message):
-    __slots__ = ("max_abs_error", "cosine", "greedy_agreement")
+    __slots__ = ("max_abs_error", "cosine", "greedy_agreement", "fidelity", "vectors")
     MAX_ABS_ERROR_FIELD_NUMBER: _ClassVar[int]
     COSINE_FIELD_NUMBER: _ClassVar[int]
     GREEDY_AGREEMENT_FIELD_NUMBER: _ClassVar[int]
+    FIDELITY_FIELD_NUMBER: _ClassVar[int]
+    VECTORS_FIELD_NUMBER: _ClassVar[int]
     max_abs_error: float
     cosine: float
     greedy_agreement: float
-    def __init__(self, max_abs_error: _Optional[float] = ..., cosine: _Optional[float] = ..., greedy_agreement: _Optional[float] = ...) -> None: ...
+    fidelity: Fidelity
+    vectors: VectorFidelity
+    def __init__(self, max_abs_error: _Optional[float] = ..., cosine: _Optional[float] = ..., greedy_agreement: _Optional[float] = ..., fidelity: _Optional[_Union[Fidelity, _Mapping]] = ..., vectors: _Optional[_Union[VectorFidelity, _Mapping]] = ...) -> None: ...
+
+class Fidelity(_message.Message):
+    __slots__ = ("trained", "entropy", "prompt", "decode")
+    TRAINED_FIELD_NUMBER: _ClassVar[int]
+    ENTROPY_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_FIELD_NUMBER: _ClassVar[int]
+    DECODE_FIELD_NUMBER: _ClassVar[int]
+    trained: bool
+    entropy: float
+    prompt: Distance
+    decode: Distance
+    def __init__(self, trained: _Optional[bool] = ..., entropy: _Optional[float] = ..., prompt: _Optional[_Union[Distance, _Mapping]] = ..., decode: _Optional[_Union[Distance, _Mapping]] = ...) -> None: ...
+
+class Distance(_message.Message):
+    __slots__ = ("positions", "nll", "reference_nll", "kl", "greedy_agreement")
+    POSITIONS_FIELD_NUMBER: _ClassVar[int]
+    NLL_FIELD_NUMBER: _ClassVar[int]
+    REFERENCE_NLL_FIELD_NUMBER: _ClassVar[int]
+    KL_FIELD_NUMBER: _ClassVar[int]
+    GREEDY_AGREEMENT_FIELD_NUMBER: _ClassVar[int]
+    positions: int
+    nll: float
+    reference_nll: float
+    kl: float
+    greedy_agreement: float
+    def __init__(self, positions: _Optional[int] = ..., nll: _Optional[float] = ..., reference_nll: _Optional[float] = ..., kl: _Optional[float] = ..., greedy_agreement: _Optional[float] = ...) -> None: ...
+
+class VectorFidelity(_message.Message):
+    __slots__ = ("vectors", "cosine", "least_cosine")
+    VECTORS_FIELD_NUMBER: _ClassVar[int]
+    COSINE_FIELD_NUMBER: _ClassVar[int]
+    LEAST_COSINE_FIELD_NUMBER: _ClassVar[int]
+    vectors: int
+    cosine: float
+    least_cosine: float
+    def __init__(self, vectors: _Optional[int] = ..., cosine: _Optional[float] = ..., least_cosine: _Optional[float] = ...) -> None: ...
 
 class TokenizeRequest(_message.Message):
     __slots__ = ("model", "text", "chat", "no_special_tokens")

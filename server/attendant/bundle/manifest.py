@@ -12,7 +12,7 @@ MANIFEST_FILE = "bundle.json"
 TOKENIZER_FILE = "tokenizer.json"
 
 Target = Literal["cpu", "cuda"]
-Precision = Literal["fp32", "fp16", "bf16", "int8", "int4", "mixed"]
+Precision = Literal["fp32", "fp16", "bf16", "int8", "int8_blocks", "int4", "int4_small", "mixed"]
 DType = Literal["float32", "float16", "bfloat16", "int8", "uint8", "float8e4m3fn", "int32", "int64", "bool"]
 
 
@@ -61,11 +61,62 @@ class ParityCase(Section):
     greedy_agreement: float
 
 
-class Parity(Section):
-    """How far the bundle is from the source model, measured at export on fixed prompts.
+class Distance(Section):
+    """How far the bundle's next tokens are from the source model's, over ``positions`` of the same text.
 
-    Errors are over logits; ``greedy_agreement`` is the share of positions with the same argmax. ``tolerance`` says in
-    words what the precision allows.
+    Attributes:
+        nll, reference_nll: mean negative log likelihood of the text by the bundle and by the model, nats a token.
+        kl: mean Kullback-Leibler divergence of the bundle's distribution from the model's, KL(model || bundle), nats.
+        greedy_agreement: share of positions with the same most probable token.
+    """
+
+    positions: int
+    nll: float
+    reference_nll: float
+    kl: float
+    greedy_agreement: float
+
+
+class Fidelity(Section):
+    """What the precision changed of a model that generates, measured at export on natural text.
+
+    Attributes:
+        trained: whether the source model knows natural text; one that does not (random weights) has weaker limits.
+        entropy: mean entropy of the source model's next token, nats.
+        prompt: positions that run together, as those of a prompt do.
+        decode: positions that run one by one, several sequences at once, as generated tokens do.
+    """
+
+    trained: bool
+    entropy: float
+    prompt: Distance
+    decode: Distance
+
+    @property
+    def kl(self) -> float:
+        """The larger one of both divergences, nats."""
+        return max(self.prompt.kl, self.decode.kl)
+
+
+class VectorFidelity(Section):
+    """What the precision changed of a model that encodes, measured at export on natural text (or images, or sound).
+
+    Attributes:
+        vectors: how many were compared: one for each input that has one, or for each token.
+        cosine, least_cosine: between the bundle's and the source model's, mean and least.
+    """
+
+    vectors: int
+    cosine: float
+    least_cosine: float
+
+
+class Parity(Section):
+    """How far the bundle is from the source model, measured at export.
+
+    ``cases`` look for damage on fixed inputs: errors are over logits; ``greedy_agreement`` is the share of positions
+    with the same argmax; ``tolerance`` says in words what the precision allows. ``fidelity`` and ``vectors`` say what a
+    user feels; bundles of older exporters have neither.
     """
 
     max_abs_error: float
@@ -73,6 +124,8 @@ class Parity(Section):
     greedy_agreement: float
     tolerance: str
     cases: tuple[ParityCase, ...]
+    fidelity: Fidelity | None = None
+    vectors: VectorFidelity | None = None
 
 
 class Source(Section):
@@ -84,7 +137,10 @@ class Source(Section):
 
 
 class ManifestBase(Section):
-    """The fields that all tasks share. ``graphs``: the ONNX files by what they are for."""
+    """The fields that all tasks share.
+
+    ``graphs``: the ONNX files by what they are for. ``recipe``: what quantisation did to them, in words.
+    """
 
     schema_version: Literal[1] = 1
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
@@ -92,6 +148,7 @@ class ManifestBase(Section):
     architecture: str
     target: Target
     precision: Precision
+    recipe: tuple[str, ...] = ()
     graphs: Mapping[str, Graph]
     files: Mapping[str, FileEntry]
     parity: Parity

@@ -12,6 +12,7 @@ from attendant_proto.v1 import models_pb2
 from google.protobuf.json_format import MessageToDict
 
 from attendant.client.connection import Connection
+from attendant.client.model_report import details, table
 from attendant.client.request import (
     add_generation_arguments,
     add_server_arguments,
@@ -35,7 +36,13 @@ def add_generate_arguments(parser: ArgumentParser) -> None:
 
 def add_models_arguments(parser: ArgumentParser) -> None:
     """Flags of ``attendant models``."""
-    parser.add_argument("--json", action="store_true", help="print a JSON list")
+    parser.add_argument("--json", action="store_true", help="print a JSON list, with all that is known of each model")
+    parser.add_argument(
+        "-v",
+        "--verbose",
+        action="store_true",
+        help="say of each model where it came from, what quantisation did to it, and how far from its source it is",
+    )
     add_server_arguments(parser)
 
 
@@ -68,10 +75,8 @@ def models(args: Namespace) -> int:
     if args.json:
         print(json.dumps([_dictionary(model) for model in found], ensure_ascii=False))
         return 0
-    rows = [("NAME", "VERSION", "ARCHITECTURE", "TASK", "PRECISION", "TARGET", "CONTEXT", "READY"), *map(_row, found)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    for line in details(found) if args.verbose else table(found):
+        print(line)
     return 0
 
 
@@ -98,10 +103,3 @@ def _dictionary(message: pb.Finish | models_pb2.Model) -> dict[str, object]:
         message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
     )
     return values
-
-
-def _row(model: models_pb2.Model) -> tuple[str, ...]:
-    return (
-        *(model.name, model.version, model.architecture, model.task, model.precision, model.target),
-        *(str(model.context_length), "yes" if model.ready else "no"),
-    )

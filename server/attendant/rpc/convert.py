@@ -8,7 +8,7 @@ from typing import Any
 from attendant_proto.v1 import generation_pb2 as pb
 from attendant_proto.v1 import models_pb2
 
-from attendant.bundle import BundleManifest, ManifestBase, TextInput, TextSource
+from attendant.bundle import BundleManifest, TextInput, TextSource
 from attendant.core.beams import EarlyStopping
 from attendant.core.errors import InvalidRequest
 from attendant.core.events import TokenLogprob
@@ -27,6 +27,7 @@ from attendant.core.generation import (
 )
 from attendant.core.request import FinishReason, Timings, Usage
 from attendant.models.info import EncoderInfo, ModelInfo, Tokenized
+from attendant.rpc.parity import parity_message
 
 TokenText = Callable[[int], str]
 
@@ -175,7 +176,8 @@ def _model(info: ModelInfo | EncoderInfo, **own: Any) -> models_pb2.Model:
         target=manifest.target,
         ready=info.ready,
         source=manifest.source.id,
-        parity=_parity(manifest),
+        parity=parity_message(manifest.parity),
+        recipe=manifest.recipe,
         max_running=info.max_running,
         max_requests=info.max_requests,
         **own,
@@ -240,11 +242,4 @@ def _token_logprobs(entry: TokenLogprob, token_text: TokenText) -> pb.TokenLogpr
         logprob=entry.logprob,
         text=token_text(entry.token_id),
         top=[alternative(token_id=token, logprob=value, text=token_text(token)) for token, value in entry.top],
-    )
-
-
-def _parity(manifest: ManifestBase) -> models_pb2.Parity:
-    parity = manifest.parity
-    return models_pb2.Parity(
-        max_abs_error=parity.max_abs_error, cosine=parity.cosine, greedy_agreement=parity.greedy_agreement
     )

@@ -74,16 +74,9 @@ def _arriving(pipeline: Any, prompts: list[Any], config: Any, arrivals: list[flo
 
 def genai(model: str, threads: int) -> Callable[[Workload], dict[str, Any]]:
     """Static batches of onnxruntime-genai; its Engine takes 4 requests a step on a CPU and is slower."""
-    import json as text
-    from pathlib import Path
-
     import onnxruntime_genai as og
 
-    path = Path(model) / "genai_config.json"
-    config = text.loads(path.read_text())
-    config["model"]["decoder"]["session_options"]["intra_op_num_threads"] = threads
-    path.write_text(text.dumps(config))
-    loaded = og.Model(model)
+    loaded = genai_model(model, threads)
 
     def batch(prompts: list[list[int]], new_tokens: int) -> int:
         parameters = og.GeneratorParams(loaded)
@@ -101,6 +94,19 @@ def genai(model: str, threads: int) -> Callable[[Workload], dict[str, Any]]:
         return sum(len(generator.get_sequence(row)) - len(prompt) for row, prompt in enumerate(prompts))
 
     return _in_batches(batch)
+
+
+def genai_model(model: str, threads: int) -> Any:
+    """A model of onnxruntime-genai that runs in so many threads."""
+    from pathlib import Path
+
+    import onnxruntime_genai as og
+
+    path = Path(model) / "genai_config.json"
+    config = json.loads(path.read_text())
+    config["model"]["decoder"]["session_options"]["intra_op_num_threads"] = threads
+    path.write_text(json.dumps(config))
+    return og.Model(model)
 
 
 def ctranslate2(model: str, threads: int) -> Callable[[Workload], dict[str, Any]]:

@@ -38,8 +38,12 @@ class RowQuantiser:
         self._weights: dict[ir.Value, tuple[ir.Value, ir.Value]] = {}
         self._zeros: dict[tuple[int | str, ...], ir.Value] = {}
 
-    def quantise(self, node: ir.Node) -> None:
-        """x @ w  ->  MatMulIntegerToFloat(quantised x, int8 w) * scale of the row."""
+    def quantise(self, node: ir.Node) -> tuple[ir.Value, ir.Value]:
+        """x @ w  ->  MatMulIntegerToFloat(quantised x, int8 w) * scale of the row.
+
+        Returns:
+            The values [K, N] int8 and scales [N] float32 of the weight.
+        """
         x, weight = node.inputs
         assert x is not None
         assert weight is not None
@@ -58,6 +62,7 @@ class RowQuantiser:
         inputs = [quantised, values_value, self._one, scales_value, self._zero]
         product = self._editor.before(node, "MatMulIntegerToFloat", inputs, domain=MICROSOFT)
         self._editor.replace(node, "Mul", [product, scale])
+        return values_value, scales_value
 
     def _quantise_rows(self, node: ir.Node, x: ir.Value, channels: int) -> tuple[ir.Value, ir.Value]:
         """The rows of x as uint8 around 128, and their scales [..., 1] float32.

@@ -1,0 +1,138 @@
+"""The stages of a decoder's export: trace, quantise, write, verify, seal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from attendant.bundle import TOKENIZER_FILE, BundleManifest, Graph, KVLayer, Parity, Source
+
+from attendant_export.architectures import context_length
+from attendant_export.facts import generation_defaults, special_tokens
+from attendant_export.fidelity.windows import leading_tokens, text_windows
+from attendant_export.graphs import TracedGraph, WrittenGraphs, trace_graph, write_traced
+from attendant_export.progress import Progress, silent
+from attendant_export.prompts import Ints, sample_prompts
+from attendant_export.recipe import Recipe
+from attendant_export.texts import calibration_text
+from attendant_export.toolchain import exporter_version, versions
+from attendant_export.verify import Words, verify
+from attendant_export.writer import bundle_folder, file_entries, write_manifest
+
+_CALIBRATION_TOKENS = 8192
+
+
+@dataclass(frozen=True)
+class DecoderExport:
+    """A causal language model (float32, eager attention) on its way to a bundle at ``out``, in any precision.
+
+    Attributes:
+        calibration: text to calibrate with; by default the exporter's own.
+        max_kl: the largest divergence that is asked for, if the precision's own limit is not enough.
+
+    The others are as :func:`attendant_export.export.export_model` has them.
+    """
+
+    model: Any
+    tokenizer_json: str
+    out: Path
+    name: str
+    calibration: str | None = None
+    source: Source | None = None
+    chat_template: str | None = None
+    tokenizer_config: Mapping[str, Any] = field(default_factory=dict)
+    overwrite: bool = False
+    progress: Progress = silent
+    max_kl: float | None = None
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """A ``tokenizers.Tokenizer``."""
+        from tokenizers import Tokenizer
+
+        return Tokenizer.from_str(self.tokenizer_json)
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids, without special tokens."""
+        ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False).ids
+        return ids
+
+    def trace(self, recipe: Recipe) -> TracedGraph:
+        """The graph before quantisation, which all recipes of target cpu share."""
+        length = context_length(self.model)
+        return trace_graph(self.model, recipe, length, self.encode, self.progress, self.calibration)
+
+    def run(self, recipe: Recipe, traced: TracedGraph) -> BundleManifest:
+        """Writes the bundle; ``traced`` is quantised in place.
+
+        Raises:
+            ExportError: see :mod:`attendant_export.errors`.
+        """
+        with bundle_folder(self.out, overwrite=self.overwrite) as folder:
+            written = write_traced(traced, folder, recipe, self.progress, self._calibration_windows(traced))
+            (folder / TOKENIZER_FILE).write_text(self.tokenizer_json, encoding="utf-8")
+            with self.progress("verify"):
+                parity = self._verified(folder, written, recipe)
+            with self.progress("seal"):
+                manifest = self._manifest(folder, written, recipe, parity)
+                write_manifest(folder, manifest)
+        return manifest
+
+    def _calibration_windows(self, traced: TracedGraph) -> list[Ints]:
+        """Windows of the calibration text; of random tokens where the tokenizer does not fit the model."""
+        length = context_length(self.model)
+        windows = text_windows(
+            self.calibration or calibration_text(),
+            self.encode,
+            vocab_size=self.model.config.get_text_config().vocab_size,
+            context_length=length,
+            leading=leading_tokens(self.tokenizer),
+            most=_CALIBRATION_TOKENS,
+        )
+        layers = [KVLayer(num_kv_heads=1, head_size=1, dtype="float32", window=each.window) for each in traced.layers]
+        return windows or sample_prompts(self.model, layers, length, None)
+
+    def _verified(self, folder: Path, written: WrittenGraphs, recipe: Recipe) -> Parity:
+        graphs, graph = written.graphs, written.graphs["decoder"]
+        return verify(
+            self.model,
+            folder / graph.file,
+            graph,
+            written.layers,
+            recipe=recipe,
+            context_length=context_length(self.model),
+            words=Words(self.encode, leading_tokens(self.tokenizer)),
+            prompt_path=folder / graphs["prompt"].file if "prompt" in graphs else None,
+            max_kl=self.max_kl,
+        )
+
+    def _manifest(self, folder: Path, written: WrittenGraphs, recipe: Recipe, parity: Parity) -> BundleManifest:
+        return BundleManifest(
+            name=self.name,
+            task="generate",
+            architecture=str(self.model.config.model_type),
+            target=recipe.target,
+            precision=recipe.precision,
+            recipe=written.recipe,
+            cache_layout="pages" if recipe.target == "cuda" else "slots",
+            graphs=written.graphs,
+            kv_layers=written.layers,
+            context_length=context_length(self.model),
+            vocab_size=_vocab_size(written.graphs["decoder"]),
+            special_tokens=special_tokens(self.model, self.tokenizer, dict(self.tokenizer_config)),
+            generation_defaults=generation_defaults(self.model),
+            chat_template=self.chat_template,
+            files=file_entries(folder),
+            parity=parity,
+            source=self.source or Source(id=self.name, versions=versions()),
+            exporter_version=exporter_version(),
+        )
+
+
+def _vocab_size(graph: Graph) -> int:
+    width = next(spec.shape[-1] for spec in graph.outputs if spec.name == "logits")
+    assert isinstance(width, int)
+    return width

@@ -1,0 +1,120 @@
+"""What flows through a graph on sample inputs: the rows that its products read, channel by channel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+import onnxruntime as ort
+
+Array = npt.NDArray[Any]
+Floats = npt.NDArray[np.float32]
+Feeds = Mapping[str, Array]
+
+SAMPLED_ROWS = 384
+"""Rows of each value that errors are measured on."""
+
+_GLANCED_AT = 8  # runs, spread over all, that rows and peaks are taken from; correlations need many more rows
+_SMALL = 1024  # bytes of a constant that may as well stay in the graph
+
+
+@dataclass(frozen=True)
+class Flow:
+    """What one value [..., K] held over all runs.
+
+    Attributes:
+        rows: some of its rows, the same in every call, [n, K] float32.
+        peaks: the largest magnitude of each channel in any row, [K] float32.
+        gram: the mean of row' * row over all rows, [K, K] float32, if asked for.
+    """
+
+    rows: Floats
+    peaks: Floats
+    gram: Floats | None
+
+
+class Activations:
+    """A float32 graph as it is now, ready to run on ``runs``, its inputs of each run; later edits do not change it."""
+
+    def __init__(self, model: ir.Model, runs: Sequence[Feeds], values: Sequence[ir.Value]) -> None:
+        self._runs = runs
+        self._session = open_in_memory(model, values)
+        self._takes = {spec.name for spec in self._session.get_inputs()}
+        self._only = ort.RunOptions()
+        self._only.add_run_config_entry("only_execute_path_to_fetches", "1")
+
+    def of(self, values: Sequence[ir.Value], *, gram: bool = False) -> dict[ir.Value, Flow]:
+        """The flow of ``values``, which are among those of the constructor; of some of the runs without ``gram``."""
+        names = [str(value.name) for value in values]
+        rows: list[list[Floats]] = [[] for _ in names]
+        peaks: list[Floats | None] = [None] * len(names)
+        grams: list[Any] = [0] * len(names)
+        counts = [0] * len(names)
+        runs = self._runs if gram else self._runs[:: -(-len(self._runs) // _GLANCED_AT)]
+        share = -(-SAMPLED_ROWS // len(runs))
+        for number, feeds in enumerate(runs):
+            given = {name: array for name, array in feeds.items() if name in self._takes}
+            for index, found in enumerate(self._session.run(names, given, self._only)):
+                flat = found.reshape(-1, found.shape[-1])
+                picked = np.random.default_rng(number).permutation(len(flat))[:share]
+                rows[index].append(flat[picked])
+                peak = np.abs(flat).max(axis=0)
+                before = peaks[index]
+                peaks[index] = peak if before is None else np.maximum(before, peak)
+                counts[index] += len(flat)
+                if gram:
+                    grams[index] = grams[index] + flat.T @ flat
+        flows = {}
+        for index, value in enumerate(values):
+            peak = peaks[index]
+            assert peak is not None
+            mean = (grams[index] / counts[index]).astype(np.float32) if gram else None
+            flows[value] = Flow(np.concatenate(rows[index]), peak, mean)
+        return flows
+
+
+class InMemory:
+    """Runs a graph over its weights where they are in memory."""
+
+    def __init__(self, model: ir.Model) -> None:
+        self._session = open_in_memory(model)
+        self._takes = {spec.name for spec in self._session.get_inputs()}
+        self._gives = [spec.name for spec in self._session.get_outputs()]
+
+    def run(self, feeds: Feeds) -> dict[str, Array]:
+        """Its outputs by name; ``feeds`` may have more than it takes."""
+        given = {name: array for name, array in feeds.items() if name in self._takes}
+        return dict(zip(self._gives, self._session.run(None, given), strict=True))
+
+
+def open_in_memory(model: ir.Model, values: Sequence[ir.Value] = ()) -> ort.InferenceSession:
+    """A session that gives ``values``, over the weights where they are in memory, without a file or a copy."""
+    outputs, initializers = model.graph.outputs, list(model.graph.initializers.values())
+    number, weights = len(outputs), {}
+    try:
+        outputs.extend([value for value in values if not value.is_graph_output() and not value.is_graph_input()])
+        for value in initializers:
+            tensor = value.const_value
+            if tensor is None or tensor.nbytes <= _SMALL or tensor.dtype != ir.DataType.FLOAT or not value.uses():
+                continue
+            weights[str(value.name)] = tensor
+            value.const_value = ir.ExternalTensor(
+                "memory", 0, tensor.nbytes, tensor.dtype, shape=ir.Shape(tensor.shape), name=str(value.name)
+            )
+        graph = ir.to_proto(model).SerializeToString()
+    finally:
+        while len(outputs) > number:  # a slice deleted would leave the values marked as outputs
+            outputs.pop()
+        for value in initializers:
+            if str(value.name) in weights:
+                value.const_value = weights[str(value.name)]
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.disable_prepacking", "1")
+    arrays = [ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(tensor.numpy())) for tensor in weights.values()]
+    options.add_external_initializers(list(weights), arrays)
+    return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])

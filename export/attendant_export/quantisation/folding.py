@@ -1,0 +1,116 @@
+"""Multiplies the channels of a value by constants, without a node: in the weights of what makes the value."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from attendant_export.graph import Editor, attribute, constant_of
+
+Floats = npt.NDArray[np.float32]
+
+_LINEAR = ("Reshape", "Transpose", "RotaryEmbedding")
+NORMS = ("SimplifiedLayerNormalization", "LayerNormalization", "RMSNormalization")
+
+
+@dataclass(frozen=True)
+class Edit:
+    """Input ``index`` of ``node`` becomes the constant ``array``."""
+
+    node: ir.Node
+    index: int
+    array: Floats
+
+
+def apply_edits(editor: Editor, edits: Sequence[Edit], mark: str) -> None:
+    """Carries out what :func:`scaled` found; the new constants' names end with ``mark``."""
+    for edit in edits:
+        old = edit.node.inputs[edit.index]
+        edit.node.replace_input_with(edit.index, editor.constant(edit.array, f"{old.name}_{mark}"))
+
+
+def scaled(
+    value: ir.Value | None, factor: float | Floats, columns: tuple[int, int] | None = None, *, readers: int = 1
+) -> list[Edit] | None:
+    """What to change so that ``value``, or only these columns of it, is multiplied.
+
+    Args:
+        factor: one number, or [K] float32, one for each channel of the last axis (or of ``columns``).
+        readers: how many nodes read ``value``, all of which are meant to see it multiplied.
+
+    Returns:
+        None where constants alone cannot do it.
+    """
+    node = value.producer() if value is not None else None
+    if value is None or node is None or len(value.uses()) != readers or value.is_graph_output():
+        return None
+    by_channel = not np.isscalar(factor)
+    if (node.op_type in _LINEAR and columns is None and not by_channel) or (
+        node.op_type == "Reshape" and _keeps_columns(node)
+    ):
+        return scaled(node.inputs[0], factor, columns)
+    if node.op_type == "Split":
+        before = _columns_before(node, value)
+        return None if before is None or columns is not None else _scaled_part(node, before, factor)
+    if node.op_type == "MatMul":
+        return _edit(node, 1, factor, columns)
+    if node.op_type == "Add":
+        bias = _edit(node, 1, factor, columns)
+        product = scaled(node.inputs[0], factor, columns)
+        return None if bias is None or product is None else bias + product
+    if node.op_type == "Mul" and columns is None:  # one side is enough, such as the plain one of a gated pair
+        sides = ((_edit(node, index, factor, None) or scaled(node.inputs[index], factor)) for index in (1, 0))
+        return next((edits for edits in sides if edits is not None), None)
+    if node.op_type in NORMS and columns is None:
+        weights = [_edit(node, index, factor, None) for index in range(1, len(node.inputs))]
+        known = [edit for edits in weights for edit in edits or ()]
+        return known if len(known) == len(weights) else None
+    return None
+
+
+def _scaled_part(split: ir.Node, columns: tuple[int, int], factor: float | Floats) -> list[Edit] | None:
+    """The same for a part of what is split. The other parts are read elsewhere, but made in columns of their own."""
+    whole = split.inputs[0]
+    return None if whole is None or len(whole.uses()) != 1 else scaled(whole, factor, columns)
+
+
+def _keeps_columns(reshape: ir.Node) -> bool:
+    shapes = [value.shape for value in (reshape.inputs[0], reshape.outputs[0]) if value is not None]
+    widths = {shape[-1] for shape in shapes if shape}
+    return len(shapes) == 2 and len(widths) == 1 and all(isinstance(width, int) for width in widths)
+
+
+def _columns_before(split: ir.Node, part: ir.Value) -> tuple[int, int] | None:
+    """Where ``part`` begins and ends in the last axis of what is split."""
+    whole = split.inputs[0]
+    if whole is None or whole.shape is None or attribute(split, "axis", 0) not in (-1, len(whole.shape) - 1):
+        return None
+    begin = 0
+    for output in split.outputs:
+        size = output.shape[-1] if output.shape is not None else None
+        if not isinstance(size, int):
+            return None
+        if output is part:
+            return begin, begin + size
+        begin += size
+    return None
+
+
+def _edit(node: ir.Node, index: int, factor: float | Floats, columns: tuple[int, int] | None) -> list[Edit] | None:
+    """A constant, multiplied in these columns of its last axis; None for anything else."""
+    array = constant_of(node.inputs[index])
+    if array is None or array.dtype != np.float32:
+        return None
+    factor = np.asarray(factor, np.float32)
+    begin, end = columns or (0, array.shape[-1] if array.ndim else 0)
+    if array.ndim == 0:
+        return [Edit(node, index, array * factor)] if columns is None and factor.ndim == 0 else None
+    if array.shape[-1] < end or (factor.ndim and factor.shape[0] != end - begin):
+        return None
+    array = array.copy()
+    array[..., begin:end] *= factor
+    return [Edit(node, index, array)]

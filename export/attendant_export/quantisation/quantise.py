@@ -1,0 +1,195 @@
+"""Quantises a graph: float32 weights become weights of 8 or 4 bits, in place.
+
+Left as they are: weights with a side below 32 (they save next to nothing), and the router of a mixture of experts,
+whose small errors would send a token to another expert.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from attendant_export.graph import Editor, array_of, nodes_of
+from attendant_export.quantisation.activations import SAMPLED_ROWS, Activations, Feeds
+from attendant_export.quantisation.blocks import BlockFormat, Blocks, BlockWriter
+from attendant_export.quantisation.errors import RowFormat, Trial
+from attendant_export.quantisation.folding import apply_edits, scaled
+from attendant_export.quantisation.plan import Quantised, format_of
+from attendant_export.quantisation.products import Group, is_token_embedding, product_groups
+from attendant_export.quantisation.rotation import Rotator, block_of, rotated_gram, rotated_weight
+from attendant_export.quantisation.rounding import round_together
+from attendant_export.quantisation.rows import RowQuantiser
+from attendant_export.quantisation.smoothing import Remedy, find_remedy
+from attendant_export.quantisation.tables import find_tied, look_up_blocks, look_up_columns, quantise_table
+
+Floats = npt.NDArray[np.float32]
+
+_FLOW_BYTES = 160 * 2**20  # of sample rows and the like that are held at a time
+_LEAST_ROTATION = 8
+_NOTHING = Remedy(None, 1, 1.0)
+
+
+def quantise(model: ir.Model, precision: Quantised, samples: Sequence[Feeds] = ()) -> tuple[str, ...]:
+    """Quantises every constant weight that the rules above allow, in place.
+
+    Args:
+        samples: inputs of runs of the graph that are typical of its use; without any, weights are rounded to the
+            nearest values, and nothing is scaled or rotated.
+
+    Returns:
+        What was done, a short sentence each, for the manifest.
+    """
+    return _Quantiser(model, precision, samples).run()
+
+
+class _Quantiser:
+    def __init__(self, model: ir.Model, precision: Quantised, samples: Sequence[Feeds]) -> None:
+        self._editor = Editor(model.graph)
+        self._precision = precision
+        self._groups = product_groups(model.graph)
+        self._rows = RowQuantiser(self._editor) if precision == "int8" else None
+        self._blocks = BlockWriter(self._editor)
+        self._rotator = Rotator(self._editor)
+        self._tables = [node for node in nodes_of(model.graph, "Gather") if is_token_embedding(node)]
+        self._done: Counter[str] = Counter()
+        self._activations = None
+        if samples and self._groups:
+            self._activations = Activations(model, samples, [group.value for group in self._groups])
+
+    def run(self) -> tuple[str, ...]:
+        tied = self._find_tied()
+        remedies: dict[Group, Remedy] = {}
+        if self._activations is not None:
+            for batch in self._batches(gram=False):
+                flows = self._activations.of([group.value for group in batch])
+                for group in batch:
+                    remedies[group] = self._remedy(group, flows[group.value].rows, flows[group.value].peaks)
+            # Before anything is quantised: a scale may be folded into another group's weights.
+            for group, remedy in remedies.items():
+                self._apply(group, remedy)
+        for batch in self._batches(gram=True):
+            grams = self._grams(batch)
+            for group in batch:
+                remedy = remedies.get(group, _NOTHING)
+                gram = grams.pop(group, None)
+                gram = None if gram is None else _transformed(gram, remedy)
+                form = format_of(group, self._precision)
+                for node in group.nodes:
+                    self._quantise(node, form, gram, remedy, tied.pop(node, None))
+        for node in self._tables:
+            quantise_table(self._editor, node)
+        self._done["{} tables of embeddings in 8 bits"] += len(self._tables)
+        self._editor.drop_unused()
+        return tuple(sentence.format(count) for sentence, count in self._done.items() if count)
+
+    def _find_tied(self) -> dict[ir.Node, ir.Node]:
+        """By head, the look-up in the same weights, which is then no longer a table of its own."""
+        tied: dict[ir.Node, ir.Node] = {}
+        for group in self._groups:
+            form = format_of(group, self._precision)
+            if group.role != "head" or (isinstance(form, BlockFormat) and form.bits != 8):
+                continue
+            if found := find_tied(self._tables, group.nodes[0]):
+                tied[group.nodes[0]] = found
+                self._tables.remove(found)
+        return tied
+
+    def _batches(self, *, gram: bool) -> Iterator[list[Group]]:
+        """The groups, in order, so many at a time as what is known of them may take memory."""
+        batch: list[Group] = []
+        held = 0
+        for group in self._groups:
+            size = 4 * group.channels * (group.channels * self._rounds_together(group) if gram else SAMPLED_ROWS)
+            if batch and held + size > _FLOW_BYTES:
+                yield batch
+                batch, held = [], 0
+            batch.append(group)
+            held += size
+        if batch:
+            yield batch
+
+    def _rounds_together(self, group: Group) -> bool:
+        form = format_of(group, self._precision)
+        return isinstance(form, BlockFormat) and form.bits == 4 and form.zeros
+
+    def _grams(self, groups: Sequence[Group]) -> dict[Group, Floats]:
+        wanted = [group for group in groups if self._rounds_together(group)]
+        if self._activations is None or not wanted:
+            return {}
+        flows = self._activations.of([group.value for group in wanted], gram=True)
+        return {group: gram for group in wanted if (gram := flows[group.value].gram) is not None}
+
+    def _remedy(self, group: Group, rows: Floats, peaks: Floats) -> Remedy:
+        if any(len(_weight_of(node).uses()) > 1 for node in group.nodes):
+            return _NOTHING  # one weight of several layers stays one
+        form = format_of(group, self._precision)
+        weights = [array_of(_weight_of(node)) for node in group.nodes]
+        ones: Floats = np.ones(group.channels, np.float32)
+        foldable = scaled(group.value, ones, readers=len(group.nodes)) is not None
+        rotation = block_of(group.channels) if isinstance(form, RowFormat) else 1
+        if rotation < _LEAST_ROTATION:
+            rotation = 1
+        bits = form.bits if isinstance(form, BlockFormat) else 8
+        return find_remedy(Trial(rows, weights, form), peaks, foldable=foldable, rotation=rotation, bits=bits)
+
+    def _apply(self, group: Group, remedy: Remedy) -> None:
+        if remedy.scale is not None:
+            edits = scaled(group.value, np.float32(1) / remedy.scale, readers=len(group.nodes))
+            assert edits is not None
+            apply_edits(self._editor, edits, "smoothed")
+            for node in group.nodes:
+                self._set_weight(node, array_of(_weight_of(node)) * remedy.scale[:, None], "smoothed")
+            self._done["{} inputs of products smoothed"] += 1
+        if remedy.rotation > 1:
+            turned = self._rotator.rotate(group.nodes[0], group.value, remedy.rotation)
+            for node in group.nodes:
+                self._set_weight(node, rotated_weight(array_of(_weight_of(node)), remedy.rotation), "rotated")
+                node.replace_input_with(0, turned)
+            self._done["{} inputs of products rotated"] += 1
+
+    def _set_weight(self, node: ir.Node, array: Floats, mark: str) -> None:
+        old = _weight_of(node)
+        node.replace_input_with(1, self._editor.constant(array.astype(np.float32), f"{old.name}_{mark}"))
+        self._editor.drop_constant(old)
+
+    def _quantise(
+        self,
+        node: ir.Node,
+        form: RowFormat | BlockFormat,
+        gram: Floats | None,
+        remedy: Remedy,
+        tied: ir.Node | None,
+    ) -> None:
+        weight = _weight_of(node)
+        if isinstance(form, RowFormat):
+            assert self._rows is not None
+            values, scales = self._rows.quantise(node)
+            self._done["{} products in int8, with a scale for each row"] += 1
+            if tied is not None:
+                look_up_columns(self._editor, tied, values, scales, remedy, self._rotator)
+        else:
+            blocks: Blocks | None = None if gram is None else round_together(array_of(weight), gram, form)
+            values, scales = self._blocks.write(node, form, blocks)
+            self._done[f"{'{}'} products of {form.bits} bits in blocks of {form.block}"] += 1
+            if tied is not None:
+                look_up_blocks(self._editor, tied, values, scales, form, remedy, self._rotator)
+        self._editor.drop_constant(weight)
+        if tied is not None:
+            self._done["{} table of embeddings shared with the head"] += 1
+
+
+def _weight_of(node: ir.Node) -> ir.Value:
+    weight = node.inputs[1]
+    assert weight is not None
+    return weight
+
+
+def _transformed(gram: Floats, remedy: Remedy) -> Floats:
+    """The gram of rows after the remedy."""
+    if remedy.scale is not None:
+        gram = (gram / np.outer(remedy.scale, remedy.scale)).astype(np.float32)
+    return rotated_gram(gram, remedy.rotation) if remedy.rotation > 1 else gram

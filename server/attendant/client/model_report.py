@@ -1,0 +1,59 @@
+"""The server's models as a table, and each one's distance from its source model in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from attendant_proto.v1 import models_pb2
+
+_TITLES = ("NAME", "VERSION", "ARCHITECTURE", "TASK", "PRECISION", "TARGET", "CONTEXT", "READY")
+
+
+def table(models: Sequence[models_pb2.Model]) -> Iterator[str]:
+    """A line for each model, under a line of titles."""
+    rows = [_TITLES, *map(_row, models)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def details(models: Sequence[models_pb2.Model]) -> Iterator[str]:
+    """Some lines for each model: where it came from, what was done to it, and how far off it is."""
+    for index, model in enumerate(models):
+        if index:
+            yield ""
+        ready = "ready" if model.ready else "not ready"
+        yield f"{model.name}: {model.task}, {model.precision} for {model.target}, version {model.version}, {ready}"
+        yield f"  source    {model.source}, {model.architecture}, context {model.context_length}"
+        if model.recipe:
+            yield f"  recipe    {'; '.join(model.recipe)}"
+        parity = model.parity
+        yield (
+            f"  parity    largest error {parity.max_abs_error:.2g}, cosine {parity.cosine:.6f}, "
+            f"same largest output {parity.greedy_agreement:.1%}"
+        )
+        if parity.HasField("fidelity"):
+            yield from _fidelity(parity.fidelity)
+        if parity.HasField("vectors"):
+            found = parity.vectors
+            cosines = f"cosine {found.cosine:.5f} in the mean, {found.least_cosine:.5f} at least"
+            yield f"  fidelity  {found.vectors} vectors: {cosines}"
+        if not (parity.HasField("fidelity") or parity.HasField("vectors")):
+            yield "  fidelity  not measured"
+
+
+def _fidelity(found: models_pb2.Fidelity) -> Iterator[str]:
+    known = "a trained model" if found.trained else "no trained model of natural text"
+    yield f"  fidelity  {known}, entropy {found.entropy:.3f} nats a token"
+    for name, part in (("prompts", found.prompt), ("generated", found.decode)):
+        yield (
+            f"            {name:<9} KL {part.kl:.5f}, same greedy token {part.greedy_agreement:.1%}, "
+            f"loss {part.nll:.3f} (the model's {part.reference_nll:.3f}), {part.positions} positions"
+        )
+
+
+def _row(model: models_pb2.Model) -> tuple[str, ...]:
+    return (
+        *(model.name, model.version, model.architecture, model.task, model.precision, model.target),
+        *(str(model.context_length), "yes" if model.ready else "no"),
+    )

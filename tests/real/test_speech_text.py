@@ -1,0 +1,94 @@
+"""Spoken sentences through a real server: fp32 hears them as torch does, int8 as fp32 does, clean and with noise."""
+
+from __future__ import annotations
+
+import csv
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import soundfile
+from attendant_export.recipe import ENCODER_PRECISIONS
+from attendant_proto.v1 import speech_pb2, speech_pb2_grpc
+
+from tests.real.conftest import Made, ServerOf
+
+SPEECH = Path(__file__).parent / "speech"
+RATE = 16_000
+NOISE_DB = -30.0  # of the speech's own power
+LEAST_SAME = 19
+LEAST_WORDS_RIGHT = 0.8
+
+Floats = npt.NDArray[np.float32]
+
+
+def sentences() -> list[dict[str, str]]:
+    """Files and what is said in them."""
+    with (SPEECH / "sentences.tsv").open() as file:
+        return list(csv.DictReader(file, delimiter="\t"))
+
+
+def recordings(noisy: bool) -> list[Floats]:
+    """Each [num_samples] float32 at 16 kHz; noise is white, and always the same."""
+    found = []
+    for index, row in enumerate(sentences()):
+        samples, rate = soundfile.read(SPEECH / row["file"], dtype="float32")
+        assert rate == RATE
+        if noisy:
+            level = np.sqrt(np.mean(samples**2)) * 10 ** (NOISE_DB / 20)
+            samples += level * np.random.default_rng(index).standard_normal(len(samples), np.float32)
+        found.append(samples)
+    return found
+
+
+@pytest.fixture(scope="module")
+def heard(whisper_bundle: Made, server_of: ServerOf):
+    """The texts of all recordings in a precision, by (precision, noisy)."""
+
+    @cache
+    def texts(precision: str, noisy: bool) -> list[str]:
+        with server_of(whisper_bundle(precision)) as server, ThreadPoolExecutor(4) as pool:
+            stub = speech_pb2_grpc.SpeechStub(server.channel)
+
+            def transcribe(samples: Floats) -> str:
+                pcm = (np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes()
+                raw = speech_pb2.RawAudio(pcm16=pcm, sampling_rate=RATE)
+                return str(stub.Transcribe(speech_pb2.SpeechRequest(raw=raw), timeout=120).text)
+
+            return list(pool.map(transcribe, recordings(noisy)))
+
+    return texts
+
+
+def words(text: str) -> list[str]:
+    """In lower case, without punctuation."""
+    return "".join(letter for letter in text.lower() if letter.isalnum() or letter == " ").split()
+
+
+def test_fp32_hears_what_was_said(heard) -> None:
+    said = [words(row["text"]) for row in sentences()]
+    understood = [words(text) for text in heard("fp32", False)]
+    right = sum(len(set(one) & set(other)) for one, other in zip(said, understood, strict=True))
+    assert right / sum(len(set(one)) for one in said) >= LEAST_WORDS_RIGHT
+
+
+def test_fp32_says_what_torch_says(heard, whisper: Path) -> None:
+    import torch
+    from transformers import AutoTokenizer, WhisperFeatureExtractor, WhisperForConditionalGeneration
+
+    model = WhisperForConditionalGeneration.from_pretrained(whisper, dtype=torch.float32).eval()
+    features, tokenizer = WhisperFeatureExtractor.from_pretrained(whisper), AutoTokenizer.from_pretrained(whisper)
+    read = features(recordings(False)[:4], sampling_rate=RATE, return_tensors="pt").input_features
+    texts = tokenizer.batch_decode(model.generate(read, max_new_tokens=60), skip_special_tokens=True)
+    assert [text.strip() for text in texts] == [text.strip() for text in heard("fp32", False)[:4]]
+
+
+@pytest.mark.parametrize("noisy", [False, True], ids=["clean", "noisy"])
+@pytest.mark.parametrize("precision", [name for name in ENCODER_PRECISIONS["cpu"] if name != "fp32"])
+def test_other_precisions_hear_what_fp32_hears(heard, precision: str, noisy: bool) -> None:
+    pairs = list(zip(heard("fp32", noisy), heard(precision, noisy), strict=True))
+    different = [pair for pair in pairs if pair[0] != pair[1]]
+    assert len(pairs) - len(different) >= LEAST_SAME, different
