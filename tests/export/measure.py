@@ -50,7 +50,7 @@ class Subject:
     """The graph of a model, saved in ``folder``, as sessions over fresh caches.
 
     Attributes:
-        graph: as it is before the last pass of an export, which lets rows differ in length; sessions run it after.
+        model, graph: as before the last pass of an export, which lets rows differ in length; sessions run it after.
     """
 
     def __init__(self, model: Any, folder: Path) -> None:
@@ -61,7 +61,7 @@ class Subject:
         self._save(traced.model, folder / "fp32.onnx")
 
     def _save(self, model: ir.Model, path: Path) -> None:
-        self._model, self.graph, self.path = model, model.graph, path
+        self.model, self.graph, self.path = model, model.graph, path
         finished = model.clone()
         allow_ragged_rows(finished.graph)
         self.entry = describe(finished.graph, path.name)
@@ -72,7 +72,7 @@ class Subject:
         if precision == "fp32":
             return self
         other = copy.copy(self)
-        model = self._model.clone()
+        model = self.model.clone()
         windows = np.random.default_rng(4).integers(3, VOCAB, (4, LENGTH))
         quantise(model, precision, prompt_runs(self.layers, windows))  # type: ignore[arg-type]
         other._save(model, self.path.with_name(f"{precision}.onnx"))

@@ -122,10 +122,11 @@ def open_in_memory(
         for container, length in ((inputs, before[0]), (outputs, before[1])):
             while len(container) > length:  # a slice deleted would leave the values marked as inputs or outputs
                 container.pop()
-        for value in taken:
-            model.graph.register_initializer(value)
         for name, tensor in weights.items():
             initializers[name].const_value = tensor
+        model.graph.initializers.clear()
+        for value in initializers.values():  # in their old order
+            model.graph.register_initializer(value)
     options = ort.SessionOptions()
     options.log_severity_level = 3
     options.add_session_config_entry("session.disable_prepacking", "1")
