@@ -20,7 +20,7 @@ FOUR_BITS = BlockFormat(4, 32, zeros=True)
 CUDA_BLOCKS = BlockFormat(4, 32)
 
 
-MORE_BITS: dict[Quantised, float] = {"int4": 0.24, "int4_small": 0.06}
+MORE_BITS: dict[Quantised, float] = {"int4": 0.2, "int4_small": 0.025}
 """Bytes that may be spent on 8 bits for those products that 4 hurt most, to those of all in 4."""
 
 
