@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,9 +33,10 @@ def producer(value: ir.Value | None, *op_types: str) -> ir.Node | None:
 
 
 def array_of(value: ir.Value) -> npt.NDArray[Any]:
-    """The content of an initializer."""
-    assert value.const_value is not None
-    array: npt.NDArray[Any] = value.const_value.numpy()
+    """The content of an initializer; of a transposed one without a copy."""
+    tensor = value.const_value
+    assert tensor is not None
+    array: npt.NDArray[Any] = tensor.source.numpy().T if isinstance(tensor, Transposed) else tensor.numpy()
     return array
 
 
@@ -44,6 +45,19 @@ def constant_of(value: ir.Value | None) -> npt.NDArray[Any] | None:
     if value is None or not value.is_initializer() or value.const_value is None:
         return None
     return array_of(value)
+
+
+class Transposed(ir.LazyTensor):  # type: ignore[misc]
+    """The content of ``source``, [K, N], transposed; made anew when it is read, so that weights are in memory once."""
+
+    def __init__(self, source: ir.TensorProtocol, name: str) -> None:
+        super().__init__(
+            lambda: ir.Tensor(np.ascontiguousarray(source.numpy().T)),
+            dtype=source.dtype,
+            shape=ir.Shape(reversed(source.shape.numpy())),
+            name=name,
+        )
+        self.source = source
 
 
 class Editor:
@@ -61,19 +75,25 @@ class Editor:
         return self._initializer(ir.Tensor(np.asarray(array), name=self._unique(name)))
 
     def transposed(self, weight: ir.Value, name: str) -> ir.Value:
-        """A new initializer with the content of another one, [K, N], transposed; named ``name`` or near it.
+        """A new initializer with the content of another one, [K, N], transposed; named ``name`` or near it."""
+        assert weight.const_value is not None
+        return self._initializer(Transposed(weight.const_value, self._unique(name)))
 
-        It is made anew whenever it is read, so that the weights are in memory once.
+    def computed(self, like: ir.Value, compute: Callable[[npt.NDArray[Any]], npt.NDArray[Any]], name: str) -> ir.Value:
+        """A new initializer, of the type and shape of another one, named ``name`` or near it.
+
+        Args:
+            compute: makes its content of the other's, which it must not change; anew whenever it is read, so that both
+                are not held in memory.
         """
-        tensor = weight.const_value
+        tensor = like.const_value
         assert tensor is not None
-        lazy = ir.LazyTensor(
-            lambda: ir.Tensor(np.ascontiguousarray(tensor.numpy().T)),
-            dtype=tensor.dtype,
-            shape=ir.Shape(reversed(tensor.shape.numpy())),
-            name=self._unique(name),
-        )
-        return self._initializer(lazy)
+        shape = ir.Shape(tensor.shape.numpy())
+
+        def content() -> ir.TensorProtocol:
+            return ir.Tensor(np.asarray(compute(tensor.numpy()), tensor.dtype.numpy()))
+
+        return self._initializer(ir.LazyTensor(content, dtype=tensor.dtype, shape=shape, name=self._unique(name)))
 
     def before(
         self, node: ir.Node, op_type: str, inputs: Sequence[ir.Value | None], domain: str = "", **attributes: Any

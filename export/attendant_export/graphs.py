@@ -124,9 +124,9 @@ def write_traced(
     if quantised := quantised_as(recipe.precision):
         # Graphs for CUDA do not run here as they are; theirs is plain rounding.
         runs = prompt_runs(traced.layers, windows) if recipe.target == "cpu" else []
-        with progress("quantise"):
+        with progress("quantise") as step:
             for name, (_, graph) in files.items():
-                done += quantise(graph, quantised[name], runs)
+                done += quantise(graph, quantised[name], runs, step)
     if recipe.target == "cuda":
         files |= paged_companions(traced.model, len(traced.layers))
     else:

@@ -115,8 +115,8 @@ def encoder_graph(
         rewrite_encoder(model, spec.dimensions)
     done: tuple[str, ...] = ()
     if recipe.precision == "int8":
-        with progress("quantise"):
-            done = quantise(model, "int8", plan.sample_runs(calibration))
+        with progress("quantise") as step:
+            done = quantise(model, "int8", plan.sample_runs(calibration), step)
     return model, done
 
 

@@ -11,6 +11,9 @@ import numpy.typing as npt
 import onnx_ir as ir
 import onnxruntime as ort
 
+from attendant_export.graph import MICROSOFT, Transposed
+from attendant_export.progress import Step, no_step
+
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float32]
 Feeds = Mapping[str, Array]
@@ -21,6 +24,7 @@ SAMPLED_ROWS = 384
 _GLANCED_AT, _CORRELATED = 8, 13
 """Runs, spread over all, that are enough for rows and peaks, and for the correlations of channels."""
 
+_INT = int(ir.AttributeType.INT)
 _SMALL = 1024  # bytes of a constant that may as well stay in the graph
 
 
@@ -42,7 +46,10 @@ class Flow:
 class Activations:
     """A float32 graph as it is now, ready to run on ``runs``, its inputs of each run; later edits do not change it."""
 
-    def __init__(self, model: ir.Model, runs: Sequence[Feeds], values: Sequence[ir.Value]) -> None:
+    def __init__(
+        self, model: ir.Model, runs: Sequence[Feeds], values: Sequence[ir.Value], step: Step = no_step
+    ) -> None:
+        self._step = step
         self._runs = runs
         self._session = open_in_memory(model, values)
         self._takes = {spec.name for spec in self._session.get_inputs()}
@@ -59,6 +66,7 @@ class Activations:
         runs = self._runs[:: -(-len(self._runs) // (_CORRELATED if gram else _GLANCED_AT))]
         share = -(-SAMPLED_ROWS // len(runs))
         for number, feeds in enumerate(runs):
+            self._step(f"sample run {number + 1} of {len(runs)}")
             given = {name: array for name, array in feeds.items() if name in self._takes}
             for index, found in enumerate(self._session.run(names, given, self._only)):
                 flat = found.reshape(-1, found.shape[-1])
@@ -103,7 +111,9 @@ def open_in_memory(
         taken: initializers that are inputs of the session, to be given to every run.
     """
     inputs, outputs, initializers = model.graph.inputs, model.graph.outputs, dict(model.graph.initializers)
-    before, weights = (len(inputs), len(outputs)), {}
+    before = (len(inputs), len(outputs))
+    weights: dict[str, ir.TensorProtocol] = {}
+    rows: dict[str, ir.TensorProtocol] = {}  # transposed weights whose products can read them as they were
     try:
         outputs.extend([value for value in values if not value.is_graph_output() and not value.is_graph_input()])
         for value in taken:
@@ -114,10 +124,13 @@ def open_in_memory(
             if tensor is None or tensor.nbytes <= _SMALL or tensor.dtype != ir.DataType.FLOAT or not value.uses():
                 continue
             weights[name] = tensor
+            if isinstance(tensor, Transposed) and _only_multiplied(value):
+                rows[name] = tensor.source
+            held = rows.get(name, tensor)
             value.const_value = ir.ExternalTensor(
-                "memory", 0, tensor.nbytes, tensor.dtype, shape=ir.Shape(tensor.shape), name=name
+                "memory", 0, held.nbytes, held.dtype, shape=ir.Shape(held.shape), name=name
             )
-        graph = ir.to_proto(model).SerializeToString()
+        proto = ir.to_proto(model)
     finally:
         for container, length in ((inputs, before[0]), (outputs, before[1])):
             while len(container) > length:  # a slice deleted would leave the values marked as inputs or outputs
@@ -130,6 +143,23 @@ def open_in_memory(
     options = ort.SessionOptions()
     options.log_severity_level = 3
     options.add_session_config_entry("session.disable_prepacking", "1")
-    arrays = [ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(tensor.numpy())) for tensor in weights.values()]
+    tensors = (weights | rows).values()
+    arrays = [ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(tensor.numpy())) for tensor in tensors]
     options.add_external_initializers(list(weights), arrays)
-    return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    _multiply_by_rows(proto, set(rows))
+    return ort.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+def _only_multiplied(weight: ir.Value) -> bool:
+    """Whether all that a weight is for is to be the right side of products."""
+    return all(use.node.op_type == "MatMul" and use.idx == 1 for use in weight.uses())
+
+
+def _multiply_by_rows(model: Any, names: set[str]) -> None:
+    """The products of a proto with the weights ``names``, [K, N], read them as [N, K]."""
+    for node in model.graph.node:
+        if node.op_type == "MatMul" and node.input[1] in names:
+            node.op_type, node.domain = "FusedMatMul", MICROSOFT
+            node.attribute.add(name="transB", type=_INT, i=1)
+    if names and MICROSOFT not in {each.domain for each in model.opset_import}:
+        model.opset_import.add(domain=MICROSOFT, version=1)

@@ -112,7 +112,7 @@ class BlockWriter:
         assert weight is not None
         array = array_of(weight)
         if blocks is None:
-            blocks = quantise_blocks(array.astype(np.float32), form)
+            blocks = quantise_blocks(array.astype(np.float32, copy=False), form)
         values = self._editor.constant(blocks.values, f"{weight.name}_int{form.bits}")
         scales = self._scales(blocks.scales, array.dtype, f"{weight.name}_scale")
         inputs = [x, values, scales]

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from attendant_export.graph import Editor, attribute, constant_of
+from attendant_export.graph import Editor, attribute
 
 Floats = npt.NDArray[np.float32]
 
@@ -19,18 +19,30 @@ NORMS = ("SimplifiedLayerNormalization", "LayerNormalization", "RMSNormalization
 
 @dataclass(frozen=True)
 class Edit:
-    """Input ``index`` of ``node`` becomes the constant ``array``."""
+    """The constant that ``node`` has as input ``index`` is multiplied, all of it or some columns of its last axis."""
 
     node: ir.Node
     index: int
-    array: Floats
+    factor: Floats
+    columns: tuple[int, int] | None
+
+    def of(self, array: Floats) -> Floats:
+        """The product."""
+        if self.columns is None:
+            return array * self.factor
+        begin, end = self.columns
+        array = array.copy()
+        array[..., begin:end] *= self.factor
+        return array
 
 
 def apply_edits(editor: Editor, edits: Sequence[Edit], mark: str) -> None:
     """Carries out what :func:`scaled` found; the new constants' names end with ``mark``."""
     for edit in edits:
         old = edit.node.inputs[edit.index]
-        edit.node.replace_input_with(edit.index, editor.constant(edit.array, f"{old.name}_{mark}"))
+        assert old is not None
+        edit.node.replace_input_with(edit.index, editor.computed(old, edit.of, f"{old.name}_{mark}"))
+        editor.drop_constant(old)
 
 
 def scaled(
@@ -102,15 +114,16 @@ def _columns_before(split: ir.Node, part: ir.Value) -> tuple[int, int] | None:
 
 def _edit(node: ir.Node, index: int, factor: float | Floats, columns: tuple[int, int] | None) -> list[Edit] | None:
     """A constant, multiplied in these columns of its last axis; None for anything else."""
-    array = constant_of(node.inputs[index])
-    if array is None or array.dtype != np.float32:
+    value = node.inputs[index]
+    tensor = value.const_value if value is not None and value.is_initializer() else None
+    if tensor is None or tensor.dtype != ir.DataType.FLOAT:
         return None
-    factor = np.asarray(factor, np.float32)
-    begin, end = columns or (0, array.shape[-1] if array.ndim else 0)
-    if array.ndim == 0:
-        return [Edit(node, index, array * factor)] if columns is None and factor.ndim == 0 else None
-    if array.shape[-1] < end or (factor.ndim and factor.shape[0] != end - begin):
+    if node.op_type == "MatMul" and len(value.uses()) > 1:
+        return None  # one weight of several layers stays one
+    factor, shape = np.asarray(factor, np.float32), tensor.shape.numpy()
+    begin, end = columns or (0, shape[-1] if shape else 0)
+    if not shape:
+        return [Edit(node, index, factor, None)] if columns is None and factor.ndim == 0 else None
+    if shape[-1] < end or (factor.ndim and factor.shape[0] != end - begin):
         return None
-    array = array.copy()
-    array[..., begin:end] *= factor
-    return [Edit(node, index, array)]
+    return [Edit(node, index, factor, columns)]

@@ -7,13 +7,15 @@ whose small errors would send a token to another expert.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
 from attendant_export.graph import Editor, array_of, nodes_of
+from attendant_export.progress import Step, no_step
 from attendant_export.quantisation.activations import SAMPLED_ROWS, Activations, Feeds
 from attendant_export.quantisation.blocks import BlockFormat, Blocks, BlockWriter
 from attendant_export.quantisation.errors import Format, RowFormat, Trial
@@ -34,21 +36,25 @@ _LEAST_ROTATION = 8
 _NOTHING = Remedy(None, 1, 1.0)
 
 
-def quantise(model: ir.Model, precision: Quantised, samples: Sequence[Feeds] = ()) -> tuple[str, ...]:
+def quantise(
+    model: ir.Model, precision: Quantised, samples: Sequence[Feeds] = (), step: Step = no_step
+) -> tuple[str, ...]:
     """Quantises every constant weight that the rules above allow, in place.
 
     Args:
         samples: inputs of runs of the graph that are typical of its use; without any, weights are rounded to the
             nearest values, and nothing is scaled or rotated.
+        step: told which product is at work.
 
     Returns:
         What was done, a short sentence each, for the manifest.
     """
-    return _Quantiser(model, precision, samples).run()
+    return _Quantiser(model, precision, samples, step).run()
 
 
 class _Quantiser:
-    def __init__(self, model: ir.Model, precision: Quantised, samples: Sequence[Feeds]) -> None:
+    def __init__(self, model: ir.Model, precision: Quantised, samples: Sequence[Feeds], step: Step) -> None:
+        self._step = step
         self._editor = Editor(model.graph)
         self._precision = precision
         self._groups = product_groups(model.graph)
@@ -60,22 +66,22 @@ class _Quantiser:
         self._more_bits = self._find_more_bits(model, samples)
         self._activations = None
         if samples and self._groups:
-            self._activations = Activations(model, samples, [group.value for group in self._groups])
+            self._activations = Activations(model, samples, [group.value for group in self._groups], step)
 
     def run(self) -> tuple[str, ...]:
         tied = self._find_tied()
-        remedies: dict[Group, Remedy] = {}
-        if self._activations is not None:
-            for batch in self._batches(gram=False):
-                flows = self._activations.of([group.value for group in batch])
-                for group in batch:
-                    remedies[group] = self._remedy(group, flows[group.value].rows, flows[group.value].peaks)
-            # Before anything is quantised: a scale may be folded into another group's weights.
-            for group, remedy in remedies.items():
-                self._apply(group, remedy)
+        remedies = self._remedies(self._activations) if self._activations is not None else {}
+        # Before anything is quantised: a scale may be folded into another group's weights.
+        for group, remedy in remedies.items():
+            self._apply(group, remedy)
+        if not any(map(self._rounds_together, self._groups)):
+            self._activations = None  # and the copies of weights that it runs on
+        done = 0
         for batch in self._batches(gram=True):
             grams = self._grams(batch)
             for group in batch:
+                done += 1
+                self._step(f"rounding of product {done} of {len(self._groups)}")
                 remedy = remedies.get(group, _NOTHING)
                 gram = grams.pop(group, None)
                 gram = None if gram is None else _transformed(gram, remedy)
@@ -99,12 +105,22 @@ class _Quantiser:
             return set()
         if not samples or len(some) > MOST_TRIALS:
             return {group for group in some if group.role == "inner" and self._precision == "int4"}
+        self._step("trial of 4 bits, product by product")
         damages = damage(model, some, shortened(samples[0]), FOUR_BITS)
-        size = sum(array_of(_weight_of(node)).size for group in some for node in group.nodes)
+        size = sum(group.num_weights for group in some)
         budget = int(size * FOUR_BITS.bits_a_weight / 8 * share)
         chosen = worth_more_bits(some, damages, budget, EIGHT_BITS.bits_a_weight - FOUR_BITS.bits_a_weight)
         self._done["{} inputs of products found worth 8 bits"] += len(chosen)
         return chosen
+
+    def _remedies(self, activations: Activations) -> dict[Group, Remedy]:
+        found: dict[Group, Remedy] = {}
+        for batch in self._batches(gram=False):
+            flows = activations.of([group.value for group in batch])
+            for group in batch:
+                self._step(f"smoothing of product {len(found) + 1} of {len(self._groups)}")
+                found[group] = self._remedy(group, flows[group.value].rows, flows[group.value].peaks)
+        return found
 
     def _find_tied(self) -> dict[ir.Node, ir.Node]:
         """By head, the look-up in the same weights, which is then no longer a table of its own."""
@@ -161,19 +177,20 @@ class _Quantiser:
             edits = scaled(group.value, np.float32(1) / remedy.scale, readers=len(group.nodes))
             assert edits is not None
             apply_edits(self._editor, edits, "smoothed")
+            factor = remedy.scale[:, None]
             for node in group.nodes:
-                self._set_weight(node, array_of(_weight_of(node)) * remedy.scale[:, None], "smoothed")
+                self._set_weight(node, lambda array: array * factor, "smoothed")
             self._done["{} inputs of products smoothed"] += 1
         if remedy.rotation > 1:
             turned = self._rotator.rotate(group.nodes[0], group.value, remedy.rotation)
             for node in group.nodes:
-                self._set_weight(node, rotated_weight(array_of(_weight_of(node)), remedy.rotation), "rotated")
+                self._set_weight(node, partial(rotated_weight, block=remedy.rotation), "rotated")
                 node.replace_input_with(0, turned)
             self._done["{} inputs of products rotated"] += 1
 
-    def _set_weight(self, node: ir.Node, array: Floats, mark: str) -> None:
+    def _set_weight(self, node: ir.Node, compute: Callable[[Floats], Floats], mark: str) -> None:
         old = _weight_of(node)
-        node.replace_input_with(1, self._editor.constant(array.astype(np.float32), f"{old.name}_{mark}"))
+        node.replace_input_with(1, self._editor.computed(old, compute, f"{old.name}_{mark}"))
         self._editor.drop_constant(old)
 
     def _quantise(

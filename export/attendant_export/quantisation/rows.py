@@ -5,6 +5,8 @@ A row does not depend on its neighbours in the batch then, and batching stays ex
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
@@ -12,13 +14,21 @@ import onnx_ir as ir
 from attendant_export.graph import MICROSOFT, Editor, array_of
 
 _STEP = np.float32(1 / 127)
+_ELEMENTS = 1 << 20  # of a weight at a time
 _TINY = np.float32(1e-30)  # keeps the scale of a column of zeros above zero
 
 
-def int8_columns(weight: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
-    """[K, N] float32 -> [K, N] int8 and scales [N] float32: the largest magnitude of a column becomes 127."""
-    scale = np.maximum(np.abs(weight).max(axis=0) * _STEP, _TINY).astype(np.float32)
-    return np.rint(weight / scale).astype(np.int8), scale
+def int8_columns(weight: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
+    """[K, N] floats -> [K, N] int8 and scales [N] float32: the largest magnitude of a column becomes 127."""
+    inputs, outputs = weight.shape
+    values, scales = np.empty((inputs, outputs), np.int8), np.empty(outputs, np.float32)
+    step = max(1, _ELEMENTS // inputs)
+    for start in range(0, outputs, step):
+        part = slice(start, start + step)
+        columns = weight[:, part].astype(np.float32, copy=False)
+        scales[part] = np.maximum(np.abs(columns).max(axis=0) * _STEP, _TINY)
+        values[:, part] = np.rint(columns / scales[part])
+    return values, scales
 
 
 class RowQuantiser:
@@ -51,7 +61,7 @@ class RowQuantiser:
             assert weight.shape is not None
             self._rows[x] = self._quantise_rows(node, x, int(weight.shape[0]))
         if weight not in self._weights:
-            values, scales = int8_columns(array_of(weight).astype(np.float32))
+            values, scales = int8_columns(array_of(weight))
             name = str(weight.name)
             self._weights[weight] = (
                 self._editor.constant(values, f"{name}_int8"),

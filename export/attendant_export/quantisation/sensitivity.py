@@ -80,7 +80,7 @@ def damage(model: ir.Model, groups: Sequence[Group], feeds: Feeds, form: BlockFo
 
 def worth_more_bits(groups: Sequence[Group], damages: Sequence[float], budget: int, extra_bits: float) -> set[Group]:
     """Those that gain most for their bytes, within ``budget`` bytes; ``extra_bits``: the price of each weight."""
-    sizes = [sum(_plain(node.inputs[1]).size for node in group.nodes) * extra_bits / 8 for group in groups]
+    sizes = [group.num_weights * extra_bits / 8 for group in groups]
     order = sorted(range(len(groups)), key=lambda index: -damages[index] / sizes[index])
     chosen: set[Group] = set()
     for index in order:

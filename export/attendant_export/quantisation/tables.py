@@ -17,12 +17,15 @@ from attendant_export.quantisation.smoothing import Remedy
 
 def find_tied(tables: list[ir.Node], head: ir.Node) -> ir.Node | None:
     """The Gather, of ``tables``, whose table [V, K] is the head's weight [K, V], transposed."""
-    weight = array_of(head.inputs[1]) if head.inputs[1] is not None else None
+    weight = head.inputs[1]
+    if weight is None:
+        return None
+    rows = array_of(weight).T
     for node in tables:
         table = array_of(node.inputs[0]) if node.inputs[0] is not None else None
-        if table is None or weight is None or table.shape != weight.shape[::-1]:
+        if table is None or table.shape != rows.shape:
             continue
-        if np.array_equal(table[:8], weight[:, :8].T) and np.array_equal(table, weight.T):
+        if np.array_equal(table[:8], rows[:8]) and np.array_equal(table, rows):
             return node
     return None
 
@@ -31,7 +34,7 @@ def quantise_table(editor: Editor, node: ir.Node) -> None:
     """Gather(table, ids)  ->  Cast(Gather(int8 table, ids)) * Gather(scales, ids): a scale for each token."""
     table, ids = node.inputs
     assert table is not None
-    values, scales = int8_columns(np.ascontiguousarray(array_of(table).astype(np.float32).T))
+    values, scales = int8_columns(array_of(table).T)
     name = str(table.name)
     rows = editor.before(node, "Gather", [editor.constant(np.ascontiguousarray(values.T), f"{name}_int8"), ids], axis=0)
     rows = editor.before(node, "Cast", [rows], to=int(ir.DataType.FLOAT))

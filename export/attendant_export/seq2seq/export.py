@@ -148,12 +148,12 @@ def _write_graphs(
         reader = trace_source(model, encoder_input, answer.cross_layers, recipe.target, step)
     done: tuple[str, ...] = ()
     if recipe.precision == "int8":
-        with progress("quantise"):
+        with progress("quantise") as step:
             texts, answers = calibration_material(source, encoder_input, calibration)
             runs = [source_feeds(encoder_input, [row]) for row in texts]
             answered = answer_runs(kv_layers(answer.layers), InMemory(reader), runs, answers)
             for graph, samples in ((reader, runs), (answer.model, answered)):
-                done += quantise(graph, "int8", samples)
+                done += quantise(graph, "int8", samples, step)
     files = {"encoder": (ENCODER_FILE, reader), "decoder": (DECODER_FILE, answer.model)}
     if recipe.target == "cuda":
         files |= paged_companions(answer.model, len(answer.layers))
