@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from attendant.bundle import read_manifest
 from attendant.core.events import FailedEvent
@@ -13,6 +15,7 @@ from attendant.core.plan import Chunk, SampleOrder, StepPlan
 from attendant.core.request import Request
 from attendant.core.sampling import SamplingParams
 from attendant.models.repository import load_model
+from attendant.models.slots import RUN_COST
 from attendant.runtime.kv import SlotBuffers
 from attendant.runtime.session import SessionOptions, open_session
 from attendant.runtime.shared_run import SharedRun, can_ride, shared_runs
@@ -20,6 +23,7 @@ from attendant.runtime.slot_runner import SlotRunner
 from attendant.settings import EngineSettings
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from onnx import TensorProto, helper, numpy_helper
 
 from tests.engine.helpers import Collected, drain
 from tests.synthetic import make_synthetic_bundle
@@ -108,6 +112,62 @@ def test_rows_of_a_shared_run_are_to_the_bit_what_they_are_alone(
     alone, together = run(*(plan([c]) for c in chunks)), run(plan(chunks))
     assert alone[0] == together[0]
     assert all(map(np.array_equal, alone[1], together[1])), "and nothing else of the cache is touched"
+
+
+def scale_logits(path: Path, factor: Callable[[], list[onnx.NodeProto]]) -> None:
+    """Logits times 1.01 where the nodes of ``factor`` find ``found``, a bool, true."""
+    model = onnx.load(path)
+    last = next(node for node in model.graph.node if "logits" in node.output)
+    last.output[0] = "plain_logits"
+    model.graph.initializer.extend(
+        [
+            numpy_helper.from_array(np.array(1.01, np.float32), "more"),
+            numpy_helper.from_array(np.array(1.0, np.float32), "same"),
+            numpy_helper.from_array(np.array(1, np.int64), "one"),
+        ]
+    )
+    model.graph.node.extend(
+        [
+            *factor(),
+            helper.make_node("Where", ["found", "more", "same"], ["scale"]),
+            helper.make_node("Mul", ["plain_logits", "scale"], ["logits"]),
+        ]
+    )
+    onnx.save(model, path)
+
+
+def several_rows() -> list[onnx.NodeProto]:
+    return [
+        helper.make_node("Size", ["query_seqlens"], ["count"]),
+        helper.make_node("Greater", ["count", "one"], ["found"]),
+    ]
+
+
+def a_decode_beside_a_prompt() -> list[onnx.NodeProto]:
+    """The view is wider than its shortest row, and that is one token."""
+    return [
+        helper.make_node("Cast", ["query_seqlens"], ["counts"], to=TensorProto.INT64),
+        helper.make_node("ReduceMin", ["counts"], ["least"], keepdims=0),
+        helper.make_node("ReduceMax", ["counts"], ["most"], keepdims=0),
+        helper.make_node("Equal", ["least", "one"], ["is_decode"]),
+        helper.make_node("Greater", ["most", "one"], ["is_prompt"]),
+        helper.make_node("And", ["is_decode", "is_prompt"], ["found"]),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("factor", "apart", "cost"),
+    [(None, False, RUN_COST), (a_decode_beside_a_prompt, True, RUN_COST), (several_rows, True, 0)],
+)
+def test_what_changes_a_bit_is_kept_out_of_the_run(
+    factor: Callable[[], list[onnx.NodeProto]] | None, apart: bool, cost: int, tmp_path: Path
+) -> None:
+    bundle = make_synthetic_bundle(tmp_path / "b", ragged=True, heads=2, kv_heads=1, head_size=64, eos_bias=-50)
+    if factor is not None:
+        scale_logits(bundle / "decoder.onnx", factor)
+    engine = load_model(bundle, read_manifest(bundle), EngineSettings(threads=1), verify=False).engines[0]
+    limits = engine._scheduler._limits  # type: ignore[attr-defined]
+    assert (limits.prompts_apart, limits.run_cost) == (apart, cost)
 
 
 def test_a_poisoned_prompt_costs_none_of_those_in_its_run(bundle: Path) -> None:

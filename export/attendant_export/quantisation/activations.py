@@ -30,12 +30,12 @@ _SMALL = 1024  # bytes of a constant that may as well stay in the graph
 
 @dataclass(frozen=True)
 class Flow:
-    """What one value [..., K] held over all runs.
+    """What one value [..., K] held over all runs: nothing where no token came to an expert.
 
     Attributes:
-        rows: some of its rows, the same in every call, [n, K] float32.
+        rows: some of its rows, the same in every call, [n, K] float32; n may be 0.
         peaks: the largest magnitude of each channel in any row, [K] float32.
-        gram: the mean of row' * row over all rows, [K, K] float32, if asked for.
+        gram: the mean of row' * row over all rows, [K, K] float32, if asked for and there are any.
     """
 
     rows: Floats
@@ -72,7 +72,7 @@ class Activations:
                 flat = found.reshape(-1, found.shape[-1])
                 picked = np.random.default_rng(number).permutation(len(flat))[:share]
                 rows[index].append(flat[picked])
-                peak = np.abs(flat).max(axis=0)
+                peak = np.abs(flat).max(axis=0, initial=0.0)
                 before = peaks[index]
                 peaks[index] = peak if before is None else np.maximum(before, peak)
                 counts[index] += len(flat)
@@ -82,7 +82,7 @@ class Activations:
         for index, value in enumerate(values):
             peak = peaks[index]
             assert peak is not None
-            mean = (grams[index] / counts[index]).astype(np.float32) if gram else None
+            mean = (grams[index] / counts[index]).astype(np.float32) if gram and counts[index] else None
             flows[value] = Flow(np.concatenate(rows[index]), peak, mean)
         return flows
 

@@ -162,6 +162,8 @@ class _Quantiser:
     def _remedy(self, group: Group, rows: Floats, peaks: Floats) -> Remedy:
         if any(len(_weight_of(node).uses()) > 1 for node in group.nodes):
             return _NOTHING  # one weight of several layers stays one
+        if not len(rows):
+            return _NOTHING  # an expert that no token of the samples came to
         form = self._format(group)
         weights = [array_of(_weight_of(node)) for node in group.nodes]
         ones: Floats = np.ones(group.channels, np.float32)
