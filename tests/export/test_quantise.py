@@ -152,7 +152,8 @@ def test_products_of_one_input_share_its_quantisation(tmp_path: Path) -> None:
 def test_routers_keep_their_precision_and_experts_do_not(tmp_path: Path) -> None:
     plain = Subject(build("mixtral"), tmp_path)
     for precision in ("int8", "int4"):
-        left = [node for node in plain.at(precision).graph if node.op_type == "MatMul"]
+        products = [node for node in plain.at(precision).graph if node.op_type == "MatMul"]
+        left = [node for node in products if not str(node.inputs[1].name).startswith("rotation")]  # type: ignore[union-attr]
         assert len(left) == 2  # one router a layer
         assert all(node.inputs[1].shape[-1] == 4 for node in left)
 

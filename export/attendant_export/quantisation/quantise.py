@@ -25,7 +25,7 @@ from attendant_export.quantisation.products import Group, is_token_embedding, pr
 from attendant_export.quantisation.rotation import Rotator, block_of, rotated_gram, rotated_weight
 from attendant_export.quantisation.rounding import round_together
 from attendant_export.quantisation.rows import RowQuantiser
-from attendant_export.quantisation.sensitivity import MOST_TRIALS, damage, shortened, worth_more_bits
+from attendant_export.quantisation.sensitivity import MOST_TRIALS, damage, is_prompt, shortened, worth_more_bits
 from attendant_export.quantisation.smoothing import Remedy, find_remedy
 from attendant_export.quantisation.tables import find_tied, look_up_blocks, look_up_columns, quantise_table
 
@@ -103,7 +103,7 @@ class _Quantiser:
         some = [group for group in self._groups if format_of(group, self._precision) is FOUR_BITS]
         if share is None or not some:
             return set()
-        if not samples or len(some) > MOST_TRIALS:
+        if not samples or not is_prompt(samples[0]) or len(some) > MOST_TRIALS:
             return {group for group in some if group.role == "inner" and self._precision == "int4"}
         self._step("trial of 4 bits, product by product")
         damages = damage(model, some, shortened(samples[0]), FOUR_BITS)

@@ -27,6 +27,11 @@ TRIAL_TOKENS = 48
 """Of the first run. More would tell little more of which products matter."""
 
 
+def is_prompt(feeds: Feeds) -> bool:
+    """Whether they are of a run of a decoder, which gives logits of next tokens."""
+    return {"input_ids", "position_ids", "logits_index"} <= set(feeds)
+
+
 def shortened(feeds: Feeds, tokens: int = TRIAL_TOKENS) -> Feeds:
     """The run of a decoder over only the first ``tokens`` of its prompt."""
     length = min(tokens, feeds["input_ids"].shape[1])
