@@ -169,8 +169,9 @@ def test_damaged_bundles_of_trained_models_are_refused(precision: Any, found: Fi
 
 def test_faithful_bundles_pass() -> None:
     check_fidelity(fidelity(0.0077, 0.95), Recipe(precision="int8"))
-    check_fidelity(fidelity(0.15, 0.79), Recipe(precision="int4"))
-    check_fidelity(fidelity(0.0077, 0.95, decode_kl=0.15), Recipe(precision="mixed"))
+    check_fidelity(fidelity(0.05, 0.87), Recipe(precision="int4"))
+    check_fidelity(fidelity(0.15, 0.79), Recipe(precision="int4_small"))
+    check_fidelity(fidelity(0.0077, 0.95, decode_kl=0.05), Recipe(precision="mixed"))
     check_fidelity(fidelity(0.015, 0.93), Recipe("cuda", "fp16", "int8"))
 
 
