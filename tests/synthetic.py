@@ -77,12 +77,13 @@ def make_synthetic_bundle(
     poison_token: int | None = None,
     eos_bias: float = 0.0,
     defaults: GenerationDefaults | None = None,
+    ragged: bool = False,
 ) -> Path:
     """Write a bundle to ``out`` and return it.
 
     ``poison_token``: a prompt that begins with this id makes the run raise inside ONNX Runtime; take one of the special
     tokens that are never generated. ``eos_bias``: added to the end token's logit: large negative values make answers
-    run to max_tokens.
+    run to max_tokens. ``ragged``: rows of a run may have different lengths, as in what is exported today.
     """
     tokenizer = byte_tokenizer()
     vocab, hidden = tokenizer.get_vocab_size(), heads * head_size
@@ -109,6 +110,8 @@ def make_synthetic_bundle(
             b.random(f"w{part}{i}", hidden, width, scale=hidden**-0.5)
             b.node("MatMul", [h, f"w{part}{i}"], [f"{part}{i}"])
         inputs = [f"q{i}", f"k{i}", f"v{i}", f"past_key_{i}", f"past_value_{i}", "seqlens_k", "total_sequence_length"]
+        if ragged:
+            inputs += ["", "", "", "", b.const(f"sink{i}", np.full(heads, -1e30, np.float32))]
         outputs = [f"a{i}", f"present_key_{i}", f"present_value_{i}"]
         b.node(
             "GroupQueryAttention", inputs, outputs, "com.microsoft", num_heads=heads, kv_num_heads=kv_heads, scale=1.0
@@ -144,6 +147,9 @@ def make_synthetic_bundle(
     )
     out.mkdir(parents=True)
     _save_graph(b, inputs, outputs, out / "decoder.onnx")
+    graph = Graph(file="decoder.onnx", inputs=inputs, outputs=outputs)
+    if ragged:
+        graph = _made_ragged(out / "decoder.onnx")
     tokenizer.save(str(out / TOKENIZER_FILE))
     manifest = BundleManifest(
         name=name,
@@ -151,7 +157,7 @@ def make_synthetic_bundle(
         architecture="synthetic",
         target="cpu",
         precision="fp32",
-        graphs={"decoder": Graph(file="decoder.onnx", inputs=inputs, outputs=outputs)},
+        graphs={"decoder": graph},
         kv_layers=(KVLayer(num_kv_heads=kv_heads, head_size=head_size, dtype="float32"),) * layers,
         context_length=context_length,
         vocab_size=vocab,
@@ -170,6 +176,18 @@ def make_synthetic_bundle(
     )
     (out / MANIFEST_FILE).write_text(json.dumps(manifest.model_dump(mode="json"), indent=1), encoding="utf-8")
     return out
+
+
+def _made_ragged(path: Path) -> Graph:
+    """What the exporter does to a graph last."""
+    import onnx_ir as ir
+    from attendant_export.graphs import describe
+    from attendant_export.ragged import allow_ragged_rows
+
+    model = ir.load(path)
+    assert allow_ragged_rows(model.graph)
+    ir.save(model, path)
+    return describe(model.graph, path.name)
 
 
 def _save_graph(b: _Builder, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...], path: Path) -> None:

@@ -114,7 +114,12 @@ def test_every_answer_equals_the_answer_alone(bundle: Path) -> None:
     # a KV budget of one context for six sequences: preemption is usual
     engine = make_engine(bundle, kv_memory=CONTEXT * bytes_per_token)
     scheduler = engine._scheduler
-    seen = {"requests": 0, "compared": 0}
+    seen = {"requests": 0, "compared": 0, "rides": 0}
+
+    def step(recorder: Recorder) -> None:
+        report = engine.step()
+        recorder.take(report.events)
+        seen["rides"] += bool(report.stats.num_prefill_tokens and report.stats.num_decode_tokens)
 
     @settings(
         max_examples=NUM_EXAMPLES,
@@ -140,9 +145,9 @@ def test_every_answer_equals_the_answer_alone(bundle: Path) -> None:
                     engine.cancel(id_)
                 case ("step", count):
                     for _ in range(count):
-                        recorder.take(engine.step().events)
+                        step(recorder)
         while engine.has_work:
-            recorder.take(engine.step().events)
+            step(recorder)
             scheduler.pool.check()
         recorder.take(engine.step().events)
         seen["requests"] += len(asked)
@@ -163,5 +168,6 @@ def test_every_answer_equals_the_answer_alone(bundle: Path) -> None:
         f"{bundle.name}: {seen}, {scheduler.num_preemptions} preemptions, {stats.hits} of {stats.queries} prompt tokens"
     )
     assert seen["requests"] >= 300
+    assert bool(seen["rides"]) == (bundle.name in ("fp32", "int8", "int4")), "steps of prompts and decodes"
     assert scheduler.num_preemptions > 20
     assert stats.hits > 1000

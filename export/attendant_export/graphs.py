@@ -28,6 +28,7 @@ from attendant_export.progress import Progress
 from attendant_export.prompts import Encode, Ints, sample_prompts
 from attendant_export.quantisation.plan import Quantised
 from attendant_export.quantisation.quantise import quantise
+from attendant_export.ragged import allow_ragged_rows
 from attendant_export.recipe import Recipe
 from attendant_export.texts import calibration_text
 from attendant_export.trace import fused_attention
@@ -128,6 +129,8 @@ def write_traced(
                 done += quantise(graph, quantised[name], runs, step)
     if recipe.target == "cuda":
         files |= paged_companions(traced.model, len(traced.layers))
+    else:
+        allow_ragged_rows(files.get("prompt", files["decoder"])[1].graph)
     with progress("write"):
         for name, (file, graph) in files.items():
             ir.save(graph, folder / file, external_data=f"{file}.data" if name in ("decoder", "prompt") else None)

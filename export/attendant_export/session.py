@@ -45,7 +45,8 @@ class DecoderSession:
 
         self._session = opened(path)
         self._prompt_session = opened(prompt_path) if prompt_path else self._session
-        self._inputs = {spec.name for spec in graph.inputs}
+        self._takes = {spec.name for spec in graph.inputs}
+        self._prompt_takes = {taken.name for taken in self._prompt_session.get_inputs()}
         self._layers = tuple(layers)
         self.caches: list[tuple[Floats, Floats]] = []
         self.hold(slots, max_length)
@@ -71,7 +72,8 @@ class DecoderSession:
             slots: a contiguous run of slots, one per row.
             tokens: [batch, sequence] int64.
             starts: per row, how many positions its cache already holds.
-            lengths: per row, how many of its tokens are real (right padding); all by default.
+            lengths: per row, how many of its tokens are real (right padding); all by default. A graph that takes no
+                ``query_seqlens`` can have fewer only in prompts from their start.
             logits_index: flat token indices that want logits; all by default.
 
         Returns:
@@ -79,7 +81,9 @@ class DecoderSession:
         """
         batch, sequence = tokens.shape
         first = np.asarray(starts, np.int64)
-        ends = first + (np.full(batch, sequence) if lengths is None else np.asarray(lengths))
+        counts = np.full(batch, sequence) if lengths is None else np.asarray(lengths)
+        ends = first + counts
+        places = np.moveaxis(np.indices(tokens.shape), 0, -1).copy()
         index = np.arange(batch * sequence) if logits_index is None else np.asarray(logits_index, np.int64)
         feeds = {
             "input_ids": np.ascontiguousarray(tokens, dtype=np.int64),
@@ -87,11 +91,15 @@ class DecoderSession:
             "seqlens_k": (ends - 1).astype(np.int32),
             "total_sequence_length": np.array([ends.max()], np.int32),
             "logits_index": index.astype(np.int64),
+            "query_seqlens": counts.astype(np.int32),
+            "pad_index": places,  # the tokens come padded
+            "unpad_index": places,
         }
         session = self._session if sequence == 1 else self._prompt_session
         binding = session.io_binding()
+        takes = self._takes if sequence == 1 else self._prompt_takes
         for name, array in feeds.items():
-            if name in self._inputs:
+            if name in takes:
                 binding.bind_cpu_input(name, array)
         for layer, pair in enumerate(self.caches):
             for kind, cache in zip(("key", "value"), pair, strict=True):

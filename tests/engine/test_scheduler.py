@@ -27,9 +27,11 @@ def make(
     eos: tuple[int, ...] = (),
     cache: bool = True,
     apart: bool = False,
+    run_cost: int | None = None,
 ) -> tuple[Engine, RecordingRunner, Scheduler]:
     pool = SlotPool(num_slots, CONTEXT, capacity, page_tokens=4, prefix_cache=cache)
-    scheduler = Scheduler(pool, SchedulerLimits(num_slots, budget, CONTEXT, eos, prompts_apart=apart))
+    limits = SchedulerLimits(num_slots, budget, CONTEXT, eos, prompts_apart=apart, run_cost=run_cost)
+    scheduler = Scheduler(pool, limits)
     runner = RecordingRunner(num_slots, CONTEXT)
     return Engine(scheduler, runner), runner, scheduler
 
@@ -47,11 +49,19 @@ ACTIONS = st.lists(
 
 
 @settings(max_examples=200, deadline=None)
-@given(ACTIONS, st.integers(1, 5), st.integers(16, 40), st.integers(8, 30), st.booleans(), st.booleans())
+@given(
+    ACTIONS,
+    st.integers(1, 5),
+    st.integers(16, 40),
+    st.integers(8, 30),
+    st.booleans(),
+    st.booleans(),
+    st.sampled_from([0, 8, None]),
+)
 def test_every_request_gets_the_tokens_it_would_get_alone(
-    actions: list[tuple], num_slots: int, pages: int, budget: int, cache: bool, apart: bool
+    actions: list[tuple], num_slots: int, pages: int, budget: int, cache: bool, apart: bool, run_cost: int | None
 ) -> None:
-    engine, runner, scheduler = make(num_slots, budget, pages * 4, eos=(3, 5), cache=cache, apart=apart)
+    engine, runner, scheduler = make(num_slots, budget, pages * 4, (3, 5), cache, apart, run_cost)
     collected, submitted, disturbed = Collected(), {}, set()
     for action in actions:
         match action:
@@ -121,7 +131,7 @@ def test_prompts_advance_while_every_other_slot_decodes() -> None:
 
 
 def test_with_prompts_apart_a_first_token_waits_for_no_other_work() -> None:
-    engine, runner, _ = make(budget=40, apart=True)
+    engine, runner, _ = make(budget=40, apart=True, run_cost=0)
     engine.submit(request("stream", [1, 2, 3], 40))
     engine.step()
     engine.step()
@@ -138,7 +148,7 @@ def test_with_prompts_apart_a_first_token_waits_for_no_other_work() -> None:
 
 
 def test_with_prompts_apart_decodes_wait_for_one_budget_at_most() -> None:
-    engine, runner, _ = make(num_slots=4, budget=24, apart=True)
+    engine, runner, _ = make(num_slots=4, budget=24, apart=True, run_cost=0)
     engine.submit(request("stream", [1, 2], 60))
     engine.step()
     for i in range(3):
@@ -252,3 +262,36 @@ def test_the_context_length_ends_a_sequence() -> None:
     collected = drain(engine)
     assert len(collected.tokens["r"]) == 3
     assert collected.ends["r"].reason is FinishReason.LENGTH
+
+
+def runs_of(runner: RecordingRunner) -> list[list[str]]:
+    return [[c.request_id for c in (*plan.prefills, *plan.decodes)] for plan in runner.plans]
+
+
+def test_prompts_that_wait_together_share_a_run_while_that_is_sooner_for_all() -> None:
+    engine, runner, _ = make(num_slots=4, budget=60, run_cost=10)
+    for name, length in (("a", 8), ("b", 9), ("c", 30), ("d", 4)):
+        engine.submit(request(name, [ord(name)] * length, 1))
+    drain(engine)
+    # b delays a by 9 and spares three prompts a run, 30; c would delay two prompts by 30 and spare two a run, 20
+    assert runs_of(runner) == [["a", "b"], ["c", "d"]]
+
+
+def test_a_prompt_rides_with_decodes_and_with_no_other_that_it_would_keep_waiting() -> None:
+    engine, runner, _ = make(num_slots=4, budget=60, run_cost=10)
+    engine.submit(request("stream", [1, 2, 3], 9))
+    engine.step()
+    for name, length in (("a", 8), ("b", 25)):
+        engine.submit(request(name, [ord(name)] * length, 3))
+    drain(engine)
+    assert runs_of(runner)[1:3] == [["a", "stream"], ["b", "stream", "a"]]
+
+
+def test_a_prompt_waits_for_the_part_of_it_that_another_computes() -> None:
+    engine, runner, _ = make(num_slots=4, budget=60, run_cost=100)
+    shared = [7] * 20
+    for name in ("a", "b"):
+        engine.submit(request(name, [*shared, *([ord(name)] * 4)], 1))
+    collected = drain(engine)
+    assert runs_of(runner) == [["a"], ["b"]]
+    assert collected.ends["b"].usage.cached_tokens == len(shared)

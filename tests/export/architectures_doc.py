@@ -27,7 +27,9 @@ batch, far beyond the sliding window where there is one.
 
 - **error below**: bound on the largest absolute difference of logits over all four cases.
 - **attention**: GroupQueryAttention nodes; **rotating**: how many of them apply the rotary embedding themselves.
-- **norms**: fused normalisation nodes. **matmuls**, **nodes**: MatMul nodes and all nodes of the graph.
+- **norms**: fused normalisation nodes. **matmuls**, **nodes**: MatMul nodes and all nodes of the graph, before
+  the last pass, which lets the rows of a run differ in length: it adds a gather before each input of an attention node
+  (queries, keys and values) and one behind it.
 - **exact batch**: a row that decodes with others gets, bit for bit, the logits and the cache it gets alone.
 - **exact chunks**: a prompt in chunks of two and more tokens gives, bit for bit, what it gives in one run.
 

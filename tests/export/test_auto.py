@@ -10,12 +10,13 @@ from attendant_export.auto import Auto
 from attendant_export.calibration_file import check_calibration, read_calibration
 from attendant_export.cli import main
 from attendant_export.encoders.export import export_encoder
+from attendant_export.encoders.text_plan import TextSource, plan_text
 from attendant_export.errors import CalibrationError, ExportError
 from attendant_export.export import export_model
-from attendant_export.recipe import ENCODER_PRECISIONS, PRECISIONS
+from attendant_export.recipe import ENCODER_PRECISIONS, PRECISIONS, Recipe
 
 from tests.bundles import make_llama, make_tokenizer
-from tests.export.encoder_measure import make_plan
+from tests.export.encoder_families import make_model
 
 
 def test_four_bits_are_tried_only_where_they_may_do() -> None:
@@ -67,11 +68,12 @@ def test_the_command_takes_auto_and_tells_what_it_found(
     assert "on natural text (no trained model of natural text), prompts: KL 0.00" in shown.out
 
 
-def test_an_encoder_keeps_its_precisions_own_limits(tmp_path: Path) -> None:
-    manifest = export_encoder(make_plan("bert", "embed"), tmp_path / "b", name="b")
-    assert manifest.parity.vectors is not None
-    assert manifest.parity.vectors.vectors > 10
-    assert manifest.parity.vectors.least_cosine > 0.9999
+def test_an_encoder_is_compared_on_sentences_vector_by_vector(tmp_path: Path) -> None:
+    plan = plan_text(TextSource(make_model("bert", "embed"), "embed", tokenizer_json=make_tokenizer().to_str()))
+    found = export_encoder(plan, tmp_path / "b", name="b", recipe=Recipe(precision="int8")).parity.vectors
+    assert found is not None
+    assert found.vectors > 10  # one for each sentence
+    assert 0.995 < found.least_cosine <= found.cosine < 1
 
 
 def test_max_kl_needs_auto(llama_source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -56,11 +56,14 @@ def test_command_writes_a_bundle_that_checks_out(bundle: Path) -> None:
 def test_manifest_describes_the_graph(bundle: Path) -> None:
     entry = read_manifest(bundle).graphs["decoder"]
     inputs = {spec.name: (spec.dtype, spec.shape) for spec in entry.inputs}
-    cache = ("float32", ("batch", 2, "max_length", 16))
+    cache = ("float32", ("rows", 2, "max_length", 16))
     assert inputs == {
         "input_ids": ("int64", ("batch", "sequence")),
-        "seqlens_k": ("int32", ("batch",)),
+        "seqlens_k": ("int32", ("rows",)),
         "total_sequence_length": ("int32", (1,)),
+        "query_seqlens": ("int32", ("rows",)),
+        "pad_index": ("int64", ("rows", "longest", 2)),
+        "unpad_index": ("int64", ("batch", "sequence", 2)),
         "logits_index": ("int64", ("num_logits",)),
         **{f"past_{kind}_{layer}": cache for layer in range(2) for kind in ("key", "value")},
     }  # no position_ids: rotation happens inside the attention nodes

@@ -43,6 +43,37 @@ def right_padded_prefill_in_a_batch_equals_prefill_alone(subject: Subject) -> bo
     return True
 
 
+def rows_of_any_length_in_one_run_equal_themselves_alone(subject: Subject) -> bool:
+    """Prompts, pieces of prompts and decodes; their caches, too."""
+    session = subject.session(slots=5)
+    starts, lengths, width = (20, 0, 9, 31, 12), (1, 17, 8, 1, 20), 20
+    tokens = np.stack(
+        [
+            np.resize(TOKENS[row, start : start + length], width)
+            for row, (start, length) in enumerate(zip(starts, lengths, strict=True))
+        ]
+    )
+
+    def begin() -> None:
+        for row, start in enumerate(starts):
+            if start:
+                session.run(slice(row, row + 1), TOKENS[row : row + 1, :start], [0], logits_index=[])
+
+    begin()
+    alone = [
+        session.run(slice(row, row + 1), tokens[row : row + 1, :length], [starts[row]], logits_index=[length - 1])[0]
+        for row, length in enumerate(lengths)
+    ]
+    ends = [start + length for start, length in zip(starts, lengths, strict=True)]
+    caches = [cached(session, row, end) for row, end in enumerate(ends)]
+    begin()
+    index = [row * width + length - 1 for row, length in enumerate(lengths)]
+    together = session.run(slice(0, 5), tokens, starts, lengths, index)
+    return np.array_equal(together, np.stack(alone)) and all(
+        all(map(np.array_equal, cached(session, row, end), caches[row])) for row, end in enumerate(ends)
+    )
+
+
 def which_logits_are_asked_for_changes_none_of_them(subject: Subject) -> bool:
     session = subject.session()
     every = session.run(slice(0, 1), TOKENS[:1, :12], [0])
@@ -66,6 +97,7 @@ PROPERTIES: tuple[Callable[[Subject], bool], ...] = (
     decode_alone_equals_decode_in_a_batch,
     chunked_prefill_equals_whole_prefill,
     right_padded_prefill_in_a_batch_equals_prefill_alone,
+    rows_of_any_length_in_one_run_equal_themselves_alone,
     which_logits_are_asked_for_changes_none_of_them,
     replayed_decode_equals_decode,
 )

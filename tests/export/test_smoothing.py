@@ -14,6 +14,7 @@ from attendant_export.quantisation.activations import Activations
 from attendant_export.quantisation.blocks import BlockFormat, quantise_blocks
 from attendant_export.quantisation.errors import RowFormat, Trial
 from attendant_export.quantisation.folding import apply_edits, scaled
+from attendant_export.quantisation.plan import Quantised
 from attendant_export.quantisation.products import product_groups
 from attendant_export.quantisation.quantise import quantise
 from attendant_export.quantisation.rotation import Rotator, block_of, hadamard, rotated_weight
@@ -222,6 +223,18 @@ def test_a_table_that_is_the_head_too_is_stored_once(precision: str, tmp_path: P
     assert ("MatMulIntegerToFloat" if precision == "int8" else "MatMulNBits") in shared
     head = max(value.const_value.nbytes for value in graph.initializers.values() if value.const_value)
     assert head == VOCAB * 64  # a byte each
+
+
+@pytest.mark.parametrize("precision", ["int8", "int8_blocks"])
+def test_an_expert_that_no_sample_came_to_is_rounded_plainly(precision: Quantised) -> None:
+    nothing = np.zeros((0, CHANNELS), np.float32)
+    plain, seen, some = _mlp(), _mlp(), _mlp()
+    quantise(plain, precision)
+    quantise(seen, precision, [{"x": nothing}, {"x": nothing}])
+    assert [node.op_type for node in seen.graph] == [node.op_type for node in plain.graph]
+    quantise(some, precision, [{"x": nothing}, {"x": _rows(400, 8)}])
+    left = [str(node.inputs[1].name) for node in nodes_of(some.graph, "MatMul") if node.inputs[1] is not None]
+    assert all(name.startswith("rotation") for name in left)
 
 
 def test_one_weight_of_several_layers_stays_one() -> None:

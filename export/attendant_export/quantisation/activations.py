@@ -23,7 +23,9 @@ Feeds = Mapping[str, Array]
 SAMPLED_ROWS = 384
 """Rows of each value that errors are measured on."""
 
-_GLANCED_AT = 8  # runs, spread over all, that rows and peaks are taken from; correlations need many more rows
+_GLANCED_AT, _CORRELATED = 8, 13
+"""Runs, spread over all, that are enough for rows and peaks, and for the correlations of channels."""
+
 _PLACE = "memory"
 _INT = int(ir.AttributeType.INT)
 _SMALL = 1024  # bytes of a constant that may as well stay in the graph
@@ -31,12 +33,12 @@ _SMALL = 1024  # bytes of a constant that may as well stay in the graph
 
 @dataclass(frozen=True)
 class Flow:
-    """What one value [..., K] held over all runs.
+    """What one value [..., K] held over all runs: nothing where no token came to an expert.
 
     Attributes:
-        rows: some of its rows, the same in every call, [n, K] float32.
+        rows: some of its rows, the same in every call, [n, K] float32; n may be 0.
         peaks: the largest magnitude of each channel in any row, [K] float32.
-        gram: the mean of row' * row over all rows, [K, K] float32, if asked for.
+        gram: the mean of row' * row over all rows, [K, K] float32, if asked for and there are any.
     """
 
     rows: Floats
@@ -58,13 +60,13 @@ class Activations:
         self._only.add_run_config_entry("only_execute_path_to_fetches", "1")
 
     def of(self, values: Sequence[ir.Value], *, gram: bool = False) -> dict[ir.Value, Flow]:
-        """The flow of ``values``, which are among those of the constructor; of some of the runs without ``gram``."""
+        """The flow of ``values``, which are among those of the constructor; over some of the runs."""
         names = [str(value.name) for value in values]
         rows: list[list[Floats]] = [[] for _ in names]
         peaks: list[Floats | None] = [None] * len(names)
         grams: list[Any] = [0] * len(names)
         counts = [0] * len(names)
-        runs = self._runs if gram else self._runs[:: -(-len(self._runs) // _GLANCED_AT)]
+        runs = self._runs[:: -(-len(self._runs) // (_CORRELATED if gram else _GLANCED_AT))]
         share = -(-SAMPLED_ROWS // len(runs))
         for number, feeds in enumerate(runs):
             self._step(f"sample run {number + 1} of {len(runs)}")
@@ -104,37 +106,47 @@ class InMemory:
 
 
 def open_in_memory(
-    model: ir.Model, values: Sequence[ir.Value] = ()
+    model: ir.Model, values: Sequence[ir.Value] = (), taken: Sequence[ir.Value] = ()
 ) -> tuple[ort.InferenceSession, Sequence[ort.OrtValue]]:
-    """A session that gives ``values``, over the weights where they are in memory, without a copy.
+    """A session over the weights where they are in memory, without a copy.
+
+    Args:
+        values: are outputs besides the graph's own.
+        taken: initializers that are inputs of the session, to be given to every run.
 
     Returns:
         The session, and the weights, which have to live as long as it does.
     """
-    outputs, initializers = model.graph.outputs, list(model.graph.initializers.values())
-    number = len(outputs)
+    inputs, outputs, initializers = model.graph.inputs, model.graph.outputs, dict(model.graph.initializers)
+    before = (len(inputs), len(outputs))
     weights: dict[str, ir.TensorProtocol] = {}
     rows: dict[str, ir.TensorProtocol] = {}  # transposed weights whose products can read them as they were
     try:
         outputs.extend([value for value in values if not value.is_graph_output() and not value.is_graph_input()])
-        for value in initializers:
+        for value in taken:
+            del model.graph.initializers[str(value.name)]
+            inputs.append(value)
+        for name, value in model.graph.initializers.items():
             tensor = value.const_value
             if tensor is None or not value.uses() or _stays(tensor):
                 continue
-            weights[str(value.name)] = tensor
+            weights[name] = tensor
             if isinstance(tensor, Transposed) and _only_multiplied(value):
-                rows[str(value.name)] = tensor.source
-            held = rows.get(str(value.name), tensor)
+                rows[name] = tensor.source
+            held = rows.get(name, tensor)
             value.const_value = ir.ExternalTensor(
-                _PLACE, 0, held.nbytes, held.dtype, shape=ir.Shape(held.shape), name=str(value.name)
+                _PLACE, 0, held.nbytes, held.dtype, shape=ir.Shape(held.shape), name=name
             )
         proto = ir.to_proto(model)
     finally:
-        while len(outputs) > number:  # a slice deleted would leave the values marked as outputs
-            outputs.pop()
-        for value in initializers:
-            if str(value.name) in weights:
-                value.const_value = weights[str(value.name)]
+        for container, length in ((inputs, before[0]), (outputs, before[1])):
+            while len(container) > length:  # a slice deleted would leave the values marked as inputs or outputs
+                container.pop()
+        for name, tensor in weights.items():
+            initializers[name].const_value = tensor
+        model.graph.initializers.clear()
+        for value in initializers.values():  # in their old order
+            model.graph.register_initializer(value)
     options = ort.SessionOptions()
     options.log_severity_level = 3
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL  # it would look into the file

@@ -27,6 +27,11 @@ class BlockFormat:
     block: int
     zeros: bool = False
 
+    @property
+    def bits_a_weight(self) -> float:
+        """In a file, with a scale of half precision."""
+        return self.bits + (16 + self.bits * self.zeros) / self.block
+
 
 @dataclass(frozen=True)
 class Blocks:
@@ -133,7 +138,7 @@ class BlockWriter:
         if blocks is None:
             blocks = quantise_blocks(array.astype(np.float32, copy=False), form)
         values = self._editor.constant(blocks.values, f"{weight.name}_int{form.bits}")
-        scales = self._scales(node, blocks.scales, array.dtype, f"{weight.name}_scale")
+        scales = self._scales(blocks.scales, array.dtype, f"{weight.name}_scale")
         inputs = [x, values, scales]
         if blocks.zeros is not None:
             inputs.append(self._editor.constant(blocks.zeros, f"{weight.name}_zero"))
@@ -150,13 +155,14 @@ class BlockWriter:
         )
         return values, scales
 
-    def _scales(self, node: ir.Node, scales: npt.NDArray[np.float32], dtype: np.dtype[Any], name: str) -> ir.Value:
+    def _scales(self, scales: npt.NDArray[np.float32], dtype: np.dtype[Any], name: str) -> ir.Value:
         if dtype != np.float32:
             return self._editor.constant(scales.astype(dtype), name)
         if not fits_half(scales):
             return self._editor.constant(scales, name)
         half = self._editor.constant(scales.astype(np.float16), name)
-        return self._editor.before(node, "Cast", [half], to=int(ir.DataType.FLOAT))
+        first = next(iter(self._editor.graph))  # a look-up of tokens at the beginning may read them, too
+        return self._editor.before(first, "Cast", [half], to=int(ir.DataType.FLOAT))
 
 
 def _inverse(scale: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

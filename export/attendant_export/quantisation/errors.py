@@ -56,20 +56,25 @@ def _product(rows: torch.Tensor, weight: torch.Tensor, form: Format) -> torch.Te
     """What ONNX Runtime's kernels give, up to rounding in float32."""
     if isinstance(form, RowFormat):
         return _symmetric(rows, 127) @ _symmetric(weight.T, 127).T
+    missing = -weight.shape[0] % form.block
+    padded = torch.nn.functional.pad(rows, (0, missing))
+    rounded_rows = _symmetric(padded.reshape(len(rows), -1, form.block), 127).reshape(padded.shape)
+    return rounded_rows[:, : weight.shape[0]] @ rounded(weight, form)
+
+
+def rounded(weight: torch.Tensor, form: BlockFormat) -> torch.Tensor:
+    """What is left of ``weight`` [K, N] float32 when each value becomes the nearest one of its block."""
     channels, columns = weight.shape
-    missing = -channels % form.block
-    rows, weight = (torch.nn.functional.pad(each, (0, missing)) for each in (rows, weight.T))
-    shape = (-1, (channels + missing) // form.block, form.block)
-    rows, blocks = _symmetric(rows.reshape(shape), 127), weight.reshape(shape)
+    blocks = torch.nn.functional.pad(weight.T, (0, -channels % form.block)).reshape(columns, -1, form.block)
     top = 2**form.bits - 1
     if form.zeros:
         low, high = blocks.amin(-1, keepdim=True).clamp(max=0), blocks.amax(-1, keepdim=True).clamp(min=0)
         step = ((high - low) / top).clamp(min=_TINY)
         zero = torch.round(-low / step)
-        blocks = ((torch.round(blocks / step) + zero).clamp(0, top) - zero) * step
+        blocks = (torch.round(blocks / step).add_(zero).clamp_(0, top) - zero) * step
     else:
         blocks = _symmetric(blocks, (top + 1) // 2)
-    return rows.reshape(len(rows), -1) @ blocks.reshape(columns, -1).T
+    return blocks.reshape(columns, -1)[:, :channels].T.contiguous()
 
 
 def _symmetric(values: torch.Tensor, steps: int) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Literal
 
 import onnx_ir as ir
@@ -19,12 +20,16 @@ FOUR_BITS = BlockFormat(4, 32, zeros=True)
 CUDA_BLOCKS = BlockFormat(4, 32)
 
 
-def format_of(group: Group, precision: Quantised) -> Format:
-    """The format of a group's products.
+MORE_BITS: dict[Quantised, float] = {"int4": 0.2, "int4_small": 0.025}
+"""Bytes that may be spent on 8 bits for those products that 4 hurt most, to those of all in 4."""
 
-    Of int4, the head has 8 bits, and so does, but for ``int4_small``, the last product of each MLP: of all products
-    these are hurt most by 4. Blocks are those that ONNX Runtime computes alike for a row alone and in company: 4 bits
-    in blocks of 16 and 32, 8 bits in blocks of 32 and 64. On CUDA, weights of half precision all have 4 bits.
+
+def format_of(group: Group, precision: Quantised, more_bits: Collection[Group] = ()) -> Format:
+    """The format of a group's products; ``more_bits``: those that 4 bits hurt most.
+
+    Of int4, the head has 8 bits, too: its errors go straight into the logits. Blocks are those that ONNX Runtime
+    computes alike for a row alone and in company: 4 bits in blocks of 16 and 32, 8 bits in blocks of 32 and 64. On
+    CUDA, weights of half precision all have 4 bits.
     """
     weight = group.nodes[0].inputs[1]
     assert weight is not None
@@ -36,4 +41,4 @@ def format_of(group: Group, precision: Quantised) -> Format:
         return CUDA_BLOCKS
     if group.role == "head":
         return HEAD
-    return EIGHT_BITS if group.role == "inner" and precision == "int4" else FOUR_BITS
+    return EIGHT_BITS if group in more_bits else FOUR_BITS

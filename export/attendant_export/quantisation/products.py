@@ -41,6 +41,12 @@ class Group:
         assert weight.shape is not None
         return int(weight.shape[0])
 
+    @property
+    def num_weights(self) -> int:
+        """Of all its products."""
+        shapes = [node.inputs[1].shape for node in self.nodes if node.inputs[1] is not None]
+        return sum(int(shape[0]) * int(shape[1]) for shape in shapes if shape is not None)
+
 
 def product_groups(graph: ir.Graph) -> list[Group]:
     """The products to quantise, those that read one value together, in the order of the graph."""

@@ -19,20 +19,21 @@ from attendant_export.memory import give_back
 from attendant_export.progress import Step, no_step
 from attendant_export.quantisation.activations import SAMPLED_ROWS, Activations, Feeds
 from attendant_export.quantisation.blocks import BlockFormat, Blocks, BlockWriter
-from attendant_export.quantisation.errors import RowFormat, Trial
+from attendant_export.quantisation.errors import Format, RowFormat, Trial
 from attendant_export.quantisation.folding import apply_edits, scaled
-from attendant_export.quantisation.plan import Quantised, format_of
+from attendant_export.quantisation.plan import EIGHT_BITS, FOUR_BITS, MORE_BITS, Quantised, format_of
 from attendant_export.quantisation.products import Group, is_token_embedding, product_groups
 from attendant_export.quantisation.rotation import Rotator, block_of, rotated_gram, rotated_weight
 from attendant_export.quantisation.rounding import round_together
 from attendant_export.quantisation.rows import RowQuantiser
+from attendant_export.quantisation.sensitivity import MOST_TRIALS, damage, is_prompt, shortened, worth_more_bits
 from attendant_export.quantisation.smoothing import Remedy, find_remedy
 from attendant_export.quantisation.tables import find_tied, look_up_blocks, look_up_columns, quantise_table
 
 Floats = npt.NDArray[np.float32]
 
 _ROW_BYTES = 40 * 2**20  # of sample rows that are held at a time; a run holds as much again
-_GRAM_BYTES = 64 * 2**20  # the same of correlations
+_GRAM_BYTES = 128 * 2**20  # the same of correlations
 _LEAST_ROTATION = 8
 _NOTHING = Remedy(None, 1, 1.0)
 
@@ -64,6 +65,7 @@ class _Quantiser:
         self._rotator = Rotator(self._editor)
         self._tables = [node for node in nodes_of(model.graph, "Gather") if is_token_embedding(node)]
         self._done: Counter[str] = Counter()
+        self._more_bits = self._find_more_bits(model, samples)
         self._activations = None
         if samples and self._groups:
             self._activations = Activations(model, samples, [group.value for group in self._groups], step)
@@ -86,7 +88,7 @@ class _Quantiser:
                 remedy = remedies.get(group, _NOTHING)
                 gram = grams.pop(group, None)
                 gram = None if gram is None else _transformed(gram, remedy)
-                form = format_of(group, self._precision)
+                form = self._format(group)
                 for node in group.nodes:
                     self._quantise(node, form, gram, remedy, tied.pop(node, None))
             give_back()
@@ -95,6 +97,25 @@ class _Quantiser:
         self._done["{} tables of embeddings in 8 bits"] += len(self._tables)
         self._editor.drop_unused()
         return tuple(sentence.format(count) for sentence, count in self._done.items() if count)
+
+    def _format(self, group: Group) -> Format:
+        return format_of(group, self._precision, self._more_bits)
+
+    def _find_more_bits(self, model: ir.Model, samples: Sequence[Feeds]) -> set[Group]:
+        """What has 8 bits where most have 4: what is hurt most, or without a trial, what most often is."""
+        share = MORE_BITS.get(self._precision)
+        some = [group for group in self._groups if format_of(group, self._precision) is FOUR_BITS]
+        if share is None or not some:
+            return set()
+        if not samples or not is_prompt(samples[0]) or len(some) > MOST_TRIALS:
+            return {group for group in some if group.role == "inner" and self._precision == "int4"}
+        self._step("trial of 4 bits, product by product")
+        damages = damage(model, some, shortened(samples[0]), FOUR_BITS)
+        size = sum(group.num_weights for group in some)
+        budget = int(size * FOUR_BITS.bits_a_weight / 8 * share)
+        chosen = worth_more_bits(some, damages, budget, EIGHT_BITS.bits_a_weight - FOUR_BITS.bits_a_weight)
+        self._done["{} inputs of products found worth 8 bits"] += len(chosen)
+        return chosen
 
     def _remedies(self, activations: Activations) -> dict[Group, Remedy]:
         found: dict[Group, Remedy] = {}
@@ -111,7 +132,7 @@ class _Quantiser:
         """By head, the look-up in the same weights, which is then no longer a table of its own."""
         tied: dict[ir.Node, ir.Node] = {}
         for group in self._groups:
-            form = format_of(group, self._precision)
+            form = self._format(group)
             if group.role != "head" or (isinstance(form, BlockFormat) and form.bits != 8):
                 continue
             if found := find_tied(self._tables, group.nodes[0]):
@@ -134,7 +155,7 @@ class _Quantiser:
             yield batch
 
     def _rounds_together(self, group: Group) -> bool:
-        form = format_of(group, self._precision)
+        form = self._format(group)
         return isinstance(form, BlockFormat) and form.bits == 4 and form.zeros
 
     def _grams(self, groups: Sequence[Group]) -> dict[Group, Floats]:
@@ -147,7 +168,9 @@ class _Quantiser:
     def _remedy(self, group: Group, rows: Floats, peaks: Floats) -> Remedy:
         if any(len(_weight_of(node).uses()) > 1 for node in group.nodes):
             return _NOTHING  # one weight of several layers stays one
-        form = format_of(group, self._precision)
+        if not len(rows):
+            return _NOTHING  # an expert that no token of the samples came to
+        form = self._format(group)
         weights = [array_of(_weight_of(node)) for node in group.nodes]
         ones: Floats = np.ones(group.channels, np.float32)
         foldable = scaled(group.value, ones, readers=len(group.nodes)) is not None

@@ -80,12 +80,16 @@ class BareLoop:
         return int(self._logits[0].argmax())
 
     def _feeds(self, ids: Array, positions: Array, seqlens: Array, total: Array, index: Array) -> dict[str, Array]:
+        places = np.moveaxis(np.indices(ids.shape), 0, -1).copy()  # every token in its own place of attention's view
         return {
             "input_ids": ids,
             "position_ids": positions,
             "seqlens_k": seqlens,
             "total_sequence_length": total,
             "logits_index": index,
+            "query_seqlens": np.full(ids.shape[0], ids.shape[1], np.int32),
+            "pad_index": places,
+            "unpad_index": places,
         }
 
     def _bind(self, feeds: dict[str, Array], slots: slice) -> Any:

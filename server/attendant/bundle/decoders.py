@@ -72,6 +72,13 @@ class BundleManifest(ManifestBase):
     present_key_{i}, present_value_{i}, to be bound to the same memory as the pasts. Where it has the graph ``prompt``,
     of the same inputs and outputs, that one computes the chunks of prompts, and ``decoder`` what is generated.
 
+    The graph that computes chunks may take three inputs besides, and then runs rows of different lengths: query_seqlens
+    [rows] int32, how many tokens of each row are new, 0 for an idle one, whose cache stays as it is; pad_index [rows,
+    longest, 2] int64, for each place of the view [rows, longest] that attention works on, which token [batch, sequence]
+    it shows, any one in the padding; unpad_index [batch, sequence, 2] int64, the place of each token in that view.
+    ``rows`` is then the first size of seqlens_k and of the caches, while the tokens may lie in [1, num_tokens].
+    total_sequence_length is a bound, and each row needs room for ``longest`` new positions in its cache.
+
     With its cache in pages, ``decoder`` runs the tokens of all sequences in one row, [1, num_tokens]. Its inputs (those
     it does not need are left out): input_ids, position_ids [1, num_tokens] int64; cumulative_sequence_length
     [num_sequences + 1] int32, where each sequence's tokens begin, and their number; past_seqlens [num_sequences] int32;

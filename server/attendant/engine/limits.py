@@ -17,7 +17,9 @@ class SchedulerLimits:
         context_length: tokens of prompt and answer together.
         eos: the model's end-of-sequence ids.
         rule: where prompts may be cut.
-        prompts_apart: a step computes a prompt or decodes, not both.
+        prompts_apart: a step computes prompts or decodes, not both.
+        run_cost: what a run costs besides the tokens that it computes, as so many of them. Prompts that wait together
+            share a run as long as that lets their tokens leave sooner. 0: they never do. None: always.
     """
 
     max_num_seqs: int
@@ -26,3 +28,4 @@ class SchedulerLimits:
     eos: tuple[int, ...] = ()
     rule: ChunkRule = ANYWHERE
     prompts_apart: bool = False
+    run_cost: int | None = None

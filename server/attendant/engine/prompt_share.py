@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from attendant.core.plan import Chunk
 from attendant.engine.chunking import SHORT_PIECE, SMALLEST_BUDGET, ChunkRule
+from attendant.engine.pool import MIN_PREFIX, common_prefix
 from attendant.engine.sequence import Sequence
 
 
@@ -35,11 +36,6 @@ class PromptShare:
         """Whether something of prompts is computed."""
         return bool(self._prefills or self.encoding)
 
-    @property
-    def has_chunks(self) -> bool:
-        """Whether chunks of prompts are computed."""
-        return bool(self._prefills)
-
     def is_worth_a_piece(self, sequence: Sequence) -> bool:
         """Whether to run a piece of the prompt within what is left.
 
@@ -49,6 +45,28 @@ class PromptShare:
             return False
         least = sequence.source_length + min(sequence.num_prefill_missing, SHORT_PIECE)
         return not self.others or self.budget >= least
+
+    def joins(self, sequence: Sequence, num_waiting: int, run_cost: int) -> bool:
+        """Whether a prompt goes into the run of those that were taken, or waits for a run of its own.
+
+        It would delay their tokens by what it costs itself, and spare itself and all that wait behind it a run's cost.
+        So the sum of all waits falls if it joins as long as the latter is more. And it waits where it will find a part
+        of itself in the cache once they are computed.
+
+        Args:
+            num_waiting: prompts that are not taken yet, this one among them.
+            run_cost: as :class:`~attendant.engine.limits.SchedulerLimits` has it.
+        """
+        if not self._prefills:
+            return True
+        piece = min(sequence.num_prefill_missing, self.budget)
+        if len(self._prefills) * piece > run_cost * num_waiting:
+            return False
+        tokens = sequence.tokens[: sequence.num_tokens - 1]
+        return sequence.slot is not None or not any(
+            common_prefix(tokens, other.tokens[: other.num_prompt]) >= other.num_computed + MIN_PREFIX
+            for other, _ in self._prefills
+        )
 
     def take(self, sequence: Sequence) -> None:
         """Compute what the sequence needs next, or as much of it as fits; a sequence taken never gets nothing."""

@@ -9,9 +9,13 @@ Policy, in this order:
    prompts advance in every step, whatever decodes. A rest too small for a piece worth running is left, unless it is
    all that prompts would get. The queue is first come, first served: nobody is overtaken.
 
-   Where decodes and prompts are runs of their own anyway, one budget is spent over several steps: first each prompt
-   alone, then all decodes. So a prompt's first token leaves as soon as it is computed, its second comes with the next
-   decodes, and a request that arrives in between is not kept waiting by them.
+   What a run costs besides its tokens is worth sharing: the model's weights are read once. So decodes ride with
+   prompts; and prompts that wait together share a run as long as the wait that each spares those behind it is more than
+   the wait that it adds to those before it.
+
+   Where decodes and prompts have to be runs of their own, one budget is spent over several steps: first prompts, then
+   all decodes. So a prompt's first token leaves as soon as it is computed, its second comes with the next decodes, and
+   a request that arrives in between is not kept waiting by them.
 3. KV memory grows by need. When it runs out, the youngest sequence gives its memory up (preemption) and computes its
    tokens again when there is room: the oldest always advances, so everybody finishes.
 
@@ -126,10 +130,11 @@ class Scheduler:
             if sequence is None:  # another beam of the same search has failed
                 continue
             sequence.num_computed += len(chunk.tokens)
-            if chunk.sample is None:
-                continue
             if reason := output.failures.get(sequence.id):
+                sequence.num_computed = 0  # nothing of it is worth keeping
                 self._fail(sequence, StepFailed(reason), now_ns)
+            elif chunk.sample is None:
+                continue
             elif sequence.num_candidates:
                 self._take_continuations(sequence, output, now_ns)
             else:
@@ -150,18 +155,26 @@ class Scheduler:
     # -- placing
 
     def _take_prompts(self, prompts: PromptShare, begun: list[Sequence], now_ns: int) -> None:
-        """Spend the budget; with prompts apart, on one prompt, so that its token leaves before the next is computed."""
-        apart = self._limits.prompts_apart
+        """Spend the budget; with prompts apart, on one run, so that its tokens leave before others are computed."""
+        num_waiting = len(begun) + len(self._waiting)
         for sequence in begun:
             if sequence.slot is not None and prompts.is_worth_a_piece(sequence):
-                prompts.take(sequence)
-                if apart:
+                if not self._joins(prompts, sequence, num_waiting):
                     return
-        while admitted := self._admit(now_ns, prompts):
+                prompts.take(sequence)
+            num_waiting -= 1
+        while self._waiting and self._joins(prompts, next(iter(self._waiting.values())), num_waiting):
+            admitted = self._admit(now_ns, prompts)
+            if not admitted:
+                return
             for sequence in admitted:
                 prompts.take(sequence)
-            if apart and prompts.has_chunks and not prompts.encoding:
-                return
+            num_waiting -= 1
+
+    def _joins(self, prompts: PromptShare, sequence: Sequence, num_waiting: int) -> bool:
+        """Whether the sequence is better computed in the run of what was taken than in one of its own, later."""
+        run_cost = self._limits.run_cost
+        return run_cost is None or bool(prompts.encoding) or prompts.joins(sequence, num_waiting, run_cost)
 
     def _admit(self, now_ns: int, prompts: PromptShare) -> list[Sequence]:
         """Place the sequence that waits longest, if it may run, fits, and the budget has room for a piece of it.

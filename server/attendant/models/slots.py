@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from attendant.bundle import BundleManifest
 from attendant.core.errors import BundleError
-from attendant.engine.chunking import ChunkRule, FixedCuts, FreeCuts
+from attendant.engine.chunking import MIN_CHUNK, ChunkRule, FixedCuts, FreeCuts
 from attendant.engine.engine import Engine
 from attendant.engine.limits import SchedulerLimits
 from attendant.engine.scheduler import Scheduler
 from attendant.engine.slot_pool import SlotPool
 from attendant.models.engines import LoadedEngines, token_budget
 from attendant.models.memory import KVBudget, available_processors, plan_kv_memory
-from attendant.runtime.invariance import prompt_runs_are_equal
+from attendant.runtime.invariance import prompt_runs_are_equal, riding_changes_nothing, shared_runs_are_equal
 from attendant.runtime.kv import SlotBuffers
 from attendant.runtime.session import SessionOptions, open_session
 from attendant.runtime.slot_runner import SlotRunner
@@ -36,6 +37,9 @@ ENCODER_BATCH = 2048
 
 PROBE_TOKENS = 200
 """Length of the prompt that shows whether cuts change results: beyond the block sizes of the kernels in question."""
+
+RUN_COST = 32
+"""What a run costs, in tokens, besides those that it computes: the model's weights are read once. Measured."""
 
 FIXED_CHUNK = 128
 """Distance of the cuts where they do. Matrix products gain nothing from longer chunks on a CPU."""
@@ -67,13 +71,14 @@ def load_slots(
     runner = SlotRunner(session, manifest, buffers, sources, prompts)
     try:
         rule = _chunk_rule(manifest, runner, buffers, budget, sources)
+        sharing = _sharing(manifest, runner, buffers, budget, rule)
     except Exception as error:  # ONNX Runtime's exceptions share no public base class
         raise BundleError(graph, f"the warm-up run failed: {error}") from error
     if isinstance(rule, FixedCuts):
         progress(f"results depend on the cuts of a prompt: always cut every {rule.multiple} tokens")
     if budget.context_length < (settings.max_context_length or manifest.context_length):
         progress("the context length is cut to what the KV cache budget holds (engine.kv_memory)")
-    engine = Engine(_make_scheduler(manifest, settings, budget, rule, max_num_seqs), runner)
+    engine = Engine(_make_scheduler(manifest, settings, budget, rule, max_num_seqs, sharing), runner)
     return LoadedEngines((engine,), budget.context_length, max_num_seqs, budget.capacity_tokens)
 
 
@@ -96,6 +101,28 @@ def _chunk_rule(
     return rule if equal else FixedCuts(FIXED_CHUNK)
 
 
+@dataclass(frozen=True, slots=True)
+class _Sharing:
+    """What may be in one run without changing a bit of it: chunks of several prompts; decodes beside them."""
+
+    prompts: bool = False
+    decodes: bool = False
+
+
+def _sharing(
+    manifest: BundleManifest, runner: SlotRunner, buffers: SlotBuffers, budget: KVBudget, rule: ChunkRule
+) -> _Sharing:
+    """Measure what may share runs, if the graph has them."""
+    longer = min(PROBE_TOKENS, budget.context_length - 1) // 2
+    if not runner.shares_runs or isinstance(rule, FixedCuts) or longer < 3 * MIN_CHUNK:
+        return _Sharing()
+    first, second = (rule.cuts(0, length, length)[0] for length in (longer, longer // 3))
+    probe = runner, buffers, manifest.vocab_size, (first, second)
+    if not shared_runs_are_equal(*probe):
+        return _Sharing()
+    return _Sharing(True, runner.decodes_ride and riding_changes_nothing(*probe))
+
+
 def _small_cuts(rule: ChunkRule, length: int) -> list[int]:
     """Chunks of several lengths that together are ``length`` tokens."""
     parts: list[int] = []
@@ -107,7 +134,12 @@ def _small_cuts(rule: ChunkRule, length: int) -> list[int]:
 
 
 def _make_scheduler(
-    manifest: BundleManifest, settings: EngineSettings, budget: KVBudget, rule: ChunkRule, max_num_seqs: int
+    manifest: BundleManifest,
+    settings: EngineSettings,
+    budget: KVBudget,
+    rule: ChunkRule,
+    max_num_seqs: int,
+    sharing: _Sharing,
 ) -> Scheduler:
     pool = SlotPool(
         max_num_seqs,
@@ -125,6 +157,7 @@ def _make_scheduler(
         context_length=budget.context_length,
         eos=manifest.special_tokens.eos,
         rule=rule,
-        prompts_apart=True,
+        prompts_apart=not sharing.decodes,
+        run_cost=RUN_COST if sharing.prompts else 0,
     )
     return Scheduler(pool, limits)

@@ -1,7 +1,8 @@
-"""Runs step plans on a CPU: one run for the decode rows, one for each prefill chunk, over KV slots bound in place."""
+"""Runs step plans on a CPU: one run for the decode rows, one or several for chunks, over KV slots bound in place."""
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,13 +11,18 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from attendant.bundle import BundleManifest
+from attendant.bundle import BundleManifest, Graph
 from attendant.core.plan import Chunk, Filler, KVMove, StepOutput, StepPlan
 from attendant.runtime.kv import SlotBuffers
 from attendant.runtime.sampler import Sampled, sample, step_output
+from attendant.runtime.shared_run import RAGGED, SharedRun, can_ride, row_inputs, shared_runs
 from attendant.runtime.source_slots import SourceSlots
 
+logger = logging.getLogger(__name__)
+
 Array = npt.NDArray[np.generic]
+
+_FAILED = "the model run that carried this request failed; the server's log has the cause"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +78,24 @@ class SlotRunner:
         self._session = session
         self._prompt_session = prompt_session or session
         self._buffers = buffers
+        self._max_length = buffers.max_length
         self._sources = sources
         self._kv_positions = np.arange(buffers.max_length, dtype=np.int64)
-        self._needed = {spec.name for spec in manifest.graphs["decoder"].inputs}
-        self._decode_logits = np.empty((buffers.num_slots, manifest.vocab_size), np.float32)
-        self._prefill_logits = np.empty((1, manifest.vocab_size), np.float32)
+        self._takes = _names(manifest.graphs["decoder"])
+        self._prompt_takes = _names(manifest.graphs.get("prompt", manifest.graphs["decoder"]))
+        self._logits = np.empty((buffers.num_slots, manifest.vocab_size), np.float32)
         self._rows: dict[int, _Rows] = {}
-        self._slots: dict[int, ort.IOBinding] = {}  # KV cache of single slots, for prefill
+        self._slots: dict[tuple[int, int], ort.IOBinding] = {}  # KV cache of slots first..last - 1, for chunks
+
+    @property
+    def shares_runs(self) -> bool:
+        """Whether chunks of several prompts can be one run."""
+        return RAGGED in self._prompt_takes
+
+    @property
+    def decodes_ride(self) -> bool:
+        """Whether decodes of a plan can be in a run with its chunks, and are where there is room."""
+        return self.shares_runs and self._prompt_session is self._session
 
     def move(self, moves: Sequence[KVMove]) -> None:
         """Move KV cache contents between slots."""
@@ -93,13 +110,18 @@ class SlotRunner:
         if plan.encodes:
             assert self._sources is not None
             self._sources.encode(plan.encodes)
-        if plan.decodes:
+        rides = self.decodes_ride and can_ride(plan.decodes, plan.prefills, self._max_length)
+        riding = plan.decodes if rides else ()
+        if plan.decodes and not riding:
             logits = self._run_decodes(plan.decodes, plan.fillers)
             sampled += sample(logits, [(c.slot, c.request_id, c.sample) for c in plan.decodes if c.sample])
-        for chunk in plan.prefills:
-            logits = self._run_prefill(chunk)
-            if chunk.sample:
-                sampled += sample(logits, [(0, chunk.request_id, chunk.sample)])
+        if self.shares_runs:
+            for run in shared_runs(plan.prefills, self._max_length, riding):
+                sampled += self._run_shared(run)
+        else:
+            for chunk in plan.prefills:
+                slots = slice(chunk.slot, chunk.slot + 1)
+                sampled += self._sampled((chunk,), self._run_chunks(slots, self._chunk_inputs(chunk)))
         return step_output(sampled, time.monotonic_ns() - started)
 
     def _run_decodes(self, decodes: Sequence[Chunk], fillers: Sequence[Filler]) -> npt.NDArray[np.float32]:
@@ -126,7 +148,8 @@ class SlotRunner:
         seqlens = np.zeros(num_rows, np.int32)
         total = np.zeros(1, np.int32)
         index = np.arange(num_rows, dtype=np.int64)
-        logits = self._decode_logits[:num_rows]
+        logits = self._logits[:num_rows]
+        views = row_inputs(num_rows)
         inputs: dict[str, Array] = {
             "input_ids": ids,
             "position_ids": positions,
@@ -135,15 +158,16 @@ class SlotRunner:
             "logits_index": index,
         }
         sources = _Sources.of(num_rows) if self._sources is not None else None
-        inputs |= sources.inputs() if sources is not None else {}
+        inputs |= views | (sources.inputs() if sources is not None else {})
         binding = self._session.io_binding()
-        self._bind_inputs(binding, inputs, logits)
-        self._bind_cache(binding, slice(0, num_rows))
-        rows = _Rows(binding, ids, positions, seqlens, total, logits, sources, keep=(index,))
+        self._bind_inputs(binding, self._takes, inputs, logits)
+        self._bind_cache(binding, self._takes, slice(0, num_rows))
+        rows = _Rows(binding, ids, positions, seqlens, total, logits, sources, keep=(index, *views.values()))
         self._rows[num_rows] = rows
         return rows
 
-    def _run_prefill(self, chunk: Chunk) -> npt.NDArray[np.float32]:
+    def _chunk_inputs(self, chunk: Chunk) -> dict[str, Array]:
+        """Of a graph whose rows have equal lengths."""
         n, end = len(chunk.tokens), chunk.start + len(chunk.tokens)
         inputs: dict[str, Array] = {
             "input_ids": np.ascontiguousarray(chunk.tokens, np.int64).reshape(1, n),
@@ -156,40 +180,73 @@ class SlotRunner:
             sources = _Sources.of(1)
             sources.fill(self._sources.lengths[chunk.slot : chunk.slot + 1])
             inputs |= sources.inputs() | {"kv_positions": self._kv_positions[:end]}
-        logits = self._prefill_logits if chunk.sample else self._prefill_logits[:0]
-        binding = self._slots.get(chunk.slot)
+        return inputs
+
+    def _run_chunks(self, slots: slice, inputs: dict[str, Array]) -> npt.NDArray[np.float32]:
+        """The logits that the inputs ask for, [num_logits, vocab], until the next run."""
+        logits = self._logits[: len(inputs["logits_index"])]
+        binding = self._slots.get((slots.start, slots.stop))
         if binding is None:
-            binding = self._slots[chunk.slot] = self._prompt_session.io_binding()
-            self._bind_cache(binding, slice(chunk.slot, chunk.slot + 1))
-        self._bind_inputs(binding, inputs, logits)
+            binding = self._slots[slots.start, slots.stop] = self._prompt_session.io_binding()
+            self._bind_cache(binding, self._prompt_takes, slots)
+        self._bind_inputs(binding, self._prompt_takes, inputs, logits)
         self._prompt_session.run_with_iobinding(binding)
         return logits
 
-    def _bind_inputs(self, binding: ort.IOBinding, inputs: dict[str, Array], logits: Array) -> None:
-        for name, array in inputs.items():
-            self._bind_one(binding, name, array)
-        binding.bind_output("logits", "cpu", 0, logits.dtype.type, logits.shape, logits.ctypes.data)
+    def _run_shared(self, run: SharedRun) -> list[Sampled]:
+        try:
+            return self._sampled(run.chunks, self._run_chunks(run.slots, run.inputs()))
+        except Exception as error:  # ONNX Runtime's exceptions share no public base class
+            if len(run.chunks) == 1:
+                logger.error("the run of request %s failed", run.chunks[0].request_id, exc_info=error)
+                return [Sampled(run.chunks[0].request_id, 0, failure=_FAILED)]
+        # Somebody's tokens were at fault. What was written of the others is written again, alike.
+        return [sampled for chunk in run.chunks for sampled in self._run_shared(SharedRun((chunk,)))]
 
-    def _bind_one(self, binding: ort.IOBinding, name: str, array: Array) -> None:
-        if name in self._needed:
-            binding.bind_input(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
+    @staticmethod
+    def _sampled(chunks: Sequence[Chunk], logits: npt.NDArray[np.float32]) -> list[Sampled]:
+        orders = [(chunk.request_id, chunk.sample) for chunk in chunks if chunk.sample]
+        return sample(logits, [(row, *order) for row, order in enumerate(orders)]) if orders else []
 
-    def _bind_cache(self, binding: ort.IOBinding, slots: slice) -> None:
-        """Bind by address: past and present are the same memory, so the cache is updated where it is."""
-        self._bind_memory(binding, slots, "past", "present", self._buffers)
-        if self._sources is not None:
-            self._bind_memory(binding, slots, "cross", "present_cross", self._sources)
-
-    def _bind_memory(
-        self, binding: ort.IOBinding, slots: slice, before: str, after: str, memory: SlotBuffers | SourceSlots
+    def _bind_inputs(
+        self, binding: ort.IOBinding, takes: frozenset[str], inputs: dict[str, Array], logits: Array
     ) -> None:
-        for kind, tensors in (("key", memory.keys), ("value", memory.values)):
-            for i, tensor in enumerate(tensors):
-                rows = tensor[slots]
-                place = ("cpu", 0, rows.dtype.type, rows.shape, rows.ctypes.data)
-                if f"{before}_{kind}_{i}" in self._needed:
-                    binding.bind_input(f"{before}_{kind}_{i}", *place)
-                binding.bind_output(f"{after}_{kind}_{i}", *place)
+        for name, array in inputs.items():
+            if name in takes:
+                binding.bind_input(name, *_place(array))
+        binding.bind_output("logits", *_place(logits))
+
+    def _bind_cache(self, binding: ort.IOBinding, takes: frozenset[str], slots: slice) -> None:
+        """Bind by address: past and present are the same memory, so the cache is updated where it is."""
+        _bind_memory(binding, takes, slots, ("past", "present"), self._buffers)
+        if self._sources is not None:
+            _bind_memory(binding, takes, slots, ("cross", "present_cross"), self._sources)
 
     def _bind_kv_positions(self, binding: ort.IOBinding, total: int) -> None:
-        self._bind_one(binding, "kv_positions", self._kv_positions[:total])
+        if "kv_positions" in self._takes:
+            binding.bind_input("kv_positions", *_place(self._kv_positions[:total]))
+
+
+def _names(graph: Graph) -> frozenset[str]:
+    return frozenset(spec.name for spec in graph.inputs)
+
+
+def _place(array: Array) -> tuple[str, int, type[np.generic], tuple[int, ...], int]:
+    """Where an array is, as a binding wants it."""
+    return "cpu", 0, array.dtype.type, array.shape, array.ctypes.data
+
+
+def _bind_memory(
+    binding: ort.IOBinding,
+    takes: frozenset[str],
+    slots: slice,
+    names: tuple[str, str],
+    memory: SlotBuffers | SourceSlots,
+) -> None:
+    before, after = names
+    for kind, tensors in (("key", memory.keys), ("value", memory.values)):
+        for i, tensor in enumerate(tensors):
+            place = _place(tensor[slots])
+            if f"{before}_{kind}_{i}" in takes:
+                binding.bind_input(f"{before}_{kind}_{i}", *place)
+            binding.bind_output(f"{after}_{kind}_{i}", *place)

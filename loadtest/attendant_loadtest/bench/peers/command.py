@@ -16,7 +16,7 @@ from attendant_loadtest.bench.encoders_bundles import MODELS
 from attendant_loadtest.bench.environments import PeerFailed
 from attendant_loadtest.bench.peers import encoding, long, readings
 from attendant_loadtest.bench.peers.contestants import RANDOM, SMOLLM2, Model, random_model, trained_model
-from attendant_loadtest.bench.peers.decoding import PRECISIONS, Contest
+from attendant_loadtest.bench.peers.decoding import PRECISIONS, TRAINED, Contest
 from attendant_loadtest.bench.peers.generation import Plan, stand
 from attendant_loadtest.bench.peers.judge import PROSE
 from attendant_loadtest.bench.peers.kinds import DEFAULT, KINDS
@@ -64,7 +64,7 @@ def _plan(args: argparse.Namespace) -> Plan:
         whole=not args.streamed,
     )
     peers = args.peers or (long.PEERS if args.long else DEFAULT)
-    precisions = args.precisions or (("int8",) if args.long else PRECISIONS)
+    precisions = args.precisions or (("int8",) if args.long else ())
     return Plan(
         precisions,
         peers,
@@ -123,7 +123,8 @@ def _parser(cache: Path) -> argparse.ArgumentParser:
         default=MODELS,
         help=f"that encode, of {', '.join(MODELS)} or none (default: all)",
     )
-    add("--precisions", type=_names, help=f"ours, as attendant export knows them (default: {','.join(PRECISIONS)})")
+    ours = f"{','.join(TRAINED)}; of random weights {','.join(PRECISIONS)}"
+    add("--precisions", type=_names, help=f"ours, as attendant export knows them (default: {ours})")
     add("--peers", type=some_of(tuple(KINDS)), help=f"of {', '.join(KINDS)} (default: most)")
     add("--text", type=Path, default=PROSE, help="what distributions are compared on (default: prose of our own)")
     add("--fresh", action="store_true", help="export our bundles again")

@@ -19,6 +19,7 @@ from attendant_loadtest.bench.served import served
 from attendant_loadtest.bench.workload import Workload
 
 PRECISIONS = ("int8", "int4", "mixed")
+TRAINED = ("int8", "int8_blocks", "int4", "int4_small", "mixed")  # those that differ in fidelity, too
 _PROMPTS = 8  # requests of which only the first token is wanted
 _NEW = 64
 _LEAST = 8  # requests of a measurement: a lone answer takes too short a time to tell

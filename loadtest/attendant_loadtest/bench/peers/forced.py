@@ -58,12 +58,16 @@ class Forced:
         """
         logits = np.empty((len(wanted), self._vocab_size), np.float32)
         last = positions[:, -1]
+        places = np.moveaxis(np.indices(ids.shape), 0, -1)  # every token in its own place of attention's view
         feeds = {
             "input_ids": ids.astype(np.int64),
             "position_ids": positions.astype(np.int64),
             "seqlens_k": last.astype(np.int32),
             "total_sequence_length": np.array([last.max() + 1], np.int32),
             "logits_index": wanted.astype(np.int64),
+            "query_seqlens": np.full(len(ids), ids.shape[1], np.int32),
+            "pad_index": places,
+            "unpad_index": places,
         }
         slots = {name: tensor[: len(ids)] for name, tensor in self._cache.items()}
         feeds |= {f"past_{name}": tensor for name, tensor in slots.items()}

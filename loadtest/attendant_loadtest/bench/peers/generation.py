@@ -8,7 +8,7 @@ from pathlib import Path
 
 from attendant_loadtest.bench.environments import PeerFailed
 from attendant_loadtest.bench.peers.contestants import Model, size_mb
-from attendant_loadtest.bench.peers.decoding import PRECISIONS, Contest, compare, running
+from attendant_loadtest.bench.peers.decoding import PRECISIONS, TRAINED, Contest, compare, running
 from attendant_loadtest.bench.peers.judge import PROSE, Judge
 from attendant_loadtest.bench.peers.kinds import KINDS, REFERENCE, Made, Room, prepare
 from attendant_loadtest.bench.peers.long import LongContest, compare_long
@@ -21,11 +21,11 @@ _SPARE = 192  # positions of a long sequence beyond its deepest prompt
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """``precisions`` of ours and ``peers``. ``text``: what distributions are compared on. ``afresh``: bundles are
-    exported again. ``long``: contexts of many tokens, in place of many requests. ``before``: rounds of earlier runs,
-    by model. ``batched_tokens``: of a step of our servers; None: as many as the peers'."""
+    """``precisions`` of ours, by default those of the model's kind, and ``peers``. ``text``: what distributions are
+    compared on. ``afresh``: bundles are exported again. ``long``: contexts of many tokens, in place of many requests.
+    ``batched_tokens``: of a step of our servers; None: as many as the peers'."""
 
-    precisions: tuple[str, ...] = PRECISIONS
+    precisions: tuple[str, ...] = ()
     peers: tuple[str, ...] = ()
     contest: Contest = field(default_factory=Contest)
     long: LongContest | None = None
@@ -44,7 +44,8 @@ def stand(plan: Plan, model: Model, cache: Path, before: list[Round], progress: 
         BundleNotMade, ServerFailed, PeerFailed: what did not work, and why. A peer that cannot be installed, or cannot
             do this model, has it said in its row.
     """
-    bundles = {precision: model.bundle(precision, afresh=plan.afresh) for precision in plan.precisions}
+    precisions = plan.precisions or (TRAINED if model.trained else PRECISIONS)
+    bundles = {precision: model.bundle(precision, afresh=plan.afresh) for precision in precisions}
     made: dict[str, Made] = {}
     failures: dict[str, str] = {}
     for name in plan.peers:

@@ -58,7 +58,7 @@ class Judge:
         self._folder = folder
         self._progress = progress
         folder.mkdir(parents=True, exist_ok=True)
-        self._reference = folder / f"reference-{self._key(reference.files, 'logits.py')}.npy"
+        self._reference = folder / f"reference-{self._key(reference.files, *reference.kind.measures)}.npy"
         if not self._reference.exists():
             for old in folder.glob("reference-*"):
                 old.unlink()
@@ -86,7 +86,7 @@ class Judge:
             found = tally.fidelity()
             return Judged(None, found) if made.kind.one_by_one else Judged(found)
 
-        return self._kept(name, self._key(made.files, "logits.py", "llama_cpp_peer.py", "fidelity.py"), measure)
+        return self._kept(name, self._key(made.files, *made.kind.measures, "fidelity.py"), measure)
 
     def of_bundle(self, name: str, bundle: Path) -> Judged:
         """Ours, of both kinds of runs. In a process of its own, so that its memory is given back."""
@@ -109,10 +109,10 @@ class Judge:
         return _judged(json.loads(file.read_text(encoding="utf-8")))
 
     def _key(self, files: Sequence[Path], *programs: str) -> str:
-        """Changes with the text, the model's files and the programs that measure."""
-        stamps = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-        words = [(_ROOM / program).read_text(encoding="utf-8") for program in programs]
-        return hashlib.sha256(repr((self._tokens.tolist(), stamps, words)).encode()).hexdigest()[:12]
+        """Changes with the text, the model's files and the programs that measure; not with where they are."""
+        contents = [*files, *(_ROOM / program for program in programs)]
+        found = [(file.name, _digest(file)) for file in contents]
+        return hashlib.sha256(repr((self._tokens.tolist(), found)).encode()).hexdigest()[:12]
 
     def _write_reference(self, made: Made) -> None:
         half = self._reference.with_suffix(".half")
@@ -142,5 +142,11 @@ def _judged(found: dict[str, dict[str, float] | None]) -> Judged:
     return Judged(Fidelity(**prompt) if prompt else None, Fidelity(**decode) if decode else None)
 
 
+def _digest(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
 def _threads() -> int:
-    return len(os.sched_getaffinity(0))
+    """As many as the processes that measure may use: those of the machine, or fewer where its user says so."""
+    return int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))

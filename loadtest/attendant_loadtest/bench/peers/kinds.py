@@ -13,8 +13,9 @@ from attendant_loadtest.bench.environments import convert, install
 from attendant_loadtest.bench.peers.process import Peer
 from attendant_loadtest.bench.processes import Answering, answering
 
-_DECODERS, _LOGITS, _LLAMA = (
-    str(Path(__file__).with_name(name)) for name in ("decoders.py", "logits.py", "llama_cpp_peer.py")
+_DECODERS, _LOGITS, _OPENVINO_LOGITS, _LLAMA = (
+    str(Path(__file__).with_name(name))
+    for name in ("decoders.py", "logits.py", "openvino_logits.py", "llama_cpp_peer.py")
 )
 _TORCH = ("torch==2.13.0",)  # first and by itself, so that whatever depends on it finds it there
 
@@ -68,7 +69,12 @@ LLAMA = Package(
     "llama",
     (("llama-cpp-python==0.3.36", "gguf", "safetensors"),),
     "lib/python*/site-packages/llama_cpp",
-    variables=(("CMAKE_ARGS", "-DGGML_NATIVE=ON -DLLAVA_BUILD=OFF"),),  # compiled here, in minutes
+    variables=(
+        ("CMAKE_ARGS", "-DGGML_NATIVE=ON -DLLAVA_BUILD=OFF"),  # compiled here, in minutes
+        # GCC 12 believes that _tile_loadconfig reads 8 bytes of its 64 and drops the stores to the others as dead:
+        # every product in AMX tiles then ends in a segmentation fault.
+        ("CXXFLAGS", "-fno-tree-dse -fno-dse"),
+    ),
 )
 
 
@@ -78,7 +84,8 @@ class Kind:
     ``run``: a command that answers workloads, from Python, model, threads and room; ``logits``: one that gives logits,
     from Python, model and threads. ``bits``: of most weights. ``weights``: patterns of the files that hold them, in the
     model's folder; none: the model is one file. ``arrives``: it takes requests while others run. ``one_by_one``: its
-    logits come from runs of single tokens. ``remark``: what a reader of its row should know."""
+    logits come from runs of single tokens. ``remark``: what a reader of its row should know. ``measures``: the programs
+    here that its logits come from."""
 
     package: Package
     convert: Callable[[Path, Path, Path], Sequence[str]] | None
@@ -90,6 +97,7 @@ class Kind:
     arrives: bool = False
     one_by_one: bool = False
     remark: str = ""
+    measures: tuple[str, ...] = ("logits.py",)
 
 
 def _script(kind: str) -> Callable[[Path, Path, int, Room], Sequence[str]]:
@@ -109,11 +117,12 @@ def _openvino(precision: str) -> Kind:
         OPENVINO,
         command,
         _script("openvino"),
-        _logits("openvino"),
+        lambda python, model, threads: (str(python), _OPENVINO_LOGITS, str(model), str(threads)),
         bits=_bits(precision),
         weights=("openvino_model.*",),
         arrives=True,
-        remark="fidelity: the same files and settings in openvino.Core, since its pipeline gives no logits",
+        remark="fidelity: its pipeline's graph and settings in openvino.Core, since the pipeline gives no logits",
+        measures=("openvino_logits.py",),
     )
 
 
@@ -140,6 +149,7 @@ def _genai(precision: str, *options: str) -> Kind:
         bits=_bits(precision),
         weights=("model.onnx*",),
         one_by_one=True,
+        measures=("logits.py", "decoders.py"),
         remark="fidelity: token by token, since its prompts give the last position's logits only",
     )
 
@@ -155,6 +165,7 @@ def _llama(precision: str) -> Kind:
         lambda python, model, threads: (str(python), _LLAMA, "logits", str(model), str(threads)),
         bits=_bits(precision.replace("q", "int")),
         suffix=".gguf",
+        measures=("llama_cpp_peer.py",),
     )
 
 

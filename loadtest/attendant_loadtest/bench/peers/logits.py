@@ -18,29 +18,6 @@ import numpy as np
 Logits = Callable[[list[int]], Any]  # tokens -> [tokens, vocabulary]
 
 
-def openvino(model: str, threads: int) -> Logits:
-    """The pipeline of OpenVINO GenAI gives no logits: here the same files are compiled with the same settings."""
-    import openvino as ov
-
-    compiled = ov.Core().compile_model(f"{model}/openvino_model.xml", "CPU", {"INFERENCE_NUM_THREADS": threads})
-    request = compiled.create_infer_request()
-    names = {name for place in compiled.inputs for name in place.names}
-
-    def run(tokens: list[int]) -> Any:
-        count = len(tokens)
-        feeds = {
-            "input_ids": np.array([tokens], np.int64),
-            "attention_mask": np.ones((1, count), np.int64),
-            "position_ids": np.arange(count, dtype=np.int64)[None],
-            "beam_idx": np.zeros(1, np.int32),
-        }
-        request.reset_state()
-        found = request.infer({name: feeds[name] for name in names})
-        return found["logits"][0]
-
-    return run
-
-
 def genai(model: str, threads: int) -> Logits:
     """Token by token: the graph gives the logits of a run's last token only."""
     import onnxruntime_genai as og
@@ -88,7 +65,7 @@ def transformers(model: str, threads: int) -> Logits:
     return run
 
 
-KINDS = {"openvino": openvino, "genai": genai, "ctranslate2": ctranslate2, "transformers": transformers}
+KINDS = {"genai": genai, "ctranslate2": ctranslate2, "transformers": transformers}
 
 
 def answer(logits: Logits) -> None:
