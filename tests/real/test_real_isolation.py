@@ -69,7 +69,7 @@ def make_engine(bundle: Path, **changes: object) -> Engine:
 def together(bundle: Path, asked: list[Asked]) -> tuple[Recorder, int]:
     """All of them, arriving at random, in a cache so small that some are preempted; how many were preempted."""
     rng, recorder = random.Random(14), Recorder()
-    engine = make_engine(bundle, kv_memory=CONTEXT * read_manifest(bundle).kv_bytes_per_token())
+    engine = make_engine(bundle, kv_memory=2 * CONTEXT * read_manifest(bundle).kv_bytes_per_token())
     waiting, cancels = list(enumerate(asked)), {}
     while waiting or engine.has_work:
         for _ in range(min(rng.choice([0, 0, 1, 3, 8]), len(waiting))):
