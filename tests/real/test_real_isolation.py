@@ -67,7 +67,7 @@ def make_engine(bundle: Path, **changes: object) -> Engine:
 
 
 def together(bundle: Path, asked: list[Asked]) -> Recorder:
-    """All of them, arriving at random. (Preemption is in tests/test_isolation.py: these answers are too short for it.)"""
+    """All of them, arriving at random. Preemption is in tests/test_isolation.py: these answers are too short for it."""
     rng, recorder = random.Random(14), Recorder()
     engine = make_engine(bundle)
     waiting, cancels = list(enumerate(asked)), {}
