@@ -180,7 +180,10 @@ def test_other_dtypes_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"precision": "fp8"}, "unknown precision 'fp8'; allowed for target cpu: fp32, int8, int8_blocks, .*, mixed"),
+        (
+            {"precision": "fp8"},
+            "unknown precision 'fp8'; allowed for target cpu: fp32, int8, int8_blocks, int4, int4_small, mixed",
+        ),
         ({"target": "cuda", "precision": "int8"}, "target cuda has no precision 'int8'; .*: bf16, fp16, int4"),
         ({"target": "tpu"}, "unknown target 'tpu'; allowed: cpu, cuda"),
         ({"kv_cache": "int8"}, "target cpu has no int8 KV cache; only target cuda has"),

@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-from attendant.bundle import read_manifest
+from attendant.bundle import read_any_manifest
 from attendant_proto.v1 import encoding_pb2, encoding_pb2_grpc
 from attendant_proto.v1 import generation_pb2 as pb
 
 from tests.real.conftest import ServerOf
 
-QUESTIONS = {
-    "What is the capital of France?": "Paris",
-    "What is the capital of Italy?": "Rome",
+QUESTIONS = {  # in float32 each token of these answers leads by .6 nats and more: no coin to toss
+    "Complete the sentence: The capital of France is": "Paris",
+    "Name the capital city of France.": "Paris",
 }
 NEIGHBOURS = (  # two and two belong together
     "The cat sits outside",
@@ -50,7 +50,7 @@ def test_minilm_finds_the_nearest_sentence(minilm_bundle: Path, minilm: Path, se
     vectors = np.array([embedding.values for embedding in embeddings], np.float32)  # [10, 384], each of length one
     similarities = vectors @ vectors.T - 2 * np.eye(len(vectors))
     assert [int(nearest) for nearest in similarities.argmax(axis=1)] == [index ^ 1 for index in range(len(vectors))]
-    least = COSINE.get(read_manifest(minilm_bundle).precision, QUANTISED_COSINE)
+    least = COSINE.get(read_any_manifest(minilm_bundle).precision, QUANTISED_COSINE)
     assert (vectors * torch_vectors(minilm)).sum(axis=1).mean() == pytest.approx(1, abs=1 - least)
 
 

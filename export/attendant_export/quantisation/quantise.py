@@ -27,12 +27,12 @@ from attendant_export.quantisation.rotation import Rotator, block_of, rotated_gr
 from attendant_export.quantisation.rounding import round_together
 from attendant_export.quantisation.rows import RowQuantiser
 from attendant_export.quantisation.sensitivity import MOST_TRIALS, damage, is_prompt, shortened, worth_more_bits
-from attendant_export.quantisation.smoothing import Remedy, find_remedy
+from attendant_export.quantisation.smoothing import ROTATION_GAIN, ROTATION_GAIN_OF_READERS, Remedy, find_remedy
 from attendant_export.quantisation.tables import find_tied, look_up_blocks, look_up_columns, quantise_table
 
 Floats = npt.NDArray[np.float32]
 
-_ROW_BYTES = 40 * 2**20  # of sample rows that are held at a time; a run holds as much again
+_ROW_BYTES = 120 * 2**20  # of sample rows that are held at a time; a run holds as much again
 _GRAM_BYTES = 128 * 2**20  # the same of correlations
 _LEAST_ROTATION = 8
 _NOTHING = Remedy(None, 1, 1.0)
@@ -65,6 +65,8 @@ class _Quantiser:
         self._rotator = Rotator(self._editor)
         self._tables = [node for node in nodes_of(model.graph, "Gather") if is_token_embedding(node)]
         self._done: Counter[str] = Counter()
+        only_continues = bool(samples) and is_prompt(samples[0]) and "source_seqlens" not in samples[0]
+        self._gain = ROTATION_GAIN if only_continues else ROTATION_GAIN_OF_READERS
         self._more_bits = self._find_more_bits(model, samples)
         self._activations = None
         if samples and self._groups:
@@ -178,7 +180,9 @@ class _Quantiser:
         if rotation < _LEAST_ROTATION:
             rotation = 1
         bits = form.bits if isinstance(form, BlockFormat) else 8
-        return find_remedy(Trial(rows, weights, form), peaks, foldable=foldable, rotation=rotation, bits=bits)
+        return find_remedy(
+            Trial(rows, weights, form), peaks, foldable=foldable, rotation=rotation, bits=bits, gain=self._gain
+        )
 
     def _apply(self, group: Group, remedy: Remedy) -> None:
         if remedy.scale is not None:
