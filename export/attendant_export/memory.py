@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import math
 import mmap
 import re
 from collections.abc import Iterator
@@ -15,14 +16,33 @@ import onnx_ir as ir
 _MAPPINGS = Path("/proc/self/smaps")
 _HEADER = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) ...p [0-9a-f]+ \S+ ([1-9]\d*) ")  # private, of a file
 _FORGET_PAGES = 4  # MADV_DONTNEED of Linux
+_WORTH_BYTES = 64 << 20  # growth below this is left to the interpreter
+
+_kept = 0.0  # bytes in memory after memory was given back last
 
 
 def give_back() -> None:
-    """Collects what nobody refers to, cycles included, and hands the free heap back to the system where it can be."""
+    """Collects what nobody refers to, cycles included, and hands the free heap back to the system where it can be.
+
+    Looking through all objects takes a second, so nothing is done unless memory grew since it was done last.
+    """
+    global _kept
+    if _resident() < _kept + _WORTH_BYTES:
+        return
     gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc keeps it otherwise
     if trim is not None:
         trim(0)
+    _kept = _resident()
+
+
+def _resident() -> float:
+    """Bytes of this process in memory; without end where the system does not tell."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    except OSError:
+        return math.inf
+    return pages * mmap.PAGESIZE
 
 
 def empty_graph(model: ir.Model) -> None:
