@@ -11,12 +11,13 @@ from typing import Any
 from attendant.bundle import TOKENIZER_FILE, BundleManifest, Graph, KVLayer, Parity, Source
 
 from attendant_export.architectures import context_length
-from attendant_export.facts import generation_defaults, special_tokens
+from attendant_export.facts import special_tokens
 from attendant_export.fidelity.windows import leading_tokens, text_windows
 from attendant_export.graphs import TracedGraph, WrittenGraphs, trace_graph, write_traced
 from attendant_export.progress import Progress, silent
 from attendant_export.prompts import Ints, sample_prompts
 from attendant_export.recipe import Recipe
+from attendant_export.settings import generation_defaults, setting_warnings
 from attendant_export.texts import calibration_text
 from attendant_export.toolchain import exporter_version, versions
 from attendant_export.verify import Words, verify
@@ -117,6 +118,7 @@ class DecoderExport:
             target=recipe.target,
             precision=recipe.precision,
             recipe=written.recipe,
+            warnings=setting_warnings(self.model),
             cache_layout="pages" if recipe.target == "cuda" else "slots",
             graphs=written.graphs,
             kv_layers=written.layers,

@@ -272,7 +272,7 @@ def test_what_a_generation_config_leaves_out() -> None:
     model.generation_config = GenerationConfig(bos_token_id=0, eos_token_id=2)
     model.config.forced_eos_token_id = 2  # a default of the class, which generate does not read
     assert answer_rules(model) == AnswerRules(start=(2,))
-    assert answer_defaults(model) == GenerationDefaults()
+    assert answer_defaults(model) == GenerationDefaults(top_k=50)
     bare = SimpleNamespace(model_type="bart")
     with pytest.raises(UnsupportedModel, match="decoder_start_token_id"):
         answer_rules(SimpleNamespace(config=bare, generation_config=GenerationConfig()))

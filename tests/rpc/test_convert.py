@@ -33,6 +33,7 @@ UINT32 = st.integers(0, 2**32 - 1)
 FLOAT = st.floats(width=32, allow_nan=False, allow_infinity=False)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 TOKENS = st.lists(UINT32, max_size=5).map(tuple)
+WORD = st.lists(UINT32, min_size=1, max_size=3).map(tuple)
 
 PROMPTS = st.one_of(
     st.builds(TextPrompt, TEXT, add_special_tokens=st.booleans()),
@@ -60,17 +61,36 @@ CALLS = st.builds(
     n=st.integers(1, 2**32 - 1),
     logprobs=st.none() | UINT32,
     no_repeat_ngram_size=st.none() | UINT32,
+    typical_p=st.none() | FLOAT,
+    epsilon_cutoff=st.none() | FLOAT,
+    eta_cutoff=st.none() | FLOAT,
+    top_h=st.none() | FLOAT,
+    encoder_no_repeat_ngram_size=st.none() | UINT32,
+    encoder_repetition_penalty=st.none() | FLOAT,
+    suppress_tokens=st.none() | TOKENS,
+    begin_suppress_tokens=st.none() | TOKENS,
+    forced_first=st.none() | TOKENS,
+    forced_last=st.none() | TOKENS,
+    bad_words=st.none() | st.lists(WORD, max_size=3).map(tuple),
+    sequence_bias=st.none() | st.lists(st.tuples(WORD, FLOAT), max_size=3).map(tuple),
+    length_decay=st.none() | st.tuples(UINT32, FLOAT.filter(bool)),
+    no_default_settings=st.booleans(),
     beam_search=st.none()
     | st.builds(
         BeamCall,
         st.integers(1, 2**32 - 1),
         st.none() | FLOAT,
         st.none() | st.sampled_from(sorted(convert.EARLY_STOPPING.values())),
+        st.none() | st.booleans(),
     ),
     translation=st.none() | st.builds(Translation, TEXT, TEXT),
     whole=st.booleans(),
     timeout_s=st.none() | st.floats(0, 1e6),
 )
+
+
+def _ids(tokens: tuple[int, ...] | None) -> pb.TokenIds | None:
+    return None if tokens is None else pb.TokenIds(ids=tokens)
 
 
 def request_of(call: GenerationCall) -> pb.GenerateRequest:
@@ -79,6 +99,7 @@ def request_of(call: GenerationCall) -> pb.GenerateRequest:
         n=call.n,
         logprobs=call.logprobs,
         whole=call.whole,
+        no_default_settings=call.no_default_settings,
         sampling=pb.Sampling(
             temperature=call.temperature,
             top_k=call.top_k,
@@ -90,6 +111,25 @@ def request_of(call: GenerationCall) -> pb.GenerateRequest:
             logit_bias=call.logit_bias,
             seed=call.seed,
             no_repeat_ngram_size=call.no_repeat_ngram_size,
+            typical_p=call.typical_p,
+            epsilon_cutoff=call.epsilon_cutoff,
+            eta_cutoff=call.eta_cutoff,
+            top_h=call.top_h,
+            encoder_no_repeat_ngram_size=call.encoder_no_repeat_ngram_size,
+            encoder_repetition_penalty=call.encoder_repetition_penalty,
+            suppress_tokens=_ids(call.suppress_tokens),
+            begin_suppress_tokens=_ids(call.begin_suppress_tokens),
+            forced_first=_ids(call.forced_first),
+            forced_last=_ids(call.forced_last),
+            bad_words=None if call.bad_words is None else pb.TokenSequences(sequences=map(_ids, call.bad_words)),
+            sequence_bias=None
+            if call.sequence_bias is None
+            else pb.SequenceBias(
+                entries=[pb.SequenceBias.Entry(sequence=_ids(word), bias=bias) for word, bias in call.sequence_bias]
+            ),
+            length_decay=None
+            if call.length_decay is None
+            else pb.LengthDecay(start=call.length_decay[0], factor=call.length_decay[1]),
         ),
         stopping=pb.Stopping(
             max_tokens=call.max_tokens,
@@ -104,7 +144,12 @@ def request_of(call: GenerationCall) -> pb.GenerateRequest:
             (number for number, name in convert.EARLY_STOPPING.items() if name == beams.early_stopping), None
         )
         request.beam_search.CopyFrom(
-            pb.BeamSearch(num_beams=beams.num_beams, length_penalty=beams.length_penalty, early_stopping=stopping)
+            pb.BeamSearch(
+                num_beams=beams.num_beams,
+                length_penalty=beams.length_penalty,
+                early_stopping=stopping,
+                renormalize=beams.renormalize,
+            )
         )
     if (languages := call.translation) is not None:
         request.translation.CopyFrom(pb.Translation(**dataclasses.asdict(languages)))
@@ -135,7 +180,7 @@ def test_absent_sections_leave_everything_to_the_model() -> None:
 def test_every_field_of_a_request_is_read() -> None:
     """A field that is added to the wire and forgotten in the converter fails here."""
     known = {"model", "text", "token_ids", "chat", "sampling", "stopping", "n", "logprobs", "no_special_tokens"}
-    known |= {"beam_search", "translation", "whole"}
+    known |= {"beam_search", "translation", "whole", "no_default_settings"}
     assert set(pb.GenerateRequest.DESCRIPTOR.fields_by_name) == known
     fields = set(GenerationCall.__dataclass_fields__)
     assert set(pb.Sampling.DESCRIPTOR.fields_by_name) | set(pb.Stopping.DESCRIPTOR.fields_by_name) <= fields
@@ -243,6 +288,36 @@ def test_a_model_is_shown_as_it_is_served() -> None:
     assert (model.parity.max_abs_error, model.parity.cosine, model.parity.greedy_agreement) == (0.5, 1.0, 1.0)
     assert not model.parity.HasField("fidelity")
     assert not model.parity.HasField("vectors")
+
+
+def test_the_settings_of_a_checkpoint_are_shown() -> None:
+    defaults = GenerationDefaults(
+        suppress_tokens=(3,),
+        bad_words=((4, 5),),
+        sequence_bias=(((6,), 0.5),),
+        forced_last=2,
+        length_decay=(1, 1.5),
+        stop_strings=("end",),
+        max_length=9,
+        typical_p=0.5,
+    )
+    shown = convert.model_message(
+        ModelInfo(
+            manifest(generation_defaults=defaults, warnings=("w",)), 32, max_running=4, max_requests=8, ready=True
+        )
+    )
+    assert (list(shown.default_stop), shown.default_max_length, list(shown.warnings)) == (["end"], 9, ["w"])
+    assert not shown.HasField("default_min_length")
+    sampling = convert.sampling_fields(shown.default_sampling)
+    assert (sampling["suppress_tokens"], sampling["bad_words"], sampling["forced_last"]) == ((3,), ((4, 5),), (2,))
+    assert (sampling["sequence_bias"], sampling["length_decay"]) == ((((6,), 0.5),), (1, 1.5))
+    assert (sampling["begin_suppress_tokens"], sampling["typical_p"]) == (None, 0.5)
+
+
+def test_a_sequence_needs_tokens() -> None:
+    sampling = pb.Sampling(bad_words=pb.TokenSequences(sequences=[pb.TokenIds()]))
+    with pytest.raises(InvalidRequest, match=r"sampling\.bad_words has a sequence without tokens"):
+        convert.sampling_fields(sampling)
 
 
 def test_tokens_and_their_spellings() -> None:

@@ -26,6 +26,7 @@ from attendant_export.seq2seq.rules import answer_defaults, answer_rules
 from attendant_export.seq2seq.source import AnswerSource
 from attendant_export.seq2seq.speech import speech_of
 from attendant_export.seq2seq.verify import verify_answers
+from attendant_export.settings import setting_warnings
 from attendant_export.toolchain import exporter_version, versions
 from attendant_export.writer import bundle_folder, file_entries, write_manifest
 
@@ -110,6 +111,7 @@ def export_answers(
                 target=recipe.target,
                 precision=recipe.precision,
                 recipe=done,
+                warnings=setting_warnings(model),
                 cache_layout="pages" if recipe.target == "cuda" else "slots",
                 graphs=graphs,
                 kv_layers=layers,

@@ -9,7 +9,8 @@ from typing import Any
 from attendant.bundle import AudioSource, Speech
 
 from attendant_export.errors import SourceError
-from attendant_export.seq2seq.rules import setting, start_token
+from attendant_export.seq2seq.rules import start_token
+from attendant_export.settings.defaults import setting
 
 _STRIDE = 2  # of the encoder's convolutions: frames a position
 _TASKS = ("transcribe", "translate")

@@ -19,7 +19,7 @@ FINISH_REASON_LENGTH: FinishReason
 FINISH_REASON_CANCELLED: FinishReason
 
 class GenerateRequest(_message.Message):
-    __slots__ = ("model", "text", "token_ids", "chat", "sampling", "stopping", "n", "logprobs", "no_special_tokens", "beam_search", "translation", "whole")
+    __slots__ = ("model", "text", "token_ids", "chat", "sampling", "stopping", "n", "logprobs", "no_special_tokens", "beam_search", "translation", "whole", "no_default_settings")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     TOKEN_IDS_FIELD_NUMBER: _ClassVar[int]
@@ -32,6 +32,7 @@ class GenerateRequest(_message.Message):
     BEAM_SEARCH_FIELD_NUMBER: _ClassVar[int]
     TRANSLATION_FIELD_NUMBER: _ClassVar[int]
     WHOLE_FIELD_NUMBER: _ClassVar[int]
+    NO_DEFAULT_SETTINGS_FIELD_NUMBER: _ClassVar[int]
     model: str
     text: str
     token_ids: TokenIds
@@ -44,10 +45,11 @@ class GenerateRequest(_message.Message):
     beam_search: BeamSearch
     translation: Translation
     whole: bool
-    def __init__(self, model: _Optional[str] = ..., text: _Optional[str] = ..., token_ids: _Optional[_Union[TokenIds, _Mapping]] = ..., chat: _Optional[_Union[Chat, _Mapping]] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., stopping: _Optional[_Union[Stopping, _Mapping]] = ..., n: _Optional[int] = ..., logprobs: _Optional[int] = ..., no_special_tokens: _Optional[bool] = ..., beam_search: _Optional[_Union[BeamSearch, _Mapping]] = ..., translation: _Optional[_Union[Translation, _Mapping]] = ..., whole: _Optional[bool] = ...) -> None: ...
+    no_default_settings: bool
+    def __init__(self, model: _Optional[str] = ..., text: _Optional[str] = ..., token_ids: _Optional[_Union[TokenIds, _Mapping]] = ..., chat: _Optional[_Union[Chat, _Mapping]] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., stopping: _Optional[_Union[Stopping, _Mapping]] = ..., n: _Optional[int] = ..., logprobs: _Optional[int] = ..., no_special_tokens: _Optional[bool] = ..., beam_search: _Optional[_Union[BeamSearch, _Mapping]] = ..., translation: _Optional[_Union[Translation, _Mapping]] = ..., whole: _Optional[bool] = ..., no_default_settings: _Optional[bool] = ...) -> None: ...
 
 class BeamSearch(_message.Message):
-    __slots__ = ("num_beams", "length_penalty", "early_stopping")
+    __slots__ = ("num_beams", "length_penalty", "early_stopping", "renormalize")
     class EarlyStopping(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         EARLY_STOPPING_HEURISTIC: _ClassVar[BeamSearch.EarlyStopping]
@@ -59,10 +61,12 @@ class BeamSearch(_message.Message):
     NUM_BEAMS_FIELD_NUMBER: _ClassVar[int]
     LENGTH_PENALTY_FIELD_NUMBER: _ClassVar[int]
     EARLY_STOPPING_FIELD_NUMBER: _ClassVar[int]
+    RENORMALIZE_FIELD_NUMBER: _ClassVar[int]
     num_beams: int
     length_penalty: float
     early_stopping: BeamSearch.EarlyStopping
-    def __init__(self, num_beams: _Optional[int] = ..., length_penalty: _Optional[float] = ..., early_stopping: _Optional[_Union[BeamSearch.EarlyStopping, str]] = ...) -> None: ...
+    renormalize: bool
+    def __init__(self, num_beams: _Optional[int] = ..., length_penalty: _Optional[float] = ..., early_stopping: _Optional[_Union[BeamSearch.EarlyStopping, str]] = ..., renormalize: _Optional[bool] = ...) -> None: ...
 
 class Translation(_message.Message):
     __slots__ = ("source_language", "target_language")
@@ -77,6 +81,33 @@ class TokenIds(_message.Message):
     IDS_FIELD_NUMBER: _ClassVar[int]
     ids: _containers.RepeatedScalarFieldContainer[int]
     def __init__(self, ids: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class TokenSequences(_message.Message):
+    __slots__ = ("sequences",)
+    SEQUENCES_FIELD_NUMBER: _ClassVar[int]
+    sequences: _containers.RepeatedCompositeFieldContainer[TokenIds]
+    def __init__(self, sequences: _Optional[_Iterable[_Union[TokenIds, _Mapping]]] = ...) -> None: ...
+
+class SequenceBias(_message.Message):
+    __slots__ = ("entries",)
+    class Entry(_message.Message):
+        __slots__ = ("sequence", "bias")
+        SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+        BIAS_FIELD_NUMBER: _ClassVar[int]
+        sequence: TokenIds
+        bias: float
+        def __init__(self, sequence: _Optional[_Union[TokenIds, _Mapping]] = ..., bias: _Optional[float] = ...) -> None: ...
+    ENTRIES_FIELD_NUMBER: _ClassVar[int]
+    entries: _containers.RepeatedCompositeFieldContainer[SequenceBias.Entry]
+    def __init__(self, entries: _Optional[_Iterable[_Union[SequenceBias.Entry, _Mapping]]] = ...) -> None: ...
+
+class LengthDecay(_message.Message):
+    __slots__ = ("start", "factor")
+    START_FIELD_NUMBER: _ClassVar[int]
+    FACTOR_FIELD_NUMBER: _ClassVar[int]
+    start: int
+    factor: float
+    def __init__(self, start: _Optional[int] = ..., factor: _Optional[float] = ...) -> None: ...
 
 class ChatMessage(_message.Message):
     __slots__ = ("role", "content")
@@ -93,7 +124,7 @@ class Chat(_message.Message):
     def __init__(self, messages: _Optional[_Iterable[_Union[ChatMessage, _Mapping]]] = ...) -> None: ...
 
 class Sampling(_message.Message):
-    __slots__ = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "presence_penalty", "frequency_penalty", "logit_bias", "seed", "no_repeat_ngram_size")
+    __slots__ = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "presence_penalty", "frequency_penalty", "logit_bias", "seed", "no_repeat_ngram_size", "typical_p", "epsilon_cutoff", "eta_cutoff", "top_h", "encoder_no_repeat_ngram_size", "encoder_repetition_penalty", "suppress_tokens", "begin_suppress_tokens", "bad_words", "sequence_bias", "forced_first", "forced_last", "length_decay")
     class LogitBiasEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -111,6 +142,19 @@ class Sampling(_message.Message):
     LOGIT_BIAS_FIELD_NUMBER: _ClassVar[int]
     SEED_FIELD_NUMBER: _ClassVar[int]
     NO_REPEAT_NGRAM_SIZE_FIELD_NUMBER: _ClassVar[int]
+    TYPICAL_P_FIELD_NUMBER: _ClassVar[int]
+    EPSILON_CUTOFF_FIELD_NUMBER: _ClassVar[int]
+    ETA_CUTOFF_FIELD_NUMBER: _ClassVar[int]
+    TOP_H_FIELD_NUMBER: _ClassVar[int]
+    ENCODER_NO_REPEAT_NGRAM_SIZE_FIELD_NUMBER: _ClassVar[int]
+    ENCODER_REPETITION_PENALTY_FIELD_NUMBER: _ClassVar[int]
+    SUPPRESS_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    BEGIN_SUPPRESS_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    BAD_WORDS_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_BIAS_FIELD_NUMBER: _ClassVar[int]
+    FORCED_FIRST_FIELD_NUMBER: _ClassVar[int]
+    FORCED_LAST_FIELD_NUMBER: _ClassVar[int]
+    LENGTH_DECAY_FIELD_NUMBER: _ClassVar[int]
     temperature: float
     top_k: int
     top_p: float
@@ -121,7 +165,20 @@ class Sampling(_message.Message):
     logit_bias: _containers.ScalarMap[int, float]
     seed: int
     no_repeat_ngram_size: int
-    def __init__(self, temperature: _Optional[float] = ..., top_k: _Optional[int] = ..., top_p: _Optional[float] = ..., min_p: _Optional[float] = ..., repetition_penalty: _Optional[float] = ..., presence_penalty: _Optional[float] = ..., frequency_penalty: _Optional[float] = ..., logit_bias: _Optional[_Mapping[int, float]] = ..., seed: _Optional[int] = ..., no_repeat_ngram_size: _Optional[int] = ...) -> None: ...
+    typical_p: float
+    epsilon_cutoff: float
+    eta_cutoff: float
+    top_h: float
+    encoder_no_repeat_ngram_size: int
+    encoder_repetition_penalty: float
+    suppress_tokens: TokenIds
+    begin_suppress_tokens: TokenIds
+    bad_words: TokenSequences
+    sequence_bias: SequenceBias
+    forced_first: TokenIds
+    forced_last: TokenIds
+    length_decay: LengthDecay
+    def __init__(self, temperature: _Optional[float] = ..., top_k: _Optional[int] = ..., top_p: _Optional[float] = ..., min_p: _Optional[float] = ..., repetition_penalty: _Optional[float] = ..., presence_penalty: _Optional[float] = ..., frequency_penalty: _Optional[float] = ..., logit_bias: _Optional[_Mapping[int, float]] = ..., seed: _Optional[int] = ..., no_repeat_ngram_size: _Optional[int] = ..., typical_p: _Optional[float] = ..., epsilon_cutoff: _Optional[float] = ..., eta_cutoff: _Optional[float] = ..., top_h: _Optional[float] = ..., encoder_no_repeat_ngram_size: _Optional[int] = ..., encoder_repetition_penalty: _Optional[float] = ..., suppress_tokens: _Optional[_Union[TokenIds, _Mapping]] = ..., begin_suppress_tokens: _Optional[_Union[TokenIds, _Mapping]] = ..., bad_words: _Optional[_Union[TokenSequences, _Mapping]] = ..., sequence_bias: _Optional[_Union[SequenceBias, _Mapping]] = ..., forced_first: _Optional[_Union[TokenIds, _Mapping]] = ..., forced_last: _Optional[_Union[TokenIds, _Mapping]] = ..., length_decay: _Optional[_Union[LengthDecay, _Mapping]] = ...) -> None: ...
 
 class Stopping(_message.Message):
     __slots__ = ("max_tokens", "min_tokens", "stop", "stop_token_ids", "ignore_eos")

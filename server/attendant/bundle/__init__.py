@@ -4,10 +4,10 @@ from attendant.bundle.decoders import (
     PAGED_RUN_TOKENS,
     BundleManifest,
     CacheLayout,
-    GenerationDefaults,
     KVLayer,
     SpecialTokens,
 )
+from attendant.bundle.defaults import GenerationDefaults
 from attendant.bundle.encoders import (
     AudioInput,
     CtcHead,

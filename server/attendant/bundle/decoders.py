@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from attendant.bundle.defaults import GenerationDefaults
 from attendant.bundle.manifest import DType, ManifestBase, Section, element_size
 from attendant.bundle.sources import AnswerRules, AudioSource, Languages, Speech, TextSource
 
@@ -38,26 +40,6 @@ class SpecialTokens(Section):
     bos: int | None = None
     eos: tuple[int, ...] = ()
     pad: int | None = None
-
-
-class GenerationDefaults(Section):
-    """Used where a request leaves a value out; from the model's generation_config.json. Temperature 0 is greedy.
-
-    ``num_beams`` above 1 is beam search, with ``length_penalty`` and ``early_stopping`` as
-    :class:`attendant.core.beams.BeamParams` has them.
-    """
-
-    temperature: float = 0.0
-    top_k: int = 0
-    top_p: float = 1.0
-    min_p: float = 0.0
-    repetition_penalty: float = 1.0
-    max_tokens: int | None = None
-    min_tokens: int = 0
-    no_repeat_ngram_size: int = 0
-    num_beams: int = 1
-    length_penalty: float = 1.0
-    early_stopping: Literal["heuristic", "first", "never"] = "heuristic"
 
 
 class BundleManifest(ManifestBase):
@@ -124,6 +106,18 @@ class BundleManifest(ManifestBase):
     answer: AnswerRules | None = None
     languages: Languages | None = None
     speech: Speech | None = None
+
+    @cached_property
+    def settings(self) -> GenerationDefaults:
+        """``generation_defaults`` with what ``answer`` says besides of tokens that may and have to occur."""
+        defaults, answer = self.generation_defaults, self.answer
+        if answer is None:
+            return defaults
+        return defaults.replaced(
+            suppress_tokens=(*answer.suppressed, *defaults.suppress_tokens),
+            begin_suppress_tokens=(*answer.suppressed_first, *defaults.begin_suppress_tokens),
+            forced_last=answer.forced_last if defaults.forced_last is None else defaults.forced_last,
+        )
 
     @model_validator(mode="after")
     def _has_a_runner(self) -> Self:

@@ -60,6 +60,7 @@ class BeamCall:
     num_beams: int
     length_penalty: float | None = None
     early_stopping: EarlyStopping | None = None
+    renormalize: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,13 @@ class GenerationCall:
         beam_search: None for the model's default.
         translation: for models that read a source; without codes, or None, their defaults.
         whole: deliver each sequence in one delta at its end.
+        suppress_tokens: tokens that never occur. begin_suppress_tokens: that the answer does not begin with.
+        bad_words: sequences of tokens that never occur. sequence_bias: sequences and what is added to the logit of
+            their last token.
+        forced_first: no token or one, which the answer to a prompt of one token begins with. forced_last: no token or
+            one, which an answer of the greatest length ends with.
+        length_decay: start and factor, as :class:`~attendant.core.sampling.LengthDecay` has them.
+        no_default_settings: what the call leaves out is off, whatever the model's defaults say.
         opening, timestamps, asked_logprobs: for the front end's own calls.
         admitted: a part of a call that was admitted before: it runs also while the server drains.
         timeout_s: seconds the caller will wait, or None.
@@ -109,6 +117,20 @@ class GenerationCall:
     n: int = 1
     logprobs: int | None = None
     no_repeat_ngram_size: int | None = None
+    typical_p: float | None = None
+    epsilon_cutoff: float | None = None
+    eta_cutoff: float | None = None
+    top_h: float | None = None
+    encoder_no_repeat_ngram_size: int | None = None
+    encoder_repetition_penalty: float | None = None
+    suppress_tokens: tuple[int, ...] | None = None
+    begin_suppress_tokens: tuple[int, ...] | None = None
+    bad_words: tuple[tuple[int, ...], ...] | None = None
+    sequence_bias: tuple[tuple[tuple[int, ...], float], ...] | None = None
+    forced_first: tuple[int, ...] | None = None
+    forced_last: tuple[int, ...] | None = None
+    length_decay: tuple[int, float] | None = None
+    no_default_settings: bool = False
     beam_search: BeamCall | None = None
     translation: Translation | None = None
     whole: bool = False

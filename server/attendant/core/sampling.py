@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from attendant.core.errors import InvalidRequest
+from attendant.core.token_sequences import TokenSequences
 
 MAX_LOGPROBS = 64
 MAX_SEED = 2**64 - 1
+_NONE = TokenSequences()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +36,24 @@ class TimestampRule:
 
 
 @dataclass(frozen=True, slots=True)
+class LengthDecay:
+    """Makes an end more probable the longer the answer: after ``start`` generated tokens, the logit x of each of
+    ``eos`` grows by abs(x) * (factor ** n - 1) for the n-th token after them. A factor below 1 makes it less
+    probable."""
+
+    start: int
+    factor: float
+    eos: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class SamplingParams:
     """Parameters of one generated sequence. Construction does not validate: call :meth:`validate` at the door.
 
-    Filters act in this order: ``logit_bias``, repetition, presence and frequency penalty, temperature, ``top_k``,
-    ``top_p`` (over what ``top_k`` left), ``min_p``.
+    They act in this order, which is that of Hugging Face's ``generate``: ``logit_bias``, ``sequence_bias``,
+    ``encoder_repetition_penalty``, repetition, presence and frequency penalty, ``length_decay``, what may not occur,
+    temperature, ``top_h``, ``top_k``, ``top_p`` (over what is left), ``min_p``, ``typical_p``, ``epsilon_cutoff``,
+    ``eta_cutoff``.
 
     Attributes:
         max_tokens: most tokens to generate, >= 1.
@@ -53,11 +68,23 @@ class SamplingParams:
             output (Keskar et al. 2019); 1 is off.
         presence_penalty: subtracted once from the logit of each token already generated; 0 is off.
         frequency_penalty: subtracted per occurrence from the logit of each token already generated; 0 is off.
+        typical_p: of the tokens that are left, those whose information is nearest to its mean, until their probability
+            reaches typical_p (Meister et al. 2022); 1 is all.
+        epsilon_cutoff: drop tokens less probable than this; eta_cutoff: than the smaller one of this and of its root
+            times exp(-entropy) (Hewitt et al. 2022). 0 is none.
+        top_h: the most probable tokens, of the first 100, whose share in their entropy is at most this; 0 is all.
         logit_bias: added to the logits of these token ids.
+        sequence_bias: added to the logit of a sequence's last token where the others stand before it.
         seed: the same seed, prompt and parameters give the same tokens, whatever else is being served.
         logprobs: None for none; n >= 0 for the chosen token's log-probability and the n most probable tokens'.
         no_repeat_ngram_size: no sequence of so many tokens occurs twice in prompt and output (of an encoder-decoder, in
             the answer); 0 is off.
+        encoder_no_repeat_ngram_size: no sequence of so many tokens of ``source_tokens`` occurs in the answer; 0 is off.
+        encoder_repetition_penalty: makes tokens of ``source_tokens`` more probable, above 1, or less; 1 is off.
+        source_tokens: what the encoder reads or, of a model without one, the prompt; where one of both needs it.
+        banned: sequences of several tokens that never occur; their numbers mean nothing.
+        length_decay: see :class:`LengthDecay`.
+        renormalize: a beam's log-probabilities are made to sum up to 1 again after the rules.
         opening: the i-th generated token is the most probable of ``opening[i]``; one without choice costs a beam no
             probability.
         suppressed: tokens that are never chosen. suppressed_first: that do not follow the opening.
@@ -66,7 +93,9 @@ class SamplingParams:
         asked_logprobs: with ``logprobs``, tokens whose log-probabilities are reported at the first generated token.
         edits: follows from the others: some logits are changed before the choice.
         restricts: follows from the others: some tokens may not be chosen at some places.
-        filters: follows from the others: top_k, top_p or min_p leave some tokens out.
+        filters: follows from the others: top_k, top_p, min_p and the like leave some tokens out.
+        narrows: follows from the others: a filter is among them that weighs all tokens that are left.
+        needs_all: follows from the others: the choice takes the logits of all tokens, not of the largest alone.
     """
 
     max_tokens: int
@@ -90,16 +119,38 @@ class SamplingParams:
     forced_last: int | None = None
     timestamps: TimestampRule | None = None
     asked_logprobs: tuple[int, ...] = ()
+    typical_p: float = 1.0
+    epsilon_cutoff: float = 0.0
+    eta_cutoff: float = 0.0
+    top_h: float = 0.0
+    sequence_bias: TokenSequences = _NONE
+    banned: TokenSequences = _NONE
+    encoder_no_repeat_ngram_size: int = 0
+    encoder_repetition_penalty: float = 1.0
+    source_tokens: tuple[int, ...] = ()
+    length_decay: LengthDecay | None = None
+    renormalize: bool = False
     edits: bool = field(init=False, compare=False, repr=False)
     restricts: bool = field(init=False, compare=False, repr=False)
     filters: bool = field(init=False, compare=False, repr=False)
+    narrows: bool = field(init=False, compare=False, repr=False)
+    needs_all: bool = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         penalties = self.repetition_penalty != 1 or self.presence_penalty or self.frequency_penalty
-        rules = self.no_repeat_ngram_size or self.opening or self.suppressed or self.suppressed_first
-        object.__setattr__(self, "edits", bool(penalties or self.logit_bias))
-        object.__setattr__(self, "restricts", bool(rules or self.min_tokens or self.forced_last is not None))
-        object.__setattr__(self, "filters", bool(self.top_k or self.top_p < 1 or self.min_p))
+        rare = self.sequence_bias or self.encoder_repetition_penalty != 1 or self.length_decay is not None
+        rules = self.opening or self.suppressed or self.suppressed_first or self.banned or self.min_tokens
+        ngrams = self.no_repeat_ngram_size or self.encoder_no_repeat_ngram_size
+        narrows = bool(self.typical_p < 1 or self.epsilon_cutoff or self.eta_cutoff)
+        flags = {
+            "edits": penalties or self.logit_bias or rare,
+            "restricts": rules or ngrams or self.forced_last is not None,
+            "filters": self.top_k or self.top_p < 1 or self.min_p or self.top_h or narrows,
+            "narrows": narrows,
+            "needs_all": rare or narrows or self.top_h,
+        }
+        for name, flag in flags.items():
+            object.__setattr__(self, name, bool(flag))
 
     def validate(self, vocab_size: int) -> None:
         """Check every field against its range.
@@ -118,6 +169,18 @@ class SamplingParams:
         _check_float("sampling.frequency_penalty", self.frequency_penalty, -100.0, 100.0)
         _check_int("sampling.seed", self.seed, 0, MAX_SEED)
         _check_int("sampling.no_repeat_ngram_size", self.no_repeat_ngram_size, 0)
+        _check_float("sampling.typical_p", self.typical_p, 0.0, 1.0, low_open=True)
+        _check_float("sampling.epsilon_cutoff", self.epsilon_cutoff, 0.0, 1.0)
+        _check_float("sampling.eta_cutoff", self.eta_cutoff, 0.0, 1.0)
+        _check_float("sampling.top_h", self.top_h, 0.0, 1.0)
+        _check_int("sampling.encoder_no_repeat_ngram_size", self.encoder_no_repeat_ngram_size, 0)
+        _check_float("sampling.encoder_repetition_penalty", self.encoder_repetition_penalty, 0.0, 100.0, low_open=True)
+        for tokens, bias in self.sequence_bias.entries:
+            for token in tokens:
+                _check_int("sampling.sequence_bias", token, 0, vocab_size - 1)
+            _check_float("sampling.sequence_bias", bias, -1e9, 1e9)
+        if self.length_decay is not None:
+            _check_float("sampling.length_decay.factor", self.length_decay.factor, 0.0, 100.0, low_open=True)
         if self.logprobs is not None:
             _check_int("logprobs", self.logprobs, 0, min(MAX_LOGPROBS, vocab_size))
         for token in self.stop_token_ids:

@@ -20,6 +20,11 @@ def forbidden_next(
         forbidden += params.suppressed_first
     if params.no_repeat_ngram_size:
         forbidden += ending_ngrams(tokens, params.no_repeat_ngram_size)
+    if params.encoder_no_repeat_ngram_size:
+        source = np.array(params.source_tokens, np.int64)
+        forbidden += ngrams_begun(source, tokens, params.encoder_no_repeat_ngram_size)
+    if params.banned:
+        forbidden += tuple(token for token, _ in params.banned.completing(tokens))
     return forbidden
 
 
@@ -32,9 +37,14 @@ def allowed_next(params: SamplingParams, num_output: int, *, is_last: bool) -> t
 
 def ending_ngrams(tokens: Tokens, size: int) -> tuple[int, ...]:
     """Ids that would complete an n-gram of ``size`` that ``tokens`` [n] hold already."""
-    if len(tokens) < size:
+    return ngrams_begun(tokens, tokens, size)
+
+
+def ngrams_begun(source: Tokens, tokens: Tokens, size: int) -> tuple[int, ...]:
+    """Ids that would complete an n-gram of ``size`` of ``source`` [m] after ``tokens`` [n]."""
+    if len(source) < size or len(tokens) < size - 1:
         return ()
-    grams = np.lib.stride_tricks.sliding_window_view(tokens, size)  # [n - size + 1, size]
+    grams = np.lib.stride_tricks.sliding_window_view(source, size)  # [m - size + 1, size]
     latest = tokens[len(tokens) - size + 1 :]
     same = (grams[:, :-1] == latest).all(axis=1)
     return tuple(np.unique(grams[same, -1]).tolist())

@@ -6,10 +6,11 @@ import secrets
 from dataclasses import replace
 from typing import TypeVar
 
+from attendant.bundle import GenerationDefaults
 from attendant.core.beams import BeamParams
 from attendant.core.errors import InvalidRequest
 from attendant.core.generation import GenerationCall
-from attendant.core.sampling import SamplingParams
+from attendant.core.sampling import LengthDecay, SamplingParams
 from attendant.frontend.prompts import Prepared
 from attendant.models.repository import LoadedModel
 
@@ -21,66 +22,112 @@ MAX_SEQUENCES = 128
 _SEED_STEP = 0xD1342543DE82EF95  # odd, so that the seeds of a call's sequences never meet
 
 
-def sampling_params(call: GenerationCall, model: LoadedModel, prepared: Prepared) -> SamplingParams:
-    """Parameters of a call's first sequence.
+def sampling_params(
+    call: GenerationCall, settings: GenerationDefaults, model: LoadedModel, prepared: Prepared
+) -> SamplingParams:
+    """Parameters of a call's first sequence; ``settings`` are what :func:`call_settings` found.
 
     Raises:
         InvalidRequest: naming the field and what is allowed.
     """
-    defaults = model.manifest.generation_defaults
-    answer = model.manifest.answer
-    room = model.context_length - len(prepared.prompt)
     _check_stop_strings(call)
     _check_n(call, model)
-    max_tokens = call.max_tokens
-    if max_tokens is None:
-        max_tokens = min(defaults.max_tokens or room, room)
+    max_tokens = _max_tokens(call, settings, model, prepared)
+    least = settings.min_tokens or max(0, settings.min_length - len(prepared.prompt))
+    opening = prepared.opening
+    if len(prepared.prompt) == 1 and not (settings.forced_first is None and call.forced_first is None):
+        opening = () if settings.forced_first is None else ((settings.forced_first,),)
+    decay, eos = settings.length_decay, model.manifest.special_tokens.eos
+    reads = settings.encoder_no_repeat_ngram_size or settings.encoder_repetition_penalty != 1
+    renormalize = call.beam_search.renormalize if call.beam_search is not None else None
     params = SamplingParams(
         max_tokens=max_tokens,
-        min_tokens=call.min_tokens or min(defaults.min_tokens, max_tokens),
+        min_tokens=call.min_tokens or min(least, max_tokens),
         stop_token_ids=tuple(call.stop_token_ids),
         ignore_eos=call.ignore_eos,
-        temperature=_first(call.temperature, defaults.temperature),
-        top_k=_first(call.top_k, defaults.top_k),
-        top_p=_first(call.top_p, defaults.top_p),
-        min_p=_first(call.min_p, defaults.min_p),
-        repetition_penalty=_first(call.repetition_penalty, defaults.repetition_penalty),
+        temperature=settings.temperature,
+        top_k=settings.top_k,
+        top_p=settings.top_p,
+        min_p=settings.min_p,
+        repetition_penalty=settings.repetition_penalty,
         presence_penalty=call.presence_penalty or 0.0,
         frequency_penalty=call.frequency_penalty or 0.0,
         logit_bias=dict(call.logit_bias or {}),
         seed=secrets.randbits(64) if call.seed is None else call.seed,
         logprobs=call.logprobs,
-        no_repeat_ngram_size=_first(call.no_repeat_ngram_size, defaults.no_repeat_ngram_size),
-        opening=prepared.opening,
-        suppressed=answer.suppressed if answer else (),
-        suppressed_first=answer.suppressed_first if answer else (),
-        forced_last=answer.forced_last if answer else None,
+        no_repeat_ngram_size=settings.no_repeat_ngram_size,
+        opening=opening,
+        suppressed=settings.suppressed,
+        suppressed_first=settings.begin_suppress_tokens,
+        forced_last=settings.forced_last,
         timestamps=call.timestamps,
         asked_logprobs=call.asked_logprobs,
+        typical_p=settings.typical_p,
+        epsilon_cutoff=settings.epsilon_cutoff,
+        eta_cutoff=settings.eta_cutoff,
+        top_h=settings.top_h,
+        sequence_bias=settings.biases,
+        banned=settings.banned,
+        encoder_no_repeat_ngram_size=settings.encoder_no_repeat_ngram_size,
+        encoder_repetition_penalty=settings.encoder_repetition_penalty,
+        source_tokens=_source_tokens(prepared) if reads else (),
+        length_decay=LengthDecay(*decay, eos) if decay is not None and eos and decay[1] != 1 else None,
+        renormalize=settings.renormalize if renormalize is None else renormalize,
     )
     params.validate(model.manifest.vocab_size)
     return params
 
 
+def _max_tokens(call: GenerationCall, settings: GenerationDefaults, model: LoadedModel, prepared: Prepared) -> int:
+    """As the call says, or the model's settings, or as many as there is room for."""
+    if call.max_tokens is not None:
+        return call.max_tokens
+    length = len(prepared.prompt)
+    room = model.context_length - length
+    if settings.max_tokens is not None:
+        return min(settings.max_tokens, room)
+    if settings.max_length is None:
+        return room
+    if settings.max_length <= length:
+        raise InvalidRequest(
+            "stopping.max_tokens",
+            f"is missing, and a prompt of {length} tokens leaves no room in {settings.max_length}, the greatest length "
+            f"of prompt and answer in the model's own settings; allowed: 1 to {room}",
+        )
+    return min(settings.max_length - length, room)
+
+
+def _source_tokens(prepared: Prepared) -> tuple[int, ...]:
+    """What the encoder reads; without one the prompt; of a source that is no text, nothing."""
+    if prepared.source is None:
+        return prepared.prompt
+    ids = prepared.source.arrays.get("input_ids")
+    return () if ids is None else tuple(ids.tolist())
+
+
 def beam_params(
-    call: GenerationCall, model: LoadedModel, params: SamplingParams, prepared: Prepared
+    call: GenerationCall,
+    settings: GenerationDefaults,
+    model: LoadedModel,
+    params: SamplingParams,
+    prepared: Prepared,
 ) -> BeamParams | None:
     """Beam search as the call asks for it, or as the model's default where the call does not sample.
 
     Raises:
         InvalidRequest: naming the field and what is allowed.
     """
-    defaults, asked = model.manifest.generation_defaults, call.beam_search
+    asked = call.beam_search
     if asked is None and (params.temperature > 0 or call.logprobs):
         return None
-    num_beams = asked.num_beams if asked is not None else defaults.num_beams
+    num_beams = asked.num_beams if asked is not None else settings.num_beams
     if num_beams == 1:
         return None
     beams = BeamParams(
         num_beams,
         call.n,
-        _first(asked.length_penalty if asked else None, defaults.length_penalty),
-        (asked.early_stopping if asked else None) or defaults.early_stopping,
+        _first(asked.length_penalty if asked else None, settings.length_penalty),
+        (asked.early_stopping if asked else None) or settings.early_stopping,
     )
     if params.temperature > 0:
         raise InvalidRequest("sampling.temperature", f"is {params.temperature:g}; allowed with beam search: 0")

@@ -12,6 +12,7 @@ from attendant.core.errors import AttendantError
 from attendant.core.generation import ChatPrompt, Finish, GenerationCall, GenerationPart, TextPrompt
 from attendant.core.request import Request
 from attendant.core.sampling import SamplingParams
+from attendant.frontend.call_settings import call_settings
 from attendant.frontend.detokenizer import Detokenizer
 from attendant.frontend.hub import ModelHub
 from attendant.frontend.params import beam_params, for_sequence, sampling_params
@@ -78,13 +79,14 @@ class GenerationService:
             name = self._models.get(call.model, _kind(call)).name
             hub = self._hubs[name]
             prepared = await prepare(hub.model, call)
-            params = sampling_params(call, hub.model, prepared)
-            beams = beam_params(call, hub.model, params, prepared)
+            settings = call_settings(call, hub.model.manifest)
+            params = sampling_params(call, settings, hub.model, prepared)
+            beams = beam_params(call, settings, hub.model, params, prepared)
             hub.take_places(call.n, admitted=call.admitted)
         except AttendantError as error:
             self._metrics.refused(name, error)
             raise
-        active = _ActiveCall(hub, call, prepared, params, beams, arrival_ns, self._ids)
+        active = _ActiveCall(hub, call, prepared, params, beams, settings.stop_strings, arrival_ns, self._ids)
         try:
             active.submit_next()
             while not active.finished:
@@ -129,6 +131,7 @@ class _ActiveCall:
         prepared: Prepared,
         params: SamplingParams,
         beams: BeamParams | None,
+        stop: tuple[str, ...],
         arrival_ns: int,
         ids: itertools.count[int],
     ) -> None:
@@ -137,6 +140,7 @@ class _ActiveCall:
         self._prepared = prepared
         self._params = params
         self._beams = beams
+        self._stop = stop
         self._arrival_ns = arrival_ns
         self._deadline_ns = None if call.timeout_s is None else arrival_ns + int(call.timeout_s * 1e9)
         self._requests = [str(next(ids)) for _ in range(call.n)]
@@ -193,7 +197,7 @@ class _ActiveCall:
             index,
             request,
             Detokenizer(hub.model.text, request.prompt),
-            StopStrings(self._call.stop),
+            StopStrings(self._stop),
             stop=lambda: hub.cancel(request.id),
             whole=self._call.whole,
         )

@@ -27,6 +27,7 @@ from attendant.core.generation import (
 )
 from attendant.core.request import FinishReason, Timings, Usage
 from attendant.models.info import EncoderInfo, ModelInfo, Tokenized
+from attendant.rpc.convert_sampling import default_sampling, sampling_fields
 from attendant.rpc.parity import parity_message
 
 TokenText = Callable[[int], str]
@@ -64,18 +65,10 @@ def generation_call(request: pb.GenerateRequest, timeout_s: float | None) -> Gen
         beam_search=beam_call(request.beam_search) if request.HasField("beam_search") else None,
         translation=_translation(request.translation) if request.HasField("translation") else None,
         whole=request.whole,
+        no_default_settings=request.no_default_settings,
         timeout_s=timeout_s,
         **sampling_fields(request.sampling),
     )
-
-
-def sampling_fields(sampling: pb.Sampling) -> dict[str, Any]:
-    """What a :class:`GenerationCall` says of sampling."""
-    names = (
-        *("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "presence_penalty", "frequency_penalty"),
-        *("seed", "no_repeat_ngram_size"),
-    )
-    return {name: _optional(sampling, name) for name in names} | {"logit_bias": dict(sampling.logit_bias) or None}
 
 
 def beam_call(message: pb.BeamSearch) -> BeamCall:
@@ -91,6 +84,7 @@ def beam_call(message: pb.BeamSearch) -> BeamCall:
         message.num_beams or 1,
         _optional(message, "length_penalty"),
         EARLY_STOPPING[stopping] if stopping is not None else None,
+        _optional(message, "renormalize"),
     )
 
 
@@ -137,14 +131,10 @@ def _generator(info: ModelInfo) -> models_pb2.Model:
         context_length=info.context_length,
         vocab_size=manifest.vocab_size,
         has_chat_template=manifest.chat_template is not None,
-        default_sampling=pb.Sampling(
-            temperature=defaults.temperature,
-            top_k=defaults.top_k,
-            top_p=defaults.top_p,
-            min_p=defaults.min_p,
-            repetition_penalty=defaults.repetition_penalty,
-            no_repeat_ngram_size=defaults.no_repeat_ngram_size,
-        ),
+        default_sampling=default_sampling(manifest),
+        default_stop=defaults.stop_strings,
+        default_min_length=defaults.min_length or None,
+        default_max_length=defaults.max_length,
         default_max_tokens=defaults.max_tokens,
         languages=_languages(manifest),
         max_source_tokens=manifest.encoder_input.max_length if isinstance(manifest.encoder_input, TextSource) else 0,
@@ -178,6 +168,7 @@ def _model(info: ModelInfo | EncoderInfo, **own: Any) -> models_pb2.Model:
         source=manifest.source.id,
         parity=parity_message(manifest.parity),
         recipe=manifest.recipe,
+        warnings=manifest.warnings,
         max_running=info.max_running,
         max_requests=info.max_requests,
         **own,

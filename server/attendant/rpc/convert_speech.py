@@ -18,7 +18,8 @@ from attendant.frontend.speech_calls import (
     SpeechResult,
     SpeechTask,
 )
-from attendant.rpc.convert import beam_call, sampling_fields, timings_message, usage_message
+from attendant.rpc.convert import beam_call, timings_message, usage_message
+from attendant.rpc.convert_sampling import sampling_fields
 
 TASKS: Mapping[int, SpeechTask] = {
     pb.SpeechOptions.TASK_TRANSCRIBE: "transcribe",

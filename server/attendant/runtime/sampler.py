@@ -17,6 +17,7 @@ import numpy.typing as npt
 from attendant.core.events import TokenLogprob
 from attendant.core.plan import Continuations, SampleOrder, StepOutput
 from attendant.core.sampling import SamplingParams
+from attendant.runtime.filters import entropy_size, likely_enough
 from attendant.runtime.timestamps import apply_timestamp_rule
 
 Row = npt.NDArray[np.float32]  # [vocab]
@@ -25,6 +26,8 @@ Index = npt.NDArray[np.intp]
 _BLOCK = 64
 _FIRST_NUCLEUS = 64
 _MASK = 2**64 - 1
+_MOST_TOP_H = 100  # as in ``generate``
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 class Sampled(NamedTuple):
@@ -72,7 +75,8 @@ def _is_plain(order: SampleOrder) -> bool:
 
 def takes_whole_row(order: SampleOrder) -> bool:
     """Whether the choice needs all logits of a row, however sure the largest ones are."""
-    return bool(order.num_candidates or order.allowed or order.params.timestamps or order.params.asked_logprobs)
+    p = order.params
+    return bool(order.num_candidates or order.allowed or p.timestamps or p.asked_logprobs or p.needs_all)
 
 
 def _sample_row(values: Row, request_id: str, order: SampleOrder) -> Sampled:
@@ -88,14 +92,21 @@ def _sample_row(values: Row, request_id: str, order: SampleOrder) -> Sampled:
 
 def _continuations(values: Row, order: SampleOrder) -> Continuations:
     """The most probable next tokens of a beam. Rules and penalties act on log-probabilities, as in ``generate``."""
-    peak = values.max()
-    values -= peak + np.float32(math.log(float(np.exp(values - peak).sum(dtype=np.float64))))
+    values -= _log_sum(values)
     asked = tuple(values[list(_asked_now(order))].tolist())
     if len(order.allowed) == 1:
         return Continuations(order.allowed, (0.0,), asked)
     _restrict(values, order)
+    if order.params.renormalize:
+        values -= _log_sum(values)
     best = top_tokens(values, min(order.num_candidates, len(values)))
     return Continuations(tuple(best.tolist()), tuple(values[best].tolist()), asked)
+
+
+def _log_sum(values: Row) -> np.float32:
+    """ln sum exp(value)."""
+    peak = values.max()
+    return np.float32(peak + np.float32(math.log(float(np.exp(values - peak).sum(dtype=np.float64)))))
 
 
 def _asked_now(order: SampleOrder) -> tuple[int, ...]:
@@ -106,13 +117,14 @@ def _restrict(values: Row, order: SampleOrder) -> None:
     """Penalties, biases and rules, in place."""
     if order.params.edits:
         apply_edits(values, order)
-    if order.forbidden:
-        values[list(order.forbidden)] = -np.inf
-    if order.allowed:
+    if order.allowed:  # what has to come may come, though it were forbidden
         kept = values[list(order.allowed)]
         values.fill(-np.inf)
         values[list(order.allowed)] = kept
-    elif order.params.timestamps:
+        return
+    if order.forbidden:
+        values[list(order.forbidden)] = -np.inf
+    if order.params.timestamps:
         apply_timestamp_rule(
             values, order.params.timestamps, order.tokens[order.num_prompt + len(order.params.opening) :]
         )
@@ -172,37 +184,69 @@ def apply_edits(values: Row, order: SampleOrder) -> None:
     params = order.params
     for token, bias in params.logit_bias.items():
         values[token] += bias
+    if params.sequence_bias:
+        for token, bias in (*params.sequence_bias.single.items(), *params.sequence_bias.completing(order.tokens)):
+            values[token] += bias
+    if params.encoder_repetition_penalty != 1:
+        _penalise(values, np.array(params.source_tokens, np.int64), 1 / params.encoder_repetition_penalty)
     if params.repetition_penalty != 1:
-        seen = order.tokens
-        old = values[seen]
-        values[seen] = np.where(old > 0, old / params.repetition_penalty, old * params.repetition_penalty)
+        _penalise(values, order.tokens, params.repetition_penalty)
     if params.presence_penalty or params.frequency_penalty:
         tokens, counts = np.unique(order.tokens[order.num_prompt :], return_counts=True)
         values[tokens] -= params.presence_penalty + params.frequency_penalty * counts.astype(np.float32)
+    if params.length_decay is not None:
+        decay, beyond = params.length_decay, len(order.tokens) - order.num_prompt - params.length_decay.start
+        if beyond > 0:
+            ends = list(decay.eos)
+            with np.errstate(all="ignore"):
+                grown = values[ends] + np.abs(values[ends]) * np.float32(np.float64(decay.factor) ** beyond - 1)
+            values[ends] = np.nan_to_num(grown, nan=-np.inf, posinf=_LARGEST, neginf=-np.inf)
+
+
+def _penalise(values: Row, tokens: npt.NDArray[np.int64], penalty: float) -> None:
+    """Divides the positive ones of the logits of ``tokens`` by ``penalty``, multiplies the negative ones, in place."""
+    old = values[tokens]
+    values[tokens] = np.where(old > 0, old / penalty, old * penalty)
 
 
 def _draw(values: Row, params: SamplingParams, u: float) -> int:
     """One token by inverse transform sampling with ``u`` in [0, 1)."""
     peak, scale = values.max(), np.float32(1 / params.temperature)
-    top_k = params.top_k if 0 < params.top_k < len(values) else 0
-    if not top_k and params.top_p == 1 and not params.min_p:
+    others = params.top_p < 1 or params.min_p or params.top_h or params.narrows
+    if not others and not 0 < params.top_k < len(values):
         return _draw_from_all(np.exp((values - peak) * scale), u)
-    if top_k:
-        candidates = top_tokens(values, top_k)
-        weights = np.exp((values[candidates] - peak) * scale, dtype=np.float64)
-        if params.top_p < 1:
-            keep = _nucleus_size(weights, params.top_p * weights.sum())
-            candidates, weights = candidates[:keep], weights[:keep]
-    elif params.top_p < 1:
-        candidates, weights = _nucleus(values, np.exp((values - peak) * scale), params.top_p)
-    else:
-        candidates = np.flatnonzero(values >= peak + np.float32(math.log(params.min_p) * params.temperature))
-        weights = np.exp((values[candidates] - peak) * scale, dtype=np.float64)
+    candidates, weights = _most_probable(values, params, peak, scale)
     if params.min_p:
         likely = weights >= params.min_p
         likely[weights.argmax()] = True
         candidates, weights = candidates[likely], weights[likely]
+    if params.narrows:
+        likely = likely_enough(weights, params)
+        candidates, weights = candidates[likely], weights[likely]
     return int(candidates[_invert(weights.cumsum(), u)])
+
+
+def _most_probable(
+    values: Row, params: SamplingParams, peak: np.float32, scale: np.float32
+) -> tuple[Index, npt.NDArray[np.float64]]:
+    """The tokens that top_h, top_k and top_p leave, or those that min_p may leave, and their weights relative to the
+    most probable one's."""
+    top_k = params.top_k if 0 < params.top_k < len(values) else 0
+    if not top_k and not params.top_h:
+        if params.top_p < 1:
+            return _nucleus(values, np.exp((values - peak) * scale), params.top_p)
+        least = peak + np.float32(math.log(params.min_p) * params.temperature) if params.min_p else np.float32(-np.inf)
+        candidates = np.flatnonzero(values >= least)
+        return candidates, np.exp((values[candidates] - peak) * scale, dtype=np.float64)
+    candidates = top_tokens(values, min(_MOST_TOP_H, len(values)) if params.top_h else top_k)
+    weights = np.exp((values[candidates] - peak) * scale, dtype=np.float64)
+    if params.top_h:
+        keep = min(entropy_size(weights, params.top_h), top_k or len(weights))
+        candidates, weights = candidates[:keep], weights[:keep]
+    if params.top_p < 1:
+        keep = _nucleus_size(weights, params.top_p * weights.sum())
+        candidates, weights = candidates[:keep], weights[:keep]
+    return candidates, weights
 
 
 def _draw_from_all(weights: Row, u: float) -> int:
