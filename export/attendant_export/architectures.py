@@ -38,7 +38,11 @@ def check_config(config: Mapping[str, Any]) -> None:
         raise UnsupportedModel(architecture, "it is an encoder-decoder; only decoder-only models are exported")
     if architecture not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
         if architecture in CONFIG_MAPPING:
-            raise UnsupportedModel(architecture, "transformers has no causal language model of this type")
+            name = next(iter(config.get("architectures") or ()), "it")
+            reason = (
+                f"transformers has no causal language model of this type, and {name} has no other task that is served"
+            )
+            raise UnsupportedModel(architecture, reason)
         raise UnknownArchitecture(architecture, MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
     _check_layer_types(architecture, config.get("layer_types") or ())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -77,16 +78,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--name", help="the model's name for clients (default: the last part of SOURCE)")
     parser.add_argument("--revision", help="branch, tag or commit of a hub id")
+    parser.add_argument("--debug", action="store_true", help="show where in the code an export failed")
     parser.add_argument("--overwrite", action="store_true", help="replace the bundle at OUT once the new one is whole")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Runs the command; returns its exit code: 0, 2 for an error of the user's input, 130 when interrupted."""
+    """Runs the command; returns its exit code: 0, 2 for what cannot be exported, 130 when interrupted.
+
+    Code of models is code of strangers, and raises what it likes: each failure is told in one sentence.
+    """
     try:
         with _terminated_as_interrupt():
             return _export(args)
     except ExportError as error:
+        if args.debug:
+            traceback.print_exc()
         print(f"error: {error}", file=sys.stderr)
+        return _USER_ERROR
+    except Exception as error:  # the supervision point of this command
+        if args.debug:
+            traceback.print_exc()
+        line = next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")
+        hint = "" if args.debug else "; --debug shows where, for a report of it"
+        print(f"error: the export failed unexpectedly ({type(error).__name__}: {line[:300]}){hint}", file=sys.stderr)
         return _USER_ERROR
     except KeyboardInterrupt:
         print(f"interrupted: nothing was written to {args.out}", file=sys.stderr)

@@ -27,6 +27,20 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+_MODEL_FAILURES = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+)
+_OF_CODE = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError)
+_EXPORTERS = ("/torch/export/", "/torch/_export/", "/torch/onnx/", "/torch/_dynamo/", "/transformers/exporters/")
+_LONGEST = 300
+
 
 class ExportError(Exception):
     """Base of every error the exporter raises on purpose. ``str(error)`` is what the command line prints."""
@@ -153,6 +167,56 @@ def failures_of(architecture: str) -> Iterator[None]:
     """What modelling code, torch.export and torch.onnx raise over a model that cannot be traced, as one typed error."""
     try:
         yield
-    except (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
-        reason = next(iter(str(error).strip().splitlines()), "") or "no message"
-        raise UnsupportedModel(architecture, f"tracing failed: {type(error).__name__}: {reason}") from error
+    except ImportError as error:
+        raise UnsupportedModel(architecture, f"a package is missing: {first_line(error)}") from error
+    except _MODEL_FAILURES as error:
+        what = "its code cannot be traced to a graph" if _is_tracing(error) else "its code fails on sample inputs"
+        reason = f"{what} ({type(error).__name__}: {first_line(error)}); --debug shows where"
+        raise UnsupportedModel(architecture, reason) from error
+
+
+@contextmanager
+def reading(what: str) -> Iterator[None]:
+    """What transformers, safetensors and torch raise over files that do not make a model, as one typed error.
+
+    Args:
+        what: the file or folder, and what could not be done; the reason follows.
+
+    Raises:
+        SourceError: with that reason in one line.
+    """
+    from huggingface_hub.errors import StrictDataclassError
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except ImportError as error:
+        raise SourceError(f"{what}: a package is missing: {first_line(error)}") from error
+    except StrictDataclassError as error:  # "Validation error for field 'x':", and the reason under it
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        raise SourceError(f"{what}: config.json: {' '.join(lines[:2])}") from error
+    except (*_MODEL_FAILURES, OSError, EOFError, SafetensorError) as error:
+        raise SourceError(f"{what}: {_reason(error)}") from error
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line of at most 300 characters."""
+    line = next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}..."
+
+
+def _reason(error: BaseException) -> str:
+    """One line; with the kind of error where that alone makes sense of it."""
+    if isinstance(error, KeyError):
+        return f"transformers does not know {first_line(error)}, which its config.json names"
+    return f"{type(error).__name__}: {first_line(error)}" if isinstance(error, _OF_CODE) else first_line(error)
+
+
+def _is_tracing(error: BaseException) -> bool:
+    """Whether an error came from torch's exporters and not from the model's own code run plainly."""
+    trace = error.__traceback__
+    while trace is not None:
+        if any(part in trace.tb_frame.f_code.co_filename.replace("\\", "/") for part in _EXPORTERS):
+            return True
+        trace = trace.tb_next
+    return False

@@ -16,12 +16,13 @@ from attendant_export.calibration_file import check_calibration
 from attendant_export.decoder_export import DecoderExport
 from attendant_export.encoders.export import export_encoder, plan_encoder
 from attendant_export.encoders.tasks import task_of
-from attendant_export.errors import ExportError
+from attendant_export.errors import ExportError, failures_of
 from attendant_export.progress import Progress, silent
 from attendant_export.recipe import ENCODER_PRECISIONS, GENERATE, PRECISIONS, Recipe, RecipeRequest
 from attendant_export.seq2seq.export import answer_recipe, export_answers
 from attendant_export.seq2seq.source import is_encoder_decoder, load_answers
 from attendant_export.toolchain import versions
+from attendant_export.unserved import check_served
 from attendant_export.writer import check_output
 
 
@@ -53,14 +54,16 @@ def export_bundle(
     """
     check_output(out, overwrite=overwrite)
     folder, source_id, found_revision = sources.resolve(str(source), revision)
+    config = sources.read_json(folder / "config.json", missing_ok=True)
+    check_served(config)
     found = task_of(folder, task)
-    answers_sources = found == GENERATE and is_encoder_decoder(sources.read_json(folder / "config.json"))
+    answers_sources = found == GENERATE and is_encoder_decoder(config)
     recipes = _recipes(recipe or Recipe(), found, answers_sources)
     max_kl = recipe.max_kl if isinstance(recipe, Auto) else None
     name = name or source_id.rsplit("/", 1)[-1]
     about = Source(id=source_id, revision=found_revision, versions=versions())
     if found != GENERATE:
-        with progress("load"):
+        with progress("load"), failures_of(str(config.get("model_type"))):
             plan = plan_encoder(folder, cast(EncoderTask, found), pooling)
         encode = partial(export_encoder, plan, out, name=bundle_name(name), calibration=calibration, source=about)
         encode = partial(encode, overwrite=overwrite, progress=progress)

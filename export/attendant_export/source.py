@@ -10,7 +10,8 @@ from typing import Any
 import torch
 
 from attendant_export.architectures import check_config, check_model
-from attendant_export.errors import SourceError, SourceNotFound, TokenizerError
+from attendant_export.errors import SourceError, SourceNotFound, TokenizerError, first_line, reading
+from attendant_export.folders import check_folder
 
 _SMALL_FILES = ["*.json", "*.jinja", "*.txt", "*.model", "*.spm", "*.safetensors"]
 
@@ -43,8 +44,7 @@ def resolve(source: str, revision: str | None = None) -> tuple[Path, str, str | 
     """
     folder = Path(source).expanduser()
     if folder.is_dir():
-        if not any((folder / name).is_file() for name in ("config.json", "modules.json")):
-            raise SourceNotFound(f"{folder} has no config.json: it is not a model folder in the Hugging Face format")
+        check_folder(folder)
         return folder, folder.resolve().name, revision
     if folder.exists():
         raise SourceNotFound(f"{folder} is a file; a source is a model folder or a hub id")
@@ -112,8 +112,7 @@ def _fetch(source: str, revision: str | None) -> tuple[Path, str, str | None]:
     except (HfHubHTTPError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise SourceNotFound(f"{source!r} is not a folder, and fetching it from the hub failed: {reason}") from error
-    if not any((folder / name).is_file() for name in ("config.json", "modules.json")):
-        raise SourceNotFound(f"the hub's {source!r} has no config.json")
+    check_folder(folder)
     return folder, source, folder.name
 
 
@@ -128,25 +127,33 @@ def pretrained(folder: Path, auto_class: str, optional: tuple[str, ...] = ()) ->
         SourceError: weights are missing or cannot be read.
     """
     import transformers
-    from safetensors import SafetensorError
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # the exporter tells its own progress
-    try:
+    with reading(f"{folder}: the model cannot be loaded"):
         model, info = getattr(transformers, auto_class).from_pretrained(
             folder,
             dtype=torch.float32,
             attn_implementation="eager",
             local_files_only=True,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are told below, by name
         )
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise SourceError(f"{folder}: the model cannot be loaded: {reason}") from error
+    _check_sizes(folder, info)
     missing = sorted(name for name in info["missing_keys"] if not any(part in name for part in optional))
     if missing:  # transformers would fill them with random numbers
         raise SourceError(f"{folder}: the weights lack {len(missing)} tensors of the model, first {missing[0]!r}")
     return model.eval()
+
+
+def _check_sizes(folder: Path, info: dict[str, Any]) -> None:
+    mismatched = sorted(info.get("mismatched_keys") or ())
+    if mismatched:
+        name, found, wanted = mismatched[0]
+        raise SourceError(
+            f"{folder}: {len(mismatched)} tensors do not have the sizes that config.json asks for, first {name!r}: "
+            f"{list(found)} in the file, {list(wanted)} by the config"
+        )
 
 
 def read_tokenizer(folder: Path) -> str:
@@ -175,7 +182,7 @@ def _converted_tokenizer(folder: Path) -> str:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         backend = tokenizer.backend_tokenizer
     except (OSError, ValueError, ImportError, AttributeError, TypeError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = first_line(error)
         raise TokenizerError(
             f"{folder} has no tokenizer.json, and its other files do not make one ({reason})"
         ) from error

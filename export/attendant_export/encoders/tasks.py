@@ -103,6 +103,8 @@ def _bare_tasks(model_type: str, names: list[str]) -> tuple[str, ...]:
         return ("embed",)
     if model_type in auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
         return (GENERATE, "embed")
-    if model_type in auto.MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES:
+    images = (*auto.MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES, *auto.MODEL_FOR_IMAGE_MAPPING_NAMES)
+    heads = [name for name in names if "For" in name]  # for detection, segmentation and the like
+    if model_type in images and not heads:
         return ("embed_image",)
     return (GENERATE,)  # which tells what is wrong with it

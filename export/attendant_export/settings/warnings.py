@@ -24,6 +24,8 @@ def setting_warnings(model: Any) -> tuple[str, ...]:
             lines.append(f"{name} is not honoured: {each.words}")
     if setting(model, "do_sample") and (setting(model, "num_beams") or 1) > 1:
         lines.append("num_beams is not honoured beside do_sample: there is no sampling with beams; answers are sampled")
+    if setting(model, "do_sample") and setting(model, "temperature") == 0:
+        lines.append("temperature is 0 beside do_sample, which generate refuses: answers are greedy")
     lines += _unknown_tokens(model)
     return tuple(f"generation_config.json: {line}" for line in lines)
 

@@ -1,0 +1,130 @@
+"""Tells what a folder is that is no model in the Hugging Face format, before anything is read of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from attendant_export.errors import SourceError, SourceNotFound
+
+_POINTER = b"version https://git-lfs.github.com/spec/"
+_WEIGHTS = ("*.safetensors", "*.bin", "*.pt", "*.pth")
+_LARGE = (*_WEIGHTS, "*.model", "*.gguf", "*.onnx", "tokenizer.json")
+_NAMES = ("config.json", "modules.json")
+_OLDER_QUANTISED = ("quantize_config.json", "quant_config.json", "hf_quant_config.json")
+_METHODS = {"bitsandbytes": "bitsandbytes", "fp8": "FP8", "mxfp4": "MXFP4", "gptq": "GPTQ", "awq": "AWQ"}
+
+# What is there instead of a config.json or of weights, and what it is; the first that is there counts.
+_KINDS: tuple[tuple[str, str], ...] = (
+    ("model_index.json", "a pipeline of diffusers (model_index.json); only single models of transformers are exported"),
+    ("consolidated*", "in its maker's own format ({name}); export the same model's folder in the Hugging Face format"),
+    ("params.json", "in its maker's own format ({name}); export the same model's folder in the Hugging Face format"),
+    ("*.gguf", "GGUF ({name}), which is quantised already; export the checkpoint that it was made from"),
+    ("*.nemo", "a NeMo archive ({name}); export the same model's folder in the Hugging Face format"),
+    ("genai_config.json", "ONNX already, for onnxruntime-genai; export the checkpoint that it was made from"),
+    ("*.onnx", "ONNX already ({name}), without the weights of a checkpoint; export the one that it was made from"),
+    ("openvino_model.xml", "OpenVINO's ({name}); export the checkpoint that it was made from"),
+    ("tf_model.h5", "of TensorFlow ({name}); save it with transformers as safetensors first"),
+    ("saved_model.pb", "of TensorFlow ({name}); save it with transformers as safetensors first"),
+    ("flax_model*.msgpack", "of Flax ({name}); save it with transformers as safetensors first"),
+    ("*.ckpt", "a training checkpoint ({name}); save the model with transformers' save_pretrained first"),
+    ("bundle.json", "a bundle already: serve it"),
+)
+
+
+def check_folder(folder: Path) -> None:
+    """Refuses what is no whole checkpoint in the Hugging Face format, with float weights, and says what it is.
+
+    Raises:
+        SourceNotFound: no model of transformers is there; says what is.
+        SourceError: an adapter, quantised weights, pointers in place of files, or no weights.
+    """
+    _check_pointers(folder)
+    _check_adapter(folder)
+    if not any((folder / name).is_file() for name in _NAMES):
+        kind = _kind(folder)
+        if kind is not None:
+            raise SourceNotFound(f"{folder} is {kind}")
+        raise SourceNotFound(f"{folder} has no config.json: it is not a model folder in the Hugging Face format")
+    for path in _files(folder, "config.json"):
+        _check_quantised(path)
+    older = next((name for name in _OLDER_QUANTISED if (folder / name).is_file()), None)
+    if older is not None:
+        raise SourceError(_quantised(folder / older, "a method", read(folder / older)))
+    if not any(True for pattern in _WEIGHTS for _ in _files(folder, pattern)):
+        kind = _kind(folder)
+        if kind is not None:
+            raise SourceError(f"{folder} has no weights of transformers: what it holds is {kind}")
+        raise SourceError(f"{folder}: the model cannot be loaded: there are no weights, model.safetensors for example")
+
+
+def read(path: Path) -> Mapping[str, Any]:
+    """A JSON object, or {}: a file that cannot be read is told by what needs it."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _check_pointers(folder: Path) -> None:
+    for pattern in _LARGE:
+        for path in _files(folder, pattern):
+            with path.open("rb") as file:
+                start = file.read(len(_POINTER))
+            if start == _POINTER:
+                raise SourceError(
+                    f"{path} is a pointer of git-LFS, not the file itself; fetch the files with `git lfs pull`"
+                )
+
+
+def _check_adapter(folder: Path) -> None:
+    path = folder / "adapter_config.json"
+    if not path.is_file():
+        return
+    adapter = read(path)
+    kind, base = adapter.get("peft_type") or "PEFT", adapter.get("base_model_name_or_path") or "its base model"
+    weights = {each.name for pattern in _WEIGHTS for each in _files(folder, pattern)}
+    if any(not name.startswith(("adapter_", "training_args", "optimizer", "rng_state")) for name in weights):
+        raise SourceError(
+            f"{folder} holds a model's weights and beside them an adapter ({kind}, of {base}), which are not exported "
+            "together; merge the adapter (peft's merge_and_unload), or take adapter_config.json away"
+        )
+    raise SourceError(
+        f"{folder} holds an adapter alone ({kind}), no model: merge it into {base} (peft's merge_and_unload), save "
+        "that and export it"
+    )
+
+
+def _check_quantised(path: Path) -> None:
+    config = read(path)
+    parts = [config, *(part for name, part in config.items() if name.endswith("_config") and isinstance(part, dict))]
+    for part in parts:
+        found = part.get("quantization_config") or part.get("compression_config")
+        if isinstance(found, dict) and found:
+            raise SourceError(_quantised(path, str(found.get("quant_method") or "a method"), found))
+
+
+def _quantised(path: Path, method: str, found: Mapping[str, Any]) -> str:
+    bits = found.get("bits") or found.get("w_bit") or (4 if found.get("load_in_4bit") else None)
+    bits = bits or (8 if found.get("load_in_8bit") else None)
+    how = f"{_METHODS.get(method, method)}, {bits} bits" if bits else _METHODS.get(method, method)
+    return (
+        f"{path.parent}: the weights are quantised already ({how}; {path.name}); export the checkpoint that they were "
+        "made from, with --precision for a smaller bundle"
+    )
+
+
+def _kind(folder: Path) -> str | None:
+    for pattern, words in _KINDS:
+        found = next(iter(sorted(_files(folder, pattern))), None)
+        if found is not None:
+            return words.format(name=found.relative_to(folder))
+    return None
+
+
+def _files(folder: Path, pattern: str) -> Iterator[Path]:
+    """Files of a folder and of the folders in it."""
+    return (path for depth in ("", "*/") for path in folder.glob(depth + pattern) if path.is_file())

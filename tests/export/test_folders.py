@@ -1,0 +1,152 @@
+"""Folders that hold no model to export are told what they are."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attendant_export.architectures import check_config
+from attendant_export.cli import main
+from attendant_export.errors import SourceError, UnsupportedModel, failures_of, first_line, reading
+from attendant_export.folders import check_folder
+from attendant_export.unserved import check_served
+
+POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
+LORA = {"peft_type": "LORA", "base_model_name_or_path": "acme/base"}
+LLAMA = {"model_type": "llama"}
+
+
+def make(folder: Path, **files: Any) -> Path:
+    """Files by name, ``__`` for a point and ``___`` for a slash; JSON of what is no text."""
+    for name, content in files.items():
+        path = folder / name.replace("___", "/").replace("__", ".")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({}, "has no config.json: it is not a model folder"),
+        (
+            {"adapter_config__json": LORA, "adapter_model__safetensors": "x"},
+            r"adapter alone \(LORA\).*merge it into acme",
+        ),
+        ({"config__json": LLAMA, "adapter_config__json": LORA, "adapter_model__bin": "x"}, "holds an adapter alone"),
+        ({"config__json": LLAMA, "adapter_config__json": LORA, "model__safetensors": "x"}, "beside them an adapter"),
+        ({"params__json": {}, "consolidated__00__pth": "x"}, r"its maker's own format \(consolidated.00.pth\)"),
+        ({"params__json": {}, "consolidated__safetensors": "x", "tekken__json": {}}, "its maker's own format"),
+        ({"config__json": LLAMA, "model__safetensors": POINTER}, "model.safetensors is a pointer of git-LFS"),
+        ({"config__json": LLAMA, "model__safetensors": "x", "tokenizer__json": POINTER}, "tokenizer.json is a pointer"),
+        ({"model__onnx": "x"}, "is ONNX already"),
+        ({"config__json": LLAMA, "onnx___model__onnx": "x"}, r"no weights of transformers.*ONNX already \(onnx/model"),
+        ({"model_index__json": {}, "unet___config__json": {}}, "a pipeline of diffusers"),
+        ({"m-q4__gguf": "x"}, r"is GGUF \(m-q4.gguf\)"),
+        ({"config__json": LLAMA, "tf_model__h5": "x"}, "of TensorFlow"),
+        ({"config__json": LLAMA, "flax_model__msgpack": "x"}, "of Flax"),
+        ({"config__json": LLAMA}, "there are no weights"),
+        ({"bundle__json": {}}, "a bundle already"),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
+)
+def test_what_a_folder_is(tmp_path: Path, files: dict[str, Any], message: str) -> None:
+    with pytest.raises(SourceError, match=message):
+        check_folder(make(tmp_path, **files))
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"quant_method": "gptq", "bits": 4}, "GPTQ, 4 bits"),
+        ({"quant_method": "awq", "w_bit": 4}, "AWQ, 4 bits"),
+        ({"quant_method": "bitsandbytes", "load_in_8bit": True}, "bitsandbytes, 8 bits"),
+        ({"quant_method": "fp8"}, "FP8"),
+        ({"quant_method": "compressed-tensors", "format": "pack-quantized"}, "compressed-tensors"),
+        ({"quant_type": "int8wo"}, "a method"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_quantised_weights_are_refused(tmp_path: Path, config: dict[str, Any], words: str) -> None:
+    whole = {"model_type": "x", "text_config": {"quantization_config": config}}
+    for content in ({**LLAMA, "quantization_config": config}, whole):
+        with pytest.raises(SourceError, match=rf"quantised already \({words}; config.json\); export the checkpoint"):
+            check_folder(make(tmp_path, config__json=content, model__safetensors="x"))
+
+
+def test_older_signs_of_quantised_weights(tmp_path: Path) -> None:
+    make(tmp_path, config__json=LLAMA, model__safetensors="x")
+    check_folder(tmp_path)
+    check_folder(make(tmp_path, config__json={**LLAMA, "quantization_config": None}))
+    with pytest.raises(SourceError, match=r"quantised already \(a method, 4 bits; quantize_config.json\)"):
+        check_folder(make(tmp_path, quantize_config__json={"bits": 4}))
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"model_type": "layoutlmv3", "architectures": ["LayoutLMv3ForTokenClassification"]}, "boxes"),
+        ({"model_type": "lilt"}, "boxes"),
+        ({"model_type": "tapas"}, "tables"),
+        ({"model_type": "markuplm"}, "xpaths"),
+        ({"model_type": "vit_mae", "architectures": ["ViTMAEForPreTraining"]}, "random part of every image"),
+        ({"model_type": "wav2vec2", "architectures": ["Wav2Vec2ForSequenceClassification"]}, "classifies sound"),
+        ({"model_type": "whisper", "architectures": ["WhisperForAudioClassification"]}, "classifies sound"),
+        ({"model_type": "own", "auto_map": {"AutoModel": "modeling.Own"}}, "its own modelling code"),
+    ],
+)
+def test_models_for_something_else(config: dict[str, Any], words: str) -> None:
+    with pytest.raises(UnsupportedModel, match=words):
+        check_served(config)
+
+
+def test_models_that_are_served_pass() -> None:
+    for architecture, name in (("bert", "BertForTokenClassification"), ("wav2vec2", "Wav2Vec2ForCTC")):
+        check_served({"model_type": architecture, "architectures": [name]})
+    check_served({"model_type": "llama", "auto_map": {"AutoModel": "modeling.Own"}})
+
+
+def test_another_task_is_told() -> None:
+    with pytest.raises(UnsupportedModel, match="DetrForObjectDetection has no other task that is served"):
+        check_config({"model_type": "detr", "architectures": ["DetrForObjectDetection"]})
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ImportError("\nX requires timm"), "a package is missing: X requires timm"),
+        (KeyError("sillu"), "transformers does not know 'sillu', which its config.json names"),
+        (ValueError("\n\n the heads do not fit\nmore"), "the heads do not fit"),
+        (TypeError("no size"), "TypeError: no size"),
+    ],
+)
+def test_failures_of_loading_are_one_sentence(error: Exception, words: str) -> None:
+    with pytest.raises(SourceError) as caught, reading("m: the model cannot be loaded"):
+        raise error
+    assert str(caught.value) == f"m: the model cannot be loaded: {words}"
+
+
+def test_failures_of_a_models_code_are_one_sentence() -> None:
+    fails = r"its code fails on sample inputs \(ValueError: You have to specify"
+    with pytest.raises(UnsupportedModel, match=fails), failures_of("x"):
+        raise ValueError("You have to specify pixel_values")
+    with pytest.raises(UnsupportedModel, match="a package is missing: no module"), failures_of("x"):
+        raise ImportError("no module")
+    assert len(first_line(RuntimeError("x" * 5000))) == 303
+
+
+def test_the_command_never_ends_in_a_traceback(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise RecursionError("deep inside\nand deeper")
+
+    monkeypatch.setattr("attendant_export.export.export_bundle", fails)
+    assert main([str(tmp_path), str(tmp_path / "out")]) == 2
+    told = capsys.readouterr().err
+    assert "error: the export failed unexpectedly (RecursionError: deep inside); --debug shows where" in told
+    assert "Traceback" not in told
+    assert main([str(tmp_path), str(tmp_path / "out"), "--debug"]) == 2
+    assert "Traceback" in capsys.readouterr().err
