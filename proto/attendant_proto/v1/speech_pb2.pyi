@@ -75,7 +75,7 @@ class SpeechSegment(_message.Message):
     def __init__(self, start_s: _Optional[float] = ..., end_s: _Optional[float] = ..., text: _Optional[str] = ..., token_ids: _Optional[_Iterable[int]] = ..., mean_logprob: _Optional[float] = ..., no_speech_probability: _Optional[float] = ...) -> None: ...
 
 class SpeechResponse(_message.Message):
-    __slots__ = ("text", "segments", "language", "language_probability", "duration_s", "usage", "timings")
+    __slots__ = ("text", "segments", "language", "language_probability", "duration_s", "usage", "timings", "warnings")
     TEXT_FIELD_NUMBER: _ClassVar[int]
     SEGMENTS_FIELD_NUMBER: _ClassVar[int]
     LANGUAGE_FIELD_NUMBER: _ClassVar[int]
@@ -83,6 +83,7 @@ class SpeechResponse(_message.Message):
     DURATION_S_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
     TIMINGS_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
     text: str
     segments: _containers.RepeatedCompositeFieldContainer[SpeechSegment]
     language: str
@@ -90,7 +91,8 @@ class SpeechResponse(_message.Message):
     duration_s: float
     usage: _generation_pb2.Usage
     timings: _generation_pb2.Timings
-    def __init__(self, text: _Optional[str] = ..., segments: _Optional[_Iterable[_Union[SpeechSegment, _Mapping]]] = ..., language: _Optional[str] = ..., language_probability: _Optional[float] = ..., duration_s: _Optional[float] = ..., usage: _Optional[_Union[_generation_pb2.Usage, _Mapping]] = ..., timings: _Optional[_Union[_generation_pb2.Timings, _Mapping]] = ...) -> None: ...
+    warnings: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, text: _Optional[str] = ..., segments: _Optional[_Iterable[_Union[SpeechSegment, _Mapping]]] = ..., language: _Optional[str] = ..., language_probability: _Optional[float] = ..., duration_s: _Optional[float] = ..., usage: _Optional[_Union[_generation_pb2.Usage, _Mapping]] = ..., timings: _Optional[_Union[_generation_pb2.Timings, _Mapping]] = ..., warnings: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class SpeechStreamResponse(_message.Message):
     __slots__ = ("segment", "partial", "finish")

@@ -141,7 +141,7 @@ def see(args: Namespace) -> int:
 
 
 def spell(args: Namespace, model: str) -> int:
-    """The words of WAV files, by a model that spells what it hears."""
+    """The words of sound files, by a model that spells what it hears."""
 
     def request(paths: list[str]) -> pb.TranscribeRequest:
         return pb.TranscribeRequest(model=model, inputs=[pb.AudioInput(wav=read_file(path)) for path in paths])

@@ -78,7 +78,7 @@ def add_see_arguments(parser: ArgumentParser) -> None:
 def add_transcribe_arguments(parser: ArgumentParser) -> None:
     """Flags of ``attendant transcribe``."""
     parser.add_argument(
-        "files", metavar="FILE", nargs="+", help="WAV files, for Whisper also FLAC; - is standard input"
+        "files", metavar="FILE", nargs="+", help="sound files (WAV, FLAC, OGG, MP3, ...); - is standard input"
     )
     speech = parser.add_argument_group("models that write what they hear (Whisper)")
     speech.add_argument(

@@ -24,6 +24,8 @@ class SpeechOutput:
 
     def result(self, name: str, result: pb.SpeechResponse) -> None:
         """All of a recording that was sent as a whole."""
+        for warning in result.warnings:
+            print(f"warning: {name}: {warning}", file=sys.stderr)
         if self._as_json:
             self._json({"input": name, **_values(result)})
         elif self._timestamps:

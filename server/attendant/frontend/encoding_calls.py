@@ -32,7 +32,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Audio:
-    """A WAV file, or 32-bit little-endian floats of one channel at ``sampling_rate`` Hz."""
+    """A sound file, or 32-bit little-endian floats of one channel at ``sampling_rate`` Hz."""
 
     data: bytes
     is_wav: bool

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from attendant.bundle import AudioInput, ImageInput
 from attendant.core.encoding import Arrays
 from attendant.frontend.encoder_call import EncoderCall
 from attendant.frontend.encoding_calls import ClassifyImageCall, EmbedImageCall, Encoded, TranscribeCall
 from attendant.frontend.served_encoder import ServedEncoder, check_some
-from attendant.tasks.audio import raw_values, wav_values
+from attendant.tasks.audio import file_values, raw_values
 from attendant.tasks.classification import Label, ranked_labels
 from attendant.tasks.ctc import Transcript, transcribe
 from attendant.tasks.embeddings import Embedding, check_dimensions, finish
@@ -57,18 +59,22 @@ async def transcribe_all(encoder: ServedEncoder, active: EncoderCall, call: Tran
     assert isinstance(spec, AudioInput), "the manifest's task takes audio"
     assert head is not None, "the manifest has checked it"
     lengths: list[int] = []
+    warnings: dict[int, str] = {}
 
     def arrays(index: int) -> Arrays:
         audio, field = call.inputs[index], f"inputs[{index}]"
         if audio.is_wav:
-            values = wav_values(audio.data, spec, f"{field}.wav")
+            values, early_end = file_values(audio.data, spec, f"{field}.wav")
+            if early_end is not None:
+                warnings[index] = early_end
         else:
             values = raw_values(audio.data, audio.sampling_rate, spec, f"{field}.samples", f"{field}.sampling_rate")
         lengths.append(len(values))
         return {"input_values": values}
 
     def read(index: int, outputs: Arrays) -> Transcript:
-        return transcribe(outputs["logits"], head, spec.sampling_rate)
+        found = transcribe(outputs["logits"], head, spec.sampling_rate)
+        return replace(found, warnings=(warnings[index],)) if index in warnings else found
 
     results = await active.run(len(call.inputs), arrays, read, media=True)
     return Encoded(results, active.usage(sum(lengths)))

@@ -44,7 +44,7 @@ class RawSound:
 
 @dataclass(frozen=True, slots=True)
 class SoundData:
-    """A WAV or FLAC file."""
+    """A sound file."""
 
     data: bytes
 
@@ -82,6 +82,7 @@ class SpeechResult:
     Attributes:
         language: as the call named it, or as detected; empty for a model of one language, or where nothing was said.
         language_probability: of what was detected; otherwise 1.
+        warnings: what was amiss with the recording, in words: that its file ends early, for example.
         usage, timings: of all windows, those of partial text included. ``timings.first_token_ns`` is that of the first,
             from the call's arrival, as is ``total_ns``; the others are sums.
     """
@@ -93,6 +94,7 @@ class SpeechResult:
     duration_s: float
     usage: Usage
     timings: Timings
+    warnings: tuple[str, ...] = ()
 
 
 SpeechPart = Segment | Partial | SpeechResult

@@ -34,6 +34,10 @@ class Feed(Protocol):
     def ready(self) -> bool:
         """Whether :meth:`more` has something to give already, be it the end."""
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is amiss with the sound that was given so far, in words."""
+
     async def more(self) -> Floats | None:
         """The next samples, [n] float32, perhaps none; None at the end.
 
@@ -48,7 +52,7 @@ async def in_media_threads(job: Callable[[], T]) -> T:
 
 
 class FileFeed:
-    """A WAV or FLAC file. ``rate``: the model's, in Hz."""
+    """A file that libsndfile reads. ``rate``: the model's, in Hz."""
 
     ready = True
 
@@ -68,14 +72,25 @@ class FileFeed:
             self._file = await in_media_threads(self._open)
         return await in_media_threads(self._file.read)
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """See :class:`Feed`."""
+        early_end = self._file.early_end if self._file is not None else None
+        return () if early_end is None else (early_end,)
+
 
 class StreamFeed:
     """Pieces of raw sound, read by a task of its own, so that they arrive while others are transcribed.
+
+    Attributes:
+        warnings: none, ever.
 
     Args:
         pieces: all of one sampling rate. What they raise, :meth:`more` raises.
         rate: the model's, in Hz.
     """
+
+    warnings: tuple[str, ...] = ()
 
     def __init__(self, pieces: AsyncIterator[RawSound], rate: int, max_duration_s: float) -> None:
         self._pieces = pieces

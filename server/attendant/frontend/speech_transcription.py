@@ -61,7 +61,7 @@ class Transcription:
                 break
             for segment in await self._window():
                 yield segment
-        yield self._result()
+        yield replace(self._result(), warnings=feed.warnings)
 
     async def _filled(self, feed: Feed) -> AsyncGenerator[Partial, None]:
         """Until the window is full or the recording has ended: what was heard in it so far."""

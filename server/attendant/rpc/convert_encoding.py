@@ -188,6 +188,7 @@ def transcribe_response(encoded: Encoded[Transcript]) -> pb.TranscribeResponse:
         pb.Transcript(
             text=transcript.text,
             words=[pb.Word(text=x.text, start_s=x.start_s, end_s=x.end_s) for x in transcript.words],
+            warnings=transcript.warnings,
         )
         for transcript in encoded.results
     ]

@@ -105,6 +105,7 @@ def speech_response(result: SpeechResult) -> pb.SpeechResponse:
         duration_s=result.duration_s,
         usage=usage_message(result.usage),
         timings=timings_message(result.timings),
+        warnings=result.warnings,
     )
 
 

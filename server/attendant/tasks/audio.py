@@ -7,34 +7,44 @@ import numpy.typing as npt
 
 from attendant.bundle import AudioInput
 from attendant.core.errors import InvalidRequest
+from attendant.tasks.decoder import Decoder
 from attendant.tasks.resample import resample, resampled_length
-from attendant.tasks.wav import read_wav
 
 _MIN_RATE, _MAX_RATE = 4_000, 384_000
+_BLOCK_S = 30  # seconds that are decoded at once
 _MAX_MAGNITUDE = 2.0**15  # of floats that somebody forgot to divide
 _VARIANCE_FLOOR = 1e-7  # of transformers' feature extractors
 
 Floats = npt.NDArray[np.float32]
 
 
-def wav_values(data: bytes, spec: AudioInput, field: str) -> Floats:
-    """What a model computes of a WAV file, whose channels are averaged.
+def file_values(data: bytes, spec: AudioInput, field: str) -> tuple[Floats, str | None]:
+    """What a model computes of a sound file, whose channels are averaged.
 
     Args:
-        data: PCM samples of 8, 16, 24 or 32 bits, or floats of 32 or 64 bits.
+        data: anything that libsndfile reads.
         spec: of the model.
         field: names the file in errors.
 
     Returns:
-        [num_samples] float32, at the model's rate.
+        [num_samples] float32, at the model's rate; and what tells that the file is not whole, or None.
 
     Raises:
-        InvalidRequest: no such file, cut off, of a rate that is out of range, with numbers that are not finite, too
-            short or too long.
+        InvalidRequest: no such file, of a rate that is out of range, with numbers that are not finite, too short or
+            too long.
     """
-    wav = read_wav(data, field)
-    _check_size(wav.num_samples, wav.sampling_rate, spec, field, field)
-    return _values(wav.mono(), wav.sampling_rate, spec, field)
+    file = Decoder(data, field)
+    if file.num_samples is None:
+        check_rate(file.sampling_rate, field)
+    else:
+        _check_size(file.num_samples, file.sampling_rate, spec, field, field)
+    parts: list[npt.NDArray[np.float64]] = []
+    num_read, most = 0, spec.max_samples * file.sampling_rate // spec.sampling_rate + 1
+    while num_read <= most and len(part := file.read(_BLOCK_S * file.sampling_rate)):
+        parts.append(part)
+        num_read += len(part)
+    _check_size(num_read, file.sampling_rate, spec, field, field)
+    return _values(np.concatenate(parts), file.sampling_rate, spec, field), file.early_end
 
 
 def raw_values(data: bytes, sampling_rate: int, spec: AudioInput, field: str, rate_field: str) -> Floats:
@@ -49,7 +59,7 @@ def raw_values(data: bytes, sampling_rate: int, spec: AudioInput, field: str, ra
         [num_samples] float32, at the model's rate.
 
     Raises:
-        InvalidRequest: as :func:`wav_values`.
+        InvalidRequest: as :func:`file_values`.
     """
     if len(data) % 4:
         raise InvalidRequest(field, f"has {len(data)} bytes; allowed: 32-bit floats, a multiple of 4 bytes")

@@ -23,10 +23,11 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """What was said."""
+    """What was said. ``warnings``: what was amiss with the recording, in words."""
 
     text: str
     words: tuple[Word, ...]
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

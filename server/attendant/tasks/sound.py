@@ -2,44 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import numpy as np
 import numpy.typing as npt
 
 from attendant.core.errors import InvalidRequest
 from attendant.tasks.audio import check_rate, check_samples
-from attendant.tasks.flac import MAGIC as FLAC_MAGIC
-from attendant.tasks.flac import Flac
+from attendant.tasks.decoder import Decoder
 from attendant.tasks.resample import Resampler
-from attendant.tasks.wav import Wav, read_wav
 
 _BLOCK_S = 10  # seconds that are decoded at once
 _PCM16_PEAK = 2.0**15
 
 Floats = npt.NDArray[np.float32]
-
-
-class _Reader(Protocol):
-    """A file's samples, in order. ``num_samples``: None if the file does not say."""
-
-    sampling_rate: int
-    num_samples: int | None
-
-    def read(self, count: int) -> npt.NDArray[np.float64]:
-        """The next ``count`` samples of one channel, fewer at the end."""
-
-
-class _WavReader:
-    def __init__(self, wav: Wav) -> None:
-        self._wav = wav
-        self._place = 0
-        self.sampling_rate = wav.sampling_rate
-        self.num_samples: int | None = wav.num_samples
-
-    def read(self, count: int) -> npt.NDArray[np.float64]:
-        start, self._place = self._place, min(self._place + count, self._wav.num_samples)
-        return self._wav.mono_part(start, self._place)
 
 
 class Converter:
@@ -93,28 +67,33 @@ class Converter:
 
 
 class SoundFile:
-    """A WAV or FLAC file, its channels averaged, at ``target`` Hz.
+    """A file that libsndfile reads, its channels averaged, at ``target`` Hz. One that ends early gives what it has.
 
     Args:
         max_duration_s: a longer one is refused.
         field: names the file in errors.
 
     Raises:
-        InvalidRequest: neither format, cut off, empty, too long, or of a rate that is out of range.
+        InvalidRequest: of no known format, empty, too long, or of a rate that is out of range.
     """
 
     def __init__(self, data: bytes, target: int, max_duration_s: float, field: str) -> None:
-        self._reader = _open(data, field)
+        self._reader = Decoder(data, field)
         self._converter = Converter(self._reader.sampling_rate, target, max_duration_s, field, field)
         if self._reader.num_samples is not None:
             self._converter.check_length(self._reader.num_samples)
         self._ended = False
 
+    @property
+    def early_end(self) -> str | None:
+        """What tells that the file is not whole, in words; None where nothing has yet."""
+        return self._reader.early_end
+
     def read(self) -> Floats | None:
         """The next samples, [n] float32; None at the end.
 
         Raises:
-            InvalidRequest: broken from here on, without any sound, or with samples that are not finite.
+            InvalidRequest: broken from its begin on, without any sound, or with samples that are not finite.
         """
         if self._ended:
             return None
@@ -134,13 +113,3 @@ def check_pcm16(data: bytes, field: str) -> None:
 def from_pcm16(data: bytes) -> npt.NDArray[np.float64]:
     """Signed 16-bit little-endian samples as floats [n] in -1..1."""
     return np.frombuffer(data, "<i2").astype(np.float64) / _PCM16_PEAK
-
-
-def _open(data: bytes, field: str) -> _Reader:
-    if not data:
-        raise InvalidRequest(field, "is empty; allowed: a WAV or FLAC file")
-    if data.startswith(FLAC_MAGIC):
-        return Flac(data, field)
-    if data.startswith(b"RIFF"):
-        return _WavReader(read_wav(data, field))
-    raise InvalidRequest(field, f"is of no known format ({len(data)} bytes); allowed: a WAV or FLAC file")
