@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from attendant.bundle import Target
+
 from attendant_export.errors import SourceError, UnknownArchitecture, UnsupportedModel
 
 # What no config field or class attribute tells. Everything else that cannot be exported is found while tracing.
@@ -73,13 +75,13 @@ def _check_layer_types(architecture: str, layer_types: Sequence[str]) -> None:
         raise UnsupportedModel(architecture, f"it has {', '.join(strange)} layers; only attention is exported")
 
 
-def context_length(model: Any) -> int:
-    """How many positions the model takes.
+def context_length(model: Any, target: Target = "cpu") -> int:
+    """How many positions the model takes in a bundle for ``target``, scalings of its rotary embeddings included.
 
     Raises:
         UnsupportedModel: its config does not say.
     """
-    from attendant_export.rope import frequency_limit
+    from attendant_export.rope import changing_frequencies, extended_length, frequency_limit
 
     config = model.config.get_text_config()
     architecture = str(model.config.model_type)
@@ -88,5 +90,6 @@ def context_length(model: Any) -> int:
     length = length or _CONTEXT_DEFAULTS.get(architecture)
     if length is None:
         raise UnsupportedModel(architecture, f"its config has none of {', '.join(_CONTEXT_FIELDS)}")
+    length = extended_length(model, length)
     limit = frequency_limit(model)
-    return min(length, limit) if limit else length
+    return length if limit is None or changing_frequencies(model, target) is not None else min(length, limit)

@@ -76,10 +76,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=["mean", "cls", "last", "max"],
         help="how task embed makes one vector of a row's tokens (default: as the model's folder says, or mean)",
     )
+    parser.add_argument(
+        "--context-length",
+        type=_positive,
+        metavar="N",
+        help="most tokens of prompt and answer together (default: what the model takes)",
+    )
     parser.add_argument("--name", help="the model's name for clients (default: the last part of SOURCE)")
     parser.add_argument("--revision", help="branch, tag or commit of a hub id")
     parser.add_argument("--debug", action="store_true", help="show where in the code an export failed")
     parser.add_argument("--overwrite", action="store_true", help="replace the bundle at OUT once the new one is whole")
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
+    return number
+
+
+_positive.__name__ = "number"  # as argparse puts it: invalid number value
 
 
 def run(args: argparse.Namespace) -> int:
@@ -123,6 +139,7 @@ def _export(args: argparse.Namespace) -> int:
         recipe=_recipe(args),
         calibration=read_calibration(args.calibration) if args.calibration is not None else None,
         task=args.task,
+        context_length=args.context_length,
         pooling=args.pooling,
         name=args.name,
         revision=args.revision,

@@ -8,6 +8,7 @@ from typing import Any
 
 import onnx_ir as ir
 import torch
+from attendant.bundle import ChangingFrequencies
 
 from attendant_export.attention import AttentionLayer, AttentionTrace
 from attendant_export.errors import UnsupportedModel, failures_of
@@ -15,7 +16,7 @@ from attendant_export.families import patched
 from attendant_export.kernels import Cache, Kernel
 from attendant_export.layouts import CacheLayout, SlotLayout
 from attendant_export.progress import Step, no_step
-from attendant_export.rope import fixed_frequencies
+from attendant_export.rope import coded_frequencies, fixed_frequencies
 from attendant_export.trace import fused_attention, trace_to_onnx
 
 _PROBE_TOKENS = 4
@@ -31,13 +32,18 @@ class TracedDecoder:
 
 
 def trace_decoder(
-    model: Any, context_length: int, layout: CacheLayout | None = None, step: Step = no_step
+    model: Any,
+    context_length: int,
+    layout: CacheLayout | None = None,
+    step: Step = no_step,
+    changing: ChangingFrequencies | None = None,
 ) -> TracedDecoder:
     """Traces ``model`` (a transformers causal language model in eval mode) with fused attention.
 
     Args:
         layout: of the KV cache, and so the kind of fused node; slots by default.
         step: told what the trace is at.
+        changing: how position_ids tell frequencies; without it those of the trained length hold.
 
     Raises:
         UnsupportedModel: the model does something that the decoder graph has no place for.
@@ -52,7 +58,7 @@ def trace_decoder(
         failures_of(architecture),
         patched(model, trace) as bypass,
         fused_attention(model, trace, bypass),
-        fixed_frequencies(model),
+        fixed_frequencies(model) if changing is None else coded_frequencies(model, changing),
     ):
         layers = probe(model, trace)
         names = [f"{kind}_{index}" for index in range(len(layers)) for kind in ("past_key", "past_value")]

@@ -34,6 +34,7 @@ def export_bundle(
     calibration: str | None = None,
     task: str | None = None,
     pooling: Pooling | None = None,
+    context_length: int | None = None,
     name: str | None = None,
     revision: str | None = None,
     overwrite: bool = False,
@@ -47,6 +48,7 @@ def export_bundle(
         calibration: text to calibrate with; by default the exporter's own.
         task: one of :data:`attendant_export.encoders.tasks.TASKS`; by default what the model was made for.
         pooling: of task embed; by default what the model's folder says, or the mean.
+        context_length: most tokens of prompt and answer together; by default what the model takes.
         tell: is told what :class:`Auto` finds, in lines.
 
     Raises:
@@ -60,6 +62,8 @@ def export_bundle(
     answers_sources = found == GENERATE and is_encoder_decoder(config)
     recipes = _recipes(recipe or Recipe(), found, answers_sources)
     max_kl = recipe.max_kl if isinstance(recipe, Auto) else None
+    if context_length is not None and (found != GENERATE or answers_sources):
+        raise ExportError("a context length is for models that continue their prompt; this one is none")
     name = name or source_id.rsplit("/", 1)[-1]
     about = Source(id=source_id, revision=found_revision, versions=versions())
     if found != GENERATE:
@@ -84,6 +88,7 @@ def export_bundle(
         out,
         recipe=recipe if isinstance(recipe, Auto) else recipes[0],
         calibration=calibration,
+        context_length=context_length,
         name=name,
         source=about,
         chat_template=loaded.chat_template,
@@ -101,6 +106,7 @@ def export_model(
     *,
     recipe: Recipe | Auto | None = None,
     calibration: str | None = None,
+    context_length: int | None = None,
     name: str | None = None,
     source: Source | None = None,
     chat_template: str | None = None,
@@ -117,6 +123,7 @@ def export_model(
         tokenizer_json: content of a tokenizer.json.
         name: of the bundle; by default the name of ``out``.
         tokenizer_config: content of a tokenizer_config.json, for the special tokens a config leaves out.
+        context_length: most tokens of prompt and answer together; by default what the model takes.
         tell: is told what :class:`Auto` finds, in lines.
 
     Raises:
@@ -132,6 +139,7 @@ def export_model(
         out=out,
         name=bundle_name(name or out.absolute().name),
         calibration=calibration,
+        context_length=context_length,
         source=source,
         chat_template=chat_template,
         tokenizer_config=tokenizer_config or {},

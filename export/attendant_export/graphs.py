@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 import onnx_ir as ir
 import torch
-from attendant.bundle import DType, Graph, KVLayer, Precision, TensorSpec
+from attendant.bundle import ChangingFrequencies, DType, Graph, KVLayer, Precision, TensorSpec
 
 from attendant_export.attention import AttentionLayer, AttentionTrace
 from attendant_export.calibrate import calibrate
@@ -95,18 +95,22 @@ def trace_graph(
     encode: Encode | None,
     progress: Progress,
     calibration: str | None = None,
+    changing: ChangingFrequencies | None = None,
 ) -> TracedGraph:
-    """Traces and rewrites; see :func:`write_graphs`. Recipes of one target, type and cache have one graph."""
+    """Traces and rewrites; see :func:`write_graphs`. Recipes of one target, type and cache have one graph.
+
+    ``changing``: see :func:`attendant_export.decoder.trace_decoder`.
+    """
     layout: CacheLayout = SlotLayout()
     if recipe.target == "cuda":
         layout = PageLayout(_scales(model, recipe, context_length, encode, progress, calibration))
     with progress("trace") as step:
-        traced = trace_decoder(in_dtype(model, recipe.dtype), context_length, layout, step)
+        traced = trace_decoder(in_dtype(model, recipe.dtype), context_length, layout, step, changing)
         set_aside(model)
     with progress("rewrite"):
         # A half-precision head may share memory with the embedding table; a quantised one is a tensor of its own.
         tied = recipe.target == "cuda" and recipe.precision != "int4"
-        rewrite(traced.model, context_length, layout, keep_tied=tied)
+        rewrite(traced.model, context_length, layout, keep_tied=tied, changing=changing)
     return TracedGraph(traced.model, traced.layers)
 
 

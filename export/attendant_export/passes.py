@@ -7,6 +7,7 @@ the passes bring every product with a weight into that form.
 from __future__ import annotations
 
 import onnx_ir as ir
+from attendant.bundle import ChangingFrequencies
 
 from attendant_export.cuda import fit_cuda
 from attendant_export.graph import Editor, attribute, constant_of, nodes_of, producer, same_shape, same_size
@@ -17,21 +18,33 @@ from attendant_export.wanted_rows import choose_rows_early
 
 
 def rewrite(
-    model: ir.Model, context_length: int, layout: GraphLayout | None = None, *, keep_tied: bool = False
+    model: ir.Model,
+    context_length: int,
+    layout: GraphLayout | None = None,
+    *,
+    keep_tied: bool = False,
+    changing: ChangingFrequencies | None = None,
 ) -> None:
     """Runs every pass in place and gives the graph inputs and outputs their dimensions' names.
 
     Args:
         layout: the one that ``model`` was traced with; slots by default.
+        changing: position_ids tell frequencies besides: of ``two`` sets, the second has rows of its own in the tables;
+            what ``each`` length has of its own is computed. Attention nodes, which count positions themselves, cannot
+            rotate then.
         keep_tied: let a head that is the transposed embedding table stay one tensor with it.
     """
     layout = layout or SlotLayout()
     editor = Editor(model.graph)
     split_experts(editor)
     products_to_matmul(editor, keep_tied=keep_tied)
-    tabulate_positions(editor, context_length)
+    if changing is None:
+        tabulate_positions(editor, context_length)
+    elif changing.kind == "two":
+        tabulate_positions(editor, context_length + changing.after)
     join_reshapes(editor)
-    rotate_in_attention(editor)
+    if changing is None:
+        rotate_in_attention(editor)
     join_reshapes(editor)
     pack_attention_inputs(editor)
     if layout.target == "cuda":

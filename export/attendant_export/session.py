@@ -65,6 +65,7 @@ class DecoderSession:
         starts: Sequence[int],
         lengths: Sequence[int] | None = None,
         logits_index: Sequence[int] | None = None,
+        shift: int = 0,
     ) -> Floats:
         """One step.
 
@@ -75,6 +76,7 @@ class DecoderSession:
             lengths: per row, how many of its tokens are real (right padding); all by default. A graph that takes no
                 ``query_seqlens`` can have fewer only in prompts from their start.
             logits_index: flat token indices that want logits; all by default.
+            shift: what position_ids are larger by than positions.
 
         Returns:
             [num_logits, vocab_size] float32.
@@ -87,7 +89,7 @@ class DecoderSession:
         index = np.arange(batch * sequence) if logits_index is None else np.asarray(logits_index, np.int64)
         feeds = {
             "input_ids": np.ascontiguousarray(tokens, dtype=np.int64),
-            "position_ids": first[:, None] + np.arange(sequence),
+            "position_ids": first[:, None] + np.arange(sequence) + shift,
             "seqlens_k": (ends - 1).astype(np.int32),
             "total_sequence_length": np.array([ends.max()], np.int32),
             "logits_index": index.astype(np.int64),

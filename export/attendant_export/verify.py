@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from attendant.bundle import Fidelity, Graph, KVLayer, Parity, ParityCase
+from attendant.bundle import ChangingFrequencies, Fidelity, Frequencies, Graph, KVLayer, Parity, ParityCase
 
 from attendant_export.errors import ParityError
 from attendant_export.families import reference_attention
@@ -27,6 +27,7 @@ from attendant_export.memory import give_back, set_aside
 from attendant_export.paged_session import PagedSession
 from attendant_export.prompts import Encode, sample_prompts
 from attendant_export.recipe import Recipe
+from attendant_export.rope import coded_frequencies
 from attendant_export.session import DecoderSession, Floats, Ints
 from attendant_export.texts import verification_text
 from attendant_export.verify_pages import Case, open_paged, paged_cases
@@ -88,6 +89,7 @@ def verify(
     words: Words | None = None,
     prompt_path: Path | None = None,
     max_kl: float | None = None,
+    changing: ChangingFrequencies | None = None,
 ) -> Parity:
     """Runs the graph and the torch model (eager attention) on the same prompts, and on natural text.
 
@@ -96,6 +98,7 @@ def verify(
     Args:
         words: for natural prompts and text; without it prompts are random ids, and there is no report on fidelity.
         prompt_path: the graph that computes prompts, if it is another one.
+        changing: how position_ids tell frequencies beyond ``context_length``, which are looked at, too.
         max_kl: the largest divergence that is asked for, nats a token, if the precision's own limit is not enough.
 
     Raises:
@@ -114,6 +117,8 @@ def verify(
         slots, longest = len(prompts) + 1, len(prompts[0])
         session = DecoderSession(path, graph, layers, slots=slots, max_length=longest, prompt_path=prompt_path)
         cases = list(_run_cases(session, prompts, wanted))
+        if changing is not None:
+            cases.append(_beyond(model, session, prompts[0], changing))
     parity = judge([compare(case) for case in cases], spread, recipe)
     del wanted, cases
     give_back()
@@ -206,6 +211,17 @@ def _run_cases(session: DecoderSession, prompts: list[Ints], wanted: list[Floats
         expected += [logits[at] for logits, at in zip(wanted, lengths, strict=True)]
         lengths = [at + 1 for at in lengths]
     yield Case("ragged_decode", np.concatenate(found), np.stack(expected))
+
+
+def _beyond(model: Any, session: DecoderSession, prompt: Ints, changing: ChangingFrequencies) -> Case:
+    """A prompt with the frequencies of a longer one."""
+    length = changing.after + len(prompt)
+    shift = Frequencies(changing.kind, changing.after).shift(length, length, 0)
+    tokens = torch.from_numpy(prompt)[None]
+    with torch.no_grad(), reference_attention(model), coded_frequencies(model, changing):
+        positions = torch.arange(len(prompt))[None] + shift
+        wanted = model(tokens, position_ids=positions, use_cache=False).logits[0].float().numpy()
+    return Case("beyond", session.run(slice(3, 4), prompt[None], [0], shift=shift), wanted)
 
 
 def compare(case: Case) -> ParityCase:

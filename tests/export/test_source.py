@@ -176,4 +176,4 @@ def test_context_length_ends_where_frequencies_would_change() -> None:
     assert context_length(build("bloom")) == 2048
     factors = {"short_factor": [1.0] * 8, "long_factor": [2.0] * 8, "rope_theta": 1e4}
     rope = {"rope_type": "longrope", "original_max_position_embeddings": 64, **factors}
-    assert context_length(make_llama(max_position_embeddings=256, rope_parameters=rope)) == 64
+    assert context_length(make_llama(max_position_embeddings=256, rope_parameters=rope), "cuda") == 64

@@ -4,6 +4,7 @@ from attendant.bundle.decoders import (
     PAGED_RUN_TOKENS,
     BundleManifest,
     CacheLayout,
+    ChangingFrequencies,
     KVLayer,
     SpecialTokens,
 )
@@ -42,6 +43,7 @@ from attendant.bundle.manifest import (
     element_size,
 )
 from attendant.bundle.sources import AnswerRules, AudioSource, Languages, SourceLayout, Speech, TextSource
+from attendant.core.frequencies import Frequencies
 
 __all__ = [
     "MANIFEST_FILE",
@@ -53,6 +55,7 @@ __all__ = [
     "AudioSource",
     "BundleManifest",
     "CacheLayout",
+    "ChangingFrequencies",
     "CtcHead",
     "DType",
     "Distance",
@@ -61,6 +64,7 @@ __all__ = [
     "EncoderTask",
     "Fidelity",
     "FileEntry",
+    "Frequencies",
     "GenerationDefaults",
     "Graph",
     "ImageInput",

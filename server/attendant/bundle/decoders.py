@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from attendant.bundle.defaults import GenerationDefaults
 from attendant.bundle.manifest import DType, ManifestBase, Section, element_size
 from attendant.bundle.sources import AnswerRules, AudioSource, Languages, Speech, TextSource
+from attendant.core.frequencies import Kind
 
 Task = Literal["generate"]
 CacheLayout = Literal["slots", "pages"]
@@ -32,6 +33,14 @@ class KVLayer(Section):
     def head_bytes(self) -> int:
         """Bytes of one head's key (or value) at one position."""
         return self.head_size * element_size(self.dtype)
+
+
+class ChangingFrequencies(Section):
+    """Of rotary embeddings that change with the length of a sequence, beyond ``after`` tokens; the graph takes
+    position_ids as :class:`attendant.core.frequencies.Frequencies` has them. With the cache in slots only."""
+
+    kind: Kind
+    after: int = Field(ge=1)
 
 
 class SpecialTokens(Section):
@@ -106,6 +115,7 @@ class BundleManifest(ManifestBase):
     answer: AnswerRules | None = None
     languages: Languages | None = None
     speech: Speech | None = None
+    frequencies: ChangingFrequencies | None = None
 
     @cached_property
     def settings(self) -> GenerationDefaults:

@@ -56,7 +56,8 @@ class Chunk(NamedTuple):
     """One sequence's share of a step: run ``tokens`` [n] int64 at positions start..start+n-1 of ``slot``.
 
     ``slot`` is the sequence's KV slot or, with pages, its row of the block table. ``sample`` is None when more of the
-    sequence is still to be computed.
+    sequence is still to be computed. position_ids are ``shift`` larger than the positions; see
+    :class:`attendant.core.frequencies.Frequencies`.
     """
 
     request_id: str
@@ -64,6 +65,7 @@ class Chunk(NamedTuple):
     start: int
     tokens: Tokens
     sample: SampleOrder | None
+    shift: int = 0
 
 
 @dataclass(frozen=True, slots=True)

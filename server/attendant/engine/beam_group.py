@@ -42,6 +42,11 @@ class BeamGroup:
         """All of its sequences."""
         return tuple(self._members)
 
+    @property
+    def begins_anew(self) -> bool:
+        """Whether the latest tokens changed the keys of all before them: all beams that work are of one length."""
+        return not self._reported and any(beam.begins_anew and not beam.parked for beam in self._members)
+
     def report(self, member: Sequence, candidates: Continuations, pool: KVPool, now_ns: int) -> bool:
         """Take in what a beam found; when all have reported, go on. Returns whether the search has ended."""
         self._reported[member.id] = candidates

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from attendant.core.frequencies import Frequencies
 from attendant.engine.chunking import ANYWHERE, ChunkRule
 
 
@@ -18,6 +19,7 @@ class SchedulerLimits:
         eos: the model's end-of-sequence ids.
         rule: where prompts may be cut.
         prompts_apart: a step computes prompts or decodes, not both.
+        frequencies: of a model whose rotary embeddings change with the length.
         run_cost: what a run costs besides the tokens that it computes, as so many of them. Prompts that wait together
             share a run as long as that lets their tokens leave sooner. 0: they never do. None: always.
     """
@@ -29,3 +31,4 @@ class SchedulerLimits:
     rule: ChunkRule = ANYWHERE
     prompts_apart: bool = False
     run_cost: int | None = None
+    frequencies: Frequencies | None = None

@@ -219,6 +219,7 @@ class Scheduler:
             recomputes_in_rows=limits.rule.recomputes_in_rows,
             name=name,
             num_candidates=num_candidates,
+            frequencies=limits.frequencies,
         )
 
     def _extend(self, sequence: Sequence) -> bool:
@@ -228,6 +229,12 @@ class Scheduler:
                 return True
             self._preempt(self._running[-1])
         return False
+
+    def _begin_anew(self, sequence: Sequence) -> None:
+        """Compute all tokens of the sequence again: nothing that there is of it holds any longer."""
+        for member in self._members(sequence):
+            member.num_computed = 0
+        self._preempt(sequence)
 
     def _preempt(self, sequence: Sequence) -> None:
         for member in self._members(sequence):
@@ -249,12 +256,16 @@ class Scheduler:
         self._events.append(TokenEvent(request_id, token, output.logprobs.get(request_id)))
         if sequence.num_tokens >= sequence.max_tokens:
             self._finish(sequence, FinishReason.LENGTH, now_ns)
+        elif sequence.begins_anew:
+            self._begin_anew(sequence)
 
     def _take_continuations(self, sequence: Sequence, output: StepOutput, now_ns: int) -> None:
         group = self._groups[sequence.id]
         if group.report(sequence, output.continuations[sequence.id], self.pool, now_ns):
             self._events += group.results(now_ns)
             self._remove(sequence)
+        elif group.begins_anew:
+            self._begin_anew(group.leader)
 
     def _drop_expired(self, now_ns: int) -> None:
         for request_id in self._deadlines.expired(now_ns):

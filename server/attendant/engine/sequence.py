@@ -6,6 +6,7 @@ import itertools
 
 import numpy as np
 
+from attendant.core.frequencies import Frequencies
 from attendant.core.plan import Chunk, Encode, SampleOrder, Tokens
 from attendant.core.request import Request, Timings, Usage
 from attendant.engine.rules import allowed_next, forbidden_next
@@ -33,12 +34,14 @@ class Sequence:
             than the source has positions.
         needs_source: the slot does not hold what the encoder makes of the request's source yet.
         parked: a beam that has nothing to compute for now, though it keeps its place.
+        frequencies: of a model whose rotary embeddings change with the length.
         num_candidates: tokens that each run reports in place of choosing one: the sequence is a beam.
     """
 
     __slots__ = (
         "first_scheduled_ns",
         "first_token_ns",
+        "frequencies",
         "id",
         "last_token_ns",
         "max_tokens",
@@ -68,11 +71,13 @@ class Sequence:
         recomputes_in_rows: bool = True,
         name: str | None = None,
         num_candidates: int = 0,
+        frequencies: Frequencies | None = None,
     ) -> None:
         params = request.params
         self.request = request
         self.id = request.id if name is None else name
         self.num_candidates = num_candidates
+        self.frequencies = frequencies
         self.needs_source = request.source is not None
         self.order = order
         self.num_prompt = self.num_tokens = len(request.prompt)
@@ -90,6 +95,16 @@ class Sequence:
         self.recomputes_in_rows = recomputes_in_rows
         self.parked = False
         self.first_scheduled_ns = self.first_token_ns = self.last_token_ns = 0
+
+    def shift(self, start: int = 0) -> int:
+        """See :attr:`~attendant.core.plan.Chunk.shift`; of the prompt, what its keys are to be told from others by."""
+        changing = self.frequencies
+        return 0 if changing is None else changing.shift(self.num_prompt, self.num_tokens, start)
+
+    @property
+    def begins_anew(self) -> bool:
+        """Whether the latest token changed the keys of all before it."""
+        return self.frequencies is not None and self.frequencies.begins_anew(self.num_tokens)
 
     @property
     def num_prefill_missing(self) -> int:
@@ -173,7 +188,7 @@ class Sequence:
         assert self.slot is not None
         end = start + length
         sample = self._sample_order() if end == self.num_tokens else None
-        return Chunk(self.id, self.slot, start, self.tokens[start:end], sample)
+        return Chunk(self.id, self.slot, start, self.tokens[start:end], sample, self.shift(start))
 
     def _sample_order(self) -> SampleOrder:
         params = self.request.params

@@ -28,6 +28,7 @@ class _Slot:
     index: int
     owner: Sequence | None = None
     cached: Tokens = field(default_factory=lambda: _NOTHING)  # tokens whose KV a free slot still has
+    cached_shift: int = 0  # with which frequencies
     cached_prefilled: int = 0  # of those, how many leading ones were computed in chunks
     held: int = 0  # positions of memory counted against the budget
     need: int = 0  # positions promised to the owner
@@ -37,6 +38,11 @@ class _Slot:
     def content(self) -> Tokens:
         """Tokens whose keys and values are in the slot."""
         return self.cached if self.owner is None else self.owner.tokens[: self.owner.num_computed]
+
+    @property
+    def shift(self) -> int:
+        """With which frequencies the content was computed."""
+        return self.cached_shift if self.owner is None else self.owner.shift()
 
     @property
     def num_prefilled(self) -> int:
@@ -131,7 +137,7 @@ class SlotPool:
     def release(self, sequence: Sequence) -> None:
         assert sequence.slot is not None
         slot = self._slots[sequence.slot]
-        slot.cached_prefilled = slot.num_prefilled
+        slot.cached_prefilled, slot.cached_shift = slot.num_prefilled, slot.shift
         slot.cached = slot.content.copy() if self._prefix_cache else _NOTHING
         slot.last_used = self._tick()
         self._vacate(slot)
@@ -195,6 +201,8 @@ class SlotPool:
         Then prompt tokens have to come from chunks, and leave a chunk of at least two to compute. A sequence that lost
         its place may find its own generated tokens again.
         """
+        if slot.shift != sequence.shift():
+            return 0
         common = common_prefix(sequence.tokens[: sequence.num_tokens - 1], slot.content)
         if not self._rule.recomputes_in_rows or common >= sequence.num_prompt == slot.num_prefilled:
             return common
@@ -214,6 +222,7 @@ class SlotPool:
             return
         self._moves.append(Copy(slot.index, victim.index, len(content)))
         victim.cached, victim.cached_prefilled, victim.last_used = content, slot.cached_prefilled, slot.last_used
+        victim.cached_shift = slot.cached_shift
         self._held += held - victim.held
         victim.held = held
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from attendant.bundle import BundleManifest
 from attendant.core.errors import BundleError
+from attendant.core.frequencies import Frequencies
 from attendant.engine.chunking import MIN_CHUNK, ChunkRule, FixedCuts, FreeCuts
 from attendant.engine.engine import Engine
 from attendant.engine.limits import SchedulerLimits
@@ -159,5 +160,6 @@ def _make_scheduler(
         rule=rule,
         prompts_apart=not sharing.decodes,
         run_cost=RUN_COST if sharing.prompts else 0,
+        frequencies=Frequencies(changing.kind, changing.after) if (changing := manifest.frequencies) else None,
     )
     return Scheduler(pool, limits)

@@ -69,7 +69,7 @@ class SharedRun:
         seqlens[rows] = [chunk.start + length - 1 for chunk, length in zip(self.chunks, lengths, strict=True)]
         ends = np.cumsum(lengths)
         wanted = [end - 1 for chunk, end in zip(self.chunks, ends, strict=True) if chunk.sample]
-        positions = [np.arange(chunk.start, chunk.start + len(chunk.tokens)) for chunk in self.chunks]
+        positions = [np.arange(len(chunk.tokens)) + (chunk.start + chunk.shift) for chunk in self.chunks]
         return {
             "input_ids": np.concatenate([chunk.tokens for chunk in self.chunks], dtype=np.int64)[None],
             "position_ids": np.concatenate(positions, dtype=np.int64)[None],

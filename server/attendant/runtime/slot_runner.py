@@ -130,12 +130,12 @@ class SlotRunner:
         ids, positions = rows.input_ids, rows.position_ids
         for chunk in decodes:
             ids[chunk.slot, 0] = chunk.tokens[0]
-            positions[chunk.slot, 0] = chunk.start
+            positions[chunk.slot, 0] = chunk.start + chunk.shift
+            rows.seqlens_k[chunk.slot] = chunk.start
         for filler in fillers:
             ids[filler.slot, 0] = 0
-            positions[filler.slot, 0] = filler.position
-        rows.seqlens_k[:] = positions[:, 0]
-        rows.total[0] = positions.max() + 1
+            positions[filler.slot, 0] = rows.seqlens_k[filler.slot] = filler.position
+        rows.total[0] = rows.seqlens_k.max() + 1
         if rows.sources is not None and self._sources is not None:
             rows.sources.fill(self._sources.lengths[:num_rows])
             self._bind_kv_positions(rows.binding, int(rows.total[0]))
@@ -171,7 +171,7 @@ class SlotRunner:
         n, end = len(chunk.tokens), chunk.start + len(chunk.tokens)
         inputs: dict[str, Array] = {
             "input_ids": np.ascontiguousarray(chunk.tokens, np.int64).reshape(1, n),
-            "position_ids": np.arange(chunk.start, end, dtype=np.int64).reshape(1, n),
+            "position_ids": np.arange(chunk.start, end, dtype=np.int64).reshape(1, n) + chunk.shift,
             "seqlens_k": np.array([end - 1], np.int32),
             "total_sequence_length": np.array([end], np.int32),
             "logits_index": np.array([n - 1] if chunk.sample else [], np.int64),
