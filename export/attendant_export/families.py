@@ -6,6 +6,7 @@ hands queries, keys and values to :meth:`AttentionTrace.attend`.
 
 from __future__ import annotations
 
+import statistics
 import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,12 +26,16 @@ _SLOPE_TERMS = 3
 
 @dataclass(frozen=True)
 class FamilyPatch:
-    """``make(trace)`` gives the method that stands in for ``attention_class.method``; ``reason`` says why."""
+    """``make(trace)`` gives the method that stands in for ``attention_class.method``; ``reason`` says why.
+
+    ``attends``: it is attention that does not go through the interface; otherwise something else of the model.
+    """
 
     attention_class: str
     method: str
     make: Callable[[AttentionTrace], Method]
     reason: str
+    attends: bool = True
 
 
 def _scaled_attn(trace: AttentionTrace) -> Method:
@@ -46,6 +51,18 @@ def _gpt_neo_attn(trace: AttentionTrace) -> Method:
         return trace.attend(query, key, value, scale=1.0, window=window).transpose(1, 2), None
 
     return attn
+
+
+def _gemma3n_sparsity(trace: AttentionTrace) -> Method:
+    """Keeps what lies above the quantile ``activation_sparsity`` of a normal distribution with the row's moments."""
+
+    def sparse(self: Any, inputs: torch.Tensor) -> torch.Tensor:
+        quantile = statistics.NormalDist().inv_cdf(float(self.activation_sparsity))
+        mean = inputs.mean(dim=-1, keepdim=True)
+        deviation = (inputs - mean).square().mean(dim=-1, keepdim=True).sqrt()
+        return torch.nn.functional.relu(inputs - (mean + deviation * quantile))
+
+    return sparse
 
 
 def _alibi_attend(
@@ -166,6 +183,13 @@ PATCHES = (
     FamilyPatch("MptAttention", "forward", _mpt_forward, "ALiBi as a bias tensor of the whole context"),
     FamilyPatch("FalconAttention", "forward", _falcon_forward, "ALiBi or rotary; repeats shared key and value heads"),
     FamilyPatch("XGLMAttention", "forward", _xglm_forward, "attention written out with bmm"),
+    FamilyPatch(
+        "Gemma3nTextMLP",
+        "_gaussian_topk",
+        _gemma3n_sparsity,
+        "its quantile is computed by an operator that ONNX has not",
+        attends=False,
+    ),
 )
 
 
@@ -188,9 +212,10 @@ def reference_attention(model: Any) -> Iterator[None]:
 
 @contextmanager
 def patched(model: torch.nn.Module, trace: AttentionTrace) -> Iterator[bool]:
-    """Applies the patches that ``model`` needs; gives whether any did. Undone on leaving."""
+    """Applies the patches that ``model`` needs; gives whether any was of attention. Undone on leaving."""
     by_class = {patch.attention_class: patch for patch in PATCHES}
     touched: list[tuple[torch.nn.Module, str]] = []
+    attends = False
     try:
         for module in model.modules():
             patch = by_class.get(type(module).__name__)
@@ -198,7 +223,8 @@ def patched(model: torch.nn.Module, trace: AttentionTrace) -> Iterator[bool]:
                 # An instance attribute shadows the method of the class and leaves the class as it is.
                 object.__setattr__(module, patch.method, types.MethodType(patch.make(trace), module))
                 touched.append((module, patch.method))
-        yield bool(touched)
+                attends = attends or patch.attends
+        yield attends
     finally:
         for module, method in touched:
             object.__delattr__(module, method)

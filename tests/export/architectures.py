@@ -76,7 +76,7 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     "gemma3n_text": {
         **_PER_LAYER,
         "laurel_rank": 8,
-        "activation_sparsity_pattern": [0.0, 0.0],
+        "activation_sparsity_pattern": [0.95, 0.0],
         "intermediate_size": [128, 128],
     },
     "gemma4_text": {**_PER_LAYER, "global_head_dim": 32},

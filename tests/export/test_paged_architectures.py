@@ -56,7 +56,7 @@ class Export:
 
     def __init__(self, model: Any, recipe: Recipe, folder: Path) -> None:
         self.model, self.recipe = model, recipe
-        written = write_graphs(model, folder, recipe, context_length(model), None, silent)
+        written = write_graphs(model, folder, recipe, context_length(model, recipe.target), None, silent)
         graphs, layers = written.graphs, written.layers
         self.prompts = sample_prompts(model, layers, context_length(model), None)
         self.wanted = self.logits_of(model)
