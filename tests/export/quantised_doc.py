@@ -1,6 +1,6 @@
-"""Writes the second table of docs/architectures.md, errors of int8 and int4: `python -m tests.export.quantised_doc`.
+"""Writes the second table of docs/architectures.md, errors in int8 and int4: `python -m tests.export.quantised_doc`.
 
-Each model of the first table is exported as a user would export it, in both precisions, and its bundle's report is read.
+Each model of the first table is exported as a user would, in both precisions, and its bundle's report is read.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ PATH = Path(__file__).parents[2] / "docs" / "architectures.md"
 PRECISIONS = ("int8", "int4")
 TITLE = "\n## In int8 and int4\n"
 HEADER = f"""{TITLE}
-The same tiny models, exported with calibration on the package's text (their tokens are its bytes) and compared with the
-model in float32 as every export is ([fidelity](fidelity.md)). **KL** is that of prompts, nats a token; **cosine** the least of
-the logits over the fixed cases. The models are random: the table shows that the recipe fits the graph of each family, and which
-of its passes apply, not how much a trained model of the family loses.
+The same tiny models, exported with calibration on the package's text (their tokens are its bytes) and compared with
+the model in float32 as every export is ([fidelity](fidelity.md)). **KL** is that of prompts, nats a token; **cosine**
+the least of the logits over the fixed cases. The models are random: the table shows that the recipe fits the graph of
+each family, and which of its passes apply, not how much a trained model of the family loses.
 
 - **smoothed**, **rotated**: inputs of products whose channels were scaled, or mixed by a rotation, for int8.
 - **products**: those in int8.
