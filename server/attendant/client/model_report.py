@@ -27,6 +27,8 @@ def details(models: Sequence[models_pb2.Model]) -> Iterator[str]:
         yield f"  source    {model.source}, {model.architecture}, context {model.context_length}"
         if model.recipe:
             yield f"  recipe    {'; '.join(model.recipe)}"
+        for warning in model.warnings:
+            yield f"  warning   {warning}"
         parity = model.parity
         yield (
             f"  parity    largest error {parity.max_abs_error:.2g}, cosine {parity.cosine:.6f}, "
