@@ -16,6 +16,12 @@ from attendant.models.repository import LoadedModel
 
 Value = TypeVar("Value", int, float)
 
+_SAME = (
+    *("temperature", "top_k", "top_p", "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff", "top_h"),
+    *("repetition_penalty", "encoder_repetition_penalty", "no_repeat_ngram_size", "encoder_no_repeat_ngram_size"),
+)
+"""Settings that are parameters as they are."""
+
 MAX_STOP_STRINGS = 16
 MAX_STOP_LENGTH = 256
 MAX_SEQUENCES = 128
@@ -41,35 +47,24 @@ def sampling_params(
     reads = settings.encoder_no_repeat_ngram_size or settings.encoder_repetition_penalty != 1
     renormalize = call.beam_search.renormalize if call.beam_search is not None else None
     params = SamplingParams(
+        **{name: getattr(settings, name) for name in _SAME},
         max_tokens=max_tokens,
         min_tokens=call.min_tokens or min(least, max_tokens),
         stop_token_ids=tuple(call.stop_token_ids),
         ignore_eos=call.ignore_eos,
-        temperature=settings.temperature,
-        top_k=settings.top_k,
-        top_p=settings.top_p,
-        min_p=settings.min_p,
-        repetition_penalty=settings.repetition_penalty,
         presence_penalty=call.presence_penalty or 0.0,
         frequency_penalty=call.frequency_penalty or 0.0,
         logit_bias=dict(call.logit_bias or {}),
         seed=secrets.randbits(64) if call.seed is None else call.seed,
         logprobs=call.logprobs,
-        no_repeat_ngram_size=settings.no_repeat_ngram_size,
         opening=opening,
         suppressed=settings.suppressed,
         suppressed_first=settings.begin_suppress_tokens,
         forced_last=settings.forced_last,
         timestamps=call.timestamps,
         asked_logprobs=call.asked_logprobs,
-        typical_p=settings.typical_p,
-        epsilon_cutoff=settings.epsilon_cutoff,
-        eta_cutoff=settings.eta_cutoff,
-        top_h=settings.top_h,
         sequence_bias=settings.biases,
         banned=settings.banned,
-        encoder_no_repeat_ngram_size=settings.encoder_no_repeat_ngram_size,
-        encoder_repetition_penalty=settings.encoder_repetition_penalty,
         source_tokens=_source_tokens(prepared) if reads else (),
         length_decay=LengthDecay(*decay, eos) if decay is not None and eos and decay[1] != 1 else None,
         renormalize=settings.renormalize if renormalize is None else renormalize,

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from attendant.core.plan import SampleOrder
-from attendant.runtime.sampler import Row, apply_edits
+from attendant.runtime.edits import Row, apply_edits
 
 Floats = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int64]

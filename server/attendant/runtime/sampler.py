@@ -17,6 +17,7 @@ import numpy.typing as npt
 from attendant.core.events import TokenLogprob
 from attendant.core.plan import Continuations, SampleOrder, StepOutput
 from attendant.core.sampling import SamplingParams
+from attendant.runtime.edits import apply_edits
 from attendant.runtime.filters import entropy_size, likely_enough
 from attendant.runtime.timestamps import apply_timestamp_rule
 
@@ -27,7 +28,6 @@ _BLOCK = 64
 _FIRST_NUCLEUS = 64
 _MASK = 2**64 - 1
 _MOST_TOP_H = 100  # as in ``generate``
-_LARGEST = float(np.finfo(np.float32).max)
 
 
 class Sampled(NamedTuple):
@@ -177,36 +177,6 @@ def step_output(sampled: Sequence[Sampled], run_ns: int) -> StepOutput:
     logprobs = {s.request_id: s.logprob for s in sampled if s.logprob is not None}
     continuations = {s.request_id: s.continuations for s in sampled if s.continuations is not None}
     return StepOutput(tokens, logprobs, failures, run_ns, continuations)
-
-
-def apply_edits(values: Row, order: SampleOrder) -> None:
-    """Applies the biases and penalties of an order to ``values`` [vocab], in place."""
-    params = order.params
-    for token, bias in params.logit_bias.items():
-        values[token] += bias
-    if params.sequence_bias:
-        for token, bias in (*params.sequence_bias.single.items(), *params.sequence_bias.completing(order.tokens)):
-            values[token] += bias
-    if params.encoder_repetition_penalty != 1:
-        _penalise(values, np.array(params.source_tokens, np.int64), 1 / params.encoder_repetition_penalty)
-    if params.repetition_penalty != 1:
-        _penalise(values, order.tokens, params.repetition_penalty)
-    if params.presence_penalty or params.frequency_penalty:
-        tokens, counts = np.unique(order.tokens[order.num_prompt :], return_counts=True)
-        values[tokens] -= params.presence_penalty + params.frequency_penalty * counts.astype(np.float32)
-    if params.length_decay is not None:
-        decay, beyond = params.length_decay, len(order.tokens) - order.num_prompt - params.length_decay.start
-        if beyond > 0:
-            ends = list(decay.eos)
-            with np.errstate(all="ignore"):
-                grown = values[ends] + np.abs(values[ends]) * np.float32(np.float64(decay.factor) ** beyond - 1)
-            values[ends] = np.nan_to_num(grown, nan=-np.inf, posinf=_LARGEST, neginf=-np.inf)
-
-
-def _penalise(values: Row, tokens: npt.NDArray[np.int64], penalty: float) -> None:
-    """Divides the positive ones of the logits of ``tokens`` by ``penalty``, multiplies the negative ones, in place."""
-    old = values[tokens]
-    values[tokens] = np.where(old > 0, old / penalty, old * penalty)
 
 
 def _draw(values: Row, params: SamplingParams, u: float) -> int:
