@@ -28,6 +28,7 @@ from attendant_export.encoders.text_tokens import (
 from attendant_export.encoders.trace import EncoderSpec
 from attendant_export.encoders.trial import Sample, Way, find_way, make_sample, rows_of, sample_feeds
 from attendant_export.errors import UnsupportedModel
+from attendant_export.known_tokens import known_rows
 from attendant_export.precision import in_dtype
 from attendant_export.texts import calibration_text
 
@@ -106,6 +107,7 @@ def plan_text(source: TextSource) -> EncoderPlan:
             pad_id=pad_id(model),
             position_offset=offset,
             mask_id=_mask_id(source) if task == "fill_mask" else None,
+            vocab_size=known_rows(model),
         ),
         layout=way.form.layout,
         spec=lambda dtype: _spec(in_dtype(model, dtype), head, way, sample),

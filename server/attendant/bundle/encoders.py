@@ -28,13 +28,15 @@ _EMBEDDING = ("embed", "embed_image")
 
 class TextInput(Section):
     """Rows of tokens, of at most ``max_tokens`` with the special tokens. Position ids, where the graph takes them,
-    count from ``position_offset``. ``mask_id``: the token that ``fill_mask`` fills."""
+    count from ``position_offset``. ``mask_id``: the token that ``fill_mask`` fills. ``vocab_size``: ids that the graph
+    takes, from 0 on; None in bundles of older exporters, which did not look."""
 
     kind: Literal["text"] = "text"
     max_tokens: int = Field(ge=1)
     pad_id: int = 0
     position_offset: int = 0
     mask_id: int | None = None
+    vocab_size: int | None = Field(default=None, ge=1)
 
 
 class ImageInput(Section):

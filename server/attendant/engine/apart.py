@@ -80,8 +80,8 @@ class _Parts:
         )
 
     def _fillers(self, decodes: tuple[Chunk, ...]) -> tuple[Filler, ...]:
-        """What a run has in the slots between these decodes. In place of others of the plan a row runs for nothing where
-        that one will write, or if that one has been computed, behind it: no sequence that runs ends there."""
+        """What a run has in the slots between these decodes. In place of others of the plan a row runs for nothing
+        where that one will write, or if that one has been computed, behind it: no sequence that runs ends there."""
         top = max(chunk.slot for chunk in decodes)
         wanted = {chunk.request_id for chunk in decodes}
         others = [chunk for chunk in self.plan.decodes if chunk.slot < top and chunk.request_id not in wanted]
