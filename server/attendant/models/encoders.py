@@ -26,6 +26,7 @@ from attendant.runtime.devices import Device, open_device
 from attendant.runtime.encoder_runner import EncoderRunner
 from attendant.runtime.session import SessionOptions, open_session
 from attendant.settings import EncoderSettings
+from attendant.tasks.token_rows import RowMaker
 
 MAX_BATCH_TOKENS, MAX_BATCH_SIZE = 2048, 64
 """On a CPU, unless set otherwise."""
@@ -95,6 +96,7 @@ def load_encoder(
     threads = settings.threads or available_processors()
     where = f"GPU {gpu_index}" if device.kind == "cuda" else f"{threads} threads"
     progress(f"{manifest.name}: loading {manifest.architecture} {manifest.precision} for {manifest.task}, {where}")
+    tokenizer = _tokenizer(path, manifest.input) if isinstance(manifest.input, TextInput) else None
     runner = _open(path, manifest, SessionOptions(threads, settings.spinning), device)
     check_encoder(path, manifest, runner, limits, device)
     progress(
@@ -104,12 +106,21 @@ def load_encoder(
     return LoadedEncoder(
         manifest=manifest,
         path=path,
-        tokenizer=load_tokenizer(path) if isinstance(manifest.input, TextInput) else None,
+        tokenizer=tokenizer,
         runner=runner,
         limits=limits,
         max_batch_tokens=tokens,
         max_rows=limits.max_rows + settings.max_queue,
     )
+
+
+def _tokenizer(path: Path, spec: TextInput) -> Tokenizer:
+    tokenizer = load_tokenizer(path)
+    try:
+        RowMaker(tokenizer, spec, with_types=False)
+    except ValueError as error:
+        raise BundleError(path, str(error)) from error
+    return tokenizer
 
 
 def batch_limits(manifest: EncoderManifest, settings: EncoderSettings) -> tuple[int, BatchLimits]:
