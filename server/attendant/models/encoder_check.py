@@ -45,6 +45,11 @@ def check_encoder(
         raise BundleError(graph, f"the warm-up run failed: {error}") from error
 
 
+def probe_row(manifest: EncoderManifest) -> Row:
+    """A row that the model has been run with."""
+    return _row(manifest, "probe", LENGTHS[0])
+
+
 def _row(manifest: EncoderManifest, row_id: str, length: int) -> Row:
     """A row of padding, black or silence, as near to ``length`` as the model takes."""
     match manifest.input:

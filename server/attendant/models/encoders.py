@@ -18,8 +18,9 @@ from attendant.bundle import (
     TextInput,
     verify_files,
 )
+from attendant.core.encoding import Row
 from attendant.core.errors import BundleError, ConfigurationError
-from attendant.models.encoder_check import check_encoder
+from attendant.models.encoder_check import check_encoder, probe_row
 from attendant.models.memory import available_processors
 from attendant.models.text import load_tokenizer
 from attendant.runtime.devices import Device, open_device
@@ -47,6 +48,7 @@ class LoadedEncoder:
         tokenizer: for tasks that take text, with truncation and padding turned off; None for others.
         max_batch_tokens: of a batch together. ``limits``: the same and more, in the units of the model's rows.
         max_rows: rows that run or wait, together.
+        probe: a row that nobody sent, which the model has been run with.
     """
 
     manifest: EncoderManifest
@@ -56,6 +58,7 @@ class LoadedEncoder:
     limits: BatchLimits
     max_batch_tokens: int
     max_rows: int
+    probe: Row | None = None
 
     @property
     def name(self) -> str:
@@ -111,6 +114,7 @@ def load_encoder(
         limits=limits,
         max_batch_tokens=tokens,
         max_rows=limits.max_rows + settings.max_queue,
+        probe=probe_row(manifest),
     )
 
 
