@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from attendant.bundle import EmbeddingHead, EncoderTask, Pooling, Problem, TextInput
 
+from attendant_export.encoders.ends import end_token
 from attendant_export.encoders.natural import calibration_feeds, natural_case
 from attendant_export.encoders.plan import EncoderCase, EncoderPlan
 from attendant_export.encoders.rows import dimensions_of
@@ -93,7 +94,11 @@ def plan_text(source: TextSource) -> EncoderPlan:
     tokenizer = source.tokenizer_json
     if tokenizer is not None:
         tokenizer = bundled_tokenizer(tokenizer, lowercase=sentence.lowercase)
-    rows = trial_rows(model, longest, tokenizer)
+    end = end_token(model) if head.kind == "row_logits" else None
+    if end is not None:
+        _check_end(architecture, tokenizer, end)
+    mask = _mask_id(source) if task == "fill_mask" else _any_mask_id(source)
+    rows = trial_rows(model, longest, tokenizer, (mask, end))
     pooling = (source.pooling or sentence.pooling or "mean") if head.kind == "token_embeddings" else None
     types = [(np.arange(len(row)) > len(row) // 2).astype(np.int64) for row in rows] if _has_types(model) else None
     sample = make_sample(model, head, rows, types, pad_id(model))
@@ -106,7 +111,8 @@ def plan_text(source: TextSource) -> EncoderPlan:
             max_tokens=longest,
             pad_id=pad_id(model),
             position_offset=offset,
-            mask_id=_mask_id(source) if task == "fill_mask" else None,
+            mask_id=mask if task == "fill_mask" else None,
+            end_id=end,
             vocab_size=known_rows(model),
         ),
         layout=way.form.layout,
@@ -211,12 +217,29 @@ def _embedding(source: TextSource, sentence: SentenceModel, head: TextHead, samp
     )
 
 
+def _check_end(architecture: str, tokenizer_json: str | None, end: int) -> None:
+    """Raises UnsupportedModel if rows lack the token that the head reads, which transformers refuses, too."""
+    from tokenizers import Tokenizer
+
+    if tokenizer_json is not None and end not in (tokenizer := Tokenizer.from_str(tokenizer_json)).encode("a").ids:
+        reason = f"its head reads the token {tokenizer.id_to_token(end)!r} ({end}), which its tokenizer puts nowhere"
+        raise UnsupportedModel(architecture, reason)
+
+
 def _mask_id(source: TextSource) -> int:
     """Of the token that stands for a missing one.
 
     Raises:
         UnsupportedModel: the tokenizer names none.
     """
+    found = _any_mask_id(source)
+    if found is None:
+        raise UnsupportedModel(str(source.model.config.model_type), "its tokenizer has no mask token")
+    return found
+
+
+def _any_mask_id(source: TextSource) -> int | None:
+    """The same, or None."""
     from tokenizers import Tokenizer
 
     given = getattr(source.model.config, "mask_token_id", None)
@@ -226,9 +249,7 @@ def _mask_id(source: TextSource) -> int:
         tokenizer = Tokenizer.from_str(source.tokenizer_json)
         found = next((tokenizer.token_to_id(name) for name in _names(token) if tokenizer.token_to_id(name)), None)
         given = found if found is not None else given
-    if not isinstance(given, int):
-        raise UnsupportedModel(str(source.model.config.model_type), "its tokenizer has no mask token")
-    return given
+    return given if isinstance(given, int) else None
 
 
 def _names(token: object) -> tuple[str, ...]:

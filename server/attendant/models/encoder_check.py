@@ -61,8 +61,9 @@ def _row(manifest: EncoderManifest, row_id: str, length: int) -> Row:
             return Row(row_id, {"input_values": np.zeros(size, np.float32)}, size, 0)
         case TextInput() as spec:
             size = min(length, spec.max_tokens)
-            arrays = {"input_ids": np.full(size, spec.pad_id), "logits_index": np.zeros(1, np.int64)}
-            return Row(row_id, arrays, size, 0)
+            ids = np.full(size, spec.pad_id)
+            ids[-1] = spec.pad_id if spec.end_id is None else spec.end_id
+            return Row(row_id, {"input_ids": ids, "logits_index": np.zeros(1, np.int64)}, size, 0)
 
 
 def _largest_batch(manifest: EncoderManifest, limits: BatchLimits) -> list[Row]:

@@ -125,6 +125,7 @@ class RowMaker:
         self.pair_frame = Frame(tokenizer, pair=True)
         self.max_tokens = spec.max_tokens
         self._tokenizer = tokenizer
+        self._end_id = spec.end_id
         self._vocab_size: int = spec.vocab_size or tokenizer.get_vocab_size()
         self._with_types = with_types
         special = np.concatenate([self.single_frame.ids, self.pair_frame.ids])
@@ -176,7 +177,7 @@ class RowMaker:
             after = self.single_frame.after_ids
             tail = after if len(after) and np.array_equal(ids[-len(after) :], after) else ids[:0]
             ids = np.concatenate([ids[: max(self.max_tokens - len(tail), 0)], tail])[: self.max_tokens]
-        return TokenRow(ids, np.zeros_like(ids), Place(0, len(ids)), truncated=too_long)
+        return self._known(TokenRow(ids, np.zeros_like(ids), Place(0, len(ids)), truncated=too_long), field)
 
     def windows(self, tokens: Tokens, stride: int, field: str) -> list[TokenRow]:
         """Rows that together hold a text, each sharing ``stride`` tokens with the one before.
@@ -204,7 +205,16 @@ class RowMaker:
 
     def _known(self, row: TokenRow, field: str) -> TokenRow:
         check_known(self._tokenizer, row.ids, self._vocab_size, field)
+        self._check_end(row.ids, field)
         return row
+
+    def _check_end(self, ids: Ints, field: str) -> None:
+        if self._end_id is not None and self._end_id not in ids:
+            name = self._tokenizer.id_to_token(self._end_id)
+            raise InvalidRequest(
+                field,
+                f"has no token {self._end_id} ({name!r}), which this model reads its answer off; allowed: one or more",
+            )
 
     def _starts(self, tokens: Tokens, room: int, stride: int, field: str) -> Iterator[int]:
         if not 0 <= stride < room:
