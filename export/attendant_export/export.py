@@ -17,7 +17,7 @@ from attendant_export.decoder_export import DecoderExport
 from attendant_export.encoders.export import export_encoder, plan_encoder
 from attendant_export.encoders.tasks import task_of
 from attendant_export.errors import ExportError
-from attendant_export.known_tokens import known_rows, unknown_tokens
+from attendant_export.known_tokens import known_rows, prompt_ids, unknown_tokens
 from attendant_export.progress import Progress, silent
 from attendant_export.recipe import ENCODER_PRECISIONS, GENERATE, PRECISIONS, Recipe, RecipeRequest
 from attendant_export.seq2seq.export import answer_recipe, export_answers
@@ -126,7 +126,7 @@ def export_model(
     recipe = recipe or Recipe()
     check_output(out, overwrite=overwrite)
     check_model(model)
-    _warn(tokenizer_json, known_rows(model), tell)
+    _warn(tokenizer_json, prompt_ids(model), tell)
     job = DecoderExport(
         model=model,
         tokenizer_json=tokenizer_json,

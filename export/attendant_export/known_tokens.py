@@ -17,6 +17,13 @@ def known_rows(model: Any) -> int | None:
     return int(weight.shape[0]) if weight is not None and weight.ndim == 2 else None
 
 
+def prompt_ids(model: Any) -> int | None:
+    """Ids, from 0 on, that a prompt of a causal language model may have: those that it also has logits for."""
+    rows = known_rows(model)
+    head = getattr(model.get_output_embeddings(), "weight", None)
+    return rows if rows is None or head is None else min(rows, int(head.shape[0]))
+
+
 def unknown_tokens(tokenizer_json: str | None, num_rows: int | None) -> list[str]:
     """Warnings, if the tokenizer can make ids of a text that a model of so many rows does not know.
 

@@ -8,7 +8,7 @@ from tokenizers import AddedToken, processors
 pytest.importorskip("torch", reason="the exporter is not installed")
 
 from attendant_export.errors import TokenizerError
-from attendant_export.known_tokens import known_rows, unknown_tokens
+from attendant_export.known_tokens import known_rows, prompt_ids, unknown_tokens
 
 from tests.bundles import make_llama, make_tokenizer
 
@@ -18,6 +18,7 @@ def test_tokens_without_a_row_are_named() -> None:
     rows = known_rows(make_llama())
     assert rows == tokenizer.get_vocab_size()
     assert unknown_tokens(tokenizer.to_str(), rows) == []
+    assert prompt_ids(make_llama()) == rows
     assert unknown_tokens(tokenizer.to_str(), None) == unknown_tokens(None, rows) == []
     tokenizer.add_special_tokens([AddedToken(f"<extra_{i}>", special=True) for i in range(10)])
     (warning,) = unknown_tokens(tokenizer.to_str(), rows)

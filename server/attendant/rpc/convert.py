@@ -150,7 +150,7 @@ def _generator(info: ModelInfo) -> models_pb2.Model:
         ),
         default_max_tokens=defaults.max_tokens,
         languages=_languages(manifest),
-        max_source_tokens=manifest.encoder_input.max_length if isinstance(manifest.encoder_input, TextSource) else 0,
+        max_source_tokens=_max_source_tokens(manifest),
         default_num_beams=defaults.num_beams,
         speech=manifest.speech is not None,
     )
@@ -168,7 +168,10 @@ def _encoder(info: EncoderInfo) -> models_pb2.Model:
 
 
 def _failed(info: FailedModel) -> models_pb2.Model:
-    known = {} if info.manifest is None else _manifest_fields(info.manifest)
+    manifest = info.manifest
+    known = {} if manifest is None else _manifest_fields(manifest)
+    if isinstance(manifest, BundleManifest):  # what tells those that read and hear from those that continue
+        known |= {"speech": manifest.speech is not None, "max_source_tokens": _max_source_tokens(manifest)}
     return models_pb2.Model(**{**known, "name": info.name}, state=models_pb2.MODEL_STATE_FAILED, cause=info.cause)
 
 
@@ -197,6 +200,10 @@ def _model(info: ModelInfo | EncoderInfo, **own: Any) -> models_pb2.Model:
         max_requests=info.max_requests,
         **own,
     )
+
+
+def _max_source_tokens(manifest: BundleManifest) -> int:
+    return manifest.encoder_input.max_length if isinstance(manifest.encoder_input, TextSource) else 0
 
 
 def _languages(manifest: BundleManifest) -> list[str]:
