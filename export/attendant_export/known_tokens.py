@@ -13,7 +13,10 @@ _MOST_NAMED = 8
 
 def known_rows(model: Any) -> int | None:
     """Ids, from 0 on, that the model takes: rows of its table of tokens. None where it has no such table."""
-    weight = getattr(model.get_input_embeddings(), "weight", None)
+    try:
+        weight = getattr(model.get_input_embeddings(), "weight", None)
+    except NotImplementedError:  # of models that hash their characters, for one
+        return None
     return int(weight.shape[0]) if weight is not None and weight.ndim == 2 else None
 
 

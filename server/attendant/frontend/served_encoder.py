@@ -78,7 +78,8 @@ class ServedEncoder:
     def info(self) -> EncoderInfo:
         """What callers may know of it."""
         model = self.hub.model
-        vocab_size = self._text.tokenizer.vocab_size if self._text is not None else 0
+        known = getattr(self.manifest.input, "vocab_size", None)
+        vocab_size = 0 if self._text is None else known or self._text.tokenizer.vocab_size
         return EncoderInfo(model.manifest, vocab_size, model.limits.max_rows, model.max_rows, self.hub.ready)
 
     @property
