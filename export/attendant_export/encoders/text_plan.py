@@ -93,7 +93,7 @@ def plan_text(source: TextSource) -> EncoderPlan:
     if tokenizer is not None:
         tokenizer = bundled_tokenizer(tokenizer, lowercase=sentence.lowercase)
     rows = trial_rows(model, longest, tokenizer)
-    pooling = (source.pooling or sentence.pooling or "mean") if head.kind == "token_embeddings" else None
+    poolings = _poolings(source, sentence) if head.kind == "token_embeddings" else ()
     types = [(np.arange(len(row)) > len(row) // 2).astype(np.int64) for row in rows] if _has_types(model) else None
     sample = make_sample(model, head, rows, types, pad_id(model))
     way = find_way(model, head, sample, pad_id(model))
@@ -110,7 +110,7 @@ def plan_text(source: TextSource) -> EncoderPlan:
         layout=way.form.layout,
         spec=lambda dtype: _spec(in_dtype(model, dtype), head, way, sample),
         cases=lambda: _cases(head, way, sample, pad_id(model)),
-        natural=lambda: natural_case(model, head, way, natural_rows(model, longest, tokenizer), pooling),
+        natural=lambda: natural_case(model, head, way, natural_rows(model, longest, tokenizer), poolings),
         samples=lambda text: calibration_feeds(
             model,
             head,
@@ -189,24 +189,32 @@ def _cases(head: TextHead, way: Way, sample: Sample, pad: int) -> Sequence[Encod
 
 
 def _embedding(source: TextSource, sentence: SentenceModel, head: TextHead, sample: Sample) -> EmbeddingHead:
-    pooling: Pooling | None = source.pooling or sentence.pooling or "mean"
+    poolings = _poolings(source, sentence)
     if head.kind == "row_embedding":
         if source.pooling is not None:
             raise UnsupportedModel(
                 str(source.model.config.model_type), "it makes one vector itself: pooling is its own"
             )
-        pooling = None
-    size = int(sample.wanted[0].shape[-1])
+        poolings = ()
+    size = int(sample.wanted[0].shape[-1]) * max(1, len(poolings))
     if sentence.projection is not None:
         with torch.no_grad():
             size = int(sentence.projection(torch.zeros(1, size)).shape[-1])
     return EmbeddingHead(
-        pooling=pooling,
+        pooling=None if not poolings else poolings[0] if len(poolings) == 1 else poolings,
         dimensions=size,
         normalise=sentence.normalise,
         prefix_truncation=sentence.prefix_truncation,
         prompts=dict(sentence.prompts),
+        default_prompt=sentence.default_prompt,
+        include_prompt=sentence.include_prompt,
+        default_dimensions=sentence.truncate_dim if (sentence.truncate_dim or size) < size else None,
     )
+
+
+def _poolings(source: TextSource, sentence: SentenceModel) -> tuple[Pooling, ...]:
+    """Asked for, else the sentence model's, else the mean."""
+    return (source.pooling,) if source.pooling is not None else sentence.poolings or ("mean",)
 
 
 def _mask_id(source: TextSource) -> int:

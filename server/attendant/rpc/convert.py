@@ -8,7 +8,7 @@ from typing import Any
 from attendant_proto.v1 import generation_pb2 as pb
 from attendant_proto.v1 import models_pb2
 
-from attendant.bundle import BundleManifest, TextInput, TextSource
+from attendant.bundle import BundleManifest, EmbeddingHead, TextInput, TextSource
 from attendant.core.beams import EarlyStopping
 from attendant.core.errors import InvalidRequest
 from attendant.core.events import TokenLogprob
@@ -160,8 +160,20 @@ def _encoder(info: EncoderInfo) -> models_pb2.Model:
         context_length=manifest.input.max_tokens if isinstance(manifest.input, TextInput) else 0,
         vocab_size=info.vocab_size,
         labels=manifest.labels,
-        dimensions=manifest.embedding.dimensions if manifest.embedding is not None else 0,
+        **_vectors(manifest.embedding),
     )
+
+
+def _vectors(head: EmbeddingHead | None) -> dict[str, Any]:
+    """What a model tells of its vectors."""
+    if head is None:
+        return {}
+    return {
+        "dimensions": head.dimensions,
+        "prompts": list(head.prompts),
+        "default_prompt": head.default_prompt,
+        "default_dimensions": head.default_dimensions or 0,
+    }
 
 
 def _model(info: ModelInfo | EncoderInfo, **own: Any) -> models_pb2.Model:
