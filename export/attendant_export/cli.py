@@ -116,6 +116,8 @@ def _export(args: argparse.Namespace) -> int:
         progress=on_stderr,
         tell=lambda line: print(line, file=sys.stderr),
     )
+    for line in manifest.warnings:
+        print(f"warning: {line}", file=sys.stderr)
     parity = manifest.parity
     size = sum(entry.size for entry in manifest.files.values()) / 1e6
     generates = manifest.task == "generate"

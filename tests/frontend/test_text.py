@@ -5,16 +5,17 @@ from __future__ import annotations
 import random
 
 import pytest
+from attendant.bundle import ChatTemplates
 from attendant.core.errors import InvalidRequest
 from attendant.core.generation import ChatMessage, ChatPrompt, TextPrompt
 from attendant.frontend.detokenizer import MAX_HELD_TOKENS, Detokenizer
 from attendant.frontend.stop_strings import StopStrings
-from attendant.models.text import ChatTemplate, TextCodec
+from attendant.models.text import TextCodec
 from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-from tests.synthetic import byte_tokenizer, make_synthetic_bundle
+from tests.synthetic import byte_tokenizer
 
 
 def metaspace_tokenizer() -> Tokenizer:
@@ -85,22 +86,21 @@ def test_the_earliest_stop_string_wins() -> None:
     assert StopStrings(["bc", "ab"]).push("xabc") == ("x", "ab")
 
 
-def template(tmp_path, text: str) -> ChatTemplate:
-    from attendant.bundle import read_manifest
-
-    manifest = read_manifest(make_synthetic_bundle(tmp_path / "b")).model_copy(update={"chat_template": text})
-    return ChatTemplate(manifest, byte_tokenizer(), tmp_path)
+def chat(text: str, *messages: ChatMessage) -> str:
+    """What a model with this template reads of a conversation."""
+    codec = TextCodec(BYTES.tokenizer, ChatTemplates({"default": text}, {"bos_token": "<|bos|>"}))
+    return codec.decode(codec.encode(ChatPrompt(messages)).token_ids, skip_special_tokens=False)
 
 
 HELLO = (ChatMessage("user", "hello"),)
 
 
-def test_a_template_sees_messages_and_special_tokens(tmp_path) -> None:
+def test_a_template_sees_messages_and_special_tokens() -> None:
     text = (
         "{{ bos_token }}{% for m in messages %}{% if m.role == 'skip' %}{% continue %}{% endif %}"
         "[{{ m['role'] }}] {{ m.content | tojson }}{% endfor %}{% if add_generation_prompt %}>{% endif %}"
     )
-    rendered = template(tmp_path, text).render((*HELLO, ChatMessage("skip", "x")))
+    rendered = chat(text, *HELLO, ChatMessage("skip", "x"))
     assert rendered == '<|bos|>[user] "hello">'
 
 
@@ -113,9 +113,9 @@ def test_a_template_sees_messages_and_special_tokens(tmp_path) -> None:
         ("{% for i in range(10**9) %}x{% endfor %}", "forbids|refused"),
     ],
 )
-def test_a_template_that_refuses_or_attacks_is_the_callers_error(tmp_path, text: str, message: str) -> None:
+def test_a_template_that_refuses_or_attacks_is_the_callers_error(text: str, message: str) -> None:
     with pytest.raises(InvalidRequest, match=message):
-        template(tmp_path, text).render(HELLO)
+        chat(text, *HELLO)
 
 
 def test_chat_without_a_template_says_so() -> None:

@@ -37,9 +37,13 @@ class ChatMessage:
 
 @dataclass(frozen=True, slots=True)
 class ChatPrompt:
-    """A conversation, rendered by the model's chat template with the generation prompt appended."""
+    """A conversation, rendered by the model's chat template with the generation prompt appended.
+
+    ``template``: the name of one of the model's; empty for its default one.
+    """
 
     messages: tuple[ChatMessage, ...]
+    template: str = ""
 
 
 @dataclass(frozen=True, slots=True)

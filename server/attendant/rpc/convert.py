@@ -136,7 +136,8 @@ def _generator(info: ModelInfo) -> models_pb2.Model:
         info,
         context_length=info.context_length,
         vocab_size=manifest.vocab_size,
-        has_chat_template=manifest.chat_template is not None,
+        has_chat_template=bool(manifest.templates()),
+        chat_templates=sorted(manifest.chat_templates),
         default_sampling=pb.Sampling(
             temperature=defaults.temperature,
             top_k=defaults.top_k,
@@ -212,7 +213,8 @@ def _prompt(request: Any, oneof: str, which: str | None) -> Prompt:
         case "token_ids":
             return TokenPrompt(tuple(request.token_ids.ids))
         case "chat":
-            return ChatPrompt(tuple(ChatMessage(m.role, m.content) for m in request.chat.messages))
+            chat = request.chat
+            return ChatPrompt(tuple(ChatMessage(m.role, m.content) for m in chat.messages), chat.template)
     allowed = ", ".join(field.name for field in request.DESCRIPTOR.oneofs_by_name[oneof].fields)
     raise InvalidRequest(oneof, f"is missing; allowed: one of {allowed}")
 
