@@ -50,12 +50,14 @@ TEMPLATES = {
     "{{ messages | tojson(separators=(',', ':'), sort_keys=True) }}",
     "loop controls": "{% for m in messages %}{% if loop.first %}{% continue %}{% endif %}{{ m.role }}"
     "{% if loop.index > 2 %}{% break %}{% endif %}{% endfor %}",
-    "namespace": "{% set ns = namespace(n=0, self=1) %}{% for m in messages %}{% set ns.n = ns.n + 1 %}{% endfor %}{{ ns.n }}",
+    "namespace": "{% set ns = namespace(n=0, self=1) %}"
+    "{% for m in messages %}{% set ns.n = ns.n + 1 %}{% endfor %}{{ ns.n }}",
     "dict": "{{ dict(a=1, b=messages[0].role) }}{{ dict.fromkeys(['x']) }}",
     "blocks and spaces": "  {% if add_generation_prompt %}\n  {{ '<a>' }}\n  {%- endif %}\n  {# note #}\nx\n\n",
     "strings": "{{ messages[0]['content'].strip().split(' ')[0] | upper }}{{ messages | length }}{{ missing }}"
     "{{ messages | map(attribute='role') | join(',') }}{{ messages[-1].content[2:5] }}{{ raise_exception is defined }}",
-    "macro": "{% macro say(m) %}[{{ m.role }}: {{ m.content }}]{% endmacro %}{% for m in messages %}{{ say(m) }}{% endfor %}",
+    "macro": "{% macro say(m) %}[{{ m.role }}: {{ m.content }}]{% endmacro %}"
+    "{% for m in messages %}{{ say(m) }}{% endfor %}",
     "time": "{{ strftime_now('%Y') }}{{ strftime_now(format='%C') }}",
 }
 
@@ -116,9 +118,9 @@ def test_callers_learn_which_field_was_wrong() -> None:
     codec = TextCodec(tokenizer, ChatTemplates({"rag": "{{ raise_exception('no documents') }}", "x": "{{ 1 }}"}, {}))
     hello = (ChatMessage("user", "hello"),)
     assert codec.encode(ChatPrompt(hello, "x")).token_ids == tuple(tokenizer.encode("1").ids)
-    with pytest.raises(InvalidRequest, match="chat.template is empty, and this model has no default"):
+    with pytest.raises(InvalidRequest, match=r"chat\.template is empty, and this model has no default"):
         codec.encode(ChatPrompt(hello))
-    with pytest.raises(InvalidRequest, match="chat.messages were refused by the model's chat template: no documents"):
+    with pytest.raises(InvalidRequest, match=r"chat\.messages were refused by the model's chat template: no documents"):
         codec.encode(ChatPrompt(hello, "rag"))
-    with pytest.raises(InvalidRequest, match="chat.messages is empty"):
+    with pytest.raises(InvalidRequest, match=r"chat\.messages is empty"):
         codec.encode(ChatPrompt((), "x"))

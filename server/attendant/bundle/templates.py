@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import jinja2
 from jinja2.exceptions import SecurityError
 from jinja2.ext import Extension, loopcontrols
-from jinja2.nodes import CallBlock
+from jinja2.nodes import CallBlock, Node
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace
@@ -123,7 +123,7 @@ class _Generation(Extension):
 
     tags = {"generation"}  # noqa: RUF012 (jinja declares it so)
 
-    def parse(self, parser: Parser) -> CallBlock:
+    def parse(self, parser: Parser) -> Node:
         """The block as a node."""
         line = next(parser.stream).lineno
         body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
@@ -136,7 +136,7 @@ class _Generation(Extension):
 class _Namespace(Namespace):
     """Jinja's, without attributes that Python keeps its own things in."""
 
-    def __init__(*args: Any, **kwargs: Any) -> None:  # noqa: N805 (a template may name an attribute `self`)
+    def __init__(*args: Any, **kwargs: Any) -> None:  # a template may name an attribute `self`
         made, *values = args
         attributes = dict(*values, **kwargs)
         for name in attributes:

@@ -39,11 +39,13 @@ def load_tokenizer(bundle: Path) -> Tokenizer:
 
 
 class TextCodec:
-    """Text to token ids and back, for one model."""
+    """Text to token ids and back, for one model. ``special_tokens``: those that decoding can leave out, by id."""
 
     def __init__(self, tokenizer: Tokenizer, templates: ChatTemplates | None) -> None:
         self.tokenizer = tokenizer
         self._templates = templates
+        added = tokenizer.get_added_tokens_decoder()
+        self.special_tokens = {index: token.content for index, token in added.items() if token.special}
         self.decode_one = lru_cache(maxsize=65_536)(self._decode_one)
 
     @classmethod
@@ -104,8 +106,8 @@ def load_templates(bundle: Path, manifest: BundleManifest, tokenizer: Tokenizer)
     if variables is None:
         special = manifest.special_tokens
         variables = {
-            "bos_token": tokenizer.id_to_token(special.bos) if special.bos is not None else "",
-            "eos_token": tokenizer.id_to_token(special.eos[0]) if special.eos else "",
+            "bos_token": (tokenizer.id_to_token(special.bos) if special.bos is not None else None) or "",
+            "eos_token": (tokenizer.id_to_token(special.eos[0]) if special.eos else None) or "",
         }
     sources = manifest.templates()
     try:

@@ -64,6 +64,7 @@ def generation_call(request: pb.GenerateRequest, timeout_s: float | None) -> Gen
         beam_search=beam_call(request.beam_search) if request.HasField("beam_search") else None,
         translation=_translation(request.translation) if request.HasField("translation") else None,
         whole=request.whole,
+        keep_special_tokens=request.keep_special_tokens,
         timeout_s=timeout_s,
         **sampling_fields(request.sampling),
     )
