@@ -66,7 +66,7 @@ def test_a_stop_string_ends_the_text_before_it(bundle: Path) -> None:
 @pytest.mark.parametrize("whole", [False, True])
 def test_special_tokens_stop_an_answer_and_can_be_shown(bundle: Path, whole: bool) -> None:
     async def test(service: GenerationService) -> None:
-        written = {"max_tokens": 4, "ignore_eos": True, "logit_bias": {3: 1000.0}, "whole": whole}  # <|system|>
+        written = {"max_tokens": 4, "ignore_eos": True, "logit_bias": {3: 1e8}, "whole": whole}  # <|system|>
         for stop in ("<|system|>", "tem|>", "<|system|><|system|>"):
             texts, ends = await collect(service, call(**written, stop=(stop,)))
             assert (texts.get(0, ""), ends[0].stop_string) == ("", stop)
