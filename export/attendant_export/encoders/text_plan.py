@@ -63,9 +63,11 @@ class TextSource:
 
     Attributes:
         model: transformers model with the head of ``task``, float32, eager attention, in eval mode.
-        tokenizer_config: content of tokenizer_config.json, for the longest row and the mask token.
+        tokenizer_config: content of tokenizer_config.json with the tokenizer's special tokens, for the longest row and
+            the mask token.
         sentence: what sentence-transformers adds, if anything.
         pooling: asked for; otherwise the sentence model's, or the mean.
+        warnings: what of the folder is not served as it says.
     """
 
     model: Any
@@ -74,6 +76,7 @@ class TextSource:
     tokenizer_config: dict[str, Any] = field(default_factory=dict)
     sentence: SentenceModel | None = None
     pooling: Pooling | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def plan_text(source: TextSource) -> EncoderPlan:
@@ -122,6 +125,7 @@ def plan_text(source: TextSource) -> EncoderPlan:
         embedding=_embedding(source, sentence, head, sample) if task == "embed" else None,
         tokenizer_json=tokenizer,
         projection=sentence.projection,
+        warnings=source.warnings,
     )
 
 

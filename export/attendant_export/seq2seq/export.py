@@ -110,6 +110,7 @@ def export_answers(
                 target=recipe.target,
                 precision=recipe.precision,
                 recipe=done,
+                warnings=source.warnings,
                 cache_layout="pages" if recipe.target == "cuda" else "slots",
                 graphs=graphs,
                 kv_layers=layers,

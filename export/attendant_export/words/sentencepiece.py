@@ -13,35 +13,50 @@ from typing import Any
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 from attendant_export.errors import TokenizerError
-from attendant_export.source import read_json, read_tokenizer
+from attendant_export.json_files import read_json
 from attendant_export.toolchain import internal
 
 _MODELS = {"marian": "source.spm", "m2m_100": "sentencepiece.bpe.model"}
 _VOCABULARY = "vocab.json"
+_SETTINGS = ("tokenizer_config.json", "special_tokens_map.json")
 _UNIGRAM, _BPE = 1, 2  # of trainer_spec.model_type
 _NEVER = 100.0  # how much worse than every piece of the model the others score, which only stand for ids
 _SPECIAL = ("<s>", "</s>", "<pad>", "<unk>")
 
 
-def answer_tokenizer(folder: Path, model_type: str, tokenizer_config: Mapping[str, Any]) -> str:
-    """tokenizer.json of ``folder``, or made from its other files.
+def is_sentencepiece(folder: Path) -> bool:
+    """Whether ``folder`` is of a kind that :func:`convert` knows: by its config, or by its files."""
+    return _kind(folder) is not None
+
+
+def convert(folder: Path) -> str:
+    """tokenizer.json made of the SentencePiece model and the vocabulary of ``folder``.
 
     Raises:
-        TokenizerError: there is none, or it cannot be made; names the files that are missing.
+        TokenizerError: it cannot be made; names the files that are missing.
     """
-    file = _MODELS.get(model_type)
-    if file is None or (folder / "tokenizer.json").is_file():
-        return read_tokenizer(folder)
+    kind = _kind(folder)
+    assert kind is not None, "whoever converts has asked"
+    file = _MODELS[kind]
     missing = [name for name in (file, _VOCABULARY) if not (folder / name).is_file()]
     if missing:
         raise TokenizerError(f"{folder} has no tokenizer.json, and to make one {' and '.join(missing)} is missing")
     vocabulary: dict[str, int] = {token: int(index) for token, index in read_json(folder / _VOCABULARY).items()}
     added = [token for token in vocabulary if token in _SPECIAL or (token.startswith(">>") and token.endswith("<<"))]
-    if model_type == "m2m_100":
-        languages = _languages(folder, tokenizer_config)
+    if kind == "m2m_100":
+        languages = _languages(folder)
         vocabulary |= {token: len(vocabulary) + place for place, token in enumerate(languages)}
         added += languages
     return _build(folder / file, vocabulary, added)
+
+
+def _kind(folder: Path) -> str | None:
+    """The model type whose files the folder has, or ought to have."""
+    model_type = read_json(folder / "config.json", missing_ok=True).get("model_type")
+    if model_type in _MODELS:
+        return str(model_type)
+    there = (kind for kind, file in _MODELS.items() if all((folder / name).is_file() for name in (file, _VOCABULARY)))
+    return next(there, None)
 
 
 def _build(path: Path, vocabulary: Mapping[str, int], added: Iterable[str]) -> str:
@@ -86,9 +101,9 @@ def _model(path: Path, proto: Any, vocabulary: Mapping[str, int]) -> Any:
     raise TokenizerError(f"{path} is neither a unigram nor a BPE model")
 
 
-def _languages(folder: Path, tokenizer_config: Mapping[str, Any]) -> list[str]:
+def _languages(folder: Path) -> list[str]:
     """Tokens of M2M100's languages, which are numbered after those of vocab.json, in order."""
-    for config in (tokenizer_config, read_json(folder / "special_tokens_map.json", missing_ok=True)):
+    for config in (read_json(folder / name, missing_ok=True) for name in _SETTINGS):
         found = config.get("additional_special_tokens") or config.get("extra_special_tokens")
         if isinstance(found, list) and found:
             return [str(token.get("content") if isinstance(token, dict) else token) for token in found]

@@ -1,0 +1,90 @@
+"""Texts that tell tokenizers apart: a bundle's tokenizer has to make of them what transformers' makes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from attendant_export.errors import TokenizerError
+
+TEXTS = (
+    "Hello, where is my order? It's on its way; they've said \u201cMonday\u201d.",
+    "Where is the Caf\u00e9? HELLO hello HeLLo STRASSE stra\u00dfe",
+    "na\u00efve cafe\u0301 \u0130stanbul \ufb01ne \u2168 \u00bd x\u00b2 \u212b \uff21\uff22\uff23",
+    "\u6771\u4eac\u90fd\u306b\u884c\u304f\u3002\u4f60\u597d\uff0c\u4e16\u754c\uff01 \uc548\ub155\ud558\uc138\uc694",
+    "\u041f\u0440\u0438\u0432\u0435\u0442, \u043c\u0438\u0440! \u0645\u0631\u062d\u0628\u0627 \u05e9\u05c1\u05b8\u05dc\u05d5\u05b9\u05dd \u0928\u092e\u0938\u094d\u0924\u0947 \u0e2a\u0e27\u0e31\u0e2a\u0e14\u0e35",
+    "\U0001f600 \U0001f469\u200d\U0001f469\u200d\U0001f467 \U0001f44d\U0001f3fd \U0001f1eb\U0001f1f7 \u2764\ufe0f 1\ufe0f\u20e3",
+    "def add(a, b):\n    return a + b  # sum\n\tif (x != y) { z->w[0]++; }\r\n\n\n",
+    "  two   runs    of     spaces      ",
+    "\t\ttabs\n\n\nlines\r\n \n mixed \t end\n",
+    "1234567890 3.14159 1,000,000 2024-01-31 0xFF 50% $9.99",
+    "a\u00a0b\u2009c\u3000d\u200be\ufefff\u00adg\u2028h",
+    "nul\x00 bell\x07 escape\x1b delete\x7f next\u0085 \ufffd",
+    "https://example.com/a?b=c&d=%20#e user@example.com C:\\dir\\file",
+    "supercalifragilisticexpialidocious" * 4,
+    "!!!???...,,,---___***((([[[{{{}}}]]])))",
+    "\u2581under\u2581bars \u0120and \u010a <0x0A> ## ##ing </w> @@",
+    "a",
+    " ",
+    "\n",
+    "",
+)
+"""What tokenizers differ over: case, accents, compatibility forms, scripts without spaces, joined emoji, code, runs of
+white space, digits, invisible and control characters, and the marks that tokenizers themselves use."""
+
+_TOKENS_A_TEXT = 8
+
+
+def check_agreement(tokenizer: Any, served: Tokenizer, folder: Path, *, decodes: bool) -> None:
+    """Encodes and decodes texts and special tokens with both.
+
+    Args:
+        tokenizer: of transformers. served: the bundle's.
+        decodes: whether decoded texts have to agree, too.
+
+    Raises:
+        TokenizerError: they do not; names the text.
+    """
+    text = first_disagreement(tokenizer, served, decodes=decodes)
+    if text is not None:
+        raise TokenizerError(
+            f"{folder}: tokenizer.json cannot hold what transformers' {type(tokenizer).__name__} does: they do not agree "
+            f"over the text {text!r}"
+        )
+
+
+def first_disagreement(tokenizer: Any, served: Tokenizer, *, decodes: bool) -> str | None:
+    """The first text of which both make other tokens, or which they decode differently; None if there is none."""
+    for text in TEXTS:
+        if not _agree(tokenizer, served, text, decodes):
+            return text
+    if not tokenizer.is_fast:  # some of these read special tokens at the begin of a text only
+        return None
+    for text, alone in _special_texts(tokenizer):
+        if not _agree(tokenizer, served, text, decodes):
+            return next((each for each in alone if not _agree(tokenizer, served, each, decodes)), text)
+    return None
+
+
+def _special_texts(tokenizer: Any) -> Iterator[tuple[str, list[str]]]:
+    """Texts with some of the added tokens each, together all of them, and the tokens apart."""
+    tokens = [token.content for token in tokenizer.added_tokens_decoder.values()]
+    for start in range(0, len(tokens), _TOKENS_A_TEXT):
+        some = tokens[start : start + _TOKENS_A_TEXT]
+        yield "".join(f"{token} a{token}b  {token}" for token in some), [f"a{token}b {token}" for token in some]
+
+
+def _agree(tokenizer: Any, served: Tokenizer, text: str, decodes: bool) -> bool:
+    ways = (True, False) if tokenizer.is_fast else (False,)  # others add what a bundle's languages add
+    for add_special_tokens in ways:
+        ids = list(tokenizer(text, add_special_tokens=add_special_tokens, verbose=False)["input_ids"])
+        if ids != served.encode(text, add_special_tokens=add_special_tokens).ids:
+            return False
+    return not decodes or all(
+        tokenizer.decode(ids, skip_special_tokens=skip, clean_up_tokenization_spaces=False)
+        == served.decode(ids, skip_special_tokens=skip)
+        for skip in (True, False)
+    )
