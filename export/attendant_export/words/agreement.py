@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,11 @@ TEXTS = (
     "Where is the Caf\u00e9? HELLO hello HeLLo STRASSE stra\u00dfe",
     "na\u00efve cafe\u0301 \u0130stanbul \ufb01ne \u2168 \u00bd x\u00b2 \u212b \uff21\uff22\uff23",
     "\u6771\u4eac\u90fd\u306b\u884c\u304f\u3002\u4f60\u597d\uff0c\u4e16\u754c\uff01 \uc548\ub155\ud558\uc138\uc694",
-    "\u041f\u0440\u0438\u0432\u0435\u0442, \u043c\u0438\u0440! \u0645\u0631\u062d\u0628\u0627 \u05e9\u05c1\u05b8\u05dc\u05d5\u05b9\u05dd \u0928\u092e\u0938\u094d\u0924\u0947 \u0e2a\u0e27\u0e31\u0e2a\u0e14\u0e35",
-    "\U0001f600 \U0001f469\u200d\U0001f469\u200d\U0001f467 \U0001f44d\U0001f3fd \U0001f1eb\U0001f1f7 \u2764\ufe0f 1\ufe0f\u20e3",
+    "\u041f\u0440\u0438\u0432\u0435\u0442, \u043c\u0438\u0440! \u0393\u03b5\u03b9\u03ac \u03c3\u03bf\u03c5",
+    "\u0645\u0631\u062d\u0628\u0627 \u05e9\u05c1\u05b8\u05dc\u05d5\u05b9\u05dd",
+    "\u0928\u092e\u0938\u094d\u0924\u0947 \u0e2a\u0e27\u0e31\u0e2a\u0e14\u0e35",
+    "\U0001f600 \U0001f469\u200d\U0001f469\u200d\U0001f467",
+    "\U0001f44d\U0001f3fd \U0001f1eb\U0001f1f7 \u2764\ufe0f 1\ufe0f\u20e3",
     "def add(a, b):\n    return a + b  # sum\n\tif (x != y) { z->w[0]++; }\r\n\n\n",
     "  two   runs    of     spaces      ",
     "\t\ttabs\n\n\nlines\r\n \n mixed \t end\n",
@@ -48,25 +51,24 @@ def check_agreement(tokenizer: Any, served: Tokenizer, folder: Path, *, decodes:
     Raises:
         TokenizerError: they do not; names the text.
     """
-    text = first_disagreement(tokenizer, served, decodes=decodes)
+    text = next(disagreements(tokenizer, served, decodes=decodes), None)
     if text is not None:
         raise TokenizerError(
-            f"{folder}: tokenizer.json cannot hold what transformers' {type(tokenizer).__name__} does: they do not agree "
-            f"over the text {text!r}"
+            f"{folder}: tokenizer.json cannot hold what transformers' {type(tokenizer).__name__} does: they do not "
+            f"agree over the text {text!r}"
         )
 
 
-def first_disagreement(tokenizer: Any, served: Tokenizer, *, decodes: bool) -> str | None:
-    """The first text of which both make other tokens, or which they decode differently; None if there is none."""
+def disagreements(tokenizer: Any, served: Tokenizer, *, decodes: bool) -> Iterator[str]:
+    """The texts of which both make other tokens, or which they decode differently."""
     for text in TEXTS:
         if not _agree(tokenizer, served, text, decodes):
-            return text
+            yield text
     if not tokenizer.is_fast:  # some of these read special tokens at the begin of a text only
-        return None
+        return
     for text, alone in _special_texts(tokenizer):
         if not _agree(tokenizer, served, text, decodes):
-            return next((each for each in alone if not _agree(tokenizer, served, each, decodes)), text)
-    return None
+            yield next((each for each in alone if not _agree(tokenizer, served, each, decodes)), text)
 
 
 def _special_texts(tokenizer: Any) -> Iterator[tuple[str, list[str]]]:
@@ -79,12 +81,25 @@ def _special_texts(tokenizer: Any) -> Iterator[tuple[str, list[str]]]:
 
 def _agree(tokenizer: Any, served: Tokenizer, text: str, decodes: bool) -> bool:
     ways = (True, False) if tokenizer.is_fast else (False,)  # others add what a bundle's languages add
-    for add_special_tokens in ways:
-        ids = list(tokenizer(text, add_special_tokens=add_special_tokens, verbose=False)["input_ids"])
-        if ids != served.encode(text, add_special_tokens=add_special_tokens).ids:
+    for special in ways:
+        wanted = _attempt(lambda special=special: list(tokenizer(text, add_special_tokens=special)["input_ids"]))
+        found = _attempt(lambda special=special: list(served.encode(text, add_special_tokens=special).ids))
+        if wanted != found:
             return False
-    return not decodes or all(
-        tokenizer.decode(ids, skip_special_tokens=skip, clean_up_tokenization_spaces=False)
-        == served.decode(ids, skip_special_tokens=skip)
+    if not decodes or wanted is None:
+        return True
+    return all(
+        tokenizer.decode(wanted, skip_special_tokens=skip, clean_up_tokenization_spaces=False)
+        == served.decode(wanted, skip_special_tokens=skip)
         for skip in (True, False)
     )
+
+
+def _attempt(encode: Callable[[], list[int]]) -> list[int] | None:
+    """Token ids; None for a text that the tokenizer refuses, as those without an unknown token do."""
+    try:
+        return encode()
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException:  # tokenizers raises bare Exceptions, and panics
+        return None

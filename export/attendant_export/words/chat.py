@@ -1,4 +1,4 @@
-"""The chat templates of a folder, each rendered over conversations as the server renders it and as transformers does."""
+"""The chat templates of a folder, each rendered over conversations by the server's code and by transformers."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _compared(which: str, templates: ChatTemplates, tokenizer: Any, source: str)
             if attempt == 2:
                 raise TemplateError(
                     f"{which} gives another text here than in transformers for {[dict(each) for each in messages]}: "
-                    f"{got if got is not None else why_not!r}, in transformers {wanted if wanted is not None else why!r}"
+                    f"{why_not if got is None else got!r}, in transformers {why if wanted is None else wanted!r}"
                 )
         if got is None:
             refusals.append(why_not)

@@ -75,7 +75,13 @@ def _check_readers(folder: Path) -> None:
 
 
 def _reason(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
+    """The first line of an error's message; the few that say nothing to a user are put in words."""
+    text = str(error)
+    if "trust_remote_code" in text or "custom code" in text:
+        return "their tokenizer is code that comes with the folder, which is not run"
+    if "instantiate the backend tokenizer" in text:
+        return "transformers makes no fast tokenizer of them"
+    lines = text.strip().splitlines()
     return lines[0] if lines else type(error).__name__
 
 

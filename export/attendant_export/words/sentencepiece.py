@@ -6,11 +6,11 @@ languages, of which source.spm knows one, and M2M100's.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, processors
 
 from attendant_export.errors import TokenizerError
 from attendant_export.json_files import read_json
@@ -20,7 +20,10 @@ _MODELS = {"marian": "source.spm", "m2m_100": "sentencepiece.bpe.model"}
 _VOCABULARY = "vocab.json"
 _SETTINGS = ("tokenizer_config.json", "special_tokens_map.json")
 _UNIGRAM, _BPE = 1, 2  # of trainer_spec.model_type
-_NEVER = 100.0  # how much worse than every piece of the model the others score, which only stand for ids
+_NORMAL = 1  # of a piece's type
+_SPACE = "\u2581"
+# Before the tokens that are no pieces of the model and only stand for ids: no text has it where tokens are looked for.
+_UNREACHABLE = " "
 _SPECIAL = ("<s>", "</s>", "<pad>", "<unk>")
 
 
@@ -59,7 +62,7 @@ def _kind(folder: Path) -> str | None:
     return next(there, None)
 
 
-def _build(path: Path, vocabulary: Mapping[str, int], added: Iterable[str]) -> str:
+def _build(path: Path, vocabulary: Mapping[str, int], added: Sequence[str]) -> str:
     proto = internal("transformers.convert_slow_tokenizer", "import_protobuf")().ModelProto()
     try:
         proto.ParseFromString(path.read_bytes())
@@ -68,15 +71,11 @@ def _build(path: Path, vocabulary: Mapping[str, int], added: Iterable[str]) -> s
     for token in ("<unk>", "</s>"):
         if token not in vocabulary:
             raise TokenizerError(f"{path.parent / _VOCABULARY} has no token {token}")
-    tokenizer = Tokenizer(_model(path, proto, vocabulary))
-    rules = proto.normalizer_spec
-    steps: list[Any] = [normalizers.Precompiled(rules.precompiled_charsmap)] if rules.precompiled_charsmap else []
-    if rules.remove_extra_whitespaces:
-        steps += [normalizers.Replace(Regex(" {2,}"), " "), normalizers.Strip()]
-    tokenizer.normalizer = normalizers.Sequence(steps)
-    scheme = "always" if rules.add_dummy_prefix else "never"
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme=scheme)
-    tokenizer.decoder = decoders.Metaspace(prepend_scheme=scheme)
+    tokenizer = Tokenizer(_model(path, proto, vocabulary, added))
+    tokenizer.normalizer = _normalizer(proto.normalizer_spec)
+    scheme = "always" if proto.normalizer_spec.add_dummy_prefix else "never"
+    spaces = decoders.Metaspace(prepend_scheme=scheme)
+    tokenizer.decoder = decoders.Sequence([decoders.Replace(_UNREACHABLE, ""), spaces])
     tokenizer.add_special_tokens([AddedToken(token, normalized=False) for token in added])
     end = "</s>"
     tokenizer.post_processor = processors.TemplateProcessing(
@@ -85,14 +84,30 @@ def _build(path: Path, vocabulary: Mapping[str, int], added: Iterable[str]) -> s
     return str(tokenizer.to_str())
 
 
-def _model(path: Path, proto: Any, vocabulary: Mapping[str, int]) -> Any:
+def _normalizer(rules: Any) -> Any:
+    """What SentencePiece does to a text before it cuts it: spaces alone are white space to it."""
+    steps: list[Any] = [normalizers.Precompiled(rules.precompiled_charsmap)] if rules.precompiled_charsmap else []
+    if rules.remove_extra_whitespaces:
+        steps += [normalizers.Replace(Regex(" {2,}"), " "), normalizers.Replace(Regex(r"\A +| +\z"), "")]
+    if rules.add_dummy_prefix:
+        steps.append(normalizers.Prepend(_SPACE))
+    return normalizers.Sequence([*steps, normalizers.Replace(" ", _SPACE)])
+
+
+def _model(path: Path, proto: Any, vocabulary: Mapping[str, int], added: Sequence[str]) -> Any:
     scores = {piece.piece: float(piece.score) for piece in proto.pieces}
     fallback = bool(proto.trainer_spec.byte_fallback)
     if proto.trainer_spec.model_type == _UNIGRAM:
-        least = min(scores.values(), default=0.0) - _NEVER
+        normal = {piece.piece for piece in proto.pieces if piece.type == _NORMAL}
+        least = min((scores[piece] for piece in normal), default=0.0)  # an unknown character scores a bit less
         by_id = {index: token for token, index in vocabulary.items()}
         places = [by_id.get(index, f"<unused {index}>") for index in range(max(by_id) + 1)]
-        pieces = [(token, scores.get(token, least)) for token in places]
+        pieces = [
+            (token, scores[token] if token in normal else least)
+            if token in normal or token in added
+            else (_UNREACHABLE + token, least)
+            for token in places
+        ]
         return models.Unigram(pieces, unk_id=vocabulary["<unk>"], byte_fallback=fallback)
     if proto.trainer_spec.model_type == _BPE:
         known = {token: score for token, score in scores.items() if token in vocabulary}
