@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,8 +82,8 @@ def _special_texts(tokenizer: Any) -> Iterator[tuple[str, list[str]]]:
 def _agree(tokenizer: Any, served: Tokenizer, text: str, decodes: bool) -> bool:
     ways = (True, False) if tokenizer.is_fast else (False,)  # others add what a bundle's languages add
     for special in ways:
-        wanted = _attempt(lambda special=special: list(tokenizer(text, add_special_tokens=special)["input_ids"]))
-        found = _attempt(lambda special=special: list(served.encode(text, add_special_tokens=special).ids))
+        wanted = _attempt(lambda text, special: tokenizer(text, add_special_tokens=special)["input_ids"], text, special)
+        found = _attempt(lambda text, special: served.encode(text, add_special_tokens=special).ids, text, special)
         if wanted != found:
             return False
     if not decodes or wanted is None:
@@ -95,10 +95,10 @@ def _agree(tokenizer: Any, served: Tokenizer, text: str, decodes: bool) -> bool:
     )
 
 
-def _attempt(encode: Callable[[], list[int]]) -> list[int] | None:
+def _attempt(encode: Callable[[str, bool], Sequence[int]], text: str, special: bool) -> list[int] | None:
     """Token ids; None for a text that the tokenizer refuses, as those without an unknown token do."""
     try:
-        return encode()
+        return list(encode(text, special))
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException:  # tokenizers raises bare Exceptions, and panics
