@@ -131,6 +131,7 @@ class DecoderExport:
             chat_template=templates.pop(DEFAULT_TEMPLATE, None),
             chat_templates=templates,
             template_variables=self.words.special_tokens,
+            clean_up_spaces=self.words.cleans_up,
             files=file_entries(folder),
             parity=parity,
             source=self.source or Source(id=self.name, versions=versions()),

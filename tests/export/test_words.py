@@ -98,6 +98,14 @@ def test_sentencepiece_alone(tmp_path: Path, model_type: str, tokenizer_class: s
         assert tokenizer.decode(tokenizer.encode(text).ids) == text
 
 
+@pytest.mark.parametrize(("model_type", "cleans_up"), [("t5", True), ("llama", False)])
+def test_spaces_are_cleaned_up_where_transformers_does(tmp_path: Path, model_type: str, cleans_up: bool) -> None:
+    name, kind = ("spiece.model", "unigram") if model_type == "t5" else ("tokenizer.model", "bpe")
+    config = {"tokenizer_class": f"{model_type.capitalize()}Tokenizer", "clean_up_tokenization_spaces": True}
+    folder = folder_of(tmp_path / "m", model_type, {name: model_bytes(kind)}, **config)
+    assert read_words(folder).cleans_up == cleans_up
+
+
 def test_translators_with_a_vocabulary_beside_their_pieces(tmp_path: Path) -> None:
     marian = folder_of(
         tmp_path / "marian", "marian", tokenizer_class="MarianTokenizer", source_lang="en", target_lang="fr"

@@ -10,6 +10,7 @@ from attendant.core.errors import InvalidRequest
 from attendant.core.generation import ChatMessage, ChatPrompt, TextPrompt
 from attendant.frontend.detokenizer import MAX_HELD_TOKENS, Detokenizer
 from attendant.frontend.stop_strings import StopStrings
+from attendant.models.spaces import clean_spaces
 from attendant.models.text import TextCodec
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -142,6 +143,22 @@ def test_a_stop_string_that_is_a_special_token() -> None:
     ]
     matcher = StopStrings(["<|end|>", "b<|x|>c"])
     assert [matcher.push("ab", "<|x|>"), matcher.push("c")] == [("a", None), ("", "b<|x|>c")]
+
+
+CLEANED = TextCodec(metaspace_tokenizer(), None, cleans_up=True)
+
+
+@given(st.text("  abcn'tsrevm.?!,", max_size=40))
+def test_spaces_are_cleaned_up_in_a_stream_as_in_a_whole_text(text: str) -> None:
+    ids = CLEANED.encode(TextPrompt(text, add_special_tokens=False)).token_ids
+    detokenizer = Detokenizer(CLEANED, ())
+    found = "".join([detokenizer.push(token) for token in ids]) + detokenizer.flush()
+    assert found == CLEANED.decode(ids) == clean_spaces(SENTENCEPIECE.decode(ids))
+
+
+def test_what_cleaning_up_changes() -> None:  # what transformers' clean_up_tokenization makes of it
+    text = "Well , I do n't know ! You 're right ; it ' s Bob 's ."
+    assert clean_spaces(text) == "Well, I don't know! You're right ; it's Bob's."
 
 
 def test_special_tokens_can_be_kept() -> None:

@@ -123,6 +123,7 @@ def export_answers(
                 encoder_input=encoder_input,
                 cross_layers=cross_layers,
                 answer=rules,
+                clean_up_spaces=source.cleans_up,
                 languages=languages_of(source.architecture, source.tokens, source.tokenizer_config, rules),
                 speech=speech_of(model, source.tokens) if isinstance(encoder_input, AudioSource) else None,
                 files=file_entries(folder),

@@ -34,6 +34,7 @@ class AnswerSource:
         tokenizer_json, tokenizer_config: of its tokenizer; the second may be empty.
         features: content of preprocessor_config.json, for speech.
         warnings: what of the folder is not served as it says.
+        cleans_up: see :class:`attendant_export.words.Words`.
     """
 
     model: Any
@@ -41,6 +42,7 @@ class AnswerSource:
     tokenizer_config: Mapping[str, Any] = field(default_factory=dict)
     features: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    cleans_up: bool = False
 
     @property
     def architecture(self) -> str:
@@ -109,7 +111,7 @@ def load_answers(folder: Path) -> AnswerSource:
     words = read_words(folder)
     features = read_json(folder / "preprocessor_config.json", missing_ok=True)
     model = pretrained(folder, auto_class)
-    return AnswerSource(model, words.tokenizer_json, tokenizer_config, features, words.warnings)
+    return AnswerSource(model, words.tokenizer_json, tokenizer_config, features, words.warnings, words.cleans_up)
 
 
 def _class_for(model_type: str) -> str:

@@ -26,6 +26,7 @@ class Words:
         tokenizer_json: content of the bundle's tokenizer.json, which neither pads nor truncates.
         special_tokens: by name, e.g. ``bos_token``; what chat templates see. None where nobody says.
         chat_templates: jinja sources by name; ``default`` is the one for conversations that name none.
+        cleans_up: whether decoded text loses the spaces before punctuation and English contractions.
         warnings: what of the folder is not served as it says, one sentence each.
     """
 
@@ -33,6 +34,7 @@ class Words:
     special_tokens: Mapping[str, str] | None = None
     chat_templates: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    cleans_up: bool = False
 
 
 def words_of(words: Words | str, chat_template: str | None = None) -> Words:
@@ -68,13 +70,9 @@ def read_words(folder: Path, *, generates: bool = True) -> Words:
         raise TokenizerError(_missing(folder, tokenizer, failure))
     if tokenizer is None:
         return Words(content)
-    if generates and _cleans_up(tokenizer):
-        warnings.append(
-            "clean_up_tokenization_spaces is true: transformers takes the spaces before punctuation and English "
-            "contractions out of what the model writes; here they stay"
-        )
     templates, told = checked_templates(tokenizer)
-    return Words(content, dict(tokenizer.special_tokens_map), templates, (*warnings, *told))
+    names, cleans_up = dict(tokenizer.special_tokens_map), _cleans_up(tokenizer)
+    return Words(content, names, templates, (*warnings, *told), cleans_up)
 
 
 def _plain(content: str) -> str:

@@ -68,7 +68,8 @@ class BundleManifest(ManifestBase):
     ``chat_template`` is the template of conversations that name none, ``chat_templates`` the others by name (see
     :class:`attendant.bundle.ChatTemplates`); ``template_variables`` what they see beside the conversation: the
     tokenizer's special tokens by name, e.g. ``bos_token``. Bundles of older exporters leave it out: there ``bos_token``
-    and ``eos_token`` are the first of ``special_tokens``.
+    and ``eos_token`` are the first of ``special_tokens``. ``clean_up_spaces``: decoded text loses the spaces before
+    punctuation and English contractions.
 
     A ``generate`` bundle with its cache in slots has the graph ``decoder`` with inputs (those it does not need are left
     out):
@@ -128,6 +129,7 @@ class BundleManifest(ManifestBase):
     chat_template: str | None = None
     chat_templates: Mapping[str, str] = Field(default_factory=dict)
     template_variables: Mapping[str, str] | None = None
+    clean_up_spaces: bool = False
     encoder_input: Annotated[TextSource | AudioSource, Field(discriminator="kind")] | None = None
     cross_layers: tuple[KVLayer, ...] = ()
     answer: AnswerRules | None = None

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from attendant.models.spaces import SpaceCleaner
+
 CONTEXT_TOKENS = 5
 """Tokens before the new ones that are decoded with them: decoders treat the first token of a text apart."""
 
@@ -18,9 +20,12 @@ _REPLACEMENT = "\ufffd"
 
 
 class Decoder(Protocol):
-    """Token ids to text; see :meth:`attendant.models.text.TextCodec.decode`."""
+    """Token ids to text; see :class:`attendant.models.text.TextCodec`."""
 
-    def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool = True) -> str: ...
+    @property
+    def cleans_up(self) -> bool: ...
+
+    def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool = True, whole: bool = True) -> str: ...
 
     def decode_one(self, token_id: int) -> str: ...
 
@@ -39,9 +44,14 @@ class Detokenizer:
         self._told = self._decode(self._window)  # text of the window that is not to be told again
         self._anchor = self._window if self._told else []  # the last tokens with text and without broken characters
         self._num_held = 0
+        self._cleaner = SpaceCleaner() if decoder.cleans_up else None
 
     def push(self, token_id: int) -> str:
         """Text that became certain with this token; empty while a character is incomplete."""
+        text = self._take(token_id)
+        return text if self._cleaner is None else self._cleaner.push(text)
+
+    def _take(self, token_id: int) -> str:
         self._window.append(token_id)
         self._num_held += 1
         text = self._untold()
@@ -55,7 +65,7 @@ class Detokenizer:
         """What is still held, broken characters as U+FFFD."""
         text = self._untold()
         self._advance(text)
-        return text
+        return text if self._cleaner is None else self._cleaner.push(text) + self._cleaner.flush()
 
     def _untold(self) -> str:
         text = self._decode(self._window)
@@ -100,4 +110,4 @@ class Detokenizer:
         return []
 
     def _decode(self, token_ids: Sequence[int]) -> str:
-        return self._decoder.decode(token_ids, skip_special_tokens=not self._keeps_special)
+        return self._decoder.decode(token_ids, skip_special_tokens=not self._keeps_special, whole=False)

@@ -20,6 +20,7 @@ from attendant.bundle import (
 from attendant.core.errors import BundleError, InvalidRequest
 from attendant.core.generation import ChatPrompt, TextPrompt
 from attendant.models.info import Tokenized
+from attendant.models.spaces import clean_spaces
 
 
 def load_tokenizer(bundle: Path) -> Tokenizer:
@@ -39,10 +40,16 @@ def load_tokenizer(bundle: Path) -> Tokenizer:
 
 
 class TextCodec:
-    """Text to token ids and back, for one model. ``special_tokens``: those that decoding can leave out, by id."""
+    """Text to token ids and back, for one model.
 
-    def __init__(self, tokenizer: Tokenizer, templates: ChatTemplates | None) -> None:
+    Attributes:
+        special_tokens: those that decoding can leave out, by id.
+        cleans_up: whether decoded text loses the spaces before punctuation, see :mod:`attendant.models.spaces`.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, templates: ChatTemplates | None, *, cleans_up: bool = False) -> None:
         self.tokenizer = tokenizer
+        self.cleans_up = cleans_up
         self._templates = templates
         added = tokenizer.get_added_tokens_decoder()
         self.special_tokens = {index: token.content for index, token in added.items() if token.special}
@@ -56,7 +63,8 @@ class TextCodec:
             BundleError: the file or a chat template is not usable.
         """
         tokenizer = load_tokenizer(bundle)
-        return cls(tokenizer, load_templates(bundle, manifest, tokenizer))
+        templates = load_templates(bundle, manifest, tokenizer)
+        return cls(tokenizer, templates, cleans_up=manifest.clean_up_spaces)
 
     def encode(self, prompt: TextPrompt | ChatPrompt) -> Tokenized:
         """Token ids of a prompt.
@@ -71,14 +79,18 @@ class TextCodec:
             encoding = self.tokenizer.encode(prompt.text, add_special_tokens=prompt.add_special_tokens)
         return Tokenized(tuple(encoding.ids), tuple(encoding.tokens))
 
-    def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
-        """Text of token ids; bytes that are no character become U+FFFD."""
+    def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool = True, whole: bool = True) -> str:
+        """Text of token ids; bytes that are no character become U+FFFD.
+
+        Args:
+            whole: these are all tokens of a text: where the model wants that, its spaces are cleaned up.
+        """
         text: str = self.tokenizer.decode(list(token_ids), skip_special_tokens=skip_special_tokens)
-        return text
+        return clean_spaces(text) if whole and self.cleans_up else text
 
     def _decode_one(self, token_id: int) -> str:
-        """Text of one token alone. Kept: streams ask for the same ones over and over."""
-        return self.decode((token_id,))
+        """Text of one token of a longer text. Kept: streams ask for the same ones over and over."""
+        return self.decode((token_id,), whole=False)
 
     def _render(self, chat: ChatPrompt) -> str:
         """The conversation as one text, ready for the assistant's answer."""
