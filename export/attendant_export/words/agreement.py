@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -86,25 +86,38 @@ def _special_texts(tokenizer: Any) -> Iterator[tuple[str, list[str]]]:
 def _agree(tokenizer: Any, served: Tokenizer, text: str, decode: Callable[..., str] | None) -> bool:
     """Whether both make the same tokens of ``text``; where ``decode`` is given, it and the bundle's tokenizer have to
     make the same text of these."""
+    wanted: list[int] | None = None
     ways = (True, False) if tokenizer.is_fast else (False,)  # others add what a bundle's languages add
     for special in ways:
-        wanted = _attempt(lambda text, special: tokenizer(text, add_special_tokens=special)["input_ids"], text, special)
-        found = _attempt(lambda text, special: served.encode(text, add_special_tokens=special).ids, text, special)
-        if wanted != found:
+        wanted = _by_transformers(tokenizer, text, special)
+        if wanted != _by_tokenizers(served, text, special):
             return False
-    if wanted is None or decode is None:
-        return True
-    return all(
-        decode(wanted, skip_special_tokens=skip) == served.decode(wanted, skip_special_tokens=skip)
-        for skip in (True, False)
+    return (
+        wanted is None
+        or decode is None
+        or all(
+            decode(wanted, skip_special_tokens=skip) == served.decode(wanted, skip_special_tokens=skip)
+            for skip in (True, False)
+        )
     )
 
 
-def _attempt(encode: Callable[[str, bool], Sequence[int]], text: str, special: bool) -> list[int] | None:
-    """Token ids; None for a text that the tokenizer refuses, as those without an unknown token do."""
+def _by_transformers(tokenizer: Any, text: str, special: bool) -> list[int] | None:
+    """Token ids; None for a text that is refused. Some take no text alone, as LayoutLM's, which want boxes beside it:
+    what they are made of does."""
     try:
-        return list(encode(text, special))
+        return list(tokenizer(text, add_special_tokens=special)["input_ids"])
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException:  # tokenizers raises bare Exceptions, and panics
+        return _by_tokenizers(tokenizer.backend_tokenizer, text, special) if tokenizer.is_fast else None
+
+
+def _by_tokenizers(tokenizer: Tokenizer, text: str, special: bool) -> list[int] | None:
+    """Token ids; None for a text that is refused, as by those without an unknown token."""
+    try:
+        return list(tokenizer.encode(text, add_special_tokens=special).ids)
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException:  # as above
         return None

@@ -112,7 +112,9 @@ class GenerationService:
 
     def token_text(self, call: GenerationCall, token_id: int) -> str:
         """One token of a call's model decoded alone."""
-        return self._models.get(call.model, _kind(call)).text.decode((token_id,), skip_special_tokens=False)
+        return self._models.get(call.model, _kind(call)).text.decode(
+            (token_id,), skip_special_tokens=False, whole=False
+        )
 
 
 class _ActiveCall:
