@@ -23,6 +23,7 @@ from attendant_export.recipe import ENCODER_PRECISIONS, GENERATE, PRECISIONS, Re
 from attendant_export.seq2seq.export import answer_recipe, export_answers
 from attendant_export.seq2seq.source import is_encoder_decoder, load_answers
 from attendant_export.toolchain import versions
+from attendant_export.words import Words, words_of
 from attendant_export.writer import check_output
 
 
@@ -80,13 +81,12 @@ def export_bundle(
         loaded = sources.load(str(source), revision)
     return export_model(
         loaded.model,
-        loaded.tokenizer_json,
+        loaded.words,
         out,
         recipe=recipe if isinstance(recipe, Auto) else recipes[0],
         calibration=calibration,
         name=name,
         source=about,
-        chat_template=loaded.chat_template,
         tokenizer_config=loaded.tokenizer_config,
         overwrite=overwrite,
         progress=progress,
@@ -96,7 +96,7 @@ def export_bundle(
 
 def export_model(
     model: Any,
-    tokenizer_json: str,
+    words: Words | str,
     out: Path,
     *,
     recipe: Recipe | Auto | None = None,
@@ -114,27 +114,27 @@ def export_model(
     Args:
         recipe: target, precision and KV cache; fp32 for a CPU by default; :class:`Auto` tries several.
         calibration: text to calibrate with; by default the exporter's own.
-        tokenizer_json: content of a tokenizer.json.
+        words: the tokenizer and the chat templates; or the content of a tokenizer.json alone.
         name: of the bundle; by default the name of ``out``.
+        chat_template: jinja source of the default template, beside a tokenizer.json.
         tokenizer_config: content of a tokenizer_config.json, for the special tokens a config leaves out.
         tell: is told warnings, and what :class:`Auto` finds, in lines.
 
     Raises:
         ExportError: see :mod:`attendant_export.errors`.
     """
-
     recipe = recipe or Recipe()
     check_output(out, overwrite=overwrite)
     check_model(model)
-    _warn(tokenizer_json, prompt_ids(model), tell)
+    words = words_of(words, chat_template)
+    _warn(words.tokenizer_json, prompt_ids(model), tell)
     job = DecoderExport(
         model=model,
-        tokenizer_json=tokenizer_json,
+        words=words,
         out=out,
         name=bundle_name(name or out.absolute().name),
         calibration=calibration,
         source=source,
-        chat_template=chat_template,
         tokenizer_config=tokenizer_config or {},
         overwrite=overwrite,
         progress=progress,

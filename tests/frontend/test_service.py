@@ -65,6 +65,24 @@ def test_a_stop_string_ends_the_text_before_it(bundle: Path) -> None:
     with_service(bundle, test)
 
 
+@pytest.mark.parametrize("whole", [False, True])
+def test_special_tokens_stop_an_answer_and_can_be_shown(bundle: Path, whole: bool) -> None:
+    async def test(service: GenerationService) -> None:
+        written = {"max_tokens": 4, "ignore_eos": True, "logit_bias": {3: 1e8}, "whole": whole}  # <|system|>
+        for stop in ("<|system|>", "tem|>", "<|system|><|system|>"):
+            texts, ends = await collect(service, call(**written, stop=(stop,)))
+            assert (texts.get(0, ""), ends[0].stop_string) == ("", stop)
+            assert ends[0].usage.completion_tokens == 1 + ("><" in stop)
+        texts, _ = await collect(service, call(**written))
+        assert texts.get(0, "") == ""
+        texts, _ = await collect(service, call(**written, keep_special_tokens=True))
+        assert texts[0] == "<|system|>" * 4
+        texts, ends = await collect(service, call(**written, keep_special_tokens=True, stop=("m|><|s",)))
+        assert (texts[0], ends[0].stop_string) == ("<|syste", "m|><|s")
+
+    with_service(bundle, test)
+
+
 def test_logprobs_come_with_their_tokens(bundle: Path) -> None:
     async def test(service: GenerationService) -> None:
         ids, logprobs = [], []

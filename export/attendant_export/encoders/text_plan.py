@@ -65,9 +65,11 @@ class TextSource:
 
     Attributes:
         model: transformers model with the head of ``task``, float32, eager attention, in eval mode.
-        tokenizer_config: content of tokenizer_config.json, for the longest row and the mask token.
+        tokenizer_config: content of tokenizer_config.json with the tokenizer's special tokens, for the longest row and
+            the mask token.
         sentence: what sentence-transformers adds, if anything.
         pooling: asked for; otherwise the sentence model's, or the mean.
+        warnings: what of the folder is not served as it says.
     """
 
     model: Any
@@ -76,6 +78,7 @@ class TextSource:
     tokenizer_config: dict[str, Any] = field(default_factory=dict)
     sentence: SentenceModel | None = None
     pooling: Pooling | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def plan_text(source: TextSource) -> EncoderPlan:
@@ -99,7 +102,7 @@ def plan_text(source: TextSource) -> EncoderPlan:
         _check_end(architecture, tokenizer, end)
     mask = _mask_id(source) if task == "fill_mask" else _any_mask_id(source)
     rows = trial_rows(model, longest, tokenizer, (mask, end))
-    pooling = (source.pooling or sentence.pooling or "mean") if head.kind == "token_embeddings" else None
+    poolings = _poolings(source, sentence) if head.kind == "token_embeddings" else ()
     types = [(np.arange(len(row)) > len(row) // 2).astype(np.int64) for row in rows] if _has_types(model) else None
     sample = make_sample(model, head, rows, types, pad_id(model))
     way = find_way(model, head, sample, pad_id(model))
@@ -118,7 +121,7 @@ def plan_text(source: TextSource) -> EncoderPlan:
         layout=way.form.layout,
         spec=lambda dtype: _spec(in_dtype(model, dtype), head, way, sample),
         cases=lambda: _cases(head, way, sample, pad_id(model)),
-        natural=lambda: natural_case(model, head, way, natural_rows(model, longest, tokenizer), pooling),
+        natural=lambda: natural_case(model, head, way, natural_rows(model, longest, tokenizer), poolings),
         samples=lambda text: calibration_feeds(
             model,
             head,
@@ -130,6 +133,7 @@ def plan_text(source: TextSource) -> EncoderPlan:
         embedding=_embedding(source, sentence, head, sample) if task == "embed" else None,
         tokenizer_json=tokenizer,
         projection=sentence.projection,
+        warnings=source.warnings,
     )
 
 
@@ -197,23 +201,26 @@ def _cases(head: TextHead, way: Way, sample: Sample, pad: int) -> Sequence[Encod
 
 
 def _embedding(source: TextSource, sentence: SentenceModel, head: TextHead, sample: Sample) -> EmbeddingHead:
-    pooling: Pooling | None = source.pooling or sentence.pooling or "mean"
+    poolings = _poolings(source, sentence)
     if head.kind == "row_embedding":
         if source.pooling is not None:
             raise UnsupportedModel(
                 str(source.model.config.model_type), "it makes one vector itself: pooling is its own"
             )
-        pooling = None
-    size = int(sample.wanted[0].shape[-1])
+        poolings = ()
+    size = int(sample.wanted[0].shape[-1]) * max(1, len(poolings))
     if sentence.projection is not None:
         with torch.no_grad():
             size = int(sentence.projection(torch.zeros(1, size)).shape[-1])
     return EmbeddingHead(
-        pooling=pooling,
+        pooling=None if not poolings else poolings[0] if len(poolings) == 1 else poolings,
         dimensions=size,
         normalise=sentence.normalise,
         prefix_truncation=sentence.prefix_truncation,
         prompts=dict(sentence.prompts),
+        default_prompt=sentence.default_prompt,
+        include_prompt=sentence.include_prompt,
+        default_dimensions=sentence.truncate_dim if (sentence.truncate_dim or size) < size else None,
     )
 
 
@@ -224,6 +231,11 @@ def _check_end(architecture: str, tokenizer_json: str | None, end: int) -> None:
     if tokenizer_json is not None and end not in (tokenizer := Tokenizer.from_str(tokenizer_json)).encode("a").ids:
         reason = f"its head reads the token {tokenizer.id_to_token(end)!r} ({end}), which its tokenizer puts nowhere"
         raise UnsupportedModel(architecture, reason)
+
+
+def _poolings(source: TextSource, sentence: SentenceModel) -> tuple[Pooling, ...]:
+    """Asked for, else the sentence model's, else the mean."""
+    return (source.pooling,) if source.pooling is not None else sentence.poolings or ("mean",)
 
 
 def _mask_id(source: TextSource) -> int:

@@ -33,6 +33,11 @@ class TextTools:
         """Tokens of texts. ``limit``: how many of each are of interest; None: as many as a row may have."""
         return self.tokenizer.encode(texts, limit or self.rows.max_tokens, spans=spans)
 
+    def prompt_length(self, prompt: str) -> int:
+        """How many tokens at the begin of a row are a prompt's, the special ones before it included."""
+        ids = self.rows.single(self.encode([prompt])[0], truncate=True, field="prompt").ids
+        return len(ids) - self.tokenizer.is_special(int(ids[-1]))
+
     def item_rows(
         self, items: Sequence[TextItem], *, truncate: bool, prompt: str = "", spans: bool = False
     ) -> list[tuple[TokenRow, Tokens | None, Tokens | None]]:

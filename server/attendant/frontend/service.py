@@ -118,7 +118,9 @@ class GenerationService:
 
     def token_text(self, call: GenerationCall, token_id: int) -> str:
         """One token of a call's model decoded alone."""
-        return self._models.get(call.model, _kind(call)).text.decode((token_id,), skip_special_tokens=False)
+        return self._models.get(call.model, _kind(call)).text.decode(
+            (token_id,), skip_special_tokens=False, whole=False
+        )
 
 
 class _ActiveCall:
@@ -193,14 +195,15 @@ class _ActiveCall:
         )
 
     def _sequence(self, index: int, request: Request) -> SequenceStream:
-        hub = self._hub
+        hub, text, keeps_special = self._hub, self._hub.model.text, self._call.keep_special_tokens
         return SequenceStream(
             self._stream,
             index,
             request,
-            Detokenizer(hub.model.text, request.prompt),
+            Detokenizer(text, request.prompt, keep_special_tokens=keeps_special),
             StopStrings(self._call.stop),
             stop=lambda: hub.cancel(request.id),
+            hidden={} if keeps_special else text.special_tokens,
             whole=self._call.whole,
         )
 

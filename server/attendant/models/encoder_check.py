@@ -88,7 +88,8 @@ def _check_outputs(
             )
     head = manifest.embedding
     if head is not None and head.pooling is not None:
-        vectors = runner.project(np.stack([arrays[runner.output][0] for arrays in outputs]))
+        first = np.stack([arrays[runner.output][0] for arrays in outputs])  # [rows, hidden] float32
+        vectors = runner.project(np.tile(first, len(head.poolings)))
         if vectors.shape != (len(rows), head.dimensions):
             raise BundleError(
                 graph, f"makes vectors of {vectors.shape[-1]} dimensions; its manifest says {head.dimensions}"

@@ -8,7 +8,7 @@ from typing import Any
 from attendant_proto.v1 import generation_pb2 as pb
 from attendant_proto.v1 import models_pb2
 
-from attendant.bundle import BundleManifest, EncoderManifest, TextInput, TextSource
+from attendant.bundle import BundleManifest, EmbeddingHead, EncoderManifest, TextInput, TextSource
 from attendant.core.beams import EarlyStopping
 from attendant.core.errors import InvalidRequest
 from attendant.core.events import TokenLogprob
@@ -65,6 +65,7 @@ def generation_call(request: pb.GenerateRequest, timeout_s: float | None) -> Gen
         beam_search=beam_call(request.beam_search) if request.HasField("beam_search") else None,
         translation=_translation(request.translation) if request.HasField("translation") else None,
         whole=request.whole,
+        keep_special_tokens=request.keep_special_tokens,
         timeout_s=timeout_s,
         **sampling_fields(request.sampling),
     )
@@ -139,7 +140,8 @@ def _generator(info: ModelInfo) -> models_pb2.Model:
         info,
         context_length=info.context_length,
         vocab_size=manifest.vocab_size,
-        has_chat_template=manifest.chat_template is not None,
+        has_chat_template=bool(manifest.templates()),
+        chat_templates=sorted(manifest.chat_templates),
         default_sampling=pb.Sampling(
             temperature=defaults.temperature,
             top_k=defaults.top_k,
@@ -163,7 +165,7 @@ def _encoder(info: EncoderInfo) -> models_pb2.Model:
         context_length=manifest.input.max_tokens if isinstance(manifest.input, TextInput) else 0,
         vocab_size=info.vocab_size,
         labels=manifest.labels,
-        dimensions=manifest.embedding.dimensions if manifest.embedding is not None else 0,
+        **_vectors(manifest.embedding),
     )
 
 
@@ -186,6 +188,18 @@ def _manifest_fields(manifest: BundleManifest | EncoderManifest) -> dict[str, An
         "source": manifest.source.id,
         "parity": parity_message(manifest.parity),
         "recipe": manifest.recipe,
+    }
+
+
+def _vectors(head: EmbeddingHead | None) -> dict[str, Any]:
+    """What a model tells of its vectors."""
+    if head is None:
+        return {}
+    return {
+        "dimensions": head.dimensions,
+        "prompts": list(head.prompts),
+        "default_prompt": head.default_prompt,
+        "default_dimensions": head.default_dimensions or 0,
     }
 
 
@@ -222,7 +236,8 @@ def _prompt(request: Any, oneof: str, which: str | None) -> Prompt:
         case "token_ids":
             return TokenPrompt(tuple(request.token_ids.ids))
         case "chat":
-            return ChatPrompt(tuple(ChatMessage(m.role, m.content) for m in request.chat.messages))
+            chat = request.chat
+            return ChatPrompt(tuple(ChatMessage(m.role, m.content) for m in chat.messages), chat.template)
     allowed = ", ".join(field.name for field in request.DESCRIPTOR.oneofs_by_name[oneof].fields)
     raise InvalidRequest(oneof, f"is missing; allowed: one of {allowed}")
 
