@@ -72,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--pooling",
-        choices=["mean", "cls", "last", "max"],
+        choices=["mean", "cls", "last", "max", "mean_sqrt_len", "weighted_mean"],
         help="how task embed makes one vector of a row's tokens (default: as the model's folder says, or mean)",
     )
     parser.add_argument("--name", help="the model's name for clients (default: the last part of SOURCE)")
@@ -116,6 +116,8 @@ def _export(args: argparse.Namespace) -> int:
         progress=on_stderr,
         tell=lambda line: print(line, file=sys.stderr),
     )
+    for line in manifest.warnings:
+        print(f"warning: {line}", file=sys.stderr)
     parity = manifest.parity
     size = sum(entry.size for entry in manifest.files.values()) / 1e6
     generates = manifest.task == "generate"

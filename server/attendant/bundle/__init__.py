@@ -42,17 +42,28 @@ from attendant.bundle.manifest import (
     element_size,
 )
 from attendant.bundle.sources import AnswerRules, AudioSource, Languages, SourceLayout, Speech, TextSource
+from attendant.bundle.templates import (
+    DEFAULT_TEMPLATE,
+    TOOLS_TEMPLATE,
+    ChatTemplates,
+    TemplateBroken,
+    TemplateRefused,
+    TemplateUnknown,
+)
 
 __all__ = [
+    "DEFAULT_TEMPLATE",
     "MANIFEST_FILE",
     "PAGED_RUN_TOKENS",
     "SCHEMA_VERSION",
     "TOKENIZER_FILE",
+    "TOOLS_TEMPLATE",
     "AnswerRules",
     "AudioInput",
     "AudioSource",
     "BundleManifest",
     "CacheLayout",
+    "ChatTemplates",
     "CtcHead",
     "DType",
     "Distance",
@@ -79,6 +90,9 @@ __all__ = [
     "SpecialTokens",
     "Speech",
     "Target",
+    "TemplateBroken",
+    "TemplateRefused",
+    "TemplateUnknown",
     "TensorSpec",
     "TextInput",
     "TextSource",

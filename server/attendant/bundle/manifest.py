@@ -140,6 +140,7 @@ class ManifestBase(Section):
     """The fields that all tasks share.
 
     ``graphs``: the ONNX files by what they are for. ``recipe``: what quantisation did to them, in words.
+    ``warnings``: what the checkpoint says that is not served as it says it, one sentence each.
     """
 
     schema_version: Literal[1] = 1
@@ -149,6 +150,7 @@ class ManifestBase(Section):
     target: Target
     precision: Precision
     recipe: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     graphs: Mapping[str, Graph]
     files: Mapping[str, FileEntry]
     parity: Parity

@@ -37,9 +37,13 @@ class ChatMessage:
 
 @dataclass(frozen=True, slots=True)
 class ChatPrompt:
-    """A conversation, rendered by the model's chat template with the generation prompt appended."""
+    """A conversation, rendered by the model's chat template with the generation prompt appended.
+
+    ``template``: the name of one of the model's; empty for its default one.
+    """
 
     messages: tuple[ChatMessage, ...]
+    template: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,7 @@ class GenerationCall:
         beam_search: None for the model's default.
         translation: for models that read a source; without codes, or None, their defaults.
         whole: deliver each sequence in one delta at its end.
+        keep_special_tokens: the text has special tokens, too, all but the one that ends it.
         opening, timestamps, asked_logprobs: for the front end's own calls.
         admitted: a part of a call that was admitted before: it runs also while the server drains.
         timeout_s: seconds the caller will wait, or None.
@@ -112,6 +117,7 @@ class GenerationCall:
     beam_search: BeamCall | None = None
     translation: Translation | None = None
     whole: bool = False
+    keep_special_tokens: bool = False
     opening: tuple[tuple[int, ...], ...] = ()
     timestamps: TimestampRule | None = None
     asked_logprobs: tuple[int, ...] = ()
