@@ -73,7 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--pooling",
-        choices=["mean", "cls", "last", "max"],
+        choices=["mean", "cls", "last", "max", "mean_sqrt_len", "weighted_mean"],
         help="how task embed makes one vector of a row's tokens (default: as the model's folder says, or mean)",
     )
     parser.add_argument(

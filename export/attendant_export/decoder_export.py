@@ -8,7 +8,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from attendant.bundle import TOKENIZER_FILE, BundleManifest, ChangingFrequencies, Graph, KVLayer, Parity, Source
+from attendant.bundle import (
+    DEFAULT_TEMPLATE,
+    TOKENIZER_FILE,
+    BundleManifest,
+    ChangingFrequencies,
+    Graph,
+    KVLayer,
+    Parity,
+    Source,
+)
 
 from attendant_export.architectures import context_length
 from attendant_export.errors import ExportError
@@ -22,7 +31,9 @@ from attendant_export.rope import changing_frequencies, extended_length, frequen
 from attendant_export.settings import generation_defaults, setting_warnings
 from attendant_export.texts import calibration_text
 from attendant_export.toolchain import exporter_version, versions
-from attendant_export.verify import Words, verify
+from attendant_export.verify import Words as VerifiedWords
+from attendant_export.verify import verify
+from attendant_export.words import Words
 from attendant_export.writer import bundle_folder, file_entries, write_manifest
 
 _CALIBRATION_TOKENS = 8192
@@ -33,6 +44,7 @@ class DecoderExport:
     """A causal language model (float32, eager attention) on its way to a bundle at ``out``, in any precision.
 
     Attributes:
+        words: its tokenizer and chat templates.
         calibration: text to calibrate with; by default the exporter's own.
         context_length: at most so many tokens of prompt and answer together; by default what the model takes.
         max_kl: the largest divergence that is asked for, if the precision's own limit is not enough.
@@ -41,12 +53,11 @@ class DecoderExport:
     """
 
     model: Any
-    tokenizer_json: str
+    words: Words
     out: Path
     name: str
     calibration: str | None = None
     source: Source | None = None
-    chat_template: str | None = None
     tokenizer_config: Mapping[str, Any] = field(default_factory=dict)
     overwrite: bool = False
     progress: Progress = silent
@@ -58,7 +69,7 @@ class DecoderExport:
         """A ``tokenizers.Tokenizer``."""
         from tokenizers import Tokenizer
 
-        return Tokenizer.from_str(self.tokenizer_json)
+        return Tokenizer.from_str(self.words.tokenizer_json)
 
     def encode(self, text: str) -> list[int]:
         """Token ids, without special tokens."""
@@ -80,7 +91,7 @@ class DecoderExport:
         with bundle_folder(self.out, overwrite=self.overwrite) as folder:
             windows = self._calibration_windows(traced, self._plain_length(recipe))
             written = write_traced(traced, folder, recipe, self.progress, windows)
-            (folder / TOKENIZER_FILE).write_text(self.tokenizer_json, encoding="utf-8")
+            (folder / TOKENIZER_FILE).write_text(self.words.tokenizer_json, encoding="utf-8")
             with self.progress("verify"):
                 parity = self._verified(folder, written, recipe)
             with self.progress("seal"):
@@ -137,12 +148,13 @@ class DecoderExport:
             recipe=recipe,
             context_length=self._plain_length(recipe),
             changing=self._changing(recipe),
-            words=Words(self.encode, leading_tokens(self.tokenizer)),
+            words=VerifiedWords(self.encode, leading_tokens(self.tokenizer)),
             prompt_path=folder / graphs["prompt"].file if "prompt" in graphs else None,
             max_kl=self.max_kl,
         )
 
     def _manifest(self, folder: Path, written: WrittenGraphs, recipe: Recipe, parity: Parity) -> BundleManifest:
+        templates = dict(self.words.chat_templates)
         return BundleManifest(
             name=self.name,
             task="generate",
@@ -150,7 +162,7 @@ class DecoderExport:
             target=recipe.target,
             precision=recipe.precision,
             recipe=written.recipe,
-            warnings=(*setting_warnings(self.model), *self._cuts(recipe)),
+            warnings=(*self.words.warnings, *setting_warnings(self.model), *self._cuts(recipe)),
             cache_layout="pages" if recipe.target == "cuda" else "slots",
             graphs=written.graphs,
             kv_layers=written.layers,
@@ -159,7 +171,10 @@ class DecoderExport:
             vocab_size=_vocab_size(written.graphs["decoder"]),
             special_tokens=special_tokens(self.model, self.tokenizer, dict(self.tokenizer_config)),
             generation_defaults=generation_defaults(self.model),
-            chat_template=self.chat_template,
+            chat_template=templates.pop(DEFAULT_TEMPLATE, None),
+            chat_templates=templates,
+            template_variables=self.words.special_tokens,
+            clean_up_spaces=self.words.cleans_up,
             files=file_entries(folder),
             parity=parity,
             source=self.source or Source(id=self.name, versions=versions()),

@@ -3,7 +3,8 @@
 ExportError
 ├── SourceError                 the model to export cannot be read
 │   ├── SourceNotFound          neither a folder nor a hub id that can be fetched
-│   └── TokenizerError          the source has no tokenizer that tokenizer.json can hold
+│   ├── TokenizerError          the source has no tokenizer that tokenizer.json can hold
+│   └── TemplateError           a chat template cannot be rendered as transformers renders it
 ├── UnsupportedModel            the model cannot become a graph; names the reason
 │   └── UnknownArchitecture     transformers does not know the model type; names near ones
 ├── UnsupportedTask             the model cannot be exported for the task; names the tasks it allows
@@ -56,6 +57,10 @@ class SourceNotFound(SourceError):
 
 class TokenizerError(SourceError):
     """The source has no tokenizer, or one that tokenizer.json cannot hold."""
+
+
+class TemplateError(SourceError):
+    """A chat template of the source cannot be rendered as transformers renders it."""
 
 
 class UnsupportedModel(ExportError):

@@ -17,12 +17,14 @@ from attendant_export.decoder_export import DecoderExport
 from attendant_export.encoders.export import export_encoder, plan_encoder
 from attendant_export.encoders.tasks import task_of
 from attendant_export.errors import ExportError, failures_of
+from attendant_export.known_tokens import known_rows, prompt_ids, unknown_tokens
 from attendant_export.progress import Progress, silent
 from attendant_export.recipe import ENCODER_PRECISIONS, GENERATE, PRECISIONS, Recipe, RecipeRequest
 from attendant_export.seq2seq.export import answer_recipe, export_answers
 from attendant_export.seq2seq.source import is_encoder_decoder, load_answers
 from attendant_export.toolchain import versions
 from attendant_export.unserved import check_served
+from attendant_export.words import Words, words_of
 from attendant_export.writer import check_output
 
 
@@ -49,7 +51,7 @@ def export_bundle(
         task: one of :data:`attendant_export.encoders.tasks.TASKS`; by default what the model was made for.
         pooling: of task embed; by default what the model's folder says, or the mean.
         context_length: most tokens of prompt and answer together; by default what the model takes.
-        tell: is told what :class:`Auto` finds, in lines.
+        tell: is told warnings, and what :class:`Auto` finds, in lines.
 
     Raises:
         ExportError: see :mod:`attendant_export.errors`; nothing is left at or beside ``out`` but what was there.
@@ -69,6 +71,7 @@ def export_bundle(
     if found != GENERATE:
         with progress("load"), failures_of(str(config.get("model_type"))):
             plan = plan_encoder(folder, cast(EncoderTask, found), pooling)
+        _warn(plan.tokenizer_json, getattr(plan.input, "vocab_size", None), tell)
         encode = partial(export_encoder, plan, out, name=bundle_name(name), calibration=calibration, source=about)
         encode = partial(encode, overwrite=overwrite, progress=progress)
         return encode(recipe=recipes[0]) if max_kl is None else fastest(recipes, lambda each: encode(recipe=each), tell)
@@ -77,6 +80,7 @@ def export_bundle(
     if answers_sources:
         with progress("load"):
             answers = load_answers(folder)
+        _warn(answers.tokenizer_json, known_rows(answers.model), tell)
         answer = partial(export_answers, answers, out, name=bundle_name(name), calibration=calibration, max_kl=max_kl)
         answer = partial(answer, about=about, overwrite=overwrite, progress=progress)
         return answer(recipe=recipes[0]) if max_kl is None else fastest(recipes, lambda each: answer(recipe=each), tell)
@@ -84,14 +88,13 @@ def export_bundle(
         loaded = sources.load(str(source), revision)
     return export_model(
         loaded.model,
-        loaded.tokenizer_json,
+        loaded.words,
         out,
         recipe=recipe if isinstance(recipe, Auto) else recipes[0],
         calibration=calibration,
         context_length=context_length,
         name=name,
         source=about,
-        chat_template=loaded.chat_template,
         tokenizer_config=loaded.tokenizer_config,
         overwrite=overwrite,
         progress=progress,
@@ -101,7 +104,7 @@ def export_bundle(
 
 def export_model(
     model: Any,
-    tokenizer_json: str,
+    words: Words | str,
     out: Path,
     *,
     recipe: Recipe | Auto | None = None,
@@ -120,28 +123,29 @@ def export_model(
     Args:
         recipe: target, precision and KV cache; fp32 for a CPU by default; :class:`Auto` tries several.
         calibration: text to calibrate with; by default the exporter's own.
-        tokenizer_json: content of a tokenizer.json.
+        words: the tokenizer and the chat templates; or the content of a tokenizer.json alone.
         name: of the bundle; by default the name of ``out``.
+        chat_template: jinja source of the default template, beside a tokenizer.json.
         tokenizer_config: content of a tokenizer_config.json, for the special tokens a config leaves out.
         context_length: most tokens of prompt and answer together; by default what the model takes.
-        tell: is told what :class:`Auto` finds, in lines.
+        tell: is told warnings, and what :class:`Auto` finds, in lines.
 
     Raises:
         ExportError: see :mod:`attendant_export.errors`.
     """
-
     recipe = recipe or Recipe()
     check_output(out, overwrite=overwrite)
     check_model(model)
+    words = words_of(words, chat_template)
+    _warn(words.tokenizer_json, prompt_ids(model), tell)
     job = DecoderExport(
         model=model,
-        tokenizer_json=tokenizer_json,
+        words=words,
         out=out,
         name=bundle_name(name or out.absolute().name),
         calibration=calibration,
         context_length=context_length,
         source=source,
-        chat_template=chat_template,
         tokenizer_config=tokenizer_config or {},
         overwrite=overwrite,
         progress=progress,
@@ -163,6 +167,11 @@ def _recipes(asked: Recipe | RecipeRequest | Auto, task: str, answers_sources: b
         allowed = PRECISIONS if task == GENERATE and not answers_sources else ENCODER_PRECISIONS
         return asked.recipes(allowed[asked.target], task)
     return [answer_recipe(asked) if answers_sources else asked.for_task(task)]
+
+
+def _warn(tokenizer_json: str | None, num_rows: int | None, tell: Tell) -> None:
+    for line in unknown_tokens(tokenizer_json, num_rows):
+        tell(line)
 
 
 def bundle_name(name: str) -> str:

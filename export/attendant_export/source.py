@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,12 @@ from typing import Any
 import torch
 
 from attendant_export.architectures import check_config, check_model
-from attendant_export.errors import SourceError, SourceNotFound, TokenizerError, first_line, reading
+from attendant_export.errors import SourceError, SourceNotFound, reading
 from attendant_export.folders import check_folder
+from attendant_export.json_files import read_json as read_json
+from attendant_export.words import Words, read_words
 
-_SMALL_FILES = ["*.json", "*.jinja", "*.txt", "*.model", "*.spm", "*.safetensors"]
+_SMALL_FILES = ["*.json", "*.jinja", "*.txt", "*.model", "*.spm", "*.tiktoken", "*.safetensors"]
 
 
 @dataclass(frozen=True)
@@ -22,16 +23,14 @@ class LoadedSource:
 
     Attributes:
         model: transformers causal language model, float32, eager attention, in eval mode.
-        tokenizer_json: content of the bundle's tokenizer.json.
+        words: its tokenizer and chat templates.
         tokenizer_config: content of tokenizer_config.json, or {}.
-        chat_template: jinja source, or None.
         source_id: hub id, or the folder's name. revision: hub commit, or None.
     """
 
     model: Any
-    tokenizer_json: str
+    words: Words
     tokenizer_config: dict[str, Any]
-    chat_template: str | None
     source_id: str
     revision: str | None
 
@@ -64,36 +63,16 @@ def load(source: str, revision: str | None = None) -> LoadedSource:
     config = read_json(folder / "config.json")
     check_config(config)
     tokenizer_config = read_json(folder / "tokenizer_config.json", missing_ok=True)
-    tokenizer_json = read_tokenizer(folder)  # before the weights: a missing tokenizer is told at once
+    words = read_words(folder)  # before the weights: a missing tokenizer is told at once
     model = pretrained(folder, "AutoModelForCausalLM")
     check_model(model)
     return LoadedSource(
         model=model,
-        tokenizer_json=tokenizer_json,
+        words=words,
         tokenizer_config=tokenizer_config,
-        chat_template=_chat_template(folder, tokenizer_config),
         source_id=source_id,
         revision=found_revision,
     )
-
-
-def read_json(path: Path, *, missing_ok: bool = False) -> dict[str, Any]:
-    """A JSON object; {} if the file is missing and may be.
-
-    Raises:
-        SourceError: missing, unreadable or not an object.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        if missing_ok:
-            return {}
-        raise SourceError(f"{path} is missing") from None
-    except (OSError, ValueError) as error:
-        raise SourceError(f"{path} cannot be read as JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise SourceError(f"{path} does not hold a JSON object")
-    return content
 
 
 def _fetch(source: str, revision: str | None) -> tuple[Path, str, str | None]:
@@ -154,50 +133,3 @@ def _check_sizes(folder: Path, info: dict[str, Any]) -> None:
             f"{folder}: {len(mismatched)} tensors do not have the sizes that config.json asks for, first {name!r}: "
             f"{list(found)} in the file, {list(wanted)} by the config"
         )
-
-
-def read_tokenizer(folder: Path) -> str:
-    """tokenizer.json of the folder, or made from a slow tokenizer's files.
-
-    Raises:
-        TokenizerError: there is none, or it cannot be converted.
-    """
-    path = folder / "tokenizer.json"
-    if not path.is_file():
-        return _converted_tokenizer(folder)
-    from tokenizers import Tokenizer
-
-    try:
-        text = path.read_text(encoding="utf-8")
-        Tokenizer.from_str(text)
-    except Exception as error:  # tokenizers raises bare Exception for a file it cannot parse
-        raise TokenizerError(f"{path} cannot be read: {error}") from error
-    return text
-
-
-def _converted_tokenizer(folder: Path) -> str:
-    from transformers import AutoTokenizer
-
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        backend = tokenizer.backend_tokenizer
-    except (OSError, ValueError, ImportError, AttributeError, TypeError, KeyError) as error:
-        reason = first_line(error)
-        raise TokenizerError(
-            f"{folder} has no tokenizer.json, and its other files do not make one ({reason})"
-        ) from error
-    if backend.get_vocab_size() == 0:
-        raise TokenizerError(f"{folder} has no tokenizer.json, and no other tokenizer files")
-    return str(backend.to_str())
-
-
-def _chat_template(folder: Path, tokenizer_config: dict[str, Any]) -> str | None:
-    """chat_template.jinja, or the template of tokenizer_config.json (a text, or a list with one named default)."""
-    path = folder / "chat_template.jinja"
-    if path.is_file():
-        return path.read_text(encoding="utf-8")
-    template = tokenizer_config.get("chat_template")
-    if isinstance(template, list):
-        named = {entry.get("name"): entry.get("template") for entry in template if isinstance(entry, dict)}
-        template = named.get("default")
-    return template if isinstance(template, str) else None

@@ -21,7 +21,7 @@ from attendant_export.errors import ExportError, ToolchainError, UnsupportedMode
 from attendant_export.export import bundle_name, export_bundle, export_model
 from attendant_export.recipe import Recipe
 
-from tests.bundles import CHAT_TEMPLATE, make_llama, make_tokenizer
+from tests.bundles import BOS, CHAT_TEMPLATE, EOS, PAD, make_llama, make_tokenizer
 from tests.export.architectures import build
 
 
@@ -43,7 +43,8 @@ def test_command_writes_a_bundle_that_checks_out(bundle: Path) -> None:
     ]
     assert (manifest.name, manifest.architecture, manifest.precision) == ("tiny-llama", "llama", "int8")
     assert (manifest.context_length, manifest.vocab_size) == (256, make_tokenizer().get_vocab_size())
-    assert manifest.chat_template == CHAT_TEMPLATE
+    assert (manifest.chat_template, manifest.chat_templates, manifest.warnings) == (CHAT_TEMPLATE, {}, ())
+    assert manifest.template_variables == {"bos_token": BOS, "eos_token": EOS, "pad_token": PAD}
     assert manifest.special_tokens.model_dump() == {"bos": 1, "eos": (2,), "pad": 0}
     assert [layer.model_dump() for layer in manifest.kv_layers] == [
         {"num_kv_heads": 2, "head_size": 16, "dtype": "float32", "window": None}

@@ -67,14 +67,22 @@ def make_folder(folder: Path, modules: list[str], pooling: dict[str, Any], **set
 def test_folder_with_every_module(tmp_path: Path) -> None:
     prompts = {"query": "search: ", "passage": ""}
     modules = ["Pooling", "Dense", "Normalize"]
-    folder = make_folder(tmp_path / "m", modules, {"pooling_mode_cls_token": True}, prompts=prompts, truncate_dim=8)
+    folder = make_folder(
+        tmp_path / "m",
+        modules,
+        {"pooling_mode_cls_token": True},
+        prompts=prompts,
+        truncate_dim=8,
+        default_prompt_name="query",
+    )
     manifest = export_bundle(folder, tmp_path / "b")
 
     assert isinstance(manifest, EncoderManifest)
     head = manifest.embedding
     assert head is not None
     assert (manifest.task, head.pooling, head.dimensions, head.normalise) == ("embed", "cls", 24, True)
-    assert (head.prompts, head.prefix_truncation) == ({"query": "search: "}, True)
+    assert head.prompts == {"query": "search: ", "document": "", "passage": ""}
+    assert (head.prefix_truncation, head.default_dimensions, head.default_prompt) == (True, 8, "query")
     assert manifest.input.kind == "text"
     assert manifest.input.max_tokens == 48
     pooled = np.random.default_rng(0).standard_normal((5, 64), dtype=np.float32)
@@ -93,23 +101,66 @@ def test_folder_with_every_module(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("config", "pooling"),
     [
-        ({"pooling_mode_mean_tokens": True, "pooling_mode_cls_token": False}, "mean"),
-        ({"pooling_mode_max_tokens": True}, "max"),
-        ({"pooling_mode_lasttoken": True}, "last"),
-        ({"pooling_mode": "lasttoken"}, "last"),
+        ({"pooling_mode_mean_tokens": True, "pooling_mode_cls_token": False}, ["mean"]),
+        ({"pooling_mode_max_tokens": True}, ["max"]),
+        ({"pooling_mode_lasttoken": True}, ["last"]),
+        ({"pooling_mode": "lasttoken"}, ["last"]),
+        ({"pooling_mode": "weightedmean", "embedding_dimension": 64}, ["weighted_mean"]),
+        ({"pooling_mode": ["mean", "cls"]}, ["mean", "cls"]),
+        ({"pooling_mode_mean_sqrt_len_tokens": True}, ["mean_sqrt_len"]),
+        ({"pooling_mode_mean_tokens": True, "pooling_mode_max_tokens": True}, ["max", "mean"]),
+        ({"pooling_mode_lasttoken": True, "pooling_mode_cls_token": True}, ["cls", "last"]),
+        ({"pooling_mode_mean_tokens": False}, ["mean"]),
+        ({}, ["mean"]),
     ],
 )
-def test_pooling_modes(tmp_path: Path, config: dict[str, Any], pooling: str) -> None:
+def test_pooling_modes(tmp_path: Path, config: dict[str, Any], pooling: list[str]) -> None:
     found = read_sentence_model(make_folder(tmp_path / "m", ["Pooling"], config))
     assert found is not None
-    assert (found.pooling, found.normalise, found.projection) == (pooling, False, None)
+    assert (list(found.poolings), found.normalise, found.projection) == (pooling, False, None)
+
+
+@pytest.mark.parametrize(
+    ("settings", "prompts", "default"),
+    [
+        ({}, {"query": "", "document": ""}, None),
+        ({"prompts": {"query": "q: ", "s2s": None}}, {"query": "q: ", "document": "", "s2s": ""}, None),
+        ({"default_prompt_name": "document"}, {"query": "", "document": ""}, "document"),
+    ],
+)
+def test_prompts(tmp_path: Path, settings: dict[str, Any], prompts: dict[str, str], default: str | None) -> None:
+    found = read_sentence_model(make_folder(tmp_path / "m", ["Pooling"], {"include_prompt": False}, **settings))
+    assert found is not None
+    assert (found.prompts, found.default_prompt, found.include_prompt) == (prompts, default, False)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"default_prompt_name": "s2p"}, "default_prompt_name is 's2p'; allowed: 'query', 'document'"),
+        ({"prompts": ["query: "]}, r"prompts is \['query: '\]; allowed: texts by name"),
+        ({"truncate_dim": "8"}, "truncate_dim is '8'"),
+    ],
+)
+def test_settings_that_say_nothing_are_told(tmp_path: Path, settings: dict[str, Any], message: str) -> None:
+    folder = make_folder(tmp_path / "m", ["Pooling"], {}, **settings)
+    with pytest.raises(SourceError, match=message):
+        read_sentence_model(folder)
+
+
+def test_several_poolings_make_one_long_vector(tmp_path: Path) -> None:
+    pooling = {"pooling_mode": ["cls", "weightedmean"]}
+    manifest = export_bundle(make_folder(tmp_path / "m", ["Pooling"], pooling), tmp_path / "b")
+    assert isinstance(manifest, EncoderManifest)
+    assert manifest.embedding is not None
+    assert (manifest.embedding.poolings, manifest.embedding.dimensions) == (("cls", "weighted_mean"), 128)
 
 
 @pytest.mark.parametrize(
     ("modules", "config", "message"),
     [
-        (["Pooling"], {"pooling_mode_weightedmean_tokens": True}, "its pooling is pooling_mode_weightedmean_tokens"),
-        (["Pooling"], {"pooling_mode_mean_tokens": True, "pooling_mode_max_tokens": True}, "its pooling is"),
+        (["Pooling"], {"pooling_mode_median_tokens": True}, "its pooling is pooling_mode_median_tokens"),
+        (["Pooling"], {"pooling_mode": ["mean", "splade"]}, "its pooling is splade"),
         (["Pooling", "LSTM"], {"pooling_mode_mean_tokens": True}, "its module LSTM has no place"),
         (["Pooling", "Normalize", "Dense"], {"pooling_mode_mean_tokens": True}, "Dense comes after Normalize"),
         (["Normalize"], {}, "has no Pooling"),

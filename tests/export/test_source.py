@@ -37,7 +37,7 @@ def _edit(path: Path, **fields: Any) -> None:
 def test_a_folder_is_loaded(folder: Path) -> None:
     loaded = load(str(folder))
     assert loaded.source_id == "model"
-    assert loaded.chat_template == CHAT_TEMPLATE
+    assert loaded.words.chat_templates == {"default": CHAT_TEMPLATE}
     assert loaded.model.config._attn_implementation == "eager"
     assert {str(parameter.dtype) for parameter in loaded.model.parameters()} == {"torch.float32"}
     assert not loaded.model.training
@@ -45,13 +45,13 @@ def test_a_folder_is_loaded(folder: Path) -> None:
 
 def test_chat_template_file_wins(folder: Path) -> None:
     (folder / "chat_template.jinja").write_text("{{ messages }}")
-    assert load(str(folder)).chat_template == "{{ messages }}"
+    assert load(str(folder)).words.chat_templates == {"default": "{{ messages }}"}
 
 
 def test_named_chat_templates_give_the_default_one(folder: Path) -> None:
     named = [{"name": "tool_use", "template": "a"}, {"name": "default", "template": "b"}]
     _edit(folder / "tokenizer_config.json", chat_template=named)
-    assert load(str(folder)).chat_template == "b"
+    assert load(str(folder)).words.chat_templates == {"tool_use": "a", "default": "b"}
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_vocabulary_and_merges_make_a_tokenizer(folder: Path) -> None:
     text = "where is my order?"
     from tokenizers import Tokenizer
 
-    made = Tokenizer.from_str(load(str(folder)).tokenizer_json)
+    made = Tokenizer.from_str(load(str(folder)).words.tokenizer_json)
     assert made.encode(text, add_special_tokens=False).ids == make_tokenizer().encode(text).ids
 
 

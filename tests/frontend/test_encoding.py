@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -55,6 +56,18 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
         make_text_encoder(folder / "answers", "answer", max_tokens=SHORT),
         make_text_encoder(folder / "masks", "fill_mask"),
         make_text_encoder(folder / "vectors", "embed", embedding=vectors),
+        make_text_encoder(
+            folder / "prompted",
+            "embed",
+            embedding=EmbeddingHead(
+                pooling="weighted_mean",
+                dimensions=3,
+                prompts={"query": "Q: ", "document": ""},
+                default_prompt="query",
+                include_prompt=False,
+                default_dimensions=2,
+            ),
+        ),
         make_image_encoder(folder / "images"),
         make_audio_encoder(folder / "words"),
     ]
@@ -108,6 +121,28 @@ def test_vectors_are_pooled_projected_cut_and_normalised(models: Models) -> None
         assert tokens.token_values == pytest.approx(expected_tokens(ids(f"Q: {text}")), rel=1e-6)
 
     with_encoders([models["vectors"]], test)
+
+
+def test_a_default_prompt_is_put_before_texts_and_not_pooled(models: Models) -> None:
+    async def test(service: EncodingService) -> None:
+        async def values(**asked: Any) -> np.ndarray:
+            (found,) = (await service.embed(EmbedCall("", items("apple"), **asked))).results
+            return found.values
+
+        def by_hand(text: str, num_skipped: int, dimensions: int = 2) -> np.ndarray:
+            vectors = expected_tokens(ids(text))
+            weights = np.arange(1, len(vectors) + 1)[num_skipped:, None]
+            return ((vectors[num_skipped:] * weights).sum(axis=0) / weights.sum() @ head(3))[:dimensions]
+
+        prompted = by_hand("Q: apple", len(ids("Q: ")))
+        assert await values() == pytest.approx(prompted, rel=1e-5)
+        assert await values(prompt="query") == pytest.approx(prompted, rel=1e-5)
+        assert await values(prompt="document") == pytest.approx(by_hand("apple", 0), rel=1e-5)
+        assert await values(no_prompt=True, dimensions=3) == pytest.approx(by_hand("apple", 0, 3), rel=1e-5)
+        (given,) = (await service.embed(EmbedCall("", (TextItem(token_ids=tuple(ids("apple"))),)))).results
+        assert given.values == pytest.approx(by_hand("apple", 0), rel=1e-5)
+
+    with_encoders([models["prompted"]], test)
 
 
 def test_ranks_come_best_first(models: Models) -> None:
@@ -223,6 +258,7 @@ def test_five_thousand_inputs_come_back_in_order_through_a_short_queue(models: M
         (ClassifyCall("", (TextItem(token_ids=(9999,)),)), "inputs[0]", "has 9999 at position 0; allowed: 0 to 261"),
         (ClassifyCall("vectors", items("a")), "model", "embed"),
         (EmbedCall("", items("a"), dimensions=4), "dimensions", "is 4; allowed: 1 to 3"),
+        (EmbedCall("", items("a"), prompt="query", no_prompt=True), "no_prompt", "beside prompt 'query'"),
         (EmbedCall("", items("a"), prompt="doc"), "prompt", "is 'doc'; allowed: 'query'"),
         (EmbedCall("", (TextItem(token_ids=(5,)),), prompt="query"), "inputs[0].token_ids", "cannot take a prompt"),
     ],

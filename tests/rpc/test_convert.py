@@ -180,7 +180,7 @@ def test_absent_sections_leave_everything_to_the_model() -> None:
 def test_every_field_of_a_request_is_read() -> None:
     """A field that is added to the wire and forgotten in the converter fails here."""
     known = {"model", "text", "token_ids", "chat", "sampling", "stopping", "n", "logprobs", "no_special_tokens"}
-    known |= {"beam_search", "translation", "whole", "no_default_settings"}
+    known |= {"beam_search", "translation", "whole", "no_default_settings", "keep_special_tokens"}
     assert set(pb.GenerateRequest.DESCRIPTOR.fields_by_name) == known
     fields = set(GenerationCall.__dataclass_fields__)
     assert set(pb.Sampling.DESCRIPTOR.fields_by_name) | set(pb.Stopping.DESCRIPTOR.fields_by_name) <= fields

@@ -25,8 +25,16 @@ def logits_for(n: int, seed: int, sharpness: float = 2.0) -> np.ndarray:
     return (rng.standard_normal((n, len(LABELS))) * sharpness).astype(np.float32)
 
 
+SCHEMES = {
+    "BIO": LABELS,
+    "BIOES": ("O", "B-PER", "I-PER", "E-PER", "S-PER"),
+    "BILOU": ("O", "U-LOC", "L-LOC", "B-LOC", "I-LOC"),
+    "no prefix": ("O", "PER", "WORK-OF-ART", "X-O", "-"),
+}
+
+
 def by_transformers(
-    tokenizer: Tokenizer, text: str, logits: np.ndarray, strategy: Aggregation
+    tokenizer: Tokenizer, text: str, logits: np.ndarray, strategy: Aggregation, labels: tuple[str, ...] = LABELS
 ) -> list[tuple[str, int, int, float]]:
     """What the original makes of the same scores."""
     transformers = pytest.importorskip("transformers")
@@ -35,7 +43,7 @@ def by_transformers(
     unknown = "[UNK]" if tokenizer.token_to_id("[UNK]") is not None else None
     pipeline: Any = object.__new__(TokenClassificationPipeline)
     pipeline.tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token=unknown)
-    pipeline.model = SimpleNamespace(config=SimpleNamespace(id2label=dict(enumerate(LABELS))))
+    pipeline.model = SimpleNamespace(config=SimpleNamespace(id2label=dict(enumerate(labels))))
     encoding = tokenizer.encode(text, add_special_tokens=False)
     exponents = np.exp(logits - logits.max(axis=-1, keepdims=True))
     scores = exponents / exponents.sum(axis=-1, keepdims=True)
@@ -57,13 +65,17 @@ def plain(found: tuple[Entity, ...]) -> list[tuple[str, int, int, float]]:
 @pytest.mark.parametrize("strategy", list(Aggregation))
 @pytest.mark.parametrize("kind", [word_piece, byte_level])
 @pytest.mark.parametrize("text", TEXTS[:2])
-def test_aggregation_is_that_of_transformers(kind: Callable[[], Tokenizer], text: str, strategy: Aggregation) -> None:
+@pytest.mark.parametrize("labels", SCHEMES.values(), ids=SCHEMES)
+def test_aggregation_is_that_of_transformers(
+    kind: Callable[[], Tokenizer], text: str, strategy: Aggregation, labels: tuple[str, ...]
+) -> None:
     tokenizer = kind()
     (tokens,) = TextTokenizer(tokenizer).encode([text], 100, spans=True)
     for seed in range(20):
         logits = logits_for(len(tokens), seed)
-        expected = [entity for entity in by_transformers(tokenizer, text, logits, strategy) if entity[1] < entity[2]]
-        found = plain(entities(tokens, logits, LABELS, strategy))
+        wanted = by_transformers(tokenizer, text, logits, strategy, labels)
+        expected = [entity for entity in wanted if entity[1] < entity[2]]
+        found = plain(entities(tokens, logits, labels, strategy))
         assert [entity[:3] for entity in found] == [entity[:3] for entity in expected]
         assert [entity[3] for entity in found] == pytest.approx([entity[3] for entity in expected], abs=1e-6)
 

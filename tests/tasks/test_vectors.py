@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from attendant.bundle import EmbeddingHead, TextInput
+from attendant.bundle import EmbeddingHead, Pooling, TextInput
 from attendant.core.errors import InvalidRequest
 from attendant.tasks.classification import label_scores, ranked_labels, relevance
-from attendant.tasks.embeddings import check_dimensions, finish, pool, row_vector
+from attendant.tasks.embeddings import VectorForm, finish, pool, row_vector
 from attendant.tasks.masks import MaskFiller
 from attendant.tasks.text import TextTokenizer
 from attendant.tasks.token_rows import RowMaker
@@ -57,25 +57,65 @@ def test_relevance_is_the_sigmoid_of_the_only_label_or_the_last_ones_probability
 
 def test_pooling() -> None:
     tokens = RNG.standard_normal((7, 5)).astype(np.float32)
-    assert pool(tokens, "mean") == pytest.approx(tokens.astype(np.float64).mean(axis=0), abs=1e-6)
-    assert pool(tokens, "cls").tolist() == tokens[0].tolist()
-    assert pool(tokens, "last").tolist() == tokens[6].tolist()
-    assert pool(tokens, "max").tolist() == [max(tokens[:, i]) for i in range(5)]
-    assert pool(tokens, "mean").dtype == np.float32
+    assert pool(tokens, ["mean"]) == pytest.approx(tokens.astype(np.float64).mean(axis=0), abs=1e-6)
+    assert pool(tokens, ["cls"]).tolist() == tokens[0].tolist()
+    assert pool(tokens, ["last"]).tolist() == tokens[6].tolist()
+    assert pool(tokens, ["max"]).tolist() == [max(tokens[:, i]) for i in range(5)]
+    assert pool(tokens, ["mean"]).dtype == np.float32
+
+
+# The numbers of sentence-transformers' Pooling for these three tokens.
+THREE = np.array([[1, -2], [2, 0], [6, 4]], np.float32)
+
+
+@pytest.mark.parametrize(
+    ("poolings", "vector", "without_first"),
+    [
+        (["weighted_mean"], [23 / 6, 10 / 6], [22 / 5, 12 / 5]),  # the others keep their positions' weights
+        (["mean_sqrt_len"], [9 / 3**0.5, 2 / 3**0.5], [8 / 2**0.5, 4 / 2**0.5]),
+        (["mean"], [3, 2 / 3], [4, 2]),
+        (["cls"], [1, -2], [2, 0]),
+        (["cls", "max", "mean"], [1, -2, 6, 4, 3, 2 / 3], [2, 0, 6, 4, 4, 2]),
+        (["last", "weighted_mean"], [6, 4, 23 / 6, 10 / 6], [6, 4, 22 / 5, 12 / 5]),
+    ],
+)
+def test_poolings_of_sentence_transformers(
+    poolings: list[Pooling], vector: list[float], without_first: list[float]
+) -> None:
+    assert pool(THREE, poolings) == pytest.approx(vector, abs=1e-6)
+    assert pool(THREE, poolings, 1) == pytest.approx(without_first, abs=1e-6)
+    assert pool(THREE, poolings).dtype == np.float32
 
 
 def test_vectors_are_cut_and_then_normalised() -> None:
     tokens = RNG.standard_normal((7, 5)).astype(np.float32)
-    vector = row_vector(tokens, "mean", lambda pooled: pooled @ np.eye(5, 4, dtype=np.float32), 3, normalise=True)
+    head = EmbeddingHead(pooling="mean", dimensions=4)
+    form = VectorForm.of(head, 3, True)
+    vector = row_vector(tokens, head, lambda pooled: pooled @ np.eye(5, 4, dtype=np.float32), form)
     expected = tokens.mean(axis=0)[:3]
     assert vector == pytest.approx(expected / np.linalg.norm(expected), abs=1e-6)
     assert finish(np.zeros(4, np.float32), None, normalise=True).tolist() == [0, 0, 0, 0]
-    head = EmbeddingHead(pooling="mean", dimensions=4)
-    check_dimensions(None, head)
-    check_dimensions(4, head)
+    VectorForm.of(head, 4, None)
     for wrong in (0, 5):
         with pytest.raises(InvalidRequest, match=f"dimensions is {wrong}; allowed: 1 to 4"):
-            check_dimensions(wrong, head)
+            VectorForm.of(head, wrong, None)
+
+
+@pytest.mark.parametrize(
+    ("dimensions", "normalise", "expected"),
+    [
+        (None, None, [0.6, 0]),  # as sentence-transformers: cut after the normalising module
+        (None, True, [1, 0]),  # as its normalize_embeddings
+        (None, False, [3, 0]),
+        (4, None, [0.6, 0, 0.8, 0]),
+        (1, None, [1]),
+        (3, False, [3, 0, 4]),
+    ],
+)
+def test_a_model_of_shorter_vectors(dimensions: int | None, normalise: bool | None, expected: list[float]) -> None:
+    head = EmbeddingHead(pooling="mean", dimensions=4, normalise=True, default_dimensions=2)
+    found = VectorForm.of(head, dimensions, normalise).finish(np.array([3, 0, 4, 0], np.float32))
+    assert found == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize(

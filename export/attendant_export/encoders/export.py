@@ -88,6 +88,7 @@ def export_encoder(
                 target=recipe.target,
                 precision=recipe.precision,
                 recipe=done,
+                warnings=plan.warnings,
                 graphs=graphs,
                 input=plan.input,
                 layout=plan.layout,

@@ -19,13 +19,13 @@ _ROWS_OF_A_RUN = 8
 
 
 def natural_case(
-    model: Any, head: TextHead, way: Way, rows: Sequence[Ints], pooling: Pooling | None
+    model: Any, head: TextHead, way: Way, rows: Sequence[Ints], poolings: Sequence[Pooling]
 ) -> EncoderCase | None:
     """All of ``rows`` in one batch; None if there are none.
 
     Args:
         rows: tokens of sentences, each [length] int64.
-        pooling: of a head that gives a vector for each token; compared is then one for each row.
+        poolings: of a head that gives a vector for each token; compared is then one for each row.
     """
     if not rows:
         return None
@@ -34,7 +34,7 @@ def natural_case(
     lengths = [len(row) for row in rows]
 
     def vectors(found: Floats) -> Floats:
-        return found if pooling is None else pooled(found, lengths, pooling)
+        return pooled(found, lengths, poolings) if poolings else found
 
     return EncoderCase(
         name="natural",
@@ -57,18 +57,30 @@ def calibration_feeds(
     return runs
 
 
-def pooled(tokens: Floats, lengths: Sequence[int], pooling: Pooling) -> Floats:
-    """[rows, hidden] of [num_tokens, hidden], the tokens of rows of ``lengths`` one after another."""
+def pooled(tokens: Floats, lengths: Sequence[int], poolings: Sequence[Pooling]) -> Floats:
+    """[rows, hidden * poolings] of [num_tokens, hidden], the tokens of rows of ``lengths`` one after another."""
     parts = np.split(tokens, np.cumsum(lengths)[:-1])
+    rows = [np.concatenate([_pooled(part, pooling) for pooling in poolings]) for part in parts]
+    return np.stack(rows).astype(np.float32, copy=False)
+
+
+def _pooled(part: Floats, pooling: Pooling) -> Floats:
+    """[hidden] of one row's tokens [n, hidden]."""
+    found: Floats
     match pooling:
         case "mean":
-            return np.stack([part.mean(0) for part in parts])
+            found = part.mean(0)
         case "max":
-            return np.stack([part.max(0) for part in parts])
+            found = part.max(0)
         case "cls":
-            return np.stack([part[0] for part in parts])
+            found = part[0]
         case "last":
-            return np.stack([part[-1] for part in parts])
+            found = part[-1]
+        case "mean_sqrt_len":
+            found = part.sum(0) / np.sqrt(np.float32(len(part)))
+        case "weighted_mean":
+            found = np.average(part, axis=0, weights=np.arange(1, len(part) + 1))
+    return found
 
 
 def _arguments(model: Any) -> set[str]:

@@ -16,13 +16,24 @@ from attendant_export.source import read_json
 
 MODULES_FILE = "modules.json"
 _SETTINGS = "config_sentence_transformers.json"
+# In the order in which they are concatenated.
 _POOLING_FLAGS: dict[str, Pooling] = {
     "pooling_mode_cls_token": "cls",
-    "pooling_mode_mean_tokens": "mean",
     "pooling_mode_max_tokens": "max",
+    "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len",
+    "pooling_mode_weightedmean_tokens": "weighted_mean",
     "pooling_mode_lasttoken": "last",
 }
-_POOLING_NAMES: dict[str, Pooling] = {"cls": "cls", "mean": "mean", "max": "max", "lasttoken": "last"}
+_POOLING_NAMES: dict[str, Pooling] = {
+    "cls": "cls",
+    "max": "max",
+    "mean": "mean",
+    "mean_sqrt_len_tokens": "mean_sqrt_len",
+    "weightedmean": "weighted_mean",
+    "lasttoken": "last",
+}
+_USUAL_PROMPTS = {"query": "", "document": ""}  # names that sentence-transformers knows of every model
 _ACTIVATIONS: dict[str, type[torch.nn.Module]] = {
     "Identity": torch.nn.Identity,
     "Tanh": torch.nn.Tanh,
@@ -39,20 +50,26 @@ class SentenceModel:
 
     Attributes:
         transformer: folder of the transformer.
-        pooling: None where the transformer gives one vector itself (CLIP).
+        poolings: one after another; none where the transformer gives one vector itself (CLIP).
         projection: what comes after pooling, [rows, hidden] -> [rows, dimensions] float32, or None.
         normalise: whether vectors are divided by their length.
         max_tokens: of a text, or None. lowercase: texts are put into lower case first.
-        prompts: by name. prefix_truncation: the model card says that shorter prefixes were trained, too.
+        prompts: by name. default_prompt: the name of the one for texts without. include_prompt: whether pooling reads
+            its tokens.
+        truncate_dim: how many numbers of a vector are given, or None for all.
+        prefix_truncation: the folder or the model card says that shorter prefixes were trained, too.
     """
 
     transformer: Path
-    pooling: Pooling | None = "mean"
+    poolings: tuple[Pooling, ...] = ("mean",)
     projection: torch.nn.Module | None = None
     normalise: bool = False
     max_tokens: int | None = None
     lowercase: bool = False
     prompts: Mapping[str, str] = field(default_factory=dict)
+    default_prompt: str | None = None
+    include_prompt: bool = True
+    truncate_dim: int | None = None
     prefix_truncation: bool = False
 
 
@@ -69,36 +86,73 @@ def read_sentence_model(folder: Path) -> SentenceModel | None:
     first_kind, transformer = modules[0]
     if first_kind not in ("Transformer", "CLIPModel"):
         raise UnsupportedModel(folder.name, f"its first module is {first_kind}; Transformer and CLIPModel are known")
-    pooling: Pooling | None = None
+    poolings: tuple[Pooling, ...] = ()
+    include_prompt = True
     layers: list[torch.nn.Module] = []
     normalise = False
     for kind, path in modules[1:]:
         if normalise:
             raise UnsupportedModel(folder.name, f"its module {kind} comes after Normalize")
-        if kind == "Pooling" and pooling is None and not layers:
-            pooling = _pooling(folder.name, read_json(path / "config.json"))
+        if kind == "Pooling" and not poolings and not layers:
+            config = read_json(path / "config.json")
+            poolings, include_prompt = _poolings(folder.name, config), config.get("include_prompt", True) is not False
         elif kind == "Dense":
             layers.append(_dense(folder.name, path))
         elif kind == "Normalize":
             normalise = True
         elif kind != "Dropout":
             raise UnsupportedModel(folder.name, f"its module {kind} has no place in a bundle")
-    if pooling is None and first_kind == "Transformer":
+    if not poolings and first_kind == "Transformer":
         raise UnsupportedModel(folder.name, f"its {MODULES_FILE} has no Pooling")
     text = read_json(transformer / "sentence_bert_config.json", missing_ok=True)
     settings = read_json(folder / _SETTINGS, missing_ok=True)
     length = text.get("max_seq_length")
-    prompts = settings.get("prompts") or {}
+    prompts, default_prompt = _prompts(folder, settings)
+    truncate_dim = _truncate_dim(folder, settings)
     return SentenceModel(
         transformer=transformer,
-        pooling=pooling,
+        poolings=poolings,
         projection=torch.nn.Sequential(*layers).eval() if layers else None,
         normalise=normalise,
         max_tokens=length if isinstance(length, int) else None,
         lowercase=bool(text.get("do_lower_case", False)),
-        prompts={str(name): str(prompt) for name, prompt in prompts.items() if prompt},
-        prefix_truncation=settings.get("truncate_dim") is not None or _trained_prefixes(folder),
+        prompts=prompts,
+        default_prompt=default_prompt,
+        include_prompt=include_prompt,
+        truncate_dim=truncate_dim,
+        prefix_truncation=truncate_dim is not None or _trained_prefixes(folder),
     )
+
+
+def _prompts(folder: Path, settings: Mapping[str, Any]) -> tuple[dict[str, str], str | None]:
+    """Prompts by name, an empty one being no prompt under a name, and the name of the default one.
+
+    Raises:
+        SourceError: they are not texts by name, or the default is none of them.
+    """
+    given = settings.get("prompts") or {}
+    if not isinstance(given, Mapping) or not all(text is None or isinstance(text, str) for text in given.values()):
+        raise SourceError(f"{folder / _SETTINGS}: prompts is {given!r}; allowed: texts by name")
+    prompts = {**_USUAL_PROMPTS, **{str(name): text or "" for name, text in given.items()}}
+    default = settings.get("default_prompt_name")
+    if default is not None and default not in prompts:
+        listed = ", ".join(map(repr, prompts))
+        raise SourceError(f"{folder / _SETTINGS}: default_prompt_name is {default!r}; allowed: {listed}")
+    return prompts, default
+
+
+def _truncate_dim(folder: Path, settings: Mapping[str, Any]) -> int | None:
+    """How many numbers of a vector are given.
+
+    Raises:
+        SourceError: no such number.
+    """
+    found = settings.get("truncate_dim")
+    if found is not None and (isinstance(found, bool) or not isinstance(found, int) or found < 1):
+        raise SourceError(
+            f"{folder / _SETTINGS}: truncate_dim is {found!r}; allowed: a whole number from 1 on, or null"
+        )
+    return found
 
 
 def _modules(folder: Path) -> list[tuple[str, Path]]:
@@ -114,22 +168,25 @@ def _modules(folder: Path) -> list[tuple[str, Path]]:
     return modules
 
 
-def _pooling(name: str, config: Mapping[str, Any]) -> Pooling:
-    """The one pooling mode that is on.
+def _poolings(name: str, config: Mapping[str, Any]) -> tuple[Pooling, ...]:
+    """The pooling modes that are on, in the order of their vectors; the mean where the file names none.
 
     Raises:
-        UnsupportedModel: another one, or several.
+        UnsupportedModel: another one.
     """
-    if config.get("include_prompt", True) is False:
-        raise UnsupportedModel(name, "its pooling leaves the prompt out")
     mode = config.get("pooling_mode")
-    if isinstance(mode, str) and mode in _POOLING_NAMES:
-        return _POOLING_NAMES[mode]
-    chosen = [flag for flag, on in config.items() if flag.startswith("pooling_mode_") and on is True]
-    if len(chosen) == 1 and chosen[0] in _POOLING_FLAGS:
-        return _POOLING_FLAGS[chosen[0]]
-    found = ", ".join(chosen) or mode or "none"
-    raise UnsupportedModel(name, f"its pooling is {found}; a bundle has one of {', '.join(_POOLING_NAMES)}")
+    if mode is not None:
+        modes = tuple(mode) if isinstance(mode, (list, tuple)) else (mode,)
+        known: Mapping[str, Pooling] = _POOLING_NAMES
+    else:
+        on = [flag for flag, value in config.items() if flag.startswith("pooling_mode_") and value is True]
+        order = list(_POOLING_FLAGS)
+        modes = tuple(sorted(on, key=lambda flag: order.index(flag) if flag in _POOLING_FLAGS else -1))
+        known = _POOLING_FLAGS
+    strange = [each for each in modes if not (isinstance(each, str) and each in known)]
+    if strange:
+        raise UnsupportedModel(name, f"its pooling is {strange[0]}; a bundle has {', '.join(_POOLING_NAMES)}")
+    return tuple(known[each] for each in modes) or ("mean",)
 
 
 def _dense(name: str, folder: Path) -> torch.nn.Module:

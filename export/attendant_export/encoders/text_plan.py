@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from attendant.bundle import EmbeddingHead, EncoderTask, Pooling, Problem, TextInput
 
+from attendant_export.encoders.ends import end_token
 from attendant_export.encoders.natural import calibration_feeds, natural_case
 from attendant_export.encoders.plan import EncoderCase, EncoderPlan
 from attendant_export.encoders.rows import dimensions_of
@@ -28,6 +29,7 @@ from attendant_export.encoders.text_tokens import (
 from attendant_export.encoders.trace import EncoderSpec
 from attendant_export.encoders.trial import Sample, Way, find_way, make_sample, rows_of, sample_feeds
 from attendant_export.errors import UnsupportedModel
+from attendant_export.known_tokens import known_rows
 from attendant_export.precision import in_dtype
 from attendant_export.texts import calibration_text
 
@@ -63,9 +65,11 @@ class TextSource:
 
     Attributes:
         model: transformers model with the head of ``task``, float32, eager attention, in eval mode.
-        tokenizer_config: content of tokenizer_config.json, for the longest row and the mask token.
+        tokenizer_config: content of tokenizer_config.json with the tokenizer's special tokens, for the longest row and
+            the mask token.
         sentence: what sentence-transformers adds, if anything.
         pooling: asked for; otherwise the sentence model's, or the mean.
+        warnings: what of the folder is not served as it says.
     """
 
     model: Any
@@ -74,6 +78,7 @@ class TextSource:
     tokenizer_config: dict[str, Any] = field(default_factory=dict)
     sentence: SentenceModel | None = None
     pooling: Pooling | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def plan_text(source: TextSource) -> EncoderPlan:
@@ -92,8 +97,12 @@ def plan_text(source: TextSource) -> EncoderPlan:
     tokenizer = source.tokenizer_json
     if tokenizer is not None:
         tokenizer = bundled_tokenizer(tokenizer, lowercase=sentence.lowercase)
-    rows = trial_rows(model, longest, tokenizer)
-    pooling = (source.pooling or sentence.pooling or "mean") if head.kind == "token_embeddings" else None
+    end = end_token(model) if head.kind == "row_logits" else None
+    if end is not None:
+        _check_end(architecture, tokenizer, end)
+    mask = _mask_id(source) if task == "fill_mask" else _any_mask_id(source)
+    rows = trial_rows(model, longest, tokenizer, (mask, end))
+    poolings = _poolings(source, sentence) if head.kind == "token_embeddings" else ()
     types = [(np.arange(len(row)) > len(row) // 2).astype(np.int64) for row in rows] if _has_types(model) else None
     sample = make_sample(model, head, rows, types, pad_id(model))
     way = find_way(model, head, sample, pad_id(model))
@@ -105,12 +114,14 @@ def plan_text(source: TextSource) -> EncoderPlan:
             max_tokens=longest,
             pad_id=pad_id(model),
             position_offset=offset,
-            mask_id=_mask_id(source) if task == "fill_mask" else None,
+            mask_id=mask if task == "fill_mask" else None,
+            end_id=end,
+            vocab_size=known_rows(model),
         ),
         layout=way.form.layout,
         spec=lambda dtype: _spec(in_dtype(model, dtype), head, way, sample),
         cases=lambda: _cases(head, way, sample, pad_id(model)),
-        natural=lambda: natural_case(model, head, way, natural_rows(model, longest, tokenizer), pooling),
+        natural=lambda: natural_case(model, head, way, natural_rows(model, longest, tokenizer), poolings),
         samples=lambda text: calibration_feeds(
             model,
             head,
@@ -122,6 +133,7 @@ def plan_text(source: TextSource) -> EncoderPlan:
         embedding=_embedding(source, sentence, head, sample) if task == "embed" else None,
         tokenizer_json=tokenizer,
         projection=sentence.projection,
+        warnings=source.warnings,
     )
 
 
@@ -189,24 +201,41 @@ def _cases(head: TextHead, way: Way, sample: Sample, pad: int) -> Sequence[Encod
 
 
 def _embedding(source: TextSource, sentence: SentenceModel, head: TextHead, sample: Sample) -> EmbeddingHead:
-    pooling: Pooling | None = source.pooling or sentence.pooling or "mean"
+    poolings = _poolings(source, sentence)
     if head.kind == "row_embedding":
         if source.pooling is not None:
             raise UnsupportedModel(
                 str(source.model.config.model_type), "it makes one vector itself: pooling is its own"
             )
-        pooling = None
-    size = int(sample.wanted[0].shape[-1])
+        poolings = ()
+    size = int(sample.wanted[0].shape[-1]) * max(1, len(poolings))
     if sentence.projection is not None:
         with torch.no_grad():
             size = int(sentence.projection(torch.zeros(1, size)).shape[-1])
     return EmbeddingHead(
-        pooling=pooling,
+        pooling=None if not poolings else poolings[0] if len(poolings) == 1 else poolings,
         dimensions=size,
         normalise=sentence.normalise,
         prefix_truncation=sentence.prefix_truncation,
         prompts=dict(sentence.prompts),
+        default_prompt=sentence.default_prompt,
+        include_prompt=sentence.include_prompt,
+        default_dimensions=sentence.truncate_dim if (sentence.truncate_dim or size) < size else None,
     )
+
+
+def _check_end(architecture: str, tokenizer_json: str | None, end: int) -> None:
+    """Raises UnsupportedModel if rows lack the token that the head reads, which transformers refuses, too."""
+    from tokenizers import Tokenizer
+
+    if tokenizer_json is not None and end not in (tokenizer := Tokenizer.from_str(tokenizer_json)).encode("a").ids:
+        reason = f"its head reads the token {tokenizer.id_to_token(end)!r} ({end}), which its tokenizer puts nowhere"
+        raise UnsupportedModel(architecture, reason)
+
+
+def _poolings(source: TextSource, sentence: SentenceModel) -> tuple[Pooling, ...]:
+    """Asked for, else the sentence model's, else the mean."""
+    return (source.pooling,) if source.pooling is not None else sentence.poolings or ("mean",)
 
 
 def _mask_id(source: TextSource) -> int:
@@ -215,6 +244,14 @@ def _mask_id(source: TextSource) -> int:
     Raises:
         UnsupportedModel: the tokenizer names none.
     """
+    found = _any_mask_id(source)
+    if found is None:
+        raise UnsupportedModel(str(source.model.config.model_type), "its tokenizer has no mask token")
+    return found
+
+
+def _any_mask_id(source: TextSource) -> int | None:
+    """The same, or None."""
     from tokenizers import Tokenizer
 
     given = getattr(source.model.config, "mask_token_id", None)
@@ -224,9 +261,7 @@ def _mask_id(source: TextSource) -> int:
         tokenizer = Tokenizer.from_str(source.tokenizer_json)
         found = next((tokenizer.token_to_id(name) for name in _names(token) if tokenizer.token_to_id(name)), None)
         given = found if found is not None else given
-    if not isinstance(given, int):
-        raise UnsupportedModel(str(source.model.config.model_type), "its tokenizer has no mask token")
-    return given
+    return given if isinstance(given, int) else None
 
 
 def _names(token: object) -> tuple[str, ...]:

@@ -9,7 +9,8 @@ from attendant.bundle import EncoderTask, Pooling
 from attendant_export.encoders.sentence_transformers import read_sentence_model
 from attendant_export.encoders.text_plan import TextSource
 from attendant_export.errors import ExportError
-from attendant_export.source import pretrained, read_json, read_tokenizer
+from attendant_export.source import pretrained, read_json
+from attendant_export.words import read_words
 
 _CLASSES: dict[EncoderTask, str] = {
     "classify": "AutoModelForSequenceClassification",
@@ -41,10 +42,11 @@ def load_text(folder: Path, task: EncoderTask, pooling: Pooling | None = None) -
     inner = sentence.transformer if sentence is not None else folder
     config = read_json(inner / "config.json")
     tokenizer_config = read_json(inner / "tokenizer_config.json", missing_ok=True)
-    tokenizer = read_tokenizer(inner)  # before the weights: a missing tokenizer is told at once
+    words = read_words(inner, generates=False)  # before the weights: a missing tokenizer is told at once
     auto_class = class_for(task, str(config.get("model_type")))
     model = pretrained(inner, auto_class, _UNREAD if auto_class.startswith("AutoModel") and task == "embed" else ())
-    return TextSource(model, task, tokenizer, tokenizer_config, sentence, pooling)
+    tokenizer_config |= words.special_tokens or {}
+    return TextSource(model, task, words.tokenizer_json, tokenizer_config, sentence, pooling, words.warnings)
 
 
 def class_for(task: EncoderTask, model_type: str) -> str:

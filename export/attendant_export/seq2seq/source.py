@@ -12,12 +12,13 @@ import numpy as np
 from attendant.bundle import AudioSource, TextSource
 from tokenizers import Tokenizer
 
-from attendant_export.encoders.text_tokens import bundled_tokenizer, max_tokens, pad_id, trial_rows
+from attendant_export.encoders.text_tokens import max_tokens, pad_id, trial_rows
 from attendant_export.errors import UnsupportedModel
+from attendant_export.known_tokens import known_rows
 from attendant_export.seq2seq.encoder import Row
 from attendant_export.seq2seq.speech import audio_source
-from attendant_export.seq2seq.tokenizer import answer_tokenizer
 from attendant_export.source import pretrained, read_json
+from attendant_export.words import read_words
 
 SPEECH_TYPES = frozenset({"whisper"})
 _IN_BLOCKS = "it cuts sources into blocks, whose number cannot be traced"
@@ -33,12 +34,16 @@ class AnswerSource:
         model: transformers model with a language-model head, float32, eager attention, in eval mode.
         tokenizer_json, tokenizer_config: of its tokenizer; the second may be empty.
         features: content of preprocessor_config.json, for speech.
+        warnings: what of the folder is not served as it says.
+        cleans_up: see :class:`attendant_export.words.Words`.
     """
 
     model: Any
     tokenizer_json: str
     tokenizer_config: Mapping[str, Any] = field(default_factory=dict)
     features: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    cleans_up: bool = False
 
     @property
     def architecture(self) -> str:
@@ -61,7 +66,8 @@ class AnswerSource:
         if self.architecture in SPEECH_TYPES:
             return audio_source(self.model, self.features)
         longest = max_tokens(self.model, self.tokenizer_config)
-        return TextSource(max_length=longest, layout="packed", pad_id=pad_id(self.model))
+        rows = known_rows(self.model)
+        return TextSource(max_length=longest, layout="packed", pad_id=pad_id(self.model), vocab_size=rows)
 
     def context_length(self) -> int:
         """How many positions the decoder takes; of relative positions, as many as the encoder was made for."""
@@ -104,9 +110,10 @@ def load_answers(folder: Path) -> AnswerSource:
         raise UnsupportedModel("marian", "its source and target have vocabularies of their own; a bundle has one")
     tokenizer_config = read_json(folder / "tokenizer_config.json", missing_ok=True)
     # Before the weights: a missing tokenizer is told at once.
-    tokenizer = bundled_tokenizer(answer_tokenizer(folder, str(config.get("model_type")), tokenizer_config))
+    words = read_words(folder)
     features = read_json(folder / "preprocessor_config.json", missing_ok=True)
-    return AnswerSource(pretrained(folder, auto_class), tokenizer, tokenizer_config, features)
+    model = pretrained(folder, auto_class)
+    return AnswerSource(model, words.tokenizer_json, tokenizer_config, features, words.warnings, words.cleans_up)
 
 
 def _class_for(model_type: str) -> str:

@@ -116,7 +116,7 @@ class EncodingUsage(_message.Message):
     def __init__(self, num_tokens: _Optional[int] = ..., num_truncated: _Optional[int] = ..., queue_s: _Optional[float] = ..., preprocess_s: _Optional[float] = ..., compute_s: _Optional[float] = ..., total_s: _Optional[float] = ...) -> None: ...
 
 class EmbedRequest(_message.Message):
-    __slots__ = ("model", "inputs", "truncate", "dimensions", "normalize", "per_token", "prompt")
+    __slots__ = ("model", "inputs", "truncate", "dimensions", "normalize", "per_token", "prompt", "no_prompt")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     INPUTS_FIELD_NUMBER: _ClassVar[int]
     TRUNCATE_FIELD_NUMBER: _ClassVar[int]
@@ -124,6 +124,7 @@ class EmbedRequest(_message.Message):
     NORMALIZE_FIELD_NUMBER: _ClassVar[int]
     PER_TOKEN_FIELD_NUMBER: _ClassVar[int]
     PROMPT_FIELD_NUMBER: _ClassVar[int]
+    NO_PROMPT_FIELD_NUMBER: _ClassVar[int]
     model: str
     inputs: _containers.RepeatedCompositeFieldContainer[TextInput]
     truncate: bool
@@ -131,7 +132,8 @@ class EmbedRequest(_message.Message):
     normalize: bool
     per_token: bool
     prompt: str
-    def __init__(self, model: _Optional[str] = ..., inputs: _Optional[_Iterable[_Union[TextInput, _Mapping]]] = ..., truncate: _Optional[bool] = ..., dimensions: _Optional[int] = ..., normalize: _Optional[bool] = ..., per_token: _Optional[bool] = ..., prompt: _Optional[str] = ...) -> None: ...
+    no_prompt: bool
+    def __init__(self, model: _Optional[str] = ..., inputs: _Optional[_Iterable[_Union[TextInput, _Mapping]]] = ..., truncate: _Optional[bool] = ..., dimensions: _Optional[int] = ..., normalize: _Optional[bool] = ..., per_token: _Optional[bool] = ..., prompt: _Optional[str] = ..., no_prompt: _Optional[bool] = ...) -> None: ...
 
 class EmbedResponse(_message.Message):
     __slots__ = ("embeddings", "usage")

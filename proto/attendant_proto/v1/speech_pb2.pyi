@@ -9,7 +9,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class SpeechOptions(_message.Message):
-    __slots__ = ("model", "task", "language", "timestamps", "beam_search", "sampling", "condition_on_previous_text")
+    __slots__ = ("model", "task", "language", "timestamps", "beam_search", "sampling", "condition_on_previous_text", "keep_special_tokens")
     class Task(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         TASK_TRANSCRIBE: _ClassVar[SpeechOptions.Task]
@@ -23,6 +23,7 @@ class SpeechOptions(_message.Message):
     BEAM_SEARCH_FIELD_NUMBER: _ClassVar[int]
     SAMPLING_FIELD_NUMBER: _ClassVar[int]
     CONDITION_ON_PREVIOUS_TEXT_FIELD_NUMBER: _ClassVar[int]
+    KEEP_SPECIAL_TOKENS_FIELD_NUMBER: _ClassVar[int]
     model: str
     task: SpeechOptions.Task
     language: str
@@ -30,7 +31,8 @@ class SpeechOptions(_message.Message):
     beam_search: _generation_pb2.BeamSearch
     sampling: _generation_pb2.Sampling
     condition_on_previous_text: bool
-    def __init__(self, model: _Optional[str] = ..., task: _Optional[_Union[SpeechOptions.Task, str]] = ..., language: _Optional[str] = ..., timestamps: _Optional[bool] = ..., beam_search: _Optional[_Union[_generation_pb2.BeamSearch, _Mapping]] = ..., sampling: _Optional[_Union[_generation_pb2.Sampling, _Mapping]] = ..., condition_on_previous_text: _Optional[bool] = ...) -> None: ...
+    keep_special_tokens: bool
+    def __init__(self, model: _Optional[str] = ..., task: _Optional[_Union[SpeechOptions.Task, str]] = ..., language: _Optional[str] = ..., timestamps: _Optional[bool] = ..., beam_search: _Optional[_Union[_generation_pb2.BeamSearch, _Mapping]] = ..., sampling: _Optional[_Union[_generation_pb2.Sampling, _Mapping]] = ..., condition_on_previous_text: _Optional[bool] = ..., keep_special_tokens: _Optional[bool] = ...) -> None: ...
 
 class RawAudio(_message.Message):
     __slots__ = ("pcm16", "sampling_rate")

@@ -43,19 +43,30 @@ from attendant.bundle.manifest import (
     element_size,
 )
 from attendant.bundle.sources import AnswerRules, AudioSource, Languages, SourceLayout, Speech, TextSource
+from attendant.bundle.templates import (
+    DEFAULT_TEMPLATE,
+    TOOLS_TEMPLATE,
+    ChatTemplates,
+    TemplateBroken,
+    TemplateRefused,
+    TemplateUnknown,
+)
 from attendant.core.frequencies import Frequencies
 
 __all__ = [
+    "DEFAULT_TEMPLATE",
     "MANIFEST_FILE",
     "PAGED_RUN_TOKENS",
     "SCHEMA_VERSION",
     "TOKENIZER_FILE",
+    "TOOLS_TEMPLATE",
     "AnswerRules",
     "AudioInput",
     "AudioSource",
     "BundleManifest",
     "CacheLayout",
     "ChangingFrequencies",
+    "ChatTemplates",
     "CtcHead",
     "DType",
     "Distance",
@@ -83,6 +94,9 @@ __all__ = [
     "SpecialTokens",
     "Speech",
     "Target",
+    "TemplateBroken",
+    "TemplateRefused",
+    "TemplateUnknown",
     "TensorSpec",
     "TextInput",
     "TextSource",

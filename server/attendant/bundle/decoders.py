@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Literal, Self
 
@@ -10,6 +11,7 @@ from pydantic import Field, model_validator
 from attendant.bundle.defaults import GenerationDefaults
 from attendant.bundle.manifest import DType, ManifestBase, Section, element_size
 from attendant.bundle.sources import AnswerRules, AudioSource, Languages, Speech, TextSource
+from attendant.bundle.templates import DEFAULT_TEMPLATE
 from attendant.core.frequencies import Kind
 
 Task = Literal["generate"]
@@ -53,6 +55,12 @@ class SpecialTokens(Section):
 
 class BundleManifest(ManifestBase):
     """The content of ``bundle.json`` of a model that generates.
+
+    ``chat_template`` is the template of conversations that name none, ``chat_templates`` the others by name (see
+    :class:`attendant.bundle.ChatTemplates`); ``template_variables`` what they see beside the conversation: the
+    tokenizer's special tokens by name, e.g. ``bos_token``. Bundles of older exporters leave it out: there ``bos_token``
+    and ``eos_token`` are the first of ``special_tokens``. ``clean_up_spaces``: decoded text loses the spaces before
+    punctuation and English contractions.
 
     A ``generate`` bundle with its cache in slots has the graph ``decoder`` with inputs (those it does not need are left
     out):
@@ -110,6 +118,9 @@ class BundleManifest(ManifestBase):
     special_tokens: SpecialTokens
     generation_defaults: GenerationDefaults = GenerationDefaults()
     chat_template: str | None = None
+    chat_templates: Mapping[str, str] = Field(default_factory=dict)
+    template_variables: Mapping[str, str] | None = None
+    clean_up_spaces: bool = False
     encoder_input: Annotated[TextSource | AudioSource, Field(discriminator="kind")] | None = None
     cross_layers: tuple[KVLayer, ...] = ()
     answer: AnswerRules | None = None
@@ -146,6 +157,11 @@ class BundleManifest(ManifestBase):
         if self.speech is not None and not isinstance(self.encoder_input, AudioSource):
             raise ValueError("the section speech needs an encoder_input of kind audio")
         return self
+
+    def templates(self) -> dict[str, str]:
+        """Sources of all chat templates by name; the default one, if there is one, as ``default``."""
+        default = {} if self.chat_template is None else {DEFAULT_TEMPLATE: self.chat_template}
+        return {**self.chat_templates, **default}
 
     def kv_bytes_per_token(self) -> int:
         """Bytes of KV cache that one position of one sequence takes over all layers."""

@@ -21,20 +21,24 @@ EncoderTask = Literal[
 ]
 RowLayout = Literal["packed", "padded", "equal"]
 Problem = Literal["single_label", "multi_label", "regression"]
-Pooling = Literal["mean", "cls", "last", "max"]
+Pooling = Literal["mean", "cls", "last", "max", "mean_sqrt_len", "weighted_mean"]
 _LABELLED = ("classify", "classify_tokens", "rerank", "classify_image")
 _EMBEDDING = ("embed", "embed_image")
 
 
 class TextInput(Section):
     """Rows of tokens, of at most ``max_tokens`` with the special tokens. Position ids, where the graph takes them,
-    count from ``position_offset``. ``mask_id``: the token that ``fill_mask`` fills."""
+    count from ``position_offset``. ``mask_id``: the token that ``fill_mask`` fills. ``vocab_size``: ids that the graph
+    takes, from 0 on; None in bundles of older exporters, which did not look. ``end_id``: a token that every row has to
+    have, as the model reads its answer there."""
 
     kind: Literal["text"] = "text"
     max_tokens: int = Field(ge=1)
     pad_id: int = 0
     position_offset: int = 0
     mask_id: int | None = None
+    vocab_size: int | None = Field(default=None, ge=1)
+    end_id: int | None = None
 
 
 class ImageInput(Section):
@@ -65,18 +69,35 @@ class AudioInput(Section):
 
 
 class EmbeddingHead(Section):
-    """How one vector is made of a row's tokens: ``pooling`` (None: the graph gives one vector itself), then the graph
-    ``projection`` if the bundle has it, then division by the Euclidean length if ``normalise``.
+    """How one vector is made of a row's tokens: ``pooling`` (several: one after another; None: the graph gives one
+    vector itself), then the graph ``projection`` if the bundle has it, then division by the Euclidean length if
+    ``normalise``, then the first ``default_dimensions`` numbers of it, where that is given.
 
     ``dimensions``: of the vector. ``prefix_truncation``: shorter prefixes of it were trained to be of use, too.
-    ``prompts``: text to put before an input, by name, e.g. ``query``.
+    ``prompts``: text to put before an input, by name, e.g. ``query``; an empty one is a name all the same.
+    ``default_prompt``: the name of the one for calls that name none. ``include_prompt``: whether pooling reads the
+    prompt's tokens.
     """
 
-    pooling: Pooling | None
+    pooling: Pooling | tuple[Pooling, ...] | None
     dimensions: int = Field(ge=1)
     normalise: bool = False
     prefix_truncation: bool = False
     prompts: dict[str, str] = Field(default_factory=dict)
+    default_prompt: str | None = None
+    include_prompt: bool = True
+    default_dimensions: int | None = Field(default=None, ge=1)
+
+    @property
+    def poolings(self) -> tuple[Pooling, ...]:
+        """Each pooling, in order."""
+        match self.pooling:
+            case None:
+                return ()
+            case str(name):
+                return (name,)
+            case names:
+                return names
 
 
 class CtcHead(Section):

@@ -39,6 +39,7 @@ def embed(args: Namespace) -> int:
             normalize=args.normalize,
             per_token=args.per_token,
             prompt=args.prompt,
+            no_prompt=args.no_prompt,
         )
 
     return _for_each(args, _texts(args), request, lambda response: response.embeddings, Output.embedding)

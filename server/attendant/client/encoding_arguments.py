@@ -14,7 +14,14 @@ def add_embed_arguments(parser: ArgumentParser) -> None:
     """Flags of ``attendant embed``."""
     _add_texts(parser)
     parser.add_argument("--dimensions", metavar="N", type=number(LIMIT), help="only the first N numbers of a vector")
-    parser.add_argument("--prompt", metavar="NAME", default="", help="one of the model's prompts, put before each text")
+    prompts = parser.add_mutually_exclusive_group()
+    prompts.add_argument(
+        "--prompt",
+        metavar="NAME",
+        default="",
+        help="one of the model's prompts, put before each text (default: its own)",
+    )
+    prompts.add_argument("--no-prompt", action="store_true", help="no prompt, even if the model has a default one")
     parser.add_argument("--per-token", action="store_true", help="one vector for each token")
     parser.add_argument(
         "--normalize", action="store_true", default=None, help="vectors of length 1, even if the model has others"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable
+from typing import Any
 
 from attendant_proto.v1 import generation_pb2 as pb
 
@@ -31,6 +32,7 @@ def add_generation_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--stop", metavar="S", action="append", default=[], help="end before this string; may be repeated"
     )
+    parser.add_argument("--keep-special-tokens", action="store_true", help="the text has special tokens, too")
     parser.add_argument("--stats", action="store_true", help="print token counts and timings on standard error")
 
 
@@ -46,14 +48,21 @@ def stopping(args: Namespace) -> pb.Stopping:
 
 def text_request(args: Namespace, text: str) -> pb.GenerateRequest:
     """Continue ``text`` as it stands."""
-    return pb.GenerateRequest(model=args.model, text=text, sampling=sampling(args), stopping=stopping(args))
+    return pb.GenerateRequest(model=args.model, text=text, **_asked(args))
 
 
 def chat_request(args: Namespace, messages: list[pb.ChatMessage]) -> pb.GenerateRequest:
     """Answer the last of ``messages``."""
-    return pb.GenerateRequest(
-        model=args.model, chat=pb.Chat(messages=messages), sampling=sampling(args), stopping=stopping(args)
-    )
+    return pb.GenerateRequest(model=args.model, chat=pb.Chat(messages=messages), **_asked(args))
+
+
+def _asked(args: Namespace) -> dict[str, Any]:
+    """What a request says beside its prompt."""
+    return {
+        "sampling": sampling(args),
+        "stopping": stopping(args),
+        "keep_special_tokens": args.keep_special_tokens,
+    }
 
 
 def statistics(finish: pb.Finish) -> str:

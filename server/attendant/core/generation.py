@@ -37,9 +37,13 @@ class ChatMessage:
 
 @dataclass(frozen=True, slots=True)
 class ChatPrompt:
-    """A conversation, rendered by the model's chat template with the generation prompt appended."""
+    """A conversation, rendered by the model's chat template with the generation prompt appended.
+
+    ``template``: the name of one of the model's; empty for its default one.
+    """
 
     messages: tuple[ChatMessage, ...]
+    template: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,7 @@ class GenerationCall:
             one, which an answer of the greatest length ends with.
         length_decay: start and factor, as :class:`~attendant.core.sampling.LengthDecay` has them.
         no_default_settings: what the call leaves out is off, whatever the model's defaults say.
+        keep_special_tokens: the text has special tokens, too, all but the one that ends it.
         opening, timestamps, asked_logprobs: for the front end's own calls.
         admitted: a part of a call that was admitted before: it runs also while the server drains.
         timeout_s: seconds the caller will wait, or None.
@@ -134,6 +139,7 @@ class GenerationCall:
     beam_search: BeamCall | None = None
     translation: Translation | None = None
     whole: bool = False
+    keep_special_tokens: bool = False
     opening: tuple[tuple[int, ...], ...] = ()
     timestamps: TimestampRule | None = None
     asked_logprobs: tuple[int, ...] = ()

@@ -41,7 +41,10 @@ class Audio:
 
 @dataclass(frozen=True, slots=True)
 class EmbedCall:
-    """Vectors of texts. ``None``: all dimensions; normalised as the model was made for."""
+    """Vectors of texts. ``None``: the dimensions, and the length, that the model was made for.
+
+    ``prompt``: the name of one of the model's; empty for its default one, or with ``no_prompt`` none at all.
+    """
 
     model: str
     inputs: Sequence[TextItem]
@@ -50,6 +53,7 @@ class EmbedCall:
     normalize: bool | None = None
     per_token: bool = False
     prompt: str = ""
+    no_prompt: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from attendant.frontend.served_encoder import ServedEncoder, check_some
 from attendant.tasks.audio import file_values, raw_values
 from attendant.tasks.classification import Label, ranked_labels
 from attendant.tasks.ctc import Transcript, transcribe
-from attendant.tasks.embeddings import Embedding, check_dimensions, finish
+from attendant.tasks.embeddings import Embedding, VectorForm
 from attendant.tasks.images import pixel_values
 from attendant.tasks.vectors import check_top_k
 
@@ -39,14 +39,13 @@ async def embed_image(encoder: ServedEncoder, active: EncoderCall, call: EmbedIm
     check_some(call.images, "images")
     head = encoder.manifest.embedding
     assert head is not None, "the manifest has checked it"
-    check_dimensions(call.dimensions, head)
-    normalise = head.normalise if call.normalize is None else call.normalize
+    form = VectorForm.of(head, call.dimensions, call.normalize)
 
     def read(index: int, outputs: Arrays) -> Embedding:
         vector = outputs["embedding"]  # [dimensions] float32
         if encoder.project is not None:
             vector = encoder.project(vector[None])[0]
-        return Embedding(finish(vector, call.dimensions, normalise=normalise))
+        return Embedding(form.finish(vector))
 
     results = await active.run(len(call.images), lambda index: _pixels(encoder, call, index), read, media=True)
     return Encoded(results, active.usage(len(results)))

@@ -20,8 +20,9 @@ from attendant.frontend.prompts import Prepared, check_ids, encode, prepare
 from attendant.frontend.stop_strings import StopStrings
 from attendant.frontend.streams import CallStream, SequenceStream
 from attendant.metrics import Metrics
-from attendant.models.info import ModelInfo, Tokenized
-from attendant.models.repository import Kind, ModelRepository
+from attendant.models.failed import FailedModel
+from attendant.models.info import Kind, ModelInfo, Tokenized
+from attendant.models.repository import ModelRepository
 
 
 class GenerationService:
@@ -39,16 +40,21 @@ class GenerationService:
         self._hubs = {model.name: ModelHub(model, metrics, on_engine_death) for model in models}
         self._ids = itertools.count()
 
-    async def start(self) -> None:
-        """Start every engine.
+    async def start(self, *, strict: bool = False) -> None:
+        """Start every engine. A model with one that cannot be prepared is given up; the others are served.
 
         Raises:
-            Exception: what kept an engine from being prepared; those before it are stopped.
+            AttendantError: what kept an engine from being prepared, if ``strict``; those before it are stopped.
         """
         try:
-            for name, hub in self._hubs.items():
+            for name, hub in tuple(self._hubs.items()):
                 self._metrics.add_model(name)
-                await hub.start()
+                try:
+                    await hub.start()
+                except Exception as error:  # supervision point: a model's fault, of whatever kind, is its own
+                    await hub.close()
+                    del self._hubs[name]
+                    self._models.give_up(FailedModel.of(name, error, hub.model.manifest), strict=strict)
         except BaseException:
             await self.close()
             raise
@@ -114,7 +120,9 @@ class GenerationService:
 
     def token_text(self, call: GenerationCall, token_id: int) -> str:
         """One token of a call's model decoded alone."""
-        return self._models.get(call.model, _kind(call)).text.decode((token_id,), skip_special_tokens=False)
+        return self._models.get(call.model, _kind(call)).text.decode(
+            (token_id,), skip_special_tokens=False, whole=False
+        )
 
 
 class _ActiveCall:
@@ -191,14 +199,15 @@ class _ActiveCall:
         )
 
     def _sequence(self, index: int, request: Request) -> SequenceStream:
-        hub = self._hub
+        hub, text, keeps_special = self._hub, self._hub.model.text, self._call.keep_special_tokens
         return SequenceStream(
             self._stream,
             index,
             request,
-            Detokenizer(hub.model.text, request.prompt),
+            Detokenizer(text, request.prompt, keep_special_tokens=keeps_special),
             StopStrings(self._stop),
             stop=lambda: hub.cancel(request.id),
+            hidden={} if keeps_special else text.special_tokens,
             whole=self._call.whole,
         )
 

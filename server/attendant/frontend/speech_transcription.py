@@ -92,7 +92,7 @@ class Transcription:
         if heard.silent:
             return ""
         (piece,) = whole(heard.tokens, self._model.speech.first_timestamp, 1).pieces
-        return self._model.text(piece.tokens).strip()
+        return self._text(piece).strip()
 
     async def _window(self) -> list[Segment]:
         """Transcribe the window and move on. Returns its segments."""
@@ -101,7 +101,7 @@ class Transcription:
         found, advance = self._cut(heard, len(sound))
         segments: list[Segment] = []
         for piece in found:
-            text = self._model.text(piece.tokens)
+            text = self._text(piece)
             self._before.extend(piece.spoken)
             if text.strip():
                 self._texts.append(text)
@@ -113,6 +113,9 @@ class Transcription:
         self._sound = self._sound[advance:]
         self._start += advance
         return segments
+
+    def _text(self, piece: Piece) -> str:
+        return self._model.text(piece.tokens, keep_special_tokens=self._call.how.keep_special_tokens)
 
     def _cut(self, heard: Heard, num_samples: int) -> tuple[tuple[Piece, ...], int]:
         """The segments of a window, and how many samples on the next one begins: at least one."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 from attendant.core.errors import AttendantError, DeadlineExceeded
 from attendant.core.events import FailedEvent, FinishedEvent, TokenEvent, TokenLogprob
@@ -65,6 +66,7 @@ class SequenceStream:
         index: of the sequence in its call.
         request: what the engine was asked for.
         stop: called when a stop string was found; the engine must be told to end the sequence.
+        hidden: text of the special tokens that the detokenizer leaves out.
         whole: put out one part with all text and tokens at the end.
     """
 
@@ -77,6 +79,7 @@ class SequenceStream:
         stops: StopStrings,
         stop: Callable[[], None],
         *,
+        hidden: Mapping[int, str] = MappingProxyType({}),
         whole: bool = False,
     ) -> None:
         self.index = index
@@ -86,6 +89,7 @@ class SequenceStream:
         self._detokenizer = detokenizer
         self._stops = stops
         self._stop = stop
+        self._hidden = hidden
         self._stop_string: str | None = None
         self._num_tokens = 0
         self._last_token_ns = 0
@@ -105,7 +109,8 @@ class SequenceStream:
         before, self._last_token_ns = self._last_token_ns, at_ns
         if self._stop_string is None:
             self._num_tokens += 1
-            text, self._stop_string = self._stops.push(self._detokenizer.push(event.token_id))
+            text = self._detokenizer.push(event.token_id)
+            text, self._stop_string = self._stops.push(text, self._hidden.get(event.token_id, ""))
             self._put(text, (event.token_id,), () if event.logprob is None else (event.logprob,))
             if self._stop_string is not None:
                 self._stop()

@@ -7,13 +7,14 @@ from typing import TypeVar
 
 import numpy as np
 
+from attendant.bundle import EmbeddingHead
 from attendant.core.encoding import Arrays
 from attendant.core.errors import InvalidRequest
 from attendant.frontend.encoder_call import EncoderCall
 from attendant.frontend.encoding_calls import ClassifyCall, EmbedCall, Encoded, FillMaskCall, RerankCall, TextItem
 from attendant.frontend.served_encoder import LONG_TEXT, ServedEncoder, check_some, is_long
 from attendant.tasks.classification import Label, RankedDocument, ranked_labels, relevance
-from attendant.tasks.embeddings import Embedding, check_dimensions, finish, row_vector
+from attendant.tasks.embeddings import Embedding, VectorForm, finish, row_vector
 from attendant.tasks.masks import MAX_FILLS, FilledMask, check_filled_size
 from attendant.tasks.text import Ints, Tokens
 from attendant.tasks.token_rows import TokenRow
@@ -30,31 +31,33 @@ async def embed(encoder: ServedEncoder, active: EncoderCall, call: EmbedCall) ->
     check_some(call.inputs, "inputs")
     head = encoder.manifest.embedding
     assert head is not None, "the manifest has checked it"
-    check_dimensions(call.dimensions, head)
+    form = VectorForm.of(head, call.dimensions, call.normalize)
     if call.per_token and head.pooling is None:
         raise InvalidRequest("per_token", "is true; allowed: false, as this model gives one vector for each input only")
-    prompt = _prompt(call, head.prompts)
+    prompt = _prompt(call, head)
     items = call.inputs
+    num_skipped = 0 if head.include_prompt or not prompt else encoder.text.prompt_length(prompt)
     made = await active.prepare(
         lambda: encoder.text.item_rows(items, truncate=call.truncate, prompt=prompt, spans=call.per_token),
         off_loop=_is_long(items, prompt),
     )
-    normalise = head.normalise if call.normalize is None else call.normalize
+    rows = [row for row, _, _ in made]
+    if num_skipped and (index := next((i for i, row in enumerate(rows) if len(row) <= num_skipped), None)) is not None:
+        raise InvalidRequest(f"inputs[{index}]", "has no tokens but the prompt's, which this model does not pool")
 
     def read(index: int, outputs: Arrays) -> Embedding:
         if head.pooling is None:
-            return Embedding(finish(outputs["embedding"], call.dimensions, normalise=normalise))
+            return Embedding(form.finish(outputs["embedding"]))
         vectors = outputs["token_embeddings"]  # [n, hidden] float32
         if not call.per_token:
-            vector = row_vector(vectors, head.pooling, encoder.project, call.dimensions, normalise=normalise)
-            return Embedding(vector)
+            skipped = num_skipped if items[index].token_ids is None else 0
+            return Embedding(row_vector(vectors, head, encoder.project, form, skipped))
         row, first, second = made[index]
         # What a model was made to normalise is the pooled vector; those of tokens are, only if that is asked for.
         values = finish(vectors, call.dimensions, normalise=bool(call.normalize))
         spans = _row_spans(row, first, second, len(prompt))
         return Embedding(token_values=values, token_ids=row.ids, token_spans=spans)
 
-    rows = [row for row, _, _ in made]
     results = await active.run(len(rows), lambda index: encoder.text.rows.arrays(rows[index]), read)
     return _encoded(active, rows, results)
 
@@ -143,9 +146,15 @@ def _is_long(items: Sequence[TextItem], prompt: str = "") -> bool:
     return size > LONG_TEXT
 
 
-def _prompt(call: EmbedCall, prompts: dict[str, str]) -> str:
-    if not call.prompt:
+def _prompt(call: EmbedCall, head: EmbeddingHead) -> str:
+    """What to put before each text: the prompt that is asked for, else the model's default one."""
+    prompts = head.prompts
+    if call.no_prompt and call.prompt:
+        raise InvalidRequest("no_prompt", f"is true beside prompt {call.prompt!r}; allowed: one of both")
+    if call.no_prompt:
         return ""
+    if not call.prompt:
+        return prompts.get(head.default_prompt or "", "")
     if call.prompt not in prompts:
         listed = ", ".join(map(repr, prompts)) or "none, as this model has no prompts"
         raise InvalidRequest("prompt", f"is {call.prompt!r}; allowed: {listed}")

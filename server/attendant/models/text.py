@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 
-import jinja2
-from jinja2.exceptions import SecurityError
-from jinja2.ext import loopcontrols
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tokenizers import Tokenizer
 
-from attendant.bundle import TOKENIZER_FILE, BundleManifest
+from attendant.bundle import (
+    DEFAULT_TEMPLATE,
+    TOKENIZER_FILE,
+    BundleManifest,
+    ChatTemplates,
+    TemplateBroken,
+    TemplateRefused,
+    TemplateUnknown,
+)
 from attendant.core.errors import BundleError, InvalidRequest
-from attendant.core.generation import ChatMessage, ChatPrompt, TextPrompt
+from attendant.core.generation import ChatPrompt, TextPrompt
 from attendant.models.info import Tokenized
+from attendant.models.spaces import clean_spaces
 
 
 def load_tokenizer(bundle: Path) -> Tokenizer:
@@ -37,23 +40,31 @@ def load_tokenizer(bundle: Path) -> Tokenizer:
 
 
 class TextCodec:
-    """Text to token ids and back, for one model."""
+    """Text to token ids and back, for one model.
 
-    def __init__(self, tokenizer: Tokenizer, template: ChatTemplate | None) -> None:
+    Attributes:
+        special_tokens: those that decoding can leave out, by id.
+        cleans_up: whether decoded text loses the spaces before punctuation, see :mod:`attendant.models.spaces`.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, templates: ChatTemplates | None, *, cleans_up: bool = False) -> None:
         self.tokenizer = tokenizer
-        self._template = template
+        self.cleans_up = cleans_up
+        self._templates = templates
+        added = tokenizer.get_added_tokens_decoder()
+        self.special_tokens = {index: token.content for index, token in added.items() if token.special}
         self.decode_one = lru_cache(maxsize=65_536)(self._decode_one)
 
     @classmethod
     def load(cls, bundle: Path, manifest: BundleManifest) -> TextCodec:
-        """Read ``tokenizer.json``.
+        """Read ``tokenizer.json`` and compile the chat templates.
 
         Raises:
-            BundleError: the file or the chat template is not usable.
+            BundleError: the file or a chat template is not usable.
         """
         tokenizer = load_tokenizer(bundle)
-        template = ChatTemplate(manifest, tokenizer, bundle) if manifest.chat_template else None
-        return cls(tokenizer, template)
+        templates = load_templates(bundle, manifest, tokenizer)
+        return cls(tokenizer, templates, cleans_up=manifest.clean_up_spaces)
 
     def encode(self, prompt: TextPrompt | ChatPrompt) -> Tokenized:
         """Token ids of a prompt.
@@ -63,60 +74,56 @@ class TextCodec:
         """
         if isinstance(prompt, ChatPrompt):
             # the template writes every special token itself
-            encoding = self.tokenizer.encode(self._render(prompt.messages), add_special_tokens=False)
+            encoding = self.tokenizer.encode(self._render(prompt), add_special_tokens=False)
         else:
             encoding = self.tokenizer.encode(prompt.text, add_special_tokens=prompt.add_special_tokens)
         return Tokenized(tuple(encoding.ids), tuple(encoding.tokens))
 
-    def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
-        """Text of token ids; bytes that are no character become U+FFFD."""
+    def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool = True, whole: bool = True) -> str:
+        """Text of token ids; bytes that are no character become U+FFFD.
+
+        Args:
+            whole: these are all tokens of a text: where the model wants that, its spaces are cleaned up.
+        """
         text: str = self.tokenizer.decode(list(token_ids), skip_special_tokens=skip_special_tokens)
-        return text
+        return clean_spaces(text) if whole and self.cleans_up else text
 
     def _decode_one(self, token_id: int) -> str:
-        """Text of one token alone. Kept: streams ask for the same ones over and over."""
-        return self.decode((token_id,))
+        """Text of one token of a longer text. Kept: streams ask for the same ones over and over."""
+        return self.decode((token_id,), whole=False)
 
-    def _render(self, messages: Sequence[ChatMessage]) -> str:
-        if self._template is None:
-            raise InvalidRequest("chat", "is not possible: this model has no chat template; send text or token_ids")
-        return self._template.render(messages)
-
-
-class ChatTemplate:
-    """A chat template in the form that Hugging Face tokenizers carry, rendered by jinja2 in a sandbox."""
-
-    def __init__(self, manifest: BundleManifest, tokenizer: Tokenizer, bundle: Path) -> None:
-        environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
-        environment.filters["tojson"] = _to_json
-        environment.globals["raise_exception"] = _raise_exception
-        environment.globals["strftime_now"] = lambda format_: datetime.now().strftime(format_)
-        special = manifest.special_tokens
-        self._variables = {
-            "bos_token": tokenizer.id_to_token(special.bos) if special.bos is not None else "",
-            "eos_token": tokenizer.id_to_token(special.eos[0]) if special.eos else "",
-        }
-        try:
-            self._template = environment.from_string(manifest.chat_template or "")
-        except jinja2.TemplateError as error:
-            raise BundleError(bundle, f"the chat template does not compile: {error}") from error
-
-    def render(self, messages: Sequence[ChatMessage]) -> str:
+    def _render(self, chat: ChatPrompt) -> str:
         """The conversation as one text, ready for the assistant's answer."""
-        if not messages:
+        if self._templates is None:
+            raise InvalidRequest("chat", "is not possible: this model has no chat template; send text or token_ids")
+        if not chat.messages:
             raise InvalidRequest("chat.messages", "is empty; allowed: at least one message")
-        turns = [{"role": m.role, "content": m.content} for m in messages]
         try:
-            return self._template.render(messages=turns, add_generation_prompt=True, **self._variables)
-        except SecurityError as error:
-            raise InvalidRequest("chat", f"the model's chat template does what a sandbox forbids: {error}") from error
-        except (jinja2.TemplateError, TypeError, ValueError, AttributeError, LookupError, ArithmeticError) as error:
+            return self._templates.render(
+                [{"role": m.role, "content": m.content} for m in chat.messages], chat.template
+            )
+        except TemplateUnknown as error:
+            raise InvalidRequest("chat.template", str(error)) from error
+        except TemplateRefused as error:
             raise InvalidRequest("chat.messages", f"were refused by the model's chat template: {error}") from error
 
 
-def _to_json(value: object, ensure_ascii: bool = False, indent: int | None = None) -> str:
-    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent)
+def load_templates(bundle: Path, manifest: BundleManifest, tokenizer: Tokenizer) -> ChatTemplates | None:
+    """The chat templates of a bundle; None if it has none.
 
-
-def _raise_exception(message: str) -> None:
-    raise jinja2.TemplateError(message)
+    Raises:
+        BundleError: one does not compile.
+    """
+    variables = manifest.template_variables
+    if variables is None:
+        special = manifest.special_tokens
+        variables = {
+            "bos_token": (tokenizer.id_to_token(special.bos) if special.bos is not None else None) or "",
+            "eos_token": (tokenizer.id_to_token(special.eos[0]) if special.eos else None) or "",
+        }
+    sources = manifest.templates()
+    try:
+        return ChatTemplates(sources, variables) if sources else None
+    except TemplateBroken as error:
+        name = "" if error.name == DEFAULT_TEMPLATE else f" {error.name!r}"
+        raise BundleError(bundle, f"the chat template{name} does not compile: {error}") from error

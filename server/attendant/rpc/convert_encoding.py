@@ -55,6 +55,7 @@ def embed_call(request: pb.EmbedRequest) -> EmbedCall:
         normalize=_optional(request, "normalize"),
         per_token=request.per_token,
         prompt=request.prompt,
+        no_prompt=request.no_prompt,
     )
 
 

@@ -40,9 +40,16 @@ def speech_call(options: pb.SpeechOptions, timeout_s: float | None) -> SpeechCal
         beams = beam_call(options.beam_search) if options.HasField("beam_search") else None
     except InvalidRequest as error:
         raise InvalidRequest(f"options.{error.field}", error.reason) from None
+    how = GenerationCall(
+        options.model,
+        TokenPrompt(()),
+        beam_search=beams,
+        keep_special_tokens=options.keep_special_tokens,
+        **sampling_fields(options.sampling),
+    )
     return SpeechCall(
         model=options.model,
-        how=GenerationCall(options.model, TokenPrompt(()), beam_search=beams, **sampling_fields(options.sampling)),
+        how=how,
         task=TASKS[options.task],
         language=options.language,
         timestamps=options.timestamps,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,36 +34,87 @@ def check_dimensions(dimensions: int | None, head: EmbeddingHead) -> None:
         raise InvalidRequest("dimensions", f"is {dimensions}; allowed: 1 to {head.dimensions}")
 
 
-def pool(token_embeddings: Floats, pooling: Pooling) -> Floats:
-    """One vector [hidden] of the vectors [n, hidden] of all tokens of a row, special ones included, in float32."""
-    vector: Floats
+def pool(token_embeddings: Floats, poolings: Sequence[Pooling], num_skipped: int = 0) -> Floats:
+    """One vector [hidden * poolings] of the vectors [n, hidden] of all tokens of a row, special ones included, in
+    float32: that of each pooling, one after another.
+
+    Args:
+        num_skipped: leading tokens that are not read. The others keep their weights in a weighted mean.
+    """
+    parts = [_pooled(token_embeddings[num_skipped:], pooling, num_skipped) for pooling in poolings]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _pooled(vectors: Floats, pooling: Pooling, num_skipped: int) -> Floats:
+    """[hidden] of [n, hidden]. ``weighted_mean``: a token weighs its position in the row, counted from 1 (Muennighoff
+    2022, section 3.1.1); ``mean_sqrt_len``: the sum, divided by the square root of n."""
     match pooling:
         case "mean":
-            vector = token_embeddings.mean(axis=0, dtype=np.float32)
+            pooled: Floats = vectors.mean(axis=0, dtype=np.float32)
         case "cls":
-            vector = token_embeddings[0]
+            pooled = vectors[0]
         case "last":
-            vector = token_embeddings[-1]
+            pooled = vectors[-1]
         case "max":
-            vector = token_embeddings.max(axis=0)
-    return vector
+            pooled = vectors.max(axis=0)
+        case "mean_sqrt_len":
+            pooled = vectors.sum(axis=0, dtype=np.float32) / np.sqrt(np.float32(len(vectors)))
+        case "weighted_mean":
+            weights = np.arange(num_skipped + 1, num_skipped + len(vectors) + 1, dtype=np.float32)
+            pooled = (vectors * weights[:, None]).sum(axis=0, dtype=np.float32) / weights.sum()
+    return pooled
 
 
-def finish(vectors: Floats, dimensions: int | None, *, normalise: bool) -> Floats:
-    """Vectors [..., d] cut to their first ``dimensions`` numbers, then divided by their Euclidean lengths."""
+def finish(vectors: Floats, dimensions: int | None, *, normalise: bool, kept: int | None = None) -> Floats:
+    """Vectors [..., d] cut to their first ``dimensions`` numbers, then divided by their Euclidean lengths, of which the
+    first ``kept`` numbers are left."""
     vectors = vectors[..., :dimensions]
     if normalise:
         lengths = np.sqrt(np.sum(np.square(vectors), axis=-1, keepdims=True, dtype=np.float32))
         vectors = (vectors / np.maximum(lengths, _MIN_LENGTH)).astype(np.float32, copy=False)
     # A copy: a view would keep the whole batch's output alive.
-    return np.array(vectors, np.float32)
+    return np.array(vectors[..., :kept], np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class VectorForm:
+    """The form of the vectors that a call gets: what was asked for, else what the model was made for.
+
+    A model's own shorter vectors are the first numbers of its normalised ones, as sentence-transformers has it; those
+    that a call asks for are normalised when they are cut.
+    """
+
+    dimensions: int | None
+    normalise: bool
+    kept: int | None = None
+
+    @classmethod
+    def of(cls, head: EmbeddingHead, dimensions: int | None, normalise: bool | None) -> VectorForm:
+        """The form for a call's ``dimensions`` and ``normalise``; None leaves them to the model.
+
+        Raises:
+            InvalidRequest: more dimensions than the vectors have, or none.
+        """
+        check_dimensions(dimensions, head)
+        if dimensions is None and normalise is None:
+            return cls(None, head.normalise, head.default_dimensions)
+        wanted = head.normalise if normalise is None else normalise
+        return cls(head.default_dimensions if dimensions is None else dimensions, wanted)
+
+    def finish(self, vectors: Floats) -> Floats:
+        """Vectors [..., d] in this form."""
+        return finish(vectors, self.dimensions, normalise=self.normalise, kept=self.kept)
 
 
 def row_vector(
-    token_embeddings: Floats, pooling: Pooling, project: Project | None, dimensions: int | None, *, normalise: bool
+    token_embeddings: Floats, head: EmbeddingHead, project: Project | None, form: VectorForm, num_skipped: int = 0
 ) -> Floats:
-    """The vector of one row, by itself: what else is embedded does not touch it, not even by rounding."""
-    pooled = pool(token_embeddings, pooling)
+    """The vector of one row, by itself: what else is embedded does not touch it, not even by rounding.
+
+    Args:
+        num_skipped: leading tokens that pooling does not read.
+    """
+    pooled = pool(token_embeddings, head.poolings, num_skipped)
     if project is not None:
         pooled = project(pooled[None])[0]
-    return finish(pooled, dimensions, normalise=normalise)
+    return form.finish(pooled)

@@ -49,9 +49,15 @@ class TextTokenizer:
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
         self.vocab_size: int = tokenizer.get_vocab_size()
+        added = tokenizer.get_added_tokens_decoder()
+        self._special_ids = frozenset(index for index, token in added.items() if token.special)
         self._continuation: str = getattr(tokenizer.model, "continuing_subword_prefix", None) or ""
         unknown = getattr(tokenizer.model, "unk_token", None)
         self._unknown_id: int | None = tokenizer.token_to_id(str(unknown)) if unknown is not None else None
+
+    def is_special(self, token_id: int) -> bool:
+        """Whether a token is one of the tokenizer's special ones."""
+        return token_id in self._special_ids
 
     def encode(self, texts: Sequence[str], limit: int, *, spans: bool = False) -> list[Tokens]:
         """The tokens of each text.

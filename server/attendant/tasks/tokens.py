@@ -123,7 +123,7 @@ def _groups(units: Sequence[_Unit]) -> Iterator[list[_Unit]]:
     """Neighbours of one entity: B- begins a new one, everything else goes on with the same name."""
     group: list[_Unit] = []
     for unit in units:
-        if group and (unit.label.startswith("B-") or _entity(unit.label) != _entity(group[-1].label)):
+        if group and (unit.label.startswith("B-") or _tag(unit.label) != _tag(group[-1].label)):
             yield group
             group = []
         group.append(unit)
@@ -133,8 +133,10 @@ def _groups(units: Sequence[_Unit]) -> Iterator[list[_Unit]]:
 
 def _merged(group: Sequence[_Unit]) -> _Unit:
     score = np.mean(np.array([unit.score for unit in group], np.float32))
-    return _Unit(_entity(group[0].label), score, group[0].start, group[-1].end)
+    name = group[0].label.split("-", 1)[-1]  # whatever stands before the first hyphen: BIO, BIOES, BILOU
+    return _Unit(name, score, group[0].start, group[-1].end)
 
 
-def _entity(label: str) -> str:
+def _tag(label: str) -> str:
+    """What neighbours of one entity have in common: of a scheme other than BIO the whole label, as in transformers."""
     return label[2:] if label.startswith(("B-", "I-")) else label
