@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import onnx_ir as ir
 
-from attendant_export.graph import Editor, nodes_of
+from attendant_export.graph import Editor, attribute, nodes_of
 
 INPUTS = ("query_seqlens", "pad_index", "unpad_index")
 """What a graph takes besides, once its rows may differ."""
@@ -30,6 +30,7 @@ def allow_ragged_rows(graph: ir.Graph) -> bool:
     pad = _add_input(graph, INPUTS[1], ir.DataType.INT64, ["rows", "longest", 2])
     unpad = _add_input(graph, INPUTS[2], ir.DataType.INT64, ["batch", "sequence", 2])
     editor = Editor(graph)
+    _batch_of_tokens(graph)
     for node in attention:
         _view_padded(editor, node, seqlens, pad, unpad)
     for value in (*graph.inputs, *graph.outputs):
@@ -43,6 +44,16 @@ def _add_input(graph: ir.Graph, name: str, dtype: ir.DataType, shape: Sequence[s
     value = ir.Value(name=name, shape=ir.Shape(shape), type=ir.TensorType(dtype))
     graph.inputs.append(value)
     return value
+
+
+def _batch_of_tokens(graph: ir.Graph) -> None:
+    """What was computed from the caches' number of rows is computed from the tokens', which was the same before."""
+    tokens = next(value for value in graph.inputs if value.name in ("input_ids", "position_ids"))
+    for node in nodes_of(graph, "Shape"):
+        source = node.inputs[0]
+        of_rows = source is not None and source.is_graph_input() and str(source.name).startswith(("past_", "seqlens_k"))
+        if of_rows and (attribute(node, "start", 0), attribute(node, "end", None)) == (0, 1):
+            node.replace_input_with(0, tokens)
 
 
 def _view_padded(editor: Editor, node: ir.Node, seqlens: ir.Value, pad: ir.Value, unpad: ir.Value) -> None:
