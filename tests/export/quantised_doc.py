@@ -58,11 +58,12 @@ def measured(name: str) -> tuple[str, Cells]:
     from attendant_export.decoder_export import DecoderExport
     from attendant_export.errors import ParityError
     from attendant_export.recipe import Recipe
+    from attendant_export.words import words_of
 
     torch.set_num_threads(1)
     cells: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
-        export = DecoderExport(build(name), tokenizer_json(), Path(folder) / "bundle", "tiny", overwrite=True)
+        export = DecoderExport(build(name), words_of(tokenizer_json()), Path(folder) / "bundle", "tiny", overwrite=True)
         traced = export.trace(Recipe("cpu", "fp32"))
         for precision in PRECISIONS:
             try:
