@@ -40,8 +40,8 @@ def load_tokenizer(folder: Path) -> tuple[Any, str]:
 
 
 def is_unsaid(folder: Path) -> bool:
-    """Whether no file says which class the tokenizer is of, or with which settings: transformers then guesses a class by
-    the model's type, and makes one without what tokenizer.json says of normalisation and decoding."""
+    """Whether no file says which class the tokenizer is of, or with which settings: transformers then guesses a class
+    by the model's type, and makes one without what tokenizer.json says of normalisation and decoding."""
     declared = read_json(folder / "config.json", missing_ok=True).get("tokenizer_class")
     return not declared and not (folder / "tokenizer_config.json").is_file()
 
