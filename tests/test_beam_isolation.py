@@ -1,5 +1,5 @@
-"""Searches, samples and greedy answers at random times, some cancelled, over memory that is scarce: each gets what it
-gets alone, and every hypothesis ends exactly once."""
+"""Searches, samples and greedy answers at random times, some cancelled, some that fail, over memory that is scarce:
+each other gets what it gets alone, and every hypothesis ends exactly once."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from tests.bundles import make_llama_bundle
 from tests.engine.helpers import Collected
+from tests.faults import STAGES, FaultyHands
 
 CONTEXT, PLACES = 128, 6
 Key = tuple[int, int, int, int, int, str]  # salt, prompt tokens, max_tokens, beams, returned, early stopping
@@ -46,6 +47,7 @@ ACTIONS = st.lists(
         st.tuples(st.just("submit"), KEYS),
         st.tuples(st.just("step"), st.integers(1, 6)),
         st.tuples(st.just("cancel"), st.integers(0, 20)),
+        st.tuples(st.just("fail"), st.tuples(st.integers(0, 20), st.sampled_from(STAGES))),
     ),
     min_size=6,
     max_size=24,
@@ -91,7 +93,8 @@ def make_engine(bundle: Path, memory: int) -> Engine:
 def test_every_answer_equals_the_answer_alone(bundle: Path) -> None:
     lone = make_engine(bundle, PLACES * CONTEXT)
     engine = make_engine(bundle, 4 * CONTEXT)
-    seen = {"searches": 0, "cancelled": 0}
+    hands = FaultyHands(engine)
+    seen = {"searches": 0, "cancelled": 0, "failed": 0}
 
     @cache
     def alone(key: Key) -> list[tuple[list[int], str, int | None]]:
@@ -105,6 +108,7 @@ def test_every_answer_equals_the_answer_alone(bundle: Path) -> None:
     @given(ACTIONS)
     def run(actions: list[tuple[str, object]]) -> None:
         collected, submitted, cancelled = Collected(), list[tuple[Request, Key]](), set[str]()
+        hands.faults = {}
         for action, value in actions:
             if action == "submit":
                 request = request_of(f"r{len(submitted)}", value)  # type: ignore[arg-type]
@@ -114,6 +118,9 @@ def test_every_answer_equals_the_answer_alone(bundle: Path) -> None:
                 for _ in range(value):  # type: ignore[call-overload]
                     collected.take(engine.step().events)
                     engine.check()
+            elif action == "fail":
+                index, stage = value  # type: ignore[misc]
+                hands.faults[f"r{index}"] = stage
             elif value < len(submitted):  # type: ignore[operator]
                 name = names_of(submitted[value][0])[-1]  # type: ignore[call-overload]
                 engine.cancel(name)
@@ -127,9 +134,13 @@ def test_every_answer_equals_the_answer_alone(bundle: Path) -> None:
             if request.id in cancelled and any(reason == "cancelled" for _, reason, _ in found):
                 seen["cancelled"] += 1
                 assert request.beams is None or all(reason == "cancelled" for _, reason, _ in found)
+            elif request.id in hands.faults and any(reason == "StepFailed" for _, reason, _ in found):
+                seen["failed"] += 1
+                assert request.beams is None or all(reason == "StepFailed" for _, reason, _ in found)
             else:
                 assert found == alone(key), key
 
     run()
-    assert seen["searches"] > 50
-    assert seen["cancelled"] > 5
+    assert seen["searches"] > 30
+    assert seen["cancelled"] > 1
+    assert seen["failed"] > 5

@@ -1,7 +1,8 @@
 """The promise of the project: what you get never depends on who else is being served.
 
-Random schedules of arrivals, cancellations, preemptions and shared prefixes run on the real engine and ONNX Runtime;
-every request must get the very tokens, and log-probabilities, that it gets alone on an idle engine.
+Random schedules of arrivals, cancellations, preemptions, shared prefixes and runs that fail with one request run on the
+real engine and ONNX Runtime; every other request must get the very tokens, and log-probabilities, that it gets alone on
+an idle engine.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from hypothesis import strategies as st
 
 from tests.bundles import make_llama_bundle
 from tests.engine.helpers import Collected
+from tests.faults import STAGES, FaultyHands
 from tests.synthetic import make_synthetic_bundle
 
 CONTEXT = 192
@@ -98,7 +100,8 @@ PARAMS = st.fixed_dictionaries(
 ARRIVAL = st.tuples(st.just("submit"), st.integers(0, 3), st.integers(0, 60), st.integers(1, 50), PARAMS)
 STEPS = st.tuples(st.just("step"), st.integers(1, 12))
 CANCEL = st.tuples(st.just("cancel"), st.integers(0, 30))
-SCHEDULE = st.lists(st.one_of(ARRIVAL, ARRIVAL, STEPS, CANCEL), min_size=16, max_size=50)
+FAIL = st.tuples(st.just("fail"), st.integers(0, 30), st.sampled_from(STAGES))
+SCHEDULE = st.lists(st.one_of(ARRIVAL, ARRIVAL, ARRIVAL, STEPS, CANCEL, FAIL), min_size=20, max_size=56)
 
 
 def prompt_of(family: int, shared: int, own: int, vocab: int, salt: int) -> tuple[int, ...]:
@@ -113,8 +116,8 @@ def test_every_answer_equals_the_answer_alone(bundle: Path) -> None:
     bytes_per_token = read_manifest(bundle).kv_bytes_per_token()
     # a KV budget of one context for six sequences: preemption is usual
     engine = make_engine(bundle, kv_memory=CONTEXT * bytes_per_token)
-    scheduler = engine._scheduler
-    seen = {"requests": 0, "compared": 0, "rides": 0}
+    scheduler, hands = engine._scheduler, FaultyHands(engine)
+    seen = {"requests": 0, "compared": 0, "rides": 0, "failed": 0}
 
     def step(recorder: Recorder) -> None:
         report = engine.step()
@@ -131,7 +134,7 @@ def test_every_answer_equals_the_answer_alone(bundle: Path) -> None:
     @given(SCHEDULE)
     def run(schedule: list[tuple]) -> None:
         recorder, asked, cancelled = Recorder(), {}, set()
-        base = seen["requests"]
+        base, hands.faults = seen["requests"], {}
         for action in schedule:
             match action:
                 case ("submit", family, shared, own, params):
@@ -143,6 +146,9 @@ def test_every_answer_equals_the_answer_alone(bundle: Path) -> None:
                     id_ = list(asked)[index % len(asked)]
                     cancelled.add(id_)
                     engine.cancel(id_)
+                case ("fail", index, stage) if asked:
+                    running = [sequence.id for sequence in scheduler._running if index % 4] or list(asked)
+                    hands.faults[running[index % len(running)]] = stage
                 case ("step", count):
                     for _ in range(count):
                         step(recorder)
@@ -155,8 +161,9 @@ def test_every_answer_equals_the_answer_alone(bundle: Path) -> None:
         for id_, (prompt, key) in asked.items():
             (tokens, reason, stop), logprobs = reference.answer(prompt, key)
             got = recorder.answer(id_)
-            if id_ in cancelled and got[1] == "cancelled":
+            if (id_ in cancelled and got[1] == "cancelled") or (id_ in hands.faults and got[1] == "StepFailed"):
                 assert got[0] == tokens[: len(got[0])]
+                seen["failed"] += got[1] == "StepFailed"
             else:
                 assert got == (tokens, reason, stop)
                 assert recorder.logprobs.get(id_, []) == logprobs, "log-probabilities are equal to the last bit"
@@ -165,9 +172,12 @@ def test_every_answer_equals_the_answer_alone(bundle: Path) -> None:
     run()
     stats = scheduler.pool.prefix_stats
     print(
-        f"{bundle.name}: {seen}, {scheduler.num_preemptions} preemptions, {stats.hits} of {stats.queries} prompt tokens"
+        f"{bundle.name}: {seen}, {hands.num_shared} shared runs raised, {scheduler.num_preemptions} preemptions, "
+        f"{stats.hits} of {stats.queries} prompt tokens"
     )
     assert seen["requests"] >= 300
+    assert seen["failed"] > 50
+    assert hands.num_shared > 5
     assert bool(seen["rides"]) == (bundle.name in ("fp32", "int8", "int4")), "steps of prompts and decodes"
-    assert scheduler.num_preemptions > 20
+    assert scheduler.num_preemptions > 10
     assert stats.hits > 1000

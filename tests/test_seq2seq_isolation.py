@@ -1,5 +1,5 @@
-"""Answers to sources of any length, searched or sampled, that arrive and are cancelled at random: bit for bit what each
-is alone on an idle engine, in int8."""
+"""Answers to sources of any length, searched or sampled, that arrive, are cancelled and fail at random: bit for bit
+what each is alone on an idle engine, in int8."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.engine.helpers import Collected
+from tests.faults import STAGES, FaultyHands
 
 pytest.importorskip("torch", reason="the exporter is not installed")
 
@@ -48,6 +49,7 @@ ACTIONS = st.lists(
         st.tuples(st.just("submit"), KEYS),
         st.tuples(st.just("step"), st.integers(1, 5)),
         st.tuples(st.just("cancel"), st.integers(0, 20)),
+        st.tuples(st.just("fail"), st.tuples(st.integers(0, 20), st.sampled_from(STAGES))),
     ),
     min_size=8,
     max_size=30,
@@ -112,7 +114,8 @@ def make_engine(bundle: Path, tokens: int) -> Engine:
 
 def test_every_answer_equals_the_answer_alone(bundle: Path) -> None:
     lone, engine = make_engine(bundle, PLACES * POSITIONS), make_engine(bundle, 3 * 64)
-    seen = {"compared": 0, "cancelled": 0, "sources": 0}
+    hands = FaultyHands(engine)
+    seen = {"compared": 0, "cancelled": 0, "failed": 0, "sources": 0}
 
     @cache
     def alone(key: Key) -> Answer:
@@ -122,10 +125,11 @@ def test_every_answer_equals_the_answer_alone(bundle: Path) -> None:
             recorder.take(lone.step().events)
         return recorder.answers(request)
 
-    @settings(max_examples=30, deadline=None, derandomize=True)
+    @settings(max_examples=40, deadline=None, derandomize=True)
     @given(ACTIONS)
     def run(actions: list[tuple[str, object]]) -> None:
         recorder, submitted = Recorder(), list[tuple[Request, Key]]()
+        hands.faults = {}
 
         def step() -> None:
             report = engine.step()
@@ -137,6 +141,9 @@ def test_every_answer_equals_the_answer_alone(bundle: Path) -> None:
             if action == "submit":
                 submitted.append((request_of(f"r{len(submitted)}", value), value))  # type: ignore[arg-type]
                 engine.submit(submitted[-1][0])
+            elif action == "fail":
+                index, stage = value  # type: ignore[misc]
+                hands.faults[f"r{index}"] = stage
             elif action == "cancel" and value < len(submitted):  # type: ignore[operator]
                 engine.cancel(submitted[value][0].id)  # type: ignore[call-overload]
             elif action == "step":
@@ -148,10 +155,13 @@ def test_every_answer_equals_the_answer_alone(bundle: Path) -> None:
             found = recorder.answers(request)
             if any(reason == "cancelled" for _, reason, _, _ in found):
                 seen["cancelled"] += 1
+            elif request.id in hands.faults and any(reason == "StepFailed" for _, reason, _, _ in found):
+                seen["failed"] += 1
             else:
                 seen["compared"] += 1
                 assert found == alone(key), key
 
     run()
     assert seen["compared"] > 100
-    assert min(seen["cancelled"], seen["sources"]) > 5
+    assert seen["cancelled"] > 1
+    assert min(seen["failed"], seen["sources"]) > 5

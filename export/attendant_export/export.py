@@ -17,6 +17,7 @@ from attendant_export.decoder_export import DecoderExport
 from attendant_export.encoders.export import export_encoder, plan_encoder
 from attendant_export.encoders.tasks import task_of
 from attendant_export.errors import ExportError
+from attendant_export.known_tokens import known_rows, prompt_ids, unknown_tokens
 from attendant_export.progress import Progress, silent
 from attendant_export.recipe import ENCODER_PRECISIONS, GENERATE, PRECISIONS, Recipe, RecipeRequest
 from attendant_export.seq2seq.export import answer_recipe, export_answers
@@ -47,7 +48,7 @@ def export_bundle(
         calibration: text to calibrate with; by default the exporter's own.
         task: one of :data:`attendant_export.encoders.tasks.TASKS`; by default what the model was made for.
         pooling: of task embed; by default what the model's folder says, or the mean.
-        tell: is told what :class:`Auto` finds, in lines.
+        tell: is told warnings, and what :class:`Auto` finds, in lines.
 
     Raises:
         ExportError: see :mod:`attendant_export.errors`; nothing is left at or beside ``out`` but what was there.
@@ -63,6 +64,7 @@ def export_bundle(
     if found != GENERATE:
         with progress("load"):
             plan = plan_encoder(folder, cast(EncoderTask, found), pooling)
+        _warn(plan.tokenizer_json, getattr(plan.input, "vocab_size", None), tell)
         encode = partial(export_encoder, plan, out, name=bundle_name(name), calibration=calibration, source=about)
         encode = partial(encode, overwrite=overwrite, progress=progress)
         return encode(recipe=recipes[0]) if max_kl is None else fastest(recipes, lambda each: encode(recipe=each), tell)
@@ -71,6 +73,7 @@ def export_bundle(
     if answers_sources:
         with progress("load"):
             answers = load_answers(folder)
+        _warn(answers.tokenizer_json, known_rows(answers.model), tell)
         answer = partial(export_answers, answers, out, name=bundle_name(name), calibration=calibration, max_kl=max_kl)
         answer = partial(answer, about=about, overwrite=overwrite, progress=progress)
         return answer(recipe=recipes[0]) if max_kl is None else fastest(recipes, lambda each: answer(recipe=each), tell)
@@ -115,18 +118,19 @@ def export_model(
         name: of the bundle; by default the name of ``out``.
         chat_template: jinja source of the default template, beside a tokenizer.json.
         tokenizer_config: content of a tokenizer_config.json, for the special tokens a config leaves out.
-        tell: is told what :class:`Auto` finds, in lines.
+        tell: is told warnings, and what :class:`Auto` finds, in lines.
 
     Raises:
         ExportError: see :mod:`attendant_export.errors`.
     """
-
     recipe = recipe or Recipe()
     check_output(out, overwrite=overwrite)
     check_model(model)
+    words = words_of(words, chat_template)
+    _warn(words.tokenizer_json, prompt_ids(model), tell)
     job = DecoderExport(
         model=model,
-        words=words_of(words, chat_template),
+        words=words,
         out=out,
         name=bundle_name(name or out.absolute().name),
         calibration=calibration,
@@ -152,6 +156,11 @@ def _recipes(asked: Recipe | RecipeRequest | Auto, task: str, answers_sources: b
         allowed = PRECISIONS if task == GENERATE and not answers_sources else ENCODER_PRECISIONS
         return asked.recipes(allowed[asked.target], task)
     return [answer_recipe(asked) if answers_sources else asked.for_task(task)]
+
+
+def _warn(tokenizer_json: str | None, num_rows: int | None, tell: Tell) -> None:
+    for line in unknown_tokens(tokenizer_json, num_rows):
+        tell(line)
 
 
 def bundle_name(name: str) -> str:

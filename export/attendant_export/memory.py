@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import gc
-import math
 import mmap
 import re
 from collections.abc import Iterator
@@ -16,40 +15,36 @@ import onnx_ir as ir
 _MAPPINGS = Path("/proc/self/smaps")
 _HEADER = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) ...p [0-9a-f]+ \S+ ([1-9]\d*) ")  # private, of a file
 _FORGET_PAGES = 4  # MADV_DONTNEED of Linux
-_WORTH_BYTES = 64 << 20  # growth below this is left to the interpreter
-
-_kept = 0.0  # bytes in memory after memory was given back last
+_WORTH_BYTES = 64 << 20  # what is smaller is left to the interpreter
 
 
-def give_back() -> None:
+def give_back(num_bytes: int) -> None:
     """Collects what nobody refers to, cycles included, and hands the free heap back to the system where it can be.
 
-    Looking through all objects takes a second, so nothing is done unless memory grew since it was done last.
+    Looking through all objects takes a second, which a small model is not worth.
+
+    Args:
+        num_bytes: of the weights of the model at work.
     """
-    global _kept
-    if _resident() < _kept + _WORTH_BYTES:
+    if num_bytes < _WORTH_BYTES:
         return
     gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc keeps it otherwise
     if trim is not None:
         trim(0)
-    _kept = _resident()
 
 
-def _resident() -> float:
-    """Bytes of this process in memory; without end where the system does not tell."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    except OSError:
-        return math.inf
-    return pages * mmap.PAGESIZE
+def weight_bytes(graph: ir.Graph) -> int:
+    """The size of a graph's constants."""
+    return sum(value.const_value.nbytes for value in graph.initializers.values() if value.const_value is not None)
 
 
 def empty_graph(model: ir.Model) -> None:
     """Takes the weights out of a graph that is written: rules and passes that saw it may refer to it for long."""
+    size = weight_bytes(model.graph)
     for value in model.graph.initializers.values():
         value.const_value = None
-    give_back()
+    give_back(size)
 
 
 def set_aside(model: Any) -> int:

@@ -15,7 +15,7 @@ from attendant.bundle import Target
 from attendant_export.attention import IMPLEMENTATION
 from attendant_export.errors import UnsupportedModel
 from attendant_export.graph import Editor, attribute, nodes_of
-from attendant_export.memory import give_back, set_aside
+from attendant_export.memory import give_back, set_aside, weight_bytes
 from attendant_export.progress import Step, no_step
 from attendant_export.shortcuts import quick_rules, quick_tracing
 from attendant_export.toolchain import internal
@@ -108,7 +108,7 @@ def trace_to_onnx(
         _fuse(exported.model, target, step)
     model: ir.Model = exported.model
     del program, exported
-    give_back()
+    give_back(weight_bytes(model.graph))
     return model
 
 

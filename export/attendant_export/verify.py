@@ -116,7 +116,7 @@ def verify(
         cases = list(_run_cases(session, prompts, wanted))
     parity = judge([compare(case) for case in cases], spread, recipe)
     del wanted, cases
-    give_back()
+    give_back(sum(weight.nbytes for weight in model.parameters()))
     if words is None:
         return parity
     fidelity = _fidelity(model, session, words, context_length, vocab_size)

@@ -106,12 +106,12 @@ class Application:
         endpoints = Endpoints(grpc=self._rpc.bind(), http=self._http.start())
         models = await asyncio.to_thread(self._load)
         services = Services(models, self._metrics, self._on_engine_death, self._settings.speech)
-        await services.start()
+        await services.start(strict=self._settings.strict)
         self._services = services
         gc.collect()
         gc.freeze()  # what is loaded now stays: the collector need not visit it in the middle of a step
         await self._rpc.start(services)
-        await self._rpc.health.set(serving=True)
+        await self._rpc.health.set(serving=True, models={info.name: info.ready for info in services.list_models()})
         return endpoints
 
     async def ended(self) -> None:
@@ -149,6 +149,7 @@ class Application:
             encoder=settings.encoder,
             gpu=settings.gpu,
             verify=settings.verify_bundles,
+            strict=settings.strict,
             progress=logger.info,
         )
 

@@ -65,6 +65,10 @@ class Metrics:
         """Create the series of ``model``, so that they exist at 0."""
         self._models[model] = _ModelMetrics(self._collectors, model)
 
+    def model_ready(self, model: str, *, ready: bool) -> None:
+        """Whether a model of this server takes requests."""
+        self._collectors.model_ready.labels(model).set(ready)
+
     def step(self, model: str, stats: StepStats) -> None:
         """One engine step. A few microseconds."""
         self._models[model].step(stats)
@@ -126,6 +130,7 @@ class _Collectors:
         )
         build.labels(__version__, _onnxruntime_version()).set(1)
 
+        self.model_ready = gauge("model_ready", "1 for a model that is served, 0 for one that cannot be.")
         self.first_token = histogram(
             "time_to_first_token_seconds",
             "Arrival at the server to first token, tokenising included.",

@@ -50,13 +50,13 @@ class FakeRunner:
 class Running:
     """A batch thread whose reports and death are collected."""
 
-    def __init__(self, runner: FakeRunner, limits: BatchLimits) -> None:
+    def __init__(self, runner: FakeRunner, limits: BatchLimits, probe: Row | None = None) -> None:
         self.runner = runner
         self.ends: dict[str, RowResult | RowFailure] = {}
         self.stats: list[BatchStats] = []
         self.died: queue.SimpleQueue[BaseException] = queue.SimpleQueue()
         self._ended: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self.thread = BatchThread("test", runner, limits, self._deliver, self.died.put)
+        self.thread = BatchThread("test", runner, limits, self._deliver, self.died.put, probe)
 
     def _deliver(self, report: BatchReport) -> None:
         assert report.ends

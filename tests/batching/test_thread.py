@@ -102,7 +102,7 @@ def test_a_batch_of_expired_rows_only_runs_nothing(runner: FakeRunner) -> None:
         assert runner.batches == []
 
 
-def test_a_poisoned_row_costs_itself(runner: FakeRunner) -> None:
+def test_a_poisoned_row_costs_itself(runner: FakeRunner, caplog: pytest.LogCaptureFixture) -> None:
     with Running(runner, LIMITS) as running:
         first = held(runner, running)
         rows = [row(), row(value=-1), row()]
@@ -113,9 +113,44 @@ def test_a_poisoned_row_costs_itself(runner: FakeRunner) -> None:
         assert isinstance(bad, StepFailed)
         assert bad.__cause__ is runner.error
         assert all(isinstance(running.ends[r.id], RowResult) for r in (rows[0], rows[2]))
-        assert runner.batches == [(first,), tuple(r.id for r in rows), *((r.id,) for r in rows)]
+        one, two, three = (r.id for r in rows)
+        assert runner.batches == [(first,), (one, two, three), (one,), (two, three), (two,), (three,)]
+        assert f"the rows {two}, {three} failed" in caplog.text
+        assert f"the model run of row {two} failed" in caplog.text
         running.thread.submit([row()])  # and it goes on
         running.wait(1)
+
+
+def test_when_every_row_fails_alone_one_of_nobody_tells_whether_the_runner_is_to_blame(runner: FakeRunner) -> None:
+    with Running(runner, LIMITS, probe=row(row_id="probe")) as running:
+        rows = [row(value=-1), row(value=-1)]
+        running.thread.submit(rows)
+        running.wait(2)
+        running.thread.submit([row(row_id="after")])
+        running.wait(1)
+        assert isinstance(running.ends["after"], RowResult)
+        assert [ids for ids in runner.batches if len(ids) == 1][-2:] == [("probe",), ("after",)]
+    runner.batches.clear()
+    with Running(runner, LIMITS, probe=row(value=-1)) as running:
+        running.thread.submit([row(value=-1)])
+        assert running.died.get(timeout=10) is runner.error
+        assert len(running.ends) == 1
+
+
+def test_in_random_schedules_nobody_fails_but_those_at_fault(runner: FakeRunner) -> None:
+    chance = random.Random(0)
+    with Running(runner, LIMITS, probe=row(row_id="probe")) as running:
+        rows = [row(chance.randint(1, 40), value=chance.choice([1, 2, 3, -1])) for _ in range(400)]
+        for start in range(0, len(rows), 20):
+            running.thread.submit(rows[start : start + 20])
+        running.wait(len(rows))
+    for each in rows:
+        end, value = running.ends[each.id], each.arrays["input_ids"]
+        if (value < 0).any():
+            assert isinstance(end, RowFailure)
+        else:
+            assert isinstance(end, RowResult)
+            assert end.outputs["logits"] == value.sum()
 
 
 def test_rows_of_a_failed_run_can_still_be_cancelled(runner: FakeRunner) -> None:

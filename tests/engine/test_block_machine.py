@@ -42,6 +42,7 @@ class PagesMachine(RuleBasedStateMachine):
         self.collected = Collected()
         self.asked: dict[str, tuple[list[int], int]] = {}
         self.disturbed: set[str] = set()
+        self.failed: set[str] = set()
 
     @rule(
         family=st.integers(0, 2),
@@ -82,13 +83,13 @@ class PagesMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.asked)
     @rule(pick=st.integers(0, 99))
     def fail(self, pick: int) -> None:
+        before = len(self.runner.plans)
         self.runner.fail_on = {str(pick % len(self.asked))}
         self.collected.take(self.engine.step().events)
         self.pool.check()
-        plan = self.runner.plans[-1] if self.runner.plans else None
-        ids = {c.request_id for c in (*plan.decodes, *plan.prefills)} if plan else set()
-        if ids & self.runner.fail_on:
-            self.disturbed |= ids
+        self.failed |= {
+            chunk.request_id for plan in self.runner.plans[before:] for chunk in (*plan.decodes, *plan.prefills)
+        } & self.runner.fail_on
         self.runner.fail_on = set()
 
     def teardown(self) -> None:
@@ -101,7 +102,8 @@ class PagesMachine(RuleBasedStateMachine):
         for id_, (prompt, max_tokens) in self.asked.items():
             tokens, reason, _ = self.collected.answer(id_)
             want, want_reason = expected(prompt, max_tokens, EOS, context=CONTEXT)
-            if id_ in self.disturbed:
+            assert (reason == "StepFailed") == (id_ in self.failed)
+            if id_ in self.disturbed | self.failed:
                 assert tokens == want[: len(tokens)]
             else:
                 assert (tokens, reason) == (want, want_reason)

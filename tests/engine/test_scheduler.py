@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from attendant.core.errors import DeadlineExceeded, StepFailed
+from attendant.core.errors import DeadlineExceeded, EngineDead, StepFailed
 from attendant.core.events import FailedEvent
 from attendant.core.request import FinishReason
 from attendant.engine.engine import Engine
@@ -62,7 +62,7 @@ def test_every_request_gets_the_tokens_it_would_get_alone(
     actions: list[tuple], num_slots: int, pages: int, budget: int, cache: bool, apart: bool, run_cost: int | None
 ) -> None:
     engine, runner, scheduler = make(num_slots, budget, pages * 4, (3, 5), cache, apart, run_cost)
-    collected, submitted, disturbed = Collected(), {}, set()
+    collected, submitted, disturbed, failed = Collected(), {}, set(), set()
     for action in actions:
         match action:
             case ("submit", family, length, max_tokens):
@@ -85,20 +85,20 @@ def test_every_request_gets_the_tokens_it_would_get_alone(
                     plan_before = len(runner.plans)
                     collected.take(engine.step().events)
                     scheduler.pool.check()
-                    if runner.fail_on and len(runner.plans) > plan_before:
-                        plan = runner.plans[-1]
+                    for plan in runner.plans[plan_before:]:
                         assert not (apart and plan.decodes and plan.prefills)
                         ids = {c.request_id for c in (*plan.decodes, *plan.prefills)}
-                        if ids & runner.fail_on:
-                            disturbed |= ids
-                            runner.fail_on = set()
+                        failed |= ids & runner.fail_on
+                    if failed & runner.fail_on:
+                        runner.fail_on = set()
     runner.fail_on = set()
     drain(engine, collected)
     assert set(collected.ends) == set(submitted), "every request ends in exactly one terminal event"
     for id_, (prompt, max_tokens) in submitted.items():
         tokens, reason, _ = collected.answer(id_)
         want, want_reason = expected(prompt, max_tokens, (3, 5), context=CONTEXT)
-        if id_ in disturbed:
+        assert (reason == "StepFailed") == (id_ in failed), "those that fail alone have failed, and nobody else"
+        if id_ in disturbed | failed:
             assert tokens == want[: len(tokens)]
         else:
             assert (tokens, reason) == (want, want_reason)
@@ -295,3 +295,44 @@ def test_a_prompt_waits_for_the_part_of_it_that_another_computes() -> None:
     collected = drain(engine)
     assert runs_of(runner) == [["a"], ["b"]]
     assert collected.ends["b"].usage.cached_tokens == len(shared)
+
+
+def test_when_everybody_fails_alone_a_token_of_nobody_tells_whether_the_device_is_to_blame() -> None:
+    engine, runner, scheduler = make()
+    for id_ in ("a", "b", "c"):
+        engine.submit(request(id_, [1, 2], 5))
+    runner.fail_on = {"a", "b", "c"}
+    ends = {event.request_id: event for event in engine.step().events}
+    assert all(isinstance(end, FailedEvent) for end in ends.values())
+    assert set(ends) == {"a", "b", "c"}
+    assert runner.plans[-1].requests == ("probe",)
+    scheduler.pool.check()
+    engine.submit(request("after", [3, 4], 5))
+    assert drain(engine).answer("after")[:2] == expected([3, 4], 5, context=CONTEXT)
+
+    engine.submit(request("last", [1, 2], 5))
+    runner.fail_on = {"last", "probe"}
+    with pytest.raises(EngineDead, match="the model raised"):
+        engine.step()
+
+
+def test_one_that_fails_costs_the_others_of_its_run_nothing_and_is_named_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    engine, runner, _ = make(num_slots=4, budget=20)
+    ids = ["a", "bad", "c", "d"]
+    for i, id_ in enumerate(ids):
+        engine.submit(request(id_, [i, 2, 3], 6))
+    collected = Collected()
+    for _ in range(3):
+        collected.take(engine.step().events)
+    runner.fail_on = {"bad"}
+    drain(engine, collected)
+    for i, id_ in enumerate(ids):
+        tokens, reason, _ = collected.answer(id_)
+        wanted = expected([i, 2, 3], 6, context=CONTEXT)
+        assert (tokens, reason) == ((wanted[0][: len(tokens)], "StepFailed") if id_ == "bad" else wanted)
+    assert "a run of the requests a, bad, c, d failed" in caplog.text
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == [
+        "the model run of request bad failed"
+    ]

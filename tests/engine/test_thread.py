@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 
 import pytest
-from attendant.core.errors import StepFailed
+from attendant.core.errors import EngineDead, StepFailed
 from attendant.core.events import FinishedEvent
 from attendant.core.plan import KVMove, StepOutput, StepPlan
 from attendant.core.request import FinishReason
@@ -32,6 +32,7 @@ class Device:
         self.log: list[str] = []
         self.thread: int | None = None  # that prepared it
         self.faults: dict[str, BaseException] = {}
+        self.lost: BaseException | None = None  # raised from now on
         self.at_collect: Callable[[], None] = lambda: None
 
     def prepare(self) -> None:
@@ -55,7 +56,7 @@ class Device:
         return self.runner.run(self.plan)
 
     def _fault(self, stage: str) -> None:
-        if error := self.faults.pop(stage, None):
+        if error := self.faults.pop(stage, None) or (self.lost if stage == "launch" else None):
             raise error
 
 
@@ -112,6 +113,19 @@ def test_a_run_that_fails_in_either_half_costs_its_own_requests(stage: str) -> N
     scheduler.pool.check()
     engine.submit(request("good", [1, 2, 3], 4))
     assert drain(engine, collected).answer("good")[:2] == expected([1, 2, 3], 4, context=CONTEXT)
+
+
+def test_a_device_that_is_lost_ends_the_thread_and_no_request_ends_twice() -> None:
+    engine, device, _ = make()
+    running = Running(engine, device)
+    running.thread.start()
+    device.lost = RuntimeError("the device is lost")
+    for id_ in ("a", "b"):
+        running.thread.submit(request(id_, [1, 2, 3], 4))
+    error = running.ended.get(timeout=10)
+    assert not running.collected.ends, "whoever owns the thread ends them"
+    assert isinstance(error, EngineDead)
+    assert "the device is lost" in str(error)
 
 
 def test_a_report_is_delivered_while_the_next_step_runs_and_the_last_at_once() -> None:

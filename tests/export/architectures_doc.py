@@ -16,6 +16,7 @@ from pathlib import Path
 
 from tests.export.architectures import ARCHITECTURES
 from tests.export.measure import Measurement, measure
+from tests.export.quantised_doc import section
 
 PATH = Path(__file__).parents[2] / "docs" / "architectures.md"
 HEADER = """# Architectures
@@ -98,8 +99,8 @@ def main(names: list[str]) -> int:
         for row in pool.map(_measured_row, names or ARCHITECTURES):
             print(row, flush=True)
             rows[row.name] = row
-    PATH.parent.mkdir(exist_ok=True)
-    PATH.write_text(HEADER + "".join(f"{rows[name]}\n" for name in ARCHITECTURES if name in rows), encoding="utf-8")
+    table = "".join(f"{rows[name]}\n" for name in ARCHITECTURES if name in rows)
+    PATH.write_text(HEADER + table + section(), encoding="utf-8")
     return 0
 
 

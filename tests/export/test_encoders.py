@@ -226,7 +226,7 @@ def test_command_detects_the_task_and_writes_a_bundle(
     assert isinstance(manifest, EncoderManifest)
     assert (manifest.task, manifest.architecture, manifest.layout) == ("classify", "bert", "packed")
     assert (manifest.labels, manifest.problem) == (("insult", "spam", "threat"), "multi_label")
-    assert manifest.input == TextInput(max_tokens=100, pad_id=1)
+    assert manifest.input == TextInput(max_tokens=100, pad_id=1, vocab_size=300)
     assert manifest.parity.max_abs_error <= 1e-5
     tokenizer = json.loads((tmp_path / "b" / "tokenizer.json").read_text())
     assert tokenizer["padding"] is None

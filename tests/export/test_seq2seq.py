@@ -74,7 +74,9 @@ def test_bundle_of_the_command_line(bart: tuple[Path, BundleManifest]) -> None:
     verify_files(parent / "bundle", manifest)
     assert (manifest.name, manifest.task, manifest.architecture) == ("tiny-bart", "generate", "bart")
     assert (manifest.target, manifest.precision, manifest.cache_layout) == ("cpu", "fp32", "slots")
-    assert manifest.encoder_input == TextSource(max_length=96, layout="packed", pad_id=1)
+    assert manifest.encoder_input == TextSource(
+        max_length=96, layout="packed", pad_id=1, vocab_size=manifest.vocab_size
+    )
     assert manifest.answer == AnswerRules(start=(2,), forced_first=0, forced_last=2)
     defaults = manifest.generation_defaults
     assert (defaults.temperature, defaults.num_beams, defaults.length_penalty) == (0.0, 4, 2.0)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from attendant.bundle import TOKENIZER_FILE
 from attendant.core.errors import (
     AttendantError,
     DeadlineExceeded,
@@ -20,6 +21,7 @@ from attendant.core.errors import (
 from attendant.core.generation import ChatMessage, ChatPrompt, Delta, GenerationCall, TextPrompt, TokenPrompt
 from attendant.core.request import FinishReason
 from attendant.frontend.service import GenerationService
+from tokenizers import Tokenizer
 
 from tests.frontend.helpers import LONG, call, collect, first_part, wait_until, with_service
 from tests.synthetic import make_synthetic_bundle
@@ -166,6 +168,34 @@ def test_what_can_never_work_is_refused_at_the_door(
         with pytest.raises(error, match=says):
             await collect(service, wrong)
         assert service.num_active() == 0
+
+    with_service(bundle, test)
+
+
+def test_tokens_that_the_model_has_no_row_for_are_refused_wherever_they_come_from(tmp_path: Path) -> None:
+    bundle = make_synthetic_bundle(tmp_path / "m")
+    tokenizer = Tokenizer.from_file(str(bundle / TOKENIZER_FILE))
+    size = tokenizer.get_vocab_size()
+    tokenizer.add_special_tokens(["<image>"])
+    tokenizer.save(str(bundle / TOKENIZER_FILE))
+
+    async def test(service: GenerationService) -> None:
+        named = rf"has {size} \('<image>'\), which the model does not know, at position {{}}; allowed: 0 to {size - 1}"
+        for prompt, field, at in (
+            (TextPrompt("ab<image>"), "text", 2),
+            (ChatPrompt((ChatMessage("user", "<image>"),)), "chat", 1),
+            (TokenPrompt((7, size)), "token_ids", 1),
+        ):
+            with pytest.raises(InvalidRequest, match=f"^{field} {named.format(at)}"):
+                await collect(service, GenerationCall("", prompt, max_tokens=2))
+        for field, wrong in (
+            ("stopping.stop_token_ids", {"stop_token_ids": (size,)}),
+            ("sampling.logit_bias", {"logit_bias": {size: 1.0}}),
+        ):
+            with pytest.raises(InvalidRequest, match=f"^{field} is {size}; allowed: 0 to {size - 1}"):
+                await collect(service, call(**wrong))
+        with pytest.raises(InvalidRequest, match="token_ids has 99999 at position 0"):
+            service.detokenize("", (99_999,), False)
 
     with_service(bundle, test)
 

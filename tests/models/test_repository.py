@@ -10,10 +10,12 @@ from types import SimpleNamespace
 from typing import cast
 
 import pytest
-from attendant.bundle import MANIFEST_FILE, TOKENIZER_FILE, FileEntry, KVLayer, read_manifest, sha256
-from attendant.core.errors import BundleError, ConfigurationError, ModelNotFound
+from attendant.bundle import MANIFEST_FILE, TOKENIZER_FILE, BundleManifest, FileEntry, KVLayer, read_manifest, sha256
+from attendant.core.errors import BundleError, ConfigurationError, ModelFailed, ModelNotFound
+from attendant.models.discovery import find_bundles
+from attendant.models.failed import FailedModel
 from attendant.models.memory import plan_kv_memory
-from attendant.models.repository import LoadedModel, ModelRepository, find_bundles
+from attendant.models.repository import LoadedModel, ModelRepository
 from attendant.settings import EngineSettings
 
 from tests.synthetic import make_synthetic_bundle
@@ -80,6 +82,58 @@ def test_a_bad_bundle_is_refused_by_file_and_cause(
     with pytest.raises(BundleError, match=cause) as caught:
         load(bundle)
     assert Path(caught.value.path).name == file
+
+
+@pytest.mark.parametrize(
+    ("damage", "name", "cause"),
+    [
+        (lambda b: (b / "decoder.onnx").unlink(), "broken", "the file is missing"),
+        (lambda b: (b / MANIFEST_FILE).write_text("{"), "folder", "not valid JSON"),
+        (lambda b: edit(b, lambda d: d.update(chat_template="{% if %}")), "broken", "chat template does not compile"),
+        (lambda b: edit(b, lambda d: d["kv_layers"][0].update(num_kv_heads=4)), "broken", "warm-up run failed"),
+        (shutil.rmtree, "folder", "folder is not a folder"),
+    ],
+)
+def test_a_bundle_that_cannot_be_served_leaves_the_others_alone(
+    good: Path,
+    tmp_path: Path,
+    damage: Callable[[Path], object],
+    name: str,
+    cause: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    broken = Path(shutil.copytree(good, tmp_path / "folder"))
+    edit(broken, lambda data: data.update(name="broken"))
+    damage(broken)
+    repository, _ = load(broken, good)
+    assert [model.name for model in repository] == ["synthetic"]
+    (failed,) = repository.failed
+    assert failed.name == name
+    assert cause in failed.cause
+    assert str(tmp_path) not in failed.cause
+    assert f"model '{name}' is not served" in caplog.text
+    for ask in (lambda: repository.get(name), lambda: repository.encoder(name, "classify")):
+        with pytest.raises(ModelFailed, match=f"model '{name}' is not served: .*{cause}"):
+            ask()
+    assert repository.get("synthetic").name == "synthetic"
+    with pytest.raises(ModelNotFound, match=f"loaded models: 'synthetic'; not served: '{name}'"):
+        repository.get("other")
+    with pytest.raises(BundleError, match=cause):
+        ModelRepository.load(
+            [good, broken], EngineSettings(threads=1), verify=True, progress=lambda line: None, strict=True
+        )
+
+
+def test_a_name_left_out_means_no_other_model_because_one_failed() -> None:
+    both = ModelRepository(
+        {"good": cast("LoadedModel", SimpleNamespace(name="good", kind="continues"))},
+        failed=[FailedModel("unread", BundleError("x", "y"))],
+    )
+    assert both.get("").name == "good", "nobody knows that the other was of this kind"
+    manifest = cast("BundleManifest", SimpleNamespace(task="classify"))
+    encoder = FailedModel("moods", BundleError("x", "the graph is gone"), manifest)
+    with pytest.raises(ModelFailed, match="'moods' is not served: the graph is gone"):
+        ModelRepository({}, failed=[encoder]).encoder("", "classify")
 
 
 def test_one_flipped_bit_is_found(bundle: Path) -> None:

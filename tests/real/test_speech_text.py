@@ -19,7 +19,8 @@ from tests.real.conftest import Made, ServerOf
 SPEECH = Path(__file__).parent / "speech"
 RATE = 16_000
 NOISE_DB = -30.0  # of the speech's own power
-LEAST_SAME = 17  # 19 are wanted: what differs are words of synthetic voices that fp32 mishears, too
+LEAST_SAME = 15  # of 20: fp32 mishears words of these synthetic voices, and where it wavers, others may fall otherwise
+NEAR_TIE = 0.5  # nats between what fp32 says and what another precision says, where they part
 LEAST_WORDS_RIGHT = 0.8
 
 Floats = npt.NDArray[np.float32]
@@ -86,9 +87,42 @@ def test_fp32_says_what_torch_says(heard, whisper: Path) -> None:
     assert [text.strip() for text in texts] == [text.strip() for text in heard("fp32", False)[:4]]
 
 
+class Judge:
+    """Says by how much the model in float32 prefers one text to another where they part."""
+
+    def __init__(self, folder: Path) -> None:
+        import torch
+        from transformers import AutoTokenizer, WhisperFeatureExtractor, WhisperForConditionalGeneration
+
+        self._model = WhisperForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).eval()
+        self._features = WhisperFeatureExtractor.from_pretrained(folder)
+        self._tokenizer = AutoTokenizer.from_pretrained(folder)
+
+    def gap(self, samples: Floats, one: str, other: str) -> float:
+        """Log-probability of the token with which ``one`` goes on, less that of ``other``'s; in nats."""
+        import torch
+
+        texts = [self._tokenizer(" " + text.strip()).input_ids for text in (one, other)]  # between start and end
+        parting = next(index for index, (a, b) in enumerate(zip(*texts, strict=False)) if a != b)
+        features = self._features(samples, sampling_rate=RATE, return_tensors="pt").input_features
+        with torch.no_grad():
+            logits = self._model(features, decoder_input_ids=torch.tensor([texts[0][:parting]])).logits[0, -1]
+        return float(logits[texts[0][parting]] - logits[texts[1][parting]])
+
+
+@pytest.fixture(scope="module")
+def judge(whisper: Path) -> Judge:
+    return Judge(whisper)
+
+
 @pytest.mark.parametrize("noisy", [False, True], ids=["clean", "noisy"])
 @pytest.mark.parametrize("precision", [name for name in ENCODER_PRECISIONS["cpu"] if name != "fp32"])
-def test_other_precisions_hear_what_fp32_hears(heard, precision: str, noisy: bool) -> None:
+def test_other_precisions_hear_what_fp32_hears_but_for_near_ties(
+    heard, judge: Judge, precision: str, noisy: bool
+) -> None:
     pairs = list(zip(heard("fp32", noisy), heard(precision, noisy), strict=True))
-    different = [pair for pair in pairs if words(pair[0]) != words(pair[1])]
+    different = [(number, *pair) for number, pair in enumerate(pairs) if words(pair[0]) != words(pair[1])]
     assert len(pairs) - len(different) >= LEAST_SAME, different
+    samples = recordings(noisy)
+    gaps = {other: judge.gap(samples[number], ours, other) for number, ours, other in different}
+    assert all(gap <= NEAR_TIE for gap in gaps.values()), gaps

@@ -8,7 +8,7 @@ import logging
 import grpc
 import grpc.aio
 import pytest
-from attendant.core.errors import ConfigurationError, Draining, InvalidRequest, QueueFull
+from attendant.core.errors import ConfigurationError, Draining, InvalidRequest, QueueFull, StepFailed
 from attendant.rpc.server import SERVICES, RpcServer
 from attendant.settings import GrpcSettings
 from attendant_proto.v1 import generation_pb2 as pb
@@ -73,6 +73,17 @@ def test_errors_of_the_front_end_become_statuses(position: str) -> None:
             retry = error_details_pb2.RetryInfo()
             assert rich.details[0].Unpack(retry)
             assert retry.retry_delay.ToMilliseconds() == 500
+
+    run(test)
+
+
+def test_a_failed_run_is_logged_with_the_ids_of_caller_and_engine(caplog: pytest.LogCaptureFixture) -> None:
+    async def test() -> None:
+        service = FakeService(StepFailed("the log has the cause, of request 17"))
+        async with connected(service) as channel:
+            call = generation_pb2_grpc.GenerationStub(channel).Generate(REQUEST, metadata=(("x-request-id", "mine"),))
+            assert (await failure(call)).code() is grpc.StatusCode.INTERNAL
+        assert any("mine" in r.getMessage() and "request 17" in r.getMessage() for r in caplog.records)
 
     run(test)
 

@@ -11,6 +11,7 @@ from attendant.rpc import status
 from google.rpc import error_details_pb2, status_pb2
 
 EXAMPLES: dict[type[errors.AttendantError], tuple[object, ...]] = {
+    errors.ModelFailed: ("m", "the graph is gone"),
     errors.InvalidRequest: ("sampling.top_p", "is 2; allowed: at most 1"),
     errors.ModelNotFound: ("x", ("a", "b")),
     errors.QueueFull: ("m", 8, 1.5),

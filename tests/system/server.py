@@ -52,7 +52,7 @@ class ServerProcess:
 
     def metrics(self) -> dict[str, float]:
         """Samples by name; those of labels other than the model's as ``name{label=value}``."""
-        page = urlopen(f"{self.http}/metrics", timeout=10).read().decode()
+        page = self.page()
         found: dict[str, float] = {}
         for family in text_string_to_metric_families(page):
             for sample in family.samples:
@@ -61,6 +61,11 @@ class ServerProcess:
                 name = sample.name.removeprefix("attendant_") + suffix
                 found[name] = found.get(name, 0.0) + sample.value
         return found
+
+    def page(self) -> str:
+        """The page that Prometheus reads."""
+        page: bytes = urlopen(f"{self.http}/metrics", timeout=10).read()
+        return page.decode()
 
     def healthz(self) -> int:
         """HTTP status of /healthz."""

@@ -12,6 +12,7 @@ from pathlib import Path
 import grpc
 import pytest
 from attendant_proto.v1 import generation_pb2 as pb
+from attendant_proto.v1 import models_pb2
 from grpc_health.v1 import health_pb2
 
 from tests.synthetic import make_synthetic_bundle
@@ -146,6 +147,35 @@ def test_several_models_by_name(fast: Path, slow: Path, tmp_path: Path) -> None:
             list(server.generation.Generate(request()))
         assert caught.value.code() is grpc.StatusCode.NOT_FOUND
         assert "'fast', 'slow'" in caught.value.details()
+
+
+def test_a_bundle_that_cannot_be_served_is_listed_with_its_cause_and_the_others_are_served(
+    fast: Path, tmp_path: Path
+) -> None:
+    broken = make_synthetic_bundle(tmp_path / "broken", name="broken")
+    manifest = json.loads((broken / "bundle.json").read_text())
+    (broken / "bundle.json").write_text(json.dumps({**manifest, "chat_template": "{% if %}"}))
+    with serving(tmp_path / "log", broken, fast) as server:
+        assert tokens_of(server.generation.Generate(request(model="fast")))
+        failed, served = models_pb2.MODEL_STATE_FAILED, models_pb2.MODEL_STATE_READY
+        listed = {model.name: model for model in server.models.ListModels(models_pb2.ListModelsRequest()).models}
+        assert {name: model.state for name, model in listed.items()} == {"fast": served, "broken": failed}
+        found = server.models.GetModel(models_pb2.GetModelRequest(model="broken"))
+        assert found == listed["broken"]
+        assert (found.ready, found.architecture) == (False, "synthetic")
+        assert "the chat template does not compile" in found.cause
+        with pytest.raises(grpc.RpcError) as caught:
+            list(server.generation.Generate(request(model="broken")))
+        assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+        assert "'broken' is not served: the chat template does not compile" in caught.value.details()
+        assert (server.serving(), server.serving("fast"), server.serving("broken")) == (True, True, False)
+        assert server.healthz() == 200
+        assert 'attendant_model_ready{model_name="broken"} 0.0' in server.page()
+        assert "model 'broken' is not served" in server.log()
+        assert "broken is not served: the chat template" in attendant("models", "--server", server.grpc).stdout
+    done = attendant("serve", fast, broken, "--strict", "--grpc.port", "0", "--http.port", "0")
+    assert done.returncode == 2
+    assert "the chat template does not compile" in done.stderr
 
 
 def test_a_port_in_use_is_a_clear_error(fast: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import torch
 
 from attendant_export.encoders.attention import EncoderAttention, PaddedView
+from attendant_export.encoders.ends import end_logits, end_token
 from attendant_export.encoders.trace import Feeds
 from attendant_export.errors import UnsupportedModel
 
@@ -86,6 +87,7 @@ class TextModule(torch.nn.Module):  # type: ignore[misc]
         self.form = form
         self.pad_id = pad_id
         self.attention = EncoderAttention(str(model.config.model_type))
+        self.end = end_token(model)
         self.takes = frozenset(inspect.signature(model.forward).parameters)
 
     def forward(self, feeds: Feeds) -> torch.Tensor:
@@ -112,6 +114,8 @@ class TextModule(torch.nn.Module):  # type: ignore[misc]
             keywords = {"input_ids": torch.nn.functional.pad(filled, (0, missing), value=self.pad_id)}
         self.attention.start(padding=keywords.get("attention_mask"))
         with self._picked(feeds.get("logits_index"), None):
+            if self.head.kind == "row_logits" and self.end is not None:
+                return end_logits(self.model, self.end, keywords)
             return self.head.of(self.model(**keywords))
 
     def _packed_keywords(self, feeds: Feeds, view: PaddedView) -> dict[str, torch.Tensor]:

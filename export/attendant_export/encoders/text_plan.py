@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from attendant.bundle import EmbeddingHead, EncoderTask, Pooling, Problem, TextInput
 
+from attendant_export.encoders.ends import end_token
 from attendant_export.encoders.natural import calibration_feeds, natural_case
 from attendant_export.encoders.plan import EncoderCase, EncoderPlan
 from attendant_export.encoders.rows import dimensions_of
@@ -28,6 +29,7 @@ from attendant_export.encoders.text_tokens import (
 from attendant_export.encoders.trace import EncoderSpec
 from attendant_export.encoders.trial import Sample, Way, find_way, make_sample, rows_of, sample_feeds
 from attendant_export.errors import UnsupportedModel
+from attendant_export.known_tokens import known_rows
 from attendant_export.precision import in_dtype
 from attendant_export.texts import calibration_text
 
@@ -95,7 +97,11 @@ def plan_text(source: TextSource) -> EncoderPlan:
     tokenizer = source.tokenizer_json
     if tokenizer is not None:
         tokenizer = bundled_tokenizer(tokenizer, lowercase=sentence.lowercase)
-    rows = trial_rows(model, longest, tokenizer)
+    end = end_token(model) if head.kind == "row_logits" else None
+    if end is not None:
+        _check_end(architecture, tokenizer, end)
+    mask = _mask_id(source) if task == "fill_mask" else _any_mask_id(source)
+    rows = trial_rows(model, longest, tokenizer, (mask, end))
     poolings = _poolings(source, sentence) if head.kind == "token_embeddings" else ()
     types = [(np.arange(len(row)) > len(row) // 2).astype(np.int64) for row in rows] if _has_types(model) else None
     sample = make_sample(model, head, rows, types, pad_id(model))
@@ -108,7 +114,9 @@ def plan_text(source: TextSource) -> EncoderPlan:
             max_tokens=longest,
             pad_id=pad_id(model),
             position_offset=offset,
-            mask_id=_mask_id(source) if task == "fill_mask" else None,
+            mask_id=mask if task == "fill_mask" else None,
+            end_id=end,
+            vocab_size=known_rows(model),
         ),
         layout=way.form.layout,
         spec=lambda dtype: _spec(in_dtype(model, dtype), head, way, sample),
@@ -216,6 +224,15 @@ def _embedding(source: TextSource, sentence: SentenceModel, head: TextHead, samp
     )
 
 
+def _check_end(architecture: str, tokenizer_json: str | None, end: int) -> None:
+    """Raises UnsupportedModel if rows lack the token that the head reads, which transformers refuses, too."""
+    from tokenizers import Tokenizer
+
+    if tokenizer_json is not None and end not in (tokenizer := Tokenizer.from_str(tokenizer_json)).encode("a").ids:
+        reason = f"its head reads the token {tokenizer.id_to_token(end)!r} ({end}), which its tokenizer puts nowhere"
+        raise UnsupportedModel(architecture, reason)
+
+
 def _poolings(source: TextSource, sentence: SentenceModel) -> tuple[Pooling, ...]:
     """Asked for, else the sentence model's, else the mean."""
     return (source.pooling,) if source.pooling is not None else sentence.poolings or ("mean",)
@@ -227,6 +244,14 @@ def _mask_id(source: TextSource) -> int:
     Raises:
         UnsupportedModel: the tokenizer names none.
     """
+    found = _any_mask_id(source)
+    if found is None:
+        raise UnsupportedModel(str(source.model.config.model_type), "its tokenizer has no mask token")
+    return found
+
+
+def _any_mask_id(source: TextSource) -> int | None:
+    """The same, or None."""
     from tokenizers import Tokenizer
 
     given = getattr(source.model.config, "mask_token_id", None)
@@ -236,9 +261,7 @@ def _mask_id(source: TextSource) -> int:
         tokenizer = Tokenizer.from_str(source.tokenizer_json)
         found = next((tokenizer.token_to_id(name) for name in _names(token) if tokenizer.token_to_id(name)), None)
         given = found if found is not None else given
-    if not isinstance(given, int):
-        raise UnsupportedModel(str(source.model.config.model_type), "its tokenizer has no mask token")
-    return given
+    return given if isinstance(given, int) else None
 
 
 def _names(token: object) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ _LENGTHS = (41, 7, 24, 4, 120)
 _LONG = 160  # a row beyond the usual windows
 _MOST_TOKENS = 560  # packed together: more than the position table of most models has places
 _SENTENCES = 24
+_PLANTED_MOST = 3  # one less in the fullest row
 _NO_LIMIT = 1_000_000  # tokenizer configs say 1e30 for none
 _DEFAULT_LENGTH = 512
 
@@ -64,8 +65,11 @@ def pad_id(model: Any) -> int:
     return found if isinstance(found, int) and found >= 0 else 0
 
 
-def trial_rows(model: Any, longest: int, tokenizer_json: str | None) -> list[Ints]:
-    """Rows of very different lengths, each [length] int64, of texts where there is a tokenizer."""
+def trial_rows(model: Any, longest: int, tokenizer_json: str | None, planted: Sequence[int | None] = ()) -> list[Ints]:
+    """Rows of very different lengths, each [length] int64, of texts where there is a tokenizer.
+
+    ``planted``: tokens that models make something special of; rows have different numbers of each, some none.
+    """
     lengths = [min(length, longest) for length in _LENGTHS]
     table = getattr(model.config, "max_position_embeddings", None) or 0
     while sum(lengths) <= min(table, _MOST_TOKENS):
@@ -81,8 +85,17 @@ def trial_rows(model: Any, longest: int, tokenizer_json: str | None) -> list[Int
             end = getattr(model.config.get_text_config(), "eos_token_id", None)
             if isinstance(end, int) and 0 <= end < vocabulary:
                 ids[-1] = end  # some heads read the vector of this token
-        rows.append(np.array(ids, np.int64))
+        rows.append(_planted(ids, index, [token for token in planted if token is not None and token < vocabulary]))
     return rows
+
+
+def _planted(ids: list[int], index: int, tokens: Sequence[int]) -> Ints:
+    """A row with some of its tokens replaced, but for the first and last ones: those at both ends are often special."""
+    row = np.array(ids, np.int64)
+    for offset, token in enumerate(tokens):
+        places = range(2 + offset, len(ids) - 2, 3 + 2 * len(tokens))
+        row[list(places)[: index % _PLANTED_MOST]] = token
+    return row
 
 
 def natural_rows(

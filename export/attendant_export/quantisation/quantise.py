@@ -15,7 +15,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from attendant_export.graph import Editor, array_of, nodes_of
-from attendant_export.memory import give_back
+from attendant_export.memory import give_back, weight_bytes
 from attendant_export.progress import Step, no_step
 from attendant_export.quantisation.activations import SAMPLED_ROWS, Activations, Feeds
 from attendant_export.quantisation.blocks import BlockFormat, Blocks, BlockWriter
@@ -58,6 +58,7 @@ class _Quantiser:
     def __init__(self, model: ir.Model, precision: Quantised, samples: Sequence[Feeds], step: Step) -> None:
         self._step = step
         self._editor = Editor(model.graph)
+        self._size = weight_bytes(model.graph)
         self._precision = precision
         self._groups = product_groups(model.graph)
         self._rows = RowQuantiser(self._editor) if precision == "int8" else None
@@ -80,7 +81,7 @@ class _Quantiser:
             self._apply(group, remedy)
         if not any(map(self._rounds_together, self._groups)):
             self._activations = None  # and what it made of weights to run on
-        give_back()
+        give_back(self._size)
         done = 0
         for batch in self._batches(gram=True):
             grams = self._grams(batch)
@@ -93,7 +94,7 @@ class _Quantiser:
                 form = self._format(group)
                 for node in group.nodes:
                     self._quantise(node, form, gram, remedy, tied.pop(node, None))
-            give_back()
+            give_back(self._size)
         for node in self._tables:
             quantise_table(self._editor, node)
         self._done["{} tables of embeddings in 8 bits"] += len(self._tables)
@@ -127,7 +128,7 @@ class _Quantiser:
                 self._step(f"smoothing of product {len(found) + 1} of {len(self._groups)}")
                 found[group] = self._remedy(group, flows[group.value].rows, flows[group.value].peaks)
             del flows
-            give_back()
+            give_back(self._size)
         return found
 
     def _find_tied(self) -> dict[ir.Node, ir.Node]:

@@ -14,6 +14,7 @@ from tokenizers import Tokenizer
 
 from attendant_export.encoders.text_tokens import max_tokens, pad_id, trial_rows
 from attendant_export.errors import UnsupportedModel
+from attendant_export.known_tokens import known_rows
 from attendant_export.seq2seq.encoder import Row
 from attendant_export.seq2seq.speech import audio_source
 from attendant_export.source import pretrained, read_json
@@ -65,7 +66,8 @@ class AnswerSource:
         if self.architecture in SPEECH_TYPES:
             return audio_source(self.model, self.features)
         longest = max_tokens(self.model, self.tokenizer_config)
-        return TextSource(max_length=longest, layout="packed", pad_id=pad_id(self.model))
+        rows = known_rows(self.model)
+        return TextSource(max_length=longest, layout="packed", pad_id=pad_id(self.model), vocab_size=rows)
 
     def context_length(self) -> int:
         """How many positions the decoder takes; of relative positions, as many as the encoder was made for."""

@@ -1,11 +1,21 @@
 from attendant_proto.v1 import generation_pb2 as _generation_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class ModelState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    MODEL_STATE_UNSPECIFIED: _ClassVar[ModelState]
+    MODEL_STATE_READY: _ClassVar[ModelState]
+    MODEL_STATE_FAILED: _ClassVar[ModelState]
+MODEL_STATE_UNSPECIFIED: ModelState
+MODEL_STATE_READY: ModelState
+MODEL_STATE_FAILED: ModelState
 
 class ListModelsRequest(_message.Message):
     __slots__ = ()
@@ -24,7 +34,7 @@ class GetModelRequest(_message.Message):
     def __init__(self, model: _Optional[str] = ...) -> None: ...
 
 class Model(_message.Message):
-    __slots__ = ("name", "version", "architecture", "task", "precision", "target", "context_length", "vocab_size", "has_chat_template", "ready", "default_sampling", "default_max_tokens", "source", "parity", "max_running", "max_requests", "labels", "dimensions", "languages", "max_source_tokens", "default_num_beams", "speech", "recipe", "prompts", "default_prompt", "default_dimensions", "chat_templates")
+    __slots__ = ("name", "version", "architecture", "task", "precision", "target", "context_length", "vocab_size", "has_chat_template", "ready", "default_sampling", "default_max_tokens", "source", "parity", "max_running", "max_requests", "labels", "dimensions", "languages", "max_source_tokens", "default_num_beams", "speech", "recipe", "state", "cause", "prompts", "default_prompt", "default_dimensions", "chat_templates")
     NAME_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     ARCHITECTURE_FIELD_NUMBER: _ClassVar[int]
@@ -48,6 +58,8 @@ class Model(_message.Message):
     DEFAULT_NUM_BEAMS_FIELD_NUMBER: _ClassVar[int]
     SPEECH_FIELD_NUMBER: _ClassVar[int]
     RECIPE_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    CAUSE_FIELD_NUMBER: _ClassVar[int]
     PROMPTS_FIELD_NUMBER: _ClassVar[int]
     DEFAULT_PROMPT_FIELD_NUMBER: _ClassVar[int]
     DEFAULT_DIMENSIONS_FIELD_NUMBER: _ClassVar[int]
@@ -75,11 +87,13 @@ class Model(_message.Message):
     default_num_beams: int
     speech: bool
     recipe: _containers.RepeatedScalarFieldContainer[str]
+    state: ModelState
+    cause: str
     prompts: _containers.RepeatedScalarFieldContainer[str]
     default_prompt: str
     default_dimensions: int
     chat_templates: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., architecture: _Optional[str] = ..., task: _Optional[str] = ..., precision: _Optional[str] = ..., target: _Optional[str] = ..., context_length: _Optional[int] = ..., vocab_size: _Optional[int] = ..., has_chat_template: _Optional[bool] = ..., ready: _Optional[bool] = ..., default_sampling: _Optional[_Union[_generation_pb2.Sampling, _Mapping]] = ..., default_max_tokens: _Optional[int] = ..., source: _Optional[str] = ..., parity: _Optional[_Union[Parity, _Mapping]] = ..., max_running: _Optional[int] = ..., max_requests: _Optional[int] = ..., labels: _Optional[_Iterable[str]] = ..., dimensions: _Optional[int] = ..., languages: _Optional[_Iterable[str]] = ..., max_source_tokens: _Optional[int] = ..., default_num_beams: _Optional[int] = ..., speech: _Optional[bool] = ..., recipe: _Optional[_Iterable[str]] = ..., prompts: _Optional[_Iterable[str]] = ..., default_prompt: _Optional[str] = ..., default_dimensions: _Optional[int] = ..., chat_templates: _Optional[_Iterable[str]] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., architecture: _Optional[str] = ..., task: _Optional[str] = ..., precision: _Optional[str] = ..., target: _Optional[str] = ..., context_length: _Optional[int] = ..., vocab_size: _Optional[int] = ..., has_chat_template: _Optional[bool] = ..., ready: _Optional[bool] = ..., default_sampling: _Optional[_Union[_generation_pb2.Sampling, _Mapping]] = ..., default_max_tokens: _Optional[int] = ..., source: _Optional[str] = ..., parity: _Optional[_Union[Parity, _Mapping]] = ..., max_running: _Optional[int] = ..., max_requests: _Optional[int] = ..., labels: _Optional[_Iterable[str]] = ..., dimensions: _Optional[int] = ..., languages: _Optional[_Iterable[str]] = ..., max_source_tokens: _Optional[int] = ..., default_num_beams: _Optional[int] = ..., speech: _Optional[bool] = ..., recipe: _Optional[_Iterable[str]] = ..., state: _Optional[_Union[ModelState, str]] = ..., cause: _Optional[str] = ..., prompts: _Optional[_Iterable[str]] = ..., default_prompt: _Optional[str] = ..., default_dimensions: _Optional[int] = ..., chat_templates: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Parity(_message.Message):
     __slots__ = ("max_abs_error", "cosine", "greedy_agreement", "fidelity", "vectors")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from attendant.batching.queue import RowQueue
@@ -66,6 +66,14 @@ def choose(queue: RowQueue, limits: BatchLimits) -> Batch:
     if limits.layout == "equal":
         return _fill(queue.of_size(oldest.size), limits)
     return _fill(_first(oldest, queue.of_nearest_size(oldest.size)), limits)
+
+
+def batch_of(rows: Sequence[Row], layout: RowLayout) -> Batch | None:
+    """These rows, if there are any, in a run of their own."""
+    if not rows:
+        return None
+    sizes = [row.size for row in rows]
+    return Batch(tuple(rows), padded_size(layout, len(sizes), sum(sizes), max(sizes)))
 
 
 def due_in_ns(queue: RowQueue, limits: BatchLimits, now_ns: int) -> int | None:

@@ -6,11 +6,12 @@ import logging
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
-from attendant.batching.policy import Batch, BatchLimits, choose, due_in_ns
+from attendant.batching.policy import Batch, BatchLimits, batch_of, choose, due_in_ns
 from attendant.batching.queue import RowQueue
 from attendant.core.encoding import Arrays, BatchReport, BatchStats, Row, RowFailure, RowResult
 from attendant.core.errors import DeadlineExceeded, RequestCancelled, StepFailed
@@ -54,12 +55,14 @@ class BatchThread:
     """Runs the rows of one model, batch after batch, until stopped. Every row ends in exactly one result or failure.
 
     A row that waits when it is cancelled, or when its deadline comes, is never run. The rows of a run that raised are
-    run again, each alone, before others. The callbacks run on this thread and must not block.
+    run again in halves, before others, until those are found that fail alone. If all of them do, and ``probe``, too,
+    the runner is of no use any more and the thread ends. The callbacks run on this thread and must not block.
 
     Args:
         name: of the model, for the thread and the log.
         deliver: takes reports, in order, none left out.
         on_death: takes the exception that ended the thread; nothing is delivered after it.
+        probe: a row that nobody sent, to tell rows that fail from a runner that does.
     """
 
     def __init__(
@@ -69,14 +72,16 @@ class BatchThread:
         limits: BatchLimits,
         deliver: Callable[[BatchReport], None],
         on_death: Callable[[BaseException], None],
+        probe: Row | None = None,
     ) -> None:
         self._runner = runner
         self._limits = limits
-        self._alone = replace(limits, max_rows=1, max_delay_ns=0)
+        self._probe = probe
         self._deliver = deliver
         self._on_death = on_death
         self._waiting = RowQueue()
-        self._suspects = RowQueue()  # of runs that raised
+        self._suspects: deque[tuple[Row, ...]] = deque()  # parts of runs that raised
+        self._any_saved = False  # of the run that raised last
         self._num_running = 0
         self._inbox: queue.SimpleQueue[Command] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._main, name=f"batch-{name}", daemon=True)
@@ -141,29 +146,45 @@ class BatchThread:
         return None if due_ns is None else due_ns / 1e9
 
     def _end_waiting(self, row_ids: Sequence[str]) -> None:
-        rows = [row for row_id in row_ids if (row := self._waiting.take(row_id) or self._suspects.take(row_id))]
+        rows = [row for row_id in row_ids if (row := self._waiting.take(row_id))]
+        cancelled = frozenset(row_ids)
+        for number, part in enumerate(self._suspects):
+            rows += [row for row in part if row.id in cancelled]
+            self._suspects[number] = tuple(row for row in part if row.id not in cancelled)
         now_ns = time.monotonic_ns()
         self._report_failures([RowFailure(row.id, _cancelled(row, now_ns)) for row in rows])
 
     def _turn(self) -> None:
         """One run of what is due, or of nothing if all of it has expired."""
-        if len(self._suspects):
-            self._run(self._take(self._suspects, self._alone))
+        if self._suspects:
+            self._run(self._take_suspects())
         else:
-            self._run(self._take(self._waiting, self._limits))
+            self._any_saved = False
+            self._run(self._take())
 
-    def _take(self, source: RowQueue, limits: BatchLimits) -> Batch | None:
-        """The next batch, which leaves ``source``. Rows in it whose deadline has come end, and it is chosen again."""
-        while len(source):
-            batch = choose(source, limits)
-            now_ns = time.monotonic_ns()
-            expired = [row for row in batch.rows if _is_late(row, now_ns)]
+    def _take(self) -> Batch | None:
+        """The next batch, which leaves the queue. Rows in it whose deadline has come end, and it is chosen again."""
+        while len(self._waiting):
+            batch = choose(self._waiting, self._limits)
+            expired = self._expired(batch.rows)
             for row in expired or batch.rows:
-                source.take(row.id)
+                self._waiting.take(row.id)
             if not expired:
                 return batch
-            self._report_failures([RowFailure(row.id, DeadlineExceeded(_LATE)) for row in expired])
         return None
+
+    def _take_suspects(self) -> Batch | None:
+        """The next part of a run that raised, without rows whose deadline has come: they end."""
+        rows = self._suspects.popleft()
+        expired = {row.id for row in self._expired(rows)}
+        return batch_of([row for row in rows if row.id not in expired], self._limits.layout)
+
+    def _expired(self, rows: Sequence[Row]) -> list[Row]:
+        """Those whose deadline has come; they have ended."""
+        now_ns = time.monotonic_ns()
+        expired = [row for row in rows if _is_late(row, now_ns)]
+        self._report_failures([RowFailure(row.id, DeadlineExceeded(_LATE)) for row in expired])
+        return expired
 
     def _run(self, batch: Batch | None) -> None:
         if batch is None:
@@ -178,23 +199,31 @@ class BatchThread:
             return
         run_ns = time.monotonic_ns() - started_ns
         self._num_running = 0
+        self._any_saved = True
         ends = tuple(
             RowResult(row.id, arrays, started_ns, run_ns) for row, arrays in zip(batch.rows, outputs, strict=True)
         )
-        waiting = len(self._waiting) + len(self._suspects)
+        waiting = len(self._waiting) + sum(map(len, self._suspects))
         self._deliver(BatchReport(ends, BatchStats(len(ends), batch.size, batch.padded_size, run_ns, waiting)))
 
     def _on_failed_run(self, batch: Batch, error: Exception) -> None:
-        if len(batch.rows) > 1:
-            logger.warning("a run of %d rows failed; each runs again alone: %s", len(batch.rows), error)
-            now_ns = time.monotonic_ns()
-            for row in batch.rows:
-                self._suspects.add(row, now_ns)
+        ids = [row.id for row in batch.rows]
+        if len(ids) > 1:
+            logger.warning("a run of the rows %s failed; they run again apart: %s", ", ".join(ids), error)
+            middle = len(ids) // 2
+            self._suspects.extendleft((batch.rows[middle:], batch.rows[:middle]))
             return
-        logger.error("a run of one row failed", exc_info=error)
-        failed = StepFailed("the model run that carried this input failed; the server's log has the cause")
+        logger.error("the model run of row %s failed", ids[0], exc_info=error)
+        failed = StepFailed(f"the model run of this input failed; the server's log has the cause, of row {ids[0]}")
         failed.__cause__ = error
-        self._report_failures([RowFailure(batch.rows[0].id, failed)])
+        self._report_failures([RowFailure(ids[0], failed)])
+        if not self._suspects and not self._any_saved:
+            self._look_after_all_failed()
+
+    def _look_after_all_failed(self) -> None:
+        """Raises what the runner raises for a row that nobody sent."""
+        if self._probe is not None:
+            self._runner.run([self._probe])
 
     def _report_failures(self, failures: Sequence[RowFailure]) -> None:
         if failures:

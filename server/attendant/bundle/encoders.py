@@ -28,13 +28,17 @@ _EMBEDDING = ("embed", "embed_image")
 
 class TextInput(Section):
     """Rows of tokens, of at most ``max_tokens`` with the special tokens. Position ids, where the graph takes them,
-    count from ``position_offset``. ``mask_id``: the token that ``fill_mask`` fills."""
+    count from ``position_offset``. ``mask_id``: the token that ``fill_mask`` fills. ``vocab_size``: ids that the graph
+    takes, from 0 on; None in bundles of older exporters, which did not look. ``end_id``: a token that every row has to
+    have, as the model reads its answer there."""
 
     kind: Literal["text"] = "text"
     max_tokens: int = Field(ge=1)
     pad_id: int = 0
     position_offset: int = 0
     mask_id: int | None = None
+    vocab_size: int | None = Field(default=None, ge=1)
+    end_id: int | None = None
 
 
 class ImageInput(Section):

@@ -15,13 +15,15 @@ SourcePart = Literal["language", "text", "eos"]
 
 class TextSource(Section):
     """Tokens of a text, of at most ``max_length`` with the special tokens. Rows run packed or padded, with the inputs
-    that :class:`attendant.bundle.EncoderManifest` documents for text."""
+    that :class:`attendant.bundle.EncoderManifest` documents for text. ``vocab_size``: ids that the encoder takes, from
+    0 on; None: as many as the decoder."""
 
     kind: Literal["text"] = "text"
     max_length: int = Field(ge=1)
     layout: SourceLayout
     pad_id: int = 0
     position_offset: int = 0
+    vocab_size: int | None = Field(default=None, ge=1)
 
 
 class AudioSource(Section):

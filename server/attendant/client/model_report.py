@@ -15,6 +15,9 @@ def table(models: Sequence[models_pb2.Model]) -> Iterator[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+    for model in models:
+        if model.cause:
+            yield f"{model.name} is not served: {model.cause}"
 
 
 def details(models: Sequence[models_pb2.Model]) -> Iterator[str]:
@@ -22,7 +25,10 @@ def details(models: Sequence[models_pb2.Model]) -> Iterator[str]:
     for index, model in enumerate(models):
         if index:
             yield ""
-        ready = "ready" if model.ready else "not ready"
+        if not model.HasField("parity"):
+            yield f"{model.name}: not served: {model.cause}"
+            continue
+        ready = "ready" if model.ready else f"not ready: {model.cause}" if model.cause else "not ready"
         yield f"{model.name}: {model.task}, {model.precision} for {model.target}, version {model.version}, {ready}"
         yield f"  source    {model.source}, {model.architecture}, context {model.context_length}"
         if model.recipe:

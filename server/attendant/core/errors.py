@@ -3,6 +3,7 @@
 AttendantError
 ├── InvalidRequest          the caller's request breaks a rule; names the field, the value and what is allowed
 ├── ModelNotFound           no such model; names the ones that exist
+├── ModelFailed             the model could not be loaded; says why
 ├── QueueFull               every place for a waiting request is taken; says when to try again
 ├── DeadlineExceeded        the caller's time ran out before the answer was complete
 ├── RequestCancelled        the caller went away or asked to stop
@@ -44,10 +45,17 @@ def _shown(name: str) -> str:
 
 
 class ModelNotFound(AttendantError):
-    """The request names a model that this server does not have, or names none and there is none for its ``task``."""
+    """The request names a model that this server does not have, or names none and there is none for its ``task``.
 
-    def __init__(self, name: str, available: tuple[str, ...], task: str | None = None) -> None:
+    ``failed``: names of models that it has and cannot serve.
+    """
+
+    def __init__(
+        self, name: str, available: tuple[str, ...], task: str | None = None, failed: tuple[str, ...] = ()
+    ) -> None:
         listed = ", ".join(repr(n) for n in available) or "none"
+        if failed:
+            listed += f"; not served: {', '.join(map(repr, failed))}"
         if name:
             what = f"no model named {_shown(name)} is loaded"
         elif task:
@@ -57,6 +65,15 @@ class ModelNotFound(AttendantError):
         super().__init__(f"{what}; loaded models: {listed}")
         self.name = name
         self.available = available
+
+
+class ModelFailed(AttendantError):
+    """The server has the model's bundle and cannot serve it, for ``cause``, until an operator mends that."""
+
+    def __init__(self, name: str, cause: str) -> None:
+        super().__init__(f"model {_shown(name)} is not served: {cause}")
+        self.name = name
+        self.cause = cause
 
 
 class QueueFull(AttendantError):

@@ -144,6 +144,12 @@ class StepPlan:
         """Rows of the decode run."""
         return len(self.decodes) + len(self.fillers)
 
+    @property
+    def requests(self) -> tuple[str, ...]:
+        """Ids of the requests that it runs something of, each once: those that decode first."""
+        orders: tuple[Chunk | Encode, ...] = (*self.decodes, *self.prefills, *self.encodes)
+        return tuple(dict.fromkeys(order.request_id for order in orders))
+
     def __bool__(self) -> bool:
         return bool(self.decodes or self.prefills or self.encodes)
 

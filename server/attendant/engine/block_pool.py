@@ -68,6 +68,10 @@ class BlockPool:
     def prefix_stats(self) -> PrefixStats:
         return PrefixStats(self._queries, self._hits)
 
+    @property
+    def contiguous_rows(self) -> bool:
+        return False
+
     def max_sequences(self, num_tokens: int) -> int:
         return (self._num_blocks - 1) // self._blocks_for(num_tokens)
 

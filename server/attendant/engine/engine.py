@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from dataclasses import dataclass
 
-from attendant.core.errors import StepFailed
+from attendant.core.errors import EngineDead
 from attendant.core.events import EngineEvent, StepStats
-from attendant.core.plan import StepPlan
+from attendant.core.plan import StepOutput, StepPlan
 from attendant.core.request import Request
+from attendant.engine.apart import salvage
 from attendant.engine.pool import PrefixStats
+from attendant.engine.probe import probe
 from attendant.engine.runner import BlockingRunner, LaunchedLate, Runner
 from attendant.engine.scheduler import Scheduler
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +27,10 @@ class StepReport:
 
 @dataclass(frozen=True, slots=True)
 class _Begun:
-    """A step between its begin and its finish, and the counters before it. Launched: there is a run to collect."""
+    """A step between its begin and its finish, and the counters before it. ``error``: what launching it raised."""
 
     plan: StepPlan
-    launched: bool
+    error: Exception | None
     num_preemptions: int
     prefix: PrefixStats
     started_ns: int
@@ -95,44 +94,63 @@ class Engine:
         num_preemptions, prefix = scheduler.num_preemptions, scheduler.pool.prefix_stats
         plan = scheduler.schedule(started_ns)
         assert plan or not self.has_work, "work is left but none of it can be scheduled"
-        launched = bool(plan) and self._launch(plan)
-        self._begun = _Begun(plan, launched, num_preemptions, prefix, started_ns)
+        error = self._launch(plan) if plan else None
+        self._begun = _Begun(plan, error, num_preemptions, prefix, started_ns)
 
     def finish(self) -> StepReport:
-        """Wait for the step that was begun, take its tokens in and report."""
+        """Wait for the step that was begun, take its tokens in and report.
+
+        If its run failed, its requests run again apart, and only those that fail alone, too, have failed.
+
+        Raises:
+            EngineDead: every one of them failed, and so does a run that has nothing to do with them.
+        """
         begun, self._begun = self._begun, None
         assert begun is not None
-        run_ns = self._collect(begun.plan) if begun.launched else 0
+        run_ns = self._collect(begun) if begun.plan else 0
         return self._report(begun, run_ns)
 
     def check(self) -> None:
         """Assert the invariants of the KV accounting. Meant for idle moments."""
         self._scheduler.pool.check()
 
-    def _launch(self, plan: StepPlan) -> bool:
+    def _launch(self, plan: StepPlan) -> Exception | None:
         self._hands.move(plan.moves)
         try:
             self._hands.launch(plan)
-        except Exception as error:  # supervision point: see _fail
-            self._fail(plan, error)
-            return False
-        return True
+        except Exception as error:  # supervision point: see _save
+            return error
+        return None
 
-    def _collect(self, plan: StepPlan) -> int:
+    def _collect(self, begun: _Begun) -> int:
+        """Take in what the run gave, or what can be saved of it; returns the time inside the model."""
+        if begun.error is not None:
+            return self._save(begun.plan, begun.error)
         try:
             output = self._hands.collect()
-        except Exception as error:  # supervision point: see _fail
-            self._fail(plan, error)
-            return 0
-        self._scheduler.commit(plan, output, time.monotonic_ns())
+        except Exception as error:  # supervision point: see _save
+            return self._save(begun.plan, error)
+        self._scheduler.commit(begun.plan, output, time.monotonic_ns())
         return output.run_ns
 
-    def _fail(self, plan: StepPlan, error: Exception) -> None:
-        """A failed run costs its own requests and nothing else."""
-        logger.error("a step with %d requests failed", len(plan.decodes) + len(plan.prefills), exc_info=error)
-        failed = StepFailed("the model run that carried this request failed; the server's log has the cause")
-        failed.__cause__ = error
-        self._scheduler.fail(plan, failed, time.monotonic_ns())
+    def _save(self, plan: StepPlan, error: Exception) -> int:
+        """A failed run costs the requests that fail alone and nothing else."""
+        pool = self._scheduler.pool
+        saved = salvage(self._run, plan, error, contiguous=pool.contiguous_rows)
+        self._scheduler.commit(plan, saved.output, time.monotonic_ns(), saved.blamed)
+        if len(saved.blamed) == len(plan.requests):
+            self._look_after_all_failed()
+        return saved.output.run_ns
+
+    def _run(self, plan: StepPlan) -> StepOutput:
+        self._hands.launch(plan)
+        return self._hands.collect()
+
+    def _look_after_all_failed(self) -> None:
+        try:
+            probe(self._scheduler.pool, self._hands)
+        except Exception as error:  # supervision point: nothing that is asked of this engine can run any more
+            raise EngineDead(f"the model cannot run any more: {error}") from error
 
     def _report(self, begun: _Begun, run_ns: int) -> StepReport:
         scheduler, pool = self._scheduler, self._scheduler.pool

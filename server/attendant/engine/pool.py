@@ -39,6 +39,11 @@ class KVPool(Protocol):
         """Counters of the prefix cache."""
         ...
 
+    @property
+    def contiguous_rows(self) -> bool:
+        """Whether the rows of a decode run have to be the places from 0 on."""
+        ...
+
     def max_sequences(self, num_tokens: int) -> int:
         """How many sequences of so many tokens have memory at once, whatever they share."""
         ...

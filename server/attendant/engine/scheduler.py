@@ -27,10 +27,12 @@ from __future__ import annotations
 
 import bisect
 from collections import OrderedDict
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from attendant.core.errors import AttendantError, DeadlineExceeded, StepFailed
 from attendant.core.events import EngineEvent, FailedEvent, FinishedEvent, TokenEvent
-from attendant.core.plan import Chunk, Encode, StepOutput, StepPlan
+from attendant.core.plan import StepOutput, StepPlan
 from attendant.core.request import FinishReason, Request
 from attendant.engine.beam_group import BeamGroup
 from attendant.engine.chunking import SMALLEST_BUDGET
@@ -39,6 +41,8 @@ from attendant.engine.limits import SchedulerLimits
 from attendant.engine.pool import KVPool
 from attendant.engine.prompt_share import PromptShare
 from attendant.engine.sequence import Sequence
+
+NOBODY: Mapping[str, Exception] = MappingProxyType({})
 
 
 class Scheduler:
@@ -123,28 +127,24 @@ class Scheduler:
             encodes=encodes,
         )
 
-    def commit(self, plan: StepPlan, output: StepOutput, now_ns: int) -> None:
-        """Take the results of a step in."""
+    def commit(self, plan: StepPlan, output: StepOutput, now_ns: int, blamed: Mapping[str, Exception] = NOBODY) -> None:
+        """Take the results of a step in. ``blamed``: requests whose run raised, also alone, and what it raised."""
+        errors = {id_: StepFailed(reason) for id_, reason in output.failures.items()}
+        errors |= {id_: _failed_run(id_, cause) for id_, cause in blamed.items()}
         for chunk in (*plan.decodes, *plan.prefills):
             sequence = self._sequences.get(chunk.request_id)
-            if sequence is None:  # another beam of the same search has failed
+            if sequence is None or sequence.id in errors:  # or another beam of the same search has failed
                 continue
             sequence.num_computed += len(chunk.tokens)
-            if reason := output.failures.get(sequence.id):
-                sequence.num_computed = 0  # nothing of it is worth keeping
-                self._fail(sequence, StepFailed(reason), now_ns)
-            elif chunk.sample is None:
+            if chunk.sample is None:
                 continue
-            elif sequence.num_candidates:
+            if sequence.num_candidates:
                 self._take_continuations(sequence, output, now_ns)
             else:
                 self._take_token(sequence, output, now_ns)
-
-    def fail(self, plan: StepPlan, error: AttendantError, now_ns: int) -> None:
-        """The step raised: fail exactly the requests that were in it."""
-        orders: tuple[Chunk | Encode, ...] = (*plan.decodes, *plan.prefills, *plan.encodes)
-        for order in orders:  # several may be of one request
-            if sequence := self._sequences.get(order.request_id):
+        for id_, error in errors.items():
+            if sequence := self._sequences.get(id_):
+                sequence.num_computed = 0  # nothing of it is worth keeping
                 self._fail(sequence, error, now_ns)
 
     def take_events(self) -> tuple[EngineEvent, ...]:
@@ -293,3 +293,9 @@ class Scheduler:
                 self.pool.release(member)
         for id_ in sequence.request.hypotheses:
             self._groups.pop(id_, None)
+
+
+def _failed_run(request_id: str, cause: Exception) -> StepFailed:
+    error = StepFailed(f"the model run of this request failed; the server's log has the cause, of request {request_id}")
+    error.__cause__ = cause
+    return error

@@ -93,6 +93,10 @@ class SlotPool:
     def prefix_stats(self) -> PrefixStats:
         return PrefixStats(self._queries, self._hits)
 
+    @property
+    def contiguous_rows(self) -> bool:
+        return True
+
     def max_sequences(self, num_tokens: int) -> int:
         return self._capacity // self._round_up(num_tokens)
 

@@ -71,7 +71,7 @@ class EncoderHub:
         self._closed = False
         self._dead: BaseException | None = None
         self._row_s = 0.01  # moving average of the time that a row takes in a batch
-        self._thread = BatchThread(model.name, model.runner, model.limits, self._deliver, self._died)
+        self._thread = BatchThread(model.name, model.runner, model.limits, self._deliver, self._died, model.probe)
         self._metrics.add_model(model.name, model.task, self._num_running, self._num_waiting)
 
     @property

@@ -12,6 +12,7 @@ from attendant.core.source import Source
 from attendant.models.info import Tokenized
 from attendant.models.repository import LoadedModel
 from attendant.models.sources import Opening, answer_start, text_source
+from attendant.tasks.known_ids import check_known
 
 LONG_TEXT = 2_000
 """Characters from which on tokenising leaves the event loop: shorter texts take less time than the way to a thread."""
@@ -54,12 +55,9 @@ async def encode(model: LoadedModel, prompt: TextPrompt | ChatPrompt) -> Tokeniz
     return await asyncio.to_thread(model.text.encode, prompt)
 
 
-def check_ids(model: LoadedModel, token_ids: Sequence[int]) -> None:
-    """Raises InvalidRequest for an id that the vocabulary has not."""
-    vocab_size = model.manifest.vocab_size
-    for position, token_id in enumerate(token_ids):
-        if not 0 <= token_id < vocab_size:
-            raise InvalidRequest("token_ids", f"has {token_id} at position {position}; allowed: 0 to {vocab_size - 1}")
+def check_ids(model: LoadedModel, token_ids: Sequence[int], field: str = "token_ids") -> None:
+    """Raises InvalidRequest, which names ``field``, for an id that the model's vocabulary has not."""
+    check_known(model.text.tokenizer, token_ids, model.manifest.vocab_size, field)
 
 
 async def _continuation(model: LoadedModel, call: GenerationCall) -> Prepared:
@@ -70,9 +68,10 @@ async def _continuation(model: LoadedModel, call: GenerationCall) -> Prepared:
         case SourcePrompt():
             raise InvalidRequest("source", f"is for encoder-decoders; {model.name!r} is none")
         case TokenPrompt(token_ids=ids):
-            check_ids(model, ids)
+            pass
         case prompt:
             ids = (await encode(model, prompt)).token_ids
+    check_ids(model, ids, _field(call))
     if not ids:
         raise InvalidRequest(_field(call), "has no tokens; allowed: at least one")
     return Prepared(ids)
@@ -82,13 +81,11 @@ async def _answer(model: LoadedModel, call: GenerationCall) -> Prepared:
     """Of a model that reads a source."""
     match call.prompt:
         case SourcePrompt(source=source, answer=answer):
-            check_ids(model, answer)
+            check_ids(model, answer, "source")
             return Prepared(answer, source, call.opening)
         case ChatPrompt():
             raise InvalidRequest("chat", "is not possible: this model reads a text; send text or token_ids")
-        case TokenPrompt(token_ids=ids) as prompt:
-            check_ids(model, ids)
-        case TextPrompt() as prompt:
+        case TextPrompt() | TokenPrompt() as prompt:
             pass
     start = answer_start(model.manifest, call.translation)
     if _num_characters(prompt) < LONG_TEXT:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from attendant.bundle import TextInput
-from attendant.core.errors import BundleError, InvalidRequest
+from attendant.core.errors import InvalidRequest
 from attendant.frontend.encoder_hub import EncoderHub
 from attendant.frontend.encoding_calls import TextItem
 from attendant.metrics import Metrics
@@ -20,20 +20,13 @@ LONG_TEXT = 4_000
 
 
 class TextTools:
-    """What makes rows of text for one model. ``filler``: for models that fill masks.
-
-    Raises:
-        BundleError: the tokenizer makes no tokens.
-    """
+    """What makes rows of text for one model, whose tokenizer was checked. ``filler``: for models that fill masks."""
 
     def __init__(self, model: LoadedEncoder, spec: TextInput) -> None:
         assert model.tokenizer is not None, f"{model.name} takes text and has no tokenizer"
         names = {found.name for found in model.manifest.graphs["encoder"].inputs}
         self.tokenizer = TextTokenizer(model.tokenizer)
-        try:
-            self.rows = RowMaker(model.tokenizer, spec, with_types="token_type_ids" in names)
-        except ValueError as error:
-            raise BundleError(model.path, str(error)) from error
+        self.rows = RowMaker(model.tokenizer, spec, with_types="token_type_ids" in names)
         self.filler = None if spec.mask_id is None else MaskFiller(model.tokenizer, spec.mask_id)
 
     def encode(self, texts: Sequence[str], *, spans: bool = False, limit: int | None = None) -> list[Tokens]:
@@ -90,7 +83,8 @@ class ServedEncoder:
     def info(self) -> EncoderInfo:
         """What callers may know of it."""
         model = self.hub.model
-        vocab_size = self._text.tokenizer.vocab_size if self._text is not None else 0
+        known = getattr(self.manifest.input, "vocab_size", None)
+        vocab_size = 0 if self._text is None else known or self._text.tokenizer.vocab_size
         return EncoderInfo(model.manifest, vocab_size, model.limits.max_rows, model.max_rows, self.hub.ready)
 
     @property

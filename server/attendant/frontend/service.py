@@ -19,8 +19,9 @@ from attendant.frontend.prompts import Prepared, check_ids, encode, prepare
 from attendant.frontend.stop_strings import StopStrings
 from attendant.frontend.streams import CallStream, SequenceStream
 from attendant.metrics import Metrics
-from attendant.models.info import ModelInfo, Tokenized
-from attendant.models.repository import Kind, ModelRepository
+from attendant.models.failed import FailedModel
+from attendant.models.info import Kind, ModelInfo, Tokenized
+from attendant.models.repository import ModelRepository
 
 
 class GenerationService:
@@ -38,16 +39,21 @@ class GenerationService:
         self._hubs = {model.name: ModelHub(model, metrics, on_engine_death) for model in models}
         self._ids = itertools.count()
 
-    async def start(self) -> None:
-        """Start every engine.
+    async def start(self, *, strict: bool = False) -> None:
+        """Start every engine. A model with one that cannot be prepared is given up; the others are served.
 
         Raises:
-            Exception: what kept an engine from being prepared; those before it are stopped.
+            AttendantError: what kept an engine from being prepared, if ``strict``; those before it are stopped.
         """
         try:
-            for name, hub in self._hubs.items():
+            for name, hub in tuple(self._hubs.items()):
                 self._metrics.add_model(name)
-                await hub.start()
+                try:
+                    await hub.start()
+                except Exception as error:  # supervision point: a model's fault, of whatever kind, is its own
+                    await hub.close()
+                    del self._hubs[name]
+                    self._models.give_up(FailedModel.of(name, error, hub.model.manifest), strict=strict)
         except BaseException:
             await self.close()
             raise

@@ -10,6 +10,7 @@ from attendant.frontend.encoding import EncodingService
 from attendant.frontend.service import GenerationService
 from attendant.frontend.speech import SpeechService
 from attendant.metrics import Metrics
+from attendant.models.failed import FailedModel
 from attendant.models.info import EncoderInfo, ModelInfo
 from attendant.models.repository import ModelRepository
 from attendant.settings import SpeechSettings
@@ -30,22 +31,28 @@ class Services:
         on_death: Callable[[str, BaseException], None],
         speech: SpeechSettings | None = None,
     ) -> None:
+        self._models = models
+        self._metrics = metrics
         self.generation = GenerationService(models, metrics, on_death)
         self.encoding = EncodingService(models, metrics, on_death)
         self.speech = SpeechService(models, self.generation, metrics, speech or SpeechSettings())
 
-    async def start(self) -> None:
-        """Start every model.
+    async def start(self, *, strict: bool = False) -> None:
+        """Start every model. One that cannot be prepared is given up, unless that leaves none.
 
         Raises:
-            Exception: what kept one from being prepared; those before it are stopped.
+            AttendantError: what kept the first from being prepared, if ``strict`` or if none is left; the others are
+                stopped.
         """
-        await self.generation.start()
+        await self.generation.start(strict=strict)
         try:
+            self._models.check_some()
             await self.encoding.start()
         except BaseException:
             await self.close()
             raise
+        for info in self.list_models():
+            self._metrics.model_ready(info.name, ready=info.ready)
 
     async def drain(self, timeout_s: float) -> None:
         """Refuse new calls, let running ones finish for ``timeout_s`` seconds, then fail the rest with Draining."""
@@ -56,13 +63,13 @@ class Services:
         """Stop every model."""
         await asyncio.gather(self.generation.close(), self.encoding.close())
 
-    def list_models(self) -> tuple[ModelInfo | EncoderInfo, ...]:
-        """Every model."""
-        return (*self.generation.list_models(), *self.encoding.list_models())
+    def list_models(self) -> tuple[ModelInfo | EncoderInfo | FailedModel, ...]:
+        """Every model, those last that cannot be served."""
+        return (*self.generation.list_models(), *self.encoding.list_models(), *self._models.failed)
 
-    def get_model(self, name: str) -> ModelInfo | EncoderInfo:
+    def get_model(self, name: str) -> ModelInfo | EncoderInfo | FailedModel:
         """One model; an empty name means the only one. Raises ModelNotFound."""
-        models = {info.manifest.name: info for info in self.list_models()}
+        models = {info.name: info for info in self.list_models()}
         if not name and len(models) == 1:
             return next(iter(models.values()))
         if name not in models:

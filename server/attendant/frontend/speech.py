@@ -14,6 +14,7 @@ from attendant.frontend.speech_feed import Feed, FileFeed, StreamFeed
 from attendant.frontend.speech_model import Generator, SpeechModel
 from attendant.frontend.speech_transcription import Transcription
 from attendant.metrics import Metrics, error_name
+from attendant.models.failed import FailedModel
 from attendant.models.repository import ModelRepository
 from attendant.settings import SpeechSettings
 from attendant.speech_metrics import SUCCESS
@@ -34,6 +35,7 @@ class SpeechService:
         self._max_duration_s = settings.max_duration_s
         self._models = {model.name: SpeechModel(model) for model in models if model.manifest.speech is not None}
         self._others = {model.name for model in (*models, *models.encoders)} - self._models.keys()
+        self._failed = {model.name: model for model in models.failed}
         self._calls = LiveCalls()
         for name in self._models:
             self._metrics.add_model(name)
@@ -102,20 +104,28 @@ class SpeechService:
 
         Raises:
             ModelNotFound: with the names that exist.
+            ModelFailed: it cannot be served.
             InvalidRequest: it is for something else, or no name was given and several would do.
         """
+        if name in self._failed:
+            raise self._failed[name].refusal()
         if name in self._models:
             return self._models[name]
-        if not name and len(self._models) == 1:
-            return next(iter(self._models.values()))
-        allowed = ", ".join(repr(found) for found in sorted(self._models)) or "no model of this server"
-        if not name and self._models:
+        fitting: list[SpeechModel | FailedModel] = [*self._models.values()]
+        fitting += [model for model in self._failed.values() if model.hears]
+        if not name and len(fitting) == 1:
+            only = fitting[0]
+            if isinstance(only, FailedModel):
+                raise only.refusal()
+            return only
+        allowed = ", ".join(repr(found.name) for found in fitting) or "no model of this server"
+        if not name and fitting:
             raise InvalidRequest("options.model", f"is empty; allowed: {allowed}")
         if name in self._others:
             raise InvalidRequest(
                 "options.model", f"is {name!r}, which does not write what it hears; allowed, for speech: {allowed}"
             )
-        raise ModelNotFound(name, tuple(sorted((*self._models, *self._others))), "speech")
+        raise ModelNotFound(name, tuple(sorted((*self._models, *self._others))), "speech", tuple(sorted(self._failed)))
 
 
 async def _once(sound: RawSound) -> AsyncGenerator[RawSound, None]:

@@ -45,6 +45,11 @@ def check_encoder(
         raise BundleError(graph, f"the warm-up run failed: {error}") from error
 
 
+def probe_row(manifest: EncoderManifest) -> Row:
+    """A row that the model has been run with."""
+    return _row(manifest, "probe", LENGTHS[0])
+
+
 def _row(manifest: EncoderManifest, row_id: str, length: int) -> Row:
     """A row of padding, black or silence, as near to ``length`` as the model takes."""
     match manifest.input:
@@ -56,8 +61,9 @@ def _row(manifest: EncoderManifest, row_id: str, length: int) -> Row:
             return Row(row_id, {"input_values": np.zeros(size, np.float32)}, size, 0)
         case TextInput() as spec:
             size = min(length, spec.max_tokens)
-            arrays = {"input_ids": np.full(size, spec.pad_id), "logits_index": np.zeros(1, np.int64)}
-            return Row(row_id, arrays, size, 0)
+            ids = np.full(size, spec.pad_id)
+            ids[-1] = spec.pad_id if spec.end_id is None else spec.end_id
+            return Row(row_id, {"input_ids": ids, "logits_index": np.zeros(1, np.int64)}, size, 0)
 
 
 def _largest_batch(manifest: EncoderManifest, limits: BatchLimits) -> list[Row]:

@@ -18,14 +18,16 @@ from attendant.bundle import (
     TextInput,
     verify_files,
 )
+from attendant.core.encoding import Row
 from attendant.core.errors import BundleError, ConfigurationError
-from attendant.models.encoder_check import check_encoder
+from attendant.models.encoder_check import check_encoder, probe_row
 from attendant.models.memory import available_processors
 from attendant.models.text import load_tokenizer
 from attendant.runtime.devices import Device, open_device
 from attendant.runtime.encoder_runner import EncoderRunner
 from attendant.runtime.session import SessionOptions, open_session
 from attendant.settings import EncoderSettings
+from attendant.tasks.token_rows import RowMaker
 
 MAX_BATCH_TOKENS, MAX_BATCH_SIZE = 2048, 64
 """On a CPU, unless set otherwise."""
@@ -46,6 +48,7 @@ class LoadedEncoder:
         tokenizer: for tasks that take text, with truncation and padding turned off; None for others.
         max_batch_tokens: of a batch together. ``limits``: the same and more, in the units of the model's rows.
         max_rows: rows that run or wait, together.
+        probe: a row that nobody sent, which the model has been run with.
     """
 
     manifest: EncoderManifest
@@ -55,6 +58,7 @@ class LoadedEncoder:
     limits: BatchLimits
     max_batch_tokens: int
     max_rows: int
+    probe: Row | None = None
 
     @property
     def name(self) -> str:
@@ -95,6 +99,7 @@ def load_encoder(
     threads = settings.threads or available_processors()
     where = f"GPU {gpu_index}" if device.kind == "cuda" else f"{threads} threads"
     progress(f"{manifest.name}: loading {manifest.architecture} {manifest.precision} for {manifest.task}, {where}")
+    tokenizer = _tokenizer(path, manifest.input) if isinstance(manifest.input, TextInput) else None
     runner = _open(path, manifest, SessionOptions(threads, settings.spinning), device)
     check_encoder(path, manifest, runner, limits, device)
     progress(
@@ -104,12 +109,22 @@ def load_encoder(
     return LoadedEncoder(
         manifest=manifest,
         path=path,
-        tokenizer=load_tokenizer(path) if isinstance(manifest.input, TextInput) else None,
+        tokenizer=tokenizer,
         runner=runner,
         limits=limits,
         max_batch_tokens=tokens,
         max_rows=limits.max_rows + settings.max_queue,
+        probe=probe_row(manifest),
     )
+
+
+def _tokenizer(path: Path, spec: TextInput) -> Tokenizer:
+    tokenizer = load_tokenizer(path)
+    try:
+        RowMaker(tokenizer, spec, with_types=False)
+    except ValueError as error:
+        raise BundleError(path, str(error)) from error
+    return tokenizer
 
 
 def batch_limits(manifest: EncoderManifest, settings: EncoderSettings) -> tuple[int, BatchLimits]:

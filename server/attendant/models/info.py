@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from attendant.bundle import BundleManifest, EncoderManifest
+
+Kind = Literal["continues", "reads", "hears"]
+"""What a model that generates does with what it is sent: continue a prompt, or answer a text or a sound as a source."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,11 @@ class ModelInfo:
     max_requests: int
     ready: bool
 
+    @property
+    def name(self) -> str:
+        """What callers call it."""
+        return self.manifest.name
+
 
 @dataclass(frozen=True, slots=True)
 class EncoderInfo:
@@ -43,6 +52,11 @@ class EncoderInfo:
     max_running: int
     max_requests: int
     ready: bool
+
+    @property
+    def name(self) -> str:
+        """What callers call it."""
+        return self.manifest.name
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,35 +1,31 @@
-"""Finds bundles, checks them, loads and warms them up."""
+"""The models of a server: loads every bundle, warms it up, and finds it by name."""
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TypeVar
 
-from attendant.bundle import (
-    MANIFEST_FILE,
-    AudioSource,
-    BundleManifest,
-    EncoderManifest,
-    EncoderTask,
-    read_any_manifest,
-    verify_files,
-)
-from attendant.core.errors import BundleError, ConfigurationError, InvalidRequest, ModelNotFound
+from attendant.bundle import BundleManifest, EncoderManifest, EncoderTask, verify_files
+from attendant.core.errors import AttendantError, BundleError, EngineDead, InvalidRequest, ModelNotFound
+from attendant.core.events import FailedEvent
 from attendant.core.request import Request
 from attendant.core.sampling import SamplingParams
 from attendant.engine.engine import Engine
+from attendant.models.discovery import discover
 from attendant.models.encoders import LoadedEncoder, load_encoder
+from attendant.models.failed import FailedModel, kind_of
+from attendant.models.info import Kind
 from attendant.models.pages import load_pages
 from attendant.models.slots import load_slots
 from attendant.models.sources import sample_source
 from attendant.models.text import TextCodec
 from attendant.settings import EncoderSettings, EngineSettings, GpuSettings
 
-Kind = Literal["continues", "reads", "hears"]
-"""What a model that generates does with what it is sent: continue a prompt, or answer a text or a sound as a source."""
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +52,22 @@ class LoadedModel:
     @property
     def kind(self) -> Kind:
         """What it does with what it is sent."""
-        source = self.manifest.encoder_input
-        if source is None:
-            return "continues"
-        return "hears" if isinstance(source, AudioSource) else "reads"
+        return kind_of(self.manifest)
 
 
 class ModelRepository:
-    """The models of this server, by name: those that generate, over which it iterates, and those that encode."""
+    """The models of this server, by name: those that generate, over which it iterates, those that encode, and those
+    that failed, which count where a name is left out: an answer never comes from another model for that."""
 
-    def __init__(self, models: Mapping[str, LoadedModel], encoders: Mapping[str, LoadedEncoder] | None = None) -> None:
+    def __init__(
+        self,
+        models: Mapping[str, LoadedModel],
+        encoders: Mapping[str, LoadedEncoder] | None = None,
+        failed: Iterable[FailedModel] = (),
+    ) -> None:
         self._models = dict(models)
         self._encoders = dict(encoders or {})
+        self._failed = {model.name: model for model in failed}
 
     @classmethod
     def load(
@@ -79,35 +79,42 @@ class ModelRepository:
         gpu: GpuSettings | None = None,
         verify: bool,
         progress: Callable[[str], None],
+        strict: bool = False,
     ) -> ModelRepository:
-        """Load every bundle. Blocking: seconds for each.
+        """Load every bundle. Blocking: seconds for each. One that cannot be loaded leaves the others alone.
 
         Args:
             bundles: bundle folders, or folders of bundle folders.
             settings, encoder: of models that generate, and of those that encode.
             verify: check each file's SHA-256.
             progress: takes a line for each stage.
+            strict: raise for the first bundle that cannot be loaded.
 
         Raises:
-            BundleError, ConfigurationError: naming the file or setting and the cause.
+            BundleError, ConfigurationError: naming the file or setting and the cause; of the first bundle, if none can
+                be loaded.
         """
-        found = [(path, read_any_manifest(path)) for path in find_bundles(bundles)]
-        _check_devices(found, gpu)
-        _check_names(found)
-        num_models = sum(isinstance(manifest, BundleManifest) for _, manifest in found)
+        found = discover(bundles, gpu)
+        repository = cls({})
+        for failed in found.failed:
+            repository.give_up(failed, strict=strict)
+        num_models = sum(isinstance(manifest, BundleManifest) for _, manifest in found.bundles)
         first_gpu = gpu.devices[0] if gpu and gpu.devices else 0
-        models: dict[str, LoadedModel] = {}
-        encoders: dict[str, LoadedEncoder] = {}
-        for path, manifest in found:
-            if isinstance(manifest, EncoderManifest):
-                encoders[manifest.name] = load_encoder(
-                    path, manifest, encoder or EncoderSettings(), gpu_index=first_gpu, verify=verify, progress=progress
-                )
-            else:
-                models[manifest.name] = load_model(
-                    path, manifest, settings, num_models, gpu=gpu, verify=verify, progress=progress
-                )
-        return cls(models, encoders)
+        for path, manifest in found.bundles:
+            try:
+                if isinstance(manifest, EncoderManifest):
+                    chosen = encoder or EncoderSettings()
+                    repository._encoders[manifest.name] = load_encoder(
+                        path, manifest, chosen, gpu_index=first_gpu, verify=verify, progress=progress
+                    )
+                else:
+                    repository._models[manifest.name] = load_model(
+                        path, manifest, settings, num_models, gpu=gpu, verify=verify, progress=progress
+                    )
+            except Exception as error:  # supervision point: a bundle's fault, of whatever kind, is its own
+                repository.give_up(FailedModel.of(manifest.name, error, manifest), strict=strict)
+        repository.check_some()
+        return repository
 
     def __iter__(self) -> Iterator[LoadedModel]:
         return iter(self._models.values())
@@ -116,6 +123,25 @@ class ModelRepository:
     def encoders(self) -> tuple[LoadedEncoder, ...]:
         """Every model that encodes."""
         return tuple(self._encoders.values())
+
+    @property
+    def failed(self) -> tuple[FailedModel, ...]:
+        """Every model that cannot be served."""
+        return tuple(self._failed.values())
+
+    def give_up(self, failed: FailedModel, *, strict: bool = False) -> None:
+        """A model cannot be served, though others can. Raises its error if ``strict``."""
+        if strict:
+            raise failed.error
+        logger.error("model %r is not served: %s", failed.name, failed.error)
+        self._models.pop(failed.name, None)
+        self._encoders.pop(failed.name, None)
+        self._failed[failed.name] = failed
+
+    def check_some(self) -> None:
+        """Raises the error of the first model that failed if nothing is left to serve."""
+        if self._failed and not self._models and not self._encoders:
+            raise self.failed[0].error
 
     def get(self, name: str, kind: Kind = "continues") -> LoadedModel:
         """The model called ``name`` that generates; an empty name means the only one.
@@ -126,16 +152,21 @@ class ModelRepository:
 
         Raises:
             ModelNotFound: with the names that exist.
+            ModelFailed: it cannot be served.
             InvalidRequest: it encodes.
         """
         if not name:
-            fitting = [model for model in self if model.kind == kind]
+            generating: list[LoadedModel | FailedModel] = [*self]
+            generating += [model for model in self.failed if model.kind is not None]
+            fitting = [model for model in generating if model.kind == kind]
             if kind == "continues" and not fitting:
-                fitting = list(self)
+                fitting = generating
             if len(fitting) == 1:
-                return fitting[0]
+                return _served(fitting[0])
             if kind == "reads" and not fitting:
                 raise self._not_found(name, "translate")
+        if name in self._failed:
+            raise self._failed[name].refusal()
         if name in self._encoders:
             raise _other_task(name, self._encoders[name].task, "generate", self._models)
         try:
@@ -148,13 +179,15 @@ class ModelRepository:
 
         Raises:
             ModelNotFound: with the names that exist.
+            ModelFailed: it cannot be served.
             InvalidRequest: it is for another task, or no name was given and several are for this one.
         """
-        fitting = {model.name: model for model in self._encoders.values() if model.task == task}
-        if name in fitting:
-            return fitting[name]
-        if not name and len(fitting) == 1:
-            return next(iter(fitting.values()))
+        if name in self._failed:
+            raise self._failed[name].refusal()
+        known: list[LoadedEncoder | FailedModel] = [*self._encoders.values(), *self._failed.values()]
+        fitting = {model.name: model for model in known if model.task == task}
+        if name in fitting or (not name and len(fitting) == 1):
+            return _served(fitting[name] if name else next(iter(fitting.values())))
         if not name and fitting:
             raise InvalidRequest("model", f"is empty; allowed, for task {task}: {_listed(fitting)}")
         if name in self._encoders:
@@ -164,30 +197,9 @@ class ModelRepository:
         raise self._not_found(name, task)
 
     def _not_found(self, name: str, task: str | None) -> ModelNotFound:
-        return ModelNotFound(name, tuple(sorted((*self._models, *self._encoders))), task)
-
-
-def find_bundles(paths: Sequence[Path]) -> list[Path]:
-    """The bundle folders that ``paths`` name: each is one, or holds some.
-
-    Raises:
-        ConfigurationError: none was named.
-        BundleError: a path holds none.
-    """
-    if not paths:
-        raise ConfigurationError("no bundle was named; make one with `attendant export`")
-    found: list[Path] = []
-    for path in paths:
-        if (path / MANIFEST_FILE).exists() or not path.is_dir():
-            found.append(path)
-            continue
-        inside = sorted(child.parent for child in path.glob(f"*/{MANIFEST_FILE}"))
-        if not inside:
-            raise BundleError(
-                path, f"is no bundle and holds none: there is no {MANIFEST_FILE} in it or one level below"
-            )
-        found += inside
-    return found
+        return ModelNotFound(
+            name, tuple(sorted((*self._models, *self._encoders))), task, failed=tuple(sorted(self._failed))
+        )
 
 
 def load_model(
@@ -235,29 +247,13 @@ def load_model(
     return model
 
 
-def _check_devices(found: Sequence[tuple[Path, BundleManifest | EncoderManifest]], gpu: GpuSettings | None) -> None:
-    """GPUs that were asked for by name must have something to run."""
-    if gpu is None or gpu.devices is None or any(_takes_devices(manifest) for _, manifest in found):
-        return
-    path, manifest = found[0]
-    raise ConfigurationError(
-        f"gpu.devices names GPU {gpu.devices[0]}, but no bundle is for one: {path} is for target "
-        f"{manifest.target!r}; export it with --target cuda"
-    )
+M = TypeVar("M", LoadedModel, LoadedEncoder)
 
 
-def _takes_devices(manifest: BundleManifest | EncoderManifest) -> bool:
-    if isinstance(manifest, EncoderManifest):
-        return manifest.target == "cuda"
-    return manifest.cache_layout == "pages"
-
-
-def _check_names(found: Sequence[tuple[Path, BundleManifest | EncoderManifest]]) -> None:
-    seen: dict[str, Path] = {}
-    for path, manifest in found:
-        if manifest.name in seen:
-            raise BundleError(path, f"has the name {manifest.name!r}, which {seen[manifest.name]} has too")
-        seen[manifest.name] = path
+def _served(model: M | FailedModel) -> M:
+    if isinstance(model, FailedModel):
+        raise model.refusal()
+    return model
 
 
 def _other_task(name: str, task: str, needed: str, fitting: Iterable[str]) -> InvalidRequest:
@@ -270,6 +266,10 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(repr(name) for name in sorted(names)) or "no model of this server"
 
 
+def _not_warm(model: LoadedModel, error: AttendantError) -> BundleError:
+    return BundleError(model.name, f"the warm-up run failed: {error.__cause__ or error}")
+
+
 def _warm_up(model: LoadedModel) -> None:
     """One prefill and one decode of each engine: allocates arenas and finds a broken graph before a caller does."""
     prompt = (0,) * min(16, model.context_length - 1)
@@ -278,7 +278,10 @@ def _warm_up(model: LoadedModel) -> None:
     for engine in model.engines:
         engine.submit(Request("warm-up", prompt, params, time.monotonic_ns(), source=source))
         while engine.has_work:
-            for event in engine.step().events:
-                error = getattr(event, "error", None)
-                if error is not None:
-                    raise BundleError(model.name, f"the warm-up run failed: {error.__cause__ or error}")
+            try:
+                events = engine.step().events
+            except EngineDead as error:
+                raise _not_warm(model, error) from error
+            for event in events:
+                if isinstance(event, FailedEvent):
+                    raise _not_warm(model, event.error) from event.error

@@ -11,6 +11,7 @@ from attendant.core.errors import InvalidRequest
 from attendant.core.generation import TextPrompt, TokenPrompt, Translation
 from attendant.core.source import Source
 from attendant.models.text import TextCodec
+from attendant.tasks.known_ids import check_known
 
 Opening = tuple[tuple[int, ...], ...]
 
@@ -29,7 +30,8 @@ def text_source(
     """The tokens of a text with those that the model wants around them; token ids are taken as they are.
 
     Raises:
-        InvalidRequest: the text is empty or too long, a language is not known, or the model does not read text.
+        InvalidRequest: the text is empty, too long or has tokens that the model does not know, a language is not known,
+            or the model does not read text.
     """
     spec = manifest.encoder_input
     if not isinstance(spec, TextSource):
@@ -45,6 +47,7 @@ def text_source(
         raise InvalidRequest(field, "has no tokens; allowed: at least one")
     if len(ids) > spec.max_length:
         raise InvalidRequest(field, f"has {len(ids)} tokens; allowed: at most {spec.max_length}")
+    check_known(text.tokenizer, ids, spec.vocab_size or manifest.vocab_size, field)
     return Source({"input_ids": np.array(ids, np.int64)}, len(ids))
 
 

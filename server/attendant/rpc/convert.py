@@ -8,7 +8,7 @@ from typing import Any
 from attendant_proto.v1 import generation_pb2 as pb
 from attendant_proto.v1 import models_pb2
 
-from attendant.bundle import BundleManifest, EmbeddingHead, TextInput, TextSource
+from attendant.bundle import BundleManifest, EmbeddingHead, EncoderManifest, TextInput, TextSource
 from attendant.core.beams import EarlyStopping
 from attendant.core.errors import InvalidRequest
 from attendant.core.events import TokenLogprob
@@ -26,6 +26,7 @@ from attendant.core.generation import (
     Translation,
 )
 from attendant.core.request import FinishReason, Timings, Usage
+from attendant.models.failed import FailedModel
 from attendant.models.info import EncoderInfo, ModelInfo, Tokenized
 from attendant.rpc.parity import parity_message
 
@@ -125,8 +126,10 @@ def tokenize_response(tokenized: Tokenized) -> models_pb2.TokenizeResponse:
     return models_pb2.TokenizeResponse(token_ids=tokenized.token_ids, tokens=tokenized.tokens)
 
 
-def model_message(info: ModelInfo | EncoderInfo) -> models_pb2.Model:
+def model_message(info: ModelInfo | EncoderInfo | FailedModel) -> models_pb2.Model:
     """What a caller may know of a model."""
+    if isinstance(info, FailedModel):
+        return _failed(info)
     return _generator(info) if isinstance(info, ModelInfo) else _encoder(info)
 
 
@@ -149,7 +152,7 @@ def _generator(info: ModelInfo) -> models_pb2.Model:
         ),
         default_max_tokens=defaults.max_tokens,
         languages=_languages(manifest),
-        max_source_tokens=manifest.encoder_input.max_length if isinstance(manifest.encoder_input, TextSource) else 0,
+        max_source_tokens=_max_source_tokens(manifest),
         default_num_beams=defaults.num_beams,
         speech=manifest.speech is not None,
     )
@@ -166,6 +169,28 @@ def _encoder(info: EncoderInfo) -> models_pb2.Model:
     )
 
 
+def _failed(info: FailedModel) -> models_pb2.Model:
+    manifest = info.manifest
+    known = {} if manifest is None else _manifest_fields(manifest)
+    if isinstance(manifest, BundleManifest):  # what tells those that read and hear from those that continue
+        known |= {"speech": manifest.speech is not None, "max_source_tokens": _max_source_tokens(manifest)}
+    return models_pb2.Model(**{**known, "name": info.name}, state=models_pb2.MODEL_STATE_FAILED, cause=info.cause)
+
+
+def _manifest_fields(manifest: BundleManifest | EncoderManifest) -> dict[str, Any]:
+    return {
+        "name": manifest.name,
+        "version": manifest.version,
+        "architecture": manifest.architecture,
+        "task": manifest.task,
+        "precision": manifest.precision,
+        "target": manifest.target,
+        "source": manifest.source.id,
+        "parity": parity_message(manifest.parity),
+        "recipe": manifest.recipe,
+    }
+
+
 def _vectors(head: EmbeddingHead | None) -> dict[str, Any]:
     """What a model tells of its vectors."""
     if head is None:
@@ -180,22 +205,19 @@ def _vectors(head: EmbeddingHead | None) -> dict[str, Any]:
 
 def _model(info: ModelInfo | EncoderInfo, **own: Any) -> models_pb2.Model:
     """What all models tell, and what only those of a kind do."""
-    manifest = info.manifest
     return models_pb2.Model(
-        name=manifest.name,
-        version=manifest.version,
-        architecture=manifest.architecture,
-        task=manifest.task,
-        precision=manifest.precision,
-        target=manifest.target,
+        **_manifest_fields(info.manifest),
         ready=info.ready,
-        source=manifest.source.id,
-        parity=parity_message(manifest.parity),
-        recipe=manifest.recipe,
+        state=models_pb2.MODEL_STATE_READY if info.ready else models_pb2.MODEL_STATE_FAILED,
+        cause="" if info.ready else "its engine has stopped after an internal error",
         max_running=info.max_running,
         max_requests=info.max_requests,
         **own,
     )
+
+
+def _max_source_tokens(manifest: BundleManifest) -> int:
+    return manifest.encoder_input.max_length if isinstance(manifest.encoder_input, TextSource) else 0
 
 
 def _languages(manifest: BundleManifest) -> list[str]:

@@ -122,7 +122,10 @@ class _Call:
         if error is None:
             self._log("OK")
         elif isinstance(error, AttendantError):
-            await self._abort(*status.of(error, self._id))
+            code, message, trailers = status.of(error, self._id)
+            if code is grpc.StatusCode.INTERNAL:  # the caller knows this id, the engine's log another
+                logger.warning("%s failed, request id %s: %s", self._method, self._id, message)
+            await self._abort(code, message, trailers)
         elif isinstance(error, Exception) and not isinstance(error, grpc.aio.BaseError):
             logger.error("%s failed, request id %s", self._method, self._id, exc_info=error)
             await self._abort(*status.of_unexpected(self._id))

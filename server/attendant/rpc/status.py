@@ -16,6 +16,7 @@ CODES: dict[type[errors.AttendantError], grpc.StatusCode] = {
     errors.AttendantError: grpc.StatusCode.INTERNAL,
     errors.InvalidRequest: grpc.StatusCode.INVALID_ARGUMENT,
     errors.ModelNotFound: grpc.StatusCode.NOT_FOUND,
+    errors.ModelFailed: grpc.StatusCode.FAILED_PRECONDITION,
     errors.QueueFull: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,
     errors.RequestCancelled: grpc.StatusCode.CANCELLED,
@@ -84,6 +85,11 @@ def _details(error: errors.AttendantError) -> list[Message]:
                     resource_type="model", resource_name=_cut(error.name, MAX_NAME), description=listed
                 )
             ]
+        case errors.ModelFailed():
+            violation = error_details_pb2.PreconditionFailure.Violation(
+                type="MODEL", subject=_cut(error.name, MAX_NAME), description=_cut(error.cause)
+            )
+            return [error_details_pb2.PreconditionFailure(violations=[violation])]
         case errors.QueueFull():
             delay = duration_pb2.Duration()
             delay.FromNanoseconds(round(error.retry_after_s * 1e9))

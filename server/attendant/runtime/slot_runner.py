@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,11 +17,7 @@ from attendant.runtime.sampler import Sampled, sample, step_output
 from attendant.runtime.shared_run import RAGGED, SharedRun, can_ride, row_inputs, shared_runs
 from attendant.runtime.source_slots import SourceSlots
 
-logger = logging.getLogger(__name__)
-
 Array = npt.NDArray[np.generic]
-
-_FAILED = "the model run that carried this request failed; the server's log has the cause"
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,14 +189,7 @@ class SlotRunner:
         return logits
 
     def _run_shared(self, run: SharedRun) -> list[Sampled]:
-        try:
-            return self._sampled(run.chunks, self._run_chunks(run.slots, run.inputs()))
-        except Exception as error:  # ONNX Runtime's exceptions share no public base class
-            if len(run.chunks) == 1:
-                logger.error("the run of request %s failed", run.chunks[0].request_id, exc_info=error)
-                return [Sampled(run.chunks[0].request_id, 0, failure=_FAILED)]
-        # Somebody's tokens were at fault. What was written of the others is written again, alike.
-        return [sampled for chunk in run.chunks for sampled in self._run_shared(SharedRun((chunk,)))]
+        return self._sampled(run.chunks, self._run_chunks(run.slots, run.inputs()))
 
     @staticmethod
     def _sampled(chunks: Sequence[Chunk], logits: npt.NDArray[np.float32]) -> list[Sampled]:

@@ -53,6 +53,11 @@ class ServeSettings(BaseSettings):
         "info", description="How much to log on standard error."
     )
     verify_bundles: bool = Field(True, description="Check the SHA-256 of every bundle file at start.")
+    strict: bool = Field(
+        False,
+        description="Exit if any bundle cannot be served. Otherwise it is listed with the cause, and the others are "
+        "served.",
+    )
 
     @field_validator("bundles", mode="before")
     @classmethod

@@ -12,6 +12,7 @@ from tokenizers import Tokenizer
 from attendant.bundle import TextInput
 from attendant.core.encoding import Arrays
 from attendant.core.errors import InvalidRequest
+from attendant.tasks.known_ids import check_known, first_unknown, spelt
 from attendant.tasks.text import Ints, Tokens
 
 MAX_WINDOWS = 256
@@ -80,6 +81,11 @@ class Frame:
         self.size = sum(len(part[0]) for part in (self._before, self._between, self._after))
 
     @property
+    def ids(self) -> Ints:
+        """All of its special tokens."""
+        return np.concatenate([self._before[0], self._between[0], self._after[0]])
+
+    @property
     def after_ids(self) -> Ints:
         """Special tokens at the end."""
         return self._after[0]
@@ -108,14 +114,27 @@ class Frame:
 
 
 class RowMaker:
-    """Rows of one model. ``with_types``: whether its graph takes token_type_ids."""
+    """Rows of one model, of tokens that it knows. ``with_types``: whether its graph takes token_type_ids.
+
+    Raises:
+        ValueError: of no text can a row be made.
+    """
 
     def __init__(self, tokenizer: Tokenizer, spec: TextInput, *, with_types: bool) -> None:
         self.single_frame = Frame(tokenizer, pair=False)
         self.pair_frame = Frame(tokenizer, pair=True)
         self.max_tokens = spec.max_tokens
-        self._vocab_size: int = tokenizer.get_vocab_size()
+        self._tokenizer = tokenizer
+        self._end_id = spec.end_id
+        self._vocab_size: int = spec.vocab_size or tokenizer.get_vocab_size()
         self._with_types = with_types
+        special = np.concatenate([self.single_frame.ids, self.pair_frame.ids])
+        at = first_unknown(special, self._vocab_size)
+        if at is not None and spec.vocab_size is not None:
+            raise ValueError(
+                f"the tokenizer puts {spelt(tokenizer, int(special[at]))} around texts; allowed: 0 to "
+                f"{self._vocab_size - 1}"
+            )
 
     def arrays(self, row: TokenRow) -> Arrays:
         """A row's part of the graph's inputs."""
@@ -125,12 +144,12 @@ class RowMaker:
         """A row of one text, cut at its end.
 
         Raises:
-            InvalidRequest: too long and not to be truncated; or not one token.
+            InvalidRequest: too long and not to be truncated; not one token; or one that the model does not know.
         """
         frame = self.single_frame
         room = self.max_tokens - frame.size
         too_long = self._check(len(tokens), frame.size, tokens.complete, len(tokens.text), truncate, field)
-        return frame.around(tokens.ids[: max(room, 0)], truncated=too_long)
+        return self._known(frame.around(tokens.ids[: max(room, 0)], truncated=too_long), field)
 
     def pair(self, first: Tokens, second: Tokens, *, truncate: bool, field: str) -> TokenRow:
         """A row of two texts; what is too much is taken from the longer one, and then from both alike.
@@ -143,7 +162,7 @@ class RowMaker:
         characters = len(first.text) + len(second.text)
         too_long = self._check(len(first) + len(second), frame.size, complete, characters, truncate, field)
         num_first, num_second = _shares(len(first), len(second), max(self.max_tokens - frame.size, 0))
-        return frame.around(first.ids[:num_first], second.ids[:num_second], truncated=too_long)
+        return self._known(frame.around(first.ids[:num_first], second.ids[:num_second], truncated=too_long), field)
 
     def given(self, token_ids: Sequence[int], *, truncate: bool, field: str) -> TokenRow:
         """A row of tokens that the caller made, special ones included.
@@ -153,16 +172,12 @@ class RowMaker:
         """
         too_long = self._check(len(token_ids), 0, True, 0, truncate, field)
         ids = np.array(token_ids, np.int64)
-        wrong = np.flatnonzero((ids < 0) | (ids >= self._vocab_size))
-        if len(wrong):
-            raise InvalidRequest(
-                field, f"has {ids[wrong[0]]} at position {wrong[0]}; allowed: 0 to {self._vocab_size - 1}"
-            )
+        check_known(self._tokenizer, ids, self._vocab_size, field)
         if too_long:
             after = self.single_frame.after_ids
             tail = after if len(after) and np.array_equal(ids[-len(after) :], after) else ids[:0]
             ids = np.concatenate([ids[: max(self.max_tokens - len(tail), 0)], tail])[: self.max_tokens]
-        return TokenRow(ids, np.zeros_like(ids), Place(0, len(ids)), truncated=too_long)
+        return self._known(TokenRow(ids, np.zeros_like(ids), Place(0, len(ids)), truncated=too_long), field)
 
     def windows(self, tokens: Tokens, stride: int, field: str) -> list[TokenRow]:
         """Rows that together hold a text, each sharing ``stride`` tokens with the one before.
@@ -172,7 +187,7 @@ class RowMaker:
         """
         room = self.max_tokens - self.single_frame.size
         return [
-            self.single_frame.around(tokens.ids[start : start + room], skipped=start)
+            self._known(self.single_frame.around(tokens.ids[start : start + room], skipped=start), field)
             for start in self._starts(tokens, room, stride, field)
         ]
 
@@ -180,13 +195,26 @@ class RowMaker:
         """The same over the second of two texts; the first, which must leave room, is in every one."""
         room = self.max_tokens - self.pair_frame.size - len(first)
         return [
-            self.pair_frame.around(first.ids, second.ids[start : start + room], skipped=start)
+            self._known(self.pair_frame.around(first.ids, second.ids[start : start + room], skipped=start), field)
             for start in self._starts(second, room, stride, field)
         ]
 
     def window_limit(self, stride: int) -> int:
         """Tokens that fit into as many windows as are allowed; a text's are of interest up to there."""
         return self.max_tokens + (MAX_WINDOWS - 1) * max(1, self.max_tokens - self.single_frame.size - stride)
+
+    def _known(self, row: TokenRow, field: str) -> TokenRow:
+        check_known(self._tokenizer, row.ids, self._vocab_size, field)
+        self._check_end(row.ids, field)
+        return row
+
+    def _check_end(self, ids: Ints, field: str) -> None:
+        if self._end_id is not None and self._end_id not in ids:
+            name = self._tokenizer.id_to_token(self._end_id)
+            raise InvalidRequest(
+                field,
+                f"has no token {self._end_id} ({name!r}), which this model reads its answer off; allowed: one or more",
+            )
 
     def _starts(self, tokens: Tokens, room: int, stride: int, field: str) -> Iterator[int]:
         if not 0 <= stride < room:

@@ -1,0 +1,81 @@
+"""A bundle that cannot be served: what is known of it, and why."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from attendant.bundle import AudioSource, BundleManifest, EncoderManifest
+from attendant.core.errors import AttendantError, BundleError, ModelFailed
+from attendant.models.info import Kind
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class FailedModel:
+    """A bundle without a model in memory.
+
+    Attributes:
+        name: what callers call it: the manifest's, or the folder's where that cannot be read.
+        error: what kept it from being served.
+        manifest: None if it cannot be read.
+    """
+
+    name: str
+    error: AttendantError
+    manifest: BundleManifest | EncoderManifest | None = None
+
+    @classmethod
+    def of(cls, name: str, error: Exception, manifest: BundleManifest | EncoderManifest) -> FailedModel:
+        """A model that raised ``error``; one that nobody foresaw says what it is."""
+        if isinstance(error, AttendantError):
+            return cls(name, error, manifest)
+        logger.error("model %r raised an error that nobody foresaw", name, exc_info=error)
+        unforeseen = BundleError(name, f"cannot be loaded: {type(error).__name__}: {error}")
+        unforeseen.__cause__ = error
+        return cls(name, unforeseen, manifest)
+
+    @property
+    def cause(self) -> str:
+        """What callers may know of the error: without paths of this machine."""
+        if not isinstance(self.error, BundleError):
+            return str(self.error)
+        path = Path(self.error.path)
+        return (
+            self.error.cause.replace(str(path), path.name)
+            .replace(f"{path.parent}/", "")
+            .replace(str(path.parent), path.parent.name)
+        )
+
+    @property
+    def ready(self) -> bool:
+        """It takes no requests."""
+        return False
+
+    @property
+    def kind(self) -> Kind | None:
+        """What it would do with what it is sent; None if it encodes, or nobody knows."""
+        return kind_of(self.manifest) if isinstance(self.manifest, BundleManifest) else None
+
+    @property
+    def hears(self) -> bool:
+        """Whether it would write what it hears."""
+        return isinstance(self.manifest, BundleManifest) and self.manifest.speech is not None
+
+    @property
+    def task(self) -> str:
+        """What it would be for; empty if nobody knows."""
+        return self.manifest.task if self.manifest is not None else ""
+
+    def refusal(self) -> ModelFailed:
+        """What ends a call to it."""
+        return ModelFailed(self.name, self.cause)
+
+
+def kind_of(manifest: BundleManifest) -> Kind:
+    """What a model that generates does with what it is sent."""
+    if manifest.encoder_input is None:
+        return "continues"
+    return "hears" if isinstance(manifest.encoder_input, AudioSource) else "reads"

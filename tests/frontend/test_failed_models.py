@@ -1,0 +1,95 @@
+"""A model whose device refuses it at the last moment: it is given up, and the others are served."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+from attendant.core.errors import BundleError, DeviceOutOfMemory, ModelFailed, ModelNotFound
+from attendant.core.generation import GenerationCall, TextPrompt
+from attendant.frontend.services import Services
+from attendant.metrics import Metrics
+from attendant.models.failed import FailedModel
+from attendant.models.repository import LoadedModel, ModelRepository
+from prometheus_client import CollectorRegistry
+
+from tests.frontend.helpers import collect, load
+from tests.synthetic import make_synthetic_bundle
+
+LACKING = DeviceOutOfMemory(0, 10**9, 10**8, 8 * 10**9, "CUDA graphs")
+ASK = GenerationCall("", TextPrompt("hello"), max_tokens=3)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[LoadedModel, LoadedModel]:
+    folder = tmp_path_factory.mktemp("b")
+    good, bad = (load(make_synthetic_bundle(folder / name, name=name, eos_bias=-50)) for name in ("good", "bad"))
+    return good, bad
+
+
+def refuse(model: LoadedModel, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the engine fail as one does that finds no memory to capture its runs in."""
+
+    def prepare() -> None:
+        raise error
+
+    monkeypatch.setattr(model.engines[0], "prepare", prepare)
+
+
+def with_services(
+    models: tuple[LoadedModel, ...], test: Callable[[Services, Metrics], Awaitable[None]], *, strict: bool = False
+) -> None:
+    async def main() -> None:
+        metrics = Metrics(CollectorRegistry())
+        repository = ModelRepository({model.name: model for model in models})
+        services = Services(repository, metrics, lambda name, error: pytest.fail(f"{name}: {error}"))
+        await services.start(strict=strict)
+        try:
+            await test(services, metrics)
+        finally:
+            await services.close()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"), [(LACKING, "GPU 0 is out of memory"), (KeyError("strange"), "KeyError: 'strange'")]
+)
+def test_the_others_are_served_and_the_cause_is_told(
+    models: tuple[LoadedModel, LoadedModel], error: Exception, cause: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse(models[1], error, monkeypatch)
+
+    async def test(services: Services, metrics: Metrics) -> None:
+        served, failed = services.list_models()
+        assert (served.name, served.ready, failed.name, failed.ready) == ("good", True, "bad", False)
+        assert isinstance(failed, FailedModel)
+        assert cause in failed.cause
+        with pytest.raises(ModelFailed, match=cause):
+            await collect(services.generation, GenerationCall("bad", TextPrompt("hello"), max_tokens=3))
+        with pytest.raises(ModelNotFound, match=r"no model is named.*not served: 'bad'"):
+            await collect(services.generation, ASK)
+        await collect(services.generation, GenerationCall("good", TextPrompt("hello"), max_tokens=3))
+        page = metrics.render()[0].decode()
+        assert 'attendant_model_ready{model_name="good"} 1.0' in page
+        assert 'attendant_model_ready{model_name="bad"} 0.0' in page
+
+    with_services(models, test)
+
+
+def test_strict_or_alone_it_ends_the_start(
+    models: tuple[LoadedModel, LoadedModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good, bad = models
+    refuse(bad, LACKING, monkeypatch)
+
+    async def never(services: Services, metrics: Metrics) -> None:
+        raise AssertionError("it started")
+
+    for some, strict in (((bad,), False), ((good, bad), True)):
+        with pytest.raises(DeviceOutOfMemory):
+            with_services(some, never, strict=strict)
+    refuse(bad, KeyError("strange"), monkeypatch)
+    with pytest.raises(BundleError, match="KeyError"):
+        with_services((bad,), never)
