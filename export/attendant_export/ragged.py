@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import onnx_ir as ir
 
-from attendant_export.graph import Editor, nodes_of
+from attendant_export.graph import Editor, attribute, nodes_of
 
 INPUTS = ("query_seqlens", "pad_index", "unpad_index")
 """What a graph takes besides, once its rows may differ."""
@@ -30,6 +30,7 @@ def allow_ragged_rows(graph: ir.Graph) -> bool:
     pad = _add_input(graph, INPUTS[1], ir.DataType.INT64, ["rows", "longest", 2])
     unpad = _add_input(graph, INPUTS[2], ir.DataType.INT64, ["batch", "sequence", 2])
     editor = Editor(graph)
+    _read_batch_of_tokens(graph)
     for node in attention:
         _view_padded(editor, node, seqlens, pad, unpad)
     for value in (*graph.inputs, *graph.outputs):
@@ -37,6 +38,17 @@ def allow_ragged_rows(graph: ir.Graph) -> bool:
             assert value.shape is not None
             value.shape = ir.Shape(["rows", *list(value.shape)[1:]])
     return True
+
+
+def _read_batch_of_tokens(graph: ir.Graph) -> None:
+    """Has the tokens' batch size read off the tokens. Tracing reads it off any input that has it, and that of the
+    caches becomes their rows."""
+    inputs = {str(value.name): value for value in graph.inputs}
+    for node in nodes_of(graph, "Shape"):
+        source = node.inputs[0]
+        of_rows = source is not None and str(source.name).startswith(("past_", "seqlens_k"))
+        if of_rows and source in graph.inputs and attribute(node, "end", None) == 1:
+            node.replace_input_with(0, inputs["input_ids"])
 
 
 def _add_input(graph: ir.Graph, name: str, dtype: ir.DataType, shape: Sequence[str | int]) -> ir.Value:
