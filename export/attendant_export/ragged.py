@@ -30,7 +30,7 @@ def allow_ragged_rows(graph: ir.Graph) -> bool:
     pad = _add_input(graph, INPUTS[1], ir.DataType.INT64, ["rows", "longest", 2])
     unpad = _add_input(graph, INPUTS[2], ir.DataType.INT64, ["batch", "sequence", 2])
     editor = Editor(graph)
-    _batch_of_tokens(graph)
+    _read_batch_of_tokens(graph)
     for node in attention:
         _view_padded(editor, node, seqlens, pad, unpad)
     for value in (*graph.inputs, *graph.outputs):
@@ -46,8 +46,9 @@ def _add_input(graph: ir.Graph, name: str, dtype: ir.DataType, shape: Sequence[s
     return value
 
 
-def _batch_of_tokens(graph: ir.Graph) -> None:
-    """What was computed from the caches' number of rows is computed from the tokens', which was the same before."""
+def _read_batch_of_tokens(graph: ir.Graph) -> None:
+    """Has the tokens' batch size read off the tokens. Tracing reads it off any input that has it, and that of the
+    caches becomes their rows."""
     tokens = next(value for value in graph.inputs if value.name in ("input_ids", "position_ids"))
     for node in nodes_of(graph, "Shape"):
         source = node.inputs[0]

@@ -11,7 +11,7 @@ import pytest
 from attendant_export.errors import TemplateError, TokenizerError
 from attendant_export.words import Words, chat, read_words
 from attendant_export.words.agreement import TEXTS, check_agreement
-from tokenizers import BertWordPieceTokenizer, Tokenizer
+from tokenizers import BertWordPieceTokenizer, Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoTokenizer
 
 from tests.bundles import make_tokenizer
@@ -167,6 +167,18 @@ def test_a_tokenizer_of_its_own_code_gives_way_to_the_file_with_a_warning(tmp_pa
     words = read_words(folder)
     assert served(words).encode("my order").ids == make_tokenizer().encode("my order").ids
     assert [("not run" in line) for line in words.warnings] == [True]
+
+
+def test_a_file_that_nothing_is_said_of_is_served_as_it_is(tmp_path: Path) -> None:
+    tokenizer = Tokenizer(models.WordLevel({"<unk>": 0, "\u2581the": 1, "\u2581cat": 2}, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.decoder = decoders.Metaspace()
+    folder = folder_of(tmp_path / "m", "gpt2", {"tokenizer.json": tokenizer.to_str()})
+    words = read_words(folder)
+    assert served(words).decode(served(words).encode("the cat").ids) == "the cat"
+    assert "transformers' GPT2Tokenizer makes other tokens of some texts" in words.warnings[0]
+    folder_of(folder, "gpt2", tokenizer_class="PreTrainedTokenizerFast")
+    assert read_words(folder).warnings == ()
 
 
 @pytest.mark.parametrize("decodes", [True, False])

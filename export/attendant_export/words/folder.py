@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 from attendant_export.errors import TokenizerError
 from attendant_export.words.agreement import check_agreement, disagreements
 from attendant_export.words.chat import checked_templates
-from attendant_export.words.loading import load_tokenizer, of_tokenizer_json
+from attendant_export.words.loading import is_unsaid, load_tokenizer, of_tokenizer_json
 from attendant_export.words.sentencepiece import convert, is_sentencepiece
 
 
@@ -56,13 +56,14 @@ def read_words(folder: Path, *, generates: bool = True) -> Words:
     """
     tokenizer, failure = load_tokenizer(folder)
     warnings: list[str] = []
-    if tokenizer is not None and tokenizer.is_fast:
+    has_file = (folder / "tokenizer.json").is_file()
+    if tokenizer is not None and tokenizer.is_fast and not (has_file and is_unsaid(folder)):
         content = _plain(tokenizer.backend_tokenizer.to_str())
         check_agreement(tokenizer, Tokenizer.from_str(content), folder, decodes=generates)
-    elif (folder / "tokenizer.json").is_file():
-        slow, tokenizer = tokenizer, of_tokenizer_json(folder)
+    elif has_file:
+        other, tokenizer = tokenizer, of_tokenizer_json(folder)
         content = _plain(tokenizer.backend_tokenizer.to_str())
-        warnings += _against_slow(slow, content, failure)
+        warnings += _against_other(other, content, failure)
     elif is_sentencepiece(folder):
         content = convert(folder)
         warnings += _converted(tokenizer, content, folder)
@@ -82,14 +83,17 @@ def _plain(content: str) -> str:
     return json.dumps(found, ensure_ascii=False)
 
 
-def _against_slow(slow: Any, content: str, failure: str) -> list[str]:
-    """What is to be said of a tokenizer.json beside a tokenizer that transformers does not make fast."""
-    if slow is None:
+def _against_other(other: Any, content: str, failure: str) -> list[str]:
+    """What is to be said of a tokenizer.json beside what transformers would make of the folder."""
+    if other is None:
         return [f"transformers does not load the folder's tokenizer ({failure}): tokenizer.json is served as it is"]
-    text = next(disagreements(slow, Tokenizer.from_str(content), decodes=False), None)
+    text = next(disagreements(other, Tokenizer.from_str(content), decodes=False), None)
     if text is None:
         return []
-    return [f"tokenizer.json is served, and {type(slow).__name__} makes other tokens of some texts, e.g. of {text!r}"]
+    return [
+        f"tokenizer.json is served as it is; transformers' {type(other).__name__} makes other tokens of some texts, "
+        f"e.g. of {text!r}"
+    ]
 
 
 def _converted(slow: Any, content: str, folder: Path) -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from attendant_export.errors import TokenizerError
+from attendant_export.json_files import read_json
 
 # Files that a tokenizer can be made of; without one, transformers may make up a few tokens.
 _FILES = ("tokenizer.json", "vocab.*", "merges.txt", "*.model", "*.spm", "*.tiktoken", "tekken.json", "bpe.codes")
@@ -36,6 +37,13 @@ def load_tokenizer(folder: Path) -> tuple[Any, str]:
     if not tokenizer.get_vocab():
         return None, "they make no tokens"
     return tokenizer, ""
+
+
+def is_unsaid(folder: Path) -> bool:
+    """Whether no file says which class the tokenizer is of, or with which settings: transformers then guesses a class
+    by the model's type, and makes one without what tokenizer.json says of normalisation and decoding."""
+    declared = read_json(folder / "config.json", missing_ok=True).get("tokenizer_class")
+    return not declared and not (folder / "tokenizer_config.json").is_file()
 
 
 def of_tokenizer_json(folder: Path) -> Any:
