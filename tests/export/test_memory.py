@@ -61,4 +61,4 @@ def test_weights_set_aside_are_read_again_and_changed_ones_stay(tmp_path: Path) 
 
 
 def test_memory_can_be_given_back_at_any_time() -> None:
-    give_back()
+    give_back(1 << 30)

@@ -68,9 +68,12 @@ def test_languages_decide_the_answer(running: ServerProcess) -> None:
     for source in ("eng_Latn", "deu_Latn"):
         for target in ("fra_Latn", "deu_Latn"):
             languages = pb.Translation(source_language=source, target_language=target)
-            found[source, target] = tuple(answers(running, ask("nllb", translation=languages))[0])
-    assert len(set(found.values())) >= 3  # the source language shows in one of two answers at least
-    first = {target: tokens[0] for (_, target), tokens in found.items()}
+            request = ask("nllb", translation=languages, logprobs=0)
+            responses = list(running.generation.Generate(request, timeout=60))
+            entries = [entry for response in responses for entry in response.logprobs]
+            found[source, target] = tuple((entry.token_id, entry.logprob) for entry in entries)
+    assert len(set(found.values())) == 4  # the source language shows in how probable an answer is, at least
+    first = {target: entries[0][0] for (_, target), entries in found.items()}
     assert first["fra_Latn"] != first["deu_Latn"]
     for code in running.models.GetModel(models_pb2.GetModelRequest(model="marian_multi")).languages:
         request = ask("marian_multi", translation=pb.Translation(target_language=code))

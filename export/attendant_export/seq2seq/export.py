@@ -13,6 +13,7 @@ from attendant_export.calibration_runs import answer_runs
 from attendant_export.errors import ExportError, UnsupportedModel
 from attendant_export.facts import special_tokens
 from attendant_export.graphs import DECODER_FILE, describe, kv_layers, paged_companions
+from attendant_export.known_tokens import known_rows
 from attendant_export.precision import in_dtype
 from attendant_export.progress import Progress, silent
 from attendant_export.quantisation.activations import InMemory
@@ -125,7 +126,7 @@ def export_answers(
                 cross_layers=cross_layers,
                 answer=rules,
                 clean_up_spaces=source.cleans_up,
-                languages=languages_of(source.architecture, source.tokens, source.tokenizer_config, rules),
+                languages=languages_of(source.architecture, _known(source), source.tokenizer_config, rules),
                 speech=speech_of(model, source.tokens) if isinstance(encoder_input, AudioSource) else None,
                 files=file_entries(folder),
                 parity=parity,
@@ -167,3 +168,9 @@ def _write_graphs(
     graphs = {name: describe(graph.graph, file) for name, (file, graph) in files.items()}
     layers, cross = (kv_layers(each, recipe.cache_dtype) for each in (answer.layers, answer.cross_layers))
     return graphs, layers, cross, done
+
+
+def _known(source: AnswerSource) -> dict[str, int]:
+    """The tokens that the model has rows for: a tokenizer's class may add languages that this model was never told."""
+    rows = known_rows(source.model)
+    return {token: index for token, index in source.tokens.items() if rows is None or index < rows}
