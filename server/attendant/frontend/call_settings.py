@@ -9,10 +9,11 @@ from attendant.bundle import BundleManifest, GenerationDefaults
 from attendant.core.errors import InvalidRequest
 from attendant.core.generation import GenerationCall
 
-_NUMBERS = (
+NUMBERS = (
     *("temperature", "top_k", "top_p", "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff", "top_h"),
     *("repetition_penalty", "encoder_repetition_penalty", "no_repeat_ngram_size", "encoder_no_repeat_ngram_size"),
 )
+"""Settings that a call, a model and the parameters of a sequence have under the same name."""
 _LISTS = ("suppress_tokens", "begin_suppress_tokens", "bad_words", "sequence_bias", "length_decay")
 _NONE = GenerationDefaults()
 
@@ -23,7 +24,7 @@ def call_settings(call: GenerationCall, manifest: BundleManifest) -> GenerationD
     Raises:
         InvalidRequest: a token that the model has not, or more tokens than one where one is forced.
     """
-    given: dict[str, Any] = {name: value for name in (*_NUMBERS, *_LISTS) if (value := getattr(call, name)) is not None}
+    given: dict[str, Any] = {name: value for name in (*NUMBERS, *_LISTS) if (value := getattr(call, name)) is not None}
     for name in ("forced_first", "forced_last"):
         tokens = getattr(call, name)
         if tokens is not None:

@@ -11,16 +11,11 @@ from attendant.core.beams import BeamParams
 from attendant.core.errors import InvalidRequest
 from attendant.core.generation import GenerationCall
 from attendant.core.sampling import LengthDecay, SamplingParams
+from attendant.frontend.call_settings import NUMBERS
 from attendant.frontend.prompts import Prepared
 from attendant.models.repository import LoadedModel
 
 Value = TypeVar("Value", int, float)
-
-_SAME = (
-    *("temperature", "top_k", "top_p", "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff", "top_h"),
-    *("repetition_penalty", "encoder_repetition_penalty", "no_repeat_ngram_size", "encoder_no_repeat_ngram_size"),
-)
-"""Settings that are parameters as they are."""
 
 MAX_STOP_STRINGS = 16
 MAX_STOP_LENGTH = 256
@@ -47,7 +42,7 @@ def sampling_params(
     reads = settings.encoder_no_repeat_ngram_size or settings.encoder_repetition_penalty != 1
     renormalize = call.beam_search.renormalize if call.beam_search is not None else None
     params = SamplingParams(
-        **{name: getattr(settings, name) for name in _SAME},
+        **{name: getattr(settings, name) for name in NUMBERS},
         max_tokens=max_tokens,
         min_tokens=call.min_tokens or min(least, max_tokens),
         stop_token_ids=tuple(call.stop_token_ids),

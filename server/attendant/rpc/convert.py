@@ -28,7 +28,7 @@ from attendant.core.generation import (
 from attendant.core.request import FinishReason, Timings, Usage
 from attendant.models.failed import FailedModel
 from attendant.models.info import EncoderInfo, ModelInfo, Tokenized
-from attendant.rpc.convert_sampling import default_sampling, sampling_fields
+from attendant.rpc.convert_sampling import default_sampling, optional, sampling_fields
 from attendant.rpc.parity import parity_message
 
 TokenText = Callable[[int], str]
@@ -56,13 +56,13 @@ def generation_call(request: pb.GenerateRequest, timeout_s: float | None) -> Gen
     return GenerationCall(
         model=request.model,
         prompt=_prompt(request, "prompt", request.WhichOneof("prompt")),
-        max_tokens=_optional(stopping, "max_tokens"),
+        max_tokens=optional(stopping, "max_tokens"),
         min_tokens=stopping.min_tokens,
         stop=tuple(stopping.stop),
         stop_token_ids=tuple(stopping.stop_token_ids),
         ignore_eos=stopping.ignore_eos,
         n=request.n or 1,
-        logprobs=_optional(request, "logprobs"),
+        logprobs=optional(request, "logprobs"),
         beam_search=beam_call(request.beam_search) if request.HasField("beam_search") else None,
         translation=_translation(request.translation) if request.HasField("translation") else None,
         whole=request.whole,
@@ -79,14 +79,14 @@ def beam_call(message: pb.BeamSearch) -> BeamCall:
     Raises:
         InvalidRequest: a way to stop that is not known.
     """
-    stopping = _optional(message, "early_stopping")
+    stopping = optional(message, "early_stopping")
     if stopping is not None and stopping not in EARLY_STOPPING:
         raise InvalidRequest("beam_search.early_stopping", f"is {stopping}; allowed: 0 to {len(EARLY_STOPPING) - 1}")
     return BeamCall(
         message.num_beams or 1,
-        _optional(message, "length_penalty"),
+        optional(message, "length_penalty"),
         EARLY_STOPPING[stopping] if stopping is not None else None,
-        _optional(message, "renormalize"),
+        optional(message, "renormalize"),
     )
 
 
@@ -214,10 +214,6 @@ def _max_source_tokens(manifest: BundleManifest) -> int:
 def _languages(manifest: BundleManifest) -> list[str]:
     known = manifest.languages.tokens if manifest.languages is not None else {}
     return sorted(manifest.speech.languages if manifest.speech is not None else known)
-
-
-def _optional(message: Any, field: str) -> Any:
-    return getattr(message, field) if message.HasField(field) else None
 
 
 def _prompt(request: Any, oneof: str, which: str | None) -> Prompt:

@@ -24,7 +24,7 @@ def sampling_fields(sampling: pb.Sampling) -> dict[str, Any]:
     Raises:
         InvalidRequest: a sequence without tokens.
     """
-    fields: dict[str, Any] = {name: _optional(sampling, name) for name in _NUMBERS}
+    fields: dict[str, Any] = {name: optional(sampling, name) for name in _NUMBERS}
     fields["logit_bias"] = dict(sampling.logit_bias) or None
     for name in _TOKENS:
         fields[name] = tuple(getattr(sampling, name).ids) if sampling.HasField(name) else None
@@ -64,5 +64,6 @@ def _sequence(field: str, message: pb.TokenIds) -> tuple[int, ...]:
     return tuple(message.ids)
 
 
-def _optional(message: Any, field: str) -> Any:
+def optional(message: Any, field: str) -> Any:
+    """A field's value, or None where it is absent."""
     return getattr(message, field) if message.HasField(field) else None

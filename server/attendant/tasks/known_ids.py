@@ -26,9 +26,9 @@ def check_known(tokenizer: Tokenizer, token_ids: Ids, vocab_size: int, field: st
 
 def first_unknown(token_ids: Ids, vocab_size: int) -> int | None:
     """The place of the first id that is not one of 0 to ``vocab_size`` - 1."""
-    if len(token_ids) == 0 or (min(token_ids) >= 0 and max(token_ids) < vocab_size):
-        return None
-    return next(at for at, token_id in enumerate(token_ids) if not 0 <= token_id < vocab_size)
+    ids = np.asarray(token_ids, np.int64)
+    unknown = np.flatnonzero((ids < 0) | (ids >= vocab_size))
+    return int(unknown[0]) if len(unknown) else None
 
 
 def spelt(tokenizer: Tokenizer, token_id: int) -> str:
