@@ -15,9 +15,9 @@ from attendant.core.errors import InvalidRequest
 from attendant.core.generation import BeamCall, GenerationCall, TokenPrompt
 from attendant.core.request import Request
 from attendant.core.sampling import SamplingParams
-from attendant.frontend.call_settings import call_settings
-from attendant.frontend.params import beam_params, sampling_params
-from attendant.frontend.prompts import Prepared
+from attendant.frontend.generation.call_settings import call_settings
+from attendant.frontend.generation.params import beam_params, sampling_params
+from attendant.frontend.generation.prompts import Prepared
 from attendant.models.repository import LoadedModel, load_model
 from attendant.settings import EngineSettings
 from attendant_export.settings import generation_defaults

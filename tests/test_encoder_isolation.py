@@ -11,7 +11,7 @@ import pytest
 from attendant.bundle import TOKENIZER_FILE, read_any_manifest
 from attendant.core.encoding import Arrays, Row
 from attendant.demo import demo_bundle
-from attendant.frontend.encoder_hub import EncoderHub
+from attendant.frontend.encoding.hub import EncoderHub
 from attendant.metrics import Metrics
 from attendant.models.encoders import LoadedEncoder, load_encoder
 from attendant.settings import EncoderSettings

@@ -14,13 +14,13 @@ import torch
 from attendant.core.errors import InvalidRequest
 from attendant.core.generation import BeamCall, Delta, Finish, GenerationCall, SourcePrompt, TokenPrompt, Translation
 from attendant.core.source import Source
-from attendant.frontend.service import GenerationService
+from attendant.frontend.generation.service import GenerationService
 from transformers import GenerationMixin
 
 from tests.export import seq2seq_doc
 from tests.export.seq2seq_families import FAMILIES
 from tests.export.seq2seq_measure import Subject
-from tests.frontend.helpers import load, with_model
+from tests.frontend.generation.helpers import load, with_model
 
 NEW_TOKENS = 12
 SETTINGS = {"max_num_seqs": 10, "max_queue": 64, "threads": 2}

@@ -19,7 +19,7 @@ from attendant.core.sampling import SamplingParams
 from attendant.core.source import Source
 from attendant.engine.block_pool import BlockPool
 from attendant.engine.engine import Engine
-from attendant.frontend.service import GenerationService
+from attendant.frontend.generation.service import GenerationService
 from attendant.models.repository import LoadedModel, load_model
 from attendant.runtime.page_runner import PageRunner
 from attendant.settings import EngineSettings, GpuSettings
@@ -27,7 +27,7 @@ from attendant_export.recipe import Recipe
 
 from tests.engine.helpers import Collected
 from tests.export.seq2seq_measure import Subject
-from tests.frontend.helpers import with_model
+from tests.frontend.generation.helpers import with_model
 from tests.test_seq2seq import (
     BEAMS,
     SETTINGS,

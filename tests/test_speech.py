@@ -12,16 +12,16 @@ import pytest
 import soundfile
 from attendant.core.errors import Draining
 from attendant.core.generation import BeamCall, GenerationCall, TokenPrompt
-from attendant.frontend.service import GenerationService
+from attendant.frontend.generation.service import GenerationService
 from attendant.frontend.services import Services
-from attendant.frontend.speech import SpeechService
-from attendant.frontend.speech_calls import RawSound, SpeechCall, SpeechResult
+from attendant.frontend.speech.calls import RawSound, SpeechCall, SpeechResult
+from attendant.frontend.speech.service import SpeechService
 from attendant.metrics import Metrics
 from attendant.models.repository import ModelRepository
 from attendant.settings import SpeechSettings
 from attendant.tasks.segments import cut, whole
 
-from tests.frontend.helpers import load
+from tests.frontend.generation.helpers import load
 from tests.system.server import attendant, serving
 
 torch = pytest.importorskip("torch", reason="the exporter is not installed")

@@ -12,7 +12,7 @@ import pytest
 from attendant.cli import main
 from attendant.models.info import ModelInfo
 
-from tests.frontend.speech_helpers import Answer, FakeGenerator, T, speech_model, speech_service
+from tests.frontend.speech.helpers import Answer, FakeGenerator, T, speech_model, speech_service
 from tests.rpc.fake import FakeService, run, serving
 from tests.tasks.test_audio import wav
 from tests.tasks.test_sound import flac
@@ -87,9 +87,9 @@ def test_json(transcribe: Transcribe, recording: Path) -> None:
 def test_a_stream_shows_what_may_change(
     transcribe: Transcribe, recording: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from attendant.frontend import speech_transcription
+    from attendant.frontend.speech import transcription
 
-    monkeypatch.setattr(speech_transcription, "PARTIAL_S", 0.3)
+    monkeypatch.setattr(transcription, "PARTIAL_S", 0.3)
     code, out, err = transcribe(FakeGenerator(Answer((0,))), recording, "--stream", "--model", "ears")
     assert (code, out) == (0, "a\na\n")
     assert set(err.splitlines()) == {"... a"}

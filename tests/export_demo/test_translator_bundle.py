@@ -9,7 +9,7 @@ from attendant.demo import demo_bundle
 from attendant_export.demo.translator import evaluate
 from attendant_export.demo.translator.translate import bundle_translator
 
-from tests.frontend.helpers import collect, load, with_model
+from tests.frontend.generation.helpers import collect, load, with_model
 
 FOLDER = demo_bundle().parent / "translator"
 

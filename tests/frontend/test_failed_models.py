@@ -14,7 +14,7 @@ from attendant.models.failed import FailedModel
 from attendant.models.repository import LoadedModel, ModelRepository
 from prometheus_client import CollectorRegistry
 
-from tests.frontend.helpers import collect, load
+from tests.frontend.generation.helpers import collect, load
 from tests.synthetic import make_synthetic_bundle
 
 LACKING = DeviceOutOfMemory(0, 10**9, 10**8, 8 * 10**9, "CUDA graphs")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from attendant.bundle import EmbeddingHead, EncoderManifest, TextInput
 from attendant.core.errors import InvalidRequest
-from attendant.frontend.encoding_calls import Encoded, EncodingUsage, TextItem
+from attendant.frontend.encoding.calls import Encoded, EncodingUsage, TextItem
 from attendant.models.info import EncoderInfo
 from attendant.rpc import convert
 from attendant.rpc import convert_encoding as encoding

@@ -12,7 +12,7 @@ import grpc
 import grpc.aio
 import pytest
 from attendant.core.errors import AttendantError, InvalidRequest, QueueFull
-from attendant.frontend.encoding_calls import ClassifyCall, Encoded, EncodingUsage
+from attendant.frontend.encoding.calls import ClassifyCall, Encoded, EncodingUsage
 from attendant.rpc import status
 from attendant.rpc.encoding import MANY_RESULTS, _num_fills, _num_parts
 from attendant.rpc.stream import answered

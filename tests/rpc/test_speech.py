@@ -12,7 +12,7 @@ import grpc.aio
 import pytest
 from attendant.core.errors import InvalidRequest, QueueFull
 from attendant.core.generation import BeamCall
-from attendant.frontend.speech_calls import RawSound, SoundData
+from attendant.frontend.speech.calls import RawSound, SoundData
 from attendant.rpc import convert_speech as convert
 from attendant.rpc.server import SERVICES
 from attendant_proto.v1 import generation_pb2, speech_pb2_grpc
@@ -20,7 +20,7 @@ from attendant_proto.v1 import speech_pb2 as pb
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
-from tests.frontend.speech_helpers import RATE, Answer, FakeGenerator, T, noise, speech_model, speech_service
+from tests.frontend.speech.helpers import RATE, Answer, FakeGenerator, T, noise, speech_model, speech_service
 from tests.rpc.fake import FakeService, run, serving
 
 OPTIONS = pb.SpeechStreamRequest(options=pb.SpeechOptions())
@@ -155,9 +155,9 @@ def test_a_stream() -> None:
 
 
 def test_partial_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    from attendant.frontend import speech_transcription
+    from attendant.frontend.speech import transcription
 
-    monkeypatch.setattr(speech_transcription, "PARTIAL_S", 0.3)
+    monkeypatch.setattr(transcription, "PARTIAL_S", 0.3)
 
     async def test() -> None:
         async with connected(FakeGenerator(Answer((0,)), Answer((0, 1)))) as stub:

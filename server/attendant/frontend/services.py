@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Callable
 
 from attendant.core.errors import ModelNotFound
-from attendant.frontend.encoding import EncodingService
-from attendant.frontend.service import GenerationService
-from attendant.frontend.speech import SpeechService
+from attendant.frontend.encoding.service import EncodingService
+from attendant.frontend.generation.service import GenerationService
+from attendant.frontend.speech.service import SpeechService
 from attendant.metrics import Metrics
 from attendant.models.failed import FailedModel
 from attendant.models.info import EncoderInfo, ModelInfo

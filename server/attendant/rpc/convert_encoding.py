@@ -8,7 +8,7 @@ from typing import Any
 from attendant_proto.v1 import encoding_pb2 as pb
 
 from attendant.core.errors import InvalidRequest
-from attendant.frontend.encoding_calls import (
+from attendant.frontend.encoding.calls import (
     AnswerCall,
     Audio,
     ClassifyCall,

@@ -8,7 +8,7 @@ from attendant_proto.v1 import speech_pb2 as pb
 
 from attendant.core.errors import InvalidRequest
 from attendant.core.generation import GenerationCall, TokenPrompt
-from attendant.frontend.speech_calls import (
+from attendant.frontend.speech.calls import (
     Partial,
     RawSound,
     Segment,

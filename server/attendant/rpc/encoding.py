@@ -12,8 +12,8 @@ from attendant_proto.v1 import encoding_pb2 as pb
 from attendant_proto.v1 import encoding_pb2_grpc
 
 from attendant.core.errors import InvalidRequest
-from attendant.frontend.encoding import EncodingService
-from attendant.frontend.encoding_calls import Encoded
+from attendant.frontend.encoding.calls import Encoded
+from attendant.frontend.encoding.service import EncodingService
 from attendant.rpc import convert_encoding as convert
 from attendant.rpc.stream import answered
 from attendant.tasks.masks import FilledMask

@@ -9,7 +9,7 @@ from typing import Any
 
 from attendant_proto.v1 import generation_pb2, generation_pb2_grpc, models_pb2, models_pb2_grpc
 
-from attendant.frontend.service import GenerationService
+from attendant.frontend.generation.service import GenerationService
 from attendant.frontend.services import Services
 from attendant.rpc import convert
 

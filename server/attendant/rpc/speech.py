@@ -9,8 +9,8 @@ from typing import Any
 from attendant_proto.v1 import speech_pb2 as pb
 from attendant_proto.v1 import speech_pb2_grpc
 
-from attendant.frontend.speech import SpeechService
-from attendant.frontend.speech_calls import RawSound
+from attendant.frontend.speech.calls import RawSound
+from attendant.frontend.speech.service import SpeechService
 from attendant.rpc import convert_speech as convert
 
 

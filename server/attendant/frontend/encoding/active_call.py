@@ -1,0 +1,157 @@
+"""One call's life among the rows of others: its rows in slices, its clock, its results in order."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import TypeVar
+
+from attendant.core.encoding import Arrays, Row, RowResult
+from attendant.core.errors import DeadlineExceeded
+from attendant.frontend.encoding.calls import EncodingUsage
+from attendant.frontend.encoding.hub import AdmittedCall
+from attendant.tasks.media_threads import MediaThreads
+
+T = TypeVar("T")
+
+MAX_SLICE_ROWS = 64
+MIN_ROWS_IN_FLIGHT = 256
+"""Rows of one call that wait or run at once; more, where a batch is larger. The rest is made when these have ended, so
+that a call of thousands neither fills the queue nor the memory."""
+
+MEDIA = MediaThreads(2)
+"""Decode files, of all models and calls: at most two at once, each of which may take hundreds of megabytes."""
+
+MANY_NUMBERS = 1_000_000
+"""Floats of a slice's outputs from which on reading them leaves the event loop."""
+
+
+class EncoderCall:
+    """A call that runs on one model. Belongs to one task of the event loop.
+
+    Args:
+        ids: names for rows that no other row of the model has.
+        arrival_ns: when the call came, monotonic. timeout_s: how long its caller waits, or None.
+    """
+
+    def __init__(self, hub: AdmittedCall, ids: itertools.count[int], arrival_ns: int, timeout_s: float | None) -> None:
+        self._hub = hub
+        self._ids = ids
+        self._arrival_ns = arrival_ns
+        self._deadline_ns = None if timeout_s is None else arrival_ns + int(timeout_s * 1e9)
+        self._runs: dict[int, int] = {}  # how long they took, by when they began
+        self.preprocess_ns = 0
+
+    async def prepare(self, make: Callable[[], T], *, off_loop: bool) -> T:
+        """What ``make`` returns, its time counted as preprocessing. ``off_loop``: it takes more than a moment."""
+        made, spent_ns = await asyncio.to_thread(_timed, make) if off_loop else _timed(make)
+        self.preprocess_ns += spent_ns
+        return made
+
+    async def run(
+        self,
+        count: int,
+        arrays: Callable[[int], Arrays],
+        read: Callable[[int, Arrays], T],
+        *,
+        media: bool = False,
+        read_off_loop: bool = False,
+    ) -> list[T]:
+        """Compute ``count`` rows.
+
+        Args:
+            arrays: the inputs of a row by its index.
+            read: takes a row's index and its outputs, which it must not keep: they hold their whole batch in memory.
+            media: the inputs are files to decode. Each is a job of its own in the threads for media; those still to
+                come are not begun when the call is cancelled or its deadline passes.
+            read_off_loop: reading takes more than a moment.
+
+        Returns:
+            What ``read`` returned, by index.
+
+        Raises:
+            AttendantError: the first that befell a row; the others are cancelled.
+        """
+        make = self._decode if media else self._make
+        model = self._hub.model
+        in_flight = min(max(MIN_ROWS_IN_FLIGHT, 2 * model.limits.max_rows), model.max_rows)
+        size = min(MAX_SLICE_ROWS, in_flight)
+        parts = [range(start, min(start + size, count)) for start in range(0, count, size)]
+        if len(parts) == 1:
+            return await self._run_slice(parts[0], make, arrays, read, read_off_loop)
+        gate = asyncio.Semaphore(in_flight // size)
+
+        async def run_slice(part: range) -> list[T]:
+            async with gate:
+                return await self._run_slice(part, make, arrays, read, read_off_loop)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(run_slice(part)) for part in parts]
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        return [result for task in tasks for result in task.result()]
+
+    def usage(self, num_tokens: int, num_truncated: int = 0) -> EncodingUsage:
+        """What the call took, now that it is done."""
+        return EncodingUsage(
+            num_tokens=num_tokens,
+            num_truncated=num_truncated,
+            queue_ns=min(self._runs, default=self._arrival_ns) - self._arrival_ns,
+            preprocess_ns=self.preprocess_ns,
+            compute_ns=sum(self._runs.values()),
+            total_ns=time.monotonic_ns() - self._arrival_ns,
+        )
+
+    async def _run_slice(
+        self,
+        part: range,
+        make: Callable[[range, Callable[[int], Arrays]], Awaitable[list[Arrays]]],
+        arrays: Callable[[int], Arrays],
+        read: Callable[[int, Arrays], T],
+        read_off_loop: bool,
+    ) -> list[T]:
+        inputs = await make(part, arrays)
+        results = await self._hub.run([self._row(found) for found in inputs])
+        self._runs.update((result.started_ns, result.run_ns) for result in results)
+
+        def read_all() -> list[T]:
+            return [read(index, result.outputs) for index, result in zip(part, results, strict=True)]
+
+        many = read_off_loop or _numbers(results) > MANY_NUMBERS
+        return await asyncio.to_thread(read_all) if many else read_all()
+
+    async def _make(self, part: range, arrays: Callable[[int], Arrays]) -> list[Arrays]:
+        return await self.prepare(lambda: [arrays(index) for index in part], off_loop=False)
+
+    async def _decode(self, part: range, arrays: Callable[[int], Arrays]) -> list[Arrays]:
+        def decode(index: int) -> Arrays:
+            if self._deadline_ns is not None and time.monotonic_ns() >= self._deadline_ns:
+                raise DeadlineExceeded(f"the deadline passed before the input at index {index} was decoded")
+            return arrays(index)
+
+        made: list[Arrays] = []
+        for index in part:
+            decoded, spent_ns = await asyncio.wrap_future(MEDIA.submit(partial(_timed, partial(decode, index))))
+            self.preprocess_ns += spent_ns
+            made.append(decoded)
+        return made
+
+    def _row(self, arrays: Arrays) -> Row:
+        values = arrays.get("input_ids", arrays.get("input_values"))
+        size = 1 if values is None else len(values)
+        return Row(str(next(self._ids)), arrays, size, self._arrival_ns, self._deadline_ns)
+
+
+def _timed(make: Callable[[], T]) -> tuple[T, int]:
+    """What ``make`` returns, and the nanoseconds it took."""
+    started_ns = time.monotonic_ns()
+    made = make()
+    return made, time.monotonic_ns() - started_ns
+
+
+def _numbers(results: Sequence[RowResult]) -> int:
+    return sum(array.size for result in results for array in result.outputs.values())

@@ -1,0 +1,85 @@
+"""Calls on images and recordings. Their files are decoded one by one, in a few threads of their own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from attendant.bundle import AudioInput, ImageInput
+from attendant.core.encoding import Arrays
+from attendant.frontend.encoding.active_call import EncoderCall
+from attendant.frontend.encoding.calls import ClassifyImageCall, EmbedImageCall, Encoded, TranscribeCall
+from attendant.frontend.encoding.served import ServedEncoder, check_some
+from attendant.tasks.audio import file_values, raw_values
+from attendant.tasks.classification import Label, ranked_labels
+from attendant.tasks.ctc import Transcript, transcribe
+from attendant.tasks.embeddings import Embedding, VectorForm
+from attendant.tasks.images import pixel_values
+from attendant.tasks.vectors import check_top_k
+
+
+async def classify_image(
+    encoder: ServedEncoder, active: EncoderCall, call: ClassifyImageCall
+) -> Encoded[tuple[Label, ...]]:
+    """The labels of each image, best first."""
+    check_some(call.images, "images")
+    check_top_k(call.top_k)
+    manifest = encoder.manifest
+
+    def read(index: int, outputs: Arrays) -> tuple[Label, ...]:
+        return ranked_labels(
+            outputs["logits"], manifest.labels, manifest.problem, top_k=call.top_k, raw=call.raw_scores
+        )
+
+    results = await active.run(len(call.images), lambda index: _pixels(encoder, call, index), read, media=True)
+    return Encoded(results, active.usage(len(results)))
+
+
+async def embed_image(encoder: ServedEncoder, active: EncoderCall, call: EmbedImageCall) -> Encoded[Embedding]:
+    """One vector of each image."""
+    check_some(call.images, "images")
+    head = encoder.manifest.embedding
+    assert head is not None, "the manifest has checked it"
+    form = VectorForm.of(head, call.dimensions, call.normalize)
+
+    def read(index: int, outputs: Arrays) -> Embedding:
+        vector = outputs["embedding"]  # [dimensions] float32
+        if encoder.project is not None:
+            vector = encoder.project(vector[None])[0]
+        return Embedding(form.finish(vector))
+
+    results = await active.run(len(call.images), lambda index: _pixels(encoder, call, index), read, media=True)
+    return Encoded(results, active.usage(len(results)))
+
+
+async def transcribe_all(encoder: ServedEncoder, active: EncoderCall, call: TranscribeCall) -> Encoded[Transcript]:
+    """The words of each recording."""
+    check_some(call.inputs, "inputs")
+    spec, head = encoder.manifest.input, encoder.manifest.ctc
+    assert isinstance(spec, AudioInput), "the manifest's task takes audio"
+    assert head is not None, "the manifest has checked it"
+    lengths: list[int] = []
+    warnings: dict[int, str] = {}
+
+    def arrays(index: int) -> Arrays:
+        audio, field = call.inputs[index], f"inputs[{index}]"
+        if audio.is_wav:
+            values, early_end = file_values(audio.data, spec, f"{field}.wav")
+            if early_end is not None:
+                warnings[index] = early_end
+        else:
+            values = raw_values(audio.data, audio.sampling_rate, spec, f"{field}.samples", f"{field}.sampling_rate")
+        lengths.append(len(values))
+        return {"input_values": values}
+
+    def read(index: int, outputs: Arrays) -> Transcript:
+        found = transcribe(outputs["logits"], head, spec.sampling_rate)
+        return replace(found, warnings=(warnings[index],)) if index in warnings else found
+
+    results = await active.run(len(call.inputs), arrays, read, media=True)
+    return Encoded(results, active.usage(sum(lengths)))
+
+
+def _pixels(encoder: ServedEncoder, call: ClassifyImageCall | EmbedImageCall, index: int) -> Arrays:
+    spec = encoder.manifest.input
+    assert isinstance(spec, ImageInput), "the manifest's task takes images"
+    return {"pixel_values": pixel_values(call.images[index], spec, f"images[{index}]")}

@@ -1,0 +1,105 @@
+"""A model that encodes, as the calls on it see it: its hub, its manifest, and what makes rows of text for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from attendant.bundle import TextInput
+from attendant.core.errors import InvalidRequest
+from attendant.frontend.encoding.calls import TextItem
+from attendant.frontend.encoding.hub import EncoderHub
+from attendant.metrics import Metrics
+from attendant.models.encoders import LoadedEncoder
+from attendant.models.info import EncoderInfo
+from attendant.tasks.masks import MaskFiller
+from attendant.tasks.text import TextTokenizer, Tokens
+from attendant.tasks.token_rows import RowMaker, TokenRow
+
+LONG_TEXT = 4_000
+"""Characters from which on tokenising leaves the event loop: fewer take less than about two milliseconds."""
+
+
+class TextTools:
+    """What makes rows of text for one model, whose tokenizer was checked. ``filler``: for models that fill masks."""
+
+    def __init__(self, model: LoadedEncoder, spec: TextInput) -> None:
+        assert model.tokenizer is not None, f"{model.name} takes text and has no tokenizer"
+        names = {found.name for found in model.manifest.graphs["encoder"].inputs}
+        self.tokenizer = TextTokenizer(model.tokenizer)
+        self.rows = RowMaker(model.tokenizer, spec, with_types="token_type_ids" in names)
+        self.filler = None if spec.mask_id is None else MaskFiller(model.tokenizer, spec.mask_id)
+
+    def encode(self, texts: Sequence[str], *, spans: bool = False, limit: int | None = None) -> list[Tokens]:
+        """Tokens of texts. ``limit``: how many of each are of interest; None: as many as a row may have."""
+        return self.tokenizer.encode(texts, limit or self.rows.max_tokens, spans=spans)
+
+    def prompt_length(self, prompt: str) -> int:
+        """How many tokens at the begin of a row are a prompt's, the special ones before it included."""
+        ids = self.rows.single(self.encode([prompt])[0], truncate=True, field="prompt").ids
+        return len(ids) - self.tokenizer.is_special(int(ids[-1]))
+
+    def item_rows(
+        self, items: Sequence[TextItem], *, truncate: bool, prompt: str = "", spans: bool = False
+    ) -> list[tuple[TokenRow, Tokens | None, Tokens | None]]:
+        """A row of each input, and the tokens of its text and of its second text.
+
+        Args:
+            prompt: put before each text.
+            spans: the tokens also say where they stand.
+
+        Raises:
+            InvalidRequest: an input that is too long, or token ids that do not exist.
+        """
+        texts = [prompt + item.text for item in items if item.token_ids is None]
+        pairs = [item.pair for item in items if item.token_ids is None and item.pair]
+        tokens = self.encode([*texts, *pairs], spans=spans)
+        firsts, seconds = iter(tokens[: len(texts)]), iter(tokens[len(texts) :])
+        made: list[tuple[TokenRow, Tokens | None, Tokens | None]] = []
+        for index, item in enumerate(items):
+            field = f"inputs[{index}]"
+            if item.token_ids is not None:
+                made.append((self.rows.given(item.token_ids, truncate=truncate, field=field), None, None))
+                continue
+            first = next(firsts)
+            second = next(seconds) if item.pair else None
+            if second is None:
+                row = self.rows.single(first, truncate=truncate, field=field)
+            else:
+                row = self.rows.pair(first, second, truncate=truncate, field=field)
+            made.append((row, first, second))
+        return made
+
+
+class ServedEncoder:
+    """A loaded model with its hub. Create it inside the running event loop."""
+
+    def __init__(self, model: LoadedEncoder, metrics: Metrics, on_death: Callable[[str, BaseException], None]) -> None:
+        self.manifest = model.manifest
+        self.project = model.runner.project if "projection" in model.manifest.graphs else None
+        self.hub = EncoderHub(model, metrics, on_death)
+        spec = model.manifest.input
+        self._text = TextTools(model, spec) if isinstance(spec, TextInput) else None
+
+    def info(self) -> EncoderInfo:
+        """What callers may know of it."""
+        model = self.hub.model
+        known = getattr(self.manifest.input, "vocab_size", None)
+        vocab_size = 0 if self._text is None else known or self._text.tokenizer.vocab_size
+        return EncoderInfo(model.manifest, vocab_size, model.limits.max_rows, model.max_rows, self.hub.ready)
+
+    @property
+    def text(self) -> TextTools:
+        """For tasks on text."""
+        assert self._text is not None, f"{self.manifest.name} does not take text"
+        return self._text
+
+
+def is_long(texts: Sequence[str]) -> bool:
+    """Whether tokenising them is for a thread."""
+    return sum(map(len, texts)) > LONG_TEXT
+
+
+def check_some(values: Sequence[object], field: str) -> None:
+    """Raises InvalidRequest for an empty batch."""
+    if not values:
+        raise InvalidRequest(field, "is empty; allowed: at least one")

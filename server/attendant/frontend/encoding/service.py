@@ -1,0 +1,155 @@
+"""Encoding as a service: one method for each call on models that encode. What rpc and other skins talk to."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import Awaitable, Callable
+from typing import Protocol, TypeVar
+
+from attendant.bundle import EncoderTask
+from attendant.core.errors import AttendantError, DeadlineExceeded
+from attendant.encoder_metrics import SUCCESS
+from attendant.frontend.encoding import media, spans, text
+from attendant.frontend.encoding.active_call import EncoderCall
+from attendant.frontend.encoding.calls import (
+    AnswerCall,
+    ClassifyCall,
+    ClassifyImageCall,
+    ClassifyTokensCall,
+    EmbedCall,
+    EmbedImageCall,
+    Encoded,
+    FillMaskCall,
+    RerankCall,
+    TranscribeCall,
+)
+from attendant.frontend.encoding.served import ServedEncoder
+from attendant.frontend.live_calls import LiveCalls
+from attendant.metrics import Metrics, error_name
+from attendant.models.info import EncoderInfo
+from attendant.models.repository import ModelRepository
+from attendant.tasks.answers import Answer
+from attendant.tasks.classification import Label, RankedDocument
+from attendant.tasks.ctc import Transcript
+from attendant.tasks.embeddings import Embedding
+from attendant.tasks.masks import FilledMask
+from attendant.tasks.tokens import Entity
+
+DEADLINE_SLACK_NS = 10_000_000
+"""A cancel this long before a call's deadline is counted as the deadline: its caller's clock began earlier, and the
+transport gives up by that."""
+
+
+class _Call(Protocol):
+    @property
+    def model(self) -> str:
+        """Name of a model, or empty."""
+
+
+C = TypeVar("C", bound=_Call)
+T = TypeVar("T")
+Behaviour = Callable[[ServedEncoder, EncoderCall, C], Awaitable[Encoded[T]]]
+
+
+class EncodingService:
+    """All models of a server that encode. Create it inside the running event loop.
+
+    Every call takes ``timeout_s``, the seconds that its caller waits, or None; returns results in the order of its
+    inputs; and raises AttendantError. Cancelling the task of a call takes its rows out of the queue.
+
+    Args:
+        on_death: called on the loop with the model's name and the exception when a batch thread dies.
+    """
+
+    def __init__(
+        self, models: ModelRepository, metrics: Metrics, on_death: Callable[[str, BaseException], None]
+    ) -> None:
+        self._models = models
+        self._metrics = metrics.encoders
+        self._encoders = {model.name: ServedEncoder(model, metrics, on_death) for model in models.encoders}
+        self._ids = itertools.count()
+        self._calls = LiveCalls()
+
+    async def start(self) -> None:
+        """Start every batch thread."""
+        for encoder in self._encoders.values():
+            await encoder.hub.start()
+
+    async def drain(self, timeout_s: float) -> None:
+        """Refuse new calls, let running ones finish for ``timeout_s`` seconds, then fail the rest with Draining."""
+        await self._calls.drain(timeout_s)
+
+    async def close(self) -> None:
+        """Stop every batch thread."""
+        await asyncio.gather(*(encoder.hub.close() for encoder in self._encoders.values()))
+
+    def num_active(self) -> int:
+        """Rows that wait or run."""
+        return sum(encoder.hub.num_active for encoder in self._encoders.values())
+
+    def list_models(self) -> tuple[EncoderInfo, ...]:
+        """Every model that encodes."""
+        return tuple(encoder.info() for encoder in self._encoders.values())
+
+    async def embed(self, call: EmbedCall, timeout_s: float | None = None) -> Encoded[Embedding]:
+        """A vector of each text, or of each of its tokens."""
+        return await self._run("embed", text.embed, call, timeout_s)
+
+    async def classify(self, call: ClassifyCall, timeout_s: float | None = None) -> Encoded[tuple[Label, ...]]:
+        """Labels of each text, best first."""
+        return await self._run("classify", text.classify, call, timeout_s)
+
+    async def classify_tokens(
+        self, call: ClassifyTokensCall, timeout_s: float | None = None
+    ) -> Encoded[tuple[Entity, ...]]:
+        """Labelled spans of each text, in order."""
+        return await self._run("classify_tokens", spans.classify_tokens, call, timeout_s)
+
+    async def answer(self, call: AnswerCall, timeout_s: float | None = None) -> Encoded[tuple[Answer, ...]]:
+        """Answers to each question, best first."""
+        return await self._run("answer", spans.answer, call, timeout_s)
+
+    async def rerank(self, call: RerankCall, timeout_s: float | None = None) -> Encoded[RankedDocument]:
+        """Documents, the one that fits the query best first."""
+        return await self._run("rerank", text.rerank, call, timeout_s)
+
+    async def fill_mask(self, call: FillMaskCall, timeout_s: float | None = None) -> Encoded[tuple[FilledMask, ...]]:
+        """Tokens for the masks of each text."""
+        return await self._run("fill_mask", text.fill_mask, call, timeout_s)
+
+    async def classify_image(
+        self, call: ClassifyImageCall, timeout_s: float | None = None
+    ) -> Encoded[tuple[Label, ...]]:
+        """Labels of each image, best first."""
+        return await self._run("classify_image", media.classify_image, call, timeout_s)
+
+    async def embed_image(self, call: EmbedImageCall, timeout_s: float | None = None) -> Encoded[Embedding]:
+        """A vector of each image."""
+        return await self._run("embed_image", media.embed_image, call, timeout_s)
+
+    async def transcribe(self, call: TranscribeCall, timeout_s: float | None = None) -> Encoded[Transcript]:
+        """The words of each recording."""
+        return await self._run("transcribe", media.transcribe_all, call, timeout_s)
+
+    async def _run(self, task: EncoderTask, behaviour: Behaviour[C, T], call: C, timeout_s: float | None) -> Encoded[T]:
+        arrival_ns = time.monotonic_ns()
+        name, outcome, preprocess_ns = "", "error", 0
+        try:
+            name = self._models.encoder(call.model, task).name
+            encoder = self._encoders[name]
+            async with self._calls.admitted():
+                active = EncoderCall(encoder.hub.admit(), self._ids, arrival_ns, timeout_s)
+                encoded = await behaviour(encoder, active, call)
+            outcome, preprocess_ns = SUCCESS, active.preprocess_ns
+            return encoded
+        except AttendantError as error:
+            outcome = error_name(type(error))
+            raise
+        except asyncio.CancelledError:
+            late = timeout_s is not None and time.monotonic_ns() - arrival_ns >= timeout_s * 1e9 - DEADLINE_SLACK_NS
+            outcome = error_name(DeadlineExceeded) if late else "cancelled"
+            raise
+        finally:
+            self._metrics.call(name, task, outcome, preprocess_ns)

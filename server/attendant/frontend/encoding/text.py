@@ -1,0 +1,174 @@
+"""Calls with one result for each text or pair of texts: vectors, labels, ranks, filled masks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import numpy as np
+
+from attendant.bundle import EmbeddingHead
+from attendant.core.encoding import Arrays
+from attendant.core.errors import InvalidRequest
+from attendant.frontend.encoding.active_call import EncoderCall
+from attendant.frontend.encoding.calls import ClassifyCall, EmbedCall, Encoded, FillMaskCall, RerankCall, TextItem
+from attendant.frontend.encoding.served import LONG_TEXT, ServedEncoder, check_some, is_long
+from attendant.tasks.classification import Label, RankedDocument, ranked_labels, relevance
+from attendant.tasks.embeddings import Embedding, VectorForm, finish, row_vector
+from attendant.tasks.masks import MAX_FILLS, FilledMask, check_filled_size
+from attendant.tasks.text import Ints, Tokens
+from attendant.tasks.token_rows import TokenRow
+from attendant.tasks.vectors import check_top_k
+
+T = TypeVar("T")
+
+MANY_FILLS = 20
+"""Tokens for masks from which on finding them leaves the event loop: each takes a decoding and a copy of its text."""
+
+
+async def embed(encoder: ServedEncoder, active: EncoderCall, call: EmbedCall) -> Encoded[Embedding]:
+    """One vector of each input, or one of each of its tokens."""
+    check_some(call.inputs, "inputs")
+    head = encoder.manifest.embedding
+    assert head is not None, "the manifest has checked it"
+    form = VectorForm.of(head, call.dimensions, call.normalize)
+    if call.per_token and head.pooling is None:
+        raise InvalidRequest("per_token", "is true; allowed: false, as this model gives one vector for each input only")
+    prompt = _prompt(call, head)
+    items = call.inputs
+    num_skipped = 0 if head.include_prompt or not prompt else encoder.text.prompt_length(prompt)
+    made = await active.prepare(
+        lambda: encoder.text.item_rows(items, truncate=call.truncate, prompt=prompt, spans=call.per_token),
+        off_loop=_is_long(items, prompt),
+    )
+    rows = [row for row, _, _ in made]
+    if num_skipped and (index := next((i for i, row in enumerate(rows) if len(row) <= num_skipped), None)) is not None:
+        raise InvalidRequest(f"inputs[{index}]", "has no tokens but the prompt's, which this model does not pool")
+
+    def read(index: int, outputs: Arrays) -> Embedding:
+        if head.pooling is None:
+            return Embedding(form.finish(outputs["embedding"]))
+        vectors = outputs["token_embeddings"]  # [n, hidden] float32
+        if not call.per_token:
+            skipped = num_skipped if items[index].token_ids is None else 0
+            return Embedding(row_vector(vectors, head, encoder.project, form, skipped))
+        row, first, second = made[index]
+        # What a model was made to normalise is the pooled vector; those of tokens are, only if that is asked for.
+        values = finish(vectors, call.dimensions, normalise=bool(call.normalize))
+        spans = _row_spans(row, first, second, len(prompt))
+        return Embedding(token_values=values, token_ids=row.ids, token_spans=spans)
+
+    results = await active.run(len(rows), lambda index: encoder.text.rows.arrays(rows[index]), read)
+    return _encoded(active, rows, results)
+
+
+async def classify(encoder: ServedEncoder, active: EncoderCall, call: ClassifyCall) -> Encoded[tuple[Label, ...]]:
+    """The labels of each input, best first."""
+    check_some(call.inputs, "inputs")
+    check_top_k(call.top_k)
+    items, manifest = call.inputs, encoder.manifest
+    made = await active.prepare(lambda: encoder.text.item_rows(items, truncate=call.truncate), off_loop=_is_long(items))
+    rows = [row for row, _, _ in made]
+
+    def read(index: int, outputs: Arrays) -> tuple[Label, ...]:
+        return ranked_labels(
+            outputs["logits"], manifest.labels, manifest.problem, top_k=call.top_k, raw=call.raw_scores
+        )
+
+    results = await active.run(len(rows), lambda index: encoder.text.rows.arrays(rows[index]), read)
+    return _encoded(active, rows, results)
+
+
+async def rerank(encoder: ServedEncoder, active: EncoderCall, call: RerankCall) -> Encoded[RankedDocument]:
+    """The documents, the one that fits best first; equals as in the request."""
+    check_some(call.documents, "documents")
+    check_top_k(call.top_k)
+    text, documents = encoder.text, call.documents
+
+    def make() -> list[TokenRow]:
+        query, *others = text.encode([call.query, *documents])
+        return [
+            text.rows.pair(query, other, truncate=call.truncate, field=f"documents[{index}]")
+            for index, other in enumerate(others)
+        ]
+
+    rows = await active.prepare(make, off_loop=is_long([call.query, *documents]))
+
+    def read(index: int, outputs: Arrays) -> float:
+        return relevance(outputs["logits"], raw=call.raw_scores)
+
+    scores = await active.run(len(rows), lambda index: text.rows.arrays(rows[index]), read)
+    order = sorted(range(len(scores)), key=lambda index: (-scores[index], index))[: call.top_k]
+    results = [
+        RankedDocument(index, scores[index], documents[index] if call.return_documents else "") for index in order
+    ]
+    return _encoded(active, rows, results)
+
+
+async def fill_mask(encoder: ServedEncoder, active: EncoderCall, call: FillMaskCall) -> Encoded[tuple[FilledMask, ...]]:
+    """The best tokens for each mask of each text."""
+    check_some(call.texts, "texts")
+    check_top_k(call.top_k, MAX_FILLS)
+    text, filler = encoder.text, encoder.text.filler
+    assert filler is not None, "the manifest has checked it"
+
+    def make() -> list[tuple[Tokens, TokenRow, Ints]]:
+        made = []
+        for index, tokens in enumerate(text.encode(call.texts, spans=True)):
+            row = text.rows.single(tokens, truncate=call.truncate, field=f"texts[{index}]")
+            made.append((tokens, row, filler.masks(row, f"texts[{index}]")))
+        return made
+
+    made = await active.prepare(make, off_loop=is_long(call.texts))
+    check_filled_size(call.top_k * sum(len(tokens.text) * len(masks) for tokens, _, masks in made))
+    many = call.top_k * sum(len(masks) for _, _, masks in made) > MANY_FILLS
+
+    def arrays(index: int) -> Arrays:
+        _, row, masks = made[index]
+        return {**text.rows.arrays(row), "logits_index": masks}
+
+    def read(index: int, outputs: Arrays) -> tuple[FilledMask, ...]:
+        tokens, row, masks = made[index]
+        return filler.fill(tokens, row, masks, outputs["logits"], call.top_k)
+
+    results = await active.run(len(made), arrays, read, read_off_loop=many)
+    return _encoded(active, [row for _, row, _ in made], results)
+
+
+def _encoded(active: EncoderCall, rows: Sequence[TokenRow], results: Sequence[T]) -> Encoded[T]:
+    num_truncated = sum(row.truncated for row in rows)
+    return Encoded(results, active.usage(sum(map(len, rows)), num_truncated))
+
+
+def _is_long(items: Sequence[TextItem], prompt: str = "") -> bool:
+    """Whether making their rows is for a thread; a token that is given counts as a character."""
+    size = sum(len(prompt) + len(item.text) + len(item.pair) + len(item.token_ids or ()) for item in items)
+    return size > LONG_TEXT
+
+
+def _prompt(call: EmbedCall, head: EmbeddingHead) -> str:
+    """What to put before each text: the prompt that is asked for, else the model's default one."""
+    prompts = head.prompts
+    if call.no_prompt and call.prompt:
+        raise InvalidRequest("no_prompt", f"is true beside prompt {call.prompt!r}; allowed: one of both")
+    if call.no_prompt:
+        return ""
+    if not call.prompt:
+        return prompts.get(head.default_prompt or "", "")
+    if call.prompt not in prompts:
+        listed = ", ".join(map(repr, prompts)) or "none, as this model has no prompts"
+        raise InvalidRequest("prompt", f"is {call.prompt!r}; allowed: {listed}")
+    for index, item in enumerate(call.inputs):
+        if item.token_ids is not None:
+            raise InvalidRequest(f"inputs[{index}].token_ids", "cannot take a prompt; allowed: text")
+    return prompts[call.prompt]
+
+
+def _row_spans(row: TokenRow, first: Tokens | None, second: Tokens | None, num_prompt: int) -> Ints:
+    """Where each token of a row stands in its text, [n, 2]; special tokens, the prompt's and given ones nowhere."""
+    spans = np.zeros((len(row), 2), np.int64)
+    if first is not None:
+        spans[row.first.in_row] = np.maximum(first.spans[row.first.in_text] - num_prompt, 0)
+    if second is not None:
+        spans[row.second.in_row] = second.spans[row.second.in_text]
+    return spans

@@ -1,0 +1,1 @@
+"""Calls that generate: prompts to tokens, places and streams, tokens to text."""

@@ -1,0 +1,227 @@
+"""Where engine threads and the event loop meet, on the loop's side: who waits for what, and how many there are."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from attendant.core.errors import AttendantError, Draining, EngineDead, QueueFull
+from attendant.core.events import EngineEvent, FailedEvent, FinishedEvent, StepStats, TokenEvent
+from attendant.core.request import Timings, Usage
+from attendant.engine.engine import StepReport
+from attendant.engine.thread import EngineThread
+from attendant.frontend.generation.router import Router
+from attendant.frontend.generation.streams import SequenceStream
+from attendant.metrics import Metrics
+from attendant.models.repository import LoadedModel
+
+logger = logging.getLogger(__name__)
+
+HELD_NS = 50_000_000
+"""Nanoseconds that reports are kept back at most, of which nobody waits for a token: waking the loop for each costs the
+processors that the model runs on about 0.3 ms a step."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Live:
+    """A sequence that has no terminal event yet, and the index of the engine that it was placed on, as whose load it
+    ``counts``."""
+
+    stream: SequenceStream
+    engine: int
+    counts: bool = True
+
+
+class ModelHub:
+    """One model's engine threads, its places and its live sequences. Everything runs on the event loop's thread.
+
+    A place is taken before any work is done for a request and given back at its terminal event. If one engine dies,
+    the model is dead.
+    """
+
+    def __init__(self, model: LoadedModel, metrics: Metrics, on_death: Callable[[str, BaseException], None]) -> None:
+        self.model = model
+        self._metrics = metrics
+        self._on_death = on_death
+        self._loop = asyncio.get_running_loop()
+        self._live: dict[str, _Live] = {}
+        self._places = 0
+        self._draining = False
+        self._closed = False
+        self._dead: BaseException | None = None
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._end_interval_s = 1.0  # moving average of the time between two ends
+        self._last_end_s = time.monotonic()
+        engines = model.engines
+        self._router = Router(len(engines), model.max_running // len(engines))
+        self._can_wait: set[str] = set()  # live sequences whose tokens may come late; engines' threads look
+        self._reports: list[deque[StepReport]] = [deque() for _ in engines]  # engines' threads append
+        self._held_since_ns = [0] * len(engines)  # theirs alone; 0: nothing is held
+        self._latest = [StepStats(kv_capacity_tokens=engine.kv_capacity_tokens) for engine in engines]
+        self._threads = [
+            EngineThread(f"{model.name}-{i}", engine, partial(self._deliver, i), self._died)
+            for i, engine in enumerate(engines)
+        ]
+
+    @property
+    def ready(self) -> bool:
+        """Whether the model takes requests."""
+        return self._dead is None
+
+    @property
+    def num_active(self) -> int:
+        """Sequences that hold a place."""
+        return self._places
+
+    async def start(self) -> None:
+        """Start every engine, one after another: while one captures CUDA graphs, no other may use a GPU.
+
+        Raises:
+            Exception: what kept an engine from being prepared.
+        """
+        for thread in self._threads:
+            await asyncio.to_thread(thread.start)
+
+    async def close(self) -> None:
+        """Stop every engine; sequences still live fail."""
+        self._draining = self._closed = True
+        await asyncio.gather(*(asyncio.to_thread(thread.stop) for thread in self._threads))
+        self._take_reports()
+        self._fail_all(Draining("the server has shut down"))
+
+    def take_places(self, count: int, *, admitted: bool = False) -> None:
+        """Take places for sequences about to be submitted; ``admitted``: for a call that was let in before a drain.
+
+        Raises:
+            Draining, EngineDead, QueueFull.
+        """
+        self._check_alive()
+        if self._closed or (self._draining and not admitted):
+            raise Draining("the server is shutting down and takes no new requests")
+        if self._places + count > self.model.max_requests:
+            raise QueueFull(self.model.name, self.model.max_requests, self._retry_after_s())
+        self._places += count
+        self._idle.clear()
+
+    def return_places(self, count: int) -> None:
+        """Give places back."""
+        self._places -= count
+        if self._places == 0:
+            self._idle.set()
+
+    def submit(self, streams: Sequence[SequenceStream]) -> None:
+        """Hand a sequence to an engine, or the hypotheses of one beam search, of which the engine gets the first's
+        request; from here on their places come back with their terminal events.
+
+        Raises:
+            EngineDead: the places stay taken.
+        """
+        self._check_alive()
+        first = streams[0].request
+        engine = self._router.place(first.prompt)
+        for stream in streams:
+            self._live[stream.request.id] = _Live(stream, engine, counts=stream is streams[0])
+            if stream.can_wait:
+                self._can_wait.add(stream.request.id)
+        self._threads[engine].submit(first)
+
+    def cancel(self, request_id: str) -> None:
+        """End a sequence if it is live."""
+        if live := self._live.get(request_id):
+            self._threads[live.engine].cancel(request_id)
+
+    async def drain(self, timeout_s: float) -> None:
+        """Refuse new sequences, let those that run finish, fail the rest after ``timeout_s`` seconds."""
+        self._draining = True
+        try:
+            await asyncio.wait_for(self._idle.wait(), timeout_s)
+        except TimeoutError:
+            logger.warning("%s: %d requests outlived the drain limit of %g s", self.model.name, self._places, timeout_s)
+            error = Draining(f"the server shut down and the request did not finish within {timeout_s:g} s")
+            for request_id, live in self._live.items():
+                live.stream.end_with(error)
+                self.cancel(request_id)
+            try:  # the engines end them before their next steps
+                await asyncio.wait_for(self._idle.wait(), 10.0)
+            except TimeoutError:
+                self._fail_all(Draining("the server shut down while a step was running"))
+
+    def _check_alive(self) -> None:
+        if self._dead is not None:
+            raise EngineDead(f"the engine of model {self.model.name!r} has stopped after an internal error")
+
+    # -- from the engines' threads
+
+    def _deliver(self, engine: int, report: StepReport) -> None:
+        self._reports[engine].append(report)
+        since_ns = self._held_since_ns[engine] or report.at_ns
+        if report.at_ns - since_ns >= HELD_NS or any(map(self._is_awaited, report.events)):
+            since_ns = 0
+            self._loop.call_soon_threadsafe(self._take_reports)
+        self._held_since_ns[engine] = since_ns
+
+    def _is_awaited(self, event: EngineEvent) -> bool:
+        return not isinstance(event, TokenEvent) or event.request_id not in self._can_wait
+
+    def _died(self, error: BaseException) -> None:
+        self._loop.call_soon_threadsafe(self._on_dead, error)
+
+    # -- back on the loop
+
+    def _take_reports(self) -> None:
+        for engine, reports in enumerate(self._reports):
+            while reports:
+                self._on_report(engine, reports.popleft())
+
+    def _on_report(self, engine: int, report: StepReport) -> None:
+        metrics, name = self._metrics, self.model.name
+        self._latest[engine] = report.stats
+        metrics.step(name, report.stats.with_state_of(self._latest))
+        for event in report.events:
+            if isinstance(event, TokenEvent):
+                if live := self._live.get(event.request_id):
+                    is_first, seconds = live.stream.on_token(event, report.at_ns)
+                    (metrics.first_token if is_first else metrics.next_token)(name, seconds)
+            else:
+                self._on_end(event)
+
+    def _on_end(self, event: FinishedEvent | FailedEvent) -> None:
+        live = self._live.pop(event.request_id, None)
+        if live is None:
+            return
+        self._can_wait.discard(event.request_id)
+        if live.counts:
+            self._router.ended(live.engine)
+        ended = live.stream.on_end(event)
+        if isinstance(ended, FinishedEvent):
+            self._metrics.finished(self.model.name, ended)
+        else:
+            self._metrics.failed(self.model.name, ended)
+        now = time.monotonic()
+        self._end_interval_s += 0.1 * (now - self._last_end_s - self._end_interval_s)
+        self._last_end_s = now
+        self.return_places(1)
+
+    def _on_dead(self, error: BaseException) -> None:
+        if self._dead is not None:
+            return
+        self._take_reports()
+        self._dead = error
+        for request_id in self._live:  # the other engines need not go on
+            self.cancel(request_id)
+        self._fail_all(EngineDead(f"the engine of model {self.model.name!r} has stopped after an internal error"))
+        self._on_death(self.model.name, error)
+
+    def _fail_all(self, error: AttendantError) -> None:
+        for request_id in tuple(self._live):
+            self._on_end(FailedEvent(request_id, error, Usage(0, 0, 0), Timings()))
+
+    def _retry_after_s(self) -> float:
+        """About when a place is free: the usual time between two ends, within reason."""
+        return min(max(self._end_interval_s, 0.05), 30.0)

@@ -1,0 +1,222 @@
+"""Generation as a service: one call's life from prompt to last token. What rpc and other skins talk to."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import AsyncGenerator, Callable, Sequence
+
+from attendant.core.beams import BeamParams
+from attendant.core.errors import AttendantError
+from attendant.core.generation import ChatPrompt, Finish, GenerationCall, GenerationPart, TextPrompt
+from attendant.core.request import Request
+from attendant.core.sampling import SamplingParams
+from attendant.frontend.generation.call_settings import call_settings
+from attendant.frontend.generation.detokenizer import Detokenizer
+from attendant.frontend.generation.hub import ModelHub
+from attendant.frontend.generation.params import beam_params, for_sequence, sampling_params
+from attendant.frontend.generation.prompts import Prepared, check_ids, encode, prepare
+from attendant.frontend.generation.stop_strings import StopStrings
+from attendant.frontend.generation.streams import CallStream, SequenceStream
+from attendant.metrics import Metrics
+from attendant.models.failed import FailedModel
+from attendant.models.info import Kind, ModelInfo, Tokenized
+from attendant.models.repository import ModelRepository
+
+
+class GenerationService:
+    """All models of a server. Create it inside the running event loop.
+
+    Args:
+        on_engine_death: called on the loop with the model's name and the exception when an engine dies.
+    """
+
+    def __init__(
+        self, models: ModelRepository, metrics: Metrics, on_engine_death: Callable[[str, BaseException], None]
+    ) -> None:
+        self._models = models
+        self._metrics = metrics
+        self._hubs = {model.name: ModelHub(model, metrics, on_engine_death) for model in models}
+        self._ids = itertools.count()
+
+    async def start(self, *, strict: bool = False) -> None:
+        """Start every engine. A model with one that cannot be prepared is given up; the others are served.
+
+        Raises:
+            AttendantError: what kept an engine from being prepared, if ``strict``; those before it are stopped.
+        """
+        try:
+            for name, hub in tuple(self._hubs.items()):
+                self._metrics.add_model(name)
+                try:
+                    await hub.start()
+                except Exception as error:  # supervision point: a model's fault, of whatever kind, is its own
+                    await hub.close()
+                    del self._hubs[name]
+                    self._models.give_up(FailedModel.of(name, error, hub.model.manifest), strict=strict)
+        except BaseException:
+            await self.close()
+            raise
+
+    async def drain(self, timeout_s: float) -> None:
+        """Refuse new calls, let running ones finish for ``timeout_s`` seconds, then fail the rest with Draining."""
+        await asyncio.gather(*(hub.drain(timeout_s) for hub in self._hubs.values()))
+
+    async def close(self) -> None:
+        """Stop every engine."""
+        await asyncio.gather(*(hub.close() for hub in self._hubs.values()))
+
+    def num_active(self) -> int:
+        """Sequences that wait or run."""
+        return sum(hub.num_active for hub in self._hubs.values())
+
+    async def generate(self, call: GenerationCall) -> AsyncGenerator[GenerationPart, None]:
+        """Generate from one prompt.
+
+        Yields deltas of the call's sequences as they come, and one finish for each. Closing the iterator, or
+        cancelling the task that iterates, ends the work before the model's next step.
+
+        Raises:
+            AttendantError: refused at the door, or failed later; nothing follows.
+        """
+        arrival_ns, name = time.monotonic_ns(), ""
+        try:
+            name = self._models.get(call.model, _kind(call)).name
+            hub = self._hubs[name]
+            prepared = await prepare(hub.model, call)
+            settings = call_settings(call, hub.model.manifest)
+            params = sampling_params(call, settings, hub.model, prepared)
+            beams = beam_params(call, settings, hub.model, params, prepared)
+            hub.take_places(call.n, admitted=call.admitted)
+        except AttendantError as error:
+            self._metrics.refused(name, error)
+            raise
+        active = _ActiveCall(hub, call, prepared, params, beams, settings.stop_strings, arrival_ns, self._ids)
+        try:
+            active.submit_next()
+            while not active.finished:
+                yield await active.next_part()
+        finally:
+            active.close()
+
+    def list_models(self) -> tuple[ModelInfo, ...]:
+        """Every model."""
+        return tuple(_info(hub) for hub in self._hubs.values())
+
+    def get_model(self, name: str) -> ModelInfo:
+        """One model; an empty name means the only one. Raises ModelNotFound."""
+        return _info(self._hubs[self._models.get(name).name])
+
+    async def tokenize(self, model: str, prompt: TextPrompt | ChatPrompt) -> Tokenized:
+        """Token ids of a text or a conversation. Raises ModelNotFound, InvalidRequest."""
+        return await encode(self._models.get(model), prompt)
+
+    def detokenize(self, model: str, token_ids: Sequence[int], keep_special_tokens: bool) -> str:
+        """Text of token ids. Raises ModelNotFound, InvalidRequest."""
+        loaded = self._models.get(model)
+        check_ids(loaded, token_ids)
+        return loaded.text.decode(token_ids, skip_special_tokens=not keep_special_tokens)
+
+    def token_text(self, call: GenerationCall, token_id: int) -> str:
+        """One token of a call's model decoded alone."""
+        return self._models.get(call.model, _kind(call)).text.decode(
+            (token_id,), skip_special_tokens=False, whole=False
+        )
+
+
+class _ActiveCall:
+    """A call that holds its places: submits its sequences and sees to it that every one of them ends.
+
+    Sequences after the first are submitted when the first has its first token: by then the prompt is in the KV cache
+    and they take it from there instead of computing it again.
+    """
+
+    def __init__(
+        self,
+        hub: ModelHub,
+        call: GenerationCall,
+        prepared: Prepared,
+        params: SamplingParams,
+        beams: BeamParams | None,
+        stop: tuple[str, ...],
+        arrival_ns: int,
+        ids: itertools.count[int],
+    ) -> None:
+        self._hub = hub
+        self._call = call
+        self._prepared = prepared
+        self._params = params
+        self._beams = beams
+        self._stop = stop
+        self._arrival_ns = arrival_ns
+        self._deadline_ns = None if call.timeout_s is None else arrival_ns + int(call.timeout_s * 1e9)
+        self._requests = [str(next(ids)) for _ in range(call.n)]
+        self._num_submitted = 0
+        self._num_finished = 0
+        self._stream = CallStream()
+
+    @property
+    def finished(self) -> bool:
+        """Whether every sequence has finished."""
+        return self._num_finished == len(self._requests)
+
+    async def next_part(self) -> GenerationPart:
+        """The next part. Raises AttendantError."""
+        part = await self._stream.get()
+        while self._num_submitted < len(self._requests):
+            self.submit_next()
+        self._num_finished += isinstance(part, Finish)
+        return part
+
+    def close(self) -> None:
+        """End whatever is not finished, and give back the places of what was never submitted."""
+        for request_id in self._requests[: self._num_submitted]:
+            self._hub.cancel(request_id)
+        self._hub.return_places(len(self._requests) - self._num_submitted)
+
+    def submit_next(self) -> None:
+        """Submit the call's next sequence, or with beam search all of them at once. Raises EngineDead."""
+        if self._beams is not None:
+            requests = [self._request(index) for index in range(len(self._requests))]
+            self._hub.submit([self._sequence(index, request) for index, request in enumerate(requests)])
+            self._num_submitted = len(requests)
+            return
+        index = self._num_submitted
+        self._hub.submit([self._sequence(index, self._request(index))])
+        self._num_submitted += 1
+
+    def _request(self, index: int) -> Request:
+        return Request(
+            self._requests[index],
+            self._prepared.prompt,
+            for_sequence(self._params, index),
+            self._arrival_ns,
+            self._deadline_ns,
+            self._prepared.source,
+            self._beams,
+            tuple(self._requests) if self._beams is not None else (),
+        )
+
+    def _sequence(self, index: int, request: Request) -> SequenceStream:
+        hub, text, keeps_special = self._hub, self._hub.model.text, self._call.keep_special_tokens
+        return SequenceStream(
+            self._stream,
+            index,
+            request,
+            Detokenizer(text, request.prompt, keep_special_tokens=keeps_special),
+            StopStrings(self._stop),
+            stop=lambda: hub.cancel(request.id),
+            hidden={} if keeps_special else text.special_tokens,
+            whole=self._call.whole,
+        )
+
+
+def _info(hub: ModelHub) -> ModelInfo:
+    model = hub.model
+    return ModelInfo(model.manifest, model.context_length, model.max_running, model.max_requests, hub.ready)
+
+
+def _kind(call: GenerationCall) -> Kind:
+    """What a model must do that is called without a name."""
+    return "continues" if call.translation is None else "reads"

@@ -1,0 +1,172 @@
+"""The answer of a call on its way to the caller: engine events become text, and wait until they are fetched."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
+
+from attendant.core.errors import AttendantError, DeadlineExceeded
+from attendant.core.events import FailedEvent, FinishedEvent, TokenEvent, TokenLogprob
+from attendant.core.generation import Delta, Finish, GenerationPart
+from attendant.core.request import FinishReason, Request
+from attendant.frontend.generation.detokenizer import Detokenizer
+from attendant.frontend.generation.stop_strings import StopStrings
+
+
+class CallStream:
+    """Parts of one call, in order, for one reader. A slow one finds the tokens of several steps in one part."""
+
+    def __init__(self) -> None:
+        self._parts: deque[GenerationPart] = deque()
+        self._error: AttendantError | None = None
+        self._waiter: asyncio.Future[None] | None = None
+
+    def put(self, part: GenerationPart) -> None:
+        """Append a part, merging it into the last one if both are text of one sequence."""
+        last = self._parts[-1] if self._parts else None
+        if isinstance(part, Delta) and isinstance(last, Delta) and last.index == part.index:
+            self._parts[-1] = Delta(
+                part.index, last.text + part.text, last.token_ids + part.token_ids, last.logprobs + part.logprobs
+            )
+        else:
+            self._parts.append(part)
+        self._wake()
+
+    def fail(self, error: AttendantError) -> None:
+        """End the call with an error once what is there has been fetched."""
+        self._error = self._error or error
+        self._wake()
+
+    async def get(self) -> GenerationPart:
+        """The next part.
+
+        Raises:
+            AttendantError: the call has failed.
+        """
+        while not self._parts:
+            if self._error is not None:
+                raise self._error
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+        return self._parts.popleft()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+class SequenceStream:
+    """One sequence of a call: takes engine events in, puts parts out.
+
+    Args:
+        index: of the sequence in its call.
+        request: what the engine was asked for.
+        stop: called when a stop string was found; the engine must be told to end the sequence.
+        hidden: text of the special tokens that the detokenizer leaves out.
+        whole: put out one part with all text and tokens at the end.
+    """
+
+    def __init__(
+        self,
+        call: CallStream,
+        index: int,
+        request: Request,
+        detokenizer: Detokenizer,
+        stops: StopStrings,
+        stop: Callable[[], None],
+        *,
+        hidden: Mapping[int, str] = MappingProxyType({}),
+        whole: bool = False,
+    ) -> None:
+        self.index = index
+        self._held: list[Delta] | None = [] if whole else None
+        self.request = request
+        self._call = call
+        self._detokenizer = detokenizer
+        self._stops = stops
+        self._stop = stop
+        self._hidden = hidden
+        self._stop_string: str | None = None
+        self._num_tokens = 0
+        self._last_token_ns = 0
+        self._ending: AttendantError | None = None
+
+    @property
+    def can_wait(self) -> bool:
+        """Whether tokens may come late: nothing is put out, or stopped, before the end."""
+        return self._held is not None and not self._stops
+
+    def on_token(self, event: TokenEvent, at_ns: int) -> tuple[bool, float]:
+        """Take a token in, which was there ``at_ns``, monotonic.
+
+        Returns:
+            Whether it is the first, and the seconds since the one before or the arrival.
+        """
+        before, self._last_token_ns = self._last_token_ns, at_ns
+        if self._stop_string is None:
+            self._num_tokens += 1
+            text = self._detokenizer.push(event.token_id)
+            text, self._stop_string = self._stops.push(text, self._hidden.get(event.token_id, ""))
+            self._put(text, (event.token_id,), () if event.logprob is None else (event.logprob,))
+            if self._stop_string is not None:
+                self._stop()
+        return before == 0, (at_ns - (before or self.request.arrival_ns)) / 1e9
+
+    def end_with(self, error: AttendantError) -> None:
+        """Whatever the engine says, the sequence ends with this error."""
+        self._ending = error
+
+    def on_end(self, event: FinishedEvent | FailedEvent) -> FinishedEvent | FailedEvent:
+        """Take the terminal event in. Returns it as the caller sees it."""
+        if self._stop_string is not None:
+            usage = replace(event.usage, completion_tokens=self._num_tokens)
+            event = FinishedEvent(event.request_id, FinishReason.STOP, usage, event.timings)
+        elif self._ending is not None:
+            event = FailedEvent(event.request_id, self._ending, event.usage, event.timings)
+        elif isinstance(event, FinishedEvent) and event.reason is FinishReason.CANCELLED and self._is_late():
+            # the transport gave up at the deadline a moment before the engine did
+            event = FailedEvent(event.request_id, DeadlineExceeded("the deadline passed"), event.usage, event.timings)
+        if isinstance(event, FailedEvent):
+            self._call.fail(event.error)
+            return event
+        if self._stop_string is None:
+            self._flush(event)
+        if self._held:
+            self._call.put(_joined(self._held))
+        self._call.put(
+            Finish(self.index, event.reason, event.usage, event.timings, self._stop_string, event.stop_token_id)
+        )
+        return event
+
+    def _is_late(self) -> bool:
+        deadline = self.request.deadline_ns
+        return deadline is not None and time.monotonic_ns() >= deadline
+
+    def _flush(self, event: FinishedEvent) -> None:
+        """The last text may complete a stop string, or turn out not to be one."""
+        text, self._stop_string = self._stops.push(self._detokenizer.flush())
+        if self._stop_string is None:
+            text += self._stops.flush()
+        if text:
+            self._put(text, (), ())
+
+    def _put(self, text: str, token_ids: tuple[int, ...], logprobs: tuple[TokenLogprob, ...]) -> None:
+        delta = Delta(self.index, text, token_ids, logprobs)
+        if self._held is None:
+            self._call.put(delta)
+        else:
+            self._held.append(delta)
+
+
+def _joined(deltas: list[Delta]) -> Delta:
+    """Consecutive deltas of one sequence as one."""
+    return Delta(
+        deltas[0].index,
+        "".join([delta.text for delta in deltas]),
+        tuple([token for delta in deltas for token in delta.token_ids]),
+        tuple([entry for delta in deltas for entry in delta.logprobs]),
+    )

@@ -1,0 +1,1 @@
+"""Calls that hear: recordings to windows, windows to generations, tokens to segments."""

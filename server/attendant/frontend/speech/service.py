@@ -1,0 +1,132 @@
+"""Speech recognition as a service: recordings and streams of sound to text. What rpc and other skins talk to."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
+
+from attendant.core.errors import AttendantError, InvalidRequest, ModelNotFound
+from attendant.frontend.live_calls import LiveCalls
+from attendant.frontend.speech.calls import RawSound, SoundData, SpeechCall, SpeechPart, SpeechResult
+from attendant.frontend.speech.feed import Feed, FileFeed, StreamFeed
+from attendant.frontend.speech.model import Generator, SpeechModel
+from attendant.frontend.speech.transcription import Transcription
+from attendant.metrics import Metrics, error_name
+from attendant.models.failed import FailedModel
+from attendant.models.repository import ModelRepository
+from attendant.settings import SpeechSettings
+from attendant.speech_metrics import SUCCESS
+
+
+class SpeechService:
+    """All models of a server that write what they hear. Create it inside the running event loop.
+
+    Args:
+        generator: runs windows, one at a time of each recording, among everybody else's sequences.
+    """
+
+    def __init__(
+        self, models: ModelRepository, generator: Generator, metrics: Metrics, settings: SpeechSettings
+    ) -> None:
+        self._generator = generator
+        self._metrics = metrics.speech
+        self._max_duration_s = settings.max_duration_s
+        self._models = {model.name: SpeechModel(model) for model in models if model.manifest.speech is not None}
+        self._others = {model.name for model in (*models, *models.encoders)} - self._models.keys()
+        self._failed = {model.name: model for model in models.failed}
+        self._calls = LiveCalls()
+        for name in self._models:
+            self._metrics.add_model(name)
+
+    async def drain(self, timeout_s: float) -> None:
+        """Refuse new calls, let running ones finish for ``timeout_s`` seconds, then fail the rest with Draining."""
+        await self._calls.drain(timeout_s)
+
+    async def transcribe(self, call: SpeechCall, sound: SoundData | RawSound) -> SpeechResult:
+        """All of one recording.
+
+        Raises:
+            AttendantError: refused at the door, or failed later.
+        """
+        if isinstance(sound, RawSound):
+            parts = self.stream(call, _once(sound))
+        else:
+            data = sound.data
+            parts = self._parts(call, lambda model: FileFeed(data, model.source.sampling_rate, self._max_duration_s))
+        last: SpeechPart | None = None
+        async with aclosing(parts):
+            async for part in parts:  # to its end, so that the call is not taken for one that was given up
+                last = part
+        assert isinstance(last, SpeechResult), "a result is the last part"
+        return last
+
+    def stream(self, call: SpeechCall, pieces: AsyncIterator[RawSound]) -> AsyncGenerator[SpeechPart, None]:
+        """A recording while it is made: segments, partial text, and one result at the end.
+
+        ``pieces`` are read as long as there is room for what waits. Closing the iterator, or cancelling the task that
+        iterates, ends the work before the model's next step.
+
+        Raises:
+            AttendantError: refused at the door, or failed later; nothing follows. What ``pieces`` raise, too.
+        """
+        return self._parts(call, lambda model: StreamFeed(pieces, model.source.sampling_rate, self._max_duration_s))
+
+    async def _parts(
+        self, call: SpeechCall, feed_of: Callable[[SpeechModel], Feed]
+    ) -> AsyncGenerator[SpeechPart, None]:
+        arrival_ns, name, outcome = time.monotonic_ns(), "", "error"
+        try:
+            model = self._find(call.model)
+            name = model.name
+            model.check(call)
+            transcription = Transcription(model, self._generator, call, self._metrics, arrival_ns)
+            async with (
+                self._calls.admitted(),
+                feed_of(model) as feed,
+                aclosing(transcription.parts(feed)) as parts,
+            ):
+                async for part in parts:
+                    yield part
+            outcome = SUCCESS
+        except AttendantError as error:
+            outcome = error_name(type(error))
+            raise
+        except (asyncio.CancelledError, GeneratorExit):
+            outcome = "cancelled"
+            raise
+        finally:
+            self._metrics.call(name, outcome)
+
+    def _find(self, name: str) -> SpeechModel:
+        """The model called ``name``; an empty name means the only one.
+
+        Raises:
+            ModelNotFound: with the names that exist.
+            ModelFailed: it cannot be served.
+            InvalidRequest: it is for something else, or no name was given and several would do.
+        """
+        if name in self._failed:
+            raise self._failed[name].refusal()
+        if name in self._models:
+            return self._models[name]
+        fitting: list[SpeechModel | FailedModel] = [*self._models.values()]
+        fitting += [model for model in self._failed.values() if model.hears]
+        if not name and len(fitting) == 1:
+            only = fitting[0]
+            if isinstance(only, FailedModel):
+                raise only.refusal()
+            return only
+        allowed = ", ".join(repr(found.name) for found in fitting) or "no model of this server"
+        if not name and fitting:
+            raise InvalidRequest("options.model", f"is empty; allowed: {allowed}")
+        if name in self._others:
+            raise InvalidRequest(
+                "options.model", f"is {name!r}, which does not write what it hears; allowed, for speech: {allowed}"
+            )
+        raise ModelNotFound(name, tuple(sorted((*self._models, *self._others))), "speech", tuple(sorted(self._failed)))
+
+
+async def _once(sound: RawSound) -> AsyncGenerator[RawSound, None]:
+    yield sound

@@ -1,0 +1,70 @@
+"""A service over tiny encoders whose answers anyone can work out, and short ways to call it."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+from attendant.bundle import EncoderManifest, read_any_manifest
+from attendant.frontend.encoding.calls import TextItem
+from attendant.frontend.encoding.service import EncodingService
+from attendant.metrics import Metrics
+from attendant.models.encoders import LoadedEncoder, load_encoder
+from attendant.models.repository import ModelRepository
+from attendant.settings import EncoderSettings
+from PIL import Image
+from tokenizers import Tokenizer
+
+from tests.frontend.generation.helpers import wait_until
+from tests.synthetic import byte_tokenizer
+
+TOKENIZER: Tokenizer = byte_tokenizer()
+
+
+def load(bundle: Path, **settings: object) -> LoadedEncoder:
+    """Load a bundle that encodes."""
+    manifest = read_any_manifest(bundle)
+    assert isinstance(manifest, EncoderManifest)
+    return load_encoder(bundle, manifest, EncoderSettings(**{"threads": 1, "spinning": False} | settings), verify=False)
+
+
+def with_encoders(
+    models: Sequence[LoadedEncoder],
+    test: Callable[[EncodingService], Awaitable[None]],
+    metrics: Metrics | None = None,
+) -> list[tuple[str, BaseException]]:
+    """Run ``test`` against a started service of these models; returns the deaths of batch threads."""
+    deaths: list[tuple[str, BaseException]] = []
+    repository = ModelRepository({}, {model.name: model for model in models})
+
+    async def main() -> None:
+        service = EncodingService(repository, metrics or Metrics(), lambda name, error: deaths.append((name, error)))
+        await service.start()
+        try:
+            await asyncio.wait_for(test(service), 60)
+            await wait_until(lambda: service.num_active() == 0)
+        finally:
+            await service.close()
+
+    asyncio.run(main())
+    return deaths
+
+
+def items(*texts: str) -> tuple[TextItem, ...]:
+    """Inputs of plain texts."""
+    return tuple(TextItem(text) for text in texts)
+
+
+def ids(text: str) -> list[int]:
+    """What the tiny models' tokenizer makes of a text."""
+    found: list[int] = TOKENIZER.encode(text).ids
+    return found
+
+
+def png(colour: tuple[int, int, int]) -> bytes:
+    """A small image of one colour."""
+    stream = io.BytesIO()
+    Image.new("RGB", (6, 4), colour).save(stream, "PNG")
+    return stream.getvalue()

@@ -1,0 +1,218 @@
+"""What one call on an encoder may ask for, and where its work is done: no call holds up the loop or the memory."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from attendant.core.errors import DeadlineExceeded, InvalidRequest, ModelNotFound
+from attendant.frontend.encoding import media, text
+from attendant.frontend.encoding.calls import (
+    AnswerCall,
+    ClassifyCall,
+    ClassifyImageCall,
+    FillMaskCall,
+    Question,
+    TextItem,
+)
+from attendant.frontend.encoding.service import EncodingService
+from attendant.models.encoders import LoadedEncoder
+from attendant.rpc import status
+from attendant.tasks import masks
+from attendant.tasks.masks import FilledMask, MaskFiller
+from attendant.tasks.media_threads import MediaThreads
+
+from tests.frontend.encoding.helpers import TOKENIZER, load, with_encoders
+from tests.frontend.generation.helpers import wait_until
+from tests.synthetic_encoder import make_image_encoder, make_text_encoder
+
+Models = dict[str, LoadedEncoder]
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
+    folder = tmp_path_factory.mktemp("encoders")
+    bundles = [
+        make_text_encoder(folder / "moods", "classify"),
+        make_text_encoder(folder / "answers", "answer"),
+        make_text_encoder(folder / "masks", "fill_mask"),
+        make_image_encoder(folder / "images"),
+    ]
+    return {bundle.name: load(bundle) for bundle in bundles}
+
+
+def mask_name(models: Models) -> str:
+    mask_id = models["masks"].manifest.input.mask_id  # type: ignore[union-attr]
+    assert mask_id is not None
+    name = TOKENIZER.id_to_token(mask_id)
+    assert name is not None
+    return name
+
+
+def refusal(model: LoadedEncoder, call: Any) -> InvalidRequest:
+    """What the service says to a call, before any row of it runs."""
+    found: list[InvalidRequest] = []
+
+    async def test(service: EncodingService) -> None:
+        run: Callable[[Any], Any] = {
+            FillMaskCall: service.fill_mask,
+            AnswerCall: service.answer,
+            ClassifyCall: service.classify,
+        }[type(call)]
+        with pytest.raises(InvalidRequest) as caught:
+            await run(call)
+        found.append(caught.value)
+
+    with_encoders([model], test)
+    return found[0]
+
+
+@pytest.mark.parametrize("top_k", [0, 101, 2**32 - 1])
+def test_the_results_of_a_mask_and_of_a_question_are_bounded(models: Models, top_k: int) -> None:
+    reason = f"is {top_k}; allowed: 1 to 100"
+    for model, call in (
+        ("masks", FillMaskCall("", ("no mask is looked for",), top_k=top_k)),
+        ("answers", AnswerCall("", (Question("q", "c"),), top_k=top_k)),
+    ):
+        error = refusal(models[model], call)
+        assert (error.field, error.reason) == ("top_k", reason)
+
+
+@pytest.mark.parametrize("longest", [0, 513])
+def test_the_length_of_answers_is_bounded(models: Models, longest: int) -> None:
+    error = refusal(models["answers"], AnswerCall("", (Question("q", "c"),), max_answer_tokens=longest))
+    assert (error.field, error.reason) == ("max_answer_tokens", f"is {longest}; allowed: 1 to 512")
+
+
+def test_the_masks_of_a_text_are_bounded(models: Models) -> None:
+    name = mask_name(models)
+    error = refusal(models["masks"], FillMaskCall("", ("a" + name, name * 65)))
+    assert (error.field, error.reason) == ("texts[1]", "has 65 masks; allowed: 1 to 64")
+
+
+def test_the_size_of_filled_texts_is_bounded(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = f"ab{mask_name(models)}" * 2
+    call = FillMaskCall("", (text, text), top_k=3)
+    size = 2 * 2 * 3 * len(text)
+    monkeypatch.setattr(masks, "MAX_FILLED_CHARACTERS", size - 1)
+    error = refusal(models["masks"], call)
+    assert error.field == "texts"
+    assert f"filled texts of {size} characters" in error.reason
+
+
+@pytest.mark.parametrize(("top_k", "off_loop"), [(1, False), (100, True)])
+def test_many_fills_are_found_off_the_loop(
+    models: Models, monkeypatch: pytest.MonkeyPatch, top_k: int, off_loop: bool
+) -> None:
+    found: list[threading.Thread] = []
+    fill = MaskFiller.fill
+
+    def noted(*args: Any) -> tuple[FilledMask, ...]:
+        found.append(threading.current_thread())
+        return fill(*args)
+
+    monkeypatch.setattr(MaskFiller, "fill", noted)
+
+    async def test(service: EncodingService) -> None:
+        ((mask,),) = (await service.fill_mask(FillMaskCall("", ("a" + mask_name(models),), top_k=top_k))).results
+        assert len(mask.fills) == top_k
+
+    with_encoders([models["masks"]], test)
+    assert [thread is not threading.main_thread() for thread in found] == [off_loop]
+
+
+def test_given_tokens_count_as_text_does() -> None:
+    assert not text._is_long([TextItem(token_ids=[1] * 4000)])
+    assert text._is_long([TextItem(token_ids=[1] * 4000), TextItem("a")])
+    assert text._is_long([TextItem(token_ids=[1] * 2001), TextItem("a", "b" * 2000)])
+
+
+def test_too_many_given_tokens_are_refused_unread(models: Models) -> None:
+    call = ClassifyCall("", (TextItem(token_ids=range(10**12)),))  # no memory holds them
+    error = refusal(models["moods"], call)
+    assert error.field == "inputs[0]"
+    assert "has 1000000000000 tokens" in error.reason
+
+
+@pytest.fixture
+def slow_images(models: Models, monkeypatch: pytest.MonkeyPatch) -> tuple[LoadedEncoder, list[tuple[str, bool, float]]]:
+    """A model whose images take a moment each, and the threads that decoded some: name, whether daemons, and when."""
+    decoded: list[tuple[str, bool, float]] = []
+    spec: Any = models["images"].manifest.input
+
+    def decode(*_: object) -> np.ndarray:
+        thread = threading.current_thread()
+        decoded.append((thread.name, thread.daemon, time.monotonic()))
+        time.sleep(0.05)
+        return np.zeros((3, spec.height, spec.width), np.float32)
+
+    monkeypatch.setattr(media, "pixel_values", decode)
+    return models["images"], decoded
+
+
+def test_images_are_decoded_by_few_threads_that_nobody_waits_for(slow_images: Any) -> None:
+    model, decoded = slow_images
+
+    async def test(service: EncodingService) -> None:
+        await asyncio.gather(*(service.classify_image(ClassifyImageCall("", (b"x",) * 3)) for _ in range(4)))
+
+    with_encoders([model], test)
+    assert len(decoded) == 12
+    assert {name for name, _, _ in decoded} == {"media-0", "media-1"}
+    assert all(daemon for _, daemon, _ in decoded)
+
+
+def test_a_cancelled_call_decodes_no_more_images(slow_images: Any) -> None:
+    model, decoded = slow_images
+
+    async def test(service: EncodingService) -> None:
+        call = asyncio.create_task(service.classify_image(ClassifyImageCall("", (b"x",) * 100)))
+        await wait_until(lambda: len(decoded) >= 2)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        done = len(decoded)
+        await asyncio.sleep(0.3)
+        assert len(decoded) == done < 20
+
+    with_encoders([replace(model, max_rows=200)], test)
+
+
+def test_a_late_call_decodes_no_more_images(slow_images: Any) -> None:
+    model, decoded = slow_images
+
+    async def test(service: EncodingService) -> None:
+        with pytest.raises(DeadlineExceeded, match="deadline passed before the input at index"):
+            await service.classify_image(ClassifyImageCall("", (b"x",) * 60), timeout_s=0.2)
+        done = len(decoded)
+        await asyncio.sleep(0.3)
+        assert len(decoded) == done < 20
+
+    with_encoders([replace(model, max_rows=200)], test)
+
+
+def test_a_job_that_fails_leaves_its_thread_for_others() -> None:
+    threads = MediaThreads(1)
+    gate = threading.Event()
+    first = threads.submit(gate.wait)
+    given_up = threads.submit(lambda: 1)
+    assert given_up.cancel()
+    gate.set()
+    assert first.result(10)
+    with pytest.raises(ZeroDivisionError):
+        threads.submit(lambda: 1 // 0).result(10)
+    assert threads.submit(lambda: 2).result(10) == 2
+
+
+@pytest.mark.parametrize("letter", ["a", "\U0001f600", "\0", "'"])
+def test_a_long_name_leaves_room_for_those_that_exist(letter: str) -> None:
+    _, message, _ = status.of(ModelNotFound(letter * 100_000, ("one", "two")), "id")
+    assert message.endswith("is loaded; loaded models: 'one', 'two'")
+    _, message, _ = status.of(ModelNotFound("a" * 200, ("one",)), "id")
+    assert "a" * 200 in message

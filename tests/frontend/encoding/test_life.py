@@ -1,0 +1,94 @@
+"""Calls on encoders beside others: a loop that stays free, a queue that is left, a drain."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import replace
+
+import pytest
+from attendant.core.errors import AttendantError, DeadlineExceeded, Draining, InvalidRequest, QueueFull
+from attendant.frontend.encoding.calls import ClassifyCall
+from attendant.frontend.encoding.service import EncodingService
+from attendant.models.encoders import LoadedEncoder
+
+from tests.batching.helpers import FakeRunner
+from tests.frontend.encoding.helpers import items, load, with_encoders
+from tests.frontend.generation.helpers import wait_until
+from tests.synthetic_encoder import make_text_encoder
+
+
+@pytest.fixture(scope="module")
+def moods(tmp_path_factory: pytest.TempPathFactory) -> LoadedEncoder:
+    return load(make_text_encoder(tmp_path_factory.mktemp("encoders") / "moods"), max_queue=10)
+
+
+def test_long_texts_do_not_hold_up_the_loop(moods: LoadedEncoder) -> None:
+    async def test(service: EncodingService) -> None:
+        lags: list[float] = []
+
+        async def watch() -> None:
+            while True:
+                before = time.monotonic()
+                await asyncio.sleep(0.001)
+                lags.append(time.monotonic() - before)
+
+        watcher = asyncio.create_task(watch())
+        await asyncio.sleep(0.05)
+        with pytest.raises(InvalidRequest, match=r"more than \d+ tokens \(10000000 characters\)"):
+            await service.classify(ClassifyCall("", items("word " * 2_000_000)))
+        await service.classify(ClassifyCall("", items(*["some words " * 20] * 2000)))
+        watcher.cancel()
+        assert max(lags) < 0.5
+
+    with_encoders([moods], test)
+
+
+@pytest.fixture
+def held(moods: LoadedEncoder) -> tuple[LoadedEncoder, FakeRunner]:
+    """A model that holds ten rows and whose runs wait for a gate."""
+    runner = FakeRunner()
+    runner.gate.clear()
+    return replace(moods, runner=runner, max_rows=10), runner
+
+
+def test_a_call_that_is_given_up_leaves_the_queue(held: tuple[LoadedEncoder, FakeRunner]) -> None:
+    model, runner = held
+
+    async def test(service: EncodingService) -> None:
+        running = asyncio.create_task(service.classify(ClassifyCall("", items("a"))))
+        await asyncio.sleep(0.1)
+        waiting = asyncio.create_task(service.classify(ClassifyCall("", items(*"abcdefgh"))))
+        await wait_until(lambda: service.num_active() == 9)
+        with pytest.raises(QueueFull):
+            await service.classify(ClassifyCall("", items("a", "b")))
+        late = asyncio.create_task(service.classify(ClassifyCall("", items("a")), timeout_s=0.05))
+        await asyncio.sleep(0.1)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        runner.gate.set()
+        with pytest.raises(DeadlineExceeded):
+            await late
+        await asyncio.gather(running, return_exceptions=True)
+        assert sum(map(len, runner.batches)) == 1  # what was given up never ran
+
+    with_encoders([model], test)
+
+
+def test_draining_refuses_and_fails_what_outlives_it(held: tuple[LoadedEncoder, FakeRunner]) -> None:
+    model, runner = held
+
+    async def test(service: EncodingService) -> None:
+        calls = [asyncio.create_task(service.classify(ClassifyCall("", items("a")))) for _ in range(3)]
+        await wait_until(lambda: service.num_active() == 3)
+        drain = asyncio.create_task(service.drain(0.1))
+        await asyncio.sleep(0.02)
+        with pytest.raises(Draining):
+            await service.classify(ClassifyCall("", items("a")))
+        failures = await asyncio.gather(*calls, return_exceptions=True)
+        assert all(isinstance(failure, AttendantError) for failure in failures)
+        runner.gate.set()
+        await drain
+
+    with_encoders([model], test)

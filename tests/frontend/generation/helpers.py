@@ -1,0 +1,88 @@
+"""A service over real engines, and short ways to call it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import replace
+from pathlib import Path
+
+from attendant.bundle import read_manifest
+from attendant.core.generation import Delta, Finish, GenerationCall, TextPrompt
+from attendant.frontend.generation.service import GenerationService
+from attendant.metrics import Metrics
+from attendant.models.repository import LoadedModel, ModelRepository, load_model
+from attendant.settings import EngineSettings
+
+
+def with_service(
+    bundle: Path, test: Callable[[GenerationService], Awaitable[None]], **settings: object
+) -> list[tuple[str, BaseException]]:
+    """Run ``test`` against a started service of one engine; returns the engine deaths."""
+    return with_model(load(bundle, **settings), test)
+
+
+def load(bundle: Path, num_engines: int = 1, **settings: object) -> LoadedModel:
+    """Load a bundle as often as there are engines, and make one model of it."""
+    chosen = EngineSettings(**{"max_num_seqs": 4, "max_queue": 4, "spinning": False} | settings)
+    loaded = [load_model(bundle, read_manifest(bundle), chosen, verify=False) for _ in range(num_engines)]
+    return replace(
+        loaded[0],
+        engines=tuple(engine for model in loaded for engine in model.engines),
+        max_running=sum(model.max_running for model in loaded),
+        max_requests=sum(model.max_requests for model in loaded),
+    )
+
+
+def with_model(
+    model: LoadedModel, test: Callable[[GenerationService], Awaitable[None]], metrics: Metrics | None = None
+) -> list[tuple[str, BaseException]]:
+    """Run ``test`` against a started service of ``model``; returns the engine deaths."""
+    deaths: list[tuple[str, BaseException]] = []
+    models = ModelRepository({model.name: model})
+
+    async def main() -> None:
+        service = GenerationService(models, metrics or Metrics(), lambda name, error: deaths.append((name, error)))
+        await service.start()
+        try:
+            await asyncio.wait_for(test(service), 30)
+            await wait_until(lambda: service.num_active() == 0)
+        finally:
+            await service.close()
+
+    asyncio.run(main())
+    return deaths
+
+
+async def wait_until(condition: Callable[[], bool]) -> None:
+    for _ in range(500):
+        if condition():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it never came true")
+
+
+async def collect(service: GenerationService, call: GenerationCall) -> tuple[dict[int, str], dict[int, Finish]]:
+    texts: dict[int, str] = {}
+    ends: dict[int, Finish] = {}
+    async for part in service.generate(call):
+        assert part.index not in ends
+        if isinstance(part, Delta):
+            texts[part.index] = texts.get(part.index, "") + part.text
+        else:
+            ends[part.index] = part
+    return texts, ends
+
+
+def call(text: str = "hello", max_tokens: int | None = 8, **fields: object) -> GenerationCall:
+    return GenerationCall("", TextPrompt(text), max_tokens=max_tokens, **fields)
+
+
+LONG = call(max_tokens=2000)
+
+
+async def first_part(service: GenerationService, wanted: GenerationCall) -> None:
+    async with aclosing(service.generate(wanted)) as parts:
+        async for _ in parts:
+            return

@@ -1,0 +1,175 @@
+"""A speech model without weights: windows of a second, a vocabulary of a hundred tokens, answers by script."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from attendant.bundle import AnswerRules, AudioSource, Graph, KVLayer, SpecialTokens, Speech
+from attendant.core.events import TokenLogprob
+from attendant.core.generation import (
+    Delta,
+    Finish,
+    GenerationCall,
+    GenerationPart,
+    SourcePrompt,
+    TokenPrompt,
+)
+from attendant.core.request import FinishReason, Timings, Usage
+from attendant.frontend.speech.calls import RawSound, SpeechCall
+from attendant.frontend.speech.service import SpeechService
+from attendant.metrics import Metrics
+from attendant.models.repository import LoadedModel, ModelRepository
+from attendant.settings import SpeechSettings
+from prometheus_client import CollectorRegistry
+
+from tests.rpc.fake import manifest
+
+RATE = 16_000
+WINDOW = RATE  # samples
+EOS, SOT, EN, DE, FR, TRANSCRIBE, TRANSLATE, SILENCE, PREVIOUS, PLAIN, T = range(40, 51)
+SPEECH = Speech(
+    start_of_transcript=SOT,
+    languages={"en": EN, "de": DE, "fr": FR},
+    tasks={"transcribe": TRANSCRIBE, "translate": TRANSLATE},
+    no_timestamps=PLAIN,
+    first_timestamp=T,
+    previous=PREVIOUS,
+    no_speech=SILENCE,
+    max_initial_timestamp=25,
+)
+ENGLISH_ONLY = SPEECH.model_copy(update={"languages": {}, "tasks": {}})
+
+
+class Codec:
+    """Token 0 is " a", token 1 is " b", and so on; 30 is a space."""
+
+    def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
+        assert skip_special_tokens
+        assert all(token < EOS for token in token_ids), "only text is for reading"
+        return "".join(" " if token == 30 else " " + chr(ord("a") + token) for token in token_ids)
+
+
+def speech_model(name: str = "ears", speech: Speech | None = SPEECH) -> LoadedModel:
+    source = AudioSource(max_length=50, num_mel_bins=8, num_frames=100)
+    values = {
+        "name": name,
+        "vocab_size": T + 51,
+        "special_tokens": SpecialTokens(eos=(EOS,)),
+        "encoder_input": source if speech else None,
+        "graphs": {"encoder": Graph(file="encoder.onnx", inputs=(), outputs=())},
+        "cross_layers": (KVLayer(num_kv_heads=1, head_size=8, dtype="float32"),),
+        "answer": AnswerRules(start=(SOT,)),
+        "speech": speech,
+    }
+    return LoadedModel(
+        manifest(**values),
+        Codec(),  # type: ignore[arg-type]
+        (),
+        context_length=12,
+        max_running=4,
+        max_requests=8,
+    )
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the model says to a window: text and timestamps after what it was told to open with."""
+
+    tokens: tuple[int, ...] = ()
+    logprob: float = -0.1
+    no_speech: float = 0.01
+    language: int = DE
+
+
+class FakeGenerator:
+    """Answers windows in turn by script; an exception is raised, "wait" waits for ever. The last one repeats."""
+
+    def __init__(self, *script: Answer | Exception | str) -> None:
+        self._script = list(script)
+        self.calls: list[GenerationCall] = []
+        self.num_open = 0
+        self.began = asyncio.Event()
+
+    async def generate(self, call: GenerationCall) -> AsyncGenerator[GenerationPart, None]:
+        self.calls.append(call)
+        self.num_open += 1
+        self.began.set()
+        try:
+            answer = self._script.pop(0) if len(self._script) > 1 else self._script[0]
+            await asyncio.sleep(0)
+            if isinstance(answer, Exception):
+                raise answer
+            if isinstance(answer, str):
+                await asyncio.Event().wait()
+                raise AssertionError("nobody sets it")
+            for part in _parts(call, answer):
+                yield part
+                await asyncio.sleep(0)
+        finally:
+            self.num_open -= 1
+
+    @property
+    def prompts(self) -> list[tuple[int, ...]]:
+        """The decoder's prompts."""
+        return [_source(call).answer for call in self.calls]
+
+    @property
+    def loudness(self) -> list[int]:
+        """Of each window, frames that are not as silent as can be."""
+        features = [_source(call).source.arrays["input_features"] for call in self.calls]
+        return [int((array > array.max() - 1.9).any(axis=0).sum()) for array in features]
+
+
+def _source(call: GenerationCall) -> SourcePrompt:
+    assert isinstance(call.prompt, SourcePrompt)
+    assert call.prompt.source.length == 50
+    assert call.prompt.source.arrays["input_features"].shape == (8, 100)
+    assert call.logprobs == 0
+    return call.prompt
+
+
+def _parts(call: GenerationCall, answer: Answer) -> list[GenerationPart]:
+    chances = {EN: 0.1, DE: 0.1, FR: 0.1, answer.language: 0.6, SILENCE: answer.no_speech}
+    opened = [choice[0] if len(choice) == 1 else answer.language for choice in call.opening]
+    tokens = (*opened, *answer.tokens, EOS)
+    logprobs = [TokenLogprob(token, answer.logprob if i >= len(opened) else -9.0) for i, token in enumerate(tokens)]
+    asked = tuple(math.log(chances[token]) for token in call.asked_logprobs)
+    logprobs[0] = TokenLogprob(logprobs[0].token_id, logprobs[0].logprob, (), asked)
+    half = len(tokens) // 2
+    return [
+        *(
+            Delta(0, "?", tokens[part], tuple(logprobs[part]))
+            for part in (slice(half), slice(half, None))
+            if tokens[part]
+        ),
+        Finish(0, FinishReason.STOP, Usage(2, 0, len(tokens)), Timings(1, 10, 100, 11, 111), stop_token_id=EOS),
+    ]
+
+
+def speech_service(
+    generator: FakeGenerator, *models: LoadedModel, metrics: Metrics | None = None, **settings: float
+) -> SpeechService:
+    found = {model.name: model for model in models or (speech_model(),)}
+    return SpeechService(
+        ModelRepository(found), generator, metrics or Metrics(CollectorRegistry()), SpeechSettings(**settings)
+    )
+
+
+def asked(**fields: object) -> SpeechCall:
+    return SpeechCall(**{"model": "", "how": GenerationCall("", TokenPrompt(())), **fields})  # type: ignore[arg-type]
+
+
+def noise(seconds: float) -> RawSound:
+    samples = np.random.default_rng(0).integers(-8000, 8000, round(seconds * RATE))
+    return RawSound(samples.astype("<i2").tobytes(), RATE)
+
+
+async def pieces(*sounds: RawSound, pause: asyncio.Event | None = None) -> AsyncIterator[RawSound]:
+    for sound in sounds:
+        yield sound
+    if pause is not None:
+        await pause.wait()
