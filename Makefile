@@ -34,14 +34,14 @@ loadtest: $(DEV)/.done  ## Locust against a running server (ARGS="--host 127.0.0
 	$(DEV)/bin/locust -f loadtest/locustfile.py --headless -u 8 -r 8 -t 30s $(ARGS)
 
 demo-model: $(DEV)/.done  ## train and export the embedded demo model again (ARGS=OUT_DIR)
-	$(DEV)/bin/python -m attendant_export.demo.build $(or $(ARGS),out/demo)
+	$(DEV)/bin/python -m attendant_demo.build $(or $(ARGS),out/demo)
 
 demo-encoders: $(DEV)/.done  ## train and export the embedded demo encoders again (ARGS=OUT_DIR)
-	$(DEV)/bin/python -m attendant_export.demo.sentiment.build $(or $(ARGS),out)/sentiment
-	$(DEV)/bin/python -m attendant_export.demo.shapes.build $(or $(ARGS),out)/shapes
+	$(DEV)/bin/python -m attendant_demo.sentiment.build $(or $(ARGS),out)/sentiment
+	$(DEV)/bin/python -m attendant_demo.shapes.build $(or $(ARGS),out)/shapes
 
 demo-translator: $(DEV)/.done  ## train and export the embedded demo translator again (ARGS=OUT_DIR)
-	$(DEV)/bin/python -m attendant_export.demo.translator.build $(or $(ARGS),out)/translator
+	$(DEV)/bin/python -m attendant_demo.translator.build $(or $(ARGS),out)/translator
 
 clean:  ## remove both environments
 	rm -rf $(SERVE) $(DEV)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from attendant_export.demo import evaluate
-from attendant_export.demo.build import make_model
-from attendant_export.demo.train import Example, TrainSettings, encode
+from attendant_demo import evaluate
+from attendant_demo.build import make_model
+from attendant_demo.train import Example, TrainSettings, encode
 from attendant_export.export import export_bundle
 from attendant_export.recipe import Recipe
 from attendant_export.session import DecoderSession

@@ -3,8 +3,8 @@
 import pytest
 from attendant.bundle import read_manifest, verify_files
 from attendant.demo import demo_bundle
-from attendant_export.demo.generate import bundle_answerer
-from attendant_export.demo.labels import Labeller
+from attendant_demo.generate import bundle_answerer
+from attendant_demo.labels import Labeller
 
 QUESTIONS = {
     "hi, where's my parcel?? order 48213": "order_status",

@@ -3,11 +3,11 @@
 import itertools
 
 import pytest
-from attendant_export.demo import evaluate
-from attendant_export.demo.dialogues import Composer
-from attendant_export.demo.grammar import expand, parse
-from attendant_export.demo.labels import NONE, Labeller
-from attendant_export.demo.phrases import FOLLOW, load_phrases, typed_questions
+from attendant_demo import evaluate
+from attendant_demo.dialogues import Composer
+from attendant_demo.grammar import expand, parse
+from attendant_demo.labels import NONE, Labeller
+from attendant_demo.phrases import FOLLOW, load_phrases, typed_questions
 
 
 def test_patterns_expand_and_reject_what_is_wrong():

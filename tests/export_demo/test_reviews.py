@@ -4,10 +4,10 @@ import itertools
 from collections import Counter
 
 import pytest
-from attendant_export.demo.grammar import slots
-from attendant_export.demo.sentiment.phrases import LABELS, load_phrases, typed_reviews
-from attendant_export.demo.sentiment.reviews import Reviewer, held_out, normal
-from attendant_export.demo.sentiment.vocabulary import train_tokenizer
+from attendant_demo.grammar import slots
+from attendant_demo.sentiment.phrases import LABELS, load_phrases, typed_reviews
+from attendant_demo.sentiment.reviews import Reviewer, held_out, normal
+from attendant_demo.sentiment.vocabulary import train_tokenizer
 
 CLAUSES = [f"{side}_{kind}" for side in ("good", "bad") for kind in ("part", "special", "phone", "negated", "denied")]
 ANY_CLAUSE = {"good", "bad", "good_detail", "bad_detail"}

@@ -12,10 +12,10 @@ from attendant.settings import EncoderSettings
 from attendant.tasks.classification import label_scores
 from attendant.tasks.text import TextTokenizer
 from attendant.tasks.token_rows import RowMaker
-from attendant_export.demo.sentiment import evaluate
-from attendant_export.demo.sentiment.classify import bundle_classifier
-from attendant_export.demo.sentiment.phrases import LABELS
-from attendant_export.demo.sentiment.reviews import Reviewer, held_out
+from attendant_demo.sentiment import evaluate
+from attendant_demo.sentiment.classify import bundle_classifier
+from attendant_demo.sentiment.phrases import LABELS
+from attendant_demo.sentiment.reviews import Reviewer, held_out
 
 FOLDER = demo_bundle().parent / "sentiment"
 CLEAR = {

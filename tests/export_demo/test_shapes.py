@@ -13,9 +13,9 @@ import torch
 from attendant.bundle import EncoderManifest, read_any_manifest, verify_files
 from attendant.demo import demo_bundle
 from attendant.tasks.images import pixel_values
-from attendant_export.demo.shapes.draw import LABELS, SIZE, draw_one, drawings
-from attendant_export.demo.shapes.evaluate import bundle_classifier, score
-from attendant_export.demo.shapes.train import TrainSettings, build_model, tensors, train
+from attendant_demo.shapes.draw import LABELS, SIZE, draw_one, drawings
+from attendant_demo.shapes.evaluate import bundle_classifier, score
+from attendant_demo.shapes.train import TrainSettings, build_model, tensors, train
 from PIL import Image, ImageDraw
 
 BUNDLE = demo_bundle().parent / "shapes"
@@ -129,7 +129,7 @@ def test_a_row_does_not_depend_on_its_batch(classify):
 
 
 def test_the_build_makes_model_bundle_and_report(tmp_path: Path):
-    from attendant_export.demo.shapes.build import main
+    from attendant_demo.shapes.build import main
 
     assert main([str(tmp_path), "--pictures", "128"]) == 0
     assert (tmp_path / "report.json").is_file()

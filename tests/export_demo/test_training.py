@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 import torch
-from attendant_export.demo.dialogues import Composer
-from attendant_export.demo.generate import prompt, torch_answerer
-from attendant_export.demo.tokenizer import SPECIAL_TOKENS, pieces, train_tokenizer
-from attendant_export.demo.train import TrainSettings, build_model, encode, train
+from attendant_demo.dialogues import Composer
+from attendant_demo.generate import prompt, torch_answerer
+from attendant_demo.tokenizer import SPECIAL_TOKENS, pieces, train_tokenizer
+from attendant_demo.train import TrainSettings, build_model, encode, train
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 SETTINGS = TrainSettings(

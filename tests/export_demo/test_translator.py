@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from attendant_export.demo.translator import evaluate, french, numbers
-from attendant_export.demo.translator.composer import Composer, normal
-from attendant_export.demo.translator.pairs import WordPairs
-from attendant_export.demo.translator.train import TrainSettings, build_model, train
-from attendant_export.demo.translator.translate import torch_translator
-from attendant_export.demo.translator.vocabulary import train_tokenizer
-from attendant_export.demo.translator.words import lexicon
+from attendant_demo.translator import evaluate, french, numbers
+from attendant_demo.translator.composer import Composer, normal
+from attendant_demo.translator.pairs import WordPairs
+from attendant_demo.translator.train import TrainSettings, build_model, train
+from attendant_demo.translator.translate import torch_translator
+from attendant_demo.translator.vocabulary import train_tokenizer
+from attendant_demo.translator.words import lexicon
 from transformers import AutoTokenizer, MarianMTModel
 
 SETTINGS = TrainSettings(

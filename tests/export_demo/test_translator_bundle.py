@@ -6,8 +6,8 @@ import pytest
 from attendant.bundle import read_manifest, verify_files
 from attendant.core.generation import BeamCall, GenerationCall, TextPrompt, Translation
 from attendant.demo import demo_bundle
-from attendant_export.demo.translator import evaluate
-from attendant_export.demo.translator.translate import bundle_translator
+from attendant_demo.translator import evaluate
+from attendant_demo.translator.translate import bundle_translator
 
 from tests.frontend.generation.helpers import collect, load, with_model
 
