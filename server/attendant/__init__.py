@@ -1,5 +1,3 @@
 """Attendant: serves Transformers from ONNX bundles over gRPC."""
 
-from importlib.metadata import version as _version
-
-__version__ = _version("attendant")
+__version__ = "0.1.0"  # the one place: pyproject.toml reads it here, `attendant --version` and the metrics say it
