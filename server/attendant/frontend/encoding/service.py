@@ -10,7 +10,6 @@ from typing import Protocol, TypeVar
 
 from attendant.bundle import EncoderTask
 from attendant.core.errors import AttendantError, DeadlineExceeded
-from attendant.encoder_metrics import SUCCESS
 from attendant.frontend.encoding import media, spans, text
 from attendant.frontend.encoding.active_call import EncoderCall
 from attendant.frontend.encoding.calls import (
@@ -27,7 +26,7 @@ from attendant.frontend.encoding.calls import (
 )
 from attendant.frontend.encoding.served import ServedEncoder
 from attendant.frontend.live_calls import LiveCalls
-from attendant.metrics import Metrics, error_name
+from attendant.metrics import SUCCESS, Metrics, error_name
 from attendant.models.info import EncoderInfo
 from attendant.models.repository import ModelRepository
 from attendant.tasks.answers import Answer

@@ -13,11 +13,10 @@ from attendant.frontend.speech.calls import RawSound, SoundData, SpeechCall, Spe
 from attendant.frontend.speech.feed import Feed, FileFeed, StreamFeed
 from attendant.frontend.speech.model import Generator, SpeechModel
 from attendant.frontend.speech.transcription import Transcription
-from attendant.metrics import Metrics, error_name
+from attendant.metrics import SUCCESS, Metrics, error_name
 from attendant.models.failed import FailedModel
 from attendant.models.repository import ModelRepository
 from attendant.settings import SpeechSettings
-from attendant.speech_metrics import SUCCESS
 
 
 class SpeechService:

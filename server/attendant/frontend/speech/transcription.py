@@ -18,7 +18,7 @@ from attendant.core.request import Timings, Usage
 from attendant.frontend.speech.calls import Partial, Segment, SpeechCall, SpeechPart, SpeechResult
 from attendant.frontend.speech.feed import Feed, in_media_threads
 from attendant.frontend.speech.model import Generator, Heard, SpeechModel, Window
-from attendant.speech_metrics import SpeechMetrics
+from attendant.metrics import SpeechMetrics
 from attendant.tasks.mel import Floats
 from attendant.tasks.segments import Piece, cut, whole
 

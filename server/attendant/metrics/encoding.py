@@ -1,4 +1,4 @@
-"""The Prometheus collectors of models that encode; a part of :mod:`attendant.metrics`, which is what others import."""
+"""The Prometheus collectors of models that encode."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterable
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from attendant.core.encoding import BatchStats
-
-SUCCESS = "success"
+from attendant.metrics.outcomes import SUCCESS
 
 QUEUE_BUCKETS = (
     *(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75),

@@ -1,5 +1,5 @@
-"""The Prometheus collectors of models that write what they hear; a part of :mod:`attendant.metrics`, which is what
-others import. Each window is a sequence of the model besides, and counted as one there."""
+"""The Prometheus collectors of models that write what they hear. Each window is a sequence of the model besides, and
+counted as one there."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter
 
-SUCCESS = "success"
+from attendant.metrics.outcomes import SUCCESS
 
 WindowKind = Literal["speech", "silence", "partial"]
 

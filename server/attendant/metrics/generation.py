@@ -1,29 +1,15 @@
-"""Every Prometheus collector, declared once. Fed from the event loop's thread; names as dashboards for LLM servers know
-them (vLLM's), with the prefix ``attendant_``."""
+"""The Prometheus collectors of models that generate, and those of the server as a whole."""
 
 from __future__ import annotations
 
-import re
 from importlib import metadata
 
-from prometheus_client import (
-    CONTENT_TYPE_LATEST,
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    GCCollector,
-    Histogram,
-    PlatformCollector,
-    ProcessCollector,
-    generate_latest,
-)
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from attendant import __version__
-from attendant.core.errors import AttendantError, ConfigurationError
-from attendant.core.events import FailedEvent, FinishedEvent, StepStats
+from attendant.core.events import FinishedEvent, StepStats
 from attendant.core.request import FinishReason, Usage
-from attendant.encoder_metrics import EncoderMetrics
-from attendant.speech_metrics import SpeechMetrics
+from attendant.metrics.outcomes import error_name, request_errors
 
 FIRST_TOKEN_BUCKETS = (
     *(0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75),
@@ -41,76 +27,8 @@ STEP_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1
 BATCH_BUCKETS = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 256, 512, 1024)
 TOKENS_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
 
-UNKNOWN_MODEL = ""  # requests that name no model of this server share one series, whatever they name
 
-
-class Metrics:
-    """The collectors of one server. ``registry``: a new one with the process's own collectors if None.
-
-    ``encoders``: those of models that encode. ``speech``: those of models that write what they hear.
-    """
-
-    def __init__(self, registry: CollectorRegistry | None = None) -> None:
-        self._registry = CollectorRegistry() if registry is None else registry
-        if registry is None:
-            ProcessCollector(registry=self._registry)
-            PlatformCollector(registry=self._registry)
-            GCCollector(registry=self._registry)
-        self._collectors = _Collectors(self._registry)
-        self.encoders = EncoderMetrics(self._registry, [error_name(error) for error in _request_errors()])
-        self.speech = SpeechMetrics(self._registry)
-        self._models: dict[str, _ModelMetrics] = {}
-
-    def add_model(self, model: str) -> None:
-        """Create the series of ``model``, so that they exist at 0."""
-        self._models[model] = _ModelMetrics(self._collectors, model)
-
-    def model_ready(self, model: str, *, ready: bool) -> None:
-        """Whether a model of this server takes requests."""
-        self._collectors.model_ready.labels(model).set(ready)
-
-    def step(self, model: str, stats: StepStats) -> None:
-        """One engine step. A few microseconds."""
-        self._models[model].step(stats)
-
-    def first_token(self, model: str, seconds: float) -> None:
-        """A sequence's first token was delivered, ``seconds`` after its arrival."""
-        series = self._models[model]
-        series.generation_tokens.inc()
-        series.first_token.observe(seconds)
-
-    def next_token(self, model: str, seconds: float) -> None:
-        """A further token of a sequence was delivered, ``seconds`` after the one before."""
-        series = self._models[model]
-        series.generation_tokens.inc()
-        series.inter_token.observe(seconds)
-
-    def finished(self, model: str, event: FinishedEvent) -> None:
-        """A sequence ended without an error."""
-        self._models[model].finished(event)
-
-    def failed(self, model: str, event: FailedEvent) -> None:
-        """A sequence that an engine had taken ended with an error."""
-        series = self._models[model]
-        series.usage(event.usage)
-        series.failures[type(event.error)].inc()
-
-    def refused(self, model: str, error: AttendantError) -> None:
-        """A request was turned away at the door."""
-        name = model if model in self._models else UNKNOWN_MODEL
-        self._collectors.request_failure.labels(name, error_name(type(error))).inc()
-
-    def render(self) -> tuple[bytes, str]:
-        """The page that Prometheus reads, and its content type. Safe from any thread."""
-        return generate_latest(self._registry), CONTENT_TYPE_LATEST
-
-
-def error_name(error: type[AttendantError]) -> str:
-    """Label value of an error class: ``QueueFull`` is ``queue_full``."""
-    return re.sub(r"(?<!^)(?=[A-Z])", "_", error.__name__).lower()
-
-
-class _Collectors:
+class Collectors:
     """Names, help texts and buckets."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -167,14 +85,14 @@ class _Collectors:
         )
 
 
-class _ModelMetrics:
+class ModelMetrics:
     """The series of one model, looked up once."""
 
-    def __init__(self, collectors: _Collectors, model: str) -> None:
+    def __init__(self, collectors: Collectors, model: str) -> None:
         self.generation_tokens = collectors.generation_tokens.labels(model)
         self.inter_token = collectors.inter_token.labels(model)
         self.successes = {r: collectors.success.labels(model, r.value) for r in FinishReason}
-        self.failures = {e: collectors.request_failure.labels(model, error_name(e)) for e in _request_errors()}
+        self.failures = {e: collectors.request_failure.labels(model, error_name(e)) for e in request_errors()}
         self._prompt_tokens = collectors.prompt_tokens.labels(model)
         self.first_token = collectors.first_token.labels(model)
         self._time_per_token = collectors.time_per_token.labels(model)
@@ -228,13 +146,6 @@ class _ModelMetrics:
 
     def usage(self, usage: Usage) -> None:
         self._prompt_tokens.inc(usage.prompt_tokens)
-
-
-def _request_errors() -> list[type[AttendantError]]:
-    found = [AttendantError]
-    for error in found:
-        found.extend(sub for sub in error.__subclasses__() if not issubclass(sub, ConfigurationError))
-    return found
 
 
 def _onnxruntime_version() -> str:

@@ -1,0 +1,7 @@
+"""What is counted: every Prometheus collector, declared once."""
+
+from attendant.metrics.outcomes import SUCCESS, error_name
+from attendant.metrics.server import Metrics
+from attendant.metrics.speech import SpeechMetrics
+
+__all__ = ["SUCCESS", "Metrics", "SpeechMetrics", "error_name"]
