@@ -102,8 +102,8 @@ def make_paged_bundle(out: Path, precision: str = "bf16", kv_cache: str = "model
     Args:
         precision: bf16, fp16 or int4. kv_cache: model, int8 or fp8.
     """
+    from attendant_export.paged.bundle import reference_bundle
     from attendant_export.recipe import Recipe
-    from attendant_export.reference_bundle import reference_bundle
 
     recipe = Recipe("cuda", precision, kv_cache)  # type: ignore[arg-type]
     reference_bundle(_export(cuda_bundle(out), recipe, overrides), out, overwrite=True)

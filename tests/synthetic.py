@@ -181,8 +181,8 @@ def make_synthetic_bundle(
 def _made_ragged(path: Path) -> Graph:
     """What the exporter does to a graph last."""
     import onnx_ir as ir
-    from attendant_export.graphs import describe
-    from attendant_export.ragged import allow_ragged_rows
+    from attendant_export.decoders.graphs import describe
+    from attendant_export.graph.ragged import allow_ragged_rows
 
     model = ir.load(path)
     assert allow_ragged_rows(model.graph)

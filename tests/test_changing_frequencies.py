@@ -17,8 +17,8 @@ from attendant.core.sampling import SamplingParams
 from attendant.engine.engine import Engine
 from attendant.models.repository import load_model
 from attendant.settings import EngineSettings
-from attendant_export.architectures import context_length
-from attendant_export.decoder_export import DecoderExport
+from attendant_export.decoders.architectures import context_length
+from attendant_export.decoders.export import DecoderExport
 from attendant_export.errors import ExportError
 from attendant_export.export import export_model
 from attendant_export.recipe import Recipe

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from attendant.bundle import TOKENIZER_FILE, read_manifest
-from attendant_export.session import DecoderSession
+from attendant_export.decoders.session import DecoderSession
 from tokenizers import Tokenizer
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 

@@ -9,22 +9,22 @@ from typing import Any, cast
 
 from attendant.bundle import BundleManifest, EncoderManifest, EncoderTask, Pooling, Source
 
-from attendant_export import source as sources
-from attendant_export.architectures import check_model
 from attendant_export.auto import Auto, Tell, fastest, say_nothing
 from attendant_export.calibration_file import check_calibration
-from attendant_export.decoder_export import DecoderExport
+from attendant_export.decoders.architectures import check_model
+from attendant_export.decoders.export import DecoderExport
 from attendant_export.encoders.export import export_encoder, plan_encoder
 from attendant_export.encoders.tasks import task_of
 from attendant_export.errors import ExportError, failures_of
-from attendant_export.known_tokens import known_rows, prompt_ids, unknown_tokens
 from attendant_export.progress import Progress, silent
 from attendant_export.recipe import ENCODER_PRECISIONS, GENERATE, PRECISIONS, Recipe, RecipeRequest
 from attendant_export.seq2seq.export import answer_recipe, export_answers
 from attendant_export.seq2seq.source import is_encoder_decoder, load_answers
+from attendant_export.source import loading as sources
+from attendant_export.source.unserved import check_served
 from attendant_export.toolchain import versions
-from attendant_export.unserved import check_served
 from attendant_export.words import Words, words_of
+from attendant_export.words.known_tokens import known_rows, prompt_ids, unknown_tokens
 from attendant_export.writer import check_output
 
 

@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 import torch
-from attendant_export.architectures import context_length
 from attendant_export.calibration_runs import prompt_runs
-from attendant_export.decoder import trace_decoder
-from attendant_export.families import reference_attention
-from attendant_export.graphs import describe, kv_layers
-from attendant_export.passes import rewrite
+from attendant_export.decoders.architectures import context_length
+from attendant_export.decoders.decoder import trace_decoder
+from attendant_export.decoders.families import reference_attention
+from attendant_export.decoders.graphs import describe, kv_layers
+from attendant_export.decoders.session import DecoderSession
+from attendant_export.graph.passes import rewrite
+from attendant_export.graph.ragged import allow_ragged_rows
 from attendant_export.quantisation.quantise import quantise
-from attendant_export.ragged import allow_ragged_rows
-from attendant_export.session import DecoderSession
 
 from tests.export.architectures import VOCAB, build
 

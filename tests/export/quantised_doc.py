@@ -55,7 +55,7 @@ def tokenizer_json() -> str:
 def measured(name: str) -> tuple[str, Cells]:
     """The cells of one architecture."""
     import torch
-    from attendant_export.decoder_export import DecoderExport
+    from attendant_export.decoders.export import DecoderExport
     from attendant_export.errors import ParityError
     from attendant_export.recipe import Recipe
     from attendant_export.words import words_of

@@ -14,8 +14,8 @@ import numpy.typing as npt
 import onnx_ir as ir
 import torch
 from attendant.bundle import AnswerRules, BundleManifest, TextSource
+from attendant_export.paged.bundle import reference_bundle
 from attendant_export.recipe import Recipe
-from attendant_export.reference_bundle import reference_bundle
 from attendant_export.seq2seq.export import export_answers
 from attendant_export.seq2seq.session import AnswerSession
 from attendant_export.seq2seq.source import AnswerSource

@@ -9,9 +9,9 @@ import pytest
 from attendant_demo import evaluate
 from attendant_demo.build import make_model
 from attendant_demo.train import Example, TrainSettings, encode
+from attendant_export.decoders.session import DecoderSession
 from attendant_export.export import export_bundle
 from attendant_export.recipe import Recipe
-from attendant_export.session import DecoderSession
 
 ALLOWED = {"int8": 0.005, "int4": 0.02}
 """Shares of the loss in fp32 that may be added."""

@@ -10,10 +10,10 @@ import onnx_ir as ir
 import pytest
 import torch
 from attendant.bundle import read_manifest
-from attendant_export.calibrate import calibrate
+from attendant_export.decoders.calibrate import calibrate
 from attendant_export.errors import UnsupportedModel
-from attendant_export.kernels import CacheScales
-from attendant_export.paged_function import INPUTS
+from attendant_export.graph.kernels import CacheScales
+from attendant_export.paged.function import INPUTS
 from attendant_export.recipe import Recipe
 from transformers.models.llama import modeling_llama
 

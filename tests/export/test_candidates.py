@@ -14,7 +14,7 @@ from attendant.core.plan import SampleOrder
 from attendant.core.sampling import SamplingParams
 from attendant.runtime.candidates import Candidates, choose, sampling_inputs
 from attendant.runtime.sampler import sample
-from attendant_export.candidates import MAX_CANDIDATES, add_candidates, candidates_model
+from attendant_export.graph.candidates import MAX_CANDIDATES, add_candidates, candidates_model
 
 SIZES = [1, 5, 64, 200, 256, 300, 1000, 8192, 8193, 33000]
 # What a CUDA graph cannot hold, or ONNX Runtime computes on the CPU, or leaves open which of equal values it takes.

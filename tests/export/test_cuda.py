@@ -12,9 +12,9 @@ ir = pytest.importorskip("onnx_ir", reason="the exporter is not installed")
 
 import onnxruntime as ort  # noqa: E402
 from attendant.bundle import PAGED_RUN_TOKENS  # noqa: E402
-from attendant_export.cuda import fit_cuda  # noqa: E402
-from attendant_export.graph import Editor  # noqa: E402
-from attendant_export.reference import widen  # noqa: E402
+from attendant_export.graph.cuda import fit_cuda  # noqa: E402
+from attendant_export.graph.nodes import Editor  # noqa: E402
+from attendant_export.paged.reference import widen  # noqa: E402
 
 BFLOAT16, FLOAT = ir.DataType.BFLOAT16, ir.DataType.FLOAT
 

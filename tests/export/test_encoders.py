@@ -16,7 +16,7 @@ from attendant_export.encoders.plan import EncoderPlan
 from attendant_export.encoders.tasks import allowed_tasks, task_of
 from attendant_export.encoders.text_plan import TextSource, plan_text
 from attendant_export.errors import ExportError, UnsupportedModel, UnsupportedTask
-from attendant_export.graph import nodes_of
+from attendant_export.graph.nodes import nodes_of
 from attendant_export.recipe import Recipe, RecipeRequest
 
 from tests.export import encoders_doc

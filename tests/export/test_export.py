@@ -14,12 +14,13 @@ from typing import Any
 import onnx
 import pytest
 from attendant.bundle import read_manifest, verify_files
-from attendant_export import toolchain, trace
-from attendant_export.attention import MaskSpec
+from attendant_export import toolchain
 from attendant_export.cli import main
 from attendant_export.errors import ExportError, ToolchainError, UnsupportedModel
 from attendant_export.export import bundle_name, export_bundle, export_model
 from attendant_export.recipe import Recipe
+from attendant_export.tracing import trace
+from attendant_export.tracing.attention import MaskSpec
 
 from tests.bundles import BOS, CHAT_TEMPLATE, EOS, PAD, make_llama, make_tokenizer
 from tests.export.architectures import build
@@ -150,7 +151,7 @@ def test_in_memory_model_keeps_its_attention_and_its_methods() -> None:
 
 
 def trace_model_once(model: Any) -> None:
-    from attendant_export.decoder import trace_decoder
+    from attendant_export.decoders.decoder import trace_decoder
 
     trace_decoder(model, 128)
 

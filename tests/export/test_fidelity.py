@@ -11,10 +11,10 @@ import onnx_ir as ir
 import pytest
 import torch
 from attendant.bundle import Distance, Fidelity, Parity, VectorFidelity, read_any_manifest
-from attendant_export import graphs
+from attendant_export.decoders import graphs
+from attendant_export.decoders.families import reference_attention
 from attendant_export.errors import ParityError
 from attendant_export.export import export_model
-from attendant_export.families import reference_attention
 from attendant_export.fidelity.decoder import Stretch
 from attendant_export.fidelity.distance import DistanceSum
 from attendant_export.fidelity.limits import LIMITS, check_fidelity

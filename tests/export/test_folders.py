@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from attendant_export.architectures import check_config
 from attendant_export.cli import main
+from attendant_export.decoders.architectures import check_config
 from attendant_export.errors import SourceError, UnsupportedModel, failures_of, first_line, reading
-from attendant_export.folders import check_folder
-from attendant_export.unserved import check_served
+from attendant_export.source.formats import check_folder
+from attendant_export.source.unserved import check_served
 
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
 LORA = {"peft_type": "LORA", "base_model_name_or_path": "acme/base"}

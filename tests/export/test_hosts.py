@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import onnx_ir as ir
 import pytest
-from attendant_export.graph import Editor, attribute, nodes_of
-from attendant_export.hosts import scale_queries
+from attendant_export.graph.hosts import scale_queries
+from attendant_export.graph.nodes import Editor, attribute, nodes_of
 
 from tests.export.architectures import build
 from tests.export.measure import Subject

@@ -8,7 +8,7 @@ from tokenizers import AddedToken, processors
 pytest.importorskip("torch", reason="the exporter is not installed")
 
 from attendant_export.errors import TokenizerError
-from attendant_export.known_tokens import known_rows, prompt_ids, unknown_tokens
+from attendant_export.words.known_tokens import known_rows, prompt_ids, unknown_tokens
 
 from tests.bundles import make_llama, make_tokenizer
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from attendant_export.memory import give_back, set_aside
-from attendant_export.source import load
+from attendant_export.source.loading import load
 
 from tests.bundles import make_llama_source
 

@@ -20,15 +20,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from attendant_export.architectures import context_length
-from attendant_export.families import reference_attention
-from attendant_export.graphs import write_graphs
+from attendant_export.decoders.architectures import context_length
+from attendant_export.decoders.families import reference_attention
+from attendant_export.decoders.graphs import write_graphs
+from attendant_export.decoders.verify_pages import Case, run_paged
 from attendant_export.precision import in_dtype
 from attendant_export.progress import silent
 from attendant_export.prompts import sample_prompts
 from attendant_export.quantisation.blocks import BlockFormat, quantise_blocks
 from attendant_export.recipe import Recipe
-from attendant_export.verify_pages import Case, run_paged
 
 from tests.bundles import make_llama
 from tests.export.architectures import ARCHITECTURES, build

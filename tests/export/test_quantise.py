@@ -9,11 +9,11 @@ import onnx_ir as ir
 import onnxruntime as ort
 import pytest
 from attendant.bundle import read_manifest
-from attendant_export.graph import Editor, attribute, nodes_of
+from attendant_export.graph.nodes import Editor, attribute, nodes_of
+from attendant_export.graph.ragged import INPUTS as RAGGED_INPUTS
 from attendant_export.quantisation.blocks import BlockFormat, Blocks, BlockWriter, quantise_blocks
 from attendant_export.quantisation.quantise import quantise
 from attendant_export.quantisation.rows import int8_columns
-from attendant_export.ragged import INPUTS as RAGGED_INPUTS
 
 from tests.bundles import make_llama_bundle
 from tests.export.architectures import VOCAB, build

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import onnx_ir as ir
-from attendant_export.ragged import allow_ragged_rows
+from attendant_export.graph.ragged import allow_ragged_rows
 
 
 def test_the_tokens_batch_is_not_read_off_the_caches() -> None:

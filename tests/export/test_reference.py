@@ -10,8 +10,8 @@ import numpy as np
 import onnx_ir as ir
 import onnxruntime as ort
 import pytest
-from attendant_export.paged_function import INPUTS
-from attendant_export.reference import to_reference
+from attendant_export.paged.function import INPUTS
+from attendant_export.paged.reference import to_reference
 
 BLOCK_SIZE, NUM_BLOCKS, TABLE = 4, 24, 5
 PAST = np.array([5, 0, 9, 3], np.int32)

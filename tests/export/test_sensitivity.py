@@ -6,7 +6,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 from attendant_export.calibration_runs import prompt_runs
-from attendant_export.graph import Editor, array_of, attribute, nodes_of
+from attendant_export.graph.nodes import Editor, array_of, attribute, nodes_of
 from attendant_export.quantisation.plan import FOUR_BITS
 from attendant_export.quantisation.products import product_groups
 from attendant_export.quantisation.quantise import quantise

@@ -9,10 +9,10 @@ from typing import Any
 import onnx_ir as ir
 import pytest
 import torch
-from attendant_export import trace
-from attendant_export.decoder import trace_decoder
-from attendant_export.passes import rewrite
-from attendant_export.shortcuts import quick_rules, quick_tracing
+from attendant_export.decoders.decoder import trace_decoder
+from attendant_export.graph.passes import rewrite
+from attendant_export.tracing import trace
+from attendant_export.tracing.shortcuts import quick_rules, quick_tracing
 
 from tests.bundles import make_llama
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 import onnxruntime as ort
 import pytest
-from attendant_export.graph import Editor, nodes_of
+from attendant_export.graph.nodes import Editor, nodes_of
 from attendant_export.quantisation.activations import Activations
 from attendant_export.quantisation.blocks import BlockFormat, quantise_blocks
 from attendant_export.quantisation.errors import RowFormat, Trial

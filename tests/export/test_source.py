@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from attendant_export.architectures import check_config, context_length
+from attendant_export.decoders.architectures import check_config, context_length
 from attendant_export.errors import (
     SourceError,
     SourceNotFound,
@@ -16,9 +16,9 @@ from attendant_export.errors import (
     UnknownArchitecture,
     UnsupportedModel,
 )
-from attendant_export.facts import special_tokens
 from attendant_export.settings import generation_defaults
-from attendant_export.source import load, resolve
+from attendant_export.source.loading import load, resolve
+from attendant_export.words.special_tokens import special_tokens
 
 from tests.bundles import CHAT_TEMPLATE, EOS, make_llama, make_tokenizer
 from tests.export.architectures import build

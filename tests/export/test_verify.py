@@ -9,10 +9,11 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 from attendant.bundle import ParityCase
-from attendant_export import export, graphs
+from attendant_export import export
+from attendant_export.decoders import graphs
+from attendant_export.decoders.verify import judge
 from attendant_export.errors import ParityError
 from attendant_export.recipe import PRECISIONS, Recipe
-from attendant_export.verify import judge
 
 from tests.bundles import make_llama, make_tokenizer
 

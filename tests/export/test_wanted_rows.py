@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnx_ir as ir
 import pytest
-from attendant_export.graph import nodes_of
+from attendant_export.graph.nodes import nodes_of
 
 from tests.export.architectures import build
 from tests.export.measure import Subject

@@ -46,7 +46,7 @@ def test_a_filled_bundle_is_the_llama_of_its_weights(hollow: Hollow, tmp_path: P
 
 def test_a_bundle_filled_for_a_gpu_is_the_llama_of_its_weights(tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="the exporter is not installed")
-    from attendant_export.reference_bundle import reference_bundle
+    from attendant_export.paged.bundle import reference_bundle
     from attendant_loadtest.gpu.prepare.hollow import write_hollow_bundle
 
     shape = DRY_MODELS["8b"]

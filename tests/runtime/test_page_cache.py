@@ -46,7 +46,7 @@ class Watched(HostDevice):
 
 
 def make_cache(folder: Path, *layers: KVLayer) -> tuple[PageCache, Watched]:
-    companions = pytest.importorskip("attendant_export.companions", reason="the exporter is not installed")
+    companions = pytest.importorskip("attendant_export.graph.companions", reason="the exporter is not installed")
     import onnx_ir as ir
 
     path = folder / "copy_blocks.onnx"

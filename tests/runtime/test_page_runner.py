@@ -198,7 +198,7 @@ SETTLED = [
 
 @pytest.mark.parametrize("buckets", [False, True])
 def test_tokens_are_the_samplers_on_whole_rows(anew: Hands, bucketed: Hands, paged_bundle: Path, buckets: bool) -> None:
-    from attendant_export.paged_session import PagedRow, PagedSession
+    from attendant_export.paged.session import PagedRow, PagedSession
 
     hands = bucketed if buckets else anew
     manifest = read_manifest(paged_bundle)

@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
-from attendant_export.attention import mask_kinds
 from attendant_export.errors import UnsupportedModel
+from attendant_export.tracing.attention import mask_kinds
 
 MaskFunction = Callable[..., torch.Tensor]
 

@@ -17,7 +17,7 @@ from attendant_export.encoders.plan import EncoderCase, EncoderPlan, Floats
 from attendant_export.encoders.trace import EncoderSpec, Feeds
 from attendant_export.errors import UnsupportedModel, failures_of
 from attendant_export.precision import in_dtype
-from attendant_export.source import pretrained
+from attendant_export.source.loading import pretrained
 
 # Of the rows that a finished graph is verified with, beyond the shortest one's, and of a longer row beyond those: one
 # of the two has an odd number of frames, which SEW takes by twos.

@@ -11,6 +11,7 @@ import onnx_ir as ir
 from attendant.bundle import TOKENIZER_FILE, EncoderManifest, EncoderTask, Graph, Pooling, Source
 
 from attendant_export.calibration_file import check_calibration, encoding
+from attendant_export.decoders.graphs import describe
 from attendant_export.encoders.passes import rewrite_encoder
 from attendant_export.encoders.plan import EncoderPlan
 from attendant_export.encoders.projection import projection_model
@@ -19,7 +20,6 @@ from attendant_export.encoders.text_source import load_text
 from attendant_export.encoders.trace import trace_encoder
 from attendant_export.encoders.verify import verify_encoder
 from attendant_export.errors import ExportError
-from attendant_export.graphs import describe
 from attendant_export.progress import Progress, silent
 from attendant_export.quantisation.quantise import quantise
 from attendant_export.recipe import Recipe

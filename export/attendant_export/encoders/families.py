@@ -1,6 +1,6 @@
 """What the few encoder families need whose attention is not plain: relative positions, or attention written out.
 
-Each patch replaces one method of one class for the time of a trace, as those of :mod:`attendant_export.families` do.
+Each patch replaces one method of one class for the time of a trace, as :mod:`attendant_export.decoders.families` does.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 
 from attendant_export.encoders.attention import EncoderAttention
 from attendant_export.errors import UnsupportedModel
-from attendant_export.trace import fused_attention
+from attendant_export.tracing.trace import fused_attention
 
 Method = Callable[..., Any]
 Patch = Callable[[Any, EncoderAttention], Method]

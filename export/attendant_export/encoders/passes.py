@@ -1,4 +1,4 @@
-"""Rewrites a traced encoder graph into the one that is served; see :mod:`attendant_export.passes` for the reasons."""
+"""Rewrites a traced encoder graph into the one that is served; :mod:`attendant_export.graph.passes` has the reasons."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import numpy as np
 import onnx_ir as ir
 
 from attendant_export.encoders.trace import Dimensions
-from attendant_export.graph import Editor, attribute, constant_of, nodes_of, producer
-from attendant_export.hosts import split_skip_norms
-from attendant_export.passes import join_reshapes, products_to_matmul, strip_metadata
+from attendant_export.graph.hosts import split_skip_norms
+from attendant_export.graph.nodes import Editor, attribute, constant_of, nodes_of, producer
+from attendant_export.graph.passes import join_reshapes, products_to_matmul, strip_metadata
 
 
 def rewrite_encoder(model: ir.Model, dimensions: Dimensions) -> None:

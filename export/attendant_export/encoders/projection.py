@@ -8,9 +8,9 @@ import onnx_ir as ir
 import torch
 
 from attendant_export.errors import failures_of
-from attendant_export.graph import Editor
-from attendant_export.passes import products_to_matmul, strip_metadata
-from attendant_export.trace import trace_to_onnx
+from attendant_export.graph.nodes import Editor
+from attendant_export.graph.passes import products_to_matmul, strip_metadata
+from attendant_export.tracing.trace import trace_to_onnx
 
 _ROWS = 3
 

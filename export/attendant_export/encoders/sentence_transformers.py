@@ -12,7 +12,7 @@ import torch
 from attendant.bundle import Pooling
 
 from attendant_export.errors import SourceError, UnsupportedModel
-from attendant_export.source import read_json
+from attendant_export.source.loading import read_json
 
 MODULES_FILE = "modules.json"
 _SETTINGS = "config_sentence_transformers.json"

@@ -10,7 +10,7 @@ from attendant.bundle import EncoderTask
 
 from attendant_export.errors import UnsupportedTask
 from attendant_export.recipe import GENERATE
-from attendant_export.source import read_json
+from attendant_export.source.loading import read_json
 
 TASKS: tuple[str, ...] = (GENERATE, *get_args(EncoderTask))
 

@@ -29,9 +29,9 @@ from attendant_export.encoders.text_tokens import (
 from attendant_export.encoders.trace import EncoderSpec
 from attendant_export.encoders.trial import Sample, Way, find_way, make_sample, rows_of, sample_feeds
 from attendant_export.errors import UnsupportedModel
-from attendant_export.known_tokens import known_rows
 from attendant_export.precision import in_dtype
 from attendant_export.texts import calibration_text
+from attendant_export.words.known_tokens import known_rows
 
 _KINDS: dict[EncoderTask, HeadKind] = {
     "classify": "row_logits",

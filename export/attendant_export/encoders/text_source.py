@@ -9,7 +9,7 @@ from attendant.bundle import EncoderTask, Pooling
 from attendant_export.encoders.sentence_transformers import read_sentence_model
 from attendant_export.encoders.text_plan import TextSource
 from attendant_export.errors import ExportError
-from attendant_export.source import pretrained, read_json
+from attendant_export.source.loading import pretrained, read_json
 from attendant_export.words import read_words
 
 _CLASSES: dict[EncoderTask, str] = {

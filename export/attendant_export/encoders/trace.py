@@ -14,9 +14,9 @@ from attendant.bundle import Target
 from attendant_export.encoders.attention import EncoderAttention
 from attendant_export.encoders.families import patched_encoder
 from attendant_export.errors import UnsupportedModel, failures_of
-from attendant_export.graph import Editor
+from attendant_export.graph.nodes import Editor
 from attendant_export.progress import Step, no_step
-from attendant_export.trace import trace_to_onnx
+from attendant_export.tracing.trace import trace_to_onnx
 
 Dimensions = Mapping[str, tuple[str | None, ...]]
 Feeds = Mapping[str, torch.Tensor]

@@ -9,10 +9,10 @@ import numpy as np
 import onnxruntime as ort
 from attendant.bundle import Parity, ParityCase, Precision
 
+from attendant_export.decoders.verify import TOLERANCES
 from attendant_export.encoders.plan import EncoderCase, Floats
 from attendant_export.errors import ParityError
 from attendant_export.fidelity.vectors import check_vectors, compare_vectors
-from attendant_export.verify import TOLERANCES
 
 _SPREAD_ENOUGH = 1e-6
 

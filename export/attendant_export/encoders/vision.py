@@ -19,7 +19,7 @@ from attendant_export.encoders.trace import EncoderSpec, Feeds
 from attendant_export.encoders.vision_input import image_input, load_processor
 from attendant_export.errors import UnsupportedModel, failures_of
 from attendant_export.precision import in_dtype
-from attendant_export.source import pretrained, read_json
+from attendant_export.source.loading import pretrained, read_json
 
 ImageTask = Literal["classify_image", "embed_image"]
 

@@ -9,7 +9,7 @@ from typing import Any
 from attendant.bundle import ImageInput
 
 from attendant_export.errors import SourceError, UnsupportedModel
-from attendant_export.source import read_json
+from attendant_export.source.loading import read_json
 
 PREPROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
 _STEPS = ("resize", "center_crop", "rescale", "normalize", "pad", "_preprocess")

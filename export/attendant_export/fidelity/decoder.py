@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from attendant.bundle import Fidelity
 
-from attendant_export.families import reference_attention
+from attendant_export.decoders.families import reference_attention
+from attendant_export.decoders.session import DecoderSession
 from attendant_export.fidelity.distance import DistanceSum, Floats, Ints
 from attendant_export.fidelity.trained import is_trained
 from attendant_export.memory import set_aside
-from attendant_export.paged_session import PagedRow, PagedSession
-from attendant_export.session import DecoderSession
+from attendant_export.paged.session import PagedRow, PagedSession
 
 _CHUNK_LOGITS, _LEAST_CHUNK = 8 << 20, 32  # of a run: 32 MB in float32, several times while it runs; in tokens
 

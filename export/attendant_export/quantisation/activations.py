@@ -13,7 +13,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 import onnxruntime as ort
 
-from attendant_export.graph import MICROSOFT, Transposed
+from attendant_export.graph.nodes import MICROSOFT, Transposed
 from attendant_export.progress import Step, no_step
 
 Array = npt.NDArray[Any]

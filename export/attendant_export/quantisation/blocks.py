@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from attendant_export.graph import MICROSOFT, Editor, array_of
+from attendant_export.graph.nodes import MICROSOFT, Editor, array_of
 
 _HALF_LOW, _HALF_HIGH = np.float32(2.0**-14), np.float32(65504)
 _ELEMENTS = 1 << 20  # of a weight at a time

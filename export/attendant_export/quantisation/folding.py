@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from attendant_export.graph import Editor, attribute
+from attendant_export.graph.nodes import Editor, attribute
 
 Floats = npt.NDArray[np.float32]
 

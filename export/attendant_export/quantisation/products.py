@@ -8,7 +8,7 @@ from typing import Literal
 
 import onnx_ir as ir
 
-from attendant_export.graph import attribute, nodes_of
+from attendant_export.graph.nodes import attribute, nodes_of
 
 Role = Literal["attention", "head", "inner", "other"]
 """``attention``: makes queries, keys or values. ``head``: gives the logits. ``inner``: reads what an activation

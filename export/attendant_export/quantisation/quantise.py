@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from attendant_export.graph import Editor, array_of, nodes_of
+from attendant_export.graph.nodes import Editor, array_of, nodes_of
 from attendant_export.memory import give_back, weight_bytes
 from attendant_export.progress import Step, no_step
 from attendant_export.quantisation.activations import SAMPLED_ROWS, Activations, Feeds

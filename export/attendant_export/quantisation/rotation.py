@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from attendant_export.graph import Editor
+from attendant_export.graph.nodes import Editor
 
 Floats = npt.NDArray[np.float32]
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from attendant_export.graph import MICROSOFT, Editor, array_of
+from attendant_export.graph.nodes import MICROSOFT, Editor, array_of
 
 _STEP = np.float32(1 / 127)
 _ELEMENTS = 1 << 20  # of a weight at a time

@@ -14,7 +14,7 @@ import onnx_ir as ir
 import onnxruntime as ort
 import torch
 
-from attendant_export.graph import array_of
+from attendant_export.graph.nodes import array_of
 from attendant_export.quantisation.activations import Array, Feeds, open_in_memory
 from attendant_export.quantisation.blocks import BlockFormat
 from attendant_export.quantisation.errors import rounded

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from attendant_export.graph import MICROSOFT, Editor, array_of
+from attendant_export.graph.nodes import MICROSOFT, Editor, array_of
 from attendant_export.quantisation.blocks import BlockFormat
 from attendant_export.quantisation.rotation import Rotator
 from attendant_export.quantisation.rows import int8_columns

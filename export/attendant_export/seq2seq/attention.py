@@ -12,10 +12,17 @@ from typing import Any
 import torch
 from attendant.bundle import Target
 
-from attendant_export.attention import HEAD_MULTIPLE, AttentionLayer, AttentionTrace, MaskSpec, mask_kinds, widen
 from attendant_export.encoders.attention import EncoderAttention, EncoderMask
 from attendant_export.errors import UnsupportedModel
-from attendant_export.kernels import Cache, CrossKernel
+from attendant_export.graph.kernels import Cache, CrossKernel
+from attendant_export.tracing.attention import (
+    HEAD_MULTIPLE,
+    AttentionLayer,
+    AttentionTrace,
+    MaskSpec,
+    mask_kinds,
+    widen,
+)
 
 _EVERYWHERE = "bidirectional_mask_function"
 

@@ -10,19 +10,19 @@ import onnx_ir as ir
 import torch
 from attendant.bundle import Target
 
-from attendant_export.attention import AttentionLayer
 from attendant_export.encoders.passes import bias_once
 from attendant_export.errors import UnsupportedModel, failures_of
-from attendant_export.graph import Editor
-from attendant_export.hosts import split_skip_norms
-from attendant_export.kernels import Cache, CrossKernel, Kernel
-from attendant_export.passes import join_reshapes, rewrite
+from attendant_export.graph.hosts import split_skip_norms
+from attendant_export.graph.kernels import Cache, CrossKernel, Kernel
+from attendant_export.graph.nodes import Editor
+from attendant_export.graph.passes import join_reshapes, rewrite
+from attendant_export.graph.rotary import pack_attention_inputs
 from attendant_export.progress import Step, no_step
-from attendant_export.rotary import pack_attention_inputs
 from attendant_export.seq2seq.attention import AnswerAttention
 from attendant_export.seq2seq.layouts import answer_layout
 from attendant_export.seq2seq.positions import Positions, has_distances, told_distances, told_positions
-from attendant_export.trace import fused_attention, trace_to_onnx
+from attendant_export.tracing.attention import AttentionLayer
+from attendant_export.tracing.trace import fused_attention, trace_to_onnx
 
 _PROBE_TOKENS, _SEQUENCE = 4, 5  # sample sizes
 

@@ -11,7 +11,6 @@ import onnx_ir as ir
 import torch
 from attendant.bundle import AudioSource, SourceLayout, Target, TextSource
 
-from attendant_export.attention import AttentionLayer
 from attendant_export.encoders.attention import PaddedView
 from attendant_export.encoders.passes import rewrite_encoder
 from attendant_export.encoders.rows import dimensions_of, feeds_of
@@ -21,7 +20,8 @@ from attendant_export.progress import Step, no_step
 from attendant_export.seq2seq.attention import SourceAttention, heads_of
 from attendant_export.seq2seq.overflow import ClampsAlways
 from attendant_export.seq2seq.positions import Positions, told_positions
-from attendant_export.trace import trace_to_onnx
+from attendant_export.tracing.attention import AttentionLayer
+from attendant_export.tracing.trace import trace_to_onnx
 
 Row = npt.NDArray[Any]  # tokens [length] int64, or input features [num_mel_bins, num_frames] float32
 LAYOUTS: tuple[SourceLayout, ...] = ("packed", "padded")

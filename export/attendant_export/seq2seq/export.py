@@ -10,10 +10,8 @@ from tokenizers import Tokenizer
 
 from attendant_export.calibration_file import check_calibration, encoding
 from attendant_export.calibration_runs import answer_runs
+from attendant_export.decoders.graphs import DECODER_FILE, describe, kv_layers, paged_companions
 from attendant_export.errors import ExportError, UnsupportedModel
-from attendant_export.facts import special_tokens
-from attendant_export.graphs import DECODER_FILE, describe, kv_layers, paged_companions
-from attendant_export.known_tokens import known_rows
 from attendant_export.precision import in_dtype
 from attendant_export.progress import Progress, silent
 from attendant_export.quantisation.activations import InMemory
@@ -29,6 +27,8 @@ from attendant_export.seq2seq.speech import speech_of
 from attendant_export.seq2seq.verify import verify_answers
 from attendant_export.settings import setting_warnings
 from attendant_export.toolchain import exporter_version, versions
+from attendant_export.words.known_tokens import known_rows
+from attendant_export.words.special_tokens import special_tokens
 from attendant_export.writer import bundle_folder, file_entries, write_manifest
 
 ENCODER_FILE = "encoder.onnx"

@@ -9,10 +9,10 @@ from typing import Any, Protocol
 import torch
 from attendant.bundle import Target
 
-from attendant_export.attention import AttentionLayer
-from attendant_export.kernels import Cache, PagedSourceKernel, PageKernel, SlotKernel, SourceKernel
-from attendant_export.layouts import Dimensions, GraphLayout, PageLayout, SlotLayout
+from attendant_export.decoders.layouts import Dimensions, GraphLayout, PageLayout, SlotLayout
+from attendant_export.graph.kernels import Cache, PagedSourceKernel, PageKernel, SlotKernel, SourceKernel
 from attendant_export.seq2seq.encoder import output_names
+from attendant_export.tracing.attention import AttentionLayer
 
 Layers = Sequence[AttentionLayer]
 _SOURCE, _TOTAL, _BLOCKS, _BLOCK_SIZE, _TABLE = 11, 13, 5, 16, 3  # sample sizes of a trace

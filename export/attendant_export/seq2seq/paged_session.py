@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from attendant.bundle import AudioSource, Graph, KVLayer, TextSource
 
-from attendant_export.paged_session import PagedRow, PagedSession, save_reference
+from attendant_export.paged.session import PagedRow, PagedSession, save_reference
 from attendant_export.seq2seq.encoder import Row
 from attendant_export.seq2seq.session import EncoderSession, Floats, Ints
 

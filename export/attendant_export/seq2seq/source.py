@@ -14,11 +14,11 @@ from tokenizers import Tokenizer
 
 from attendant_export.encoders.text_tokens import max_tokens, pad_id, trial_rows
 from attendant_export.errors import UnsupportedModel
-from attendant_export.known_tokens import known_rows
 from attendant_export.seq2seq.encoder import Row
 from attendant_export.seq2seq.speech import audio_source
-from attendant_export.source import pretrained, read_json
+from attendant_export.source.loading import pretrained, read_json
 from attendant_export.words import read_words
+from attendant_export.words.known_tokens import known_rows
 
 SPEECH_TYPES = frozenset({"whisper"})
 _IN_BLOCKS = "it cuts sources into blocks, whose number cannot be traced"

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from attendant.bundle import AudioSource, Graph, KVLayer, Parity, TextSource
 
+from attendant_export.decoders.verify import compare, judge
+from attendant_export.decoders.verify_pages import Case
 from attendant_export.fidelity.limits import check_fidelity
 from attendant_export.recipe import Recipe
 from attendant_export.seq2seq.encoder import Row
@@ -17,8 +19,6 @@ from attendant_export.seq2seq.material import Material
 from attendant_export.seq2seq.paged_session import PagedAnswerSession
 from attendant_export.seq2seq.reference import answer_logits
 from attendant_export.seq2seq.session import AnswerSession, Floats, Ints
-from attendant_export.verify import compare, judge
-from attendant_export.verify_pages import Case
 
 Session = AnswerSession | PagedAnswerSession
 _ANSWER, _SHORTEST, _ROWS = 24, 14, 3

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from attendant_export.errors import TokenizerError
-from attendant_export.json_files import read_json
+from attendant_export.source.json_files import read_json
 
 # Files that a tokenizer can be made of; without one, transformers may make up a few tokens.
 _FILES = ("tokenizer.json", "vocab.*", "merges.txt", "*.model", "*.spm", "*.tiktoken", "tekken.json", "bpe.codes")

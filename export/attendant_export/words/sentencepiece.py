@@ -13,7 +13,7 @@ from typing import Any
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, processors
 
 from attendant_export.errors import TokenizerError
-from attendant_export.json_files import read_json
+from attendant_export.source.json_files import read_json
 from attendant_export.toolchain import internal
 
 _MODELS = {"marian": "source.spm", "m2m_100": "sentencepiece.bpe.model"}

@@ -32,7 +32,7 @@ _LARGEST = float(np.finfo(np.float32).max)
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """What ``attendant_export.candidates.add_candidates`` adds to a graph, for R rows, and K of V tokens.
+    """What ``attendant_export.graph.candidates.add_candidates`` adds to a graph, for R rows, and K of V tokens.
 
     Attributes:
         vocab_size: V.

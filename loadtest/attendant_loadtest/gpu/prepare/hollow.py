@@ -13,13 +13,13 @@ from typing import Any
 
 import onnx_ir as ir
 from attendant.bundle import TOKENIZER_FILE, BundleManifest, KVLayer, Parity, Source, SpecialTokens
-from attendant_export.candidates import add_candidates
-from attendant_export.companions import copy_blocks_model, pick_rows_model
-from attendant_export.decoder import trace_decoder
-from attendant_export.graphs import COPY_BLOCKS_FILE, DECODER_FILE, PICK_ROWS_FILE, describe, kv_layers
-from attendant_export.layouts import PageLayout
-from attendant_export.passes import rewrite
-from attendant_export.reference_bundle import reference_bundle
+from attendant_export.decoders.decoder import trace_decoder
+from attendant_export.decoders.graphs import COPY_BLOCKS_FILE, DECODER_FILE, PICK_ROWS_FILE, describe, kv_layers
+from attendant_export.decoders.layouts import PageLayout
+from attendant_export.graph.candidates import add_candidates
+from attendant_export.graph.companions import copy_blocks_model, pick_rows_model
+from attendant_export.graph.passes import rewrite
+from attendant_export.paged.bundle import reference_bundle
 from attendant_export.toolchain import exporter_version, versions
 from attendant_export.writer import file_entries, write_manifest
 
@@ -36,7 +36,7 @@ def write_hollow_bundle(shape: LlamaShape, out: Path, name: str, *, reference: b
     """Writes a bundle in bf16 to the folder ``out``; :func:`attendant_loadtest.gpu.fill.fill_bundle` completes it.
 
     Args:
-        reference: write the copy that a processor can run, see :mod:`attendant_export.reference_bundle`. It takes
+        reference: write the copy that a processor can run, see :mod:`attendant_export.paged.bundle`. It takes
             memory for all weights.
     """
     model, layers = decoder(shape)

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from attendant_export.decoders.families import reference_attention
 from attendant_export.export import export_model
-from attendant_export.families import reference_attention
 from attendant_export.precision import in_dtype
 from attendant_export.recipe import Recipe
 
@@ -68,7 +68,7 @@ def _build(name: str, dtype: torch.dtype) -> Any:
 
 
 def _export(model: Any, recipe: Recipe, out: Path, *, reference: bool) -> None:
-    from attendant_export.reference_bundle import reference_bundle
+    from attendant_export.paged.bundle import reference_bundle
 
     words = tokenizer(VOCABULARY).to_str()
     if not reference:

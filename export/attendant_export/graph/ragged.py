@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import onnx_ir as ir
 
-from attendant_export.graph import Editor, attribute, nodes_of
+from attendant_export.graph.nodes import Editor, attribute, nodes_of
 
 INPUTS = ("query_seqlens", "pad_index", "unpad_index")
 """What a graph takes besides, once its rows may differ."""

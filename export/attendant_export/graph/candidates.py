@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from attendant_export.graph import Editor
+from attendant_export.graph.nodes import Editor
 
 MAX_CANDIDATES = 64
 _ROWS = "num_logits"

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from attendant_export.errors import UnsupportedModel
-from attendant_export.kernels import AttentionCall, Cache, Kernel
+from attendant_export.graph.kernels import AttentionCall, Cache, Kernel
 from attendant_export.progress import Step, no_step
 
 IMPLEMENTATION = "attendant"

@@ -18,19 +18,19 @@ import numpy as np
 import torch
 from attendant.bundle import ChangingFrequencies, Fidelity, Frequencies, Graph, KVLayer, Parity, ParityCase
 
+from attendant_export.decoders.families import reference_attention
+from attendant_export.decoders.rope import coded_frequencies
+from attendant_export.decoders.session import DecoderSession, Floats, Ints
+from attendant_export.decoders.verify_pages import Case, open_paged, paged_cases
 from attendant_export.errors import ParityError
-from attendant_export.families import reference_attention
 from attendant_export.fidelity.decoder import PagedDecoder, SlotDecoder, Stretch, measure_decoder
 from attendant_export.fidelity.limits import check_fidelity
 from attendant_export.fidelity.windows import text_windows
 from attendant_export.memory import give_back, set_aside
-from attendant_export.paged_session import PagedSession
+from attendant_export.paged.session import PagedSession
 from attendant_export.prompts import Encode, sample_prompts
 from attendant_export.recipe import Recipe
-from attendant_export.rope import coded_frequencies
-from attendant_export.session import DecoderSession, Floats, Ints
 from attendant_export.texts import verification_text
-from attendant_export.verify_pages import Case, open_paged, paged_cases
 
 _CHUNKS = (7, 1, 5)
 _DECODE_STEPS = 8

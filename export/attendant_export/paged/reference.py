@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from attendant_export.graph import Editor, attribute, nodes_of
-from attendant_export.paged_function import DOMAIN, PagedAttentionSpec, paged_attention
+from attendant_export.graph.nodes import Editor, attribute, nodes_of
+from attendant_export.paged.function import DOMAIN, PagedAttentionSpec, paged_attention
 
 _HALVES = (ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
 

@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 from attendant.bundle import PAGED_RUN_TOKENS
 
-from attendant_export.graph import Editor, attribute, constant_of, nodes_of
+from attendant_export.graph.nodes import Editor, attribute, constant_of, nodes_of
 
 _COMPARISONS = ("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual")
 _INDEXING = ("ArgMax", "ArgMin")

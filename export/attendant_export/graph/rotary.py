@@ -14,7 +14,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 import onnxruntime as ort
 
-from attendant_export.graph import Editor, attribute, constant_of, nodes_of, producer, same_shape
+from attendant_export.graph.nodes import Editor, attribute, constant_of, nodes_of, producer, same_shape
 
 _MOST_TABLE_BYTES = 256 * 2**20
 _PACKED = 3

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 import torch
 from attendant.bundle import Target
 
-from attendant_export.attention import AttentionLayer
-from attendant_export.kernels import Cache, CacheScales, PageKernel, SlotKernel
+from attendant_export.graph.kernels import Cache, CacheScales, PageKernel, SlotKernel
+from attendant_export.tracing.attention import AttentionLayer
 
 # Sample sizes of a trace: all different and above 1, so that no dynamic size is taken for another or for a constant.
 _BATCH, _MAX_LENGTH, _NUM_LOGITS = 2, 64, 3
@@ -64,7 +64,7 @@ class CacheLayout(GraphLayout, Protocol):
     """The layout of a decoder's cache."""
 
     def step(self, decoder: torch.nn.Module) -> torch.nn.Module:
-        """Wraps a :class:`~attendant_export.decoder.DecoderStep` so that it takes ``inputs`` and the caches."""
+        """Wraps a :class:`~attendant_export.decoders.decoder.DecoderStep` to take ``inputs`` and the caches."""
         ...
 
     def sample_inputs(self, layers: Sequence[AttentionLayer], sequence: int, dtype: torch.dtype) -> tuple[Any, ...]:

@@ -11,27 +11,27 @@ import onnx_ir as ir
 import torch
 from attendant.bundle import ChangingFrequencies, DType, Graph, KVLayer, Precision, TensorSpec
 
-from attendant_export.attention import AttentionLayer, AttentionTrace
-from attendant_export.calibrate import calibrate
 from attendant_export.calibration_runs import prompt_runs
-from attendant_export.candidates import add_candidates
-from attendant_export.companions import copy_blocks_model, pick_rows_model
-from attendant_export.decoder import probe, trace_decoder
-from attendant_export.families import patched
+from attendant_export.decoders.calibrate import calibrate
+from attendant_export.decoders.decoder import probe, trace_decoder
+from attendant_export.decoders.families import patched
+from attendant_export.decoders.layouts import CacheLayout, PageLayout, SlotLayout
 from attendant_export.fidelity.windows import text_windows
-from attendant_export.kernels import CacheScales
-from attendant_export.layouts import CacheLayout, PageLayout, SlotLayout
+from attendant_export.graph.candidates import add_candidates
+from attendant_export.graph.companions import copy_blocks_model, pick_rows_model
+from attendant_export.graph.kernels import CacheScales
+from attendant_export.graph.passes import rewrite
+from attendant_export.graph.ragged import allow_ragged_rows
 from attendant_export.memory import empty_graph, set_aside
-from attendant_export.passes import rewrite
 from attendant_export.precision import in_dtype
 from attendant_export.progress import Progress
 from attendant_export.prompts import Encode, Ints, sample_prompts
 from attendant_export.quantisation.plan import Quantised
 from attendant_export.quantisation.quantise import quantise
-from attendant_export.ragged import allow_ragged_rows
 from attendant_export.recipe import Recipe
 from attendant_export.texts import calibration_text
-from attendant_export.trace import fused_attention
+from attendant_export.tracing.attention import AttentionLayer, AttentionTrace
+from attendant_export.tracing.trace import fused_attention
 
 DECODER_FILE = "decoder.onnx"
 PROMPT_FILE = "prompt.onnx"
@@ -99,7 +99,7 @@ def trace_graph(
 ) -> TracedGraph:
     """Traces and rewrites; see :func:`write_graphs`. Recipes of one target, type and cache have one graph.
 
-    ``changing``: see :func:`attendant_export.decoder.trace_decoder`.
+    ``changing``: see :func:`attendant_export.decoders.decoder.trace_decoder`.
     """
     layout: CacheLayout = SlotLayout()
     if recipe.target == "cuda":

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch.nn.functional import pad
 
-from attendant_export.attention import HEAD_MULTIPLE, AttentionTrace
+from attendant_export.tracing.attention import HEAD_MULTIPLE, AttentionTrace
 
 Method = Callable[..., Any]
 

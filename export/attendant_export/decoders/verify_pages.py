@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from attendant.bundle import KVLayer
 
-from attendant_export.paged_session import Floats, PagedRow, PagedSession, save_reference
+from attendant_export.paged.session import Floats, PagedRow, PagedSession, save_reference
 from attendant_export.prompts import Ints
 
 _BLOCK_SIZE = 4

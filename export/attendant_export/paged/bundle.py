@@ -11,10 +11,10 @@ from pathlib import Path
 import onnx_ir as ir
 from attendant.bundle import MANIFEST_FILE, BundleManifest, KVLayer, read_manifest
 
-from attendant_export.companions import pick_rows_model
+from attendant_export.decoders.graphs import describe
 from attendant_export.errors import ExportError
-from attendant_export.graphs import describe
-from attendant_export.paged_session import cache_dtype, save_reference
+from attendant_export.graph.companions import pick_rows_model
+from attendant_export.paged.session import cache_dtype, save_reference
 from attendant_export.writer import bundle_folder, file_entries, write_manifest
 
 

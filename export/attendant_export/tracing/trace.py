@@ -12,13 +12,13 @@ import onnx_ir as ir
 import torch
 from attendant.bundle import Target
 
-from attendant_export.attention import IMPLEMENTATION
 from attendant_export.errors import UnsupportedModel
-from attendant_export.graph import Editor, attribute, nodes_of
+from attendant_export.graph.nodes import Editor, attribute, nodes_of
 from attendant_export.memory import give_back, set_aside, weight_bytes
 from attendant_export.progress import Step, no_step
-from attendant_export.shortcuts import quick_rules, quick_tracing
 from attendant_export.toolchain import internal
+from attendant_export.tracing.attention import IMPLEMENTATION
+from attendant_export.tracing.shortcuts import quick_rules, quick_tracing
 
 OPSET = 21
 _CHATTY = ("torch.onnx", "torch.export", "torch.fx", "torch.__trace", "onnxscript", "onnx_ir")

@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
-from attendant_export.architectures import check_config, check_model
+from attendant_export.decoders.architectures import check_config, check_model
 from attendant_export.errors import SourceError, SourceNotFound, reading
-from attendant_export.folders import check_folder
-from attendant_export.json_files import read_json as read_json
+from attendant_export.source.formats import check_folder
+from attendant_export.source.json_files import read_json as read_json
 from attendant_export.words import Words, read_words
 
 _SMALL_FILES = ["*.json", "*.jinja", "*.txt", "*.model", "*.spm", "*.tiktoken", "*.safetensors"]

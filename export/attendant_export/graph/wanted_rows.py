@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from attendant_export.graph import Editor, attribute, nodes_of, producer
+from attendant_export.graph.nodes import Editor, attribute, nodes_of, producer
 
 _ELEMENTWISE = frozenset(
     {"Add", "Sub", "Mul", "Div", "Sigmoid", "Tanh", "Relu", "Gelu", "FastGelu", "QuickGelu", "Erf"}

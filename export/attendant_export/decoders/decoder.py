@@ -10,14 +10,14 @@ import onnx_ir as ir
 import torch
 from attendant.bundle import ChangingFrequencies
 
-from attendant_export.attention import AttentionLayer, AttentionTrace
+from attendant_export.decoders.families import patched
+from attendant_export.decoders.layouts import CacheLayout, SlotLayout
+from attendant_export.decoders.rope import coded_frequencies, fixed_frequencies
 from attendant_export.errors import UnsupportedModel, failures_of
-from attendant_export.families import patched
-from attendant_export.kernels import Cache, Kernel
-from attendant_export.layouts import CacheLayout, SlotLayout
+from attendant_export.graph.kernels import Cache, Kernel
 from attendant_export.progress import Step, no_step
-from attendant_export.rope import coded_frequencies, fixed_frequencies
-from attendant_export.trace import fused_attention, trace_to_onnx
+from attendant_export.tracing.attention import AttentionLayer, AttentionTrace
+from attendant_export.tracing.trace import fused_attention, trace_to_onnx
 
 _PROBE_TOKENS = 4
 _SEQUENCE = 5  # sample size of a trace

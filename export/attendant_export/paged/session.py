@@ -14,7 +14,7 @@ import onnx_ir as ir
 import onnxruntime as ort
 from attendant.bundle import KVLayer
 
-from attendant_export.reference import to_reference, widen
+from attendant_export.paged.reference import to_reference, widen
 
 Floats = npt.NDArray[np.float32]
 
@@ -29,7 +29,7 @@ class PagedRow:
 
 
 def save_reference(path: Path, out: Path) -> None:
-    """Writes the graph at ``path`` to ``out`` so that a CPU can run it: see :mod:`attendant_export.reference`.
+    """Writes the graph at ``path`` to ``out`` so that a CPU can run it: see :mod:`attendant_export.paged.reference`.
 
     bfloat16 becomes float32; float16 stays, and ONNX Runtime computes it as such or in float32.
     """

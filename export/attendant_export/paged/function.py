@@ -10,7 +10,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 from onnx_ir.tape import Tape
 
-from attendant_export.graph import attribute
+from attendant_export.graph.nodes import attribute
 
 DOMAIN = "attendant.reference"
 OPSET = 21

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import onnx_ir as ir
 
-from attendant_export.graph import Editor, attribute, nodes_of
+from attendant_export.graph.nodes import Editor, attribute, nodes_of
 from attendant_export.quantisation.folding import apply_edits, scaled
 
 _NORMS = {

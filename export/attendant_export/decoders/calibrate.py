@@ -14,13 +14,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from attendant_export.attention import AttentionTrace
-from attendant_export.decoder import probe, run
+from attendant_export.decoders.decoder import probe, run
+from attendant_export.decoders.families import patched
 from attendant_export.errors import UnsupportedModel
-from attendant_export.families import patched
-from attendant_export.kernels import AttentionCall, Cache, CacheScales
+from attendant_export.graph.kernels import AttentionCall, Cache, CacheScales
 from attendant_export.recipe import KVCache
-from attendant_export.trace import fused_attention
+from attendant_export.tracing.attention import AttentionTrace
+from attendant_export.tracing.trace import fused_attention
 
 _LARGEST = {"int8": 127.0, "fp8": 448.0}
 _DTYPES = {"int8": torch.int8, "fp8": torch.float8_e4m3fn}
@@ -60,7 +60,7 @@ class _Watching:
         self.peaks: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     def emit(self, call: AttentionCall, index: int, past: Cache) -> tuple[torch.Tensor, Cache]:
-        """See :meth:`attendant_export.kernels.Kernel.emit`."""
+        """See :meth:`attendant_export.graph.kernels.Kernel.emit`."""
         peaks = call.key[0].abs().amax(1), call.value[0].abs().amax(1)
         if index == len(self.peaks):
             self.peaks.append(peaks)

@@ -81,7 +81,7 @@ def context_length(model: Any, target: Target = "cpu") -> int:
     Raises:
         UnsupportedModel: its config does not say.
     """
-    from attendant_export.rope import changing_frequencies, extended_length, frequency_limit
+    from attendant_export.decoders.rope import changing_frequencies, extended_length, frequency_limit
 
     config = model.config.get_text_config()
     architecture = str(model.config.model_type)

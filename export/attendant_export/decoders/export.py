@@ -19,21 +19,21 @@ from attendant.bundle import (
     Source,
 )
 
-from attendant_export.architectures import context_length
+from attendant_export.decoders.architectures import context_length
+from attendant_export.decoders.graphs import TracedGraph, WrittenGraphs, trace_graph, write_traced
+from attendant_export.decoders.rope import changing_frequencies, extended_length, frequency_limit
+from attendant_export.decoders.verify import Words as VerifiedWords
+from attendant_export.decoders.verify import verify
 from attendant_export.errors import ExportError
-from attendant_export.facts import special_tokens
 from attendant_export.fidelity.windows import leading_tokens, text_windows
-from attendant_export.graphs import TracedGraph, WrittenGraphs, trace_graph, write_traced
 from attendant_export.progress import Progress, silent
 from attendant_export.prompts import Ints, sample_prompts
 from attendant_export.recipe import Recipe
-from attendant_export.rope import changing_frequencies, extended_length, frequency_limit
 from attendant_export.settings import generation_defaults, setting_warnings
 from attendant_export.texts import calibration_text
 from attendant_export.toolchain import exporter_version, versions
-from attendant_export.verify import Words as VerifiedWords
-from attendant_export.verify import verify
 from attendant_export.words import Words
+from attendant_export.words.special_tokens import special_tokens
 from attendant_export.writer import bundle_folder, file_entries, write_manifest
 
 _CALIBRATION_TOKENS = 8192
