@@ -77,7 +77,7 @@ def served(model: LoadedEncoder, calls: list[list[Row]], seed: int) -> tuple[dic
         hub = EncoderHub(model, Metrics(CollectorRegistry()), lambda name, error: pytest.fail(f"{name}: {error}"))
         await hub.start()
         await asyncio.gather(*(one(hub, rows) for rows in calls))
-        assert hub.num_active == 0 or await _idle(hub)
+        assert hub.gate.taken == 0 or await _idle(hub)
         await hub.close()
 
     def counting(rows: list[Row]) -> object:
@@ -94,7 +94,7 @@ def served(model: LoadedEncoder, calls: list[list[Row]], seed: int) -> tuple[dic
 
 async def _idle(hub: EncoderHub) -> bool:
     """Rows of cancelled calls that ran already end with their batch."""
-    while hub.num_active:
+    while hub.gate.taken:
         await asyncio.sleep(0.01)
     return True
 

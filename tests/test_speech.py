@@ -12,16 +12,17 @@ import pytest
 import soundfile
 from attendant.core.errors import Draining
 from attendant.core.generation import BeamCall, GenerationCall, TokenPrompt
+from attendant.frontend.front_end import FrontEnd
 from attendant.frontend.generation.service import GenerationService
-from attendant.frontend.services import Services
 from attendant.frontend.speech.calls import RawSound, SpeechCall, SpeechResult
 from attendant.frontend.speech.service import SpeechService
 from attendant.metrics import Metrics
 from attendant.models.repository import ModelRepository
 from attendant.settings import SpeechSettings
+from attendant.tasks.media_threads import MediaThreads
 from attendant.tasks.segments import cut, whole
 
-from tests.frontend.generation.helpers import load
+from tests.frontend.generation.helpers import load, num_active
 from tests.system.server import attendant, serving
 
 torch = pytest.importorskip("torch", reason="the exporter is not installed")
@@ -68,7 +69,7 @@ def transcribe(bundle: Path, call: SpeechCall, *recordings: RawSound) -> list[Sp
         generation = GenerationService(models, Metrics(), lambda name, error: pytest.fail(f"{name}: {error}"))
         await generation.start()
         try:
-            service = SpeechService(models, generation, Metrics(), SpeechSettings())
+            service = SpeechService(models, generation, Metrics(), SpeechSettings(), MediaThreads(2))
             found.extend(await asyncio.gather(*(service.transcribe(call, recording) for recording in recordings)))
         finally:
             await generation.close()
@@ -140,18 +141,18 @@ def test_a_recording_of_several_windows_outlives_the_begin_of_a_drain(bundle: Pa
     ended: list[SpeechResult] = []
 
     async def test() -> None:
-        services = Services(
+        front_end = FrontEnd(
             ModelRepository({"whisper": load(bundle)}), Metrics(), lambda *death: pytest.fail(str(death))
         )
-        await services.start()
-        task = asyncio.create_task(services.speech.transcribe(call, recording))
-        while not services.generation.num_active():
+        await front_end.start()
+        task = asyncio.create_task(front_end.speech.transcribe(call, recording))
+        while not num_active(front_end.generation):
             await asyncio.sleep(0)
-        await services.drain(30)
+        await front_end.drain(30)
         ended.append(await task)
         with pytest.raises(Draining):
-            await services.speech.transcribe(call, recording)
-        await services.close()
+            await front_end.speech.transcribe(call, recording)
+        await front_end.close()
 
     asyncio.run(asyncio.wait_for(test(), 60))
     assert [result.segments for result in ended] == [result.segments for result in undisturbed]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from attendant.core.errors import ConfigurationError
-from attendant.frontend.services import Services
+from attendant.frontend.front_end import FrontEnd
 from attendant.http.server import HttpServer
 from attendant.metrics import Metrics
 from attendant.models.repository import ModelRepository
@@ -95,7 +95,7 @@ class Application:
         self._metrics = Metrics()
         self._rpc = RpcServer(settings.grpc)
         self._http = HttpServer(settings.http, self._metrics.render, lambda: self._rpc.health.serving)
-        self._services: Services | None = None
+        self._front_end: FrontEnd | None = None
 
     async def start(self) -> Endpoints:
         """Take the ports, load the models, serve.
@@ -105,13 +105,13 @@ class Application:
         """
         endpoints = Endpoints(grpc=self._rpc.bind(), http=self._http.start())
         models = await asyncio.to_thread(self._load)
-        services = Services(models, self._metrics, self._on_engine_death, self._settings.speech)
-        await services.start(strict=self._settings.strict)
-        self._services = services
+        front_end = FrontEnd(models, self._metrics, self._on_engine_death, self._settings.speech)
+        await front_end.start(strict=self._settings.strict)
+        self._front_end = front_end
         gc.collect()
         gc.freeze()  # what is loaded now stays: the collector need not visit it in the middle of a step
-        await self._rpc.start(services)
-        await self._rpc.health.set(serving=True, models={info.name: info.ready for info in services.list_models()})
+        await self._rpc.start(front_end)
+        await self._rpc.health.set(serving=True, models={info.name: info.ready for info in front_end.list_models()})
         return endpoints
 
     async def ended(self) -> None:
@@ -125,17 +125,17 @@ class Application:
     async def stop(self) -> None:
         """Say NOT_SERVING, let running requests finish within the drain limit, fail the rest, close every room."""
         await self._rpc.health.set(serving=False)
-        if self._services is not None:
+        if self._front_end is not None:
             if self.exit_code == EXIT_OK:
-                await self._services.drain(self._settings.drain_timeout_s)
+                await self._front_end.drain(self._settings.drain_timeout_s)
                 await asyncio.sleep(LAST_CALLS_S)
             await self._rpc.stop(FAREWELL_S)
-            await self._services.close()
+            await self._front_end.close()
         await asyncio.to_thread(self._http.stop)
 
     def on_signal(self, number: int) -> None:
         """The first signal stops the server in order; a second one, or one before it serves, ends the process."""
-        if self._end.is_set() or self._services is None:
+        if self._end.is_set() or self._front_end is None:
             logger.warning("%s: leaving at once", signal.Signals(number).name)
             os._exit(128 + number)
         logger.info("%s: draining for at most %g s", signal.Signals(number).name, self._settings.drain_timeout_s)

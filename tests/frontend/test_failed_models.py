@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from attendant.core.errors import BundleError, DeviceOutOfMemory, ModelFailed, ModelNotFound
 from attendant.core.generation import GenerationCall, TextPrompt
-from attendant.frontend.services import Services
+from attendant.frontend.front_end import FrontEnd
 from attendant.metrics import Metrics
 from attendant.models.failed import FailedModel
 from attendant.models.repository import LoadedModel, ModelRepository
@@ -37,18 +37,18 @@ def refuse(model: LoadedModel, error: Exception, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(model.engines[0], "prepare", prepare)
 
 
-def with_services(
-    models: tuple[LoadedModel, ...], test: Callable[[Services, Metrics], Awaitable[None]], *, strict: bool = False
+def with_front_end(
+    models: tuple[LoadedModel, ...], test: Callable[[FrontEnd, Metrics], Awaitable[None]], *, strict: bool = False
 ) -> None:
     async def main() -> None:
         metrics = Metrics(CollectorRegistry())
         repository = ModelRepository({model.name: model for model in models})
-        services = Services(repository, metrics, lambda name, error: pytest.fail(f"{name}: {error}"))
-        await services.start(strict=strict)
+        front_end = FrontEnd(repository, metrics, lambda name, error: pytest.fail(f"{name}: {error}"))
+        await front_end.start(strict=strict)
         try:
-            await test(services, metrics)
+            await test(front_end, metrics)
         finally:
-            await services.close()
+            await front_end.close()
 
     asyncio.run(main())
 
@@ -61,21 +61,21 @@ def test_the_others_are_served_and_the_cause_is_told(
 ) -> None:
     refuse(models[1], error, monkeypatch)
 
-    async def test(services: Services, metrics: Metrics) -> None:
-        served, failed = services.list_models()
+    async def test(front_end: FrontEnd, metrics: Metrics) -> None:
+        served, failed = front_end.list_models()
         assert (served.name, served.ready, failed.name, failed.ready) == ("good", True, "bad", False)
         assert isinstance(failed, FailedModel)
         assert cause in failed.cause
         with pytest.raises(ModelFailed, match=cause):
-            await collect(services.generation, GenerationCall("bad", TextPrompt("hello"), max_tokens=3))
+            await collect(front_end.generation, GenerationCall("bad", TextPrompt("hello"), max_tokens=3))
         with pytest.raises(ModelNotFound, match=r"no model is named.*not served: 'bad'"):
-            await collect(services.generation, ASK)
-        await collect(services.generation, GenerationCall("good", TextPrompt("hello"), max_tokens=3))
+            await collect(front_end.generation, ASK)
+        await collect(front_end.generation, GenerationCall("good", TextPrompt("hello"), max_tokens=3))
         page = metrics.render()[0].decode()
         assert 'attendant_model_ready{model_name="good"} 1.0' in page
         assert 'attendant_model_ready{model_name="bad"} 0.0' in page
 
-    with_services(models, test)
+    with_front_end(models, test)
 
 
 def test_strict_or_alone_it_ends_the_start(
@@ -84,12 +84,12 @@ def test_strict_or_alone_it_ends_the_start(
     good, bad = models
     refuse(bad, LACKING, monkeypatch)
 
-    async def never(services: Services, metrics: Metrics) -> None:
+    async def never(front_end: FrontEnd, metrics: Metrics) -> None:
         raise AssertionError("it started")
 
     for some, strict in (((bad,), False), ((good, bad), True)):
         with pytest.raises(DeviceOutOfMemory):
-            with_services(some, never, strict=strict)
+            with_front_end(some, never, strict=strict)
     refuse(bad, KeyError("strange"), monkeypatch)
     with pytest.raises(BundleError, match="KeyError"):
-        with_services((bad,), never)
+        with_front_end((bad,), never)

@@ -82,8 +82,8 @@ class FakeService:
         return f"<{token_id}>"
 
 
-class FakeServices:
-    """What stands for :class:`attendant.frontend.services.Services`; ``encoding`` answers calls on encoders, ``speech``
+class FakeFrontEnd:
+    """Stands for :class:`attendant.frontend.front_end.FrontEnd`; ``encoding`` answers calls on encoders, ``speech``
     those on recordings."""
 
     def __init__(self, generation: FakeService, encoding: object, speech: object = None) -> None:
@@ -115,7 +115,7 @@ async def serving(
     """A real gRPC server over ``service`` on a free port of the loopback."""
     server = RpcServer(settings or GrpcSettings(port=0))
     address = server.bind()
-    await server.start(FakeServices(service, encoding or NoEncoders(), speech))  # type: ignore[arg-type]
+    await server.start(FakeFrontEnd(service, encoding or NoEncoders(), speech))  # type: ignore[arg-type]
     await server.health.set(serving=True)
     try:
         yield address, server

@@ -15,7 +15,7 @@ from attendant.core.errors import AttendantError, InvalidRequest, QueueFull
 from attendant.frontend.encoding.calls import ClassifyCall, Encoded, EncodingUsage
 from attendant.rpc import status
 from attendant.rpc.encoding import MANY_RESULTS, _num_fills, _num_parts
-from attendant.rpc.stream import answered
+from attendant.rpc.stream import replies
 from attendant.tasks.classification import Label
 from attendant.tasks.masks import Fill, FilledMask
 from attendant.tasks.spans import Span
@@ -188,7 +188,7 @@ def test_no_more_is_read_than_may_run() -> None:
             await gate.wait()
             return pb.EncodingResponse(id=request.id)
 
-        responses = answered(requests(), answer, max_calls=4)
+        responses = replies(requests(), answer, max_calls=4)
         first = asyncio.ensure_future(anext(responses))
         await asyncio.sleep(0.05)
         assert len(read) == 5  # four run, the fifth waits for a place

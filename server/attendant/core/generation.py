@@ -48,10 +48,10 @@ class ChatPrompt:
 
 @dataclass(frozen=True, slots=True)
 class SourcePrompt:
-    """What an encoder-decoder reads, ready to run, and the tokens that its answer continues."""
+    """What an encoder-decoder reads, ready to run, and the tokens that its decoder continues."""
 
     source: Source
-    answer: tuple[int, ...]
+    prefix: tuple[int, ...]
 
 
 Prompt = TextPrompt | TokenPrompt | ChatPrompt | SourcePrompt

@@ -15,7 +15,7 @@ from attendant.core.errors import InvalidRequest
 from attendant.frontend.encoding.calls import Encoded
 from attendant.frontend.encoding.service import EncodingService
 from attendant.rpc import convert_encoding as convert
-from attendant.rpc.stream import answered
+from attendant.rpc.stream import replies
 from attendant.tasks.masks import FilledMask
 
 LARGE_REQUEST = 65_536
@@ -139,13 +139,13 @@ class EncodingServicer(encoding_pb2_grpc.EncodingServicer):
     ) -> AsyncIterator[pb.EncodingResponse]:
         """Calls of any kind, each answered when it is ready. Closing the stream cancels those that run."""
 
-        async def answer(request: pb.EncodingRequest) -> pb.EncodingResponse:
+        async def reply(request: pb.EncodingRequest) -> pb.EncodingResponse:
             kind = self._kinds.get(request.WhichOneof("call") or "")
             if kind is None:
                 raise InvalidRequest("call", f"is missing; allowed: one of {', '.join(self._kinds)}")
             response = await kind.reply(getattr(request, request.WhichOneof("call")), context)
             return pb.EncodingResponse(id=request.id, **{kind.field: response})
 
-        async with aclosing(answered(requests, answer)) as responses:
+        async with aclosing(replies(requests, reply)) as responses:
             async for response in responses:
                 yield response

@@ -19,7 +19,7 @@ from grpc_health.v1 import health
 from grpc_reflection.v1alpha import reflection
 
 from attendant.core.errors import ConfigurationError
-from attendant.frontend.services import Services
+from attendant.frontend.front_end import FrontEnd
 from attendant.rpc.encoding import EncodingServicer
 from attendant.rpc.health import Health
 from attendant.rpc.interceptor import Supervisor
@@ -61,22 +61,22 @@ class RpcServer:
             ) from None
         return f"{host}:{port}"
 
-    async def start(self, services: Services) -> None:
+    async def start(self, front_end: FrontEnd) -> None:
         """Answer calls. Health says NOT_SERVING until told otherwise."""
         generation_pb2_grpc.add_GenerationServicer_to_server(  # type: ignore[no-untyped-call]
-            GenerationServicer(services.generation), self._server
+            GenerationServicer(front_end.generation), self._server
         )
         models_pb2_grpc.add_ModelsServicer_to_server(  # type: ignore[no-untyped-call]
-            ModelsServicer(services), self._server
+            ModelsServicer(front_end), self._server
         )
         models_pb2_grpc.add_TokenizerServicer_to_server(  # type: ignore[no-untyped-call]
-            TokenizerServicer(services.generation), self._server
+            TokenizerServicer(front_end.generation), self._server
         )
         encoding_pb2_grpc.add_EncodingServicer_to_server(  # type: ignore[no-untyped-call]
-            EncodingServicer(services.encoding), self._server
+            EncodingServicer(front_end.encoding), self._server
         )
         speech_pb2_grpc.add_SpeechServicer_to_server(  # type: ignore[no-untyped-call]
-            SpeechServicer(services.speech), self._server
+            SpeechServicer(front_end.speech), self._server
         )
         await self.health.add_to(self._server)
         reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)

@@ -9,8 +9,8 @@ from typing import Any
 
 from attendant_proto.v1 import generation_pb2, generation_pb2_grpc, models_pb2, models_pb2_grpc
 
+from attendant.frontend.front_end import FrontEnd
 from attendant.frontend.generation.service import GenerationService
-from attendant.frontend.services import Services
 from attendant.rpc import convert
 
 
@@ -34,19 +34,19 @@ class GenerationServicer(generation_pb2_grpc.GenerationServicer):
 class ModelsServicer(models_pb2_grpc.ModelsServicer):
     """attendant.v1.Models."""
 
-    def __init__(self, services: Services) -> None:
-        self._services = services
+    def __init__(self, front_end: FrontEnd) -> None:
+        self._front_end = front_end
 
     async def ListModels(  # noqa: N802
         self, request: models_pb2.ListModelsRequest, context: Any
     ) -> models_pb2.ListModelsResponse:
         """Every model, loaded or not."""
-        models = [convert.model_message(info) for info in self._services.list_models()]
+        models = [convert.model_message(info) for info in self._front_end.list_models()]
         return models_pb2.ListModelsResponse(models=models)
 
     async def GetModel(self, request: models_pb2.GetModelRequest, context: Any) -> models_pb2.Model:  # noqa: N802
         """One model by name."""
-        return convert.model_message(self._services.get_model(request.model))
+        return convert.model_message(self._front_end.get_model(request.model))
 
 
 class TokenizerServicer(models_pb2_grpc.TokenizerServicer):

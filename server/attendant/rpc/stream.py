@@ -16,20 +16,20 @@ logger = logging.getLogger("attendant.rpc")
 MAX_CALLS = 256
 """Calls of one stream whose responses have not left yet. No further one is read until one has: the sender waits."""
 
-Answer = Callable[[pb.EncodingRequest], Awaitable[pb.EncodingResponse]]
+Reply = Callable[[pb.EncodingRequest], Awaitable[pb.EncodingResponse]]
 
 
-async def answered(
-    requests: AsyncIterator[pb.EncodingRequest], answer: Answer, max_calls: int = MAX_CALLS
+async def replies(
+    requests: AsyncIterator[pb.EncodingRequest], reply: Reply, max_calls: int = MAX_CALLS
 ) -> AsyncGenerator[pb.EncodingResponse, None]:
-    """The responses to ``requests`` as they are ready, until all are answered. Closing it cancels what runs.
+    """The responses to ``requests`` as they are ready, until all have one. Closing it cancels what runs.
 
     A call that fails is answered with its error, and so is one under an id that waits for its answer.
 
     Raises:
         Exception: what reading ``requests`` raised; nothing follows.
     """
-    calls = _Calls(answer, max_calls)
+    calls = _Calls(reply, max_calls)
     reader = asyncio.create_task(calls.read(requests))
     try:
         while (response := await calls.next()) is not None:
@@ -43,8 +43,8 @@ async def answered(
 class _Calls:
     """The calls of one stream that have no response yet, and the responses that have not been fetched."""
 
-    def __init__(self, answer: Answer, max_calls: int) -> None:
-        self._answer = answer
+    def __init__(self, reply: Reply, max_calls: int) -> None:
+        self._reply = reply
         self._places = asyncio.Semaphore(max_calls)
         self._ready: asyncio.Queue[pb.EncodingResponse | None] = asyncio.Queue()
         self._live: dict[str, asyncio.Task[None]] = {}
@@ -83,7 +83,7 @@ class _Calls:
 
     async def _serve(self, request: pb.EncodingRequest) -> None:
         try:
-            response = await self._answer(request)
+            response = await self._reply(request)
         except AttendantError as error:
             response = _failed(request.id, error)
         except Exception as error:  # supervision point: as the interceptor's, for one call of a stream

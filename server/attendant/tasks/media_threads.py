@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import queue
 import threading
 from collections.abc import Callable
@@ -18,9 +19,11 @@ class MediaThreads:
         count: of the threads, which start with the first job.
     """
 
+    _Job = tuple[Future[Any], Callable[[], Any]]
+
     def __init__(self, count: int) -> None:
         self._count = count
-        self._jobs: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[MediaThreads._Job | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._started = False
 
@@ -35,9 +38,21 @@ class MediaThreads:
                     threading.Thread(target=self._work, name=f"media-{index}", daemon=True).start()
         return future
 
+    async def run(self, job: Callable[[], T]) -> T:
+        """What ``job`` returns, for a task on a loop. It is not begun if the task is cancelled before its turn."""
+        return await asyncio.wrap_future(self.submit(job))
+
+    def close(self) -> None:
+        """End the threads once the jobs that wait are done. A later job starts them anew."""
+        with self._lock:
+            if self._started:
+                self._started = False
+                for _ in range(self._count):
+                    self._jobs.put(None)
+
     def _work(self) -> None:
-        while True:
-            _run(*self._jobs.get())
+        while (job := self._jobs.get()) is not None:
+            _run(*job)
 
 
 def _run(future: Future[Any], job: Callable[[], Any]) -> None:

@@ -14,6 +14,7 @@ from attendant.metrics import Metrics
 from attendant.models.encoders import LoadedEncoder, load_encoder
 from attendant.models.repository import ModelRepository
 from attendant.settings import EncoderSettings
+from attendant.tasks.media_threads import MediaThreads
 from PIL import Image
 from tokenizers import Tokenizer
 
@@ -40,16 +41,25 @@ def with_encoders(
     repository = ModelRepository({}, {model.name: model for model in models})
 
     async def main() -> None:
-        service = EncodingService(repository, metrics or Metrics(), lambda name, error: deaths.append((name, error)))
+        media = MediaThreads(2)
+        service = EncodingService(
+            repository, metrics or Metrics(), lambda name, error: deaths.append((name, error)), media
+        )
         await service.start()
         try:
             await asyncio.wait_for(test(service), 60)
-            await wait_until(lambda: service.num_active() == 0)
+            await wait_until(lambda: num_active(service) == 0)
         finally:
             await service.close()
+            media.close()
 
     asyncio.run(main())
     return deaths
+
+
+def num_active(service: EncodingService) -> int:
+    """Rows that wait or run."""
+    return sum(encoder.hub.gate.taken for encoder in service._encoders.values())
 
 
 def items(*texts: str) -> tuple[TextItem, ...]:

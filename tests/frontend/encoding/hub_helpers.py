@@ -39,7 +39,7 @@ def with_hub(model: LoadedEncoder, test: Test, registry: CollectorRegistry | Non
             if isinstance(model.runner, FakeRunner):
                 model.runner.gate.set()
             await hub.close()
-        assert hub.num_active == 0
+        assert hub.gate.taken == 0
 
     asyncio.run(main())
     return deaths

@@ -18,7 +18,7 @@ from attendant.models.encoders import LoadedEncoder
 from prometheus_client import CollectorRegistry
 
 from tests.batching.helpers import FakeRunner
-from tests.frontend.encoding.helpers import items, load, png, with_encoders
+from tests.frontend.encoding.helpers import items, load, num_active, png, with_encoders
 from tests.frontend.generation.helpers import wait_until
 from tests.synthetic_encoder import make_image_encoder, make_text_encoder
 
@@ -148,7 +148,7 @@ def test_a_large_call_is_not_refused_in_the_middle(models: Models) -> None:
         small = asyncio.create_task(service.classify(ClassifyCall("", items(*"abcde"))))
         await asyncio.to_thread(runner.wait_until_running)
         large = asyncio.create_task(service.classify(ClassifyCall("", items(*["some words"] * 500))))
-        await wait_until(lambda: service.num_active() == 69)
+        await wait_until(lambda: num_active(service) == 69)
         runner.gate.set()
         await asyncio.gather(small, large)
 

@@ -81,7 +81,7 @@ def test_a_poisoned_row_fails_its_call_and_no_other(packed: LoadedEncoder) -> No
         found = await asyncio.gather(*others, hub.run(poisoned), return_exceptions=True)
         assert isinstance(found.pop(), StepFailed)
         assert [len(results) for results in found] == [7] * 4
-        await wait_until(lambda: hub.num_active == 0)
+        await wait_until(lambda: hub.gate.taken == 0)
         assert len(await hub.run(text_rows(7, 3))) == 3
 
     assert with_hub(packed, test) == []
@@ -101,16 +101,16 @@ def test_a_full_queue_refuses_and_takes_again(fake: LoadedEncoder, runner: FakeR
         many = [row() for _ in range(8)]
         eight = asyncio.create_task(hub.run(many))
         await asyncio.sleep(0)
-        assert hub.num_active == 9
+        assert hub.gate.taken == 9
         with pytest.raises(QueueFull, match="already holds 10") as caught:
             await hub.run([row(), row()])
         assert 0.05 <= caught.value.retry_after_s <= 30
-        assert hub.num_active == 9, "a refused call takes no places"
+        assert hub.gate.taken == 9, "a refused call takes no places"
         third = asyncio.create_task(hub.run([row()]))
         await asyncio.sleep(0)
         runner.gate.set()
         await asyncio.gather(first, eight, third)
-        assert hub.num_active == 0
+        assert hub.gate.taken == 0
         await hub.run([row() for _ in range(10)])
         with pytest.raises(InvalidRequest, match="make 11 rows; allowed: at most 10 in one call"):
             await hub.run([row() for _ in range(11)])
@@ -129,7 +129,7 @@ def test_a_cancelled_call_leaves_the_queue(fake: LoadedEncoder, runner: FakeRunn
             await second
         runner.gate.set()
         await first
-        await wait_until(lambda: hub.num_active == 0)
+        await wait_until(lambda: hub.gate.taken == 0)
         assert len(runner.batches) == 1
 
     with_hub(fake, test)
@@ -143,9 +143,9 @@ def test_a_call_that_is_cancelled_while_it_runs_gives_its_places_back_after_the_
         first.cancel()
         with pytest.raises(asyncio.CancelledError):
             await first
-        assert hub.num_active == 1
+        assert hub.gate.taken == 1
         runner.gate.set()
-        await wait_until(lambda: hub.num_active == 0)
+        await wait_until(lambda: hub.gate.taken == 0)
 
     with_hub(fake, test)
 
@@ -160,7 +160,7 @@ def test_a_row_that_expires_ends_its_call(fake: LoadedEncoder, runner: FakeRunne
         with pytest.raises(DeadlineExceeded):
             await second
         await first
-        await wait_until(lambda: hub.num_active == 0)
+        await wait_until(lambda: hub.gate.taken == 0)
 
     with_hub(fake, test)
 

@@ -13,7 +13,7 @@ from attendant.frontend.encoding.service import EncodingService
 from attendant.models.encoders import LoadedEncoder
 
 from tests.batching.helpers import FakeRunner
-from tests.frontend.encoding.helpers import items, load, with_encoders
+from tests.frontend.encoding.helpers import items, load, num_active, with_encoders
 from tests.frontend.generation.helpers import wait_until
 from tests.synthetic_encoder import make_text_encoder
 
@@ -59,7 +59,7 @@ def test_a_call_that_is_given_up_leaves_the_queue(held: tuple[LoadedEncoder, Fak
         running = asyncio.create_task(service.classify(ClassifyCall("", items("a"))))
         await asyncio.sleep(0.1)
         waiting = asyncio.create_task(service.classify(ClassifyCall("", items(*"abcdefgh"))))
-        await wait_until(lambda: service.num_active() == 9)
+        await wait_until(lambda: num_active(service) == 9)
         with pytest.raises(QueueFull):
             await service.classify(ClassifyCall("", items("a", "b")))
         late = asyncio.create_task(service.classify(ClassifyCall("", items("a")), timeout_s=0.05))
@@ -81,7 +81,7 @@ def test_draining_refuses_and_fails_what_outlives_it(held: tuple[LoadedEncoder, 
 
     async def test(service: EncodingService) -> None:
         calls = [asyncio.create_task(service.classify(ClassifyCall("", items("a")))) for _ in range(3)]
-        await wait_until(lambda: service.num_active() == 3)
+        await wait_until(lambda: num_active(service) == 3)
         drain = asyncio.create_task(service.drain(0.1))
         await asyncio.sleep(0.02)
         with pytest.raises(Draining):

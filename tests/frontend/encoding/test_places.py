@@ -37,7 +37,7 @@ def test_later_rows_of_a_call_wait_for_places(fake: LoadedEncoder, runner: FakeR
         await asyncio.sleep(0)
         later = [asyncio.create_task(call.run([row() for _ in range(count)])) for count in (4, 1, 9)]
         await asyncio.sleep(0)
-        assert hub.num_active == 9, "none has places, and the second waits for the first"
+        assert hub.gate.taken == 9, "none has places, and the second waits for the first"
         with pytest.raises(QueueFull):
             await hub.run([row()])  # a new call does not get in before those that wait
         with pytest.raises(QueueFull):
@@ -59,7 +59,7 @@ def test_a_call_that_is_refused_has_not_begun(fake: LoadedEncoder, runner: FakeR
                 await call.run([row() for _ in range(10)])
         runner.gate.set()
         await first
-        await wait_until(lambda: hub.num_active == 0)
+        await wait_until(lambda: hub.gate.taken == 0)
         assert len(await call.run([row() for _ in range(10)])) == 10
 
     with_hub(fake, test)
@@ -71,11 +71,11 @@ def test_rows_that_wait_for_places_can_be_given_up(fake: LoadedEncoder, runner: 
         first = await held(hub, runner)
         large, small = (asyncio.create_task(call.run([row() for _ in range(count)])) for count in (10, 9))
         await asyncio.sleep(0)
-        assert hub.num_active == 1
+        assert hub.gate.taken == 1
         large.cancel()
         with pytest.raises(asyncio.CancelledError):
             await large
-        assert hub.num_active == 10, "those behind them go on"
+        assert hub.gate.taken == 10, "those behind them go on"
         runner.gate.set()
         assert (len(await first), len(await small)) == (1, 9)
         assert sum(map(len, runner.batches)) == 11

@@ -47,12 +47,17 @@ def with_model(
         await service.start()
         try:
             await asyncio.wait_for(test(service), 30)
-            await wait_until(lambda: service.num_active() == 0)
+            await wait_until(lambda: num_active(service) == 0)
         finally:
             await service.close()
 
     asyncio.run(main())
     return deaths
+
+
+def num_active(service: GenerationService) -> int:
+    """Sequences that wait or run."""
+    return sum(hub.gate.taken for hub in service._hubs.values())
 
 
 async def wait_until(condition: Callable[[], bool]) -> None:

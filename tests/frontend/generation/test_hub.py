@@ -12,7 +12,7 @@ from attendant.frontend.generation.service import GenerationService
 from attendant.metrics import Metrics
 from prometheus_client import CollectorRegistry
 
-from tests.frontend.generation.helpers import call, collect, load, wait_until, with_model
+from tests.frontend.generation.helpers import call, collect, load, num_active, wait_until, with_model
 from tests.synthetic import make_synthetic_bundle
 
 TOKENS = 600
@@ -91,7 +91,7 @@ def test_a_call_in_one_piece_that_is_given_up_leaves_nothing(bundle: Path) -> No
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await wait_until(lambda: service.num_active() == 0)
+        await wait_until(lambda: num_active(service) == 0)
         assert not hub._can_wait
         assert not any(hub._reports)
 

@@ -23,7 +23,7 @@ from attendant.core.request import FinishReason
 from attendant.frontend.generation.service import GenerationService
 from tokenizers import Tokenizer
 
-from tests.frontend.generation.helpers import LONG, call, collect, first_part, wait_until, with_service
+from tests.frontend.generation.helpers import LONG, call, collect, first_part, num_active, wait_until, with_service
 from tests.synthetic import make_synthetic_bundle
 
 POISON = 3  # never generated
@@ -99,7 +99,7 @@ def test_logprobs_come_with_their_tokens(bundle: Path) -> None:
 def test_closing_the_iterator_ends_the_work(bundle: Path) -> None:
     async def test(service: GenerationService) -> None:
         await first_part(service, LONG)
-        await wait_until(lambda: service.num_active() == 0)
+        await wait_until(lambda: num_active(service) == 0)
 
     with_service(bundle, test)
 
@@ -108,11 +108,11 @@ def test_cancelling_the_task_ends_queued_and_running_work(bundle: Path) -> None:
     async def test(service: GenerationService) -> None:
         tasks = [asyncio.create_task(collect(service, LONG)) for _ in range(6)]
         await asyncio.sleep(0.05)
-        assert service.num_active() == 6
+        assert num_active(service) == 6
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await wait_until(lambda: service.num_active() == 0)
+        await wait_until(lambda: num_active(service) == 0)
 
     with_service(bundle, test)
 
@@ -167,7 +167,7 @@ def test_what_can_never_work_is_refused_at_the_door(
     async def test(service: GenerationService) -> None:
         with pytest.raises(error, match=says):
             await collect(service, wrong)
-        assert service.num_active() == 0
+        assert num_active(service) == 0
 
     with_service(bundle, test)
 

@@ -24,10 +24,12 @@ from attendant.frontend.speech.service import SpeechService
 from attendant.metrics import Metrics
 from attendant.models.repository import LoadedModel, ModelRepository
 from attendant.settings import SpeechSettings
+from attendant.tasks.media_threads import MediaThreads
 from prometheus_client import CollectorRegistry
 
 from tests.rpc.fake import manifest
 
+MEDIA = MediaThreads(2)
 RATE = 16_000
 WINDOW = RATE  # samples
 EOS, SOT, EN, DE, FR, TRANSCRIBE, TRANSLATE, SILENCE, PREVIOUS, PLAIN, T = range(40, 51)
@@ -115,7 +117,7 @@ class FakeGenerator:
     @property
     def prompts(self) -> list[tuple[int, ...]]:
         """The decoder's prompts."""
-        return [_source(call).answer for call in self.calls]
+        return [_source(call).prefix for call in self.calls]
 
     @property
     def loudness(self) -> list[int]:
@@ -155,7 +157,11 @@ def speech_service(
 ) -> SpeechService:
     found = {model.name: model for model in models or (speech_model(),)}
     return SpeechService(
-        ModelRepository(found), generator, metrics or Metrics(CollectorRegistry()), SpeechSettings(**settings)
+        ModelRepository(found),
+        generator,
+        metrics or Metrics(CollectorRegistry()),
+        SpeechSettings(**settings),
+        MEDIA,
     )
 
 

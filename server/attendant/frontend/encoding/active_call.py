@@ -22,9 +22,6 @@ MIN_ROWS_IN_FLIGHT = 256
 """Rows of one call that wait or run at once; more, where a batch is larger. The rest is made when these have ended, so
 that a call of thousands neither fills the queue nor the memory."""
 
-MEDIA = MediaThreads(2)
-"""Decode files, of all models and calls: at most two at once, each of which may take hundreds of megabytes."""
-
 MANY_NUMBERS = 1_000_000
 """Floats of a slice's outputs from which on reading them leaves the event loop."""
 
@@ -35,11 +32,20 @@ class EncoderCall:
     Args:
         ids: names for rows that no other row of the model has.
         arrival_ns: when the call came, monotonic. timeout_s: how long its caller waits, or None.
+        media: decode its files.
     """
 
-    def __init__(self, hub: AdmittedCall, ids: itertools.count[int], arrival_ns: int, timeout_s: float | None) -> None:
+    def __init__(
+        self,
+        hub: AdmittedCall,
+        ids: itertools.count[int],
+        arrival_ns: int,
+        timeout_s: float | None,
+        media: MediaThreads,
+    ) -> None:
         self._hub = hub
         self._ids = ids
+        self._media = media
         self._arrival_ns = arrival_ns
         self._deadline_ns = None if timeout_s is None else arrival_ns + int(timeout_s * 1e9)
         self._runs: dict[int, int] = {}  # how long they took, by when they began
@@ -135,7 +141,7 @@ class EncoderCall:
 
         made: list[Arrays] = []
         for index in part:
-            decoded, spent_ns = await asyncio.wrap_future(MEDIA.submit(partial(_timed, partial(decode, index))))
+            decoded, spent_ns = await self._media.run(partial(_timed, partial(decode, index)))
             self.preprocess_ns += spent_ns
             made.append(decoded)
         return made

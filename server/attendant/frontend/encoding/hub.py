@@ -1,34 +1,48 @@
-"""Where a batch thread and the event loop meet, on the loop's side: who waits for which rows, how many there are."""
+"""Where a batch thread and the event loop meet, on the loop's side: who waits for which rows."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from attendant.batching.thread import BatchThread
 from attendant.core.encoding import BatchReport, Row, RowFailure, RowResult
-from attendant.core.errors import AttendantError, Draining, EngineDead, InvalidRequest, QueueFull
+from attendant.core.errors import AttendantError, Draining, EngineDead, InvalidRequest
+from attendant.frontend.admission import Gate
 from attendant.metrics import Metrics, error_name
 from attendant.models.encoders import LoadedEncoder
 
 
 class _Slice:
-    """Rows that are handed over together. ``done``: when every one has its result, or one of them failed."""
+    """Rows that are handed over together, once there are places for them.
 
-    def __init__(self, rows: Sequence[Row], done: asyncio.Future[None]) -> None:
+    ``hand_over`` does it. ``done``: when every one has its result, or one of them failed.
+    """
+
+    def __init__(self, rows: Sequence[Row], done: asyncio.Future[None], hand_over: Callable[[_Slice], None]) -> None:
         self.rows = rows
         self.results: list[RowResult | None] = [None] * len(rows)
         self.done = done
+        self._hand_over = hand_over
         self._missing = len(rows)
 
+    @property
+    def num_places(self) -> int:
+        """One for each row."""
+        return len(self.rows)
+
+    def enter(self) -> None:
+        """Hand the rows over."""
+        self._hand_over(self)
+
     def fail(self, error: AttendantError) -> None:
-        """End with this error, unless it has ended."""
+        """End with this error, unless everything has ended."""
         if not self.done.done():
             self.done.set_exception(error)
 
     def on_end(self, index: int, end: RowResult | RowFailure) -> None:
+        """Take the end of a row in."""
         if self.done.done():  # it failed or its caller went away
             return
         if isinstance(end, RowFailure):
@@ -50,12 +64,15 @@ class _Live:
 
 
 class EncoderHub:
-    """One model's batch thread, its places and its live rows. Create it in the running event loop; everything runs on
-    the loop's thread.
+    """One model's batch thread and its live rows. Create it in the running event loop; everything runs on the loop's
+    thread.
 
     A place is taken for each row before it is handed over, and comes back when the row ends. Rows of calls that have
     begun wait for places, in the order they came; a new call is refused where there are none for its first rows, or
     others wait.
+
+    Attributes:
+        gate: has a place for each row that runs or waits.
 
     Args:
         on_death: called on the loop with the model's name and the exception when the batch thread dies.
@@ -67,10 +84,9 @@ class EncoderHub:
         self._on_death = on_death
         self._loop = asyncio.get_running_loop()
         self._live: dict[str, _Live] = {}
-        self._outside: deque[_Slice] = deque()  # wait for places
-        self._closed = False
         self._dead: BaseException | None = None
         self._row_s = 0.01  # moving average of the time that a row takes in a batch
+        self.gate = Gate(model.name, model.max_rows, what="inputs", retry_after_s=lambda excess: excess * self._row_s)
         self._thread = BatchThread(model.name, model.runner, model.limits, self._deliver, self._died, model.probe)
         self._metrics.add_model(model.name, model.task, self._num_running, self._num_waiting)
 
@@ -79,20 +95,17 @@ class EncoderHub:
         """Whether the model takes rows."""
         return self._dead is None
 
-    @property
-    def num_active(self) -> int:
-        """Rows that hold a place."""
-        return len(self._live)
-
     async def start(self) -> None:
         """Start the batch thread."""
         self._thread.start()
 
     async def close(self) -> None:
         """Stop the batch thread; rows still live fail."""
-        self._closed = True
+        shut_down = Draining("the server has shut down")
+        if self._dead is None:
+            self.gate.shut(shut_down)
         await asyncio.to_thread(self._thread.stop)
-        self._fail_all(_shut_down())
+        self._fail_all(shut_down)
 
     def admit(self) -> AdmittedCall:
         """The hub as one call sees it."""
@@ -102,19 +115,10 @@ class EncoderHub:
         """Compute the rows of a call that has no others; see :meth:`AdmittedCall.run`."""
         return await self.admit().run(rows)
 
-    def check_room(self, count: int) -> None:
-        """Raises QueueFull if a new call cannot have so many places now."""
-        excess = len(self._live) + sum(len(part.rows) for part in self._outside) + count - self.model.max_rows
-        if excess > 0:
-            raise QueueFull(self.model.name, self.model.max_rows, min(max(excess * self._row_s, 0.05), 30.0), "inputs")
-
     def check_able(self, count: int) -> None:
         """Raises what keeps so many rows from being run whenever there are places: EngineDead, Draining,
         InvalidRequest."""
-        if self._dead is not None:
-            raise self._death()
-        if self._closed:
-            raise _shut_down()
+        self.gate.check_open(inner=True)
         if count > self.model.max_rows:
             raise InvalidRequest(
                 "inputs",
@@ -123,9 +127,8 @@ class EncoderHub:
 
     async def run_when_room(self, rows: Sequence[Row]) -> list[RowResult]:
         """Compute rows once there are places for them; see :meth:`AdmittedCall.run`."""
-        part = _Slice(rows, self._loop.create_future())
-        self._outside.append(part)
-        self._let_in()
+        part = _Slice(rows, self._loop.create_future(), self._hand_over)
+        self.gate.let_in_when_room(part)
         try:
             await part.done
         except BaseException:
@@ -133,31 +136,23 @@ class EncoderHub:
             raise
         return [result for result in part.results if result is not None]
 
-    def _let_in(self) -> None:
-        """Hand over what has waited longest, as long as there are places."""
-        while self._outside and len(self._live) + len(self._outside[0].rows) <= self.model.max_rows:
-            part = self._outside.popleft()
-            for index, row in enumerate(part.rows):
-                assert row.id not in self._live, f"row {row.id} is live already"
-                self._live[row.id] = _Live(part, index, row.arrival_ns)
-            self._thread.submit(part.rows)
+    def _hand_over(self, part: _Slice) -> None:
+        for index, row in enumerate(part.rows):
+            assert row.id not in self._live, f"row {row.id} is live already"
+            self._live[row.id] = _Live(part, index, row.arrival_ns)
+        self._thread.submit(part.rows)
 
     def _give_up(self, part: _Slice) -> None:
-        if part in self._outside:
-            self._outside.remove(part)
-            self._let_in()
-        elif left := [row.id for row in part.rows if (live := self._live.get(row.id)) and live.slice is part]:
+        if self.gate.give_up(part):
+            return
+        if left := [row.id for row in part.rows if (live := self._live.get(row.id)) and live.slice is part]:
             self._thread.cancel(left)
-
-    def _death(self) -> EngineDead:
-        return EngineDead(f"the engine of model {self.model.name!r} has stopped after an internal error")
 
     def _num_running(self) -> int:
         return self._thread.num_running
 
     def _num_waiting(self) -> int:
-        outside = sum(len(part.rows) for part in self._outside)
-        return max(len(self._live) - self._thread.num_running, 0) + outside
+        return max(len(self._live) - self._thread.num_running, 0) + self.gate.wanted
 
     # -- from the batch thread
 
@@ -175,34 +170,31 @@ class EncoderHub:
             for end in report.ends
             if isinstance(end, RowResult) and (live := self._live.get(end.id))
         ]
-        for end in report.ends:
-            self._on_end(end)
-        self._let_in()
+        self._on_ends(report.ends)
         if stats := report.stats:
             self._row_s += 0.1 * (stats.run_ns / 1e9 / stats.num_rows - self._row_s)
             self._metrics.batch(self.model.name, stats, waited_ns)
 
-    def _on_end(self, end: RowResult | RowFailure) -> None:
-        live = self._live.pop(end.id, None)
-        if live is None:
-            return
-        live.slice.on_end(live.index, end)
-        if isinstance(end, RowFailure):
-            self._metrics.failed(self.model.name, error_name(type(end.error)))
+    def _on_ends(self, ends: Sequence[RowResult | RowFailure]) -> None:
+        before = len(self._live)
+        for end in ends:
+            if live := self._live.pop(end.id, None):
+                live.slice.on_end(live.index, end)
+                if isinstance(end, RowFailure):
+                    self._metrics.failed(self.model.name, error_name(type(end.error)))
+        self.gate.give_back(before - len(self._live))
 
     def _on_dead(self, error: BaseException) -> None:
         if self._dead is not None:
             return
         self._dead = error
-        self._fail_all(self._death())
+        death = EngineDead(f"the engine of model {self.model.name!r} has stopped after an internal error")
+        self.gate.shut(death)
+        self._fail_all(death)
         self._on_death(self.model.name, error)
 
     def _fail_all(self, error: AttendantError) -> None:
-        for part in self._outside:
-            part.fail(error)
-        self._outside.clear()
-        for row_id in tuple(self._live):
-            self._on_end(RowFailure(row_id, error))
+        self._on_ends([RowFailure(row_id, error) for row_id in self._live])
 
 
 class AdmittedCall:
@@ -227,10 +219,6 @@ class AdmittedCall:
             return []
         self._hub.check_able(len(rows))
         if not self._begun:
-            self._hub.check_room(len(rows))
+            self._hub.gate.check_room(len(rows))
             self._begun = True
         return await self._hub.run_when_room(rows)
-
-
-def _shut_down() -> Draining:
-    return Draining("the server has shut down")

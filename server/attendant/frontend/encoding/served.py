@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from attendant.bundle import TextInput
 from attendant.core.errors import InvalidRequest
+from attendant.frontend.admission import Gate
 from attendant.frontend.encoding.calls import TextItem
 from attendant.frontend.encoding.hub import EncoderHub
 from attendant.metrics import Metrics
@@ -71,12 +72,17 @@ class TextTools:
 
 
 class ServedEncoder:
-    """A loaded model with its hub. Create it inside the running event loop."""
+    """A loaded model with its hub. Create it inside the running event loop.
+
+    Attributes:
+        calls: lets calls in, whatever they are at: preparing, waiting, running, reading.
+    """
 
     def __init__(self, model: LoadedEncoder, metrics: Metrics, on_death: Callable[[str, BaseException], None]) -> None:
         self.manifest = model.manifest
         self.project = model.runner.project if "projection" in model.manifest.graphs else None
         self.hub = EncoderHub(model, metrics, on_death)
+        self.calls = Gate(model.name, what="calls")
         spec = model.manifest.input
         self._text = TextTools(model, spec) if isinstance(spec, TextInput) else None
 

@@ -10,6 +10,7 @@ from typing import Protocol, TypeVar
 
 from attendant.bundle import EncoderTask
 from attendant.core.errors import AttendantError, DeadlineExceeded
+from attendant.frontend.admission import drain_all
 from attendant.frontend.encoding import media, spans, text
 from attendant.frontend.encoding.active_call import EncoderCall
 from attendant.frontend.encoding.calls import (
@@ -25,7 +26,6 @@ from attendant.frontend.encoding.calls import (
     TranscribeCall,
 )
 from attendant.frontend.encoding.served import ServedEncoder
-from attendant.frontend.live_calls import LiveCalls
 from attendant.metrics import SUCCESS, Metrics, error_name
 from attendant.models.info import EncoderInfo
 from attendant.models.repository import ModelRepository
@@ -34,6 +34,7 @@ from attendant.tasks.classification import Label, RankedDocument
 from attendant.tasks.ctc import Transcript
 from attendant.tasks.embeddings import Embedding
 from attendant.tasks.masks import FilledMask
+from attendant.tasks.media_threads import MediaThreads
 from attendant.tasks.tokens import Entity
 
 DEADLINE_SLACK_NS = 10_000_000
@@ -60,16 +61,21 @@ class EncodingService:
 
     Args:
         on_death: called on the loop with the model's name and the exception when a batch thread dies.
+        media: decode files.
     """
 
     def __init__(
-        self, models: ModelRepository, metrics: Metrics, on_death: Callable[[str, BaseException], None]
+        self,
+        models: ModelRepository,
+        metrics: Metrics,
+        on_death: Callable[[str, BaseException], None],
+        media: MediaThreads,
     ) -> None:
         self._models = models
         self._metrics = metrics.encoders
         self._encoders = {model.name: ServedEncoder(model, metrics, on_death) for model in models.encoders}
         self._ids = itertools.count()
-        self._calls = LiveCalls()
+        self._media = media
 
     async def start(self) -> None:
         """Start every batch thread."""
@@ -78,15 +84,11 @@ class EncodingService:
 
     async def drain(self, timeout_s: float) -> None:
         """Refuse new calls, let running ones finish for ``timeout_s`` seconds, then fail the rest with Draining."""
-        await self._calls.drain(timeout_s)
+        await drain_all((encoder.calls for encoder in self._encoders.values()), timeout_s)
 
     async def close(self) -> None:
         """Stop every batch thread."""
         await asyncio.gather(*(encoder.hub.close() for encoder in self._encoders.values()))
-
-    def num_active(self) -> int:
-        """Rows that wait or run."""
-        return sum(encoder.hub.num_active for encoder in self._encoders.values())
 
     def list_models(self) -> tuple[EncoderInfo, ...]:
         """Every model that encodes."""
@@ -138,8 +140,8 @@ class EncodingService:
         try:
             name = self._models.encoder(call.model, task).name
             encoder = self._encoders[name]
-            async with self._calls.admitted():
-                active = EncoderCall(encoder.hub.admit(), self._ids, arrival_ns, timeout_s)
+            async with encoder.calls.call():
+                active = EncoderCall(encoder.hub.admit(), self._ids, arrival_ns, timeout_s, self._media)
                 encoded = await behaviour(encoder, active, call)
             outcome, preprocess_ns = SUCCESS, active.preprocess_ns
             return encoded

@@ -1,26 +1,24 @@
-"""Where engine threads and the event loop meet, on the loop's side: who waits for what, and how many there are."""
+"""Where engine threads and the event loop meet, on the loop's side: who waits for what."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from attendant.core.errors import AttendantError, Draining, EngineDead, QueueFull
+from attendant.core.errors import AttendantError, Draining, EngineDead
 from attendant.core.events import EngineEvent, FailedEvent, FinishedEvent, StepStats, TokenEvent
 from attendant.core.request import Timings, Usage
 from attendant.engine.engine import StepReport
 from attendant.engine.thread import EngineThread
+from attendant.frontend.admission import Gate
 from attendant.frontend.generation.router import Router
 from attendant.frontend.generation.streams import SequenceStream
 from attendant.metrics import Metrics
 from attendant.models.repository import LoadedModel
-
-logger = logging.getLogger(__name__)
 
 HELD_NS = 50_000_000
 """Nanoseconds that reports are kept back at most, of which nobody waits for a token: waking the loop for each costs the
@@ -38,10 +36,13 @@ class _Live:
 
 
 class ModelHub:
-    """One model's engine threads, its places and its live sequences. Everything runs on the event loop's thread.
+    """One model's engine threads and its live sequences. Everything runs on the event loop's thread.
 
     A place is taken before any work is done for a request and given back at its terminal event. If one engine dies,
     the model is dead.
+
+    Attributes:
+        gate: has a place for each sequence that runs or waits.
     """
 
     def __init__(self, model: LoadedModel, metrics: Metrics, on_death: Callable[[str, BaseException], None]) -> None:
@@ -50,14 +51,15 @@ class ModelHub:
         self._on_death = on_death
         self._loop = asyncio.get_running_loop()
         self._live: dict[str, _Live] = {}
-        self._places = 0
-        self._draining = False
-        self._closed = False
         self._dead: BaseException | None = None
-        self._idle = asyncio.Event()
-        self._idle.set()
         self._end_interval_s = 1.0  # moving average of the time between two ends
         self._last_end_s = time.monotonic()
+        self.gate = Gate(
+            model.name,
+            model.max_requests,
+            retry_after_s=lambda excess: self._end_interval_s,
+            end_overdue=self._end_with,
+        )
         engines = model.engines
         self._router = Router(len(engines), model.max_running // len(engines))
         self._can_wait: set[str] = set()  # live sequences whose tokens may come late; engines' threads look
@@ -74,11 +76,6 @@ class ModelHub:
         """Whether the model takes requests."""
         return self._dead is None
 
-    @property
-    def num_active(self) -> int:
-        """Sequences that hold a place."""
-        return self._places
-
     async def start(self) -> None:
         """Start every engine, one after another: while one captures CUDA graphs, no other may use a GPU.
 
@@ -90,39 +87,20 @@ class ModelHub:
 
     async def close(self) -> None:
         """Stop every engine; sequences still live fail."""
-        self._draining = self._closed = True
+        if self._dead is None:
+            self.gate.shut(Draining("the server is shutting down and takes no new requests"))
         await asyncio.gather(*(asyncio.to_thread(thread.stop) for thread in self._threads))
         self._take_reports()
         self._fail_all(Draining("the server has shut down"))
 
-    def take_places(self, count: int, *, admitted: bool = False) -> None:
-        """Take places for sequences about to be submitted; ``admitted``: for a call that was let in before a drain.
-
-        Raises:
-            Draining, EngineDead, QueueFull.
-        """
-        self._check_alive()
-        if self._closed or (self._draining and not admitted):
-            raise Draining("the server is shutting down and takes no new requests")
-        if self._places + count > self.model.max_requests:
-            raise QueueFull(self.model.name, self.model.max_requests, self._retry_after_s())
-        self._places += count
-        self._idle.clear()
-
-    def return_places(self, count: int) -> None:
-        """Give places back."""
-        self._places -= count
-        if self._places == 0:
-            self._idle.set()
-
     def submit(self, streams: Sequence[SequenceStream]) -> None:
         """Hand a sequence to an engine, or the hypotheses of one beam search, of which the engine gets the first's
-        request; from here on their places come back with their terminal events.
+        request. Their places were taken, and come back with their terminal events from here on.
 
         Raises:
-            EngineDead: the places stay taken.
+            EngineDead, Draining: the places stay taken.
         """
-        self._check_alive()
+        self.gate.check_open(inner=True)
         first = streams[0].request
         engine = self._router.place(first.prompt)
         for stream in streams:
@@ -138,23 +116,14 @@ class ModelHub:
 
     async def drain(self, timeout_s: float) -> None:
         """Refuse new sequences, let those that run finish, fail the rest after ``timeout_s`` seconds."""
-        self._draining = True
-        try:
-            await asyncio.wait_for(self._idle.wait(), timeout_s)
-        except TimeoutError:
-            logger.warning("%s: %d requests outlived the drain limit of %g s", self.model.name, self._places, timeout_s)
-            error = Draining(f"the server shut down and the request did not finish within {timeout_s:g} s")
-            for request_id, live in self._live.items():
-                live.stream.end_with(error)
-                self.cancel(request_id)
-            try:  # the engines end them before their next steps
-                await asyncio.wait_for(self._idle.wait(), 10.0)
-            except TimeoutError:
-                self._fail_all(Draining("the server shut down while a step was running"))
+        if not await self.gate.drain(timeout_s):
+            self._fail_all(Draining("the server shut down while a step was running"))
 
-    def _check_alive(self) -> None:
-        if self._dead is not None:
-            raise EngineDead(f"the engine of model {self.model.name!r} has stopped after an internal error")
+    def _end_with(self, error: Draining) -> None:
+        """Let the engines end everything before their next steps."""
+        for request_id, live in self._live.items():
+            live.stream.end_with(error)
+            self.cancel(request_id)
 
     # -- from the engines' threads
 
@@ -206,22 +175,20 @@ class ModelHub:
         now = time.monotonic()
         self._end_interval_s += 0.1 * (now - self._last_end_s - self._end_interval_s)
         self._last_end_s = now
-        self.return_places(1)
+        self.gate.give_back()
 
     def _on_dead(self, error: BaseException) -> None:
         if self._dead is not None:
             return
         self._take_reports()
         self._dead = error
+        death = EngineDead(f"the engine of model {self.model.name!r} has stopped after an internal error")
+        self.gate.shut(death)
         for request_id in self._live:  # the other engines need not go on
             self.cancel(request_id)
-        self._fail_all(EngineDead(f"the engine of model {self.model.name!r} has stopped after an internal error"))
+        self._fail_all(death)
         self._on_death(self.model.name, error)
 
     def _fail_all(self, error: AttendantError) -> None:
         for request_id in tuple(self._live):
             self._on_end(FailedEvent(request_id, error, Usage(0, 0, 0), Timings()))
-
-    def _retry_after_s(self) -> float:
-        """About when a place is free: the usual time between two ends, within reason."""
-        return min(max(self._end_interval_s, 0.05), 30.0)

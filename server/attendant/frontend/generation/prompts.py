@@ -33,7 +33,7 @@ async def prepare(model: LoadedModel, call: GenerationCall) -> Prepared:
     Raises:
         InvalidRequest: naming the field and what is allowed.
     """
-    prepared = await (_continuation if model.manifest.encoder_input is None else _answer)(model, call)
+    prepared = await (_continuation if model.manifest.encoder_input is None else _reading)(model, call)
     length = len(prepared.prompt)
     if length >= model.context_length:
         raise InvalidRequest(
@@ -44,7 +44,7 @@ async def prepare(model: LoadedModel, call: GenerationCall) -> Prepared:
     return prepared
 
 
-async def encode(model: LoadedModel, prompt: TextPrompt | ChatPrompt) -> Tokenized:
+async def tokenize(model: LoadedModel, prompt: TextPrompt | ChatPrompt) -> Tokenized:
     """Token ids of a text or a conversation.
 
     Raises:
@@ -70,19 +70,19 @@ async def _continuation(model: LoadedModel, call: GenerationCall) -> Prepared:
         case TokenPrompt(token_ids=ids):
             pass
         case prompt:
-            ids = (await encode(model, prompt)).token_ids
+            ids = (await tokenize(model, prompt)).token_ids
     check_ids(model, ids, _field(call))
     if not ids:
         raise InvalidRequest(_field(call), "has no tokens; allowed: at least one")
     return Prepared(ids)
 
 
-async def _answer(model: LoadedModel, call: GenerationCall) -> Prepared:
+async def _reading(model: LoadedModel, call: GenerationCall) -> Prepared:
     """Of a model that reads a source."""
     match call.prompt:
-        case SourcePrompt(source=source, answer=answer):
-            check_ids(model, answer, "source")
-            return Prepared(answer, source, call.opening)
+        case SourcePrompt(source=source, prefix=prefix):
+            check_ids(model, prefix, "source")
+            return Prepared(prefix, source, call.opening)
         case ChatPrompt():
             raise InvalidRequest("chat", "is not possible: this model reads a text; send text or token_ids")
         case TextPrompt() | TokenPrompt() as prompt:

@@ -16,7 +16,7 @@ from attendant.frontend.generation.call_settings import call_settings
 from attendant.frontend.generation.detokenizer import Detokenizer
 from attendant.frontend.generation.hub import ModelHub
 from attendant.frontend.generation.params import beam_params, for_sequence, sampling_params
-from attendant.frontend.generation.prompts import Prepared, check_ids, encode, prepare
+from attendant.frontend.generation.prompts import Prepared, check_ids, prepare, tokenize
 from attendant.frontend.generation.stop_strings import StopStrings
 from attendant.frontend.generation.streams import CallStream, SequenceStream
 from attendant.metrics import Metrics
@@ -61,15 +61,14 @@ class GenerationService:
 
     async def drain(self, timeout_s: float) -> None:
         """Refuse new calls, let running ones finish for ``timeout_s`` seconds, then fail the rest with Draining."""
-        await asyncio.gather(*(hub.drain(timeout_s) for hub in self._hubs.values()))
+        hubs = tuple(self._hubs.values())
+        for hub in hubs:
+            hub.gate.refuse()
+        await asyncio.gather(*(hub.drain(timeout_s) for hub in hubs))
 
     async def close(self) -> None:
         """Stop every engine."""
         await asyncio.gather(*(hub.close() for hub in self._hubs.values()))
-
-    def num_active(self) -> int:
-        """Sequences that wait or run."""
-        return sum(hub.num_active for hub in self._hubs.values())
 
     async def generate(self, call: GenerationCall) -> AsyncGenerator[GenerationPart, None]:
         """Generate from one prompt.
@@ -88,7 +87,7 @@ class GenerationService:
             settings = call_settings(call, hub.model.manifest)
             params = sampling_params(call, settings, hub.model, prepared)
             beams = beam_params(call, settings, hub.model, params, prepared)
-            hub.take_places(call.n, admitted=call.admitted)
+            hub.gate.take(call.n, inner=call.admitted)
         except AttendantError as error:
             self._metrics.refused(name, error)
             raise
@@ -110,7 +109,7 @@ class GenerationService:
 
     async def tokenize(self, model: str, prompt: TextPrompt | ChatPrompt) -> Tokenized:
         """Token ids of a text or a conversation. Raises ModelNotFound, InvalidRequest."""
-        return await encode(self._models.get(model), prompt)
+        return await tokenize(self._models.get(model), prompt)
 
     def detokenize(self, model: str, token_ids: Sequence[int], keep_special_tokens: bool) -> str:
         """Text of token ids. Raises ModelNotFound, InvalidRequest."""
@@ -173,7 +172,7 @@ class _ActiveCall:
         """End whatever is not finished, and give back the places of what was never submitted."""
         for request_id in self._requests[: self._num_submitted]:
             self._hub.cancel(request_id)
-        self._hub.return_places(len(self._requests) - self._num_submitted)
+        self._hub.gate.give_back(len(self._requests) - self._num_submitted)
 
     def submit_next(self) -> None:
         """Submit the call's next sequence, or with beam search all of them at once. Raises EngineDead."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from functools import partial
-from typing import Protocol, Self, TypeVar
+from typing import Protocol, Self
 
 from attendant.core.errors import InvalidRequest
-from attendant.frontend.encoding.active_call import MEDIA
 from attendant.frontend.speech.calls import RawSound
+from attendant.tasks.media_threads import MediaThreads
 from attendant.tasks.mel import Floats
 from attendant.tasks.sound import Converter, SoundFile, check_pcm16, from_pcm16
 
@@ -19,8 +19,6 @@ BUFFERED_S = 60
 
 _BLOCK_S = 10  # seconds that are converted at once
 _SAMPLE_SIZE = 2  # bytes
-
-T = TypeVar("T")
 
 
 class Feed(Protocol):
@@ -46,17 +44,13 @@ class Feed(Protocol):
         """
 
 
-async def in_media_threads(job: Callable[[], T]) -> T:
-    """What ``job`` returns. It is not begun if its caller is cancelled before its turn."""
-    return await asyncio.wrap_future(MEDIA.submit(job))
-
-
 class FileFeed:
-    """A file that libsndfile reads. ``rate``: the model's, in Hz."""
+    """A file that libsndfile reads. ``rate``: the model's, in Hz. ``media``: decode it."""
 
     ready = True
 
-    def __init__(self, data: bytes, rate: int, max_duration_s: float, field: str = "file") -> None:
+    def __init__(self, data: bytes, rate: int, max_duration_s: float, media: MediaThreads, field: str = "file") -> None:
+        self._media = media
         self._open = partial(SoundFile, data, rate, max_duration_s, field)
         self._file: SoundFile | None = None
 
@@ -69,8 +63,8 @@ class FileFeed:
     async def more(self) -> Floats | None:
         """See :class:`Feed`."""
         if self._file is None:
-            self._file = await in_media_threads(self._open)
-        return await in_media_threads(self._file.read)
+            self._file = await self._media.run(self._open)
+        return await self._media.run(self._file.read)
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -88,11 +82,13 @@ class StreamFeed:
     Args:
         pieces: all of one sampling rate. What they raise, :meth:`more` raises.
         rate: the model's, in Hz.
+        media: convert them.
     """
 
     warnings: tuple[str, ...] = ()
 
-    def __init__(self, pieces: AsyncIterator[RawSound], rate: int, max_duration_s: float) -> None:
+    def __init__(self, pieces: AsyncIterator[RawSound], rate: int, max_duration_s: float, media: MediaThreads) -> None:
+        self._media = media
         self._pieces = pieces
         self._target = rate
         self._max_duration_s = max_duration_s
@@ -126,12 +122,12 @@ class StreamFeed:
             self._arrived.clear()
             await self._arrived.wait()
         if self._waiting:
-            return await in_media_threads(partial(self._convert, self._take()))
+            return await self._media.run(partial(self._convert, self._take()))
         self._reader.result()
         if self._ended:
             return None
         self._ended = True
-        return await in_media_threads(self._open().finish)
+        return await self._media.run(self._open().finish)
 
     async def _read(self) -> None:
         async for piece in self._pieces:

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 
 from attendant.core.errors import AttendantError, InvalidRequest, ModelNotFound
-from attendant.frontend.live_calls import LiveCalls
+from attendant.frontend.admission import Gate, drain_all
 from attendant.frontend.speech.calls import RawSound, SoundData, SpeechCall, SpeechPart, SpeechResult
 from attendant.frontend.speech.feed import Feed, FileFeed, StreamFeed
 from attendant.frontend.speech.model import Generator, SpeechModel
@@ -17,6 +17,7 @@ from attendant.metrics import SUCCESS, Metrics, error_name
 from attendant.models.failed import FailedModel
 from attendant.models.repository import ModelRepository
 from attendant.settings import SpeechSettings
+from attendant.tasks.media_threads import MediaThreads
 
 
 class SpeechService:
@@ -24,10 +25,16 @@ class SpeechService:
 
     Args:
         generator: runs windows, one at a time of each recording, among everybody else's sequences.
+        media: decode recordings and make features of them.
     """
 
     def __init__(
-        self, models: ModelRepository, generator: Generator, metrics: Metrics, settings: SpeechSettings
+        self,
+        models: ModelRepository,
+        generator: Generator,
+        metrics: Metrics,
+        settings: SpeechSettings,
+        media: MediaThreads,
     ) -> None:
         self._generator = generator
         self._metrics = metrics.speech
@@ -35,13 +42,14 @@ class SpeechService:
         self._models = {model.name: SpeechModel(model) for model in models if model.manifest.speech is not None}
         self._others = {model.name for model in (*models, *models.encoders)} - self._models.keys()
         self._failed = {model.name: model for model in models.failed}
-        self._calls = LiveCalls()
+        self._media = media
+        self._gates = {name: Gate(name, what="recordings") for name in self._models}
         for name in self._models:
             self._metrics.add_model(name)
 
     async def drain(self, timeout_s: float) -> None:
         """Refuse new calls, let running ones finish for ``timeout_s`` seconds, then fail the rest with Draining."""
-        await self._calls.drain(timeout_s)
+        await drain_all(self._gates.values(), timeout_s)
 
     async def transcribe(self, call: SpeechCall, sound: SoundData | RawSound) -> SpeechResult:
         """All of one recording.
@@ -53,7 +61,9 @@ class SpeechService:
             parts = self.stream(call, _once(sound))
         else:
             data = sound.data
-            parts = self._parts(call, lambda model: FileFeed(data, model.source.sampling_rate, self._max_duration_s))
+            parts = self._parts(
+                call, lambda model: FileFeed(data, model.source.sampling_rate, self._max_duration_s, self._media)
+            )
         last: SpeechPart | None = None
         async with aclosing(parts):
             async for part in parts:  # to its end, so that the call is not taken for one that was given up
@@ -70,7 +80,9 @@ class SpeechService:
         Raises:
             AttendantError: refused at the door, or failed later; nothing follows. What ``pieces`` raise, too.
         """
-        return self._parts(call, lambda model: StreamFeed(pieces, model.source.sampling_rate, self._max_duration_s))
+        return self._parts(
+            call, lambda model: StreamFeed(pieces, model.source.sampling_rate, self._max_duration_s, self._media)
+        )
 
     async def _parts(
         self, call: SpeechCall, feed_of: Callable[[SpeechModel], Feed]
@@ -80,9 +92,9 @@ class SpeechService:
             model = self._find(call.model)
             name = model.name
             model.check(call)
-            transcription = Transcription(model, self._generator, call, self._metrics, arrival_ns)
+            transcription = Transcription(model, self._generator, call, self._metrics, arrival_ns, self._media)
             async with (
-                self._calls.admitted(),
+                self._gates[name].call(),
                 feed_of(model) as feed,
                 aclosing(transcription.parts(feed)) as parts,
             ):

@@ -16,9 +16,10 @@ from attendant.core.errors import DeadlineExceeded, QueueFull
 from attendant.core.generation import Finish
 from attendant.core.request import Timings, Usage
 from attendant.frontend.speech.calls import Partial, Segment, SpeechCall, SpeechPart, SpeechResult
-from attendant.frontend.speech.feed import Feed, in_media_threads
+from attendant.frontend.speech.feed import Feed
 from attendant.frontend.speech.model import Generator, Heard, SpeechModel, Window
 from attendant.metrics import SpeechMetrics
+from attendant.tasks.media_threads import MediaThreads
 from attendant.tasks.mel import Floats
 from attendant.tasks.segments import Piece, cut, whole
 
@@ -27,11 +28,23 @@ PARTIAL_S = 1.0
 
 
 class Transcription:
-    """Belongs to one task of the event loop. ``arrival_ns``: when the call came, monotonic."""
+    """Belongs to one task of the event loop.
+
+    Args:
+        arrival_ns: when the call came, monotonic.
+        media: make features of sound.
+    """
 
     def __init__(
-        self, model: SpeechModel, generator: Generator, call: SpeechCall, metrics: SpeechMetrics, arrival_ns: int
+        self,
+        model: SpeechModel,
+        generator: Generator,
+        call: SpeechCall,
+        metrics: SpeechMetrics,
+        arrival_ns: int,
+        media: MediaThreads,
     ) -> None:
+        self._media = media
         self._model = model
         self._generator = generator
         self._call = call
@@ -153,7 +166,7 @@ class Transcription:
                 await asyncio.sleep(full.retry_after_s)
 
     async def _hear(self, sound: Floats, *, partial: bool) -> Heard:
-        features = await in_media_threads(lambda: self._model.log_mel(sound))
+        features = await self._media.run(lambda: self._model.log_mel(sound))
         begin_ns = time.monotonic_ns()
         window = Window(
             features=features,

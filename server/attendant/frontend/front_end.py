@@ -1,4 +1,4 @@
-"""The services of a server as one: what generates and what encodes start, drain and stop together."""
+"""The front end as a whole: what generates, encodes and hears starts, drains and stops together."""
 
 from __future__ import annotations
 
@@ -14,14 +14,21 @@ from attendant.models.failed import FailedModel
 from attendant.models.info import EncoderInfo, ModelInfo
 from attendant.models.repository import ModelRepository
 from attendant.settings import SpeechSettings
+from attendant.tasks.media_threads import MediaThreads
+
+MAX_MEDIA_JOBS = 2
+"""Files that are decoded at once, of all models and calls: each may take hundreds of megabytes."""
 
 
-class Services:
+class FrontEnd:
     """A server's models, whatever their tasks. Create it inside the running event loop.
 
     Args:
         on_death: called on the loop with the model's name and the exception when a thread that runs a model dies.
         speech: of models that write what they hear.
+
+    Attributes:
+        generation, encoding, speech: what skins talk to, one for each kind of calls.
     """
 
     def __init__(
@@ -34,8 +41,9 @@ class Services:
         self._models = models
         self._metrics = metrics
         self.generation = GenerationService(models, metrics, on_death)
-        self.encoding = EncodingService(models, metrics, on_death)
-        self.speech = SpeechService(models, self.generation, metrics, speech or SpeechSettings())
+        self._media = MediaThreads(MAX_MEDIA_JOBS)
+        self.encoding = EncodingService(models, metrics, on_death, self._media)
+        self.speech = SpeechService(models, self.generation, metrics, speech or SpeechSettings(), self._media)
 
     async def start(self, *, strict: bool = False) -> None:
         """Start every model. One that cannot be prepared is given up, unless that leaves none.
@@ -56,12 +64,13 @@ class Services:
 
     async def drain(self, timeout_s: float) -> None:
         """Refuse new calls, let running ones finish for ``timeout_s`` seconds, then fail the rest with Draining."""
-        services = (self.generation, self.encoding, self.speech)
-        await asyncio.gather(*(service.drain(timeout_s) for service in services))
+        rooms = (self.generation, self.encoding, self.speech)
+        await asyncio.gather(*(room.drain(timeout_s) for room in rooms))
 
     async def close(self) -> None:
         """Stop every model."""
         await asyncio.gather(self.generation.close(), self.encoding.close())
+        self._media.close()
 
     def list_models(self) -> tuple[ModelInfo | EncoderInfo | FailedModel, ...]:
         """Every model, those last that cannot be served."""
