@@ -13,7 +13,7 @@ from attendant.core.beams import BeamParams
 from attendant.core.request import Request
 from attendant.core.sampling import SamplingParams
 from attendant.engine.engine import Engine
-from attendant.models.repository import load_model
+from attendant.models.generators import load_generator
 from attendant.settings import EngineSettings
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -87,7 +87,7 @@ def make_engine(bundle: Path, memory: int) -> Engine:
         threads=1,
         spinning=False,
     )
-    return load_model(bundle, manifest, chosen, verify=False).engines[0]
+    return load_generator(bundle, manifest, chosen, verify=False).engines[0]
 
 
 def test_every_answer_equals_the_answer_alone(bundle: Path) -> None:

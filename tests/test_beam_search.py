@@ -13,7 +13,7 @@ from attendant.core.request import Request
 from attendant.core.sampling import SamplingParams
 from attendant.engine.block_pool import BlockPool
 from attendant.engine.engine import Engine
-from attendant.models.repository import load_model
+from attendant.models.generators import load_generator
 from attendant.settings import EngineSettings
 
 from tests.bundles import make_llama, make_llama_bundle, make_paged_bundle
@@ -50,7 +50,7 @@ def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     manifest = read_manifest(out)
     memory = 4 * CONTEXT * manifest.kv_bytes_per_token()  # of four sequences: two searches take turns
     chosen = EngineSettings(max_num_seqs=8, kv_memory=memory, threads=2, spinning=False)
-    return load_model(out, manifest, chosen, verify=False).engines[0]
+    return load_generator(out, manifest, chosen, verify=False).engines[0]
 
 
 def prompts(case: int) -> list[list[int]]:

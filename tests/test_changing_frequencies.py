@@ -15,7 +15,7 @@ from attendant.core.frequencies import Frequencies
 from attendant.core.request import Request
 from attendant.core.sampling import SamplingParams
 from attendant.engine.engine import Engine
-from attendant.models.repository import load_model
+from attendant.models.generators import load_generator
 from attendant.settings import EngineSettings
 from attendant_export.decoders.architectures import context_length
 from attendant_export.decoders.export import DecoderExport
@@ -68,7 +68,7 @@ def engine_of(out: Path, **changes: Any) -> Engine:
     chosen = EngineSettings(
         **{"max_num_seqs": 4, "max_num_batched_tokens": 24, "threads": 2, "spinning": False, **changes}
     )
-    return load_model(out, read_manifest(out), chosen, verify=False).engines[0]
+    return load_generator(out, read_manifest(out), chosen, verify=False).engines[0]
 
 
 def prompt(length: int) -> list[int]:

@@ -18,7 +18,7 @@ from attendant.core.sampling import SamplingParams
 from attendant.frontend.generation.call_settings import call_settings
 from attendant.frontend.generation.params import beam_params, sampling_params
 from attendant.frontend.generation.prompts import Prepared
-from attendant.models.repository import LoadedModel, load_model
+from attendant.models.generators import GeneratorPart, load_generator
 from attendant.settings import EngineSettings
 from attendant_export.settings import generation_defaults
 
@@ -67,10 +67,10 @@ def model() -> Any:
 
 
 @pytest.fixture(scope="module")
-def loaded(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> GeneratorPart:
     out = make_llama_bundle(tmp_path_factory.mktemp("bundles") / "llama", "fp32", num_hidden_layers=1)
     chosen = EngineSettings(max_num_seqs=6, threads=2, spinning=False)
-    return load_model(out, read_manifest(out), chosen, verify=False)
+    return load_generator(out, read_manifest(out), chosen, verify=False)
 
 
 @contextmanager
@@ -84,7 +84,7 @@ def checkpoint(model: Any, settings: dict[str, Any]) -> Iterator[None]:
         model.generation_config = before
 
 
-def served(loaded: LoadedModel, model: Any, call: GenerationCall) -> list[list[int]]:
+def served(loaded: GeneratorPart, model: Any, call: GenerationCall) -> list[list[int]]:
     """Answers of a server whose bundle was exported of ``model``, the tokens that end them included."""
     assert isinstance(call.prompt, TokenPrompt)
     manifest = manifest_of(loaded, model)
@@ -101,7 +101,7 @@ def served(loaded: LoadedModel, model: Any, call: GenerationCall) -> list[list[i
     return [tokens if stop_token is None else [*tokens, stop_token]]
 
 
-def manifest_of(loaded: LoadedModel, model: Any) -> BundleManifest:
+def manifest_of(loaded: GeneratorPart, model: Any) -> BundleManifest:
     ends = model.generation_config.eos_token_id
     special = loaded.manifest.special_tokens.model_copy(
         update={"eos": tuple(ends) if isinstance(ends, list) else (ends,)}
@@ -122,7 +122,7 @@ def generated(model: Any, prompt: list[int], max_new_tokens: int | None) -> list
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_answers_are_those_of_generate(loaded: LoadedModel, model: Any, name: str) -> None:
+def test_answers_are_those_of_generate(loaded: GeneratorPart, model: Any, name: str) -> None:
     limited = {"max_length", "max_new_tokens"} & set(CASES[name])
     limit = None if limited else NUM_TOKENS
     with checkpoint(model, CASES[name]):
@@ -141,7 +141,7 @@ def test_every_setting_matters(model: Any) -> None:
             assert [generated(model, prompt, limit) for prompt in PROMPTS] != plain, name
 
 
-def test_a_call_sets_what_a_default_can(loaded: LoadedModel, model: Any) -> None:
+def test_a_call_sets_what_a_default_can(loaded: GeneratorPart, model: Any) -> None:
     prompt = TokenPrompt(tuple(PROMPTS[0]))
     asked: dict[str, dict[str, Any]] = {
         "suppress": {"suppress_tokens": tuple(range(100, 280))},
@@ -161,7 +161,7 @@ def test_a_call_sets_what_a_default_can(loaded: LoadedModel, model: Any) -> None
             assert found == generated(model, PROMPTS[0], NUM_TOKENS), name
 
 
-def test_a_call_turns_defaults_off(loaded: LoadedModel, model: Any) -> None:
+def test_a_call_turns_defaults_off(loaded: GeneratorPart, model: Any) -> None:
     with checkpoint(model, {}):
         plain = generated(model, PROMPTS[1], NUM_TOKENS)
     for name in ("suppress", "begin", "bad words", "biases", "ngrams", "beams and rules"):
@@ -173,7 +173,7 @@ def test_a_call_turns_defaults_off(loaded: LoadedModel, model: Any) -> None:
         assert served(loaded, model, call) == plain
 
 
-def test_a_prompt_that_fills_the_greatest_length_is_refused(loaded: LoadedModel, model: Any) -> None:
+def test_a_prompt_that_fills_the_greatest_length_is_refused(loaded: GeneratorPart, model: Any) -> None:
     with checkpoint(model, {"max_length": 5}):
         assert served(loaded, model, GenerationCall("", TokenPrompt((5, 6)), max_tokens=9))
         with pytest.raises(InvalidRequest, match=r"stopping.max_tokens is missing, and a prompt of 5 tokens"):
@@ -194,7 +194,7 @@ def test_a_prompt_that_fills_the_greatest_length_is_refused(loaded: LoadedModel,
         ({"length_decay": (1, -1.0)}, "sampling.length_decay.factor is -1"),
     ],
 )
-def test_what_a_call_may_not_set(loaded: LoadedModel, model: Any, fields: dict[str, Any], message: str) -> None:
+def test_what_a_call_may_not_set(loaded: GeneratorPart, model: Any, fields: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidRequest) as caught, checkpoint(model, {}):
         served(loaded, model, GenerationCall("", TokenPrompt((5,)), **fields))
     assert message in str(caught.value)

@@ -13,7 +13,7 @@ from attendant.core.encoding import Arrays, Row
 from attendant.demo import demo_bundle
 from attendant.frontend.encoding.hub import EncoderHub
 from attendant.metrics import Metrics
-from attendant.models.encoders import LoadedEncoder, load_encoder
+from attendant.models.encoders import EncoderPart, load_encoder
 from attendant.settings import EncoderSettings
 from prometheus_client import CollectorRegistry
 
@@ -22,19 +22,19 @@ LONGEST = 120
 SEEDS = (1, 2, 3)
 
 
-def load(bundle: Path, threads: int) -> LoadedEncoder:
+def load(bundle: Path, threads: int) -> EncoderPart:
     settings = EncoderSettings(threads=threads, spinning=False, max_batch_tokens=700, max_batch_size=24)
     return load_encoder(bundle, read_any_manifest(bundle), settings)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module", params=[1, 2])
-def int8(request: pytest.FixtureRequest) -> LoadedEncoder:
+def int8(request: pytest.FixtureRequest) -> EncoderPart:
     """The sentiment demo, with one thread and with two."""
     return load(demo_bundle().parent / "sentiment", request.param)
 
 
 @pytest.fixture(scope="module")
-def fp32(tmp_path_factory: pytest.TempPathFactory) -> LoadedEncoder:
+def fp32(tmp_path_factory: pytest.TempPathFactory) -> EncoderPart:
     pytest.importorskip("torch", reason="the exporter is not installed")
     from attendant_export.encoders.export import export_encoder
     from attendant_export.recipe import Recipe
@@ -54,7 +54,7 @@ def rows_of(rng: np.random.Generator, call: int, count: int) -> list[Row]:
     return [Row(f"{call}-{i}", {"input_ids": row}, len(row), 0) for i, row in enumerate(ids)]
 
 
-def served(model: LoadedEncoder, calls: list[list[Row]], seed: int) -> tuple[dict[str, Arrays], list[int]]:
+def served(model: EncoderPart, calls: list[list[Row]], seed: int) -> tuple[dict[str, Arrays], list[int]]:
     """Outputs of the rows that ended, by id, after random arrivals and cancels; and how many calls each
     batch had rows of."""
     chance = random.Random(seed)
@@ -99,7 +99,7 @@ async def _idle(hub: EncoderHub) -> bool:
     return True
 
 
-def check(model: LoadedEncoder, seed: int, tolerance: float) -> None:
+def check(model: EncoderPart, seed: int, tolerance: float) -> None:
     rng = np.random.default_rng(seed)
     calls = [rows_of(rng, call, int(rng.integers(1, 6))) for call in range(NUM_CALLS)]
     outputs, mixtures = served(model, calls, seed)
@@ -115,10 +115,10 @@ def check(model: LoadedEncoder, seed: int, tolerance: float) -> None:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_int8_answers_are_bit_for_bit_those_alone(int8: LoadedEncoder, seed: int) -> None:
+def test_int8_answers_are_bit_for_bit_those_alone(int8: EncoderPart, seed: int) -> None:
     check(int8, seed, 0)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_fp32_answers_are_those_alone(fp32: LoadedEncoder, seed: int) -> None:
+def test_fp32_answers_are_those_alone(fp32: EncoderPart, seed: int) -> None:
     check(fp32, seed, 1e-6)

@@ -18,7 +18,7 @@ from attendant.core.events import TokenEvent, TokenLogprob
 from attendant.core.request import Request
 from attendant.core.sampling import SamplingParams
 from attendant.engine.engine import Engine
-from attendant.models.repository import load_model
+from attendant.models.generators import load_generator
 from attendant.settings import EngineSettings
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -50,7 +50,7 @@ def make_engine(bundle: Path, **changes: object) -> Engine:
     chosen = EngineSettings(
         **{"max_num_seqs": 6, "max_num_batched_tokens": 40, "threads": 2, "spinning": False} | changes
     )
-    return load_model(bundle, read_manifest(bundle), chosen, verify=False).engines[0]
+    return load_generator(bundle, read_manifest(bundle), chosen, verify=False).engines[0]
 
 
 class Recorder(Collected):

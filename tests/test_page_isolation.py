@@ -21,7 +21,7 @@ from attendant.core.plan import CopyBlock, KVMove
 from attendant.core.request import Request
 from attendant.core.sampling import SamplingParams
 from attendant.engine.engine import Engine
-from attendant.models.repository import load_model
+from attendant.models.generators import load_generator
 from attendant.settings import EngineSettings, GpuSettings
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -70,7 +70,7 @@ def make_engine(bundle: Path, gpu: GpuSettings | None = None, **changes: object)
     chosen = EngineSettings(
         **{"max_num_seqs": 6, "max_num_batched_tokens": 40, "threads": 1, "spinning": False} | changes
     )
-    return load_model(bundle, read_manifest(bundle), chosen, gpu=gpu, verify=False).engines[0]
+    return load_generator(bundle, read_manifest(bundle), chosen, gpu=gpu, verify=False).engines[0]
 
 
 class Alone:

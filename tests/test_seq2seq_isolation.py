@@ -16,7 +16,7 @@ from attendant.core.request import Request
 from attendant.core.sampling import SamplingParams
 from attendant.core.source import Source
 from attendant.engine.engine import Engine
-from attendant.models.repository import load_model
+from attendant.models.generators import load_generator
 from attendant.settings import EngineSettings
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -109,7 +109,7 @@ def make_engine(bundle: Path, tokens: int) -> Engine:
     chosen = EngineSettings(
         max_num_seqs=PLACES, max_num_batched_tokens=200, kv_memory=memory, threads=2, spinning=False
     )
-    return load_model(bundle, manifest, chosen, verify=False).engines[0]
+    return load_generator(bundle, manifest, chosen, verify=False).engines[0]
 
 
 def test_every_answer_equals_the_answer_alone(bundle: Path) -> None:

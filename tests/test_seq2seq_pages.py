@@ -20,7 +20,7 @@ from attendant.core.source import Source
 from attendant.engine.block_pool import BlockPool
 from attendant.engine.engine import Engine
 from attendant.frontend.generation.service import GenerationService
-from attendant.models.repository import LoadedModel, load_model
+from attendant.models.generators import GeneratorPart, load_generator
 from attendant.runtime.page_runner import PageRunner
 from attendant.settings import EngineSettings, GpuSettings
 from attendant_export.recipe import Recipe
@@ -49,9 +49,9 @@ def subject(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     return Subject(request.param, folder, recipe=Recipe("cuda", "fp16"))
 
 
-def load(subject: Subject, gpu: GpuSettings | None = None, **changes: Any) -> LoadedModel:
+def load(subject: Subject, gpu: GpuSettings | None = None, **changes: Any) -> GeneratorPart:
     settings = EngineSettings(**{**SETTINGS, "spinning": False, **changes})
-    return load_model(subject.folder, subject.manifest, settings, gpu=gpu, verify=False)
+    return load_generator(subject.folder, subject.manifest, settings, gpu=gpu, verify=False)
 
 
 def test_answers_equal_those_of_generate(subject: Subject) -> None:

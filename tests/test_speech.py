@@ -17,6 +17,7 @@ from attendant.frontend.generation.service import GenerationService
 from attendant.frontend.speech.calls import RawSound, SpeechCall, SpeechResult
 from attendant.frontend.speech.service import SpeechService
 from attendant.metrics import Metrics
+from attendant.models.loaded import LoadedModel
 from attendant.models.repository import ModelRepository
 from attendant.settings import SpeechSettings
 from attendant.tasks.media_threads import MediaThreads
@@ -65,7 +66,7 @@ def transcribe(bundle: Path, call: SpeechCall, *recordings: RawSound) -> list[Sp
     found: list[SpeechResult] = []
 
     async def test() -> None:
-        models = ModelRepository({"whisper": load(bundle, max_queue=20)})
+        models = ModelRepository([LoadedModel.of(load(bundle, max_queue=20))])
         generation = GenerationService(models, Metrics(), lambda name, error: pytest.fail(f"{name}: {error}"))
         await generation.start()
         try:
@@ -142,7 +143,7 @@ def test_a_recording_of_several_windows_outlives_the_begin_of_a_drain(bundle: Pa
 
     async def test() -> None:
         front_end = FrontEnd(
-            ModelRepository({"whisper": load(bundle)}), Metrics(), lambda *death: pytest.fail(str(death))
+            ModelRepository([LoadedModel.of(load(bundle))]), Metrics(), lambda *death: pytest.fail(str(death))
         )
         await front_end.start()
         task = asyncio.create_task(front_end.speech.transcribe(call, recording))

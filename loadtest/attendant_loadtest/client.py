@@ -64,8 +64,8 @@ class GenerationClient:
         """
         try:
             every = self._models.ListModels(models_pb2.ListModelsRequest(), timeout=timeout_s, wait_for_ready=True)
-            generating = [model for model in every.models if model.task == "generate"]
-            generating = [m for m in generating if not (m.speech or m.max_source_tokens)] or generating
+            generating = [model for model in every.models if "generate" in model.capabilities]
+            generating = [m for m in generating if "continue" in m.capabilities] or generating
             model: models_pb2.Model
             if not name and len(generating) == 1:
                 (model,) = generating

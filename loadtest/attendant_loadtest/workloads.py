@@ -46,7 +46,7 @@ def _text(request: pb.GenerateRequest, length: int, model: models_pb2.Model, rng
 
 
 def _token_ids(request: pb.GenerateRequest, length: int, model: models_pb2.Model, rng: random.Random) -> None:
-    request.token_ids.ids.extend(rng.choices(range(model.vocab_size), k=length))
+    request.token_ids.ids.extend(rng.choices(range(model.generation.vocab_size), k=length))
 
 
 def _words(length: int, rng: random.Random) -> str:

@@ -12,7 +12,7 @@ import transformers
 from attendant.bundle import TOKENIZER_FILE, TextInput, read_any_manifest
 from attendant.core.encoding import Row
 from attendant.core.errors import InvalidRequest
-from attendant.models.encoders import LoadedEncoder, load_encoder
+from attendant.models.encoders import EncoderPart, load_encoder
 from attendant.settings import EncoderSettings
 from attendant.tasks.text import TextTokenizer
 from attendant.tasks.token_rows import RowMaker
@@ -56,7 +56,7 @@ def bart_tokenizer() -> Tokenizer:
 
 
 @pytest.fixture(scope="module")
-def bart(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, LoadedEncoder]:
+def bart(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, EncoderPart]:
     model = make("Bart", "SequenceClassification", **_STACKS)
     plan = plan_text(TextSource(model, "classify", bart_tokenizer().to_str()))
     bundle = tmp_path_factory.mktemp("bart") / "b"
@@ -67,7 +67,7 @@ def bart(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, LoadedEncoder]:
 
 
 def test_bart_loads_and_gives_for_texts_and_pairs_together_what_transformers_gives(
-    bart: tuple[Any, LoadedEncoder],
+    bart: tuple[Any, EncoderPart],
 ) -> None:
     model, loaded = bart
     assert isinstance(loaded.manifest.input, TextInput)

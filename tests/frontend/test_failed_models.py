@@ -11,7 +11,9 @@ from attendant.core.generation import GenerationCall, TextPrompt
 from attendant.frontend.front_end import FrontEnd
 from attendant.metrics import Metrics
 from attendant.models.failed import FailedModel
-from attendant.models.repository import LoadedModel, ModelRepository
+from attendant.models.generators import GeneratorPart
+from attendant.models.loaded import LoadedModel
+from attendant.models.repository import ModelRepository
 from prometheus_client import CollectorRegistry
 
 from tests.frontend.generation.helpers import collect, load
@@ -22,13 +24,13 @@ ASK = GenerationCall("", TextPrompt("hello"), max_tokens=3)
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[LoadedModel, LoadedModel]:
+def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[GeneratorPart, GeneratorPart]:
     folder = tmp_path_factory.mktemp("b")
     good, bad = (load(make_synthetic_bundle(folder / name, name=name, eos_bias=-50)) for name in ("good", "bad"))
     return good, bad
 
 
-def refuse(model: LoadedModel, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+def refuse(model: GeneratorPart, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the engine fail as one does that finds no memory to capture its runs in."""
 
     def prepare() -> None:
@@ -38,11 +40,11 @@ def refuse(model: LoadedModel, error: Exception, monkeypatch: pytest.MonkeyPatch
 
 
 def with_front_end(
-    models: tuple[LoadedModel, ...], test: Callable[[FrontEnd, Metrics], Awaitable[None]], *, strict: bool = False
+    models: tuple[GeneratorPart, ...], test: Callable[[FrontEnd, Metrics], Awaitable[None]], *, strict: bool = False
 ) -> None:
     async def main() -> None:
         metrics = Metrics(CollectorRegistry())
-        repository = ModelRepository({model.name: model for model in models})
+        repository = ModelRepository([LoadedModel.of(model) for model in models])
         front_end = FrontEnd(repository, metrics, lambda name, error: pytest.fail(f"{name}: {error}"))
         await front_end.start(strict=strict)
         try:
@@ -57,7 +59,7 @@ def with_front_end(
     ("error", "cause"), [(LACKING, "GPU 0 is out of memory"), (KeyError("strange"), "KeyError: 'strange'")]
 )
 def test_the_others_are_served_and_the_cause_is_told(
-    models: tuple[LoadedModel, LoadedModel], error: Exception, cause: str, monkeypatch: pytest.MonkeyPatch
+    models: tuple[GeneratorPart, GeneratorPart], error: Exception, cause: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refuse(models[1], error, monkeypatch)
 
@@ -79,7 +81,7 @@ def test_the_others_are_served_and_the_cause_is_told(
 
 
 def test_strict_or_alone_it_ends_the_start(
-    models: tuple[LoadedModel, LoadedModel], monkeypatch: pytest.MonkeyPatch
+    models: tuple[GeneratorPart, GeneratorPart], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     good, bad = models
     refuse(bad, LACKING, monkeypatch)

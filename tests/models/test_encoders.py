@@ -11,7 +11,8 @@ import pytest
 from attendant.bundle import MANIFEST_FILE, TOKENIZER_FILE, EmbeddingHead, FileEntry, read_any_manifest, sha256
 from attendant.core.encoding import Row
 from attendant.core.errors import BundleError, ConfigurationError, InvalidRequest, ModelNotFound
-from attendant.models.encoders import LoadedEncoder, batch_limits, load_encoder
+from attendant.models.encoders import EncoderPart, batch_limits, load_encoder
+from attendant.models.lookup import GENERATE, encoding
 from attendant.models.repository import ModelRepository
 from attendant.settings import EncoderSettings, EngineSettings, GpuSettings
 from pydantic import ValidationError
@@ -20,7 +21,7 @@ from tests.synthetic import make_synthetic_bundle
 from tests.synthetic_encoder import expected_row, make_audio_encoder, make_image_encoder, make_text_encoder
 
 
-def load(bundle: Path, *, verify: bool = True, **settings: object) -> tuple[LoadedEncoder, list[str]]:
+def load(bundle: Path, *, verify: bool = True, **settings: object) -> tuple[EncoderPart, list[str]]:
     lines: list[str] = []
     chosen = EncoderSettings(**{"threads": 1, "spinning": False} | settings)
     return load_encoder(bundle, read_any_manifest(bundle), chosen, verify=verify, progress=lines.append), lines
@@ -148,10 +149,10 @@ class TestRepository:
         make_text_encoder(tmp_path / "moods")
         make_text_encoder(tmp_path / "vectors", "embed")
         models = self.load(tmp_path)
-        assert [model.name for model in models] == ["writer"]
-        assert sorted(model.name for model in models.encoders) == ["moods", "vectors"]
-        assert models.get("").name == models.get("writer").name == "writer"
-        assert models.encoder("", "embed").name == models.encoder("vectors", "embed").name == "vectors"
+        assert [model.name for model in models if model.generator] == ["writer"]
+        assert sorted(model.name for model in models if model.encoders) == ["moods", "vectors"]
+        assert models.find("", GENERATE).name == models.find("writer", GENERATE).name == "writer"
+        assert models.find("", encoding("embed")).name == models.find("vectors", encoding("embed")).name == "vectors"
 
     def test_what_is_asked_of_the_wrong_model_is_refused(self, tmp_path: Path) -> None:
         make_synthetic_bundle(tmp_path / "writer", name="writer")
@@ -159,27 +160,36 @@ class TestRepository:
         make_text_encoder(tmp_path / "tempers")
         models = self.load(tmp_path)
         cases = [
-            (lambda: models.encoder("moods", "embed"), r"'moods', which is for task classify.*embed: no model"),
-            (lambda: models.encoder("writer", "classify"), r"'writer', which is for task generate.*'moods', 'tempers'"),
-            (lambda: models.encoder("", "classify"), r"model is empty; allowed, for task classify: 'moods', 'tempers'"),
-            (lambda: models.get("moods"), r"'moods', which is for task classify; allowed, for task generate: 'writer'"),
+            (lambda: models.find("moods", encoding("embed")), r"'moods', which is for task classify.*embed: no model"),
+            (
+                lambda: models.find("writer", encoding("classify")),
+                r"'writer', which is for task generate.*'moods', 'tempers'",
+            ),
+            (
+                lambda: models.find("", encoding("classify")),
+                r"model is empty; allowed, for task classify: 'moods', 'tempers'",
+            ),
+            (
+                lambda: models.find("moods", GENERATE),
+                r"'moods', which is for task classify; allowed, for task generate: 'writer'",
+            ),
         ]
         for ask, message in cases:
             with pytest.raises(InvalidRequest, match=message) as caught:
                 ask()
             assert caught.value.field == "model"
-        for ask in (lambda: models.encoder("other", "classify"), lambda: models.get("other")):
+        for ask in (lambda: models.find("other", encoding("classify")), lambda: models.find("other", GENERATE)):
             with pytest.raises(ModelNotFound, match="loaded models: 'moods', 'tempers', 'writer'"):
                 ask()
         with pytest.raises(ModelNotFound):
-            models.encoder("", "embed")
+            models.find("", encoding("embed"))
 
     def test_encoders_alone(self, tmp_path: Path) -> None:
         models = self.load(make_text_encoder(tmp_path / "moods"))
-        assert list(models) == []
-        assert models.encoder("", "classify").name == "moods"
+        assert [model for model in models if model.generator] == []
+        assert models.find("", encoding("classify")).name == "moods"
         with pytest.raises(ModelNotFound):
-            models.get("")
+            models.find("", GENERATE)
 
     def test_names_are_unique_among_both_kinds(self, tmp_path: Path) -> None:
         make_synthetic_bundle(tmp_path / "a", name="same")

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from attendant.bundle import BundleManifest, KVLayer, Target, TextSource, read_manifest
 from attendant.core.errors import AttendantError, ConfigurationError, DeviceOutOfMemory
+from attendant.models.generators import GeneratorPart, load_generator
 from attendant.models.page_memory import HOST_BLOCK_SIZE, PageBudget, block_size, check_sources, plan_blocks
 from attendant.models.pages import HOST_NUM_SEQS, MAX_NUM_SEQS
-from attendant.models.repository import LoadedModel, ModelRepository, load_model
+from attendant.models.repository import ModelRepository
 from attendant.runtime import devices
 from attendant.runtime.devices import CudaDevice, HostDevice
 from attendant.settings import EngineSettings, GpuSettings
@@ -23,9 +24,9 @@ from tests.synthetic import make_synthetic_bundle
 CONTEXT = 256  # of the bundle
 
 
-def load(bundle: Path, gpu: GpuSettings | None = None, **settings: object) -> LoadedModel:
+def load(bundle: Path, gpu: GpuSettings | None = None, **settings: object) -> GeneratorPart:
     chosen = EngineSettings(**{"threads": 1, "spinning": False} | settings)
-    return load_model(bundle, read_manifest(bundle), chosen, gpu=gpu, verify=False)
+    return load_generator(bundle, read_manifest(bundle), chosen, gpu=gpu, verify=False)
 
 
 @pytest.fixture(scope="module")

@@ -6,16 +6,14 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
-from typing import cast
 
 import pytest
-from attendant.bundle import MANIFEST_FILE, TOKENIZER_FILE, BundleManifest, FileEntry, KVLayer, read_manifest, sha256
+from attendant.bundle import MANIFEST_FILE, TOKENIZER_FILE, FileEntry, KVLayer, read_manifest, sha256
 from attendant.core.errors import BundleError, ConfigurationError, ModelFailed, ModelNotFound
 from attendant.models.discovery import find_bundles
-from attendant.models.failed import FailedModel
+from attendant.models.lookup import GENERATE, encoding
 from attendant.models.memory import plan_kv_memory
-from attendant.models.repository import LoadedModel, ModelRepository
+from attendant.models.repository import ModelRepository
 from attendant.settings import EngineSettings
 
 from tests.synthetic import make_synthetic_bundle
@@ -53,10 +51,10 @@ def replace_file(bundle: Path, name: str, content: bytes) -> None:
 
 def test_a_good_bundle_loads_and_says_what_it_does(bundle: Path) -> None:
     repository, lines = load(bundle)
-    assert repository.get("").name == repository.get("synthetic").name == "synthetic"
+    assert repository.find("", GENERATE).name == repository.find("synthetic", GENERATE).name == "synthetic"
     assert any("ready in" in line and "KV cache" in line for line in lines)
     with pytest.raises(ModelNotFound, match="'other' is loaded; loaded models: 'synthetic'"):
-        repository.get("other")
+        repository.find("other", GENERATE)
 
 
 @pytest.mark.parametrize(
@@ -112,28 +110,16 @@ def test_a_bundle_that_cannot_be_served_leaves_the_others_alone(
     assert cause in failed.cause
     assert str(tmp_path) not in failed.cause
     assert f"model '{name}' is not served" in caplog.text
-    for ask in (lambda: repository.get(name), lambda: repository.encoder(name, "classify")):
+    for ask in (lambda: repository.find(name, GENERATE), lambda: repository.find(name, encoding("classify"))):
         with pytest.raises(ModelFailed, match=f"model '{name}' is not served: .*{cause}"):
             ask()
-    assert repository.get("synthetic").name == "synthetic"
+    assert repository.find("synthetic", GENERATE).name == "synthetic"
     with pytest.raises(ModelNotFound, match=f"loaded models: 'synthetic'; not served: '{name}'"):
-        repository.get("other")
+        repository.find("other", GENERATE)
     with pytest.raises(BundleError, match=cause):
         ModelRepository.load(
             [good, broken], EngineSettings(threads=1), verify=True, progress=lambda line: None, strict=True
         )
-
-
-def test_a_name_left_out_means_no_other_model_because_one_failed() -> None:
-    both = ModelRepository(
-        {"good": cast("LoadedModel", SimpleNamespace(name="good", kind="continues"))},
-        failed=[FailedModel("unread", BundleError("x", "y"))],
-    )
-    assert both.get("").name == "good", "nobody knows that the other was of this kind"
-    manifest = cast("BundleManifest", SimpleNamespace(task="classify"))
-    encoder = FailedModel("moods", BundleError("x", "the graph is gone"), manifest)
-    with pytest.raises(ModelFailed, match="'moods' is not served: the graph is gone"):
-        ModelRepository({}, failed=[encoder]).encoder("", "classify")
 
 
 def test_one_flipped_bit_is_found(bundle: Path) -> None:
@@ -160,26 +146,7 @@ def test_folders_of_bundles_are_searched_one_level_deep(tmp_path: Path) -> None:
     repository, _ = load(tmp_path)
     assert sorted(model.name for model in repository) == ["a", "b"]
     with pytest.raises(ModelNotFound):
-        repository.get("")
-
-
-def test_without_a_name_the_only_one_of_a_kind_is_meant() -> None:
-    def repository(*kinds: str) -> ModelRepository:
-        models = {
-            f"{kind}{index}": SimpleNamespace(name=f"{kind}{index}", kind=kind) for index, kind in enumerate(kinds)
-        }
-        return ModelRepository(cast("dict[str, LoadedModel]", models))
-
-    both = repository("reads", "continues", "hears")
-    assert both.get("").name == "continues1"
-    assert both.get("", "reads").name == "reads0"
-    assert both.get("hears2").name == both.get("hears2", "reads").name == "hears2"
-    assert repository("reads").get("").name == "reads0"
-    with pytest.raises(ModelNotFound, match="no model for task 'translate' is loaded; loaded models: 'continues0'"):
-        repository("continues").get("", "reads")
-    for several in (repository("continues", "continues"), repository("reads", "reads")):
-        with pytest.raises(ModelNotFound):
-            several.get("")
+        repository.find("", GENERATE)
 
 
 def test_names_are_unique(good: Path, bundle: Path) -> None:

@@ -12,7 +12,7 @@ from attendant.bundle import read_manifest
 from attendant.core.request import Request
 from attendant.core.sampling import SamplingParams
 from attendant.engine.engine import Engine
-from attendant.models.repository import load_model
+from attendant.models.generators import load_generator
 from attendant.settings import EngineSettings
 from tokenizers import Tokenizer
 
@@ -63,7 +63,7 @@ def make_engine(bundle: Path, **changes: object) -> Engine:
         | {"threads": 1, "spinning": False}
         | changes
     )
-    return load_model(bundle, read_manifest(bundle), chosen, verify=False).engines[0]
+    return load_generator(bundle, read_manifest(bundle), chosen, verify=False).engines[0]
 
 
 def together(bundle: Path, asked: list[Asked]) -> Recorder:

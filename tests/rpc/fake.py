@@ -11,7 +11,7 @@ from attendant.bundle import BundleManifest, Parity, Source, SpecialTokens
 from attendant.core.errors import ModelNotFound
 from attendant.core.generation import ChatPrompt, Delta, Finish, GenerationCall, GenerationPart, TextPrompt
 from attendant.core.request import FinishReason, Timings, Usage
-from attendant.models.info import ModelInfo, Tokenized
+from attendant.models.info import GenerationInfo, ModelInfo, Tokenized
 from attendant.rpc.server import RpcServer
 from attendant.settings import GrpcSettings
 
@@ -36,6 +36,12 @@ def manifest(**changes: object) -> BundleManifest:
         "exporter_version": "0",
     }
     return BundleManifest.model_validate({**values, **changes})
+
+
+def generator_info(shown: BundleManifest) -> ModelInfo:
+    """What a server tells of a model that generates."""
+    part = GenerationInfo(shown, context_length=32, max_running=4, max_requests=8)
+    return ModelInfo(shown, shown.capabilities, ready=True, generation=part)
 
 
 class FakeService:
@@ -63,7 +69,7 @@ class FakeService:
             self.closed.set()
 
     def list_models(self) -> tuple[ModelInfo, ...]:
-        return (ModelInfo(manifest(), context_length=32, max_running=4, max_requests=8, ready=True),)
+        return (generator_info(manifest()),)
 
     def get_model(self, name: str) -> ModelInfo:
         if name not in ("", "fake"):

@@ -20,14 +20,15 @@ from attendant.core.generation import (
     Translation,
 )
 from attendant.core.request import FinishReason, Timings, Usage
-from attendant.models.info import ModelInfo, Tokenized
+from attendant.models.info import Tokenized
 from attendant.rpc import convert
+from attendant.rpc.convert_models import model_message
 from attendant_proto.v1 import generation_pb2 as pb
 from attendant_proto.v1 import models_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.rpc.fake import manifest
+from tests.rpc.fake import generator_info, manifest
 
 UINT32 = st.integers(0, 2**32 - 1)
 FLOAT = st.floats(width=32, allow_nan=False, allow_infinity=False)
@@ -267,14 +268,7 @@ def test_every_finish_reason_has_a_name_on_the_wire() -> None:
 
 def test_a_model_is_shown_as_it_is_served() -> None:
     defaults = GenerationDefaults(temperature=0.5, top_k=3, top_p=0.75, min_p=0.25, repetition_penalty=1.5)
-    info = ModelInfo(
-        manifest(generation_defaults=defaults, chat_template="{{ 1 }}"),
-        context_length=32,
-        max_running=4,
-        max_requests=8,
-        ready=True,
-    )
-    model = convert.model_message(info)
+    model = model_message(generator_info(manifest(generation_defaults=defaults, chat_template="{{ 1 }}")))
     assert (model.name, model.version, model.architecture, model.task) == ("fake", "1", "llama", "generate")
     assert (model.precision, model.target, model.source) == ("fp32", "cpu", "test/fake")
     assert (model.context_length, model.vocab_size) == (32, 100)
@@ -301,11 +295,7 @@ def test_the_settings_of_a_checkpoint_are_shown() -> None:
         max_length=9,
         typical_p=0.5,
     )
-    shown = convert.model_message(
-        ModelInfo(
-            manifest(generation_defaults=defaults, warnings=("w",)), 32, max_running=4, max_requests=8, ready=True
-        )
-    )
+    shown = model_message(generator_info(manifest(generation_defaults=defaults, warnings=("w",))))
     assert (list(shown.default_stop), shown.default_max_length, list(shown.warnings)) == (["end"], 9, ["w"])
     assert not shown.HasField("default_min_length")
     sampling = convert.sampling_fields(shown.default_sampling)
@@ -323,3 +313,19 @@ def test_a_sequence_needs_tokens() -> None:
 def test_tokens_and_their_spellings() -> None:
     response = convert.tokenize_response(Tokenized((1, 2), ("a", "b")))
     assert (list(response.token_ids), list(response.tokens)) == ([1, 2], ["a", "b"])
+
+
+def test_older_clients_read_in_flat_fields_what_the_parts_say() -> None:
+    defaults = GenerationDefaults(temperature=0.5, max_tokens=7, num_beams=2, stop_strings=("end",), min_length=3)
+    shown = manifest(generation_defaults=defaults, chat_template="{{ 1 }}", chat_templates={"tool_use": "{{ 2 }}"})
+    model = model_message(generator_info(shown))
+    part = model.generation
+    assert list(model.capabilities) == ["generate", "continue"]
+    assert (model.context_length, model.max_requests) == (part.limits.context_length, part.limits.max_requests)
+    assert (part.limits.context_length, part.limits.max_requests, part.vocab_size) == (32, 8, 100)
+    assert list(model.chat_templates) == list(part.chat.templates) == ["tool_use"]
+    assert model.default_sampling == part.defaults.sampling
+    assert (model.default_max_tokens, model.default_num_beams, model.default_min_length) == (7, 2, 3)
+    assert (part.defaults.max_tokens, part.defaults.num_beams, list(part.defaults.stop)) == (7, 2, ["end"])
+    assert (model.architecture, model.source) == (model.bundle.architecture, model.bundle.source)
+    assert not model.HasField("recognition")

@@ -9,9 +9,9 @@ import pytest
 from attendant.bundle import EmbeddingHead, EncoderManifest, TextInput
 from attendant.core.errors import InvalidRequest
 from attendant.frontend.encoding.calls import Encoded, EncodingUsage, TextItem
-from attendant.models.info import EncoderInfo
-from attendant.rpc import convert
+from attendant.models.info import EncodingInfo, ModelInfo
 from attendant.rpc import convert_encoding as encoding
+from attendant.rpc.convert_models import model_message
 from attendant.tasks.answers import Answer
 from attendant.tasks.classification import RankedDocument
 from attendant.tasks.ctc import Transcript, Word
@@ -99,6 +99,10 @@ def test_results_become_responses() -> None:
     )
 
 
+def _info(part: EncodingInfo, *, ready: bool) -> ModelInfo:
+    return ModelInfo(part.manifest, part.manifest.capabilities, ready, encodings=(part,))
+
+
 def test_models_that_encode_are_shown() -> None:
     base = manifest().model_dump(
         include={
@@ -115,10 +119,10 @@ def test_models_that_encode_are_shown() -> None:
     )
     head = EmbeddingHead(pooling="mean", dimensions=384)
     shown = EncoderManifest(**base, task="embed", input=TextInput(max_tokens=512), layout="packed", embedding=head)
-    message = convert.model_message(EncoderInfo(shown, 30_522, 64, 4160, ready=True))
+    message = model_message(_info(EncodingInfo(shown, 30_522, 64, 4160), ready=True))
     assert (message.task, message.context_length, message.dimensions, message.vocab_size) == ("embed", 512, 384, 30_522)
     labelled = EncoderManifest(
         **base, task="classify", input=TextInput(max_tokens=8), layout="padded", labels=("a", "b")
     )
-    message = convert.model_message(EncoderInfo(labelled, 5, 64, 4160, ready=False))
+    message = model_message(_info(EncodingInfo(labelled, 5, 64, 4160), ready=False))
     assert (list(message.labels), message.dimensions, message.ready, message.max_running) == (["a", "b"], 0, False, 64)

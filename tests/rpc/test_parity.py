@@ -28,15 +28,17 @@ def _model(parity: Parity, **more: object) -> models_pb2.Model:
     return models_pb2.Model(
         name="m",
         version="1",
-        architecture="llama",
-        task="generate",
-        precision="mixed",
-        target="cpu",
-        context_length=8,
-        source="some/model",
-        parity=parity_message(parity),
-        ready=True,
-        **more,  # type: ignore[arg-type]
+        capabilities=("generate", "continue"),
+        state=models_pb2.MODEL_STATE_READY,
+        bundle=models_pb2.BundleInfo(
+            architecture="llama",
+            precision="mixed",
+            target="cpu",
+            source="some/model",
+            parity=parity_message(parity),
+            **more,  # type: ignore[arg-type]
+        ),
+        generation=models_pb2.GenerationInfo(limits=models_pb2.Limits(context_length=8)),
     )
 
 

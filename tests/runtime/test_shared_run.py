@@ -14,7 +14,7 @@ from attendant.core.events import FailedEvent
 from attendant.core.plan import Chunk, SampleOrder, StepPlan
 from attendant.core.request import Request
 from attendant.core.sampling import SamplingParams
-from attendant.models.repository import load_model
+from attendant.models.generators import load_generator
 from attendant.models.slots import RUN_COST
 from attendant.runtime.kv import SlotBuffers
 from attendant.runtime.session import SessionOptions, open_session
@@ -165,13 +165,13 @@ def test_what_changes_a_bit_is_kept_out_of_the_run(
     bundle = make_synthetic_bundle(tmp_path / "b", ragged=True, heads=2, kv_heads=1, head_size=64, eos_bias=-50)
     if factor is not None:
         scale_logits(bundle / "decoder.onnx", factor)
-    engine = load_model(bundle, read_manifest(bundle), EngineSettings(threads=1), verify=False).engines[0]
+    engine = load_generator(bundle, read_manifest(bundle), EngineSettings(threads=1), verify=False).engines[0]
     limits = engine._scheduler._limits  # type: ignore[attr-defined]
     assert (limits.prompts_apart, limits.run_cost) == (apart, cost)
 
 
 def test_a_poisoned_prompt_costs_none_of_those_in_its_run(bundle: Path) -> None:
-    engine = load_model(bundle, read_manifest(bundle), EngineSettings(threads=1), verify=False).engines[0]
+    engine = load_generator(bundle, read_manifest(bundle), EngineSettings(threads=1), verify=False).engines[0]
 
     def submit(name: str, prompt: tuple[int, ...]) -> None:
         engine.submit(Request(name, prompt, SamplingParams(max_tokens=8), time.monotonic_ns()))

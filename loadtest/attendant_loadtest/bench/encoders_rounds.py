@@ -13,7 +13,7 @@ from typing import Any
 
 from attendant.bundle import EncoderManifest, read_any_manifest
 from attendant.core.errors import BundleError
-from attendant.models.encoders import LoadedEncoder, load_encoder
+from attendant.models.encoders import EncoderPart, load_encoder
 from attendant.models.memory import available_processors
 from attendant.settings import EncoderSettings
 
@@ -87,7 +87,7 @@ class Subject:
         BundleError: the bundle is not one whose texts a client could send.
     """
 
-    def __init__(self, path: Path, model: LoadedEncoder, server: ServedEncoder, plan: Plan) -> None:
+    def __init__(self, path: Path, model: EncoderPart, server: ServedEncoder, plan: Plan) -> None:
         if model.tokenizer is None or model.task not in ("classify", "embed") or model.limits.layout != "packed":
             raise BundleError(path, "the benchmark is for packed text encoders of task classify or embed")
         session: Any = model.runner

@@ -9,7 +9,7 @@ from typing import Any
 from attendant.core.events import FailedEvent, FinishedEvent, StepStats
 from attendant.core.request import Request
 from attendant.core.sampling import SamplingParams
-from attendant.models.repository import LoadedModel
+from attendant.models.generators import GeneratorPart
 
 from attendant_loadtest.bench.measurement import Measurement
 from attendant_loadtest.bench.workload import Workload
@@ -23,7 +23,7 @@ class TimedSession:
         self.run_ns = 0
 
     @classmethod
-    def inside(cls, model: LoadedModel) -> TimedSession:
+    def inside(cls, model: GeneratorPart) -> TimedSession:
         """Put one between a model's runner and its session."""
         runner: Any = model.engines[0]._runner
         timed = cls(runner._session)
@@ -46,7 +46,7 @@ class TimedSession:
 class InProcessEngine:
     """Drives the engine of a loaded model."""
 
-    def __init__(self, model: LoadedModel) -> None:
+    def __init__(self, model: GeneratorPart) -> None:
         self._engine = model.engines[0]
         self.timed = TimedSession.inside(model)
         self._ids = 0

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from attendant.bundle import read_manifest
-from attendant.models.repository import load_model
+from attendant.models.generators import load_generator
 from attendant.settings import EngineSettings
 
 from attendant_loadtest.bench.bare import BareLoop
@@ -69,7 +69,7 @@ def measure_bundle(bundle: Path, plan: Plan, progress: Callable[[str], None], se
     max_num_seqs = max(2, *plan.concurrency)
     settings = EngineSettings(max_num_seqs=max_num_seqs)
     progress(f"{manifest.name}: loading")
-    engine = InProcessEngine(load_model(bundle, manifest, settings))
+    engine = InProcessEngine(load_generator(bundle, manifest, settings))
     length = plan.prompt_tokens + plan.new_tokens
     bare = BareLoop(engine.timed.session, manifest, max_num_seqs, length)
     arguments = ("--engine.max-num-seqs", str(max_num_seqs), *server)

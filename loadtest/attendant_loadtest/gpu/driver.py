@@ -13,7 +13,7 @@ from attendant.core.events import EngineEvent, FailedEvent, FinishedEvent, StepS
 from attendant.core.request import Request
 from attendant.core.sampling import SamplingParams
 from attendant.engine.engine import Engine
-from attendant.models.repository import load_model
+from attendant.models.generators import load_generator
 from attendant.settings import EngineSettings, GpuSettings
 
 
@@ -38,7 +38,9 @@ class Driver:
     def __init__(self, bundle: Path, settings: EngineSettings, gpu: GpuSettings) -> None:
         self.notes: list[str] = []
         started = time.perf_counter()
-        model = load_model(bundle, read_manifest(bundle), settings, gpu=gpu, verify=False, progress=self.notes.append)
+        model = load_generator(
+            bundle, read_manifest(bundle), settings, gpu=gpu, verify=False, progress=self.notes.append
+        )
         self.engine: Engine = model.engines[0]
         self.engine.prepare()
         self.load_s = time.perf_counter() - started

@@ -34,9 +34,16 @@ class GetModelRequest(_message.Message):
     def __init__(self, model: _Optional[str] = ...) -> None: ...
 
 class Model(_message.Message):
-    __slots__ = ("name", "version", "architecture", "task", "precision", "target", "context_length", "vocab_size", "has_chat_template", "ready", "default_sampling", "default_max_tokens", "source", "parity", "max_running", "max_requests", "labels", "dimensions", "languages", "max_source_tokens", "default_num_beams", "speech", "recipe", "default_stop", "default_min_length", "default_max_length", "warnings", "state", "cause", "prompts", "default_prompt", "default_dimensions", "chat_templates")
+    __slots__ = ("name", "version", "capabilities", "state", "cause", "bundle", "generation", "encodings", "recognition", "architecture", "task", "precision", "target", "context_length", "vocab_size", "has_chat_template", "ready", "default_sampling", "default_max_tokens", "source", "parity", "max_running", "max_requests", "labels", "dimensions", "languages", "max_source_tokens", "default_num_beams", "speech", "recipe", "prompts", "default_prompt", "default_dimensions", "chat_templates", "default_stop", "default_min_length", "default_max_length", "warnings")
     NAME_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
+    CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    CAUSE_FIELD_NUMBER: _ClassVar[int]
+    BUNDLE_FIELD_NUMBER: _ClassVar[int]
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    ENCODINGS_FIELD_NUMBER: _ClassVar[int]
+    RECOGNITION_FIELD_NUMBER: _ClassVar[int]
     ARCHITECTURE_FIELD_NUMBER: _ClassVar[int]
     TASK_FIELD_NUMBER: _ClassVar[int]
     PRECISION_FIELD_NUMBER: _ClassVar[int]
@@ -58,18 +65,23 @@ class Model(_message.Message):
     DEFAULT_NUM_BEAMS_FIELD_NUMBER: _ClassVar[int]
     SPEECH_FIELD_NUMBER: _ClassVar[int]
     RECIPE_FIELD_NUMBER: _ClassVar[int]
-    DEFAULT_STOP_FIELD_NUMBER: _ClassVar[int]
-    DEFAULT_MIN_LENGTH_FIELD_NUMBER: _ClassVar[int]
-    DEFAULT_MAX_LENGTH_FIELD_NUMBER: _ClassVar[int]
-    WARNINGS_FIELD_NUMBER: _ClassVar[int]
-    STATE_FIELD_NUMBER: _ClassVar[int]
-    CAUSE_FIELD_NUMBER: _ClassVar[int]
     PROMPTS_FIELD_NUMBER: _ClassVar[int]
     DEFAULT_PROMPT_FIELD_NUMBER: _ClassVar[int]
     DEFAULT_DIMENSIONS_FIELD_NUMBER: _ClassVar[int]
     CHAT_TEMPLATES_FIELD_NUMBER: _ClassVar[int]
+    DEFAULT_STOP_FIELD_NUMBER: _ClassVar[int]
+    DEFAULT_MIN_LENGTH_FIELD_NUMBER: _ClassVar[int]
+    DEFAULT_MAX_LENGTH_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
     name: str
     version: str
+    capabilities: _containers.RepeatedScalarFieldContainer[str]
+    state: ModelState
+    cause: str
+    bundle: BundleInfo
+    generation: GenerationInfo
+    encodings: _containers.RepeatedCompositeFieldContainer[EncodingInfo]
+    recognition: SpeechInfo
     architecture: str
     task: str
     precision: str
@@ -91,17 +103,117 @@ class Model(_message.Message):
     default_num_beams: int
     speech: bool
     recipe: _containers.RepeatedScalarFieldContainer[str]
-    default_stop: _containers.RepeatedScalarFieldContainer[str]
-    default_min_length: int
-    default_max_length: int
-    warnings: _containers.RepeatedScalarFieldContainer[str]
-    state: ModelState
-    cause: str
     prompts: _containers.RepeatedScalarFieldContainer[str]
     default_prompt: str
     default_dimensions: int
     chat_templates: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., architecture: _Optional[str] = ..., task: _Optional[str] = ..., precision: _Optional[str] = ..., target: _Optional[str] = ..., context_length: _Optional[int] = ..., vocab_size: _Optional[int] = ..., has_chat_template: _Optional[bool] = ..., ready: _Optional[bool] = ..., default_sampling: _Optional[_Union[_generation_pb2.Sampling, _Mapping]] = ..., default_max_tokens: _Optional[int] = ..., source: _Optional[str] = ..., parity: _Optional[_Union[Parity, _Mapping]] = ..., max_running: _Optional[int] = ..., max_requests: _Optional[int] = ..., labels: _Optional[_Iterable[str]] = ..., dimensions: _Optional[int] = ..., languages: _Optional[_Iterable[str]] = ..., max_source_tokens: _Optional[int] = ..., default_num_beams: _Optional[int] = ..., speech: _Optional[bool] = ..., recipe: _Optional[_Iterable[str]] = ..., default_stop: _Optional[_Iterable[str]] = ..., default_min_length: _Optional[int] = ..., default_max_length: _Optional[int] = ..., warnings: _Optional[_Iterable[str]] = ..., state: _Optional[_Union[ModelState, str]] = ..., cause: _Optional[str] = ..., prompts: _Optional[_Iterable[str]] = ..., default_prompt: _Optional[str] = ..., default_dimensions: _Optional[int] = ..., chat_templates: _Optional[_Iterable[str]] = ...) -> None: ...
+    default_stop: _containers.RepeatedScalarFieldContainer[str]
+    default_min_length: int
+    default_max_length: int
+    warnings: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., capabilities: _Optional[_Iterable[str]] = ..., state: _Optional[_Union[ModelState, str]] = ..., cause: _Optional[str] = ..., bundle: _Optional[_Union[BundleInfo, _Mapping]] = ..., generation: _Optional[_Union[GenerationInfo, _Mapping]] = ..., encodings: _Optional[_Iterable[_Union[EncodingInfo, _Mapping]]] = ..., recognition: _Optional[_Union[SpeechInfo, _Mapping]] = ..., architecture: _Optional[str] = ..., task: _Optional[str] = ..., precision: _Optional[str] = ..., target: _Optional[str] = ..., context_length: _Optional[int] = ..., vocab_size: _Optional[int] = ..., has_chat_template: _Optional[bool] = ..., ready: _Optional[bool] = ..., default_sampling: _Optional[_Union[_generation_pb2.Sampling, _Mapping]] = ..., default_max_tokens: _Optional[int] = ..., source: _Optional[str] = ..., parity: _Optional[_Union[Parity, _Mapping]] = ..., max_running: _Optional[int] = ..., max_requests: _Optional[int] = ..., labels: _Optional[_Iterable[str]] = ..., dimensions: _Optional[int] = ..., languages: _Optional[_Iterable[str]] = ..., max_source_tokens: _Optional[int] = ..., default_num_beams: _Optional[int] = ..., speech: _Optional[bool] = ..., recipe: _Optional[_Iterable[str]] = ..., prompts: _Optional[_Iterable[str]] = ..., default_prompt: _Optional[str] = ..., default_dimensions: _Optional[int] = ..., chat_templates: _Optional[_Iterable[str]] = ..., default_stop: _Optional[_Iterable[str]] = ..., default_min_length: _Optional[int] = ..., default_max_length: _Optional[int] = ..., warnings: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class BundleInfo(_message.Message):
+    __slots__ = ("architecture", "precision", "target", "source", "recipe", "warnings", "parity")
+    ARCHITECTURE_FIELD_NUMBER: _ClassVar[int]
+    PRECISION_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    RECIPE_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    PARITY_FIELD_NUMBER: _ClassVar[int]
+    architecture: str
+    precision: str
+    target: str
+    source: str
+    recipe: _containers.RepeatedScalarFieldContainer[str]
+    warnings: _containers.RepeatedScalarFieldContainer[str]
+    parity: Parity
+    def __init__(self, architecture: _Optional[str] = ..., precision: _Optional[str] = ..., target: _Optional[str] = ..., source: _Optional[str] = ..., recipe: _Optional[_Iterable[str]] = ..., warnings: _Optional[_Iterable[str]] = ..., parity: _Optional[_Union[Parity, _Mapping]] = ...) -> None: ...
+
+class Limits(_message.Message):
+    __slots__ = ("context_length", "max_source_tokens", "max_running", "max_requests")
+    CONTEXT_LENGTH_FIELD_NUMBER: _ClassVar[int]
+    MAX_SOURCE_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    MAX_RUNNING_FIELD_NUMBER: _ClassVar[int]
+    MAX_REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    context_length: int
+    max_source_tokens: int
+    max_running: int
+    max_requests: int
+    def __init__(self, context_length: _Optional[int] = ..., max_source_tokens: _Optional[int] = ..., max_running: _Optional[int] = ..., max_requests: _Optional[int] = ...) -> None: ...
+
+class GenerationInfo(_message.Message):
+    __slots__ = ("limits", "vocab_size", "defaults", "chat", "languages")
+    LIMITS_FIELD_NUMBER: _ClassVar[int]
+    VOCAB_SIZE_FIELD_NUMBER: _ClassVar[int]
+    DEFAULTS_FIELD_NUMBER: _ClassVar[int]
+    CHAT_FIELD_NUMBER: _ClassVar[int]
+    LANGUAGES_FIELD_NUMBER: _ClassVar[int]
+    limits: Limits
+    vocab_size: int
+    defaults: GenerationDefaults
+    chat: ChatInfo
+    languages: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, limits: _Optional[_Union[Limits, _Mapping]] = ..., vocab_size: _Optional[int] = ..., defaults: _Optional[_Union[GenerationDefaults, _Mapping]] = ..., chat: _Optional[_Union[ChatInfo, _Mapping]] = ..., languages: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class GenerationDefaults(_message.Message):
+    __slots__ = ("sampling", "max_tokens", "num_beams", "stop", "min_length", "max_length")
+    SAMPLING_FIELD_NUMBER: _ClassVar[int]
+    MAX_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    NUM_BEAMS_FIELD_NUMBER: _ClassVar[int]
+    STOP_FIELD_NUMBER: _ClassVar[int]
+    MIN_LENGTH_FIELD_NUMBER: _ClassVar[int]
+    MAX_LENGTH_FIELD_NUMBER: _ClassVar[int]
+    sampling: _generation_pb2.Sampling
+    max_tokens: int
+    num_beams: int
+    stop: _containers.RepeatedScalarFieldContainer[str]
+    min_length: int
+    max_length: int
+    def __init__(self, sampling: _Optional[_Union[_generation_pb2.Sampling, _Mapping]] = ..., max_tokens: _Optional[int] = ..., num_beams: _Optional[int] = ..., stop: _Optional[_Iterable[str]] = ..., min_length: _Optional[int] = ..., max_length: _Optional[int] = ...) -> None: ...
+
+class ChatInfo(_message.Message):
+    __slots__ = ("templates",)
+    TEMPLATES_FIELD_NUMBER: _ClassVar[int]
+    templates: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, templates: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class EncodingInfo(_message.Message):
+    __slots__ = ("task", "limits", "vocab_size", "labels", "vectors")
+    TASK_FIELD_NUMBER: _ClassVar[int]
+    LIMITS_FIELD_NUMBER: _ClassVar[int]
+    VOCAB_SIZE_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    VECTORS_FIELD_NUMBER: _ClassVar[int]
+    task: str
+    limits: Limits
+    vocab_size: int
+    labels: _containers.RepeatedScalarFieldContainer[str]
+    vectors: VectorInfo
+    def __init__(self, task: _Optional[str] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., vocab_size: _Optional[int] = ..., labels: _Optional[_Iterable[str]] = ..., vectors: _Optional[_Union[VectorInfo, _Mapping]] = ...) -> None: ...
+
+class VectorInfo(_message.Message):
+    __slots__ = ("dimensions", "default_dimensions", "prompts", "default_prompt")
+    DIMENSIONS_FIELD_NUMBER: _ClassVar[int]
+    DEFAULT_DIMENSIONS_FIELD_NUMBER: _ClassVar[int]
+    PROMPTS_FIELD_NUMBER: _ClassVar[int]
+    DEFAULT_PROMPT_FIELD_NUMBER: _ClassVar[int]
+    dimensions: int
+    default_dimensions: int
+    prompts: _containers.RepeatedScalarFieldContainer[str]
+    default_prompt: str
+    def __init__(self, dimensions: _Optional[int] = ..., default_dimensions: _Optional[int] = ..., prompts: _Optional[_Iterable[str]] = ..., default_prompt: _Optional[str] = ...) -> None: ...
+
+class SpeechInfo(_message.Message):
+    __slots__ = ("languages", "tasks", "sampling_rate")
+    LANGUAGES_FIELD_NUMBER: _ClassVar[int]
+    TASKS_FIELD_NUMBER: _ClassVar[int]
+    SAMPLING_RATE_FIELD_NUMBER: _ClassVar[int]
+    languages: _containers.RepeatedScalarFieldContainer[str]
+    tasks: _containers.RepeatedScalarFieldContainer[str]
+    sampling_rate: int
+    def __init__(self, languages: _Optional[_Iterable[str]] = ..., tasks: _Optional[_Iterable[str]] = ..., sampling_rate: _Optional[int] = ...) -> None: ...
 
 class Parity(_message.Message):
     __slots__ = ("max_abs_error", "cosine", "greedy_agreement", "fidelity", "vectors")

@@ -50,7 +50,8 @@ class ModelsServicer:
     """Missing associated documentation comment in .proto file."""
 
     def ListModels(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Every model that a bundle was named for, those that cannot be served last.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')

@@ -1,5 +1,6 @@
 """The bundle: a folder with ``bundle.json``, ONNX files and ``tokenizer.json``. The contract of exporter and server."""
 
+from attendant.bundle.capabilities import Capability, EncoderTask
 from attendant.bundle.decoders import (
     PAGED_RUN_TOKENS,
     BundleManifest,
@@ -14,14 +15,13 @@ from attendant.bundle.encoders import (
     CtcHead,
     EmbeddingHead,
     EncoderManifest,
-    EncoderTask,
     ImageInput,
     Pooling,
     Problem,
     RowLayout,
     TextInput,
 )
-from attendant.bundle.files import read_any_manifest, read_manifest, sha256, verify_files
+from attendant.bundle.files import Manifest, read_any_manifest, read_manifest, sha256, verify_files
 from attendant.bundle.manifest import (
     MANIFEST_FILE,
     SCHEMA_VERSION,
@@ -65,6 +65,7 @@ __all__ = [
     "AudioSource",
     "BundleManifest",
     "CacheLayout",
+    "Capability",
     "ChangingFrequencies",
     "ChatTemplates",
     "CtcHead",
@@ -81,6 +82,7 @@ __all__ = [
     "ImageInput",
     "KVLayer",
     "Languages",
+    "Manifest",
     "ManifestBase",
     "Parity",
     "ParityCase",

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from attendant.bundle.capabilities import Capability
 from attendant.bundle.defaults import GenerationDefaults
 from attendant.bundle.manifest import DType, ManifestBase, Section, element_size
 from attendant.bundle.sources import AnswerRules, AudioSource, Languages, Speech, TextSource
@@ -139,6 +140,15 @@ class BundleManifest(ManifestBase):
             begin_suppress_tokens=(*answer.suppressed_first, *defaults.begin_suppress_tokens),
             forced_last=answer.forced_last if defaults.forced_last is None else defaults.forced_last,
         )
+
+    @property
+    def own_capabilities(self) -> tuple[Capability, ...]:
+        """``generate``, and what it does with what it is sent."""
+        if self.encoder_input is None:
+            return ("generate", "continue")
+        if isinstance(self.encoder_input, TextSource):
+            return ("generate", "translate")
+        return ("generate",) if self.speech is None else ("generate", "speech")
 
     @model_validator(mode="after")
     def _has_a_runner(self) -> Self:

@@ -6,19 +6,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from attendant.bundle.capabilities import Capability, EncoderTask
 from attendant.bundle.manifest import ManifestBase, Section
 
-EncoderTask = Literal[
-    "classify",
-    "classify_tokens",
-    "answer",
-    "embed",
-    "rerank",
-    "fill_mask",
-    "classify_image",
-    "embed_image",
-    "transcribe",
-]
 RowLayout = Literal["packed", "padded", "equal"]
 Problem = Literal["single_label", "multi_label", "regression"]
 Pooling = Literal["mean", "cls", "last", "max", "mean_sqrt_len", "weighted_mean"]
@@ -141,6 +131,11 @@ class EncoderManifest(ManifestBase):
     problem: Problem = "single_label"
     embedding: EmbeddingHead | None = None
     ctc: CtcHead | None = None
+
+    @property
+    def own_capabilities(self) -> tuple[Capability, ...]:
+        """Its task."""
+        return (self.task,)
 
     @model_validator(mode="after")
     def _has_what_its_task_needs(self) -> Self:

@@ -9,10 +9,13 @@ from typing import get_args
 
 from pydantic import ValidationError
 
+from attendant.bundle.capabilities import EncoderTask
 from attendant.bundle.decoders import BundleManifest
-from attendant.bundle.encoders import EncoderManifest, EncoderTask
+from attendant.bundle.encoders import EncoderManifest
 from attendant.bundle.manifest import MANIFEST_FILE, SCHEMA_VERSION, ManifestBase
 from attendant.core.errors import BundleError
+
+Manifest = BundleManifest | EncoderManifest
 
 
 def read_manifest(bundle: Path) -> BundleManifest:
@@ -27,7 +30,7 @@ def read_manifest(bundle: Path) -> BundleManifest:
     return manifest
 
 
-def read_any_manifest(bundle: Path) -> BundleManifest | EncoderManifest:
+def read_any_manifest(bundle: Path) -> Manifest:
     """Read and check ``bundle.json``.
 
     Raises:

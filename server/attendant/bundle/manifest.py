@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from attendant.bundle.capabilities import Capability
 
 SCHEMA_VERSION = 1
 MANIFEST_FILE = "bundle.json"
@@ -141,6 +144,7 @@ class ManifestBase(Section):
 
     ``graphs``: the ONNX files by what they are for. ``recipe``: what quantisation did to them, in words.
     ``warnings``: what the checkpoint says that is not served as it says it, one sentence each.
+    ``further_capabilities``: what the bundle can do besides what its task and its sections say.
     """
 
     schema_version: Literal[1] = 1
@@ -156,3 +160,14 @@ class ManifestBase(Section):
     parity: Parity
     source: Source
     exporter_version: str
+    further_capabilities: tuple[Capability, ...] = ()
+
+    @property
+    @abstractmethod
+    def own_capabilities(self) -> tuple[Capability, ...]:
+        """What follows from the task and the sections: bundles of every age have it. The first is the task."""
+
+    @property
+    def capabilities(self) -> tuple[Capability, ...]:
+        """All that the bundle can do, each once."""
+        return tuple(dict.fromkeys((*self.own_capabilities, *self.further_capabilities)))

@@ -29,7 +29,7 @@ def chat(args: Namespace) -> int:
     interactive = sys.stdin.isatty()
     with Connection(args.server, args.timeout) as connection:
         model = connection.find_model(args.model, ("generate",))
-        if not model.has_chat_template:
+        if not model.generation.HasField("chat"):
             raise CallFailed(f"model {model.name!r} has no chat template; use `attendant generate`")
         if interactive:
             print(f"{model.name}: {HELP}")

@@ -54,7 +54,7 @@ def generate(args: Namespace) -> int:
         print("attendant: error: the prompt is not valid UTF-8", file=sys.stderr)
         return 2
     with Connection(args.server, args.timeout) as connection:
-        chat = not args.raw and connection.find_model(args.model, ("generate",)).has_chat_template
+        chat = not args.raw and connection.find_model(args.model, ("generate",)).generation.HasField("chat")
         message = pb.ChatMessage(role="user", content=text)
         request = chat_request(args, [message]) if chat else text_request(args, text)
         responses = connection.generate(request)

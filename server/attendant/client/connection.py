@@ -75,7 +75,7 @@ class Connection:
             return model
 
     def find_model(self, name: str, tasks: Collection[str], *, speech: bool = False) -> models_pb2.Model:
-        """One model; for an empty name the only one that has one of these tasks, or with ``speech`` takes sound.
+        """One model; for an empty name the only one that can do one of these tasks, or with ``speech`` takes sound.
 
         Of several that generate it is the only one that continues a prompt.
 
@@ -85,14 +85,14 @@ class Connection:
         if name:
             return self.get_model(name)
         known = self.list_models()
-        fitting = [model for model in known if model.task in tasks or (speech and model.speech)]
+        wanted = {*tasks, "speech"} if speech else set(tasks)
+        fitting = [model for model in known if not wanted.isdisjoint(model.capabilities)]
         if "generate" in tasks:
-            of_kind = [model for model in fitting if not model.speech and not model.max_source_tokens]
-            fitting = of_kind or fitting
+            fitting = [model for model in fitting if "continue" in model.capabilities] or fitting
         if len(fitting) > 1:
             raise CallFailed(f"this server has several models for it; name one with --model: {_names(fitting)}")
         if not fitting:
-            what = " or ".join(repr(task) for task in tasks)
+            what = " or ".join(map(repr, tasks))
             raise CallFailed(f"no model for task {what} is loaded; loaded models: {_names(known)}")
         return fitting[0]
 

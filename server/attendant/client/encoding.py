@@ -122,7 +122,7 @@ def see(args: Namespace) -> int:
     """Labels or vectors of image files, whichever the model gives."""
     with Connection(args.server, args.timeout) as connection:
         model = connection.find_model(args.model, ("classify_image", "embed_image"))
-    if model.task == "embed_image":
+    if "embed_image" in model.capabilities:
         return _for_each(
             args,
             args.images,

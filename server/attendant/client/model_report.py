@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from attendant_proto.v1 import models_pb2
 
 _TITLES = ("NAME", "VERSION", "ARCHITECTURE", "TASK", "PRECISION", "TARGET", "CONTEXT", "READY")
+_WAYS_TO_GENERATE = ("continue", "translate", "speech")
 
 
 def table(models: Sequence[models_pb2.Model]) -> Iterator[str]:
@@ -25,17 +26,17 @@ def details(models: Sequence[models_pb2.Model]) -> Iterator[str]:
     for index, model in enumerate(models):
         if index:
             yield ""
-        if not model.HasField("parity"):
+        if not model.HasField("bundle"):
             yield f"{model.name}: not served: {model.cause}"
             continue
-        ready = "ready" if model.ready else f"not ready: {model.cause}" if model.cause else "not ready"
-        yield f"{model.name}: {model.task}, {model.precision} for {model.target}, version {model.version}, {ready}"
-        yield f"  source    {model.source}, {model.architecture}, context {model.context_length}"
-        if model.recipe:
-            yield f"  recipe    {'; '.join(model.recipe)}"
-        for warning in model.warnings:
+        bundle, parity = model.bundle, model.bundle.parity
+        ready = "ready" if _ready(model) else f"not ready: {model.cause}" if model.cause else "not ready"
+        yield f"{model.name}: {_tasks(model)}, {bundle.precision} for {bundle.target}, version {model.version}, {ready}"
+        yield f"  source    {bundle.source}, {bundle.architecture}, context {_context_length(model)}"
+        if bundle.recipe:
+            yield f"  recipe    {'; '.join(bundle.recipe)}"
+        for warning in bundle.warnings:
             yield f"  warning   {warning}"
-        parity = model.parity
         yield (
             f"  parity    largest error {parity.max_abs_error:.2g}, cosine {parity.cosine:.6f}, "
             f"same largest output {parity.greedy_agreement:.1%}"
@@ -61,7 +62,24 @@ def _fidelity(found: models_pb2.Fidelity) -> Iterator[str]:
 
 
 def _row(model: models_pb2.Model) -> tuple[str, ...]:
+    bundle = model.bundle
     return (
-        *(model.name, model.version, model.architecture, model.task, model.precision, model.target),
-        *(str(model.context_length), "yes" if model.ready else "no"),
+        *(model.name, model.version, bundle.architecture, _tasks(model), bundle.precision, bundle.target),
+        *(str(_context_length(model)), "yes" if _ready(model) else "no"),
     )
+
+
+def _ready(model: models_pb2.Model) -> bool:
+    return model.state == models_pb2.MODEL_STATE_READY
+
+
+def _tasks(model: models_pb2.Model) -> str:
+    """What the model is for; not in which ways it generates."""
+    return ", ".join(name for name in model.capabilities if name not in _WAYS_TO_GENERATE)
+
+
+def _context_length(model: models_pb2.Model) -> int:
+    """Tokens of prompt and answer, or of a text; 0 for models that take neither."""
+    if model.HasField("generation"):
+        return model.generation.limits.context_length
+    return max((part.limits.context_length for part in model.encodings), default=0)

@@ -25,7 +25,7 @@ def transcribe(args: Namespace) -> int:
     """What is said in sound files."""
     with Connection(args.server, args.timeout) as connection:
         model = connection.find_model(args.model, ("transcribe",), speech=True)
-        if not model.speech:
+        if "speech" not in model.capabilities:
             return _spell(args, model.name)
         options = _options(args, model.name)
         output = SpeechOutput(as_json=args.json, timestamps=args.timestamps)

@@ -11,7 +11,8 @@ from attendant.frontend.generation.service import GenerationService
 from attendant.frontend.speech.service import SpeechService
 from attendant.metrics import Metrics
 from attendant.models.failed import FailedModel
-from attendant.models.info import EncoderInfo, ModelInfo
+from attendant.models.info import ModelInfo
+from attendant.models.loaded import LoadedModel
 from attendant.models.repository import ModelRepository
 from attendant.settings import SpeechSettings
 from attendant.tasks.media_threads import MediaThreads
@@ -72,11 +73,12 @@ class FrontEnd:
         await asyncio.gather(self.generation.close(), self.encoding.close())
         self._media.close()
 
-    def list_models(self) -> tuple[ModelInfo | EncoderInfo | FailedModel, ...]:
+    def list_models(self) -> tuple[ModelInfo | FailedModel, ...]:
         """Every model, those last that cannot be served."""
-        return (*self.generation.list_models(), *self.encoding.list_models(), *self._models.failed)
+        served = sorted(self._models, key=lambda model: model.generator is None)
+        return (*map(self._info, served), *self._models.failed)
 
-    def get_model(self, name: str) -> ModelInfo | EncoderInfo | FailedModel:
+    def get_model(self, name: str) -> ModelInfo | FailedModel:
         """One model; an empty name means the only one. Raises ModelNotFound."""
         models = {info.name: info for info in self.list_models()}
         if not name and len(models) == 1:
@@ -84,3 +86,13 @@ class FrontEnd:
         if name not in models:
             raise ModelNotFound(name, tuple(sorted(models)))
         return models[name]
+
+    def _info(self, model: LoadedModel) -> ModelInfo:
+        name = model.name
+        return ModelInfo(
+            model.manifest,
+            model.capabilities,
+            self.generation.ready(name) and self.encoding.ready(name),
+            self.generation.info(name),
+            self.encoding.infos(name),
+        )

@@ -31,7 +31,7 @@ class EncoderMetrics:
             return Gauge(f"attendant_encoder_{name}", text, labels, registry=registry)
 
         self._errors = tuple(errors)
-        self._series: dict[str, _Series] = {}
+        self._series: dict[tuple[str, str], _Series] = {}
         self.queue = histogram(
             "queue_seconds", "A row's arrival, making tensors of it included, to the begin of its run.", QUEUE_BUCKETS
         )
@@ -65,14 +65,14 @@ class EncoderMetrics:
         Args:
             running, waiting: how many rows there are, asked by whichever thread renders the page.
         """
-        self._series[model] = _Series(self, model, task, self._errors)
+        self._series[model, task] = _Series(self, model, task, self._errors)
         self.calls.labels(model, task, SUCCESS)
         self.running.labels(model, task).set_function(running)
         self.waiting.labels(model, task).set_function(waiting)
 
-    def batch(self, model: str, stats: BatchStats, queue_ns: Iterable[int]) -> None:
+    def batch(self, model: str, task: str, stats: BatchStats, queue_ns: Iterable[int]) -> None:
         """One run, and how long each of its rows had waited, in nanoseconds."""
-        series = self._series[model]
+        series = self._series[model, task]
         series.compute.observe(stats.run_ns / 1e9)
         series.rows.observe(stats.num_rows)
         series.size.observe(stats.size)
@@ -85,11 +85,11 @@ class EncoderMetrics:
         error's name. ``preprocess_ns``: of one that succeeded."""
         self.calls.labels(model, task, outcome).inc()
         if outcome == SUCCESS:
-            self._series[model].preprocess.observe(preprocess_ns / 1e9)
+            self._series[model, task].preprocess.observe(preprocess_ns / 1e9)
 
-    def failed(self, model: str, error: str) -> None:
+    def failed(self, model: str, task: str, error: str) -> None:
         """A row that a batch thread had taken ended with an error, named as in attendant_request_failure_total."""
-        self._series[model].failures[error].inc()
+        self._series[model, task].failures[error].inc()
 
 
 class _Series:

@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from attendant.bundle import MANIFEST_FILE, BundleManifest, EncoderManifest, read_any_manifest
+from attendant.bundle import MANIFEST_FILE, EncoderManifest, Manifest, read_any_manifest
 from attendant.core.errors import BundleError, ConfigurationError
 from attendant.models.failed import FailedModel
 from attendant.settings import GpuSettings
-
-Manifest = BundleManifest | EncoderManifest
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from tokenizers import Tokenizer
 from attendant.batching.policy import GPU_PACKED_VIEW, PACKED_VIEW, PADDED_VIEW, BatchLimits
 from attendant.bundle import (
     AudioInput,
+    Capability,
     EncoderManifest,
     EncoderTask,
     ImageInput,
@@ -40,8 +41,8 @@ IMAGE_PATCH = 16 * 16
 
 
 @dataclass(frozen=True, slots=True)
-class LoadedEncoder:
-    """A bundle in memory, ready to encode.
+class EncoderPart:
+    """What encodes of a model in memory, for one task.
 
     Attributes:
         path: the bundle's folder.
@@ -70,6 +71,11 @@ class LoadedEncoder:
         """What it is for."""
         return self.manifest.task
 
+    @property
+    def capabilities(self) -> tuple[Capability, ...]:
+        """What it can do."""
+        return (self.task,)
+
 
 def load_encoder(
     path: Path,
@@ -79,7 +85,7 @@ def load_encoder(
     gpu_index: int = 0,
     verify: bool = True,
     progress: Callable[[str], None] = lambda line: None,
-) -> LoadedEncoder:
+) -> EncoderPart:
     """Load one bundle and run it once, so that the first row pays for nothing.
 
     Args:
@@ -106,7 +112,7 @@ def load_encoder(
         f"{manifest.name}: ready in {time.monotonic() - started:.1f} s; {limits.layout} batches of up to "
         f"{tokens:,} tokens and {limits.max_rows} rows"
     )
-    return LoadedEncoder(
+    return EncoderPart(
         manifest=manifest,
         path=path,
         tokenizer=tokenizer,

@@ -6,9 +6,8 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from attendant.bundle import AudioSource, BundleManifest, EncoderManifest
+from attendant.bundle import Capability, Manifest
 from attendant.core.errors import AttendantError, BundleError, ModelFailed
-from attendant.models.info import Kind
 
 logger = logging.getLogger(__name__)
 
@@ -25,10 +24,10 @@ class FailedModel:
 
     name: str
     error: AttendantError
-    manifest: BundleManifest | EncoderManifest | None = None
+    manifest: Manifest | None = None
 
     @classmethod
-    def of(cls, name: str, error: Exception, manifest: BundleManifest | EncoderManifest) -> FailedModel:
+    def of(cls, name: str, error: Exception, manifest: Manifest) -> FailedModel:
         """A model that raised ``error``; one that nobody foresaw says what it is."""
         if isinstance(error, AttendantError):
             return cls(name, error, manifest)
@@ -55,27 +54,10 @@ class FailedModel:
         return False
 
     @property
-    def kind(self) -> Kind | None:
-        """What it would do with what it is sent; None if it encodes, or nobody knows."""
-        return kind_of(self.manifest) if isinstance(self.manifest, BundleManifest) else None
-
-    @property
-    def hears(self) -> bool:
-        """Whether it would write what it hears."""
-        return isinstance(self.manifest, BundleManifest) and self.manifest.speech is not None
-
-    @property
-    def task(self) -> str:
-        """What it would be for; empty if nobody knows."""
-        return self.manifest.task if self.manifest is not None else ""
+    def capabilities(self) -> tuple[Capability, ...]:
+        """What it could do; nothing if nobody knows."""
+        return self.manifest.capabilities if self.manifest is not None else ()
 
     def refusal(self) -> ModelFailed:
         """What ends a call to it."""
         return ModelFailed(self.name, self.cause)
-
-
-def kind_of(manifest: BundleManifest) -> Kind:
-    """What a model that generates does with what it is sent."""
-    if manifest.encoder_input is None:
-        return "continues"
-    return "hears" if isinstance(manifest.encoder_input, AudioSource) else "reads"

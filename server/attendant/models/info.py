@@ -3,55 +3,62 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
-from attendant.bundle import BundleManifest, EncoderManifest
-
-Kind = Literal["continues", "reads", "hears"]
-"""What a model that generates does with what it is sent: continue a prompt, or answer a text or a sound as a source."""
+from attendant.bundle import BundleManifest, Capability, EncoderManifest, EncoderTask, Manifest
 
 
 @dataclass(frozen=True, slots=True)
-class ModelInfo:
-    """One loaded model: its manifest, and the limits that this server serves it with.
+class GenerationInfo:
+    """What takes calls that generate: its manifest, and the limits that this server serves it with.
 
     Attributes:
-        manifest: as read from the bundle.
         context_length: tokens of prompt and answer together that this server accepts.
         max_running: sequences that run together.
         max_requests: sequences that the model holds at most, running and waiting.
-        ready: False while it loads or after its engine died.
     """
 
     manifest: BundleManifest
     context_length: int
     max_running: int
     max_requests: int
-    ready: bool
-
-    @property
-    def name(self) -> str:
-        """What callers call it."""
-        return self.manifest.name
 
 
 @dataclass(frozen=True, slots=True)
-class EncoderInfo:
-    """One loaded model that encodes: its manifest, and the limits that this server serves it with.
+class EncodingInfo:
+    """What takes calls of one task that encodes: its manifest, and the limits that this server serves it with.
 
     Attributes:
-        manifest: as read from the bundle.
         vocab_size: of models that take text; 0 for others.
         max_running: rows that run together.
         max_requests: rows that the model holds at most, running and waiting.
-        ready: False after its batch thread died.
     """
 
     manifest: EncoderManifest
     vocab_size: int
     max_running: int
     max_requests: int
+
+    @property
+    def task(self) -> EncoderTask:
+        """Which calls it takes."""
+        return self.manifest.task
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """One loaded model: the manifest of its bundle, and a part for everything that it does.
+
+    Attributes:
+        ready: it takes calls; false after an engine or a batch thread of it has died.
+        generation: None for a model that does not generate.
+        encodings: one for each task that encodes.
+    """
+
+    manifest: Manifest
+    capabilities: tuple[Capability, ...]
     ready: bool
+    generation: GenerationInfo | None = None
+    encodings: tuple[EncodingInfo, ...] = ()
 
     @property
     def name(self) -> str:

@@ -8,7 +8,6 @@ from typing import Any
 from attendant_proto.v1 import generation_pb2 as pb
 from attendant_proto.v1 import models_pb2
 
-from attendant.bundle import BundleManifest, EmbeddingHead, EncoderManifest, TextInput, TextSource
 from attendant.core.beams import EarlyStopping
 from attendant.core.errors import InvalidRequest
 from attendant.core.events import TokenLogprob
@@ -26,10 +25,8 @@ from attendant.core.generation import (
     Translation,
 )
 from attendant.core.request import FinishReason, Timings, Usage
-from attendant.models.failed import FailedModel
-from attendant.models.info import EncoderInfo, ModelInfo, Tokenized
-from attendant.rpc.convert_sampling import default_sampling, optional, sampling_fields
-from attendant.rpc.parity import parity_message
+from attendant.models.info import Tokenized
+from attendant.rpc.convert_sampling import optional, sampling_fields
 
 TokenText = Callable[[int], str]
 
@@ -118,102 +115,6 @@ def generate_response(part: GenerationPart, token_text: TokenText) -> pb.Generat
 def tokenize_response(tokenized: Tokenized) -> models_pb2.TokenizeResponse:
     """Ids and spellings."""
     return models_pb2.TokenizeResponse(token_ids=tokenized.token_ids, tokens=tokenized.tokens)
-
-
-def model_message(info: ModelInfo | EncoderInfo | FailedModel) -> models_pb2.Model:
-    """What a caller may know of a model."""
-    if isinstance(info, FailedModel):
-        return _failed(info)
-    return _generator(info) if isinstance(info, ModelInfo) else _encoder(info)
-
-
-def _generator(info: ModelInfo) -> models_pb2.Model:
-    manifest = info.manifest
-    defaults = manifest.generation_defaults
-    return _model(
-        info,
-        context_length=info.context_length,
-        vocab_size=manifest.vocab_size,
-        has_chat_template=bool(manifest.templates()),
-        chat_templates=sorted(manifest.chat_templates),
-        default_sampling=default_sampling(manifest),
-        default_stop=defaults.stop_strings,
-        default_min_length=defaults.min_length or None,
-        default_max_length=defaults.max_length,
-        default_max_tokens=defaults.max_tokens,
-        languages=_languages(manifest),
-        max_source_tokens=_max_source_tokens(manifest),
-        default_num_beams=defaults.num_beams,
-        speech=manifest.speech is not None,
-    )
-
-
-def _encoder(info: EncoderInfo) -> models_pb2.Model:
-    manifest = info.manifest
-    return _model(
-        info,
-        context_length=manifest.input.max_tokens if isinstance(manifest.input, TextInput) else 0,
-        vocab_size=info.vocab_size,
-        labels=manifest.labels,
-        **_vectors(manifest.embedding),
-    )
-
-
-def _failed(info: FailedModel) -> models_pb2.Model:
-    manifest = info.manifest
-    known = {} if manifest is None else _manifest_fields(manifest)
-    if isinstance(manifest, BundleManifest):  # what tells those that read and hear from those that continue
-        known |= {"speech": manifest.speech is not None, "max_source_tokens": _max_source_tokens(manifest)}
-    return models_pb2.Model(**{**known, "name": info.name}, state=models_pb2.MODEL_STATE_FAILED, cause=info.cause)
-
-
-def _manifest_fields(manifest: BundleManifest | EncoderManifest) -> dict[str, Any]:
-    return {
-        "name": manifest.name,
-        "version": manifest.version,
-        "architecture": manifest.architecture,
-        "task": manifest.task,
-        "precision": manifest.precision,
-        "target": manifest.target,
-        "source": manifest.source.id,
-        "parity": parity_message(manifest.parity),
-        "recipe": manifest.recipe,
-        "warnings": manifest.warnings,
-    }
-
-
-def _vectors(head: EmbeddingHead | None) -> dict[str, Any]:
-    """What a model tells of its vectors."""
-    if head is None:
-        return {}
-    return {
-        "dimensions": head.dimensions,
-        "prompts": list(head.prompts),
-        "default_prompt": head.default_prompt,
-        "default_dimensions": head.default_dimensions or 0,
-    }
-
-
-def _model(info: ModelInfo | EncoderInfo, **own: Any) -> models_pb2.Model:
-    """What all models tell, and what only those of a kind do."""
-    return models_pb2.Model(
-        **_manifest_fields(info.manifest),
-        ready=info.ready,
-        state=models_pb2.MODEL_STATE_READY if info.ready else models_pb2.MODEL_STATE_FAILED,
-        cause="" if info.ready else "its engine has stopped after an internal error",
-        max_running=info.max_running,
-        max_requests=info.max_requests,
-        **own,
-    )
-
-
-def _max_source_tokens(manifest: BundleManifest) -> int:
-    return manifest.encoder_input.max_length if isinstance(manifest.encoder_input, TextSource) else 0
-
-
-def _languages(manifest: BundleManifest) -> list[str]:
-    known = manifest.languages.tokens if manifest.languages is not None else {}
-    return sorted(manifest.speech.languages if manifest.speech is not None else known)
 
 
 def _prompt(request: Any, oneof: str, which: str | None) -> Prompt:

@@ -12,6 +12,7 @@ from attendant_proto.v1 import generation_pb2, generation_pb2_grpc, models_pb2, 
 from attendant.frontend.front_end import FrontEnd
 from attendant.frontend.generation.service import GenerationService
 from attendant.rpc import convert
+from attendant.rpc.convert_models import model_message
 
 
 class GenerationServicer(generation_pb2_grpc.GenerationServicer):
@@ -40,13 +41,13 @@ class ModelsServicer(models_pb2_grpc.ModelsServicer):
     async def ListModels(  # noqa: N802
         self, request: models_pb2.ListModelsRequest, context: Any
     ) -> models_pb2.ListModelsResponse:
-        """Every model, loaded or not."""
-        models = [convert.model_message(info) for info in self._front_end.list_models()]
+        """Every model that a bundle was named for, those that cannot be served last."""
+        models = [model_message(info) for info in self._front_end.list_models()]
         return models_pb2.ListModelsResponse(models=models)
 
     async def GetModel(self, request: models_pb2.GetModelRequest, context: Any) -> models_pb2.Model:  # noqa: N802
         """One model by name."""
-        return convert.model_message(self._front_end.get_model(request.model))
+        return model_message(self._front_end.get_model(request.model))
 
 
 class TokenizerServicer(models_pb2_grpc.TokenizerServicer):

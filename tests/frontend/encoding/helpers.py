@@ -11,7 +11,8 @@ from attendant.bundle import EncoderManifest, read_any_manifest
 from attendant.frontend.encoding.calls import TextItem
 from attendant.frontend.encoding.service import EncodingService
 from attendant.metrics import Metrics
-from attendant.models.encoders import LoadedEncoder, load_encoder
+from attendant.models.encoders import EncoderPart, load_encoder
+from attendant.models.loaded import LoadedModel
 from attendant.models.repository import ModelRepository
 from attendant.settings import EncoderSettings
 from attendant.tasks.media_threads import MediaThreads
@@ -24,7 +25,7 @@ from tests.synthetic import byte_tokenizer
 TOKENIZER: Tokenizer = byte_tokenizer()
 
 
-def load(bundle: Path, **settings: object) -> LoadedEncoder:
+def load(bundle: Path, **settings: object) -> EncoderPart:
     """Load a bundle that encodes."""
     manifest = read_any_manifest(bundle)
     assert isinstance(manifest, EncoderManifest)
@@ -32,13 +33,13 @@ def load(bundle: Path, **settings: object) -> LoadedEncoder:
 
 
 def with_encoders(
-    models: Sequence[LoadedEncoder],
+    models: Sequence[EncoderPart],
     test: Callable[[EncodingService], Awaitable[None]],
     metrics: Metrics | None = None,
 ) -> list[tuple[str, BaseException]]:
     """Run ``test`` against a started service of these models; returns the deaths of batch threads."""
     deaths: list[tuple[str, BaseException]] = []
-    repository = ModelRepository({}, {model.name: model for model in models})
+    repository = ModelRepository([LoadedModel.of(model) for model in models])
 
     async def main() -> None:
         media = MediaThreads(2)

@@ -11,7 +11,7 @@ import numpy as np
 from attendant.core.encoding import Row
 from attendant.frontend.encoding.hub import AdmittedCall, EncoderHub
 from attendant.metrics import Metrics
-from attendant.models.encoders import LoadedEncoder
+from attendant.models.encoders import EncoderPart
 from prometheus_client import CollectorRegistry
 
 from tests.batching.helpers import FakeRunner, row
@@ -21,12 +21,12 @@ Test = Callable[[EncoderHub], Awaitable[None]]
 Deaths = list[tuple[str, BaseException]]
 
 
-def load(bundle: Path) -> LoadedEncoder:
+def load(bundle: Path) -> EncoderPart:
     """Load a bundle in small batches."""
     return helpers.load(bundle, max_batch_tokens=512, max_queue=6000)
 
 
-def with_hub(model: LoadedEncoder, test: Test, registry: CollectorRegistry | None = None) -> Deaths:
+def with_hub(model: EncoderPart, test: Test, registry: CollectorRegistry | None = None) -> Deaths:
     deaths: Deaths = []
 
     async def main() -> None:

@@ -22,7 +22,7 @@ from attendant.frontend.encoding.calls import (
     TextItem,
 )
 from attendant.frontend.encoding.service import EncodingService
-from attendant.models.encoders import LoadedEncoder
+from attendant.models.encoders import EncoderPart
 from attendant.rpc import status
 from attendant.tasks import masks
 from attendant.tasks.masks import FilledMask, MaskFiller
@@ -32,7 +32,7 @@ from tests.frontend.encoding.helpers import TOKENIZER, load, with_encoders
 from tests.frontend.generation.helpers import wait_until
 from tests.synthetic_encoder import make_image_encoder, make_text_encoder
 
-Models = dict[str, LoadedEncoder]
+Models = dict[str, EncoderPart]
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def mask_name(models: Models) -> str:
     return name
 
 
-def refusal(model: LoadedEncoder, call: Any) -> InvalidRequest:
+def refusal(model: EncoderPart, call: Any) -> InvalidRequest:
     """What the service says to a call, before any row of it runs."""
     found: list[InvalidRequest] = []
 
@@ -141,7 +141,7 @@ def test_too_many_given_tokens_are_refused_unread(models: Models) -> None:
 
 
 @pytest.fixture
-def slow_images(models: Models, monkeypatch: pytest.MonkeyPatch) -> tuple[LoadedEncoder, list[tuple[str, bool, float]]]:
+def slow_images(models: Models, monkeypatch: pytest.MonkeyPatch) -> tuple[EncoderPart, list[tuple[str, bool, float]]]:
     """A model whose images take a moment each, and the threads that decoded some: name, whether daemons, and when."""
     decoded: list[tuple[str, bool, float]] = []
     spec: Any = models["images"].manifest.input

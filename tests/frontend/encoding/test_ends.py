@@ -14,7 +14,7 @@ from attendant.frontend.encoding import media
 from attendant.frontend.encoding.calls import ClassifyCall, ClassifyImageCall
 from attendant.frontend.encoding.service import EncodingService
 from attendant.metrics import Metrics
-from attendant.models.encoders import LoadedEncoder
+from attendant.models.encoders import EncoderPart
 from prometheus_client import CollectorRegistry
 
 from tests.batching.helpers import FakeRunner
@@ -22,7 +22,7 @@ from tests.frontend.encoding.helpers import items, load, num_active, png, with_e
 from tests.frontend.generation.helpers import wait_until
 from tests.synthetic_encoder import make_image_encoder, make_text_encoder
 
-Models = dict[str, LoadedEncoder]
+Models = dict[str, EncoderPart]
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
 class Gated(FakeRunner):
     """A model's own runner, behind a gate."""
 
-    def __init__(self, model: LoadedEncoder) -> None:
+    def __init__(self, model: EncoderPart) -> None:
         super().__init__()
         self._real = model.runner
 

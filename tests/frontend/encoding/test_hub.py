@@ -12,7 +12,7 @@ import pytest
 from attendant.core.encoding import Row
 from attendant.core.errors import DeadlineExceeded, Draining, EngineDead, InvalidRequest, QueueFull, StepFailed
 from attendant.frontend.encoding.hub import EncoderHub
-from attendant.models.encoders import LoadedEncoder
+from attendant.models.encoders import EncoderPart
 from prometheus_client import CollectorRegistry
 
 from tests.batching.helpers import FakeRunner, row
@@ -22,12 +22,12 @@ from tests.synthetic_encoder import POISON, expected_row, make_text_encoder
 
 
 @pytest.fixture(scope="module")
-def packed(tmp_path_factory: pytest.TempPathFactory) -> LoadedEncoder:
+def packed(tmp_path_factory: pytest.TempPathFactory) -> EncoderPart:
     return load(make_text_encoder(tmp_path_factory.mktemp("b") / "moods"))
 
 
 @pytest.fixture(scope="module")
-def padded(tmp_path_factory: pytest.TempPathFactory) -> LoadedEncoder:
+def padded(tmp_path_factory: pytest.TempPathFactory) -> EncoderPart:
     return load(make_text_encoder(tmp_path_factory.mktemp("b") / "moods", layout="padded"))
 
 
@@ -37,12 +37,12 @@ def runner() -> FakeRunner:
 
 
 @pytest.fixture
-def fake(packed: LoadedEncoder, runner: FakeRunner) -> LoadedEncoder:
+def fake(packed: EncoderPart, runner: FakeRunner) -> EncoderPart:
     """A model that holds ten rows."""
     return replace(packed, runner=runner, max_rows=10)
 
 
-def test_five_thousand_rows_of_one_call_come_back_in_order(packed: LoadedEncoder) -> None:
+def test_five_thousand_rows_of_one_call_come_back_in_order(packed: EncoderPart) -> None:
     rows = text_rows(1, 5000)
 
     async def test(hub: EncoderHub) -> None:
@@ -73,7 +73,7 @@ def test_batched_equals_isolated_under_random_arrivals(layout: str, request: pyt
     with_hub(model, test)
 
 
-def test_a_poisoned_row_fails_its_call_and_no_other(packed: LoadedEncoder) -> None:
+def test_a_poisoned_row_fails_its_call_and_no_other(packed: EncoderPart) -> None:
     poisoned = [*text_rows(1, 5), Row("bad", {"input_ids": np.array([POISON])}, 1, time.monotonic_ns())]
 
     async def test(hub: EncoderHub) -> None:
@@ -87,7 +87,7 @@ def test_a_poisoned_row_fails_its_call_and_no_other(packed: LoadedEncoder) -> No
     assert with_hub(packed, test) == []
 
 
-def test_nothing_is_nothing(fake: LoadedEncoder, runner: FakeRunner) -> None:
+def test_nothing_is_nothing(fake: EncoderPart, runner: FakeRunner) -> None:
     async def test(hub: EncoderHub) -> None:
         assert await hub.run([]) == []
 
@@ -95,7 +95,7 @@ def test_nothing_is_nothing(fake: LoadedEncoder, runner: FakeRunner) -> None:
     assert runner.batches == []
 
 
-def test_a_full_queue_refuses_and_takes_again(fake: LoadedEncoder, runner: FakeRunner) -> None:
+def test_a_full_queue_refuses_and_takes_again(fake: EncoderPart, runner: FakeRunner) -> None:
     async def test(hub: EncoderHub) -> None:
         first = await held(hub, runner)
         many = [row() for _ in range(8)]
@@ -118,7 +118,7 @@ def test_a_full_queue_refuses_and_takes_again(fake: LoadedEncoder, runner: FakeR
     with_hub(fake, test)
 
 
-def test_a_cancelled_call_leaves_the_queue(fake: LoadedEncoder, runner: FakeRunner) -> None:
+def test_a_cancelled_call_leaves_the_queue(fake: EncoderPart, runner: FakeRunner) -> None:
     async def test(hub: EncoderHub) -> None:
         first = await held(hub, runner)
         waiting = [row() for _ in range(4)]
@@ -136,7 +136,7 @@ def test_a_cancelled_call_leaves_the_queue(fake: LoadedEncoder, runner: FakeRunn
 
 
 def test_a_call_that_is_cancelled_while_it_runs_gives_its_places_back_after_the_run(
-    fake: LoadedEncoder, runner: FakeRunner
+    fake: EncoderPart, runner: FakeRunner
 ) -> None:
     async def test(hub: EncoderHub) -> None:
         first = await held(hub, runner)
@@ -150,7 +150,7 @@ def test_a_call_that_is_cancelled_while_it_runs_gives_its_places_back_after_the_
     with_hub(fake, test)
 
 
-def test_a_row_that_expires_ends_its_call(fake: LoadedEncoder, runner: FakeRunner) -> None:
+def test_a_row_that_expires_ends_its_call(fake: EncoderPart, runner: FakeRunner) -> None:
     async def test(hub: EncoderHub) -> None:
         first = await held(hub, runner)
         late = [row(deadline_ns=time.monotonic_ns() + 1000), row(400), row(401)]  # too different to go together
@@ -165,7 +165,7 @@ def test_a_row_that_expires_ends_its_call(fake: LoadedEncoder, runner: FakeRunne
     with_hub(fake, test)
 
 
-def test_a_hub_that_is_closed_fails_what_waits(fake: LoadedEncoder, runner: FakeRunner) -> None:
+def test_a_hub_that_is_closed_fails_what_waits(fake: EncoderPart, runner: FakeRunner) -> None:
     async def test(hub: EncoderHub) -> None:
         first = await held(hub, runner)
         second = asyncio.create_task(hub.run([row()]))
@@ -181,7 +181,7 @@ def test_a_hub_that_is_closed_fails_what_waits(fake: LoadedEncoder, runner: Fake
     with_hub(fake, test)
 
 
-def test_a_dead_thread_fails_every_call_and_is_told(fake: LoadedEncoder, runner: FakeRunner) -> None:
+def test_a_dead_thread_fails_every_call_and_is_told(fake: EncoderPart, runner: FakeRunner) -> None:
     runner.error = SystemExit("told to die")
 
     async def test(hub: EncoderHub) -> None:
@@ -200,7 +200,7 @@ def test_a_dead_thread_fails_every_call_and_is_told(fake: LoadedEncoder, runner:
     assert with_hub(fake, test) == [("moods", runner.error)]
 
 
-def test_what_is_counted(fake: LoadedEncoder, runner: FakeRunner) -> None:
+def test_what_is_counted(fake: EncoderPart, runner: FakeRunner) -> None:
     registry = CollectorRegistry()
 
     def value(name: str, **labels: str) -> float | None:

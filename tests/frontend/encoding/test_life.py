@@ -10,7 +10,7 @@ import pytest
 from attendant.core.errors import AttendantError, DeadlineExceeded, Draining, InvalidRequest, QueueFull
 from attendant.frontend.encoding.calls import ClassifyCall
 from attendant.frontend.encoding.service import EncodingService
-from attendant.models.encoders import LoadedEncoder
+from attendant.models.encoders import EncoderPart
 
 from tests.batching.helpers import FakeRunner
 from tests.frontend.encoding.helpers import items, load, num_active, with_encoders
@@ -19,11 +19,11 @@ from tests.synthetic_encoder import make_text_encoder
 
 
 @pytest.fixture(scope="module")
-def moods(tmp_path_factory: pytest.TempPathFactory) -> LoadedEncoder:
+def moods(tmp_path_factory: pytest.TempPathFactory) -> EncoderPart:
     return load(make_text_encoder(tmp_path_factory.mktemp("encoders") / "moods"), max_queue=10)
 
 
-def test_long_texts_do_not_hold_up_the_loop(moods: LoadedEncoder) -> None:
+def test_long_texts_do_not_hold_up_the_loop(moods: EncoderPart) -> None:
     async def test(service: EncodingService) -> None:
         lags: list[float] = []
 
@@ -45,14 +45,14 @@ def test_long_texts_do_not_hold_up_the_loop(moods: LoadedEncoder) -> None:
 
 
 @pytest.fixture
-def held(moods: LoadedEncoder) -> tuple[LoadedEncoder, FakeRunner]:
+def held(moods: EncoderPart) -> tuple[EncoderPart, FakeRunner]:
     """A model that holds ten rows and whose runs wait for a gate."""
     runner = FakeRunner()
     runner.gate.clear()
     return replace(moods, runner=runner, max_rows=10), runner
 
 
-def test_a_call_that_is_given_up_leaves_the_queue(held: tuple[LoadedEncoder, FakeRunner]) -> None:
+def test_a_call_that_is_given_up_leaves_the_queue(held: tuple[EncoderPart, FakeRunner]) -> None:
     model, runner = held
 
     async def test(service: EncodingService) -> None:
@@ -76,7 +76,7 @@ def test_a_call_that_is_given_up_leaves_the_queue(held: tuple[LoadedEncoder, Fak
     with_encoders([model], test)
 
 
-def test_draining_refuses_and_fails_what_outlives_it(held: tuple[LoadedEncoder, FakeRunner]) -> None:
+def test_draining_refuses_and_fails_what_outlives_it(held: tuple[EncoderPart, FakeRunner]) -> None:
     model, runner = held
 
     async def test(service: EncodingService) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from attendant.core.errors import Draining, EngineDead, QueueFull
 from attendant.frontend.encoding.hub import EncoderHub
-from attendant.models.encoders import LoadedEncoder
+from attendant.models.encoders import EncoderPart
 
 from tests.batching.helpers import FakeRunner, row
 from tests.frontend.encoding.hub_helpers import begun, held, load, with_hub
@@ -23,12 +23,12 @@ def runner() -> FakeRunner:
 
 
 @pytest.fixture
-def fake(tmp_path: Path, runner: FakeRunner) -> LoadedEncoder:
+def fake(tmp_path: Path, runner: FakeRunner) -> EncoderPart:
     """A model that holds ten rows."""
     return replace(load(make_text_encoder(tmp_path / "moods")), runner=runner, max_rows=10)
 
 
-def test_later_rows_of_a_call_wait_for_places(fake: LoadedEncoder, runner: FakeRunner) -> None:
+def test_later_rows_of_a_call_wait_for_places(fake: EncoderPart, runner: FakeRunner) -> None:
     async def test(hub: EncoderHub) -> None:
         call = await begun(hub, runner)
         first = await held(hub, runner)
@@ -50,7 +50,7 @@ def test_later_rows_of_a_call_wait_for_places(fake: LoadedEncoder, runner: FakeR
     with_hub(fake, test)
 
 
-def test_a_call_that_is_refused_has_not_begun(fake: LoadedEncoder, runner: FakeRunner) -> None:
+def test_a_call_that_is_refused_has_not_begun(fake: EncoderPart, runner: FakeRunner) -> None:
     async def test(hub: EncoderHub) -> None:
         first = await held(hub, runner)
         call = hub.admit()
@@ -65,7 +65,7 @@ def test_a_call_that_is_refused_has_not_begun(fake: LoadedEncoder, runner: FakeR
     with_hub(fake, test)
 
 
-def test_rows_that_wait_for_places_can_be_given_up(fake: LoadedEncoder, runner: FakeRunner) -> None:
+def test_rows_that_wait_for_places_can_be_given_up(fake: EncoderPart, runner: FakeRunner) -> None:
     async def test(hub: EncoderHub) -> None:
         call = await begun(hub, runner)
         first = await held(hub, runner)
@@ -84,7 +84,7 @@ def test_rows_that_wait_for_places_can_be_given_up(fake: LoadedEncoder, runner: 
 
 
 @pytest.mark.parametrize("how", ["closed", "died"])
-def test_rows_that_wait_for_places_fail_with_the_others(fake: LoadedEncoder, runner: FakeRunner, how: str) -> None:
+def test_rows_that_wait_for_places_fail_with_the_others(fake: EncoderPart, runner: FakeRunner, how: str) -> None:
     runner.error = SystemExit("told to die")
 
     async def test(hub: EncoderHub) -> None:

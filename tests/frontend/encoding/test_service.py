@@ -25,7 +25,7 @@ from attendant.frontend.encoding.calls import (
 )
 from attendant.frontend.encoding.service import EncodingService
 from attendant.metrics import Metrics
-from attendant.models.encoders import LoadedEncoder
+from attendant.models.encoders import EncoderPart
 from attendant.tasks.spans import Span
 from attendant.tasks.tokens import Aggregation
 from prometheus_client import CollectorRegistry
@@ -40,7 +40,7 @@ from tests.synthetic_encoder import (
     make_text_encoder,
 )
 
-Models = dict[str, LoadedEncoder]
+Models = dict[str, EncoderPart]
 SHORT = 12  # tokens that the models for spans read at once
 
 
@@ -295,8 +295,9 @@ def test_unknown_models_and_the_counts_of_calls(models: Models) -> None:
 
 def test_models_tell_what_they_are(models: Models, tmp_path: Path) -> None:
     async def test(service: EncodingService) -> None:
-        moods, images = service.list_models()
-        assert (moods.manifest.labels, moods.vocab_size, moods.ready) == (("no", "maybe", "yes"), 262, True)
+        (moods,), (images,) = service.infos("moods"), service.infos("images")
+        assert (moods.manifest.labels, moods.vocab_size) == (("no", "maybe", "yes"), 262)
+        assert service.ready("moods")
         assert images.vocab_size == 0
 
     with_encoders([models["moods"], models["images"]], test)

@@ -12,7 +12,9 @@ from attendant.bundle import read_manifest
 from attendant.core.generation import Delta, Finish, GenerationCall, TextPrompt
 from attendant.frontend.generation.service import GenerationService
 from attendant.metrics import Metrics
-from attendant.models.repository import LoadedModel, ModelRepository, load_model
+from attendant.models.generators import GeneratorPart, load_generator
+from attendant.models.loaded import LoadedModel
+from attendant.models.repository import ModelRepository
 from attendant.settings import EngineSettings
 
 
@@ -23,10 +25,10 @@ def with_service(
     return with_model(load(bundle, **settings), test)
 
 
-def load(bundle: Path, num_engines: int = 1, **settings: object) -> LoadedModel:
+def load(bundle: Path, num_engines: int = 1, **settings: object) -> GeneratorPart:
     """Load a bundle as often as there are engines, and make one model of it."""
     chosen = EngineSettings(**{"max_num_seqs": 4, "max_queue": 4, "spinning": False} | settings)
-    loaded = [load_model(bundle, read_manifest(bundle), chosen, verify=False) for _ in range(num_engines)]
+    loaded = [load_generator(bundle, read_manifest(bundle), chosen, verify=False) for _ in range(num_engines)]
     return replace(
         loaded[0],
         engines=tuple(engine for model in loaded for engine in model.engines),
@@ -36,11 +38,11 @@ def load(bundle: Path, num_engines: int = 1, **settings: object) -> LoadedModel:
 
 
 def with_model(
-    model: LoadedModel, test: Callable[[GenerationService], Awaitable[None]], metrics: Metrics | None = None
+    model: GeneratorPart, test: Callable[[GenerationService], Awaitable[None]], metrics: Metrics | None = None
 ) -> list[tuple[str, BaseException]]:
     """Run ``test`` against a started service of ``model``; returns the engine deaths."""
     deaths: list[tuple[str, BaseException]] = []
-    models = ModelRepository({model.name: model})
+    models = ModelRepository([LoadedModel.of(model)])
 
     async def main() -> None:
         service = GenerationService(models, metrics or Metrics(), lambda name, error: deaths.append((name, error)))

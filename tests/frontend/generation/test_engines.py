@@ -15,7 +15,7 @@ from attendant.engine.engine import Engine
 from attendant.frontend.generation.router import PIECE_TOKENS
 from attendant.frontend.generation.service import GenerationService
 from attendant.metrics import Metrics
-from attendant.models.repository import LoadedModel
+from attendant.models.generators import GeneratorPart
 from prometheus_client import CollectorRegistry
 
 from tests.frontend.generation.helpers import LONG, call, collect, load, wait_until, with_model
@@ -28,14 +28,14 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def model(bundle: Path) -> LoadedModel:
+def model(bundle: Path) -> GeneratorPart:
     return load(bundle, num_engines=2)
 
 
 class Spy:
     """What each engine was told."""
 
-    def __init__(self, model: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, model: GeneratorPart, monkeypatch: pytest.MonkeyPatch) -> None:
         self.submitted: dict[int, list[str]] = defaultdict(list)
         self.cancelled: dict[int, list[str]] = defaultdict(list)
         for index, engine in enumerate(model.engines):
@@ -56,7 +56,7 @@ class Spy:
 
 
 @pytest.fixture
-def spy(model: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> Spy:
+def spy(model: GeneratorPart, monkeypatch: pytest.MonkeyPatch) -> Spy:
     return Spy(model, monkeypatch)
 
 
@@ -83,7 +83,7 @@ def test_every_answer_is_that_of_an_idle_engine(bundle: Path) -> None:
     with_model(load(bundle, num_engines=2, max_queue=sequences), together)
 
 
-def test_both_engines_work(model: LoadedModel, spy: Spy) -> None:
+def test_both_engines_work(model: GeneratorPart, spy: Spy) -> None:
     async def test(service: GenerationService) -> None:
         await asyncio.gather(*(collect(service, call()) for _ in range(6)))
         assert [len(spy.submitted[engine]) for engine in (0, 1)] == [3, 3]
@@ -92,7 +92,7 @@ def test_both_engines_work(model: LoadedModel, spy: Spy) -> None:
     with_model(model, test)
 
 
-def test_the_sequences_of_a_call_go_where_its_prompt_is(model: LoadedModel, spy: Spy) -> None:
+def test_the_sequences_of_a_call_go_where_its_prompt_is(model: GeneratorPart, spy: Spy) -> None:
     length = 2 * PIECE_TOKENS
 
     async def test(service: GenerationService) -> None:
@@ -105,7 +105,7 @@ def test_the_sequences_of_a_call_go_where_its_prompt_is(model: LoadedModel, spy:
     with_model(model, test)
 
 
-def test_more_sequences_than_an_engine_runs_spill_over(model: LoadedModel, spy: Spy) -> None:
+def test_more_sequences_than_an_engine_runs_spill_over(model: GeneratorPart, spy: Spy) -> None:
     async def test(service: GenerationService) -> None:
         await collect(service, call("x" * 2 * PIECE_TOKENS, 200, n=8))
         assert [len(spy.submitted[engine]) for engine in (0, 1)] == [4, 4]
@@ -113,7 +113,7 @@ def test_more_sequences_than_an_engine_runs_spill_over(model: LoadedModel, spy: 
     with_model(model, test)
 
 
-def test_cancel_reaches_the_engine_that_has_the_sequence(model: LoadedModel, spy: Spy) -> None:
+def test_cancel_reaches_the_engine_that_has_the_sequence(model: GeneratorPart, spy: Spy) -> None:
     async def test(service: GenerationService) -> None:
         tasks = [asyncio.create_task(collect(service, LONG)) for _ in range(6)]
         await wait_until(lambda: loads(service) == (3, 3))
@@ -129,7 +129,7 @@ def test_cancel_reaches_the_engine_that_has_the_sequence(model: LoadedModel, spy
 
 
 def test_the_death_of_one_engine_is_the_death_of_the_model(
-    model: LoadedModel, spy: Spy, monkeypatch: pytest.MonkeyPatch
+    model: GeneratorPart, spy: Spy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = model.engines
 
@@ -139,7 +139,7 @@ def test_the_death_of_one_engine_is_the_death_of_the_model(
         monkeypatch.setattr(second._scheduler, "schedule", lambda now: 1 / 0)
         for result in await asyncio.gather(*tasks, return_exceptions=True):
             assert isinstance(result, EngineDead)
-        assert not service.get_model("").ready
+        assert not service.ready("synthetic")
         assert loads(service) == (0, 0)
         with pytest.raises(EngineDead):
             await collect(service, call())
@@ -149,7 +149,7 @@ def test_the_death_of_one_engine_is_the_death_of_the_model(
     assert [(name, type(error)) for name, error in deaths] == [("synthetic", ZeroDivisionError)]
 
 
-def test_the_death_of_both_is_reported_once(model: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_death_of_both_is_reported_once(model: GeneratorPart, monkeypatch: pytest.MonkeyPatch) -> None:
     async def test(service: GenerationService) -> None:
         tasks = [asyncio.create_task(collect(service, LONG)) for _ in range(4)]
         await wait_until(lambda: loads(service) == (2, 2))
@@ -161,7 +161,7 @@ def test_the_death_of_both_is_reported_once(model: LoadedModel, monkeypatch: pyt
     assert len(with_model(model, test)) == 1
 
 
-def test_places_and_draining_count_all_engines(model: LoadedModel) -> None:
+def test_places_and_draining_count_all_engines(model: GeneratorPart) -> None:
     async def test(service: GenerationService) -> None:
         tasks = [asyncio.create_task(collect(service, LONG)) for _ in range(16)]
         await wait_until(lambda: loads(service) == (8, 8))
@@ -175,7 +175,7 @@ def test_places_and_draining_count_all_engines(model: LoadedModel) -> None:
     with_model(model, test)
 
 
-def test_gauges_are_sums_over_the_engines(model: LoadedModel) -> None:
+def test_gauges_are_sums_over_the_engines(model: GeneratorPart) -> None:
     registry = CollectorRegistry()
 
     def value(name: str) -> float:
@@ -202,7 +202,7 @@ def test_gauges_are_sums_over_the_engines(model: LoadedModel) -> None:
     with_model(model, test, Metrics(registry))
 
 
-def test_tokens_of_all_engines_are_counted(model: LoadedModel, spy: Spy) -> None:
+def test_tokens_of_all_engines_are_counted(model: GeneratorPart, spy: Spy) -> None:
     registry = CollectorRegistry()
 
     async def test(service: GenerationService) -> None:

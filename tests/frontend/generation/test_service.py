@@ -259,7 +259,7 @@ def test_a_dead_engine_fails_every_stream_and_is_reported(bundle: Path, monkeypa
         monkeypatch.setattr(Scheduler, "schedule", lambda self, now: 1 / 0)
         for result in await asyncio.gather(*tasks, return_exceptions=True):
             assert isinstance(result, EngineDead)
-        assert not service.get_model("").ready
+        assert not service.ready("synthetic")
         with pytest.raises(EngineDead):
             await collect(service, call())
 

@@ -22,7 +22,9 @@ from attendant.core.request import FinishReason, Timings, Usage
 from attendant.frontend.speech.calls import RawSound, SpeechCall
 from attendant.frontend.speech.service import SpeechService
 from attendant.metrics import Metrics
-from attendant.models.repository import LoadedModel, ModelRepository
+from attendant.models.generators import GeneratorPart
+from attendant.models.loaded import LoadedModel
+from attendant.models.repository import ModelRepository
 from attendant.settings import SpeechSettings
 from attendant.tasks.media_threads import MediaThreads
 from prometheus_client import CollectorRegistry
@@ -55,7 +57,7 @@ class Codec:
         return "".join(" " if token == 30 else " " + chr(ord("a") + token) for token in token_ids)
 
 
-def speech_model(name: str = "ears", speech: Speech | None = SPEECH) -> LoadedModel:
+def speech_model(name: str = "ears", speech: Speech | None = SPEECH) -> GeneratorPart:
     source = AudioSource(max_length=50, num_mel_bins=8, num_frames=100)
     values = {
         "name": name,
@@ -67,7 +69,7 @@ def speech_model(name: str = "ears", speech: Speech | None = SPEECH) -> LoadedMo
         "answer": AnswerRules(start=(SOT,)),
         "speech": speech,
     }
-    return LoadedModel(
+    return GeneratorPart(
         manifest(**values),
         Codec(),  # type: ignore[arg-type]
         (),
@@ -153,9 +155,9 @@ def _parts(call: GenerationCall, answer: Answer) -> list[GenerationPart]:
 
 
 def speech_service(
-    generator: FakeGenerator, *models: LoadedModel, metrics: Metrics | None = None, **settings: float
+    generator: FakeGenerator, *models: GeneratorPart, metrics: Metrics | None = None, **settings: float
 ) -> SpeechService:
-    found = {model.name: model for model in models or (speech_model(),)}
+    found = [LoadedModel.of(model) for model in models or (speech_model(),)]
     return SpeechService(
         ModelRepository(found),
         generator,

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from attendant.bundle import read_manifest
-from attendant.models.repository import load_model
+from attendant.models.generators import load_generator
 from attendant.settings import EngineSettings
 
 from attendant_loadtest.bench.peers.fidelity import Fidelity, Tally, following
@@ -30,7 +30,7 @@ class Forced:
     def __init__(self, bundle: Path, num_rows: int, length: int) -> None:
         manifest = read_manifest(bundle)
         settings = EngineSettings(max_num_seqs=num_rows, max_context_length=length, spinning=False)
-        runner: Any = load_model(bundle, manifest, settings, verify=False).engines[0]._runner
+        runner: Any = load_generator(bundle, manifest, settings, verify=False).engines[0]._runner
         self._decodes, self._prompts = runner._session, runner._prompt_session
         self._vocab_size = manifest.vocab_size
         self._cache: dict[str, Array] = {}

@@ -11,7 +11,7 @@ from attendant.core.encoding import BatchReport, Row, RowFailure, RowResult
 from attendant.core.errors import AttendantError, Draining, EngineDead, InvalidRequest
 from attendant.frontend.admission import Gate
 from attendant.metrics import Metrics, error_name
-from attendant.models.encoders import LoadedEncoder
+from attendant.models.encoders import EncoderPart
 
 
 class _Slice:
@@ -78,7 +78,7 @@ class EncoderHub:
         on_death: called on the loop with the model's name and the exception when the batch thread dies.
     """
 
-    def __init__(self, model: LoadedEncoder, metrics: Metrics, on_death: Callable[[str, BaseException], None]) -> None:
+    def __init__(self, model: EncoderPart, metrics: Metrics, on_death: Callable[[str, BaseException], None]) -> None:
         self.model = model
         self._metrics = metrics.encoders
         self._on_death = on_death
@@ -173,7 +173,7 @@ class EncoderHub:
         self._on_ends(report.ends)
         if stats := report.stats:
             self._row_s += 0.1 * (stats.run_ns / 1e9 / stats.num_rows - self._row_s)
-            self._metrics.batch(self.model.name, stats, waited_ns)
+            self._metrics.batch(self.model.name, self.model.task, stats, waited_ns)
 
     def _on_ends(self, ends: Sequence[RowResult | RowFailure]) -> None:
         before = len(self._live)
@@ -181,7 +181,7 @@ class EncoderHub:
             if live := self._live.pop(end.id, None):
                 live.slice.on_end(live.index, end)
                 if isinstance(end, RowFailure):
-                    self._metrics.failed(self.model.name, error_name(type(end.error)))
+                    self._metrics.failed(self.model.name, self.model.task, error_name(type(end.error)))
         self.gate.give_back(before - len(self._live))
 
     def _on_dead(self, error: BaseException) -> None:

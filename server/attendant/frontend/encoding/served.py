@@ -10,8 +10,8 @@ from attendant.frontend.admission import Gate
 from attendant.frontend.encoding.calls import TextItem
 from attendant.frontend.encoding.hub import EncoderHub
 from attendant.metrics import Metrics
-from attendant.models.encoders import LoadedEncoder
-from attendant.models.info import EncoderInfo
+from attendant.models.encoders import EncoderPart
+from attendant.models.info import EncodingInfo
 from attendant.tasks.masks import MaskFiller
 from attendant.tasks.text import TextTokenizer, Tokens
 from attendant.tasks.token_rows import RowMaker, TokenRow
@@ -23,7 +23,7 @@ LONG_TEXT = 4_000
 class TextTools:
     """What makes rows of text for one model, whose tokenizer was checked. ``filler``: for models that fill masks."""
 
-    def __init__(self, model: LoadedEncoder, spec: TextInput) -> None:
+    def __init__(self, model: EncoderPart, spec: TextInput) -> None:
         assert model.tokenizer is not None, f"{model.name} takes text and has no tokenizer"
         names = {found.name for found in model.manifest.graphs["encoder"].inputs}
         self.tokenizer = TextTokenizer(model.tokenizer)
@@ -78,7 +78,7 @@ class ServedEncoder:
         calls: lets calls in, whatever they are at: preparing, waiting, running, reading.
     """
 
-    def __init__(self, model: LoadedEncoder, metrics: Metrics, on_death: Callable[[str, BaseException], None]) -> None:
+    def __init__(self, model: EncoderPart, metrics: Metrics, on_death: Callable[[str, BaseException], None]) -> None:
         self.manifest = model.manifest
         self.project = model.runner.project if "projection" in model.manifest.graphs else None
         self.hub = EncoderHub(model, metrics, on_death)
@@ -86,12 +86,12 @@ class ServedEncoder:
         spec = model.manifest.input
         self._text = TextTools(model, spec) if isinstance(spec, TextInput) else None
 
-    def info(self) -> EncoderInfo:
+    def info(self) -> EncodingInfo:
         """What callers may know of it."""
         model = self.hub.model
         known = getattr(self.manifest.input, "vocab_size", None)
         vocab_size = 0 if self._text is None else known or self._text.tokenizer.vocab_size
-        return EncoderInfo(model.manifest, vocab_size, model.limits.max_rows, model.max_rows, self.hub.ready)
+        return EncodingInfo(model.manifest, vocab_size, model.limits.max_rows, model.max_rows)
 
     @property
     def text(self) -> TextTools:

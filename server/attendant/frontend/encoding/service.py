@@ -27,7 +27,8 @@ from attendant.frontend.encoding.calls import (
 )
 from attendant.frontend.encoding.served import ServedEncoder
 from attendant.metrics import SUCCESS, Metrics, error_name
-from attendant.models.info import EncoderInfo
+from attendant.models.info import EncodingInfo
+from attendant.models.lookup import encoding
 from attendant.models.repository import ModelRepository
 from attendant.tasks.answers import Answer
 from attendant.tasks.classification import Label, RankedDocument
@@ -73,7 +74,11 @@ class EncodingService:
     ) -> None:
         self._models = models
         self._metrics = metrics.encoders
-        self._encoders = {model.name: ServedEncoder(model, metrics, on_death) for model in models.encoders}
+        self._encoders = {
+            (model.name, part.task): ServedEncoder(part, metrics, on_death)
+            for model in models
+            for part in model.encoders
+        }
         self._ids = itertools.count()
         self._media = media
 
@@ -90,9 +95,13 @@ class EncodingService:
         """Stop every batch thread."""
         await asyncio.gather(*(encoder.hub.close() for encoder in self._encoders.values()))
 
-    def list_models(self) -> tuple[EncoderInfo, ...]:
-        """Every model that encodes."""
-        return tuple(encoder.info() for encoder in self._encoders.values())
+    def infos(self, name: str) -> tuple[EncodingInfo, ...]:
+        """What callers may know of a model's parts that encode."""
+        return tuple(encoder.info() for (model, _), encoder in self._encoders.items() if model == name)
+
+    def ready(self, name: str) -> bool:
+        """Whether nothing of a model that encodes is dead."""
+        return all(encoder.hub.ready for (model, _), encoder in self._encoders.items() if model == name)
 
     async def embed(self, call: EmbedCall, timeout_s: float | None = None) -> Encoded[Embedding]:
         """A vector of each text, or of each of its tokens."""
@@ -138,8 +147,8 @@ class EncodingService:
         arrival_ns = time.monotonic_ns()
         name, outcome, preprocess_ns = "", "error", 0
         try:
-            name = self._models.encoder(call.model, task).name
-            encoder = self._encoders[name]
+            name = self._models.find(call.model, encoding(task)).name
+            encoder = self._encoders[name, task]
             async with encoder.calls.call():
                 active = EncoderCall(encoder.hub.admit(), self._ids, arrival_ns, timeout_s, self._media)
                 encoded = await behaviour(encoder, active, call)

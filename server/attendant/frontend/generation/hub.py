@@ -18,7 +18,7 @@ from attendant.frontend.admission import Gate
 from attendant.frontend.generation.router import Router
 from attendant.frontend.generation.streams import SequenceStream
 from attendant.metrics import Metrics
-from attendant.models.repository import LoadedModel
+from attendant.models.generators import GeneratorPart
 
 HELD_NS = 50_000_000
 """Nanoseconds that reports are kept back at most, of which nobody waits for a token: waking the loop for each costs the
@@ -45,7 +45,7 @@ class ModelHub:
         gate: has a place for each sequence that runs or waits.
     """
 
-    def __init__(self, model: LoadedModel, metrics: Metrics, on_death: Callable[[str, BaseException], None]) -> None:
+    def __init__(self, model: GeneratorPart, metrics: Metrics, on_death: Callable[[str, BaseException], None]) -> None:
         self.model = model
         self._metrics = metrics
         self._on_death = on_death

@@ -13,7 +13,7 @@ from attendant.core.generation import GenerationCall
 from attendant.core.sampling import LengthDecay, SamplingParams
 from attendant.frontend.generation.call_settings import NUMBERS
 from attendant.frontend.generation.prompts import Prepared
-from attendant.models.repository import LoadedModel
+from attendant.models.generators import GeneratorPart
 
 Value = TypeVar("Value", int, float)
 
@@ -24,7 +24,7 @@ _SEED_STEP = 0xD1342543DE82EF95  # odd, so that the seeds of a call's sequences 
 
 
 def sampling_params(
-    call: GenerationCall, settings: GenerationDefaults, model: LoadedModel, prepared: Prepared
+    call: GenerationCall, settings: GenerationDefaults, model: GeneratorPart, prepared: Prepared
 ) -> SamplingParams:
     """Parameters of a call's first sequence; ``settings`` are what :func:`call_settings` found.
 
@@ -68,7 +68,7 @@ def sampling_params(
     return params
 
 
-def _max_tokens(call: GenerationCall, settings: GenerationDefaults, model: LoadedModel, prepared: Prepared) -> int:
+def _max_tokens(call: GenerationCall, settings: GenerationDefaults, model: GeneratorPart, prepared: Prepared) -> int:
     """As the call says, or the model's settings, or as many as there is room for."""
     if call.max_tokens is not None:
         return call.max_tokens
@@ -98,7 +98,7 @@ def _source_tokens(prepared: Prepared) -> tuple[int, ...]:
 def beam_params(
     call: GenerationCall,
     settings: GenerationDefaults,
-    model: LoadedModel,
+    model: GeneratorPart,
     params: SamplingParams,
     prepared: Prepared,
 ) -> BeamParams | None:
@@ -151,7 +151,7 @@ def _check_stop_strings(call: GenerationCall) -> None:
             )
 
 
-def _check_n(call: GenerationCall, model: LoadedModel) -> None:
+def _check_n(call: GenerationCall, model: GeneratorPart) -> None:
     allowed = min(MAX_SEQUENCES, model.max_requests)
     if not 1 <= call.n <= allowed:
         raise InvalidRequest("n", f"is {call.n}; allowed: 1 to {allowed}")

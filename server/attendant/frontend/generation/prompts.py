@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from attendant.core.errors import InvalidRequest
 from attendant.core.generation import ChatPrompt, GenerationCall, SourcePrompt, TextPrompt, TokenPrompt
 from attendant.core.source import Source
+from attendant.models.generators import GeneratorPart
 from attendant.models.info import Tokenized
-from attendant.models.repository import LoadedModel
 from attendant.models.sources import Opening, answer_start, text_source
 from attendant.tasks.known_ids import check_known
 
@@ -27,7 +27,7 @@ class Prepared:
     opening: Opening = ()
 
 
-async def prepare(model: LoadedModel, call: GenerationCall) -> Prepared:
+async def prepare(model: GeneratorPart, call: GenerationCall) -> Prepared:
     """Tokenise what a call sends.
 
     Raises:
@@ -44,7 +44,7 @@ async def prepare(model: LoadedModel, call: GenerationCall) -> Prepared:
     return prepared
 
 
-async def tokenize(model: LoadedModel, prompt: TextPrompt | ChatPrompt) -> Tokenized:
+async def tokenize(model: GeneratorPart, prompt: TextPrompt | ChatPrompt) -> Tokenized:
     """Token ids of a text or a conversation.
 
     Raises:
@@ -55,12 +55,12 @@ async def tokenize(model: LoadedModel, prompt: TextPrompt | ChatPrompt) -> Token
     return await asyncio.to_thread(model.text.encode, prompt)
 
 
-def check_ids(model: LoadedModel, token_ids: Sequence[int], field: str = "token_ids") -> None:
+def check_ids(model: GeneratorPart, token_ids: Sequence[int], field: str = "token_ids") -> None:
     """Raises InvalidRequest, which names ``field``, for an id that the model's vocabulary has not."""
     check_known(model.text.tokenizer, token_ids, model.manifest.vocab_size, field)
 
 
-async def _continuation(model: LoadedModel, call: GenerationCall) -> Prepared:
+async def _continuation(model: GeneratorPart, call: GenerationCall) -> Prepared:
     """Of a model that continues its prompt."""
     if call.translation is not None:
         raise InvalidRequest("translation", f"is for models that read a source; {model.name!r} continues its prompt")
@@ -77,7 +77,7 @@ async def _continuation(model: LoadedModel, call: GenerationCall) -> Prepared:
     return Prepared(ids)
 
 
-async def _reading(model: LoadedModel, call: GenerationCall) -> Prepared:
+async def _reading(model: GeneratorPart, call: GenerationCall) -> Prepared:
     """Of a model that reads a source."""
     match call.prompt:
         case SourcePrompt(source=source, prefix=prefix):

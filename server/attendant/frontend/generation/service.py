@@ -21,7 +21,9 @@ from attendant.frontend.generation.stop_strings import StopStrings
 from attendant.frontend.generation.streams import CallStream, SequenceStream
 from attendant.metrics import Metrics
 from attendant.models.failed import FailedModel
-from attendant.models.info import Kind, ModelInfo, Tokenized
+from attendant.models.generators import GeneratorPart
+from attendant.models.info import GenerationInfo, Tokenized
+from attendant.models.lookup import GENERATE, TRANSLATE, Wanted
 from attendant.models.repository import ModelRepository
 
 
@@ -37,7 +39,11 @@ class GenerationService:
     ) -> None:
         self._models = models
         self._metrics = metrics
-        self._hubs = {model.name: ModelHub(model, metrics, on_engine_death) for model in models}
+        self._hubs = {
+            model.name: ModelHub(model.generator, metrics, on_engine_death)
+            for model in models
+            if model.generator is not None
+        }
         self._ids = itertools.count()
 
     async def start(self, *, strict: bool = False) -> None:
@@ -81,7 +87,7 @@ class GenerationService:
         """
         arrival_ns, name = time.monotonic_ns(), ""
         try:
-            name = self._models.get(call.model, _kind(call)).name
+            name = self._models.find(call.model, _wanted(call)).name
             hub = self._hubs[name]
             prepared = await prepare(hub.model, call)
             settings = call_settings(call, hub.model.manifest)
@@ -99,29 +105,32 @@ class GenerationService:
         finally:
             active.close()
 
-    def list_models(self) -> tuple[ModelInfo, ...]:
-        """Every model."""
-        return tuple(_info(hub) for hub in self._hubs.values())
+    def info(self, name: str) -> GenerationInfo | None:
+        """What callers may know of a model's part that generates; None if it has none."""
+        return _info(hub) if (hub := self._hubs.get(name)) else None
 
-    def get_model(self, name: str) -> ModelInfo:
-        """One model; an empty name means the only one. Raises ModelNotFound."""
-        return _info(self._hubs[self._models.get(name).name])
+    def ready(self, name: str) -> bool:
+        """Whether nothing of a model that generates is dead."""
+        return name not in self._hubs or self._hubs[name].ready
 
     async def tokenize(self, model: str, prompt: TextPrompt | ChatPrompt) -> Tokenized:
         """Token ids of a text or a conversation. Raises ModelNotFound, InvalidRequest."""
-        return await tokenize(self._models.get(model), prompt)
+        return await tokenize(self._part(model, GENERATE), prompt)
 
     def detokenize(self, model: str, token_ids: Sequence[int], keep_special_tokens: bool) -> str:
         """Text of token ids. Raises ModelNotFound, InvalidRequest."""
-        loaded = self._models.get(model)
+        loaded = self._part(model, GENERATE)
         check_ids(loaded, token_ids)
         return loaded.text.decode(token_ids, skip_special_tokens=not keep_special_tokens)
 
     def token_text(self, call: GenerationCall, token_id: int) -> str:
         """One token of a call's model decoded alone."""
-        return self._models.get(call.model, _kind(call)).text.decode(
-            (token_id,), skip_special_tokens=False, whole=False
-        )
+        return self._part(call.model, _wanted(call)).text.decode((token_id,), skip_special_tokens=False, whole=False)
+
+    def _part(self, name: str, wanted: Wanted) -> GeneratorPart:
+        part = self._models.find(name, wanted).generator
+        assert part is not None, "it generates"
+        return part
 
 
 class _ActiveCall:
@@ -211,11 +220,10 @@ class _ActiveCall:
         )
 
 
-def _info(hub: ModelHub) -> ModelInfo:
-    model = hub.model
-    return ModelInfo(model.manifest, model.context_length, model.max_running, model.max_requests, hub.ready)
+def _info(hub: ModelHub) -> GenerationInfo:
+    part = hub.model
+    return GenerationInfo(part.manifest, part.context_length, part.max_running, part.max_requests)
 
 
-def _kind(call: GenerationCall) -> Kind:
-    """What a model must do that is called without a name."""
-    return "continues" if call.translation is None else "reads"
+def _wanted(call: GenerationCall) -> Wanted:
+    return GENERATE if call.translation is None else TRANSLATE

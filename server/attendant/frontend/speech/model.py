@@ -15,7 +15,7 @@ from attendant.core.generation import BeamCall, Delta, Finish, GenerationCall, G
 from attendant.core.sampling import TimestampRule
 from attendant.core.source import Source
 from attendant.frontend.speech.calls import SpeechCall
-from attendant.models.repository import LoadedModel
+from attendant.models.generators import GeneratorPart
 from attendant.tasks.mel import Floats, LogMel
 
 NO_SPEECH_PROBABILITY = 0.6
@@ -78,7 +78,7 @@ class Heard:
 class SpeechModel:
     """One loaded model, whose manifest has a section ``speech``."""
 
-    def __init__(self, model: LoadedModel) -> None:
+    def __init__(self, model: GeneratorPart) -> None:
         speech, source = model.manifest.speech, model.manifest.encoder_input
         assert speech is not None, "whoever makes this has looked"
         assert isinstance(source, AudioSource), "the manifest has checked it"

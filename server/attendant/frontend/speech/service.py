@@ -7,14 +7,14 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 
-from attendant.core.errors import AttendantError, InvalidRequest, ModelNotFound
+from attendant.core.errors import AttendantError
 from attendant.frontend.admission import Gate, drain_all
 from attendant.frontend.speech.calls import RawSound, SoundData, SpeechCall, SpeechPart, SpeechResult
 from attendant.frontend.speech.feed import Feed, FileFeed, StreamFeed
 from attendant.frontend.speech.model import Generator, SpeechModel
 from attendant.frontend.speech.transcription import Transcription
 from attendant.metrics import SUCCESS, Metrics, error_name
-from attendant.models.failed import FailedModel
+from attendant.models.lookup import SPEECH
 from attendant.models.repository import ModelRepository
 from attendant.settings import SpeechSettings
 from attendant.tasks.media_threads import MediaThreads
@@ -39,12 +39,15 @@ class SpeechService:
         self._generator = generator
         self._metrics = metrics.speech
         self._max_duration_s = settings.max_duration_s
-        self._models = {model.name: SpeechModel(model) for model in models if model.manifest.speech is not None}
-        self._others = {model.name for model in (*models, *models.encoders)} - self._models.keys()
-        self._failed = {model.name: model for model in models.failed}
+        self._models = models
+        self._listeners = {
+            model.name: SpeechModel(model.generator)
+            for model in models
+            if model.generator is not None and "speech" in model.capabilities
+        }
         self._media = media
-        self._gates = {name: Gate(name, what="recordings") for name in self._models}
-        for name in self._models:
+        self._gates = {name: Gate(name, what="recordings") for name in self._listeners}
+        for name in self._listeners:
             self._metrics.add_model(name)
 
     async def drain(self, timeout_s: float) -> None:
@@ -111,32 +114,8 @@ class SpeechService:
             self._metrics.call(name, outcome)
 
     def _find(self, name: str) -> SpeechModel:
-        """The model called ``name``; an empty name means the only one.
-
-        Raises:
-            ModelNotFound: with the names that exist.
-            ModelFailed: it cannot be served.
-            InvalidRequest: it is for something else, or no name was given and several would do.
-        """
-        if name in self._failed:
-            raise self._failed[name].refusal()
-        if name in self._models:
-            return self._models[name]
-        fitting: list[SpeechModel | FailedModel] = [*self._models.values()]
-        fitting += [model for model in self._failed.values() if model.hears]
-        if not name and len(fitting) == 1:
-            only = fitting[0]
-            if isinstance(only, FailedModel):
-                raise only.refusal()
-            return only
-        allowed = ", ".join(repr(found.name) for found in fitting) or "no model of this server"
-        if not name and fitting:
-            raise InvalidRequest("options.model", f"is empty; allowed: {allowed}")
-        if name in self._others:
-            raise InvalidRequest(
-                "options.model", f"is {name!r}, which does not write what it hears; allowed, for speech: {allowed}"
-            )
-        raise ModelNotFound(name, tuple(sorted((*self._models, *self._others))), "speech", tuple(sorted(self._failed)))
+        """The model called ``name``; an empty name means the only one. Raises what :func:`find` does."""
+        return self._listeners[self._models.find(name, SPEECH).name]
 
 
 async def _once(sound: RawSound) -> AsyncGenerator[RawSound, None]:

@@ -1,0 +1,113 @@
+"""Loads a bundle that generates: its words, an engine on each device, and a first run of each."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from attendant.bundle import BundleManifest, Capability, verify_files
+from attendant.core.errors import AttendantError, BundleError, EngineDead
+from attendant.core.events import FailedEvent
+from attendant.core.request import Request
+from attendant.core.sampling import SamplingParams
+from attendant.engine.engine import Engine
+from attendant.models.pages import load_pages
+from attendant.models.slots import load_slots
+from attendant.models.sources import sample_source
+from attendant.models.text import TextCodec
+from attendant.settings import EngineSettings, GpuSettings
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratorPart:
+    """What generates of a model in memory.
+
+    Attributes:
+        engines: one for each device, all of the same bundle. They are not started: each needs a thread that owns it.
+        max_running, max_requests: sequences that run, and that run or wait, in all engines together.
+    """
+
+    manifest: BundleManifest
+    text: TextCodec
+    engines: tuple[Engine, ...]
+    context_length: int
+    max_running: int
+    max_requests: int
+
+    @property
+    def name(self) -> str:
+        """What callers call it."""
+        return self.manifest.name
+
+    @property
+    def capabilities(self) -> tuple[Capability, ...]:
+        """What it can do."""
+        return self.manifest.own_capabilities
+
+
+def load_generator(
+    path: Path,
+    manifest: BundleManifest,
+    settings: EngineSettings,
+    num_models: int = 1,
+    *,
+    gpu: GpuSettings | None = None,
+    verify: bool = True,
+    progress: Callable[[str], None] = lambda line: None,
+) -> GeneratorPart:
+    """Load one bundle and run it once, so that the first request pays for nothing.
+
+    Raises:
+        BundleError, ConfigurationError: naming the file or setting and the cause.
+    """
+    started = time.monotonic()
+    if verify:
+        progress(f"{manifest.name}: checking {sum(f.size for f in manifest.files.values()) / 1e6:,.1f} MB of files")
+        verify_files(path, manifest)
+
+    def tell(line: str) -> None:
+        progress(f"{manifest.name}: {line}")
+
+    if manifest.cache_layout == "pages":
+        loaded = load_pages(path, manifest, settings, gpu or GpuSettings(), num_models, tell)
+    else:
+        loaded = load_slots(path, manifest, settings, num_models, tell)
+    max_running = loaded.max_num_seqs * len(loaded.engines)
+    model = GeneratorPart(
+        manifest=manifest,
+        text=TextCodec.load(path, manifest),
+        engines=loaded.engines,
+        context_length=loaded.context_length,
+        max_running=max_running,
+        max_requests=max_running + settings.max_queue,
+    )
+    _warm_up(model)
+    capacity = loaded.capacity_tokens * len(loaded.engines)
+    tell(
+        f"ready in {time.monotonic() - started:.1f} s; context {loaded.context_length:,} tokens, KV cache "
+        f"{capacity:,} tokens ({capacity * manifest.kv_bytes_per_token() / 1e6:,.0f} MB at most)"
+    )
+    return model
+
+
+def _not_warm(model: GeneratorPart, error: AttendantError) -> BundleError:
+    return BundleError(model.name, f"the warm-up run failed: {error.__cause__ or error}")
+
+
+def _warm_up(model: GeneratorPart) -> None:
+    """One prefill and one decode of each engine: allocates arenas and finds a broken graph before a caller does."""
+    prompt = (0,) * min(16, model.context_length - 1)
+    params = SamplingParams(max_tokens=2, ignore_eos=True)
+    source = sample_source(model.manifest)
+    for engine in model.engines:
+        engine.submit(Request("warm-up", prompt, params, time.monotonic_ns(), source=source))
+        while engine.has_work:
+            try:
+                events = engine.step().events
+            except EngineDead as error:
+                raise _not_warm(model, error) from error
+            for event in events:
+                if isinstance(event, FailedEvent):
+                    raise _not_warm(model, event.error) from event.error

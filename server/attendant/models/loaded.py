@@ -1,0 +1,86 @@
+"""A model in memory: what generates and what encodes of it, whatever it can do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from attendant.bundle import Capability, EncoderManifest, EncoderTask, Manifest
+from attendant.core.errors import BundleError
+from attendant.models.encoders import EncoderPart, load_encoder
+from attendant.models.generators import GeneratorPart, load_generator
+from attendant.settings import EncoderSettings, EngineSettings, GpuSettings
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A bundle in memory, ready for its calls.
+
+    Attributes:
+        generator: what takes calls that generate, or None.
+        encoders: what takes calls that encode, one for each task.
+    """
+
+    manifest: Manifest
+    generator: GeneratorPart | None = None
+    encoders: tuple[EncoderPart, ...] = ()
+
+    @classmethod
+    def of(cls, *parts: GeneratorPart | EncoderPart) -> LoadedModel:
+        """A model of these parts, of which one at most generates; it has the first one's manifest and so its name."""
+        generators = [part for part in parts if isinstance(part, GeneratorPart)]
+        encoders = tuple(part for part in parts if isinstance(part, EncoderPart))
+        assert len(generators) <= 1, "one engine has the name"
+        assert len({part.task for part in encoders}) == len(encoders), "one encoder has the task"
+        return cls(parts[0].manifest, next(iter(generators), None), encoders)
+
+    @property
+    def name(self) -> str:
+        """What callers call it."""
+        return self.manifest.name
+
+    @property
+    def capabilities(self) -> tuple[Capability, ...]:
+        """All that its parts can do, each once."""
+        parts = ([self.generator] if self.generator is not None else []) + list(self.encoders)
+        return tuple(dict.fromkeys(found for part in parts for found in part.capabilities))
+
+    def encoder(self, task: EncoderTask) -> EncoderPart:
+        """The part for ``task``, which it has: see :attr:`capabilities`."""
+        return next(part for part in self.encoders if part.task == task)
+
+    def refusal(self) -> None:
+        """It takes calls."""
+
+
+def load_model(
+    path: Path,
+    manifest: Manifest,
+    settings: EngineSettings,
+    encoder: EncoderSettings,
+    gpu: GpuSettings,
+    *,
+    num_generators: int = 1,
+    verify: bool = True,
+    progress: Callable[[str], None] = lambda line: None,
+) -> LoadedModel:
+    """Load one bundle and run it once, so that the first call pays for nothing. Blocking: seconds.
+
+    Args:
+        settings: of models that generate. encoder: of those that encode.
+        num_generators: models that share the memory of KV caches.
+        verify: check each file's SHA-256.
+        progress: takes a line for each stage.
+
+    Raises:
+        BundleError, ConfigurationError: naming the file or setting and the cause.
+    """
+    if beyond := set(manifest.capabilities).difference(manifest.own_capabilities):
+        raise BundleError(path, f"can do more than this server knows to load: {', '.join(sorted(beyond))}")
+    if isinstance(manifest, EncoderManifest):
+        first = gpu.devices[0] if gpu.devices else 0
+        return LoadedModel.of(load_encoder(path, manifest, encoder, gpu_index=first, verify=verify, progress=progress))
+    return LoadedModel.of(
+        load_generator(path, manifest, settings, num_generators, gpu=gpu, verify=verify, progress=progress)
+    )

@@ -1,0 +1,123 @@
+"""Which model a call means: by its name, or for want of one the only one that can do what the call wants."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from attendant.bundle import Capability, EncoderTask
+from attendant.core.errors import InvalidRequest, ModelFailed, ModelNotFound
+
+
+class Known(Protocol):
+    """A model of this server, whether it can be served or not."""
+
+    @property
+    def name(self) -> str:
+        """What callers call it."""
+
+    @property
+    def capabilities(self) -> tuple[Capability, ...]:
+        """What it can do, or could; its task first."""
+
+    def refusal(self) -> ModelFailed | None:
+        """What ends a call to it; None if it takes calls."""
+
+
+K = TypeVar("K", bound=Known)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a call needs of a model, and the sentences that refuse a call that does not get it.
+
+    Attributes:
+        capability: that the model has to have.
+        by_default: where no model is named, the only one with the first of these that any model has.
+        field: of the request, which names the model.
+        ambiguous: the reason if no model is named and ``fitting`` would do; None: then none is found.
+        other: the reason if the model ``name`` is for ``task`` instead.
+    """
+
+    capability: Capability
+    by_default: tuple[Capability, ...]
+    field: str
+    ambiguous: str | None
+    other: str
+
+
+def _for_task(task: Capability, *by_default: Capability, ambiguous: bool) -> Wanted:
+    allowed = f"allowed, for task {task}: {{fitting}}"
+    return Wanted(
+        task,
+        by_default or (task,),
+        "model",
+        f"is empty; {allowed}" if ambiguous else None,
+        f"is {{name}}, which is for task {{task}}; {allowed}",
+    )
+
+
+GENERATE = _for_task("generate", "continue", "generate", ambiguous=False)
+TRANSLATE = _for_task("generate", "translate", ambiguous=False)
+SPEECH = Wanted(
+    "speech",
+    ("speech",),
+    "options.model",
+    "is empty; allowed: {fitting}",
+    "is {name}, which does not write what it hears; allowed, for speech: {fitting}",
+)
+
+
+def encoding(task: EncoderTask) -> Wanted:
+    """A call of the service Encoding."""
+    return _for_task(task, ambiguous=True)
+
+
+def find(models: Iterable[K], name: str, wanted: Wanted) -> K:
+    """The model called ``name``, which can do what is wanted; an empty name means the only one that can.
+
+    Models that cannot be served count where the name is left out: an answer never comes from another model for that.
+
+    Raises:
+        ModelNotFound: with the names that exist.
+        ModelFailed: it cannot be served.
+        InvalidRequest: it is for something else, or no name was given and several would do.
+    """
+    known = {model.name: model for model in models}
+    found = _only(known.values(), wanted) if not name else known.get(name)
+    if found is None:
+        refusals = {model.name: model.refusal() for model in known.values()}
+        loaded = tuple(sorted(name for name, refusal in refusals.items() if refusal is None))
+        failed = tuple(sorted(name for name, refusal in refusals.items() if refusal is not None))
+        several = not name and any(_fitting(known.values(), wanted))
+        raise ModelNotFound(name, loaded, None if several else wanted.by_default[-1], failed)
+    if refusal := found.refusal():
+        raise refusal
+    if wanted.capability not in found.capabilities:
+        fitting = _listed(model for model in known.values() if wanted.capability in model.capabilities)
+        raise InvalidRequest(
+            wanted.field, wanted.other.format(name=repr(name), task=found.capabilities[0], fitting=fitting)
+        )
+    return found
+
+
+def _only(models: Iterable[K], wanted: Wanted) -> K | None:
+    """The one model that fits; None if none or several do."""
+    fitting = _fitting(models, wanted)
+    if len(fitting) > 1 and wanted.ambiguous is not None:
+        raise InvalidRequest(wanted.field, wanted.ambiguous.format(fitting=_listed(fitting)))
+    return fitting[0] if len(fitting) == 1 else None
+
+
+def _fitting(models: Iterable[K], wanted: Wanted) -> list[K]:
+    """Every model that a call may mean which names none."""
+    known = list(models)
+    for capability in wanted.by_default:
+        if fitting := [model for model in known if capability in model.capabilities]:
+            return fitting
+    return []
+
+
+def _listed(models: Iterable[Known]) -> str:
+    return ", ".join(sorted(repr(model.name) for model in models)) or "no model of this server"
