@@ -13,9 +13,9 @@ import onnx
 from attendant.bundle import (
     MANIFEST_FILE,
     TOKENIZER_FILE,
-    BundleManifest,
     FileEntry,
     GenerationDefaults,
+    GeneratorManifest,
     Graph,
     KVLayer,
     Parity,
@@ -151,7 +151,7 @@ def make_synthetic_bundle(
     if ragged:
         graph = _made_ragged(out / "decoder.onnx")
     tokenizer.save(str(out / TOKENIZER_FILE))
-    manifest = BundleManifest(
+    manifest = GeneratorManifest(
         name=name,
         task="generate",
         architecture="synthetic",

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from attendant.bundle import BundleManifest, read_manifest
+from attendant.bundle import GeneratorManifest, read_manifest
 from attendant.core.errors import InvalidRequest
 from attendant.core.generation import BeamCall, GenerationCall, TokenPrompt
 from attendant.core.request import Request
@@ -101,13 +101,13 @@ def served(loaded: GeneratorPart, model: Any, call: GenerationCall) -> list[list
     return [tokens if stop_token is None else [*tokens, stop_token]]
 
 
-def manifest_of(loaded: GeneratorPart, model: Any) -> BundleManifest:
+def manifest_of(loaded: GeneratorPart, model: Any) -> GeneratorManifest:
     ends = model.generation_config.eos_token_id
     special = loaded.manifest.special_tokens.model_copy(
         update={"eos": tuple(ends) if isinstance(ends, list) else (ends,)}
     )
     update = {"generation_defaults": generation_defaults(model), "special_tokens": special}
-    return BundleManifest.model_validate(loaded.manifest.model_dump() | update)
+    return GeneratorManifest.model_validate(loaded.manifest.model_dump() | update)
 
 
 def generated(model: Any, prompt: list[int], max_new_tokens: int | None) -> list[list[int]]:

@@ -11,13 +11,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from attendant.bundle import BundleManifest, EncoderManifest, Precision, Target
+from attendant.bundle import EncoderManifest, GeneratorManifest, Precision, Target
 
 from attendant_export.errors import ExportError, ParityError
 from attendant_export.recipe import GENERATE, KVCache, Recipe
 
 Tell = Callable[[str], None]
-Manifest = TypeVar("Manifest", BundleManifest, EncoderManifest)
+Manifest = TypeVar("Manifest", GeneratorManifest, EncoderManifest)
 
 MAX_KL = 0.01
 """What is asked for by default: no reader tells such a bundle's answers from the model's."""
@@ -83,7 +83,7 @@ def say_nothing(line: str) -> None:
     """For those who do not want to be told."""
 
 
-def _measured(manifest: BundleManifest | EncoderManifest) -> str:
+def _measured(manifest: GeneratorManifest | EncoderManifest) -> str:
     parity = manifest.parity
     if parity.fidelity is not None:
         return f"KL {parity.fidelity.kl:.5f} nats a token"

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
-from attendant.bundle import BundleManifest, EncoderManifest, EncoderTask, Pooling, Source
+from attendant.bundle import EncoderManifest, EncoderTask, GeneratorManifest, Pooling, Source
 
 from attendant_export.auto import Auto, Tell, fastest, say_nothing
 from attendant_export.calibration_file import check_calibration
@@ -42,7 +42,7 @@ def export_bundle(
     overwrite: bool = False,
     progress: Progress = silent,
     tell: Tell = say_nothing,
-) -> BundleManifest | EncoderManifest:
+) -> GeneratorManifest | EncoderManifest:
     """Exports a model folder or hub id to a bundle at ``out`` and returns its manifest.
 
     Args:
@@ -117,7 +117,7 @@ def export_model(
     overwrite: bool = False,
     progress: Progress = silent,
     tell: Tell = say_nothing,
-) -> BundleManifest:
+) -> GeneratorManifest:
     """Exports a transformers causal language model (float32, eager attention) that is in memory.
 
     Args:

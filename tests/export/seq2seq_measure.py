@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 import torch
-from attendant.bundle import AnswerRules, BundleManifest, TextSource
+from attendant.bundle import AnswerRules, GeneratorManifest, TextSource
 from attendant_export.paged.bundle import reference_bundle
 from attendant_export.recipe import Recipe
 from attendant_export.seq2seq.export import export_answers
@@ -97,7 +97,7 @@ class Subject:
             PREPROCESSOR if audio else {},
         )
         bundle = folder.with_name(f"{folder.name}-cuda") if paged else folder
-        self.manifest: BundleManifest = export_answers(self.source, bundle, name=name, recipe=recipe)
+        self.manifest: GeneratorManifest = export_answers(self.source, bundle, name=name, recipe=recipe)
         if paged:
             self.manifest = reference_bundle(bundle, folder)
         generator = np.random.default_rng(4)

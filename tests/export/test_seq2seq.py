@@ -13,8 +13,8 @@ import torch
 from attendant.bundle import (
     AnswerRules,
     AudioSource,
-    BundleManifest,
     GenerationDefaults,
+    GeneratorManifest,
     TextSource,
     read_manifest,
     verify_files,
@@ -61,7 +61,7 @@ def test_family_answers_as_documented(name: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def bart(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, BundleManifest]:
+def bart(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, GeneratorManifest]:
     """A folder, exported by the command line, at ``bundle`` beside it."""
     parent = tmp_path_factory.mktemp("bart")
     save_folder("bart", parent / "tiny-bart")
@@ -69,7 +69,7 @@ def bart(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, BundleManifest
     return parent, read_manifest(parent / "bundle")
 
 
-def test_bundle_of_the_command_line(bart: tuple[Path, BundleManifest]) -> None:
+def test_bundle_of_the_command_line(bart: tuple[Path, GeneratorManifest]) -> None:
     parent, manifest = bart
     verify_files(parent / "bundle", manifest)
     assert (manifest.name, manifest.task, manifest.architecture) == ("tiny-bart", "generate", "bart")
@@ -86,7 +86,7 @@ def test_bundle_of_the_command_line(bart: tuple[Path, BundleManifest]) -> None:
     assert [case.name for case in manifest.parity.cases] == ["prefill", "chunk", "ragged_decode"]
 
 
-def test_graphs_have_the_inputs_of_the_contract(bart: tuple[Path, BundleManifest]) -> None:
+def test_graphs_have_the_inputs_of_the_contract(bart: tuple[Path, GeneratorManifest]) -> None:
     _, manifest = bart
     encoder, decoder = (
         {spec.name: spec for spec in graph.inputs + graph.outputs} for graph in manifest.graphs.values()
@@ -140,7 +140,7 @@ def test_an_answer_longer_than_its_source_runs_in_one_go(tmp_path: Path) -> None
     ],
 )
 def test_recipes_that_encoder_decoders_do_not_have(
-    bart: tuple[Path, BundleManifest], arguments: str, words: str, capsys: pytest.CaptureFixture[str]
+    bart: tuple[Path, GeneratorManifest], arguments: str, words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     parent, _ = bart
     assert main([str(parent / "tiny-bart"), str(parent / "other"), *arguments.split()]) == 2
@@ -148,7 +148,7 @@ def test_recipes_that_encoder_decoders_do_not_have(
     assert not (parent / "other").exists()
 
 
-def test_a_bundle_for_gpus_is_in_half_precision_unless_asked_otherwise(bart: tuple[Path, BundleManifest]) -> None:
+def test_a_bundle_for_gpus_is_in_half_precision_unless_asked_otherwise(bart: tuple[Path, GeneratorManifest]) -> None:
     parent, _ = bart
     assert main([str(parent / "tiny-bart"), str(parent / "gpu"), "--target", "cuda"]) == 0
     manifest = read_manifest(parent / "gpu")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from attendant.bundle import BundleManifest, KVLayer, Target, TextSource, read_manifest
+from attendant.bundle import GeneratorManifest, KVLayer, Target, TextSource, read_manifest
 from attendant.core.errors import AttendantError, ConfigurationError, DeviceOutOfMemory
 from attendant.models.generators import GeneratorPart, load_generator
 from attendant.models.page_memory import HOST_BLOCK_SIZE, PageBudget, block_size, check_sources, plan_blocks
@@ -122,7 +122,7 @@ class TestLimits:
 LAYERS = (KVLayer(num_kv_heads=2, head_size=64, dtype="float16"), KVLayer(num_kv_heads=2, head_size=32, dtype="int8"))
 
 
-def manifest_of(bundle: Path, target: Target = "cuda", layers: tuple[KVLayer, ...] = LAYERS) -> BundleManifest:
+def manifest_of(bundle: Path, target: Target = "cuda", layers: tuple[KVLayer, ...] = LAYERS) -> GeneratorManifest:
     """The bundle's with caches of other shapes, and a context of 2048."""
     return read_manifest(bundle).model_copy(
         update={"target": target, "kv_layers": layers, "context_length": 2048, "name": "big"}
@@ -157,7 +157,7 @@ class TestBlockSize:
 CROSS = (KVLayer(num_kv_heads=2, head_size=64, dtype="float16"),)  # 512 bytes a position
 
 
-def answering(bundle: Path, **changes: object) -> BundleManifest:
+def answering(bundle: Path, **changes: object) -> GeneratorManifest:
     """An encoder-decoder's, with sources of up to 1000 positions."""
     source = TextSource(max_length=1000, layout="packed")
     return manifest_of(bundle).model_copy(update={"encoder_input": source, "cross_layers": CROSS, **changes})

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import grpc.aio
-from attendant.bundle import BundleManifest, Parity, Source, SpecialTokens
+from attendant.bundle import GeneratorManifest, Parity, Source, SpecialTokens
 from attendant.core.errors import ModelNotFound
 from attendant.core.generation import ChatPrompt, Delta, Finish, GenerationCall, GenerationPart, TextPrompt
 from attendant.core.request import FinishReason, Timings, Usage
@@ -18,7 +18,7 @@ from attendant.settings import GrpcSettings
 FINISH = Finish(0, FinishReason.STOP, Usage(3, 1, 2), Timings(1, 2, 3, 4, 5), stop_token_id=7)
 
 
-def manifest(**changes: object) -> BundleManifest:
+def manifest(**changes: object) -> GeneratorManifest:
     values = {
         "name": "fake",
         "task": "generate",
@@ -35,10 +35,10 @@ def manifest(**changes: object) -> BundleManifest:
         "source": Source(id="test/fake"),
         "exporter_version": "0",
     }
-    return BundleManifest.model_validate({**values, **changes})
+    return GeneratorManifest.model_validate({**values, **changes})
 
 
-def generator_info(shown: BundleManifest) -> ModelInfo:
+def generator_info(shown: GeneratorManifest) -> ModelInfo:
     """What a server tells of a model that generates."""
     part = GenerationInfo(shown, context_length=32, max_running=4, max_requests=8)
     return ModelInfo(shown, shown.capabilities, ready=True, generation=part)

@@ -90,7 +90,7 @@ class DecoderStep(torch.nn.Module):  # type: ignore[misc]
         pasts: list[Cache],
         kernel: Kernel,
     ) -> tuple[torch.Tensor, list[Cache]]:
-        """Shapes and dtypes as in :class:`attendant.bundle.BundleManifest`."""
+        """Shapes and dtypes as in :class:`attendant.bundle.GeneratorManifest`."""
 
         def pick(module: torch.nn.Module, arguments: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
             # Choosing rows before the head keeps whatever the model does to its logits after it (scaling, capping).

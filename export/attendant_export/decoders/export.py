@@ -11,8 +11,8 @@ from typing import Any
 from attendant.bundle import (
     DEFAULT_TEMPLATE,
     TOKENIZER_FILE,
-    BundleManifest,
     ChangingFrequencies,
+    GeneratorManifest,
     Graph,
     KVLayer,
     Parity,
@@ -82,7 +82,7 @@ class DecoderExport:
         changing = self._changing(recipe)
         return trace_graph(self.model, recipe, length, self.encode, self.progress, self.calibration, changing)
 
-    def run(self, recipe: Recipe, traced: TracedGraph) -> BundleManifest:
+    def run(self, recipe: Recipe, traced: TracedGraph) -> GeneratorManifest:
         """Writes the bundle; ``traced`` is quantised in place.
 
         Raises:
@@ -153,9 +153,9 @@ class DecoderExport:
             max_kl=self.max_kl,
         )
 
-    def _manifest(self, folder: Path, written: WrittenGraphs, recipe: Recipe, parity: Parity) -> BundleManifest:
+    def _manifest(self, folder: Path, written: WrittenGraphs, recipe: Recipe, parity: Parity) -> GeneratorManifest:
         templates = dict(self.words.chat_templates)
-        return BundleManifest(
+        return GeneratorManifest(
             name=self.name,
             task="generate",
             architecture=str(self.model.config.model_type),

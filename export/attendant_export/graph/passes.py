@@ -112,7 +112,7 @@ def products_to_matmul(editor: Editor, *, keep_tied: bool = False) -> None:
 
 
 def name_dimensions(graph: ir.Graph, layout: GraphLayout) -> None:
-    """Names the dynamic dimensions as :class:`attendant.bundle.BundleManifest` does."""
+    """Names the dynamic dimensions as :class:`attendant.bundle.GeneratorManifest` does."""
     for value in (*graph.inputs, *graph.outputs):
         assert value.shape is not None
         wanted = layout.dimensions.get(str(value.name), layout.cache_dimensions)

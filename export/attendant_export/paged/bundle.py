@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 import onnx_ir as ir
-from attendant.bundle import MANIFEST_FILE, BundleManifest, KVLayer, read_manifest
+from attendant.bundle import MANIFEST_FILE, GeneratorManifest, KVLayer, read_manifest
 
 from attendant_export.decoders.graphs import describe
 from attendant_export.errors import ExportError
@@ -18,7 +18,7 @@ from attendant_export.paged.session import cache_dtype, save_reference
 from attendant_export.writer import bundle_folder, file_entries, write_manifest
 
 
-def reference_bundle(bundle: Path, out: Path, *, overwrite: bool = False) -> BundleManifest:
+def reference_bundle(bundle: Path, out: Path, *, overwrite: bool = False) -> GeneratorManifest:
     """Writes the copy of ``bundle`` to ``out`` and returns its manifest.
 
     Raises:

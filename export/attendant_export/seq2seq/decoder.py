@@ -117,7 +117,7 @@ class AnswerStep(torch.nn.Module):  # type: ignore[misc]
         source_kernel: CrossKernel,
         kv_positions: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, list[Cache], list[Cache]]:
-        """Shapes and dtypes as in :class:`attendant.bundle.BundleManifest`."""
+        """Shapes and dtypes as in :class:`attendant.bundle.GeneratorManifest`."""
 
         def pick(module: torch.nn.Module, arguments: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
             # Choosing rows before the head keeps whatever the model does to its logits after it (a bias, for one).

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import onnx_ir as ir
-from attendant.bundle import TOKENIZER_FILE, AudioSource, BundleManifest, Graph, KVLayer, Source, TextSource
+from attendant.bundle import TOKENIZER_FILE, AudioSource, GeneratorManifest, Graph, KVLayer, Source, TextSource
 from tokenizers import Tokenizer
 
 from attendant_export.calibration_file import check_calibration, encoding
@@ -64,7 +64,7 @@ def export_answers(
     about: Source | None = None,
     overwrite: bool = False,
     progress: Progress = silent,
-) -> BundleManifest:
+) -> GeneratorManifest:
     """Exports an encoder-decoder to a bundle at ``out`` and returns its manifest.
 
     Args:
@@ -105,7 +105,7 @@ def export_answers(
                 max_kl=max_kl,
             )
         with progress("seal"):
-            manifest = BundleManifest(
+            manifest = GeneratorManifest(
                 name=name,
                 task="generate",
                 architecture=source.architecture,

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from attendant.bundle import BundleManifest
+from attendant.bundle import GeneratorManifest
 
 from attendant_loadtest.bench.measurement import Measurement
 from attendant_loadtest.bench.workload import Workload
@@ -18,7 +18,7 @@ Array = npt.NDArray[Any]
 class BareLoop:
     """Slots of ``max_length`` positions, and the shortest loop that fills them."""
 
-    def __init__(self, session: Any, manifest: BundleManifest, num_slots: int, max_length: int) -> None:
+    def __init__(self, session: Any, manifest: GeneratorManifest, num_slots: int, max_length: int) -> None:
         self._session = session
         self._inputs = {spec.name for spec in manifest.graphs["decoder"].inputs}
         self._logits = np.empty((num_slots, manifest.vocab_size), np.float32)

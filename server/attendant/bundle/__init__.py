@@ -3,9 +3,9 @@
 from attendant.bundle.capabilities import Capability, EncoderTask
 from attendant.bundle.decoders import (
     PAGED_RUN_TOKENS,
-    BundleManifest,
     CacheLayout,
     ChangingFrequencies,
+    GeneratorManifest,
     KVLayer,
     SpecialTokens,
 )
@@ -63,7 +63,6 @@ __all__ = [
     "AnswerRules",
     "AudioInput",
     "AudioSource",
-    "BundleManifest",
     "CacheLayout",
     "Capability",
     "ChangingFrequencies",
@@ -78,6 +77,7 @@ __all__ = [
     "FileEntry",
     "Frequencies",
     "GenerationDefaults",
+    "GeneratorManifest",
     "Graph",
     "ImageInput",
     "KVLayer",

@@ -54,7 +54,7 @@ class SpecialTokens(Section):
     pad: int | None = None
 
 
-class BundleManifest(ManifestBase):
+class GeneratorManifest(ManifestBase):
     """The content of ``bundle.json`` of a model that generates.
 
     ``chat_template`` is the template of conversations that name none, ``chat_templates`` the others by name (see

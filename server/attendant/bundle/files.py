@@ -10,22 +10,22 @@ from typing import get_args
 from pydantic import ValidationError
 
 from attendant.bundle.capabilities import EncoderTask
-from attendant.bundle.decoders import BundleManifest
+from attendant.bundle.decoders import GeneratorManifest
 from attendant.bundle.encoders import EncoderManifest
 from attendant.bundle.manifest import MANIFEST_FILE, SCHEMA_VERSION, ManifestBase
 from attendant.core.errors import BundleError
 
-Manifest = BundleManifest | EncoderManifest
+Manifest = GeneratorManifest | EncoderManifest
 
 
-def read_manifest(bundle: Path) -> BundleManifest:
+def read_manifest(bundle: Path) -> GeneratorManifest:
     """Read and check ``bundle.json`` of a model that generates.
 
     Raises:
         BundleError: as :func:`read_any_manifest`; or the model's task is another.
     """
     manifest = read_any_manifest(bundle)
-    if not isinstance(manifest, BundleManifest):
+    if not isinstance(manifest, GeneratorManifest):
         raise BundleError(bundle / MANIFEST_FILE, f"has the task {manifest.task!r}; needed here: 'generate'")
     return manifest
 
@@ -51,7 +51,7 @@ def read_any_manifest(bundle: Path) -> Manifest:
         raise BundleError(
             path, f"has schema version {found!r}; this server reads version {SCHEMA_VERSION}: export the model again"
         )
-    kind = EncoderManifest if data.get("task") in get_args(EncoderTask) else BundleManifest
+    kind = EncoderManifest if data.get("task") in get_args(EncoderTask) else GeneratorManifest
     try:
         return kind.model_validate(data)
     except ValidationError as error:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from attendant.bundle import BundleManifest, Capability, verify_files
+from attendant.bundle import Capability, GeneratorManifest, verify_files
 from attendant.core.errors import AttendantError, BundleError, EngineDead
 from attendant.core.events import FailedEvent
 from attendant.core.request import Request
@@ -29,7 +29,7 @@ class GeneratorPart:
         max_running, max_requests: sequences that run, and that run or wait, in all engines together.
     """
 
-    manifest: BundleManifest
+    manifest: GeneratorManifest
     text: TextCodec
     engines: tuple[Engine, ...]
     context_length: int
@@ -49,7 +49,7 @@ class GeneratorPart:
 
 def load_generator(
     path: Path,
-    manifest: BundleManifest,
+    manifest: GeneratorManifest,
     settings: EngineSettings,
     num_models: int = 1,
     *,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from attendant.bundle import BundleManifest, Capability, EncoderManifest, EncoderTask, Manifest
+from attendant.bundle import Capability, EncoderManifest, EncoderTask, GeneratorManifest, Manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class GenerationInfo:
         max_requests: sequences that the model holds at most, running and waiting.
     """
 
-    manifest: BundleManifest
+    manifest: GeneratorManifest
     context_length: int
     max_running: int
     max_requests: int

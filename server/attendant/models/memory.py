@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from attendant.bundle import BundleManifest
+from attendant.bundle import GeneratorManifest
 from attendant.core.errors import ConfigurationError
 from attendant.settings import EngineSettings
 
@@ -24,7 +24,9 @@ class KVBudget:
     slot_length: int
 
 
-def plan_kv_memory(manifest: BundleManifest, settings: EngineSettings, num_models: int, max_num_seqs: int) -> KVBudget:
+def plan_kv_memory(
+    manifest: GeneratorManifest, settings: EngineSettings, num_models: int, max_num_seqs: int
+) -> KVBudget:
     """Share the memory out to slots.
 
     The context length is the model's own, cut to what was asked for and to what fits the budget. An encoder-decoder's
@@ -57,7 +59,7 @@ def plan_kv_memory(manifest: BundleManifest, settings: EngineSettings, num_model
     return KVBudget(capacity, wanted, page, slot_length)
 
 
-def wanted_context_length(manifest: BundleManifest, settings: EngineSettings) -> int:
+def wanted_context_length(manifest: GeneratorManifest, settings: EngineSettings) -> int:
     """What was asked for, or the model's own.
 
     Raises:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from attendant.bundle import BundleManifest
+from attendant.bundle import GeneratorManifest
 from attendant.core.errors import ConfigurationError, DeviceOutOfMemory
 from attendant.models.memory import wanted_context_length
 from attendant.runtime.devices import Device
@@ -34,7 +34,7 @@ class PageBudget:
         return (self.num_blocks - 1) * self.block_size
 
 
-def block_size(manifest: BundleManifest, gpu: GpuSettings) -> int:
+def block_size(manifest: GeneratorManifest, gpu: GpuSettings) -> int:
     """Positions of a block.
 
     ONNX Runtime's flash attention reads keys in tiles that must not cross a block: 256 positions for heads of up to 64
@@ -54,7 +54,7 @@ def block_size(manifest: BundleManifest, gpu: GpuSettings) -> int:
     return size
 
 
-def _on_host(manifest: BundleManifest, size: int) -> int:
+def _on_host(manifest: GeneratorManifest, size: int) -> int:
     """``size``, if the blocks of every layer are whole words, as they are copied."""
     for layer in manifest.kv_layers:
         if size * layer.num_kv_heads * layer.head_bytes % WORD:
@@ -64,7 +64,7 @@ def _on_host(manifest: BundleManifest, size: int) -> int:
     return size
 
 
-def prompt_area(manifest: BundleManifest) -> int | None:
+def prompt_area(manifest: GeneratorManifest) -> int | None:
     """Positions, sequences times the longest, that a run with prompt tokens may have; None: any number.
 
     PagedAttention reads a quantised cache for prompts through an unquantised copy of so many positions.
@@ -74,7 +74,7 @@ def prompt_area(manifest: BundleManifest) -> int | None:
 
 
 def check_sources(
-    manifest: BundleManifest, gpu: GpuSettings, device: Device, size: int, max_num_seqs: int, num_models: int
+    manifest: GeneratorManifest, gpu: GpuSettings, device: Device, size: int, max_num_seqs: int, num_models: int
 ) -> None:
     """Make sure that a GPU has room for what the encoder makes of so many sources, before it is taken.
 
@@ -98,7 +98,7 @@ def check_sources(
 
 
 def plan_blocks(
-    manifest: BundleManifest,
+    manifest: GeneratorManifest,
     settings: EngineSettings,
     gpu: GpuSettings,
     device: Device,
@@ -134,7 +134,7 @@ def plan_blocks(
 
 
 def _fitting(
-    manifest: BundleManifest, gpu: GpuSettings, device: Device, free_before: int, size: int, num_models: int
+    manifest: GeneratorManifest, gpu: GpuSettings, device: Device, free_before: int, size: int, num_models: int
 ) -> int:
     free, total = device.free_memory()
     share = int(total * gpu.memory_fraction) // num_models

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from attendant.bundle import PAGED_RUN_TOKENS, BundleManifest
+from attendant.bundle import PAGED_RUN_TOKENS, GeneratorManifest
 from attendant.core.errors import BundleError, ConfigurationError, DeviceOutOfMemory
 from attendant.core.plan import Encode
 from attendant.engine.block_pool import BlockPool
@@ -59,7 +59,7 @@ class _Plan:
 
 def load_pages(
     path: Path,
-    manifest: BundleManifest,
+    manifest: GeneratorManifest,
     settings: EngineSettings,
     gpu: GpuSettings,
     num_models: int,
@@ -84,7 +84,7 @@ def load_pages(
     return LoadedEngines(tuple(engines), context, plan.max_num_seqs, min(budget.capacity_tokens for budget in budgets))
 
 
-def _plan(manifest: BundleManifest, settings: EngineSettings, gpu: GpuSettings) -> _Plan:
+def _plan(manifest: GeneratorManifest, settings: EngineSettings, gpu: GpuSettings) -> _Plan:
     on_host = manifest.target == "cpu"
     num_seqs, prompt_budget = MAX_NUM_SEQS, PROMPT_BUDGET
     if on_host:
@@ -112,7 +112,7 @@ class _Loader:
     def __init__(
         self,
         path: Path,
-        manifest: BundleManifest,
+        manifest: GeneratorManifest,
         settings: EngineSettings,
         gpu: GpuSettings,
         plan: _Plan,

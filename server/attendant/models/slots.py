@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from attendant.bundle import BundleManifest
+from attendant.bundle import GeneratorManifest
 from attendant.core.errors import BundleError
 from attendant.core.frequencies import Frequencies
 from attendant.engine.chunking import MIN_CHUNK, ChunkRule, FixedCuts, FreeCuts
@@ -47,7 +47,7 @@ FIXED_CHUNK = 128
 
 
 def load_slots(
-    path: Path, manifest: BundleManifest, settings: EngineSettings, num_models: int, progress: Callable[[str], None]
+    path: Path, manifest: GeneratorManifest, settings: EngineSettings, num_models: int, progress: Callable[[str], None]
 ) -> LoadedEngines:
     """Open the graph of the bundle at ``path`` and measure how its prompts may be cut.
 
@@ -84,7 +84,7 @@ def load_slots(
 
 
 def _chunk_rule(
-    manifest: BundleManifest,
+    manifest: GeneratorManifest,
     runner: SlotRunner,
     buffers: SlotBuffers,
     budget: KVBudget,
@@ -111,7 +111,7 @@ class _Sharing:
 
 
 def _sharing(
-    manifest: BundleManifest, runner: SlotRunner, buffers: SlotBuffers, budget: KVBudget, rule: ChunkRule
+    manifest: GeneratorManifest, runner: SlotRunner, buffers: SlotBuffers, budget: KVBudget, rule: ChunkRule
 ) -> _Sharing:
     """Measure what may share runs, if the graph has them."""
     longer = min(PROBE_TOKENS, budget.context_length - 1) // 2
@@ -135,7 +135,7 @@ def _small_cuts(rule: ChunkRule, length: int) -> list[int]:
 
 
 def _make_scheduler(
-    manifest: BundleManifest,
+    manifest: GeneratorManifest,
     settings: EngineSettings,
     budget: KVBudget,
     rule: ChunkRule,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from attendant.bundle import AudioSource, BundleManifest, Languages, TextSource
+from attendant.bundle import AudioSource, GeneratorManifest, Languages, TextSource
 from attendant.core.errors import InvalidRequest
 from attendant.core.generation import TextPrompt, TokenPrompt, Translation
 from attendant.core.source import Source
@@ -25,7 +25,7 @@ class AnswerStart:
 
 
 def text_source(
-    manifest: BundleManifest, text: TextCodec, prompt: TextPrompt | TokenPrompt, translation: Translation | None
+    manifest: GeneratorManifest, text: TextCodec, prompt: TextPrompt | TokenPrompt, translation: Translation | None
 ) -> Source:
     """The tokens of a text with those that the model wants around them; token ids are taken as they are.
 
@@ -51,7 +51,7 @@ def text_source(
     return Source({"input_ids": np.array(ids, np.int64)}, len(ids))
 
 
-def answer_start(manifest: BundleManifest, translation: Translation | None) -> AnswerStart:
+def answer_start(manifest: GeneratorManifest, translation: Translation | None) -> AnswerStart:
     """How the answer begins.
 
     Raises:
@@ -69,7 +69,7 @@ def answer_start(manifest: BundleManifest, translation: Translation | None) -> A
     return AnswerStart(prompt, ((token,),))
 
 
-def sample_source(manifest: BundleManifest, num_tokens: int = 16) -> Source | None:
+def sample_source(manifest: GeneratorManifest, num_tokens: int = 16) -> Source | None:
     """A text of so many tokens at most, or silence, for an encoder-decoder; None for other models."""
     match manifest.encoder_input:
         case TextSource(max_length=length):
@@ -81,7 +81,7 @@ def sample_source(manifest: BundleManifest, num_tokens: int = 16) -> Source | No
 
 
 def _text_ids(
-    manifest: BundleManifest, text: TextCodec, prompt: TextPrompt, translation: Translation | None
+    manifest: GeneratorManifest, text: TextCodec, prompt: TextPrompt, translation: Translation | None
 ) -> list[int]:
     languages = manifest.languages
     if languages is None:

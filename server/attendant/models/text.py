@@ -11,8 +11,8 @@ from tokenizers import Tokenizer
 from attendant.bundle import (
     DEFAULT_TEMPLATE,
     TOKENIZER_FILE,
-    BundleManifest,
     ChatTemplates,
+    GeneratorManifest,
     TemplateBroken,
     TemplateRefused,
     TemplateUnknown,
@@ -56,7 +56,7 @@ class TextCodec:
         self.decode_one = lru_cache(maxsize=65_536)(self._decode_one)
 
     @classmethod
-    def load(cls, bundle: Path, manifest: BundleManifest) -> TextCodec:
+    def load(cls, bundle: Path, manifest: GeneratorManifest) -> TextCodec:
         """Read ``tokenizer.json`` and compile the chat templates.
 
         Raises:
@@ -108,7 +108,7 @@ class TextCodec:
             raise InvalidRequest("chat.messages", f"were refused by the model's chat template: {error}") from error
 
 
-def load_templates(bundle: Path, manifest: BundleManifest, tokenizer: Tokenizer) -> ChatTemplates | None:
+def load_templates(bundle: Path, manifest: GeneratorManifest, tokenizer: Tokenizer) -> ChatTemplates | None:
     """The chat templates of a bundle; None if it has none.
 
     Raises:

@@ -6,9 +6,9 @@ from attendant_proto.v1 import models_pb2 as pb
 
 from attendant.bundle import (
     AudioSource,
-    BundleManifest,
     EmbeddingHead,
     GenerationDefaults,
+    GeneratorManifest,
     Manifest,
     TextInput,
     TextSource,
@@ -54,7 +54,7 @@ def _failed(info: FailedModel) -> pb.Model:
         cause=info.cause,
         bundle=_bundle(manifest) if manifest is not None else None,
     )
-    if isinstance(manifest, BundleManifest):  # what tells older clients those that read from those that continue
+    if isinstance(manifest, GeneratorManifest):  # what tells older clients those that read from those that continue
         model.max_source_tokens = _max_source_tokens(manifest)
     return model
 
@@ -87,7 +87,7 @@ def _generation(info: GenerationInfo) -> pb.GenerationInfo:
     )
 
 
-def _defaults(manifest: BundleManifest, defaults: GenerationDefaults) -> pb.GenerationDefaults:
+def _defaults(manifest: GeneratorManifest, defaults: GenerationDefaults) -> pb.GenerationDefaults:
     return pb.GenerationDefaults(
         sampling=default_sampling(manifest),
         max_tokens=defaults.max_tokens,
@@ -98,7 +98,7 @@ def _defaults(manifest: BundleManifest, defaults: GenerationDefaults) -> pb.Gene
     )
 
 
-def _recognition(manifest: BundleManifest) -> pb.SpeechInfo | None:
+def _recognition(manifest: GeneratorManifest) -> pb.SpeechInfo | None:
     if manifest.speech is None:
         return None
     source = manifest.encoder_input
@@ -134,5 +134,5 @@ def _vectors(head: EmbeddingHead) -> pb.VectorInfo:
     )
 
 
-def _max_source_tokens(manifest: BundleManifest) -> int:
+def _max_source_tokens(manifest: GeneratorManifest) -> int:
     return manifest.encoder_input.max_length if isinstance(manifest.encoder_input, TextSource) else 0

@@ -6,7 +6,7 @@ from typing import Any
 
 from attendant_proto.v1 import generation_pb2 as pb
 
-from attendant.bundle import BundleManifest
+from attendant.bundle import GeneratorManifest
 from attendant.core.errors import InvalidRequest
 
 _NUMBERS = (
@@ -39,7 +39,7 @@ def sampling_fields(sampling: pb.Sampling) -> dict[str, Any]:
     return fields
 
 
-def default_sampling(manifest: BundleManifest) -> pb.Sampling:
+def default_sampling(manifest: GeneratorManifest) -> pb.Sampling:
     """What requests get that leave it out; lists are set where they hold something."""
     settings = manifest.settings
     shown = pb.Sampling(**{name: getattr(settings, name) for name in _SHOWN})

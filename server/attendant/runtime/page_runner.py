@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from attendant.bundle import BundleManifest, element_size
+from attendant.bundle import GeneratorManifest, element_size
 from attendant.core.plan import KVMove, SampleOrder, StepOutput, StepPlan
 from attendant.runtime.candidates import Candidates, candidate_fields, choose, sampling_inputs
 from attendant.runtime.decode_graphs import GraphKey, GraphKeys
@@ -95,7 +95,7 @@ class PageRunner:
     def __init__(
         self,
         sessions: PageSessions,
-        manifest: BundleManifest,
+        manifest: GeneratorManifest,
         cache: PageCache,
         device: Device,
         limits: StepShape,

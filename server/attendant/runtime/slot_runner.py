@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from attendant.bundle import BundleManifest, Graph
+from attendant.bundle import GeneratorManifest, Graph
 from attendant.core.plan import Chunk, Filler, KVMove, StepOutput, StepPlan
 from attendant.runtime.kv import SlotBuffers
 from attendant.runtime.sampler import Sampled, sample, step_output
@@ -65,7 +65,7 @@ class SlotRunner:
     def __init__(
         self,
         session: ort.InferenceSession,
-        manifest: BundleManifest,
+        manifest: GeneratorManifest,
         buffers: SlotBuffers,
         sources: SourceSlots | None = None,
         prompt_session: ort.InferenceSession | None = None,

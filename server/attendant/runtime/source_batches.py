@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from attendant.bundle import AudioSource, BundleManifest, TextSource
+from attendant.bundle import AudioSource, GeneratorManifest, TextSource
 from attendant.core.encoding import Row
 from attendant.core.plan import Encode
 from attendant.runtime.row_inputs import RowShape, text_inputs
@@ -34,7 +34,7 @@ class SourceBatcher:
         batch_tokens: positions of one run at most, padding included; a single longer source runs alone.
     """
 
-    def __init__(self, manifest: BundleManifest, inputs: frozenset[str], batch_tokens: int) -> None:
+    def __init__(self, manifest: GeneratorManifest, inputs: frozenset[str], batch_tokens: int) -> None:
         assert manifest.encoder_input is not None
         self._spec: TextSource | AudioSource = manifest.encoder_input
         self._inputs = inputs
@@ -64,6 +64,6 @@ class SourceBatcher:
         return SourceBatch(tuple(batch), inputs, starts)
 
 
-def output_names(manifest: BundleManifest) -> list[str]:
+def output_names(manifest: GeneratorManifest) -> list[str]:
     """Of the graph ``encoder``: keys and values, call by call."""
     return [f"cross_{kind}_{i}" for i in range(len(manifest.cross_layers)) for kind in ("key", "value")]

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from attendant.bundle import AudioSource, BundleManifest
+from attendant.bundle import AudioSource, GeneratorManifest
 from attendant.core.plan import CopySource, Encode, KVMove
 from attendant.runtime.devices import Buffer, Device, Piece
 from attendant.runtime.packed import Fields
@@ -37,7 +37,7 @@ class SourcePages:
     def __init__(
         self,
         session: ort.InferenceSession,
-        manifest: BundleManifest,
+        manifest: GeneratorManifest,
         device: Device,
         *,
         num_rows: int,

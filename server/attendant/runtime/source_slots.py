@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import onnxruntime as ort
 
-from attendant.bundle import BundleManifest
+from attendant.bundle import GeneratorManifest
 from attendant.core.plan import CopySource, Encode, KVMove
 from attendant.runtime.kv import allocate_slots
 from attendant.runtime.source_batches import SourceBatcher, output_names
@@ -27,7 +27,7 @@ class SourceSlots:
     def __init__(
         self,
         session: ort.InferenceSession,
-        manifest: BundleManifest,
+        manifest: GeneratorManifest,
         num_slots: int,
         max_length: int,
         batch_tokens: int,

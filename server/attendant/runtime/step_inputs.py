@@ -49,7 +49,7 @@ def parts_of(plan: StepPlan, prompt_area: int | None) -> list[Part]:
 
 
 def input_fields(shape: StepShape) -> Fields:
-    """The inputs of a run, as :class:`attendant.bundle.BundleManifest` describes them, but for the caches and
+    """The inputs of a run, as :class:`attendant.bundle.GeneratorManifest` describes them, but for the caches and
     attention_metadata, which stays on the host."""
     return {
         "input_ids": ((1, shape.num_tokens), np.int64),

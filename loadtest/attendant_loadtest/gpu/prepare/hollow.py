@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import onnx_ir as ir
-from attendant.bundle import TOKENIZER_FILE, BundleManifest, KVLayer, Parity, Source, SpecialTokens
+from attendant.bundle import TOKENIZER_FILE, GeneratorManifest, KVLayer, Parity, Source, SpecialTokens
 from attendant_export.decoders.decoder import trace_decoder
 from attendant_export.decoders.graphs import COPY_BLOCKS_FILE, DECODER_FILE, PICK_ROWS_FILE, describe, kv_layers
 from attendant_export.decoders.layouts import PageLayout
@@ -98,7 +98,7 @@ def _write(model: ir.Model, layers: tuple[KVLayer, ...], shape: LlamaShape, out:
     for file, part in files.values():
         ir.save(part, out / file)
     (out / TOKENIZER_FILE).write_text(tokenizer(shape.vocabulary).to_str(), encoding="utf-8")
-    manifest = BundleManifest(
+    manifest = GeneratorManifest(
         name=name,
         task="generate",
         architecture="llama",

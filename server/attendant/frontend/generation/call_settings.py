@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from attendant.bundle import BundleManifest, GenerationDefaults
+from attendant.bundle import GenerationDefaults, GeneratorManifest
 from attendant.core.errors import InvalidRequest
 from attendant.core.generation import GenerationCall
 
@@ -18,7 +18,7 @@ _LISTS = ("suppress_tokens", "begin_suppress_tokens", "bad_words", "sequence_bia
 _NONE = GenerationDefaults()
 
 
-def call_settings(call: GenerationCall, manifest: BundleManifest) -> GenerationDefaults:
+def call_settings(call: GenerationCall, manifest: GeneratorManifest) -> GenerationDefaults:
     """The model's settings with those of the call in their place; temperature and the like still unchecked.
 
     Raises:
