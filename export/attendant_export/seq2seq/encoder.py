@@ -32,7 +32,8 @@ _FAILURES = (ArithmeticError, AssertionError, AttributeError, LookupError, Runti
 
 
 class SourceModule(torch.nn.Module):  # type: ignore[misc]
-    """``model`` from the inputs of the graph ``encoder`` to its outputs; see :class:`attendant.bundle.GeneratorManifest`.
+    """``model`` from the inputs of the graph ``encoder`` to its outputs, which
+    :class:`attendant.bundle.GeneratorManifest` describes.
 
     ``layout``: of the rows; None for sound, whose rows are equally long. ``target``: the provider it is for.
     """

@@ -59,8 +59,8 @@ class SharedRun:
         )
 
     def inputs(self) -> dict[str, Array]:
-        """Those of :class:`attendant.bundle.GeneratorManifest` besides the caches; one row of logits for each chunk that
-        wants a token, in order."""
+        """Those of :class:`attendant.bundle.GeneratorManifest` besides the caches; one row of logits for each chunk
+        that wants a token, in order."""
         first, lengths = self.chunks[0].slot, [len(chunk.tokens) for chunk in self.chunks]
         rows = [chunk.slot - first for chunk in self.chunks]
         seqlens = np.zeros(rows[-1] + 1, np.int32)
