@@ -91,7 +91,7 @@ def served(loaded: GeneratorPart, model: Any, call: GenerationCall) -> list[list
     loaded, prepared = replace(loaded, manifest=manifest), Prepared(call.prompt.token_ids)
     settings = call_settings(call, manifest)
     params = sampling_params(call, settings, loaded, prepared)
-    beams = beam_params(call, settings, loaded, params, prepared)
+    beams = beam_params(call, settings, loaded.engines[0].facts("an engine"), params, prepared)
     ends = tuple(set(manifest.special_tokens.eos) - {2})  # the engine has that of its own bundle
     params = replace(params, stop_token_ids=(*params.stop_token_ids, *ends))
     request = Request("r", prepared.prompt, params, time.monotonic_ns(), beams=beams, hypotheses=("r",))

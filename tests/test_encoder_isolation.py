@@ -13,6 +13,7 @@ from attendant.core.encoding import Arrays, Row
 from attendant.demo import demo_bundle
 from attendant.frontend.encoding.hub import EncoderHub
 from attendant.metrics import Metrics
+from attendant.models.clients import batch_client
 from attendant.models.encoders import EncoderPart, load_encoder
 from attendant.settings import EncoderSettings
 from prometheus_client import CollectorRegistry
@@ -74,7 +75,12 @@ def served(model: EncoderPart, calls: list[list[Row]], seed: int) -> tuple[dict[
             return
 
     async def main() -> None:
-        hub = EncoderHub(model, Metrics(CollectorRegistry()), lambda name, error: pytest.fail(f"{name}: {error}"))
+        hub = EncoderHub(
+            model,
+            batch_client(model),
+            Metrics(CollectorRegistry()),
+            lambda name, error: pytest.fail(f"{name}: {error}"),
+        )
         await hub.start()
         await asyncio.gather(*(one(hub, rows) for rows in calls))
         assert hub.gate.taken == 0 or await _idle(hub)

@@ -9,12 +9,12 @@ from collections.abc import Callable, Sequence
 
 import pytest
 from attendant.core.errors import EngineDead, StepFailed
-from attendant.core.events import FinishedEvent
+from attendant.core.events import FinishedEvent, StepReport
 from attendant.core.plan import KVMove, StepOutput, StepPlan
 from attendant.core.request import FinishReason
 from attendant.engine.block_pool import BlockPool
 from attendant.engine.chunking import AnyCuts
-from attendant.engine.engine import Engine, StepReport
+from attendant.engine.engine import Engine
 from attendant.engine.limits import SchedulerLimits
 from attendant.engine.scheduler import Scheduler
 from attendant.engine.thread import EngineThread, Stop

@@ -18,7 +18,20 @@ AttendantError
 
 
 class AttendantError(Exception):
-    """Base of every error that Attendant raises on purpose. ``str(error)`` is safe to show to a caller."""
+    """Base of every error that Attendant raises on purpose. ``str(error)`` is safe to show to a caller.
+
+    Every error of the tree can be pickled and copied, whatever its constructor takes; its ``__cause__`` stays behind.
+    """
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _revived, (type(self), self.args, self.__dict__)
+
+
+def _revived(kind: type[AttendantError], args: tuple[object, ...], attributes: dict[str, object]) -> AttendantError:
+    """An error as it was, without its constructor, which may take something else than the message."""
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(attributes)
+    return error
 
 
 class InvalidRequest(AttendantError):

@@ -96,3 +96,12 @@ class StepStats:
             kv_used_tokens=sum(stats.kv_used_tokens for stats in engines),
             kv_capacity_tokens=sum(stats.kv_capacity_tokens for stats in engines),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class StepReport:
+    """What a step tells the world. ``at_ns``: when its tokens were there, monotonic."""
+
+    events: tuple[EngineEvent, ...]
+    stats: StepStats
+    at_ns: int

@@ -72,8 +72,9 @@ class BlockPool:
     def contiguous_rows(self) -> bool:
         return False
 
-    def max_sequences(self, num_tokens: int) -> int:
-        return (self._num_blocks - 1) // self._blocks_for(num_tokens)
+    @property
+    def page_tokens(self) -> int:
+        return self._block_size
 
     def acquire(self, sequence: Sequence, beside: int = 0) -> bool:
         if not self._free_rows:

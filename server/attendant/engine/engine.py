@@ -6,23 +6,15 @@ import time
 from dataclasses import dataclass
 
 from attendant.core.errors import EngineDead
-from attendant.core.events import EngineEvent, StepStats
+from attendant.core.events import StepReport, StepStats
 from attendant.core.plan import StepOutput, StepPlan
 from attendant.core.request import Request
 from attendant.engine.apart import salvage
+from attendant.engine.facts import EngineFacts
 from attendant.engine.pool import PrefixStats
 from attendant.engine.probe import probe
 from attendant.engine.runner import BlockingRunner, LaunchedLate, Runner
 from attendant.engine.scheduler import Scheduler
-
-
-@dataclass(frozen=True, slots=True)
-class StepReport:
-    """What a step tells the world. ``at_ns``: when its tokens were there, monotonic."""
-
-    events: tuple[EngineEvent, ...]
-    stats: StepStats
-    at_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +51,10 @@ class Engine:
         """Budget of KV memory, in positions of one sequence."""
         return self._scheduler.pool.capacity_tokens
 
-    def max_sequences(self, num_tokens: int) -> int:
-        """How many sequences of so many tokens the KV memory holds at once: beams that one search may have."""
-        return self._scheduler.pool.max_sequences(num_tokens)
+    def facts(self, name: str) -> EngineFacts:
+        """What never changes of it, under a name."""
+        limits, pool = self._scheduler.limits, self._scheduler.pool
+        return EngineFacts(name, limits.max_num_seqs, limits.context_length, pool.capacity_tokens, pool.page_tokens)
 
     def prepare(self) -> None:
         """Let the runner do what only the thread that owns the engine can. To be called once, by that thread.

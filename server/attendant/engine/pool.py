@@ -44,8 +44,9 @@ class KVPool(Protocol):
         """Whether the rows of a decode run have to be the places from 0 on."""
         ...
 
-    def max_sequences(self, num_tokens: int) -> int:
-        """How many sequences of so many tokens have memory at once, whatever they share."""
+    @property
+    def page_tokens(self) -> int:
+        """Positions that memory is handed out in."""
         ...
 
     def acquire(self, sequence: Sequence, beside: int = 0) -> bool:

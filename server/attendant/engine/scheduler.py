@@ -63,6 +63,11 @@ class Scheduler:
         self.num_preemptions = 0
 
     @property
+    def limits(self) -> SchedulerLimits:
+        """What it may put into a step."""
+        return self._limits
+
+    @property
     def num_waiting(self) -> int:
         """Sequences without KV memory."""
         return len(self._waiting)

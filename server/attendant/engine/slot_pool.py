@@ -103,8 +103,9 @@ class SlotPool:
     def contiguous_rows(self) -> bool:
         return True
 
-    def max_sequences(self, num_tokens: int) -> int:
-        return self._capacity // self._round_up(num_tokens)
+    @property
+    def page_tokens(self) -> int:
+        return self._page
 
     def acquire(self, sequence: Sequence, beside: int = 0) -> bool:
         target = next((slot for slot in self._slots if slot.owner is None), None)

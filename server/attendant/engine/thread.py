@@ -9,8 +9,9 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 
+from attendant.core.events import StepReport
 from attendant.core.request import Request
-from attendant.engine.engine import Engine, StepReport
+from attendant.engine.engine import Engine
 
 logger = logging.getLogger(__name__)
 

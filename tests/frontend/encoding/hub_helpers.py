@@ -11,6 +11,7 @@ import numpy as np
 from attendant.core.encoding import Row
 from attendant.frontend.encoding.hub import AdmittedCall, EncoderHub
 from attendant.metrics import Metrics
+from attendant.models.clients import batch_client
 from attendant.models.encoders import EncoderPart
 from prometheus_client import CollectorRegistry
 
@@ -31,7 +32,7 @@ def with_hub(model: EncoderPart, test: Test, registry: CollectorRegistry | None 
 
     async def main() -> None:
         metrics = Metrics(registry or CollectorRegistry())
-        hub = EncoderHub(model, metrics, lambda name, error: deaths.append((name, error)))
+        hub = EncoderHub(model, batch_client(model), metrics, lambda name, error: deaths.append((name, error)))
         await hub.start()
         try:
             await asyncio.wait_for(test(hub), 30)

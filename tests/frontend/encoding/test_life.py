@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from attendant.bundle import EmbeddingHead
 from attendant.core.errors import AttendantError, DeadlineExceeded, Draining, InvalidRequest, QueueFull
-from attendant.frontend.encoding.calls import ClassifyCall
+from attendant.frontend.encoding.calls import ClassifyCall, EmbedCall
 from attendant.frontend.encoding.service import EncodingService
 from attendant.models.encoders import EncoderPart
+from attendant.tasks.vectors import Floats
 
 from tests.batching.helpers import FakeRunner
 from tests.frontend.encoding.helpers import items, load, num_active, with_encoders
@@ -42,6 +46,25 @@ def test_long_texts_do_not_hold_up_the_loop(moods: EncoderPart) -> None:
         assert max(lags) < 0.5
 
     with_encoders([moods], test)
+
+
+def test_a_projection_runs_on_another_thread_than_the_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors = EmbeddingHead(pooling="mean", dimensions=3)
+    model = load(make_text_encoder(tmp_path / "vectors", "embed", embedding=vectors))
+    project, threads = model.runner.project, set()
+
+    def on_some_thread(pooled: Floats) -> Floats:
+        threads.add(threading.get_ident())
+        return project(pooled)
+
+    monkeypatch.setattr(model.runner, "project", on_some_thread)
+
+    async def test(service: EncodingService) -> None:
+        assert len((await service.embed(EmbedCall("", items("a", "b")))).results) == 2
+
+    with_encoders([model], test)
+    assert threads
+    assert threading.get_ident() not in threads, "the loop ran on this one"
 
 
 @pytest.fixture

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 
 from attendant.bundle import read_manifest
 from attendant.core.generation import Delta, Finish, GenerationCall, TextPrompt
+from attendant.engine.client import EngineClient
 from attendant.frontend.generation.service import GenerationService
 from attendant.metrics import Metrics
+from attendant.models.clients import engine_clients
 from attendant.models.generators import GeneratorPart, load_generator
 from attendant.models.loaded import LoadedModel
 from attendant.models.repository import ModelRepository
 from attendant.settings import EngineSettings
+
+clients_of: Callable[[GeneratorPart], Sequence[EngineClient]] = engine_clients
+"""How the services of tests reach their engines."""
 
 
 def with_service(
@@ -45,7 +50,9 @@ def with_model(
     models = ModelRepository([LoadedModel.of(model)])
 
     async def main() -> None:
-        service = GenerationService(models, metrics or Metrics(), lambda name, error: deaths.append((name, error)))
+        service = GenerationService(
+            models, metrics or Metrics(), lambda name, error: deaths.append((name, error)), clients_of
+        )
         await service.start()
         try:
             await asyncio.wait_for(test(service), 30)

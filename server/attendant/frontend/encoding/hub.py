@@ -1,4 +1,4 @@
-"""Where a batch thread and the event loop meet, on the loop's side: who waits for which rows."""
+"""Where a model's batches and the event loop meet, on the loop's side: who waits for which rows."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from attendant.batching.thread import BatchThread
+from attendant.batching.client import BatchClient
 from attendant.core.encoding import BatchReport, Row, RowFailure, RowResult
 from attendant.core.errors import AttendantError, Draining, EngineDead, InvalidRequest
 from attendant.frontend.admission import Gate
@@ -64,8 +64,7 @@ class _Live:
 
 
 class EncoderHub:
-    """One model's batch thread and its live rows. Create it in the running event loop; everything runs on the loop's
-    thread.
+    """One model's live rows. Create it in the running event loop; everything here runs on the loop's thread.
 
     A place is taken for each row before it is handed over, and comes back when the row ends. Rows of calls that have
     begun wait for places, in the order they came; a new call is refused where there are none for its first rows, or
@@ -75,11 +74,19 @@ class EncoderHub:
         gate: has a place for each row that runs or waits.
 
     Args:
-        on_death: called on the loop with the model's name and the exception when the batch thread dies.
+        batches: runs the rows, wherever; the hub starts and stops it.
+        on_death: called on the loop with the model's name and the exception when ``batches`` dies.
     """
 
-    def __init__(self, model: EncoderPart, metrics: Metrics, on_death: Callable[[str, BaseException], None]) -> None:
+    def __init__(
+        self,
+        model: EncoderPart,
+        batches: BatchClient,
+        metrics: Metrics,
+        on_death: Callable[[str, BaseException], None],
+    ) -> None:
         self.model = model
+        self._batches = batches
         self._metrics = metrics.encoders
         self._on_death = on_death
         self._loop = asyncio.get_running_loop()
@@ -87,7 +94,6 @@ class EncoderHub:
         self._dead: BaseException | None = None
         self._row_s = 0.01  # moving average of the time that a row takes in a batch
         self.gate = Gate(model.name, model.max_rows, what="inputs", retry_after_s=lambda excess: excess * self._row_s)
-        self._thread = BatchThread(model.name, model.runner, model.limits, self._deliver, self._died, model.probe)
         self._metrics.add_model(model.name, model.task, self._num_running, self._num_waiting)
 
     @property
@@ -96,15 +102,15 @@ class EncoderHub:
         return self._dead is None
 
     async def start(self) -> None:
-        """Start the batch thread."""
-        self._thread.start()
+        """Begin to take rows."""
+        self._batches.start(self._deliver, self._died)
 
     async def close(self) -> None:
-        """Stop the batch thread; rows still live fail."""
+        """Stop the batches; rows still live fail."""
         shut_down = Draining("the server has shut down")
         if self._dead is None:
             self.gate.shut(shut_down)
-        await asyncio.to_thread(self._thread.stop)
+        await asyncio.to_thread(self._batches.stop)
         self._fail_all(shut_down)
 
     def admit(self) -> AdmittedCall:
@@ -140,21 +146,21 @@ class EncoderHub:
         for index, row in enumerate(part.rows):
             assert row.id not in self._live, f"row {row.id} is live already"
             self._live[row.id] = _Live(part, index, row.arrival_ns)
-        self._thread.submit(part.rows)
+        self._batches.submit(part.rows)
 
     def _give_up(self, part: _Slice) -> None:
         if self.gate.give_up(part):
             return
         if left := [row.id for row in part.rows if (live := self._live.get(row.id)) and live.slice is part]:
-            self._thread.cancel(left)
+            self._batches.cancel(left)
 
     def _num_running(self) -> int:
-        return self._thread.num_running
+        return self._batches.num_running
 
     def _num_waiting(self) -> int:
-        return max(len(self._live) - self._thread.num_running, 0) + self.gate.wanted
+        return max(len(self._live) - self._batches.num_running, 0) + self.gate.wanted
 
-    # -- from the batch thread
+    # -- from the client's thread
 
     def _deliver(self, report: BatchReport) -> None:
         self._loop.call_soon_threadsafe(self._on_report, report)

@@ -47,7 +47,13 @@ async def embed_image(encoder: ServedEncoder, active: EncoderCall, call: EmbedIm
             vector = encoder.project(vector[None])[0]
         return Embedding(form.finish(vector))
 
-    results = await active.run(len(call.images), lambda index: _pixels(encoder, call, index), read, media=True)
+    results = await active.run(
+        len(call.images),
+        lambda index: _pixels(encoder, call, index),
+        read,
+        media=True,
+        read_off_loop=encoder.project is not None,
+    )
     return Encoded(results, active.usage(len(results)))
 
 

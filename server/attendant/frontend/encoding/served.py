@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from attendant.batching.client import BatchClient
 from attendant.bundle import TextInput
 from attendant.core.errors import InvalidRequest
 from attendant.frontend.admission import Gate
@@ -72,16 +73,24 @@ class TextTools:
 
 
 class ServedEncoder:
-    """A loaded model with its hub. Create it inside the running event loop.
+    """A loaded model with its hub, which gets ``batches``. Create it inside the running event loop.
 
     Attributes:
+        project: pooled [n, hidden] float32 to vectors [n, dimensions] float32, or None. It runs a graph, so it is
+            nothing for the loop's thread.
         calls: lets calls in, whatever they are at: preparing, waiting, running, reading.
     """
 
-    def __init__(self, model: EncoderPart, metrics: Metrics, on_death: Callable[[str, BaseException], None]) -> None:
+    def __init__(
+        self,
+        model: EncoderPart,
+        batches: BatchClient,
+        metrics: Metrics,
+        on_death: Callable[[str, BaseException], None],
+    ) -> None:
         self.manifest = model.manifest
         self.project = model.runner.project if "projection" in model.manifest.graphs else None
-        self.hub = EncoderHub(model, metrics, on_death)
+        self.hub = EncoderHub(model, batches, metrics, on_death)
         self.calls = Gate(model.name, what="calls")
         spec = model.manifest.input
         self._text = TextTools(model, spec) if isinstance(spec, TextInput) else None

@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
+from attendant.batching.client import BatchClient
 from attendant.bundle import EncoderTask
 from attendant.core.errors import AttendantError, DeadlineExceeded
 from attendant.frontend.admission import drain_all
@@ -27,6 +28,8 @@ from attendant.frontend.encoding.calls import (
 )
 from attendant.frontend.encoding.served import ServedEncoder
 from attendant.metrics import SUCCESS, Metrics, error_name
+from attendant.models.clients import batch_client
+from attendant.models.encoders import EncoderPart
 from attendant.models.info import EncodingInfo
 from attendant.models.lookup import encoding
 from attendant.models.repository import ModelRepository
@@ -63,6 +66,7 @@ class EncodingService:
     Args:
         on_death: called on the loop with the model's name and the exception when a batch thread dies.
         media: decode files.
+        client: says how the batches of a model are reached.
     """
 
     def __init__(
@@ -71,11 +75,12 @@ class EncodingService:
         metrics: Metrics,
         on_death: Callable[[str, BaseException], None],
         media: MediaThreads,
+        client: Callable[[EncoderPart], BatchClient] = batch_client,
     ) -> None:
         self._models = models
         self._metrics = metrics.encoders
         self._encoders = {
-            (model.name, part.task): ServedEncoder(part, metrics, on_death)
+            (model.name, part.task): ServedEncoder(part, client(part), metrics, on_death)
             for model in models
             for part in model.encoders
         }

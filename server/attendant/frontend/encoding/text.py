@@ -58,7 +58,12 @@ async def embed(encoder: ServedEncoder, active: EncoderCall, call: EmbedCall) ->
         spans = _row_spans(row, first, second, len(prompt))
         return Embedding(token_values=values, token_ids=row.ids, token_spans=spans)
 
-    results = await active.run(len(rows), lambda index: encoder.text.rows.arrays(rows[index]), read)
+    results = await active.run(
+        len(rows),
+        lambda index: encoder.text.rows.arrays(rows[index]),
+        read,
+        read_off_loop=encoder.project is not None and not call.per_token,
+    )
     return _encoded(active, rows, results)
 
 

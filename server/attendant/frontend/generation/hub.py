@@ -1,4 +1,4 @@
-"""Where engine threads and the event loop meet, on the loop's side: who waits for what."""
+"""Where engines and the event loop meet, on the loop's side: who waits for what."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from functools import partial
 
 from attendant.core.errors import AttendantError, Draining, EngineDead
-from attendant.core.events import EngineEvent, FailedEvent, FinishedEvent, StepStats, TokenEvent
+from attendant.core.events import EngineEvent, FailedEvent, FinishedEvent, StepReport, StepStats, TokenEvent
 from attendant.core.request import Timings, Usage
-from attendant.engine.engine import StepReport
-from attendant.engine.thread import EngineThread
+from attendant.engine.client import EngineClient
+from attendant.engine.facts import EngineFacts
 from attendant.frontend.admission import Gate
 from attendant.frontend.generation.router import Router
 from attendant.frontend.generation.streams import SequenceStream
@@ -36,17 +36,29 @@ class _Live:
 
 
 class ModelHub:
-    """One model's engine threads and its live sequences. Everything runs on the event loop's thread.
+    """One model's engines, wherever they run, and its live sequences. Everything here runs on the event loop's thread.
 
     A place is taken before any work is done for a request and given back at its terminal event. If one engine dies,
     the model is dead.
 
+    Args:
+        engines: alike, at least one; the hub starts and stops them.
+
     Attributes:
+        facts: what holds for each of the engines.
         gate: has a place for each sequence that runs or waits.
     """
 
-    def __init__(self, model: GeneratorPart, metrics: Metrics, on_death: Callable[[str, BaseException], None]) -> None:
+    def __init__(
+        self,
+        model: GeneratorPart,
+        engines: Sequence[EngineClient],
+        metrics: Metrics,
+        on_death: Callable[[str, BaseException], None],
+    ) -> None:
         self.model = model
+        self.facts = EngineFacts.least(engine.facts for engine in engines)
+        self._engines = tuple(engines)
         self._metrics = metrics
         self._on_death = on_death
         self._loop = asyncio.get_running_loop()
@@ -60,16 +72,11 @@ class ModelHub:
             retry_after_s=lambda excess: self._end_interval_s,
             end_overdue=self._end_with,
         )
-        engines = model.engines
-        self._router = Router(len(engines), model.max_running // len(engines))
-        self._can_wait: set[str] = set()  # live sequences whose tokens may come late; engines' threads look
-        self._reports: list[deque[StepReport]] = [deque() for _ in engines]  # engines' threads append
-        self._held_since_ns = [0] * len(engines)  # theirs alone; 0: nothing is held
-        self._latest = [StepStats(kv_capacity_tokens=engine.kv_capacity_tokens) for engine in engines]
-        self._threads = [
-            EngineThread(f"{model.name}-{i}", engine, partial(self._deliver, i), self._died)
-            for i, engine in enumerate(engines)
-        ]
+        self._router = Router(len(self._engines), self.facts.max_running)
+        self._can_wait: set[str] = set()  # live sequences whose tokens may come late; clients' threads look
+        self._reports: list[deque[StepReport]] = [deque() for _ in self._engines]  # clients' threads append
+        self._held_since_ns = [0] * len(self._engines)  # theirs alone; 0: nothing is held
+        self._latest = [StepStats(kv_capacity_tokens=engine.facts.kv_capacity_tokens) for engine in self._engines]
 
     @property
     def ready(self) -> bool:
@@ -82,14 +89,14 @@ class ModelHub:
         Raises:
             Exception: what kept an engine from being prepared.
         """
-        for thread in self._threads:
-            await asyncio.to_thread(thread.start)
+        for index, engine in enumerate(self._engines):
+            await asyncio.to_thread(engine.start, partial(self._deliver, index), self._died)
 
     async def close(self) -> None:
         """Stop every engine; sequences still live fail."""
         if self._dead is None:
             self.gate.shut(Draining("the server is shutting down and takes no new requests"))
-        await asyncio.gather(*(asyncio.to_thread(thread.stop) for thread in self._threads))
+        await asyncio.gather(*(asyncio.to_thread(engine.stop) for engine in self._engines))
         self._take_reports()
         self._fail_all(Draining("the server has shut down"))
 
@@ -107,12 +114,12 @@ class ModelHub:
             self._live[stream.request.id] = _Live(stream, engine, counts=stream is streams[0])
             if stream.can_wait:
                 self._can_wait.add(stream.request.id)
-        self._threads[engine].submit(first)
+        self._engines[engine].submit(first)
 
     def cancel(self, request_id: str) -> None:
         """End a sequence if it is live."""
         if live := self._live.get(request_id):
-            self._threads[live.engine].cancel(request_id)
+            self._engines[live.engine].cancel(request_id)
 
     async def drain(self, timeout_s: float) -> None:
         """Refuse new sequences, let those that run finish, fail the rest after ``timeout_s`` seconds."""
@@ -125,7 +132,7 @@ class ModelHub:
             live.stream.end_with(error)
             self.cancel(request_id)
 
-    # -- from the engines' threads
+    # -- from the clients' threads
 
     def _deliver(self, engine: int, report: StepReport) -> None:
         self._reports[engine].append(report)

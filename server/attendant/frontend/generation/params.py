@@ -11,6 +11,7 @@ from attendant.core.beams import BeamParams
 from attendant.core.errors import InvalidRequest
 from attendant.core.generation import GenerationCall
 from attendant.core.sampling import LengthDecay, SamplingParams
+from attendant.engine.facts import EngineFacts
 from attendant.frontend.generation.call_settings import NUMBERS
 from attendant.frontend.generation.prompts import Prepared
 from attendant.models.generators import GeneratorPart
@@ -98,11 +99,12 @@ def _source_tokens(prepared: Prepared) -> tuple[int, ...]:
 def beam_params(
     call: GenerationCall,
     settings: GenerationDefaults,
-    model: GeneratorPart,
+    engine: EngineFacts,
     params: SamplingParams,
     prepared: Prepared,
 ) -> BeamParams | None:
-    """Beam search as the call asks for it, or as the model's default where the call does not sample.
+    """Beam search as the call asks for it, or as the model's default where the call does not sample. ``engine``: one of
+    the model's.
 
     Raises:
         InvalidRequest: naming the field and what is allowed.
@@ -123,9 +125,9 @@ def beam_params(
         raise InvalidRequest("sampling.temperature", f"is {params.temperature:g}; allowed with beam search: 0")
     if call.logprobs:
         raise InvalidRequest("logprobs", f"is {call.logprobs}; allowed with beam search: 0")
-    beams.validate(model.max_running // len(model.engines))
-    length = min(len(prepared.prompt) + params.max_tokens, model.context_length)
-    if (fitting := model.engines[0].max_sequences(length)) < num_beams:
+    beams.validate(engine.max_running)
+    length = min(len(prepared.prompt) + params.max_tokens, engine.context_length)
+    if (fitting := engine.max_sequences(length)) < num_beams:
         raise InvalidRequest(
             "beam_search.num_beams", f"is {num_beams}; allowed with answers of up to {length} tokens: {fitting}"
         )

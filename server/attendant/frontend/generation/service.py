@@ -12,6 +12,7 @@ from attendant.core.errors import AttendantError
 from attendant.core.generation import ChatPrompt, Finish, GenerationCall, GenerationPart, TextPrompt
 from attendant.core.request import Request
 from attendant.core.sampling import SamplingParams
+from attendant.engine.client import EngineClient
 from attendant.frontend.generation.call_settings import call_settings
 from attendant.frontend.generation.detokenizer import Detokenizer
 from attendant.frontend.generation.hub import ModelHub
@@ -20,6 +21,7 @@ from attendant.frontend.generation.prompts import Prepared, check_ids, prepare, 
 from attendant.frontend.generation.stop_strings import StopStrings
 from attendant.frontend.generation.streams import CallStream, SequenceStream
 from attendant.metrics import Metrics
+from attendant.models.clients import engine_clients
 from attendant.models.failed import FailedModel
 from attendant.models.generators import GeneratorPart
 from attendant.models.info import GenerationInfo, Tokenized
@@ -31,16 +33,21 @@ class GenerationService:
     """All models of a server. Create it inside the running event loop.
 
     Args:
+        clients: says how the engines of a model are reached.
         on_engine_death: called on the loop with the model's name and the exception when an engine dies.
     """
 
     def __init__(
-        self, models: ModelRepository, metrics: Metrics, on_engine_death: Callable[[str, BaseException], None]
+        self,
+        models: ModelRepository,
+        metrics: Metrics,
+        on_engine_death: Callable[[str, BaseException], None],
+        clients: Callable[[GeneratorPart], Sequence[EngineClient]] = engine_clients,
     ) -> None:
         self._models = models
         self._metrics = metrics
         self._hubs = {
-            model.name: ModelHub(model.generator, metrics, on_engine_death)
+            model.name: ModelHub(model.generator, clients(model.generator), metrics, on_engine_death)
             for model in models
             if model.generator is not None
         }
@@ -92,7 +99,7 @@ class GenerationService:
             prepared = await prepare(hub.model, call)
             settings = call_settings(call, hub.model.manifest)
             params = sampling_params(call, settings, hub.model, prepared)
-            beams = beam_params(call, settings, hub.model, params, prepared)
+            beams = beam_params(call, settings, hub.facts, params, prepared)
             hub.gate.take(call.n, inner=call.admitted)
         except AttendantError as error:
             self._metrics.refused(name, error)

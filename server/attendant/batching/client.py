@@ -1,0 +1,76 @@
+"""What is known of a model's batches from outside: a client with four verbs, wherever the rows run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from attendant.batching.policy import BatchLimits
+from attendant.batching.thread import BatchThread, RowRunner
+from attendant.core.encoding import BatchReport, Row
+
+Deliver = Callable[[BatchReport], None]
+OnDeath = Callable[[BaseException], None]
+
+
+class BatchClient(Protocol):
+    """A model that encodes, as the front end sees it. What crosses here, either way, can be pickled."""
+
+    @property
+    def num_running(self) -> int:
+        """Rows of the run that goes on. Any thread may ask."""
+
+    def start(self, deliver: Deliver, on_death: OnDeath) -> None:
+        """Begin to take rows. To be called once.
+
+        Args:
+            deliver: takes reports, in order, none left out, on a thread of the client's.
+            on_death: takes the exception that ended everything, on such a thread; nothing is delivered after it.
+        """
+
+    def submit(self, rows: Sequence[Row]) -> None:
+        """Hand rows over. Each ends in exactly one result or failure, unless all stops or dies before."""
+
+    def cancel(self, row_ids: Sequence[str]) -> None:
+        """Ask for rows to end; those that run go on to their end, and those not known have ended already."""
+
+    def stop(self) -> None:
+        """End after the run that goes on, whose report is delivered. Rows that wait get no more. Blocks."""
+
+
+class ThreadBatchClient:
+    """Batches in this process, on a thread of their own; see :class:`BatchClient` and, for the arguments,
+    :class:`attendant.batching.thread.BatchThread`."""
+
+    def __init__(self, name: str, runner: RowRunner, limits: BatchLimits, probe: Row | None = None) -> None:
+        self._name = name
+        self._runner = runner
+        self._limits = limits
+        self._probe = probe
+        self._thread: BatchThread | None = None
+
+    @property
+    def num_running(self) -> int:
+        """See :class:`BatchClient`."""
+        return self._thread.num_running if self._thread is not None else 0
+
+    def start(self, deliver: Deliver, on_death: OnDeath) -> None:
+        """See :class:`BatchClient`."""
+        assert self._thread is None, "it starts once"
+        self._thread = BatchThread(self._name, self._runner, self._limits, deliver, on_death, self._probe)
+        self._thread.start()
+
+    def submit(self, rows: Sequence[Row]) -> None:
+        """See :class:`BatchClient`."""
+        assert self._thread is not None, "it has not started"
+        self._thread.submit(rows)
+
+    def cancel(self, row_ids: Sequence[str]) -> None:
+        """See :class:`BatchClient`."""
+        assert self._thread is not None, "it has not started"
+        self._thread.cancel(row_ids)
+
+    def stop(self) -> None:
+        """See :class:`BatchClient`."""
+        if self._thread is not None:
+            self._thread.stop()

@@ -1,0 +1,76 @@
+"""What is known of an engine from outside: a client with four verbs, wherever the engine runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from attendant.core.events import StepReport
+from attendant.core.request import Request
+from attendant.engine.engine import Engine
+from attendant.engine.facts import EngineFacts
+from attendant.engine.thread import EngineThread
+
+Deliver = Callable[[StepReport], None]
+OnDeath = Callable[[BaseException], None]
+
+
+class EngineClient(Protocol):
+    """An engine as the front end sees it. What crosses here, either way, can be pickled: the engine may live in another
+    process of this machine, whose monotonic clock is the same. ``start`` and ``stop`` may block for long, the others do
+    not; none is called by two threads at once.
+    """
+
+    @property
+    def facts(self) -> EngineFacts:
+        """What never changes, known before the start."""
+
+    def start(self, deliver: Deliver, on_death: OnDeath) -> None:
+        """Start the engine and wait until it is prepared, which may take minutes. To be called once.
+
+        Args:
+            deliver: takes the report of each step, in order, none left out, on a thread of the client's.
+            on_death: takes the exception that ended the engine, on such a thread; nothing is delivered after it.
+
+        Raises:
+            Exception: what kept the engine from being prepared. It does not run, and never will.
+        """
+
+    def submit(self, request: Request) -> None:
+        """Hand a request over. It ends in exactly one terminal event, unless the engine stops or dies before."""
+
+    def cancel(self, request_id: str) -> None:
+        """Ask for a request to end before the next step; one that is not known has ended already."""
+
+    def stop(self) -> None:
+        """End the engine after the step it is in, whose report is delivered. Requests that still run get no more."""
+
+
+class ThreadEngineClient:
+    """An engine in this process, on a thread of its own; see :class:`EngineClient`."""
+
+    def __init__(self, name: str, engine: Engine) -> None:
+        self.facts = engine.facts(name)
+        self._engine = engine
+        self._thread: EngineThread | None = None
+
+    def start(self, deliver: Deliver, on_death: OnDeath) -> None:
+        """See :class:`EngineClient`."""
+        assert self._thread is None, "an engine starts once"
+        self._thread = EngineThread(self.facts.name, self._engine, deliver, on_death)
+        self._thread.start()
+
+    def submit(self, request: Request) -> None:
+        """See :class:`EngineClient`."""
+        assert self._thread is not None, "it has not started"
+        self._thread.submit(request)
+
+    def cancel(self, request_id: str) -> None:
+        """See :class:`EngineClient`."""
+        assert self._thread is not None, "it has not started"
+        self._thread.cancel(request_id)
+
+    def stop(self) -> None:
+        """See :class:`EngineClient`."""
+        if self._thread is not None:
+            self._thread.stop()

@@ -1,0 +1,42 @@
+"""What never changes of an engine, for those who are not where it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class EngineFacts:
+    """What never changes of an engine.
+
+    Attributes:
+        name: of the engine, for threads, the log and errors.
+        max_running: sequences that run together; more of them wait.
+        context_length: tokens of prompt and answer together.
+        kv_capacity_tokens: budget of KV memory, in positions of one sequence.
+        kv_page_tokens: positions that KV memory is handed out in.
+    """
+
+    name: str
+    max_running: int
+    context_length: int
+    kv_capacity_tokens: int
+    kv_page_tokens: int
+
+    @classmethod
+    def least(cls, engines: Iterable[EngineFacts]) -> EngineFacts:
+        """What holds for each of several engines, at least one, whose pages are alike; it has the first one's name."""
+        found = tuple(engines)
+        return cls(
+            found[0].name,
+            min(facts.max_running for facts in found),
+            min(facts.context_length for facts in found),
+            min(facts.kv_capacity_tokens for facts in found),
+            found[0].kv_page_tokens,
+        )
+
+    def max_sequences(self, num_tokens: int) -> int:
+        """How many sequences of so many tokens the KV memory holds at once, whatever they share: beams that one search
+        may have."""
+        return self.kv_capacity_tokens // self.kv_page_tokens // -(-num_tokens // self.kv_page_tokens)

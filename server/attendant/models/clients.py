@@ -1,0 +1,18 @@
+"""How the parts of loaded models run: engines and batches in this process, on a thread each."""
+
+from __future__ import annotations
+
+from attendant.batching.client import BatchClient, ThreadBatchClient
+from attendant.engine.client import EngineClient, ThreadEngineClient
+from attendant.models.encoders import EncoderPart
+from attendant.models.generators import GeneratorPart
+
+
+def engine_clients(model: GeneratorPart) -> tuple[EngineClient, ...]:
+    """A client for each engine of a model that generates. They are not started."""
+    return tuple(ThreadEngineClient(f"{model.name}-{i}", engine) for i, engine in enumerate(model.engines))
+
+
+def batch_client(model: EncoderPart) -> BatchClient:
+    """A client for a model that encodes. It is not started."""
+    return ThreadBatchClient(model.name, model.runner, model.limits, model.probe)
