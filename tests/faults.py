@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from attendant.core.plan import KVMove, StepOutput, StepPlan
+from attendant.core.plan import Move, StepOutput, StepPlan
 from attendant.engine.engine import Engine
+from attendant.runtime.slot_runner import SlotRunner
 
 STAGES = ("launch", "collect", "spoil")
 
@@ -26,7 +27,7 @@ class FaultyHands:
     def prepare(self) -> None:
         self._hands.prepare()
 
-    def move(self, moves: Sequence[KVMove]) -> None:
+    def move(self, moves: Sequence[Move]) -> None:
         self._hands.move(moves)
 
     def launch(self, plan: StepPlan) -> None:
@@ -46,24 +47,24 @@ class FaultyHands:
         return output
 
     def _stage(self) -> str | None:
-        orders = (*self._plan.decodes, *self._plan.prefills, *self._plan.encodes)
+        orders = (*self._plan.decodes, *self._plan.prefills, *self._plan.feeds)
         found = (self.faults.get(order.request_id.partition("/")[0]) for order in orders)
         return next((stage for stage in found if stage), None)
 
     def _spoil(self) -> None:
         """Slots only: where the run may have written before it raised."""
-        buffers = getattr(self._runner, "_buffers", None)
-        if buffers is None:
+        if not isinstance(self._runner, SlotRunner):
             return
+        buffers, *beside = self._runner._memories
         for tensor in (*buffers.keys, *buffers.values):
             for chunk in (*self._plan.decodes, *self._plan.prefills):
                 _fill(tensor[chunk.slot, :, chunk.start : chunk.start + len(chunk.tokens)])
             for filler in self._plan.fillers:
                 _fill(tensor[filler.slot, :, filler.position])
-        if sources := self._runner._sources:
+        for sources in beside:
             for tensor in (*sources.keys, *sources.values):
-                for encode in self._plan.encodes:
-                    _fill(tensor[encode.slot, :, : encode.source.length])
+                for feed in self._plan.feeds:
+                    _fill(tensor[feed.slot, :, : feed.size])
 
 
 def _fill(part: Any) -> None:

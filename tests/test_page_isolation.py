@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from attendant.bundle import read_manifest
 from attendant.core.events import TokenLogprob
-from attendant.core.plan import CopyBlock, KVMove
+from attendant.core.plan import CopyBlock, Move
 from attendant.core.request import Request
 from attendant.core.sampling import SamplingParams
 from attendant.engine.engine import Engine
@@ -168,7 +168,7 @@ class Scenario:
         runner = self.engine._runner
         original = runner.move
 
-        def move(moves: Sequence[KVMove]) -> None:
+        def move(moves: Sequence[Move]) -> None:
             self.num_copies += sum(isinstance(move, CopyBlock) for move in moves)
             original(moves)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from attendant.core.events import EngineEvent, FailedEvent, FinishedEvent, TokenEvent
-from attendant.core.plan import Chunk, Copy, CopyBlock, KVMove, SetBlocks, StepOutput, StepPlan, Trim
+from attendant.core.plan import Chunk, Copy, CopyBlock, Move, SetBlocks, StepOutput, StepPlan, Trim
 from attendant.core.request import Request
 from attendant.core.sampling import SamplingParams
 from attendant.engine.engine import Engine
@@ -71,7 +71,7 @@ class RecordingRunner:
         self.plans: list[StepPlan] = []
         self.fail_on: set[str] = set()
 
-    def move(self, moves: SequenceOf[KVMove]) -> None:
+    def move(self, moves: SequenceOf[Move]) -> None:
         for move in moves:
             match move:
                 case Copy(source, target, length):
@@ -119,10 +119,10 @@ class BlockRunner:
         self.block_size = block_size
         self.vocab = vocab
         self.plans: list[StepPlan] = []
-        self.moves: list[KVMove] = []
+        self.moves: list[Move] = []
         self.fail_on: set[str] = set()
 
-    def move(self, moves: SequenceOf[KVMove]) -> None:
+    def move(self, moves: SequenceOf[Move]) -> None:
         self.moves += moves
         for move in moves:
             match move:

@@ -6,12 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from attendant.core.plan import CopyBlock, CopySource, SetBlocks
-from attendant.core.source import Source
+from attendant.core.plan import CopyBlock, CopyRow, SetBlocks
+from attendant.core.source import SOURCES, Source
 from attendant.engine.block_pool import BlockPool
 from attendant.engine.blocks import Blocks
 from attendant.engine.prefix_index import add_digests
 from attendant.engine.sequence import Sequence
+from attendant.engine.source_memory import memories_of
 
 from tests.engine.helpers import request
 
@@ -280,32 +281,38 @@ def test_blocks_are_free_held_or_kept() -> None:
 
 
 def test_a_sequence_that_lost_its_place_has_its_source_encoded_again() -> None:
-    pool = make(prefix_cache=False)
+    pool = make()
     source = Source({"input_ids": np.arange(5)}, 5)
     asked = replace(request("1", [1] * 6, CONTEXT), source=source)
-    one = Sequence(asked, 1, CONTEXT, (), recomputes_in_rows=False)
-    assert one.needs_source
+    one = Sequence(asked, 1, CONTEXT, (), recomputes_in_rows=False, memories=memories_of(asked))
+    assert one.needs_feed
     assert pool.acquire(one)
-    one.needs_source, one.num_computed = False, 6
+    assert [feed.size for feed in one.feeds()] == [5]
+    assert not one.needs_feed
+    one.advance(6)
     pool.release(one)
-    assert one.needs_source
+    assert one.needs_feed
     assert (one.slot, one.num_computed) == (None, 0)
     other = placed(pool, "2", [1] * 6)
     pool.release(other)
-    assert not other.needs_source, "it has none"
+    assert not other.needs_feed, "it has none"
 
 
 def test_a_beam_gets_the_source_of_its_parent_once() -> None:
-    pool = make(prefix_cache=False)
+    pool = make()
     asked = replace(request("1", [1] * 6, CONTEXT), source=Source({"input_ids": np.arange(5)}, 5))
-    parent, child = (Sequence(asked, 1, CONTEXT, (), recomputes_in_rows=False, name=name) for name in ("1", "1/1"))
+    parent, child = (
+        Sequence(asked, 1, CONTEXT, (), recomputes_in_rows=False, name=name, memories=memories_of(asked))
+        for name in ("1", "1/1")
+    )
     for one in (parent, child):
         assert pool.acquire(one)
-    parent.num_computed, parent.needs_source = 6, False
+    parent.feeds()
+    parent.advance(6)
     pool.take_moves()
     pool.fork(parent, child, 0)
-    assert CopySource(parent.slot, child.slot) in pool.take_moves()
-    child.num_computed, child.needs_source = 6, False
+    assert CopyRow(SOURCES, parent.slot, child.slot) in pool.take_moves()
+    child.take_over(parent)
     pool.fork(parent, child, 5)
-    assert not any(isinstance(move, CopySource) for move in pool.take_moves())
+    assert not any(isinstance(move, CopyRow) for move in pool.take_moves())
     pool.check()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import pytest
 from attendant.core.errors import EngineDead, StepFailed
 from attendant.core.events import FinishedEvent, StepReport
-from attendant.core.plan import KVMove, StepOutput, StepPlan
+from attendant.core.plan import Move, StepOutput, StepPlan
 from attendant.core.request import FinishReason
 from attendant.engine.block_pool import BlockPool
 from attendant.engine.chunking import AnyCuts
@@ -39,7 +39,7 @@ class Device:
         self.thread = threading.get_ident()
         self._fault("prepare")
 
-    def move(self, moves: Sequence[KVMove]) -> None:
+    def move(self, moves: Sequence[Move]) -> None:
         self._fault("move")
         self.runner.move(moves)
 

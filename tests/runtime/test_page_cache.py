@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from attendant.bundle import KVLayer
-from attendant.core.plan import CopyBlock, KVMove, SetBlocks
+from attendant.core.plan import CopyBlock, Move, SetBlocks
 from attendant.runtime.devices import Buffer, HostDevice
 from attendant.runtime.page_cache import PageCache, block_bytes
 from attendant.runtime.session import SessionOptions, open_session
@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 NUM_BLOCKS, BLOCK_SIZE, ROWS, COLUMNS = 9, 4, 3, 5
 BLOCK = st.integers(1, NUM_BLOCKS - 1)
-COPY = st.builds(CopyBlock, BLOCK, BLOCK).filter(lambda copy: copy.source != copy.target)
+COPY = st.builds(CopyBlock, BLOCK, BLOCK).filter(lambda copy: copy.origin != copy.target)
 SET = st.builds(
     lambda slot, first, blocks: SetBlocks(slot, first, tuple(blocks[: COLUMNS - first])),
     st.integers(0, ROWS - 1),
@@ -81,14 +81,14 @@ def test_moves_act_one_after_another(layers: tuple[KVLayer, ...], tmp_path: Path
 
     @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(st.lists(st.one_of(COPY, COPY, SET), max_size=12))
-    def run(moves: list[KVMove]) -> None:
+    def run(moves: list[Move]) -> None:
         contents[:] = np.arange(NUM_BLOCKS)
         for blocks, start in zip(device.blocks(), first, strict=True):
             blocks[:] = start
         cache.apply(moves)
         for move in moves:
             if isinstance(move, CopyBlock):
-                contents[move.target] = contents[move.source]
+                contents[move.target] = contents[move.origin]
             else:
                 table[move.slot, move.first :] = 0
                 table[move.slot, move.first : move.first + len(move.blocks)] = move.blocks

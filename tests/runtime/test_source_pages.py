@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 from attendant.bundle import AudioSource, KVLayer, TextSource
-from attendant.core.plan import CopySource, Encode, SetBlocks
-from attendant.core.source import Source
+from attendant.core.plan import CopyRow, SetBlocks
+from attendant.core.source import SOURCES, Source
 from attendant.runtime.devices import HostDevice
 from attendant.runtime.packed import Packed
 from attendant.runtime.session import SessionOptions, open_session
+from attendant.runtime.source_batches import SourceRow
 from attendant.runtime.source_pages import SourcePages
 
 ROWS, BLOCK_SIZE, LONGEST = 3, 4, 10  # three blocks for each row
@@ -75,7 +76,7 @@ def test_a_copied_source_is_whole_and_alone() -> None:
         cache[:] = generator.normal(size=cache.shape)
     before = [cache.copy() for cache in caches(pages)]
     pages.lengths[:] = (1, 2, 7)
-    pages.apply([SetBlocks(0, 0, (1,)), CopySource(2, 0)])
+    pages.apply([SetBlocks(0, 0, (1,)), CopyRow(SOURCES, 2, 0)])
     assert pages.lengths.tolist() == [7, 2, 7]
     for cache, old in zip(caches(pages), before, strict=True):
         np.testing.assert_array_equal(cache[0, :7], old[2, :7])
@@ -88,7 +89,7 @@ def test_sources_that_are_encoded_together_come_to_their_own_rows(tmp_path: Path
     """An encoder whose keys and values are the tokens themselves, plus a number of their own for each output."""
     pages = make(open_session(make_encoder(tmp_path), SessionOptions()), batch_tokens=batch_tokens)
     texts = {2: np.arange(5), 0: np.arange(20, 30), 1: np.array([50])}
-    pages.encode([Encode(f"r{row}", row, Source({"input_ids": text}, len(text))) for row, text in texts.items()])
+    pages.encode([SourceRow(f"r{row}", row, Source({"input_ids": text}, len(text))) for row, text in texts.items()])
     assert pages.lengths.tolist() == [10, 1, 5]
     for number, cache in enumerate(caches(pages)):
         for row, text in texts.items():

@@ -17,7 +17,7 @@ from typing import Any, cast
 
 import numpy as np
 from attendant.bundle import KVLayer, read_manifest
-from attendant.core.plan import KVMove, StepOutput, StepPlan
+from attendant.core.plan import Move, StepOutput, StepPlan
 from attendant.core.request import Request
 from attendant.core.sampling import SamplingParams
 from attendant.engine.block_pool import BlockPool
@@ -45,7 +45,7 @@ PEAK = 9.0
 class FakeRunner:
     """Answers every sample order with the same token, at once."""
 
-    def move(self, moves: Sequence[KVMove]) -> None:
+    def move(self, moves: Sequence[Move]) -> None:
         """Nothing to move."""
 
     def run(self, plan: StepPlan) -> StepOutput:

@@ -63,7 +63,7 @@ class StepStats:
     Attributes:
         num_running: requests that hold KV memory after the step.
         num_waiting: requests in the queue after the step.
-        num_source_tokens: positions of sources that were encoded in the step.
+        num_fed_tokens: positions that memories beside the KV cache were fed in the step (of sources).
         num_prefill_tokens: prompt (or recomputed) tokens run in the step.
         num_decode_tokens: sequences that advanced by one token in the decode batch.
         num_preemptions: requests that lost their KV memory to others in the step.
@@ -85,7 +85,7 @@ class StepStats:
     kv_capacity_tokens: int = 0
     step_ns: int = 0
     run_ns: int = 0
-    num_source_tokens: int = 0
+    num_fed_tokens: int = 0
 
     def with_state_of(self, engines: Collection[StepStats]) -> StepStats:
         """The figures of this step, and the state that ``engines`` are in after their latest steps, added up."""

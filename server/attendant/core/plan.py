@@ -14,7 +14,6 @@ import numpy.typing as npt
 
 from attendant.core.events import TokenLogprob
 from attendant.core.sampling import SamplingParams
-from attendant.core.source import Source
 
 Tokens = npt.NDArray[np.int64]
 
@@ -44,12 +43,18 @@ class Continuations(NamedTuple):
     asked: tuple[float, ...] = ()
 
 
-class Encode(NamedTuple):
-    """Encode ``source`` for the sequence in ``slot``, or row of the block table, before anything of it is decoded."""
+class Feed(NamedTuple):
+    """Compute what memory ``memory`` has in the row of ``slot``, of ``content``, before a token of the sequence runs.
+
+    What ``content`` is, the memory's own tensors know: of sources, a :class:`~attendant.core.source.Source`. ``size``
+    is what it counts in a step's budget, in positions.
+    """
 
     request_id: str
     slot: int
-    source: Source
+    memory: str
+    content: object
+    size: int
 
 
 class Chunk(NamedTuple):
@@ -70,19 +75,20 @@ class Chunk(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """Slots: copy positions ``start`` to ``length`` of slot ``source`` into slot ``target``."""
+    """Slots: copy positions ``start`` to ``length`` of slot ``origin`` into slot ``target``."""
 
-    source: int
+    origin: int
     target: int
     length: int
     start: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class CopySource:
-    """Copy what the encoder made for slot ``source``, or row of the block table, to slot ``target``."""
+class CopyRow:
+    """Copy all that memory ``memory`` has in the row of slot ``origin``, or row of the block table, to ``target``."""
 
-    source: int
+    memory: str
+    origin: int
     target: int
 
 
@@ -108,13 +114,13 @@ class SetBlocks:
 
 @dataclass(frozen=True, slots=True)
 class CopyBlock:
-    """Pages: copy block ``source`` into block ``target``, of which the leading positions will be used."""
+    """Pages: copy block ``origin`` into block ``target``, of which the leading positions will be used."""
 
-    source: int
+    origin: int
     target: int
 
 
-KVMove = Copy | CopySource | Trim | SetBlocks | CopyBlock
+Move = Copy | CopyRow | Trim | SetBlocks | CopyBlock
 """Moves are carried out in order, all of them before the run of their step."""
 
 
@@ -129,17 +135,17 @@ class Filler:
 
 @dataclass(frozen=True, slots=True)
 class StepPlan:
-    """One step: moves first (in order), then sources, then decode rows and prefill chunks, in one run or several.
+    """One step: moves first (in order), then feeds, then decode rows and prefill chunks, in one run or several.
 
     ``decodes`` have one token each. With slots, together with ``fillers`` their slots are exactly 0..num_rows-1; with
     pages there are no fillers, and rows may be any.
     """
 
-    moves: tuple[KVMove, ...] = ()
+    moves: tuple[Move, ...] = ()
     decodes: tuple[Chunk, ...] = ()
     fillers: tuple[Filler, ...] = ()
     prefills: tuple[Chunk, ...] = ()
-    encodes: tuple[Encode, ...] = ()
+    feeds: tuple[Feed, ...] = ()
 
     @property
     def num_rows(self) -> int:
@@ -149,11 +155,11 @@ class StepPlan:
     @property
     def requests(self) -> tuple[str, ...]:
         """Ids of the requests that it runs something of, each once: those that decode first."""
-        orders: tuple[Chunk | Encode, ...] = (*self.decodes, *self.prefills, *self.encodes)
+        orders: tuple[Chunk | Feed, ...] = (*self.decodes, *self.prefills, *self.feeds)
         return tuple(dict.fromkeys(order.request_id for order in orders))
 
     def __bool__(self) -> bool:
-        return bool(self.decodes or self.prefills or self.encodes)
+        return bool(self.decodes or self.prefills or self.feeds)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy.typing as npt
 
+SOURCES = "sources"
+"""Names the memory that has what encoders make of sources: keys and values for cross-attention."""
+
 
 @dataclass(frozen=True, slots=True)
 class Source:

@@ -76,7 +76,7 @@ class _Parts:
             decodes=decodes,
             fillers=fillers,
             prefills=tuple(chunk for chunk in plan.prefills if chunk.request_id in ids),
-            encodes=tuple(encode for encode in plan.encodes if encode.request_id in ids),
+            feeds=tuple(feed for feed in plan.feeds if feed.request_id in ids),
         )
 
     def _fillers(self, decodes: tuple[Chunk, ...]) -> tuple[Filler, ...]:

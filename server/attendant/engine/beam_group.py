@@ -115,9 +115,7 @@ class BeamGroup:
         length = parent.num_computed
         start = common_prefix(child.tokens[: min(child.num_computed, length)], parent.tokens[:length])
         pool.fork(parent, child, start)
-        child.tokens[: parent.num_tokens] = parent.tokens[: parent.num_tokens]
-        child.num_tokens, child.num_computed = parent.num_tokens, length
-        child.needs_source = parent.needs_source
+        child.take_over(parent)
 
     def _logprobs(self, hypothesis: Hypothesis) -> list[TokenLogprob | None]:
         if self.request.params.logprobs is None:

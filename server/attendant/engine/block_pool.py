@@ -11,7 +11,7 @@ import heapq
 from collections import Counter
 from collections.abc import Sequence as SequenceOf
 
-from attendant.core.plan import CopyBlock, CopySource, Filler, KVMove, SetBlocks
+from attendant.core.plan import CopyBlock, Filler, Move, SetBlocks
 from attendant.engine.block_table import BlockTable
 from attendant.engine.blocks import Blocks
 from attendant.engine.pool import MIN_PREFIX, PrefixStats
@@ -28,7 +28,7 @@ class BlockPool:
     Args:
         num_slots: rows of the block table: sequences that can have a place at once.
         max_length: positions of one sequence at most; they fit the blocks.
-        prefix_cache: keep and reuse what sequences computed; not with sources, on which all that they compute depends.
+        prefix_cache: keep and reuse what sequences computed.
         min_prefix: positions of a block that are worth a copy; a whole block always is.
     """
 
@@ -53,7 +53,7 @@ class BlockPool:
         self._tables: dict[int, BlockTable] = {}  # by row
         self._filling: dict[int, int] = {}  # row -> blocks its first tokens fill, until all of them are known
         self._hashed: tuple[Sequence, list[bytes]] | None = None  # the sequence last asked about, and its digests
-        self._moves: list[KVMove] = []
+        self._moves: list[Move] = []
         self._queries = self._hits = 0
 
     @property
@@ -84,7 +84,7 @@ class BlockPool:
         num_fresh = self._blocks_for(sequence.num_tokens + 1) - len(shared)
         running = len(self._tables) - beside
         available = self._blocks.num_available - sum(not self._blocks.is_held(block) for block in shared)
-        if num_fresh + running > available:
+        if num_fresh + running > available or not sequence.place(self._free_rows[0], 0):
             return False
         self._place(sequence, digests, shared, num_fresh)
         if sequence.num_cached is None:
@@ -102,41 +102,38 @@ class BlockPool:
         assert sequence.slot is not None
         table = self._tables.pop(sequence.slot)
         self._filling.pop(table.row, None)
-        if self._index is not None:
-            table.leave(self._index, self._min_prefix)
+        if (index := self._index_for(sequence)) is not None:
+            table.leave(index, self._min_prefix)
         for block in reversed(table.blocks):  # the tail is the first to go
             self._blocks.drop(block, keep=self._index is not None and block in self._index)
         heapq.heappush(self._free_rows, table.row)
-        sequence.slot = None
-        sequence.num_computed = 0
-        sequence.needs_source = sequence.request.source is not None
+        sequence.unplace()
 
     def fork(self, parent: Sequence, child: Sequence, start: int) -> None:
         assert parent.slot is not None
         assert child.slot is not None
-        source, table = self._tables[parent.slot], self._tables[child.slot]
-        assert len(table.blocks) >= len(source.blocks), "beams have memory for the same length"
+        other, table = self._tables[parent.slot], self._tables[child.slot]
+        assert len(table.blocks) >= len(other.blocks), "beams have memory for the same length"
         num_full, rest = divmod(parent.num_computed, self._block_size)
         same = min(start // self._block_size, num_full)
-        self._learn(source)
+        self._learn(other)
         self._learn(table)
         for i in range(same, num_full):
-            old, new = table.blocks[i], source.blocks[i]
+            old, new = table.blocks[i], other.blocks[i]
             self._blocks.share(new)
             self._blocks.drop(old, keep=self._index is not None and old in self._index)
             table.blocks[i] = new
         if rest:
-            self._moves.append(CopyBlock(source.blocks[num_full], table.blocks[num_full]))
-        table.take_over(source, num_full, self._index)
+            self._moves.append(CopyBlock(other.blocks[num_full], table.blocks[num_full]))
+        table.take_over(other, num_full, self._index_for(child))
         self._filling.pop(child.slot, None)
         self._tell(table, same)
-        if child.needs_source:
-            self._moves.append(CopySource(parent.slot, child.slot))
+        self._moves += child.fork(parent)
 
     def arrange(self, decoding: SequenceOf[Sequence]) -> tuple[Filler, ...]:
         return ()
 
-    def take_moves(self) -> tuple[KVMove, ...]:
+    def take_moves(self) -> tuple[Move, ...]:
         moves, self._moves = tuple(self._moves), []
         return moves
 
@@ -161,13 +158,13 @@ class BlockPool:
             self._blocks.share(block)
             if self._index is not None:
                 self._index.touch(block)
-        source, length = self._known_tail(sequence, digests, len(shared))
+        origin, length = self._known_tail(sequence, digests, len(shared))
         fresh = [self._take() for _ in range(num_fresh)]
-        # The source may be given out here or to a later sequence: whatever is written to it comes after this copy.
-        if length and source != fresh[0]:
-            self._moves.append(CopyBlock(source, fresh[0]))
-        row = sequence.slot = heapq.heappop(self._free_rows)
-        sequence.num_computed = len(shared) * self._block_size + length
+        # The origin may be given out here or to a later sequence: whatever is written to it comes after this copy.
+        if length and origin != fresh[0]:
+            self._moves.append(CopyBlock(origin, fresh[0]))
+        row = heapq.heappop(self._free_rows)
+        sequence.advance(len(shared) * self._block_size + length)
         table = BlockTable(row, sequence, shared + fresh, digests, len(shared), self._block_size)
         self._tables[row] = table
         self._tell(table, 0)
@@ -207,7 +204,7 @@ class BlockPool:
 
     def _digests(self, sequence: Sequence) -> list[bytes]:
         """Names of the chains that the sequence's full blocks make."""
-        if self._index is None:
+        if self._index_for(sequence) is None:
             return []
         digests = self._hashed[1] if self._hashed and self._hashed[0] is sequence else []
         add_digests(digests, sequence.tokens[: sequence.num_tokens], self._block_size)
@@ -216,28 +213,32 @@ class BlockPool:
 
     def _known_chain(self, sequence: Sequence, digests: list[bytes]) -> list[int]:
         """The longest chain of full blocks to share that leaves a token to compute."""
-        if self._index is None:
+        if (index := self._index_for(sequence)) is None:
             return []
         for row, num_filled in tuple(self._filling.items()):
             table = self._tables[row]
             self._learn(table)
             if table.num_known >= num_filled:
                 del self._filling[row]
-        return self._index.chain(digests[: (sequence.num_tokens - 1) // self._block_size])
+        return index.chain(digests[: (sequence.num_tokens - 1) // self._block_size])
 
     def _known_tail(self, sequence: Sequence, digests: list[bytes], num_shared: int) -> tuple[int, int]:
         """The block to copy from what follows the chain, and how many positions of it are of use; 0 is none."""
-        if self._index is None:
+        if (index := self._index_for(sequence)) is None:
             return 0, 0
         parent = digests[num_shared - 1] if num_shared else ROOT
         missing = sequence.tokens[num_shared * self._block_size : sequence.num_tokens - 1]
-        source, length = self._index.longest_child(parent, missing)
+        origin, length = index.longest_child(parent, missing)
         if length < self._min_prefix:
             return 0, 0
-        self._index.touch(source)
-        self._blocks.touch(source)
-        return source, length
+        index.touch(origin)
+        self._blocks.touch(origin)
+        return origin, length
 
     def _learn(self, table: BlockTable) -> None:
-        if self._index is not None:
-            table.learn(self._index)
+        if (index := self._index_for(table.sequence)) is not None:
+            table.learn(index)
+
+    def _index_for(self, sequence: Sequence) -> PrefixIndex | None:
+        """Where to find what others computed, and leave what the sequence does; None: it shares nothing."""
+        return self._index if sequence.shares_prefixes else None

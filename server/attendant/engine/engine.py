@@ -152,7 +152,7 @@ class Engine:
         stats = StepStats(
             num_running=scheduler.num_running,
             num_waiting=scheduler.num_waiting,
-            num_source_tokens=sum(encode.source.length for encode in begun.plan.encodes),
+            num_fed_tokens=sum(feed.size for feed in begun.plan.feeds),
             num_prefill_tokens=sum(len(chunk.tokens) for chunk in begun.plan.prefills),
             num_decode_tokens=len(begun.plan.decodes),
             num_preemptions=scheduler.num_preemptions - begun.num_preemptions,

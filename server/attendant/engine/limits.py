@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from attendant.core.frequencies import Frequencies
 from attendant.engine.chunking import ANYWHERE, ChunkRule
+from attendant.engine.memory import MemoriesOf
+from attendant.engine.source_memory import memories_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,7 @@ class SchedulerLimits:
         frequencies: of a model whose rotary embeddings change with the length.
         run_cost: what a run costs besides the tokens that it computes, as so many of them. Prompts that wait together
             share a run as long as that lets their tokens leave sooner. 0: they never do. None: always.
+        memories: makes what a request's sequence owns beside the KV cache.
     """
 
     max_num_seqs: int
@@ -32,3 +35,4 @@ class SchedulerLimits:
     prompts_apart: bool = False
     run_cost: int | None = None
     frequencies: Frequencies | None = None
+    memories: MemoriesOf = memories_of

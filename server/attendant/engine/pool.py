@@ -6,7 +6,7 @@ from collections.abc import Sequence as SequenceOf
 from dataclasses import dataclass
 from typing import Protocol
 
-from attendant.core.plan import Filler, KVMove, Tokens
+from attendant.core.plan import Filler, Move, Tokens
 from attendant.engine.sequence import Sequence
 
 MIN_PREFIX = 16
@@ -55,8 +55,8 @@ class KVPool(Protocol):
         A page is left to each sequence that runs already, so that it can grow; but not to the ``beside`` that were
         placed last, beams of the same search.
 
-        At least one token is left to compute. A place is a slot or a row of the block table with blocks. Sets ``slot``,
-        ``num_computed`` and, the first time, ``num_cached``. False: no place or no memory now.
+        At least one token is left to compute. A place is a slot or a row of the block table with blocks. Places the
+        sequence there and sets, the first time, ``num_cached``. False: no place or no memory now.
         """
         ...
 
@@ -74,7 +74,7 @@ class KVPool(Protocol):
     def fork(self, parent: Sequence, child: Sequence, start: int) -> None:
         """Let ``child``, which has a place, hold what ``parent`` has computed; up to ``start`` it does already.
 
-        Also what the encoder made of the source, if the child needs it.
+        The child's memories get what the parent's have, too.
         """
         ...
 
@@ -83,7 +83,7 @@ class KVPool(Protocol):
         decode nothing."""
         ...
 
-    def take_moves(self) -> tuple[KVMove, ...]:
+    def take_moves(self) -> tuple[Move, ...]:
         """The moves that the decisions since the last call ask of the runner, in order."""
         ...
 

@@ -13,7 +13,7 @@ from attendant.engine.sequence import Sequence
 
 @dataclass(slots=True)
 class PromptShare:
-    """What a step computes of prompts and sources, and what is left of the budget for more.
+    """What a step computes of prompts and feeds to memories, and what is left of the budget for more.
 
     Args:
         rule: where prompts may be cut.
@@ -21,29 +21,29 @@ class PromptShare:
         others: other prompts have had a part of the budget.
 
     Attributes:
-        encoding: sequences whose sources are encoded.
+        feeding: sequences whose memories are fed.
         decoding: sequences that were placed and have nothing to compute before a decode.
     """
 
     rule: ChunkRule
     budget: int
     others: bool
-    encoding: list[Sequence] = field(default_factory=list)
+    feeding: list[Sequence] = field(default_factory=list)
     decoding: list[Sequence] = field(default_factory=list)
     _prefills: list[tuple[Sequence, list[int]]] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         """Whether something of prompts is computed."""
-        return bool(self._prefills or self.encoding)
+        return bool(self._prefills or self.feeding)
 
     def is_worth_a_piece(self, sequence: Sequence) -> bool:
         """Whether to run a piece of the prompt within what is left.
 
-        A source is encoded as a whole, whatever its length, if nothing else is computed besides the decodes.
+        A memory is fed as a whole, whatever the length, if nothing else is computed besides the decodes.
         """
         if self.budget < SMALLEST_BUDGET:
             return False
-        least = sequence.source_length + min(sequence.num_prefill_missing, SHORT_PIECE)
+        least = sequence.num_feed_missing + min(sequence.num_prefill_missing, SHORT_PIECE)
         return not self.others or self.budget >= least
 
     def joins(self, sequence: Sequence, num_waiting: int, run_cost: int) -> bool:
@@ -70,9 +70,9 @@ class PromptShare:
 
     def take(self, sequence: Sequence) -> None:
         """Compute what the sequence needs next, or as much of it as fits; a sequence taken never gets nothing."""
-        if source := sequence.source_length:
-            self.encoding.append(sequence)
-            self._spend(source)
+        if sequence.needs_feed:
+            self.feeding.append(sequence)
+            self._spend(sequence.num_feed_missing)
         if sequence.decodes:
             self.decoding.append(sequence)
             self.budget -= 1

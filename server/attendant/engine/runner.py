@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence as SequenceOf
 from typing import Protocol, runtime_checkable
 
-from attendant.core.plan import KVMove, StepOutput, StepPlan
+from attendant.core.plan import Move, StepOutput, StepPlan
 
 
 @runtime_checkable
@@ -16,7 +16,7 @@ class Runner(Protocol):
         """Called once, on the thread that makes all later calls, before the engine serves; may take minutes."""
         ...
 
-    def move(self, moves: SequenceOf[KVMove]) -> None:
+    def move(self, moves: SequenceOf[Move]) -> None:
         """Carry out KV cache moves, in order. Raising is fatal to the engine: the cache would be unknown."""
         ...
 
@@ -32,7 +32,7 @@ class Runner(Protocol):
 class BlockingRunner(Protocol):
     """A runner whose runs occupy the caller from begin to end, whatever thread that is."""
 
-    def move(self, moves: SequenceOf[KVMove]) -> None:
+    def move(self, moves: SequenceOf[Move]) -> None:
         """See :meth:`Runner.move`."""
         ...
 
@@ -51,7 +51,7 @@ class LaunchedLate:
     def prepare(self) -> None:
         """Nothing to do."""
 
-    def move(self, moves: SequenceOf[KVMove]) -> None:
+    def move(self, moves: SequenceOf[Move]) -> None:
         """See :meth:`Runner.move`."""
         self._runner.move(moves)
 

@@ -121,15 +121,12 @@ class Scheduler:
         else:
             self._spent = 0
             decoding += prompts.decoding
-        encodes = tuple([s.encode() for s in prompts.encoding])
-        for sequence in prompts.encoding:
-            sequence.needs_source = False
         return StepPlan(
             fillers=self.pool.arrange(decoding) if decoding else (),
             moves=self.pool.take_moves(),
             decodes=tuple([s.decode_row() for s in decoding]),
             prefills=tuple(prompts.chunks()),
-            encodes=encodes,
+            feeds=tuple([feed for s in prompts.feeding for feed in s.feeds()]),
         )
 
     def commit(self, plan: StepPlan, output: StepOutput, now_ns: int, blamed: Mapping[str, Exception] = NOBODY) -> None:
@@ -140,7 +137,7 @@ class Scheduler:
             sequence = self._sequences.get(chunk.request_id)
             if sequence is None or sequence.id in errors:  # or another beam of the same search has failed
                 continue
-            sequence.num_computed += len(chunk.tokens)
+            sequence.advance(len(chunk.tokens))
             if chunk.sample is None:
                 continue
             if sequence.num_candidates:
@@ -149,7 +146,7 @@ class Scheduler:
                 self._take_token(sequence, output, now_ns)
         for id_, error in errors.items():
             if sequence := self._sequences.get(id_):
-                sequence.num_computed = 0  # nothing of it is worth keeping
+                sequence.restart()  # nothing of it is worth keeping
                 self._fail(sequence, error, now_ns)
 
     def take_events(self) -> tuple[EngineEvent, ...]:
@@ -179,7 +176,7 @@ class Scheduler:
     def _joins(self, prompts: PromptShare, sequence: Sequence, num_waiting: int) -> bool:
         """Whether the sequence is better computed in the run of what was taken than in one of its own, later."""
         run_cost = self._limits.run_cost
-        return run_cost is None or bool(prompts.encoding) or prompts.joins(sequence, num_waiting, run_cost)
+        return run_cost is None or bool(prompts.feeding) or prompts.joins(sequence, num_waiting, run_cost)
 
     def _admit(self, now_ns: int, prompts: PromptShare) -> list[Sequence]:
         """Place the sequence that waits longest, if it may run, fits, and the budget has room for a piece of it.
@@ -225,6 +222,7 @@ class Scheduler:
             name=name,
             num_candidates=num_candidates,
             frequencies=limits.frequencies,
+            memories=limits.memories(request),
         )
 
     def _extend(self, sequence: Sequence) -> bool:
@@ -238,7 +236,7 @@ class Scheduler:
     def _begin_anew(self, sequence: Sequence) -> None:
         """Compute all tokens of the sequence again: nothing that there is of it holds any longer."""
         for member in self._members(sequence):
-            member.num_computed = 0
+            member.restart()
         self._preempt(sequence)
 
     def _preempt(self, sequence: Sequence) -> None:

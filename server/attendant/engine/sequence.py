@@ -7,8 +7,9 @@ import itertools
 import numpy as np
 
 from attendant.core.frequencies import Frequencies
-from attendant.core.plan import Chunk, Encode, SampleOrder, Tokens
+from attendant.core.plan import Chunk, Feed, Move, SampleOrder, Tokens
 from attendant.core.request import Request, Timings, Usage
+from attendant.engine.memory import ANY_LENGTH, SequenceMemory
 from attendant.engine.rules import allowed_next, forbidden_next
 
 
@@ -24,15 +25,15 @@ class Sequence:
         id: of the sequence: the request's, but for the beams of a search after the first.
         order: position in order of arrival; smaller is older.
         tokens: [capacity] int64, of which the first ``num_tokens`` are known and the first ``num_prompt`` the prompt's.
-        num_computed: positions whose keys and values are in the KV cache.
+        memories: what it owns beside the KV cache.
+        num_computed: positions whose keys and values are in the KV cache. Written here only, as is slot.
         num_cached: prompt positions found in the cache when the sequence was first placed.
-        slot: KV slot or row of the block table, or None while it waits.
+        slot: its place, a KV slot or row of the block table, or None while it waits.
         max_tokens: most tokens the sequence may reach, prompt included.
         stop_ids: token ids that end it.
         recomputes_in_rows: see :class:`~attendant.engine.chunking.FreeCuts`.
-        prompt_in_rows: its tokens are computed in decode rows from the first on: the kernel takes no run of more tokens
-            than the source has positions.
-        needs_source: the slot does not hold what the encoder makes of the request's source yet.
+        prompt_in_rows: its tokens are computed in decode rows from the first on: a memory takes no run of so many.
+        shares_prefixes: all of its memories let it share what the KV cache has of other sequences.
         parked: a beam that has nothing to compute for now, though it keeps its place.
         frequencies: of a model whose rotary embeddings change with the length.
         num_candidates: tokens that each run reports in place of choosing one: the sequence is a beam.
@@ -45,7 +46,7 @@ class Sequence:
         "id",
         "last_token_ns",
         "max_tokens",
-        "needs_source",
+        "memories",
         "num_cached",
         "num_candidates",
         "num_computed",
@@ -56,6 +57,7 @@ class Sequence:
         "prompt_in_rows",
         "recomputes_in_rows",
         "request",
+        "shares_prefixes",
         "slot",
         "stop_ids",
         "tokens",
@@ -72,18 +74,19 @@ class Sequence:
         name: str | None = None,
         num_candidates: int = 0,
         frequencies: Frequencies | None = None,
+        memories: tuple[SequenceMemory, ...] = (),
     ) -> None:
         params = request.params
         self.request = request
         self.id = request.id if name is None else name
         self.num_candidates = num_candidates
         self.frequencies = frequencies
-        self.needs_source = request.source is not None
+        self.memories = memories
+        self.shares_prefixes = all(memory.shares_prefixes for memory in memories)
         self.order = order
         self.num_prompt = self.num_tokens = len(request.prompt)
-        self.prompt_in_rows = self.num_prompt == 1 or (
-            request.source is not None and request.source.length < self.num_prompt
-        )
+        longest_chunk = min((memory.longest_chunk for memory in memories), default=ANY_LENGTH)
+        self.prompt_in_rows = self.num_prompt == 1 or self.num_prompt > longest_chunk
         self.max_tokens = min(self.num_prompt + params.max_tokens, context_length)
         assert self.num_prompt < self.max_tokens, "admission lets no prompt in that leaves no room for a token"
         self.tokens: Tokens = np.empty(self.max_tokens, np.int64)
@@ -126,10 +129,14 @@ class Sequence:
         return self.parked or self.num_computed >= self.num_tokens
 
     @property
-    def source_length(self) -> int:
-        """Positions of the source that are still to be encoded."""
-        source = self.request.source
-        return source.length if source is not None and self.needs_source else 0
+    def needs_feed(self) -> bool:
+        """Whether one of its memories must be fed before its tokens run."""
+        return any(memory.is_missing for memory in self.memories)
+
+    @property
+    def num_feed_missing(self) -> int:
+        """Positions that its memories are still to be fed with."""
+        return sum([memory.size for memory in self.memories if memory.is_missing])
 
     @property
     def num_prefilled(self) -> int:
@@ -157,20 +164,65 @@ class Sequence:
         self.first_token_ns = self.first_token_ns or now_ns
         self.last_token_ns = now_ns
 
-    def encode(self) -> Encode:
-        """The order to encode the source."""
+    def feeds(self) -> list[Feed]:
+        """The orders to feed what is missing, which is not from here on."""
         assert self.slot is not None
-        assert self.request.source is not None
-        return Encode(self.id, self.slot, self.request.source)
+        return [memory.feed(self.id, self.slot) for memory in self.memories if memory.is_missing]
+
+    # -- its place, and what is computed there
+
+    def place(self, slot: int, num_computed: int) -> bool:
+        """Get a place, which has keys and values of ``num_computed`` leading tokens. False: a memory has no row."""
+        assert self.slot is None
+        for number, memory in enumerate(self.memories):
+            if not memory.reserve():
+                for reserved in self.memories[:number]:
+                    reserved.release()
+                return False
+        self.slot, self.num_computed = slot, num_computed
+        return True
+
+    def unplace(self) -> None:
+        """Lose the place, and all that was in it."""
+        assert self.slot is not None
+        for memory in self.memories:
+            memory.release()
+        self.slot, self.num_computed = None, 0
+
+    def relocate(self, slot: int) -> list[Move]:
+        """Get another place for the present one; returns the moves by which the memories follow."""
+        assert self.slot is not None
+        origin, self.slot = self.slot, slot
+        return [move for memory in self.memories for move in memory.follow(origin, slot)]
+
+    def fork(self, parent: Sequence) -> list[Move]:
+        """Get what ``parent``, another beam, has in its memories; returns the moves that this takes."""
+        assert parent.slot is not None
+        assert self.slot is not None
+        pairs = zip(self.memories, parent.memories, strict=True)
+        return [move for memory, other in pairs for move in memory.fork(other, parent.slot, self.slot)]
+
+    def take_over(self, parent: Sequence) -> None:
+        """Become the same as ``parent``, another beam, whose memory this one has been given."""
+        self.tokens[: parent.num_tokens] = parent.tokens[: parent.num_tokens]
+        self.num_tokens, self.num_computed = parent.num_tokens, parent.num_computed
+
+    def advance(self, num_tokens: int) -> None:
+        """So many more tokens are computed."""
+        self.num_computed += num_tokens
+
+    def restart(self) -> None:
+        """Nothing that is computed counts any longer."""
+        self.num_computed = 0
 
     def usage(self) -> Usage:
         """Token counts so far."""
         return self.usage_of(self.num_output)
 
     def usage_of(self, num_output: int) -> Usage:
-        """Token counts with an answer of so many tokens. What the encoder reads counts as prompt."""
-        source = self.request.source
-        return Usage(self.num_prompt + (source.length if source else 0), self.num_cached or 0, num_output)
+        """Token counts with an answer of so many tokens. What its memories are fed with counts as prompt."""
+        num_fed = sum([memory.size for memory in self.memories])
+        return Usage(self.num_prompt + num_fed, self.num_cached or 0, num_output)
 
     def timings(self, now_ns: int) -> Timings:
         """Durations so far; see :class:`Timings` for the definitions."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from attendant.core.plan import Copy, CopySource, Filler, KVMove, Tokens, Trim
+from attendant.core.plan import Copy, Filler, Move, Tokens, Trim
 from attendant.engine.chunking import ANYWHERE, MIN_CHUNK, ChunkRule
 from attendant.engine.pool import MIN_PREFIX, PrefixStats, common_prefix
 from attendant.engine.sequence import Sequence
@@ -84,7 +84,7 @@ class SlotPool:
         self._need = 0  # sum of need
         self._clock = 0
         self._wasted_rows = 0
-        self._moves: list[KVMove] = []
+        self._moves: list[Move] = []
         self._queries = self._hits = 0
 
     @property
@@ -116,12 +116,14 @@ class SlotPool:
         if self._need + need + running * self._page > self._capacity:
             return False
         match, length = self._longest_prefix(sequence, target)
+        if not sequence.place(target.index, length):
+            return False
         if match is not target or len(target.cached) - length >= MIN_PREFIX:
             self._keep_elsewhere(target, match)
         if match is not target:
             self._moves.append(Copy(match.index, target.index, length))
             match.last_used = self._tick()
-        self._place(sequence, target, need, computed=length)
+        self._give(target, sequence, need)
         if sequence.num_cached is None:
             sequence.num_cached = length
             self._queries += sequence.num_prompt
@@ -143,20 +145,17 @@ class SlotPool:
         assert sequence.slot is not None
         slot = self._slots[sequence.slot]
         slot.cached_prefilled, slot.cached_shift = slot.num_prefilled, slot.shift
-        slot.cached = slot.content.copy() if self._prefix_cache else _NOTHING
+        slot.cached = slot.content.copy() if self._prefix_cache and sequence.shares_prefixes else _NOTHING
         slot.last_used = self._tick()
         self._vacate(slot)
-        sequence.slot = None
-        sequence.num_computed = 0
-        sequence.needs_source = sequence.request.source is not None
+        sequence.unplace()
 
     def fork(self, parent: Sequence, child: Sequence, start: int) -> None:
         assert parent.slot is not None
         assert child.slot is not None
         if start < parent.num_computed:
             self._moves.append(Copy(parent.slot, child.slot, parent.num_computed, start))
-        if child.needs_source:
-            self._moves.append(CopySource(parent.slot, child.slot))
+        self._moves += child.fork(parent)
 
     def arrange(self, decoding: SequenceOf[Sequence]) -> tuple[Filler, ...]:
         top = max((s.slot for s in decoding if s.slot is not None), default=-1)
@@ -171,7 +170,7 @@ class SlotPool:
         rows = {s.slot for s in decoding}
         return tuple(self._filler(slot) for slot in self._slots[:top] if slot.index not in rows)
 
-    def take_moves(self) -> tuple[KVMove, ...]:
+    def take_moves(self) -> tuple[Move, ...]:
         moves, self._moves = tuple(self._moves), []
         return moves
 
@@ -191,7 +190,7 @@ class SlotPool:
 
     def _longest_prefix(self, sequence: Sequence, target: _Slot) -> tuple[_Slot, int]:
         """The slot to take a prefix from, and its length. Among equals, ``target`` itself: nothing has to move."""
-        if not self._prefix_cache:
+        if not self._prefix_cache or not sequence.shares_prefixes:
             return target, 0
         best, length = target, self._usable(sequence, target)
         for slot in self._slots:
@@ -233,9 +232,8 @@ class SlotPool:
 
     # -- places
 
-    def _place(self, sequence: Sequence, slot: _Slot, need: int, computed: int) -> None:
+    def _give(self, slot: _Slot, sequence: Sequence, need: int) -> None:
         slot.owner, slot.cached = sequence, _NOTHING
-        sequence.slot, sequence.num_computed = slot.index, computed
         self._promise(slot, need)
 
     def _vacate(self, slot: _Slot) -> None:
@@ -243,17 +241,16 @@ class SlotPool:
         self._need -= slot.need
         slot.need = 0
 
-    def _relocate(self, source: _Slot, target: _Slot) -> None:
-        """Move the owner of ``source`` into the free slot ``target``."""
-        owner, need = source.owner, source.need
+    def _relocate(self, origin: _Slot, target: _Slot) -> None:
+        """Move the owner of ``origin`` into the free slot ``target``."""
+        owner, need = origin.owner, origin.need
         assert owner is not None
-        self._keep_elsewhere(target, source)
-        self._moves.append(Copy(source.index, target.index, owner.num_computed))
-        if owner.request.source is not None and not owner.needs_source:
-            self._moves.append(CopySource(source.index, target.index))
-        self._vacate(source)
-        source.cached, source.last_used = _NOTHING, 0
-        self._place(owner, target, need, owner.num_computed)
+        self._keep_elsewhere(target, origin)
+        self._moves.append(Copy(origin.index, target.index, owner.num_computed))
+        self._moves += owner.relocate(target.index)
+        self._vacate(origin)
+        origin.cached, origin.last_used = _NOTHING, 0
+        self._give(target, owner, need)
 
     def _filler(self, slot: _Slot) -> Filler:
         """A row that writes where nothing of value is: just behind the content, which loses its last position if it

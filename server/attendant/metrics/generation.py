@@ -117,7 +117,7 @@ class ModelMetrics:
         self._waiting.set(stats.num_waiting)
         if stats.kv_capacity_tokens:
             self._kv_usage.set(stats.kv_used_tokens / stats.kv_capacity_tokens)
-        num_tokens = stats.num_source_tokens + stats.num_prefill_tokens + stats.num_decode_tokens
+        num_tokens = stats.num_fed_tokens + stats.num_prefill_tokens + stats.num_decode_tokens
         if num_tokens:
             self._step.observe(stats.step_ns / 1e9)
             self._step_run.observe(stats.run_ns / 1e9)

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from attendant.bundle import PAGED_RUN_TOKENS, GeneratorManifest
 from attendant.core.errors import BundleError, ConfigurationError, DeviceOutOfMemory
-from attendant.core.plan import Encode
 from attendant.engine.block_pool import BlockPool
 from attendant.engine.chunking import AnyCuts
 from attendant.engine.engine import Engine
@@ -24,6 +23,7 @@ from attendant.runtime.devices import Device, open_device
 from attendant.runtime.page_cache import PageCache
 from attendant.runtime.page_runner import PageRunner, PageSessions
 from attendant.runtime.session import SessionOptions, open_session
+from attendant.runtime.source_batches import SourceRow
 from attendant.runtime.source_pages import SourcePages
 from attendant.runtime.step_inputs import StepShape
 from attendant.settings import EngineSettings, GpuSettings
@@ -199,12 +199,12 @@ class _Loader:
                 raise DeviceOutOfMemory(self._device.index, None, *self._device.free_memory(), what) from error
             raise BundleError(graph, f"the warm-up run failed: {error}") from error
 
-    def _largest_batch(self) -> list[Encode]:
+    def _largest_batch(self) -> list[SourceRow]:
         """As many of the longest sources as the encoder reads at once."""
         source = sample_source(self._manifest, self._encoder_batch)
         assert source is not None
         number = min(max(self._encoder_batch // source.length, 1), self._plan.max_num_seqs)
-        return [Encode("warm-up", row, source) for row in range(number)]
+        return [SourceRow("warm-up", row, source) for row in range(number)]
 
     def _capture(self, keys: GraphKeys, runner: PageRunner) -> None:
         """Capture every decode shape, or none if one of them cannot be, or computes something else.
@@ -255,7 +255,7 @@ class _Loader:
             self._keys(budget),
             prompt_area(self._manifest),
             on_prepare,
-            sources,
+            () if sources is None else (sources,),
         )
 
     def _scheduler(self, budget: PageBudget) -> Scheduler:

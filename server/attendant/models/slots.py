@@ -65,11 +65,11 @@ def load_slots(
     session = open_session(graph, options)
     prompts = open_session(path / prompt_graph.file, options) if prompt_graph else None
     buffers = SlotBuffers(manifest.kv_layers, num_slots, budget.slot_length)
-    sources = None
+    sources: SourceSlots | None = None
     if manifest.encoder_input is not None:
         encoder = open_session(path / manifest.graphs["encoder"].file, options)
         sources = SourceSlots(encoder, manifest, num_slots, manifest.encoder_input.max_length, ENCODER_BATCH)
-    runner = SlotRunner(session, manifest, buffers, sources, prompts)
+    runner = SlotRunner(session, manifest, buffers, () if sources is None else (sources,), prompts)
     try:
         rule = _chunk_rule(manifest, runner, buffers, budget, sources)
         sharing = _sharing(manifest, runner, buffers, budget, rule)

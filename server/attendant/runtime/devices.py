@@ -28,7 +28,7 @@ class Buffer:
 class Piece(NamedTuple):
     """``size`` bytes of device memory to copy from one address to another; they do not overlap."""
 
-    source: int
+    origin: int
     target: int
     size: int
 
@@ -57,11 +57,11 @@ class Device(Protocol):
         """``size`` bytes of host memory, zero, that are quick to copy from and to the device."""
         ...
 
-    def upload(self, source: Bytes, target: Buffer) -> None:
-        """Copy all of ``source`` to the beginning of ``target``; done when it returns."""
+    def upload(self, origin: Bytes, target: Buffer) -> None:
+        """Copy all of ``origin`` to the beginning of ``target``; done when it returns."""
         ...
 
-    def download(self, source: Buffer, target: Bytes) -> None:
+    def download(self, origin: Buffer, target: Bytes) -> None:
         """Copy as many bytes as ``target`` has; the runs before must be done."""
         ...
 
@@ -92,18 +92,18 @@ class HostDevice:
         """See :meth:`Device.host_memory`."""
         return np.zeros(size, np.uint8)
 
-    def upload(self, source: Bytes, target: Buffer) -> None:
+    def upload(self, origin: Bytes, target: Buffer) -> None:
         """See :meth:`Device.upload`."""
-        _view(target)[: source.size] = source
+        _view(target)[: origin.size] = origin
 
-    def download(self, source: Buffer, target: Bytes) -> None:
+    def download(self, origin: Buffer, target: Bytes) -> None:
         """See :meth:`Device.download`."""
-        target[:] = _view(source)[: target.size]
+        target[:] = _view(origin)[: target.size]
 
     def copy(self, pieces: Iterable[Piece]) -> None:
         """See :meth:`Device.copy`."""
         for piece in pieces:
-            ctypes.memmove(piece.target, piece.source, piece.size)
+            ctypes.memmove(piece.target, piece.origin, piece.size)
 
     def free_memory(self) -> tuple[int, int]:
         """Not measured: the budget of a processor's KV cache is a setting."""
@@ -157,21 +157,21 @@ class CudaDevice:
         array[:] = 0
         return array
 
-    def upload(self, source: Bytes, target: Buffer) -> None:
+    def upload(self, origin: Bytes, target: Buffer) -> None:
         """See :meth:`Device.upload`."""
-        assert source.size <= target.size
-        self._call("cuMemcpyHtoD", target.address, source.ctypes.data, source.size)
+        assert origin.size <= target.size
+        self._call("cuMemcpyHtoD", target.address, origin.ctypes.data, origin.size)
         self._synchronize_copies()
 
-    def download(self, source: Buffer, target: Bytes) -> None:
+    def download(self, origin: Buffer, target: Bytes) -> None:
         """See :meth:`Device.download`."""
-        assert target.size <= source.size
-        self._call("cuMemcpyDtoH", target.ctypes.data, source.address, target.size)
+        assert target.size <= origin.size
+        self._call("cuMemcpyDtoH", target.ctypes.data, origin.address, target.size)
 
     def copy(self, pieces: Iterable[Piece]) -> None:
         """See :meth:`Device.copy`."""
         for piece in pieces:
-            self._call("cuMemcpyDtoD", piece.target, piece.source, piece.size)
+            self._call("cuMemcpyDtoD", piece.target, piece.origin, piece.size)
         self._synchronize_copies()
 
     def free_memory(self) -> tuple[int, int]:

@@ -11,15 +11,20 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+import onnxruntime as ort
 
 from attendant.bundle import KVLayer
-from attendant.core.plan import Copy, KVMove, Trim
+from attendant.core.plan import Copy, Move, StepPlan, Trim
+from attendant.runtime.slot_bindings import bind_in_place, bind_inputs
 
 _MAP_NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000)
 
 
 class SlotBuffers:
-    """Keys and values of ``num_slots`` slots of ``max_length`` positions.
+    """Keys and values of ``num_slots`` slots of ``max_length`` positions: a
+    :class:`~attendant.runtime.memory.SlotMemory`.
+
+    A run writes a row behind what counts of it, so rows that run for nothing need no protection.
 
     ``keys[i]`` and ``values[i]``: [num_slots, num_kv_heads, max_length, head_size] of layer i's dtype.
     """
@@ -29,17 +34,39 @@ class SlotBuffers:
         self.max_length = max_length
         self.keys = [allocate_slots(layer, num_slots, max_length) for layer in layers]
         self.values = [allocate_slots(layer, num_slots, max_length) for layer in layers]
+        self._positions = np.arange(max_length, dtype=np.int64)
 
-    def apply(self, moves: Sequence[KVMove]) -> None:
+    @property
+    def num_bytes(self) -> int:
+        return sum(tensor.nbytes for tensor in (*self.keys, *self.values))
+
+    def apply(self, moves: Sequence[Move]) -> None:
         """Carry out copies and trims, in order."""
         for move in moves:
             match move:
-                case Copy(source, target, length, start):
+                case Copy(origin, target, length, start):
                     for tensor in (*self.keys, *self.values):
-                        tensor[target, :, start:length] = tensor[source, :, start:length]
+                        tensor[target, :, start:length] = tensor[origin, :, start:length]
                 case Trim(slot, start):
                     for tensor in (*self.keys, *self.values):
                         _discard(tensor[slot], start)
+
+    def begin(self, plan: StepPlan) -> None:
+        pass
+
+    def bind(self, binding: ort.IOBinding, takes: frozenset[str], slots: slice) -> None:
+        bind_in_place(binding, takes, ("past_key", "present_key"), self.keys, slots)
+        bind_in_place(binding, takes, ("past_value", "present_value"), self.values, slots)
+
+    def bind_run(self, binding: ort.IOBinding, takes: frozenset[str], slots: slice, total: int) -> None:
+        if "kv_positions" in takes:
+            bind_inputs(binding, takes, {"kv_positions": self._positions[:total]})
+
+    def protect(self, slots: Sequence[int]) -> None:
+        pass
+
+    def restore(self) -> None:
+        pass
 
 
 def allocate_slots(layer: KVLayer, num_slots: int, max_length: int) -> npt.NDArray[np.generic]:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from attendant.bundle import DType, KVLayer
-from attendant.core.plan import CopyBlock, CopySource, KVMove, SetBlocks
+from attendant.core.plan import CopyBlock, Move, SetBlocks
 from attendant.runtime.devices import Buffer, Device
 
 # ONNX's numbers of element types, which ONNX Runtime takes where numpy has no type.
@@ -59,6 +59,11 @@ class PageCache:
             self._buffers.append((device.allocate(size), device.allocate(size)))
         self._copying = self._bind_copier()
 
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of all blocks."""
+        return sum(buffer.size for pair in self._buffers for buffer in pair)
+
     def bind(self, binding: ort.IOBinding, needed: set[str]) -> None:
         """Bind the caches by address: past and present are the same memory."""
         kind, index = self._device.kind, self._device.index
@@ -70,8 +75,8 @@ class PageCache:
                     binding.bind_input(f"past_{part}_{number}", *place)
                 binding.bind_output(f"present_{part}_{number}", *place)
 
-    def apply(self, moves: Sequence[KVMove]) -> None:
-        """Carry out moves, in order; those of sources are not the cache's."""
+    def apply(self, moves: Sequence[Move]) -> None:
+        """Carry out those of the moves that are the cache's, in order."""
         copies: list[CopyBlock] = []
         for move in moves:
             if isinstance(move, SetBlocks):
@@ -80,21 +85,19 @@ class PageCache:
                 row[move.first : end] = move.blocks
                 row[end:] = 0
             elif isinstance(move, CopyBlock):
-                if any(move.source == earlier.target for earlier in copies):  # which has to be there first
+                if any(move.origin == earlier.target for earlier in copies):  # which has to be there first
                     self._copy(copies)
                     copies = []
                 copies.append(move)
-            else:
-                assert isinstance(move, CopySource), f"{move} is for slots"
         if copies:
             self._copy(copies)
 
     def _copy(self, moves: Sequence[CopyBlock]) -> None:
-        """Copy blocks, all at once: none of the sources is the target of an earlier one."""
-        latest = {move.target: move.source for move in moves}
-        source = np.array(list(latest.values()), np.int64)
+        """Copy blocks, all at once: none of the origins is the target of an earlier one."""
+        latest = {move.target: move.origin for move in moves}
+        origin = np.array(list(latest.values()), np.int64)
         target = np.array(list(latest), np.int64)
-        self._copying.bind_cpu_input("source", source)
+        self._copying.bind_cpu_input("source", origin)
         self._copying.bind_cpu_input("target", target)
         self._copier.run_with_iobinding(self._copying)
 

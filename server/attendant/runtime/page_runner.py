@@ -12,14 +12,14 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from attendant.bundle import GeneratorManifest, element_size
-from attendant.core.plan import KVMove, SampleOrder, StepOutput, StepPlan
+from attendant.core.plan import Move, SampleOrder, StepOutput, StepPlan
 from attendant.runtime.candidates import Candidates, candidate_fields, choose, sampling_inputs
 from attendant.runtime.decode_graphs import GraphKey, GraphKeys
 from attendant.runtime.devices import Buffer, Bytes, Device
+from attendant.runtime.memory import PageMemory
 from attendant.runtime.packed import Fields, Packed
 from attendant.runtime.page_cache import ELEMENT_TYPES, PageCache
 from attendant.runtime.sampler import Sampled, step_output
-from attendant.runtime.source_pages import SourcePages
 from attendant.runtime.step_inputs import Part, StepLengths, StepShape, fill, input_fields, parts_of
 
 Orders = list[tuple[int, str, SampleOrder]]
@@ -89,7 +89,7 @@ class PageRunner:
         limits: the largest run.
         keys: shapes of pure decode runs that may be bound once, and on a GPU captured; None binds every run anew.
         prompt_area: most positions, sequences times the longest, of a run with prompt tokens; None: any.
-        sources: of an encoder-decoder.
+        beside: what sequences own besides the cache.
     """
 
     def __init__(
@@ -102,10 +102,11 @@ class PageRunner:
         keys: GraphKeys | None = None,
         prompt_area: int | None = None,
         on_prepare: Callable[[PageRunner], None] = lambda runner: None,
-        sources: SourcePages | None = None,
+        beside: Sequence[PageMemory] = (),
     ) -> None:
         self._sessions = sessions
-        self._sources = sources
+        self._beside = tuple(beside)
+        self._memories: tuple[PageCache | PageMemory, ...] = (cache, *beside)
         self._cache = cache
         self._device = device
         self._keys = keys
@@ -135,20 +136,18 @@ class PageRunner:
         self._sessions = sessions
         self._free = self._new_binding()
 
-    def move(self, moves: Sequence[KVMove]) -> None:
-        """Change block tables, copy blocks and sources."""
+    def move(self, moves: Sequence[Move]) -> None:
+        """Change block tables, copy blocks and what lies beside them."""
         if moves:
-            self._cache.apply(moves)
-            if self._sources is not None:
-                self._sources.apply(moves)
+            for memory in self._memories:
+                memory.apply(moves)
 
     def launch(self, plan: StepPlan) -> None:
         """Begin to run the plan; on a GPU this returns while it runs."""
         started = time.monotonic_ns()
         sampled: list[Sampled] = []
-        if plan.encodes:
-            assert self._sources is not None
-            self._sources.encode(plan.encodes)
+        for memory in self._beside:
+            memory.begin(plan)
         *parts, last = parts_of(plan, self._prompt_area)
         for part in parts:
             sampled += self._sample(*self._start_part(part))
@@ -205,8 +204,8 @@ class PageRunner:
             run = self._bind(self._free, StepShape(len(chunks), tokens, max(len(orders), 1), columns))
             run.metadata[:] = (lengths.lengths.max(), lengths.longest, lengths.longest)
         fill(run.arrays, chunks, lengths, self._cache.table, self._cache.block_size)
-        if self._sources is not None:
-            self._sources.fill(run.arrays, np.repeat(lengths.rows, lengths.lengths))
+        for memory in self._beside:
+            memory.fill(run.arrays, np.repeat(lengths.rows, lengths.lengths))
         sampling_inputs(orders, run.arrays["inverse_temperature"], run.arrays["uniform"])
         self._start(run)
         return run, orders
@@ -241,8 +240,8 @@ class PageRunner:
         arrays["past_seqlens"][0] = max(bounds[2] - 1, 0) if bounds else 0
         arrays["slot_mapping"].fill(-1)
         arrays["inverse_temperature"].fill(1)
-        if self._sources is not None:
-            self._sources.fill_longest(arrays)
+        for memory in self._beside:
+            memory.fill_longest(arrays)
         self._start(run)
         self._finish(run)
         return {name: result.copy() for name, result in run.results.items()}
@@ -267,9 +266,8 @@ class PageRunner:
 
     def _new_binding(self) -> ort.IOBinding:
         binding = self._sessions.decoder.io_binding()
-        self._cache.bind(binding, self._needed)
-        if self._sources is not None:
-            self._sources.bind(binding, self._needed)
+        for memory in self._memories:
+            memory.bind(binding, self._needed)
         return binding
 
     def _bind(self, binding: ort.IOBinding, shape: StepShape, graph_id: int | None = None) -> _Run:
@@ -293,5 +291,7 @@ class PageRunner:
         return _Run(shape, binding, options, inputs, outputs, arrays, results, metadata)
 
     def _input_fields(self, shape: StepShape) -> Fields:
-        more = {} if self._sources is None else self._sources.fields(shape.num_tokens)
-        return {**input_fields(shape), **more}
+        fields = dict(input_fields(shape))
+        for memory in self._beside:
+            fields |= memory.fields(shape.num_tokens)
+        return fields

@@ -4,24 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from attendant.bundle import AudioSource, GeneratorManifest, TextSource
 from attendant.core.encoding import Row
-from attendant.core.plan import Encode
+from attendant.core.plan import StepPlan
+from attendant.core.source import SOURCES, Source
 from attendant.runtime.row_inputs import RowShape, text_inputs
 
 Array = npt.NDArray[Any]
+
+
+class SourceRow(NamedTuple):
+    """A source, and the row that has what the encoder makes of it."""
+
+    request_id: str
+    row: int
+    source: Source
 
 
 @dataclass(frozen=True, slots=True)
 class SourceBatch:
     """One run: what it reads, its ``inputs`` by name, and the first of each source's positions among all of them."""
 
-    encodes: tuple[Encode, ...]
+    rows: tuple[SourceRow, ...]
     inputs: dict[str, Array]
     starts: list[int]
 
@@ -40,28 +49,38 @@ class SourceBatcher:
         self._inputs = inputs
         self._batch_tokens = batch_tokens
 
-    def batches(self, encodes: Sequence[Encode]) -> Iterator[SourceBatch]:
+    def batches(self, rows: Sequence[SourceRow]) -> Iterator[SourceBatch]:
         """Runs of sources, shortest first."""
-        batch: list[Encode] = []
-        for encode in sorted(encodes, key=lambda e: e.source.length):
-            if batch and (len(batch) + 1) * encode.source.length > self._batch_tokens:
+        batch: list[SourceRow] = []
+        for row in sorted(rows, key=lambda one: one.source.length):
+            if batch and (len(batch) + 1) * row.source.length > self._batch_tokens:
                 yield self._of(batch)
                 batch = []
-            batch.append(encode)
+            batch.append(row)
         if batch:
             yield self._of(batch)
 
-    def _of(self, batch: Sequence[Encode]) -> SourceBatch:
+    def _of(self, batch: Sequence[SourceRow]) -> SourceBatch:
         if isinstance(self._spec, AudioSource):
-            features = np.stack([encode.source.arrays["input_features"] for encode in batch], dtype=np.float32)
+            features = np.stack([one.source.arrays["input_features"] for one in batch], dtype=np.float32)
             starts = [row * self._spec.max_length for row in range(len(batch))]
             return SourceBatch(tuple(batch), {"input_features": features}, starts)
-        shape = RowShape.of([encode.source.length for encode in batch])
-        rows = [Row(encode.request_id, encode.source.arrays, encode.source.length, 0) for encode in batch]
+        shape = RowShape.of([one.source.length for one in batch])
+        rows = [Row(one.request_id, one.source.arrays, one.source.length, 0) for one in batch]
         inputs = text_inputs(rows, shape, self._spec, self._spec.layout, self._inputs)
         packed = self._spec.layout == "packed"
         starts = shape.starts.tolist() if packed else [row * shape.longest for row in range(len(batch))]
         return SourceBatch(tuple(batch), inputs, starts)
+
+
+def sources_of(plan: StepPlan) -> list[SourceRow]:
+    """The sources that a plan says to encode."""
+    rows = []
+    for feed in plan.feeds:
+        if feed.memory == SOURCES:
+            assert isinstance(feed.content, Source)
+            rows.append(SourceRow(feed.request_id, feed.slot, feed.content))
+    return rows
 
 
 def output_names(manifest: GeneratorManifest) -> list[str]:

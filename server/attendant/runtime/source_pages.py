@@ -10,17 +10,19 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from attendant.bundle import AudioSource, GeneratorManifest
-from attendant.core.plan import CopySource, Encode, KVMove
+from attendant.core.plan import CopyRow, Move, StepPlan
+from attendant.core.source import SOURCES
 from attendant.runtime.devices import Buffer, Device, Piece
 from attendant.runtime.packed import Fields
 from attendant.runtime.page_cache import ELEMENT_TYPES
-from attendant.runtime.source_batches import SourceBatcher, output_names
+from attendant.runtime.source_batches import SourceBatcher, SourceRow, output_names, sources_of
 
 Ints = npt.NDArray[np.int32]
 
 
 class SourcePages:
-    """Cross-attention keys and values of ``num_rows`` rows of the block table, and the session that makes them.
+    """Cross-attention keys and values of ``num_rows`` rows of the block table, and the session that makes them: a
+    :class:`~attendant.runtime.memory.PageMemory`.
 
     They need no allocator: row r has the blocks r * k to r * k + k - 1, with k enough for the longest source, so that a
     source lies in one piece. Per cross-attention call, keys and values are each [num_rows * k, block_size,
@@ -62,6 +64,10 @@ class SourcePages:
         self._shapes = [(blocks, block_size, layer.num_kv_heads, layer.head_size) for layer in self._layers]
         self._position_bytes = [layer.num_kv_heads * layer.head_bytes for layer in self._layers for _ in range(2)]
         self._buffers: list[Buffer] = [device.allocate(blocks * block_size * size) for size in self._position_bytes]
+
+    @property
+    def num_bytes(self) -> int:
+        return sum(buffer.size for buffer in self._buffers)
 
     # -- inputs of a decoder's run
 
@@ -111,19 +117,23 @@ class SourcePages:
 
     # -- contents
 
-    def apply(self, moves: Sequence[KVMove]) -> None:
+    def apply(self, moves: Sequence[Move]) -> None:
         """Carry out the copies of sources; the runs before must be done."""
         for move in moves:
-            if isinstance(move, CopySource):
-                length = self.lengths[move.target] = self.lengths[move.source]
+            if isinstance(move, CopyRow) and move.memory == SOURCES:
+                length = self.lengths[move.target] = self.lengths[move.origin]
                 self._device.copy(
-                    Piece(self._address(number, move.source), self._address(number, move.target), int(length) * size)
+                    Piece(self._address(number, move.origin), self._address(number, move.target), int(length) * size)
                     for number, size in enumerate(self._position_bytes)
                 )
 
-    def encode(self, encodes: Sequence[Encode]) -> None:
+    def begin(self, plan: StepPlan) -> None:
+        if plan.feeds:
+            self.encode(sources_of(plan))
+
+    def encode(self, rows: Sequence[SourceRow]) -> None:
         """Encode sources, together where they are of similar length, and put the results into their rows."""
-        for batch in self._batcher.batches(encodes):
+        for batch in self._batcher.batches(rows):
             binding = self._session.io_binding()
             for name, array in batch.inputs.items():
                 binding.bind_cpu_input(name, np.ascontiguousarray(array))
@@ -133,12 +143,12 @@ class SourcePages:
             binding.synchronize_outputs()
             outputs = binding.get_outputs()  # each [num_tokens, num_kv_heads, head_size]
             self._device.copy(
-                Piece(output.data_ptr() + start * size, self._address(number, encode.slot), encode.source.length * size)
-                for encode, start in zip(batch.encodes, batch.starts, strict=True)
+                Piece(output.data_ptr() + start * size, self._address(number, row), source.length * size)
+                for (_, row, source), start in zip(batch.rows, batch.starts, strict=True)
                 for number, (output, size) in enumerate(zip(outputs, self._position_bytes, strict=True))
             )
-            for encode in batch.encodes:
-                self.lengths[encode.slot] = encode.source.length
+            for _, row, source in batch.rows:
+                self.lengths[row] = source.length
 
     def _address(self, number: int, row: int) -> int:
         """Where the first position of a row lies in the ``number``-th cache."""

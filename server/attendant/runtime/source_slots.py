@@ -8,14 +8,16 @@ import numpy as np
 import onnxruntime as ort
 
 from attendant.bundle import GeneratorManifest
-from attendant.core.plan import CopySource, Encode, KVMove
+from attendant.core.plan import CopyRow, Move, StepPlan
+from attendant.core.source import SOURCES
 from attendant.runtime.kv import allocate_slots
-from attendant.runtime.source_batches import SourceBatcher, output_names
+from attendant.runtime.slot_bindings import Array, bind_in_place, bind_inputs
+from attendant.runtime.source_batches import SourceBatcher, SourceRow, output_names, sources_of
 
 
 class SourceSlots:
     """Cross-attention keys and values of ``num_slots`` slots of ``max_length`` positions, and the session that makes
-    them.
+    them: a :class:`~attendant.runtime.memory.SlotMemory`. Decoders only read them.
 
     ``keys[i]`` and ``values[i]``: [num_slots, num_kv_heads, max_length, head_size] of cross-attention call i.
 
@@ -39,28 +41,51 @@ class SourceSlots:
         self.lengths = np.ones(num_slots, np.int32)
         self.keys = [allocate_slots(layer, num_slots, max_length) for layer in manifest.cross_layers]
         self.values = [allocate_slots(layer, num_slots, max_length) for layer in manifest.cross_layers]
+        self._told: dict[str, Array] = {}  # inputs of the latest run, which live as long as it takes
+
+    @property
+    def num_bytes(self) -> int:
+        return sum(tensor.nbytes for tensor in (*self.keys, *self.values))
 
     def pretend(self, length: int) -> int:
         """Let all slots hold zeros of a source of ``length`` positions, or as many as they have; returns how many."""
         self.lengths[:] = min(length, self.keys[0].shape[2])
         return int(self.lengths[0])
 
-    def apply(self, moves: Sequence[KVMove]) -> None:
-        """Carry out the copies of sources."""
+    def apply(self, moves: Sequence[Move]) -> None:
+        """See :meth:`attendant.runtime.memory.SlotMemory.apply`."""
         for move in moves:
-            if isinstance(move, CopySource):
-                length = self.lengths[move.target] = self.lengths[move.source]
+            if isinstance(move, CopyRow) and move.memory == SOURCES:
+                length = self.lengths[move.target] = self.lengths[move.origin]
                 for tensor in (*self.keys, *self.values):
-                    tensor[move.target, :, :length] = tensor[move.source, :, :length]
+                    tensor[move.target, :, :length] = tensor[move.origin, :, :length]
 
-    def encode(self, encodes: Sequence[Encode]) -> None:
+    def begin(self, plan: StepPlan) -> None:
+        if plan.feeds:
+            self.encode(sources_of(plan))
+
+    def bind(self, binding: ort.IOBinding, takes: frozenset[str], slots: slice) -> None:
+        bind_in_place(binding, takes, ("cross_key", "present_cross_key"), self.keys, slots)
+        bind_in_place(binding, takes, ("cross_value", "present_cross_value"), self.values, slots)
+
+    def bind_run(self, binding: ort.IOBinding, takes: frozenset[str], slots: slice, total: int) -> None:
+        lengths = self.lengths[slots]
+        self._told = {"source_seqlens": lengths - 1, "source_total": lengths.max(keepdims=True)}
+        bind_inputs(binding, takes, self._told)
+
+    def protect(self, slots: Sequence[int]) -> None:
+        pass
+
+    def restore(self) -> None:
+        pass
+
+    def encode(self, rows: Sequence[SourceRow]) -> None:
         """Encode sources, together where they are of similar length, and put the results into their slots."""
-        for batch in self._batcher.batches(encodes):
+        for batch in self._batcher.batches(rows):
             # keys and values, call by call, [num_kv_heads, num_tokens, head_size]
             outputs = self._session.run(self._outputs, batch.inputs)
-            for encode, start in zip(batch.encodes, batch.starts, strict=True):
-                length = encode.source.length
-                self.lengths[encode.slot] = length
+            for (_, slot, source), start in zip(batch.rows, batch.starts, strict=True):
+                length = self.lengths[slot] = source.length
                 for i in range(len(self.keys)):
-                    self.keys[i][encode.slot, :, :length] = outputs[2 * i][:, start : start + length]
-                    self.values[i][encode.slot, :, :length] = outputs[2 * i + 1][:, start : start + length]
+                    self.keys[i][slot, :, :length] = outputs[2 * i][:, start : start + length]
+                    self.values[i][slot, :, :length] = outputs[2 * i + 1][:, start : start + length]
