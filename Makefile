@@ -1,18 +1,25 @@
-# Two commands matter: `make run` and `make test`. Each makes the environment it needs.
+# Two commands matter: `make run` and `make test`. Each makes the environment it needs. `make fast` is for while you think.
 PYTHON ?= python3
 ARGS ?=
 SERVE := .venv
 DEV := .venv-dev
+FAST := .venv-fast
 # A real model (ARGS="--model smollm2") needs the exporter.
 RUN := $(if $(findstring --model,$(ARGS)),$(DEV),$(SERVE))
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test check real proto bench loadtest demo-model demo-encoders demo-translator clean
+.PHONY: run test fast nightly check real proto bench loadtest demo-model demo-encoders demo-translator clean
 
 run: $(RUN)/.done  ## serve the demo model and stream one answer (ARGS=--once: end after it; ARGS="--model smollm2": a real LLM)
 	$(RUN)/bin/attendant demo $(ARGS)
 
-test: check  ## lint, types, import rules and all tests
+test: check  ## lint, types, import rules and all tests but those of the night, whose number it prints
+	$(DEV)/bin/python -m pytest -n 2 --dist worksteal -m "not nightly" $(ARGS)
+
+fast: $(FAST)/.done  ## the tests that need neither torch nor a process of their own: under a minute
+	$(FAST)/bin/python -m pytest -q -n 2 --dist worksteal -m "not torch and not process and not nightly" $(ARGS)
+
+nightly: check  ## all tests: every family, trained checkpoints, a fresh clone
 	$(DEV)/bin/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 check: $(DEV)/.done  ## lint, types and import rules
@@ -43,13 +50,19 @@ demo-encoders: $(DEV)/.done  ## train and export the embedded demo encoders agai
 demo-translator: $(DEV)/.done  ## train and export the embedded demo translator again (ARGS=OUT_DIR)
 	$(DEV)/bin/python -m attendant_demo.translator.build $(or $(ARGS),out)/translator
 
-clean:  ## remove both environments
-	rm -rf $(SERVE) $(DEV)
+clean:  ## remove the environments
+	rm -rf $(SERVE) $(DEV) $(FAST)
 
 # The serving part only: no torch.
 $(SERVE)/.done: pyproject.toml
 	$(PYTHON) -m venv $(SERVE)
 	$(SERVE)/bin/pip install -q -e '.[cpu]'
+	touch $@
+
+# What tests need that need no exporter: no torch either.
+$(FAST)/.done: pyproject.toml
+	$(PYTHON) -m venv $(FAST)
+	$(FAST)/bin/pip install -q -e '.[cpu,test]'
 	touch $@
 
 # torch first and by exact version: whatever depends on it then finds it there.

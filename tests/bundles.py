@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
+
+from tests.shared import copy_of
 
 EOS, BOS, PAD = "<|end|>", "<|begin|>", "<|pad|>"
 CHAT_TEMPLATE = (
@@ -106,8 +107,8 @@ def make_paged_bundle(out: Path, precision: str = "bf16", kv_cache: str = "model
     from attendant_export.recipe import Recipe
 
     recipe = Recipe("cuda", precision, kv_cache)  # type: ignore[arg-type]
-    reference_bundle(_export(cuda_bundle(out), recipe, overrides), out, overwrite=True)
-    return out
+    plain = _export(cuda_bundle(out), recipe, overrides)
+    return copy_of(f"copy of {_name(recipe, overrides)}", lambda folder: reference_bundle(plain, folder), out)
 
 
 def cuda_bundle(out: Path) -> Path:
@@ -116,16 +117,21 @@ def cuda_bundle(out: Path) -> Path:
 
 
 def _export(out: Path, recipe: Any, overrides: dict[str, Any]) -> Path:
+    """A copy of what the run has exported once."""
     from attendant_export.export import export_model
 
-    if out.exists():
-        shutil.rmtree(out)
-    export_model(
-        make_llama(**overrides),
-        make_tokenizer().to_str(),
-        out,
-        recipe=recipe,
-        name="tiny-llama",
-        chat_template=CHAT_TEMPLATE,
-    )
-    return out
+    def make(folder: Path) -> None:
+        export_model(
+            make_llama(**overrides),
+            make_tokenizer().to_str(),
+            folder,
+            recipe=recipe,
+            name="tiny-llama",
+            chat_template=CHAT_TEMPLATE,
+        )
+
+    return copy_of(_name(recipe, overrides), make, out)
+
+
+def _name(recipe: Any, overrides: dict[str, Any]) -> str:
+    return f"tiny-llama {recipe} {sorted(overrides.items())}"

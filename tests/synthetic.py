@@ -13,6 +13,7 @@ import onnx
 from attendant.bundle import (
     MANIFEST_FILE,
     TOKENIZER_FILE,
+    DType,
     FileEntry,
     GenerationDefaults,
     GeneratorManifest,
@@ -33,6 +34,7 @@ CHAT_TEMPLATE = (
 )
 SPECIAL = ("<|pad|>", "<|bos|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>")
 EOS = 2
+_DTYPES: dict[int, DType] = {TensorProto.INT64: "int64", TensorProto.INT32: "int32", TensorProto.FLOAT: "float32"}
 
 
 def byte_tokenizer() -> Tokenizer:
@@ -181,17 +183,23 @@ def make_synthetic_bundle(
 def _made_ragged(path: Path) -> Graph:
     """What the exporter does to a graph last."""
     import onnx_ir as ir
-    from attendant_export.decoders.graphs import describe
     from attendant_export.graph.ragged import allow_ragged_rows
 
     model = ir.load(path)
     assert allow_ragged_rows(model.graph)
     ir.save(model, path)
-    return describe(model.graph, path.name)
+    saved = onnx.load(path).graph
+    return Graph(file=path.name, inputs=tuple(map(_spec, saved.input)), outputs=tuple(map(_spec, saved.output)))
+
+
+def _spec(value: onnx.ValueInfoProto) -> TensorSpec:
+    tensor = value.type.tensor_type
+    shape = tuple(size.dim_param or size.dim_value for size in tensor.shape.dim)
+    return TensorSpec(name=value.name, dtype=_DTYPES[tensor.elem_type], shape=shape)
 
 
 def _save_graph(b: _Builder, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...], path: Path) -> None:
-    kinds = {"int64": TensorProto.INT64, "int32": TensorProto.INT32, "float32": TensorProto.FLOAT}
+    kinds = {dtype: kind for kind, dtype in _DTYPES.items()}
     graph = helper.make_graph(
         b.nodes,
         "synthetic",

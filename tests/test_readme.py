@@ -118,6 +118,13 @@ def test_make_test_is_what_ci_runs() -> None:
         assert tool in plan
 
 
+@pytest.mark.parametrize(("target", "left_out"), [("test", "not nightly"), ("fast", "not torch"), ("nightly", None)])
+def test_what_the_commands_leave_out(target: str, left_out: str | None) -> None:
+    *_, command = run(["make", "-n", target], REPOSITORY).splitlines()
+    assert "pytest" in command
+    assert (left_out in command) if left_out else (" -m 'not" not in command and ' -m "not' not in command)
+
+
 def test_no_command_is_left_out() -> None:
     tested = (
         r"attendant (generate|models|chat|classify|translate|export|serve) ",

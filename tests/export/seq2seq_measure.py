@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 import torch
-from attendant.bundle import AnswerRules, GeneratorManifest, TextSource
+from attendant.bundle import AnswerRules, GeneratorManifest, TextSource, read_manifest
 from attendant_export.paged.bundle import reference_bundle
 from attendant_export.recipe import Recipe
 from attendant_export.seq2seq.export import export_answers
@@ -22,6 +22,7 @@ from attendant_export.seq2seq.source import AnswerSource
 from transformers import GenerationMixin
 
 from tests.export.seq2seq_families import FAMILIES, PREPROCESSOR, make_model, tokenizer_json
+from tests.shared import copy_of
 
 NEW_TOKENS, STAGGER, LENGTHS = 12, 3, (13, 7, 22, 2)
 Row = npt.NDArray[Any]
@@ -96,10 +97,14 @@ class Subject:
             {"tokenizer_class": FAMILIES[name].tokenizer_class, "model_max_length": 96},
             PREPROCESSOR if audio else {},
         )
+        what = f"{name} {recipe} {sorted(config.items())}"
         bundle = folder.with_name(f"{folder.name}-cuda") if paged else folder
-        self.manifest: GeneratorManifest = export_answers(self.source, bundle, name=name, recipe=recipe)
+        copy_of(what, lambda out: export_answers(self.source, out, name=name, recipe=recipe), bundle)
         if paged:
-            self.manifest = reference_bundle(bundle, folder)
+            copy_of(f"copy of {what}", lambda out: reference_bundle(bundle, out), folder)
+        manifest = read_manifest(folder)
+        assert isinstance(manifest, GeneratorManifest)
+        self.manifest: GeneratorManifest = manifest
         generator = np.random.default_rng(4)
         vocabulary = len(FAMILIES[name].specials) + 256
         if audio:
