@@ -29,6 +29,9 @@ class Request:
         arrival_ns: ``time.monotonic_ns()`` when the server received the call, tokenising included.
         deadline_ns: ``time.monotonic_ns()`` value after which the answer is of no use, or None.
         source: what an encoder-decoder reads.
+        cache_salt: what keys and values depend on besides tokens (an adapter, say), or who may see by its speed that
+            they are there (a tenant). Requests of different salts never share what is cached of their prompts. With a
+            source, sequences share nothing: :class:`attendant.engine.source_memory.SourceMemory` says why.
         beams: beam search in place of sampling.
         hypotheses: with beam search, the ids that its results have as sequences of their own, the best first: as many
             as ``beams.num_return_sequences``, the first is ``id``.
@@ -42,6 +45,7 @@ class Request:
     source: Source | None = None
     beams: BeamParams | None = None
     hypotheses: tuple[str, ...] = ()
+    cache_salt: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from attendant.core.plan import CopyBlock, Filler, Move, SetBlocks
 from attendant.engine.block_table import BlockTable
 from attendant.engine.blocks import Blocks
 from attendant.engine.pool import MIN_PREFIX, PrefixStats
-from attendant.engine.prefix_index import ROOT, PrefixIndex, add_digests
+from attendant.engine.prefix_index import PrefixIndex, add_digests, root_of
 from attendant.engine.sequence import Sequence
 
 
@@ -207,7 +207,8 @@ class BlockPool:
         if self._index_for(sequence) is None:
             return []
         digests = self._hashed[1] if self._hashed and self._hashed[0] is sequence else []
-        add_digests(digests, sequence.tokens[: sequence.num_tokens], self._block_size)
+        root = root_of(sequence.request.cache_salt)
+        add_digests(digests, sequence.tokens[: sequence.num_tokens], self._block_size, root)
         self._hashed = sequence, digests
         return digests
 
@@ -226,7 +227,7 @@ class BlockPool:
         """The block to copy from what follows the chain, and how many positions of it are of use; 0 is none."""
         if (index := self._index_for(sequence)) is None:
             return 0, 0
-        parent = digests[num_shared - 1] if num_shared else ROOT
+        parent = digests[num_shared - 1] if num_shared else root_of(sequence.request.cache_salt)
         missing = sequence.tokens[num_shared * self._block_size : sequence.num_tokens - 1]
         origin, length = index.longest_child(parent, missing)
         if length < self._min_prefix:

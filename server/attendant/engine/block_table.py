@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attendant.engine.prefix_index import ROOT, PrefixIndex, add_digests
+from attendant.engine.prefix_index import PrefixIndex, add_digests, root_of
 from attendant.engine.sequence import Sequence
 
 
@@ -14,10 +14,11 @@ class BlockTable:
         blocks: those of the sequence, at least one.
         told: what the runner knows of the row.
         digests: names of the chains that the leading full blocks make, computed or not.
+        root: what the chain begins with.
         num_known: leading blocks that are full and computed, and have been entered in the index.
     """
 
-    __slots__ = ("_block_size", "blocks", "digests", "num_known", "row", "sequence", "told")
+    __slots__ = ("_block_size", "blocks", "digests", "num_known", "root", "row", "sequence", "told")
 
     def __init__(
         self, row: int, sequence: Sequence, blocks: list[int], digests: list[bytes], num_shared: int, block_size: int
@@ -27,6 +28,7 @@ class BlockTable:
         self.blocks = blocks
         self.told: list[int] = []
         self.digests = digests
+        self.root = root_of(sequence.request.cache_salt)
         self.num_known = num_shared
         self._block_size = block_size
 
@@ -35,7 +37,7 @@ class BlockTable:
         sequence, size = self.sequence, self._block_size
         num_full = sequence.num_computed // size
         if num_full > len(self.digests):
-            add_digests(self.digests, sequence.tokens[: num_full * size], size)
+            add_digests(self.digests, sequence.tokens[: num_full * size], size, self.root)
         self._open(index)
         while self.num_known < num_full:
             i = self.num_known
@@ -73,5 +75,5 @@ class BlockTable:
 
     def _open(self, index: PrefixIndex) -> None:
         if self.num_known < len(self.blocks) and (block := self.blocks[self.num_known]) not in index:
-            parent = self.digests[self.num_known - 1] if self.num_known else ROOT
+            parent = self.digests[self.num_known - 1] if self.num_known else self.root
             index.open(block, parent, self.sequence, self.num_known * self._block_size)

@@ -11,19 +11,24 @@ from attendant.engine.pool import common_prefix
 from attendant.engine.sequence import Sequence
 
 ROOT = b""
-"""Digest of the empty chain."""
+"""Digest of the empty chain, of requests without a salt."""
 
 MAX_CANDIDATES = 8
 """Blocks compared token by token, of those that follow the same chain; the most recently used ones."""
 
 
-def add_digests(digests: list[bytes], tokens: Tokens, block_size: int) -> None:
-    """Complete ``digests``, of which some may be there, to one for each full block of ``tokens`` [n].
+def root_of(salt: bytes) -> bytes:
+    """Digest of the empty chain of requests with this salt: chains that begin with different ones never meet."""
+    return hashlib.blake2b(salt, digest_size=16, person=b"salt").digest() if salt else ROOT
+
+
+def add_digests(digests: list[bytes], tokens: Tokens, block_size: int, root: bytes = ROOT) -> None:
+    """Complete ``digests``, of which some may be there, to one for each full block of ``tokens`` [n] after ``root``.
 
     A digest names the chain of blocks up to its own: the hash of the digest before it and the tokens of the block.
     """
     for first in range(len(digests) * block_size, len(tokens) - block_size + 1, block_size):
-        parent = digests[-1] if digests else ROOT
+        parent = digests[-1] if digests else root
         block = tokens[first : first + block_size].tobytes()
         digests.append(hashlib.blake2b(parent + block, digest_size=16).digest())
 

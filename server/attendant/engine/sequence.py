@@ -12,6 +12,9 @@ from attendant.core.request import Request, Timings, Usage
 from attendant.engine.memory import ANY_LENGTH, SequenceMemory
 from attendant.engine.rules import allowed_next, forbidden_next
 
+CacheIdentity = tuple[bytes, int]
+"""The salt of a request, and with which frequencies its keys are rotated."""
+
 
 class Sequence:
     """Mutable state of a request. ``num_computed`` chases ``num_tokens``: there is no other phase.
@@ -99,8 +102,13 @@ class Sequence:
         self.parked = False
         self.first_scheduled_ns = self.first_token_ns = self.last_token_ns = 0
 
+    @property
+    def cache_identity(self) -> CacheIdentity:
+        """What the keys and values of its prompt depend on besides tokens."""
+        return self.request.cache_salt, self.shift()
+
     def shift(self, start: int = 0) -> int:
-        """See :attr:`~attendant.core.plan.Chunk.shift`; of the prompt, what its keys are to be told from others by."""
+        """See :attr:`~attendant.core.plan.Chunk.shift`."""
         changing = self.frequencies
         return 0 if changing is None else changing.shift(self.num_prompt, self.num_tokens, start)
 

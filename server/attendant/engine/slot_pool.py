@@ -15,7 +15,7 @@ import numpy as np
 from attendant.core.plan import Copy, Filler, Move, Tokens, Trim
 from attendant.engine.chunking import ANYWHERE, MIN_CHUNK, ChunkRule
 from attendant.engine.pool import MIN_PREFIX, PrefixStats, common_prefix
-from attendant.engine.sequence import Sequence
+from attendant.engine.sequence import CacheIdentity, Sequence
 
 HOLE_PATIENCE = 8
 """Rows run for nothing before a sequence is moved into a hole: a move costs about as much (ski rental)."""
@@ -28,7 +28,7 @@ class _Slot:
     index: int
     owner: Sequence | None = None
     cached: Tokens = field(default_factory=lambda: _NOTHING)  # tokens whose KV a free slot still has
-    cached_shift: int = 0  # with which frequencies
+    cached_identity: CacheIdentity = (b"", 0)
     cached_prefilled: int = 0  # of those, how many leading ones were computed in chunks
     held: int = 0  # positions of memory counted against the budget
     need: int = 0  # positions promised to the owner
@@ -40,9 +40,9 @@ class _Slot:
         return self.cached if self.owner is None else self.owner.tokens[: self.owner.num_computed]
 
     @property
-    def shift(self) -> int:
-        """With which frequencies the content was computed."""
-        return self.cached_shift if self.owner is None else self.owner.shift()
+    def identity(self) -> CacheIdentity:
+        """What the content depends on besides tokens."""
+        return self.cached_identity if self.owner is None else self.owner.cache_identity
 
     @property
     def num_prefilled(self) -> int:
@@ -144,7 +144,7 @@ class SlotPool:
     def release(self, sequence: Sequence) -> None:
         assert sequence.slot is not None
         slot = self._slots[sequence.slot]
-        slot.cached_prefilled, slot.cached_shift = slot.num_prefilled, slot.shift
+        slot.cached_prefilled, slot.cached_identity = slot.num_prefilled, slot.identity
         slot.cached = slot.content.copy() if self._prefix_cache and sequence.shares_prefixes else _NOTHING
         slot.last_used = self._tick()
         self._vacate(slot)
@@ -205,7 +205,7 @@ class SlotPool:
         Then prompt tokens have to come from chunks, and leave a chunk of at least two to compute. A sequence that lost
         its place may find its own generated tokens again.
         """
-        if slot.shift != sequence.shift():
+        if slot.identity != sequence.cache_identity:
             return 0
         common = common_prefix(sequence.tokens[: sequence.num_tokens - 1], slot.content)
         if not self._rule.recomputes_in_rows or common >= sequence.num_prompt == slot.num_prefilled:
@@ -226,7 +226,7 @@ class SlotPool:
             return
         self._moves.append(Copy(slot.index, victim.index, len(content)))
         victim.cached, victim.cached_prefilled, victim.last_used = content, slot.cached_prefilled, slot.last_used
-        victim.cached_shift = slot.cached_shift
+        victim.cached_identity = slot.cached_identity
         self._held += held - victim.held
         victim.held = held
 

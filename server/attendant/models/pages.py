@@ -264,8 +264,7 @@ class _Loader:
             budget.num_blocks,
             budget.block_size,
             budget.context_length,
-            # what a decoder computes of its prompt depends on its source
-            prefix_cache=self._settings.prefix_cache and self._manifest.encoder_input is None,
+            prefix_cache=self._settings.prefix_cache,
         )
         limits = SchedulerLimits(
             max_num_seqs=self._plan.max_num_seqs,

@@ -148,8 +148,7 @@ def _make_scheduler(
         budget.capacity_tokens,
         page_tokens=budget.page_tokens,
         rule=rule,
-        # what a decoder computes of its prompt depends on its source
-        prefix_cache=settings.prefix_cache and manifest.encoder_input is None,
+        prefix_cache=settings.prefix_cache,
     )
     prompt_budget = PROMPT_BUDGET if manifest.encoder_input is None else SOURCE_BUDGET
     limits = SchedulerLimits(

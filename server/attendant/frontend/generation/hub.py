@@ -109,7 +109,7 @@ class ModelHub:
         """
         self.gate.check_open(inner=True)
         first = streams[0].request
-        engine = self._router.place(first.prompt)
+        engine = self._router.place(first.prompt, first.cache_salt)
         for stream in streams:
             self._live[stream.request.id] = _Live(stream, engine, counts=stream is streams[0])
             if stream.can_wait:

@@ -39,9 +39,9 @@ class Router:
         """Live sequences of each engine."""
         return tuple(self._loads)
 
-    def place(self, prompt: tuple[int, ...]) -> int:
-        """The engine for a sequence with this prompt, which counts as its load until :meth:`ended`."""
-        engine = 0 if len(self._loads) == 1 else self._choose(prompt)
+    def place(self, prompt: tuple[int, ...], salt: bytes = b"") -> int:
+        """The engine for a sequence with this prompt and cache salt, which counts as its load until :meth:`ended`."""
+        engine = 0 if len(self._loads) == 1 else self._choose(_chain(prompt, salt))
         self._loads[engine] += 1
         return engine
 
@@ -50,8 +50,7 @@ class Router:
         assert self._loads[engine] > 0
         self._loads[engine] -= 1
 
-    def _choose(self, prompt: tuple[int, ...]) -> int:
-        chain = _chain(prompt)
+    def _choose(self, chain: Sequence[int]) -> int:
         limit = self._limit()
         num = len(self._loads)
         # most of the prompt, least load, and in turns: an idle model uses all of its engines
@@ -99,13 +98,13 @@ class _Pieces:
             self._pieces.popitem(last=False)
 
 
-def _chain(prompt: tuple[int, ...]) -> list[int]:
-    """A hash for each full piece of ``prompt``, of the piece and all before it.
+def _chain(prompt: tuple[int, ...], salt: bytes = b"") -> list[int]:
+    """A hash for each full piece of ``prompt``, of the salt, the piece and all before it.
 
     Python's own hash will do: two chains that collide cost a worse place and nothing else.
     """
     chain: list[int] = []
-    parent = 0
+    parent = hash(salt)
     for first in range(0, len(prompt) - PIECE_TOKENS + 1, PIECE_TOKENS):
         parent = hash((parent, prompt[first : first + PIECE_TOKENS]))
         chain.append(parent)
