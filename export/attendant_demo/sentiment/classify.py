@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime as ort
 import torch
 from attendant.bundle import TOKENIZER_FILE, EncoderManifest, TextInput, read_any_manifest
 from attendant_export.encoders.rows import Array, feeds_of
+from attendant_export.session import open_session
 from tokenizers import Tokenizer
 from transformers import DistilBertForSequenceClassification, PreTrainedTokenizerFast
 
@@ -47,10 +47,7 @@ def bundle_classifier(bundle: Path, threads: int = 1) -> Classifier:
     assert isinstance(manifest.input, TextInput)
     spec, layout = manifest.input, manifest.layout
     tokenizer = Tokenizer.from_file(str(bundle / TOKENIZER_FILE))
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    file = bundle / manifest.graphs["encoder"].file
-    session = ort.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    session = open_session(bundle / manifest.graphs["encoder"].file, threads=threads)
     inputs = {value.name for value in session.get_inputs()}
 
     def logits(rows: list[list[int]]) -> Array:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime as ort
 import torch
 from attendant.bundle import EncoderManifest, read_any_manifest
+from attendant_export.session import open_session
 
 from attendant_demo.shapes.draw import LABELS, drawings
 from attendant_demo.shapes.train import tensors
@@ -63,11 +63,7 @@ def bundle_classifier(bundle: Path, threads: int = 1) -> Classifier:
     """By an exported bundle."""
     manifest = read_any_manifest(bundle)
     assert isinstance(manifest, EncoderManifest)
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    path = bundle / manifest.graphs["encoder"].file
-    session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    session = open_session(bundle / manifest.graphs["encoder"].file, threads=threads)
 
     def classify(pixels: Floats) -> Floats:
         logits: Floats = session.run(["logits"], {"pixel_values": pixels})[0]

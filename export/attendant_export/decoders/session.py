@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime as ort
 from attendant.bundle import Graph, KVLayer
+
+from attendant_export.session import open_session
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -35,16 +36,8 @@ class DecoderSession:
         threads: int = 0,
         prompt_path: Path | None = None,
     ) -> None:
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
-        options.enable_cpu_mem_arena = False  # it would keep what the largest run took
-
-        def opened(file: Path) -> ort.InferenceSession:
-            return ort.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
-
-        self._session = opened(path)
-        self._prompt_session = opened(prompt_path) if prompt_path else self._session
+        self._session = open_session(path, threads=threads)
+        self._prompt_session = open_session(prompt_path, threads=threads) if prompt_path else self._session
         self._takes = {spec.name for spec in graph.inputs}
         self._prompt_takes = {taken.name for taken in self._prompt_session.get_inputs()}
         self._layers = tuple(layers)

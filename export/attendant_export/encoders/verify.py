@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
 from attendant.bundle import Parity, ParityCase, Precision
 
 from attendant_export.decoders.verify import TOLERANCES
 from attendant_export.encoders.plan import EncoderCase, Floats
 from attendant_export.errors import ParityError
 from attendant_export.fidelity.vectors import check_vectors, compare_vectors
+from attendant_export.session import open_session
 
 _SPREAD_ENOUGH = 1e-6
 
@@ -30,9 +30,7 @@ def verify_encoder(
     Raises:
         ParityError: a case is further off than ``precision`` allows; says by how much.
     """
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    session = open_session(path)
     inputs = {value.name for value in session.get_inputs()}
 
     def run(case: EncoderCase) -> Floats:

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
-import onnxruntime as ort
 
 from attendant_export.graph.nodes import Editor, attribute, constant_of, nodes_of, producer, same_shape
+from attendant_export.session import open_session
 
 _MOST_TABLE_BYTES = 256 * 2**20
 _PACKED = 3
@@ -107,10 +107,7 @@ def _evaluator(graph: ir.Graph, positions: ir.Value, value: ir.Value):  # type: 
     part = ir.convenience.extract(graph, [positions], [value])
     model = ir.Model(part, ir_version=10)
     part.opset_imports.update(graph.opset_imports)
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    content = ir.to_proto(model).SerializeToString()
-    session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    session = open_session(ir.to_proto(model).SerializeToString())
     return lambda ids: session.run(None, {positions.name: ids})[0]
 
 

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
-import onnxruntime as ort
 from attendant.bundle import KVLayer
 
 from attendant_export.paged.reference import to_reference, widen
+from attendant_export.session import open_session
 
 Floats = npt.NDArray[np.float32]
 
@@ -63,10 +63,7 @@ class PagedSession:
         source_blocks: int = 0,
         threads: int = 0,
     ) -> None:
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
-        self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        self._session = open_session(path, threads=threads)
         self._inputs = {spec.name: spec.type for spec in self._session.get_inputs()}
         self.block_size = block_size
         self._layers = tuple(layers)

@@ -15,6 +15,7 @@ import onnxruntime as ort
 
 from attendant_export.graph.nodes import MICROSOFT, Transposed
 from attendant_export.progress import Step, no_step
+from attendant_export.session import open_session, session_options
 
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float32]
@@ -147,10 +148,8 @@ def open_in_memory(
         model.graph.initializers.clear()
         for value in initializers.values():  # in their old order
             model.graph.register_initializer(value)
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
+    options = session_options()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL  # it would look into the file
-    options.enable_cpu_mem_arena = False  # it would keep what the largest run took
     options.add_session_config_entry("session.disable_prepacking", "1")
     tensors = (weights | rows).values()
     arrays = [ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(tensor.numpy())) for tensor in tensors]
@@ -161,7 +160,7 @@ def open_in_memory(
         with (Path(folder) / _PLACE).open("wb") as file:
             file.truncate(max((tensor.nbytes for tensor in tensors), default=0))
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", folder)
-        return ort.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"]), arrays
+        return open_session(proto.SerializeToString(), options=options), arrays
 
 
 def _stays(tensor: ir.TensorProtocol) -> bool:

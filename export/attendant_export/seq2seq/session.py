@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime as ort
 from attendant.bundle import AudioSource, Graph, KVLayer, TextSource
 
 from attendant_export.seq2seq.encoder import Row, source_feeds
+from attendant_export.session import open_session
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -21,7 +21,7 @@ class EncoderSession:
     """The graph ``encoder`` at ``path``, for any target."""
 
     def __init__(self, path: Path, source: TextSource | AudioSource, threads: int = 0) -> None:
-        self._session = ort.InferenceSession(str(path), _options(threads), providers=["CPUExecutionProvider"])
+        self._session = open_session(path, threads=threads)
         self._takes = {spec.name for spec in self._session.get_inputs()}
         self._source = source
 
@@ -61,7 +61,7 @@ class AnswerSession:
     ) -> None:
         self._encoder = EncoderSession(folder / graphs["encoder"].file, source, threads)
         path = folder / graphs["decoder"].file
-        self._decoder = ort.InferenceSession(str(path), _options(threads), providers=["CPUExecutionProvider"])
+        self._decoder = open_session(path, threads=threads)
         self._takes = {spec.name for spec in graphs["decoder"].inputs}
         self.caches = _buffers(layers, slots, max_length)
         self.sources = _buffers(cross_layers, slots, max_source)
@@ -124,13 +124,6 @@ class AnswerSession:
         self._decoder.run_with_iobinding(binding)
         logits: Floats = binding.get_outputs()[-1].numpy()
         return logits
-
-
-def _options(threads: int) -> ort.SessionOptions:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    return options
 
 
 def _buffers(layers: Sequence[KVLayer], slots: int, length: int) -> Caches:
