@@ -13,6 +13,7 @@ from attendant_export.auto import Auto, Tell, fastest, say_nothing
 from attendant_export.calibration_file import check_calibration
 from attendant_export.decoders.architectures import check_model
 from attendant_export.decoders.export import DecoderExport
+from attendant_export.decoders.source import load_decoder
 from attendant_export.encoders.export import export_encoder, plan_encoder
 from attendant_export.encoders.tasks import task_of
 from attendant_export.errors import ExportError, failures_of
@@ -20,7 +21,7 @@ from attendant_export.progress import Progress, silent
 from attendant_export.recipe import ENCODER_PRECISIONS, GENERATE, PRECISIONS, Recipe, RecipeRequest
 from attendant_export.seq2seq.export import answer_recipe, export_answers
 from attendant_export.seq2seq.source import is_encoder_decoder, load_answers
-from attendant_export.source import loading as sources
+from attendant_export.source.resolving import resolve
 from attendant_export.source.unserved import check_served
 from attendant_export.toolchain import versions
 from attendant_export.words import Words, words_of
@@ -57,19 +58,18 @@ def export_bundle(
         ExportError: see :mod:`attendant_export.errors`; nothing is left at or beside ``out`` but what was there.
     """
     check_output(out, overwrite=overwrite)
-    folder, source_id, found_revision = sources.resolve(str(source), revision)
-    config = sources.read_json(folder / "config.json", missing_ok=True)
-    check_served(config)
+    folder = resolve(str(source), revision)
+    check_served(folder.config)
     found = task_of(folder, task)
-    answers_sources = found == GENERATE and is_encoder_decoder(config)
+    answers_sources = found == GENERATE and is_encoder_decoder(folder.config)
     recipes = _recipes(recipe or Recipe(), found, answers_sources)
     max_kl = recipe.max_kl if isinstance(recipe, Auto) else None
     if context_length is not None and (found != GENERATE or answers_sources):
         raise ExportError("a context length is for models that continue their prompt; this one is none")
-    name = name or source_id.rsplit("/", 1)[-1]
-    about = Source(id=source_id, revision=found_revision, versions=versions())
+    name = name or folder.id.rsplit("/", 1)[-1]
+    about = Source(id=folder.id, revision=folder.revision, versions=versions())
     if found != GENERATE:
-        with progress("load"), failures_of(str(config.get("model_type"))):
+        with progress("load"), failures_of(str(folder.config.get("model_type"))):
             plan = plan_encoder(folder, cast(EncoderTask, found), pooling)
         _warn(plan.tokenizer_json, getattr(plan.input, "vocab_size", None), tell)
         encode = partial(export_encoder, plan, out, name=bundle_name(name), calibration=calibration, source=about)
@@ -85,7 +85,7 @@ def export_bundle(
         answer = partial(answer, about=about, overwrite=overwrite, progress=progress)
         return answer(recipe=recipes[0]) if max_kl is None else fastest(recipes, lambda each: answer(recipe=each), tell)
     with progress("load"):
-        loaded = sources.load(str(source), revision)
+        loaded = load_decoder(folder)
     return export_model(
         loaded.model,
         loaded.words,
@@ -95,7 +95,7 @@ def export_bundle(
         context_length=context_length,
         name=name,
         source=about,
-        tokenizer_config=loaded.tokenizer_config,
+        tokenizer_config=dict(loaded.tokenizer_config),
         overwrite=overwrite,
         progress=progress,
         tell=tell,

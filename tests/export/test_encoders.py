@@ -18,6 +18,7 @@ from attendant_export.encoders.text_plan import TextSource, plan_text
 from attendant_export.errors import ExportError, UnsupportedModel, UnsupportedTask
 from attendant_export.graph.nodes import nodes_of
 from attendant_export.recipe import Recipe, RecipeRequest
+from attendant_export.source.folder import SourceFolder
 
 from tests.export import encoders_doc
 from tests.export.encoder_families import FAMILIES, make_model
@@ -168,13 +169,13 @@ def test_one_label_is_a_cross_encoder_unless_it_says_regression(
 ) -> None:
     content = {"architectures": ["BertForSequenceClassification"], "model_type": "bert", **config}
     (tmp_path / "config.json").write_text(json.dumps(content))
-    assert task_of(tmp_path) == task
+    assert task_of(SourceFolder(tmp_path)) == task
 
 
 def test_a_task_the_architecture_does_not_have_is_refused_with_those_it_has(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"architectures": ["BertForMaskedLM"], "model_type": "bert"}))
     with pytest.raises(UnsupportedTask, match=r"BertForMaskedLM .* 'classify'; its tasks: fill_mask, embed"):
-        task_of(tmp_path, "classify")
+        task_of(SourceFolder(tmp_path), "classify")
 
 
 def test_precisions_of_encoders() -> None:

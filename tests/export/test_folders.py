@@ -10,6 +10,7 @@ import pytest
 from attendant_export.cli import main
 from attendant_export.decoders.architectures import check_config
 from attendant_export.errors import SourceError, UnsupportedModel, failures_of, first_line, reading
+from attendant_export.source.folder import SourceFolder
 from attendant_export.source.formats import check_folder
 from attendant_export.source.unserved import check_served
 
@@ -54,7 +55,7 @@ def make(folder: Path, **files: Any) -> Path:
 )
 def test_what_a_folder_is(tmp_path: Path, files: dict[str, Any], message: str) -> None:
     with pytest.raises(SourceError, match=message):
-        check_folder(make(tmp_path, **files))
+        check_folder(SourceFolder(make(tmp_path, **files)))
 
 
 @pytest.mark.parametrize(
@@ -73,15 +74,15 @@ def test_quantised_weights_are_refused(tmp_path: Path, config: dict[str, Any], w
     whole = {"model_type": "x", "text_config": {"quantization_config": config}}
     for content in ({**LLAMA, "quantization_config": config}, whole):
         with pytest.raises(SourceError, match=rf"quantised already \({words}; config.json\); export the checkpoint"):
-            check_folder(make(tmp_path, config__json=content, model__safetensors="x"))
+            check_folder(SourceFolder(make(tmp_path, config__json=content, model__safetensors="x")))
 
 
 def test_older_signs_of_quantised_weights(tmp_path: Path) -> None:
     make(tmp_path, config__json=LLAMA, model__safetensors="x")
-    check_folder(tmp_path)
-    check_folder(make(tmp_path, config__json={**LLAMA, "quantization_config": None}))
+    check_folder(SourceFolder(tmp_path))
+    check_folder(SourceFolder(make(tmp_path, config__json={**LLAMA, "quantization_config": None})))
     with pytest.raises(SourceError, match=r"quantised already \(a method, 4 bits; quantize_config.json\)"):
-        check_folder(make(tmp_path, quantize_config__json={"bits": 4}))
+        check_folder(SourceFolder(make(tmp_path, quantize_config__json={"bits": 4})))
 
 
 @pytest.mark.parametrize(

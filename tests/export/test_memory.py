@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from attendant_export.memory import give_back, set_aside
-from attendant_export.source.loading import load
+from attendant_export.source.folder import SourceFolder
 
 from tests.bundles import make_llama_source
 
@@ -47,7 +47,7 @@ def test_a_float32_export_needs_the_libraries_and_twice_the_weights(tmp_path: Pa
 @pytest.mark.skipif(sys.platform != "linux", reason="asks /proc for what is mapped")
 def test_weights_set_aside_are_read_again_and_changed_ones_stay(tmp_path: Path) -> None:
     make_llama_source(tmp_path, hidden_size=256, intermediate_size=512)
-    model = load(str(tmp_path)).model
+    model = SourceFolder(tmp_path).pretrained("AutoModelForCausalLM")
     before = [weight.detach().clone() for weight in model.parameters()]
     size = sum(weight.nbytes for weight in model.parameters())
     assert set_aside(model) > 0.9 * size

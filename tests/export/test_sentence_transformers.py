@@ -18,6 +18,7 @@ from attendant_export.encoders.sentence_transformers import read_sentence_model
 from attendant_export.errors import SourceError, UnsupportedModel
 from attendant_export.export import export_bundle
 from attendant_export.recipe import Recipe
+from attendant_export.source.folder import SourceFolder
 from safetensors.torch import save_file
 from tokenizers import Tokenizer
 
@@ -88,7 +89,7 @@ def test_folder_with_every_module(tmp_path: Path) -> None:
     pooled = np.random.default_rng(0).standard_normal((5, 64), dtype=np.float32)
     session = ort.InferenceSession(str(tmp_path / "b" / manifest.graphs["projection"].file))
     found = session.run(["embedding"], {"pooled": pooled})[0]
-    sentence = read_sentence_model(folder)
+    sentence = read_sentence_model(SourceFolder(folder))
     assert sentence is not None
     assert sentence.projection is not None
     with torch.no_grad():
@@ -115,7 +116,7 @@ def test_folder_with_every_module(tmp_path: Path) -> None:
     ],
 )
 def test_pooling_modes(tmp_path: Path, config: dict[str, Any], pooling: list[str]) -> None:
-    found = read_sentence_model(make_folder(tmp_path / "m", ["Pooling"], config))
+    found = read_sentence_model(SourceFolder(make_folder(tmp_path / "m", ["Pooling"], config)))
     assert found is not None
     assert (list(found.poolings), found.normalise, found.projection) == (pooling, False, None)
 
@@ -129,7 +130,9 @@ def test_pooling_modes(tmp_path: Path, config: dict[str, Any], pooling: list[str
     ],
 )
 def test_prompts(tmp_path: Path, settings: dict[str, Any], prompts: dict[str, str], default: str | None) -> None:
-    found = read_sentence_model(make_folder(tmp_path / "m", ["Pooling"], {"include_prompt": False}, **settings))
+    found = read_sentence_model(
+        SourceFolder(make_folder(tmp_path / "m", ["Pooling"], {"include_prompt": False}, **settings))
+    )
     assert found is not None
     assert (found.prompts, found.default_prompt, found.include_prompt) == (prompts, default, False)
 
@@ -145,7 +148,7 @@ def test_prompts(tmp_path: Path, settings: dict[str, Any], prompts: dict[str, st
 def test_settings_that_say_nothing_are_told(tmp_path: Path, settings: dict[str, Any], message: str) -> None:
     folder = make_folder(tmp_path / "m", ["Pooling"], {}, **settings)
     with pytest.raises(SourceError, match=message):
-        read_sentence_model(folder)
+        read_sentence_model(SourceFolder(folder))
 
 
 def test_several_poolings_make_one_long_vector(tmp_path: Path) -> None:
@@ -171,13 +174,13 @@ def test_what_a_bundle_has_no_place_for_is_refused(
 ) -> None:
     folder = make_folder(tmp_path / "m", modules, config)
     with pytest.raises(UnsupportedModel, match=message):
-        read_sentence_model(folder)
+        read_sentence_model(SourceFolder(folder))
 
 
 def test_a_broken_list_of_modules_is_told(tmp_path: Path) -> None:
     (tmp_path / "modules.json").write_text("[")
     with pytest.raises(SourceError, match=r"modules\.json cannot be read"):
-        read_sentence_model(tmp_path)
+        read_sentence_model(SourceFolder(tmp_path))
 
 
 class MiniLM:

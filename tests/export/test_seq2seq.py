@@ -29,6 +29,7 @@ from attendant_export.seq2seq.languages import languages_of
 from attendant_export.seq2seq.rules import answer_defaults, answer_rules
 from attendant_export.seq2seq.source import AnswerSource, is_encoder_decoder, load_answers
 from attendant_export.seq2seq.speech import speech_of
+from attendant_export.source.folder import SourceFolder
 from transformers import GenerationConfig
 
 from tests.export import seq2seq_doc
@@ -178,7 +179,7 @@ def test_a_missing_head_is_told(tmp_path: Path) -> None:
 
 
 def test_a_head_of_its_own_is_read_from_the_folder(tmp_path: Path) -> None:
-    model = load_answers(save_folder("flan_t5", tmp_path / "m")).model
+    model = load_answers(SourceFolder(save_folder("flan_t5", tmp_path / "m"))).model
     wanted = make_model("flan_t5")
     assert not torch.equal(wanted.lm_head.weight, wanted.shared.weight)
     assert torch.equal(model.lm_head.weight, wanted.lm_head.weight)
@@ -189,17 +190,17 @@ def test_other_refusals(tmp_path: Path) -> None:
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "share_encoder_decoder_embeddings": False}))
     with pytest.raises(UnsupportedModel, match="vocabularies of their own"):
-        load_answers(folder)
+        load_answers(SourceFolder(folder))
     (folder / "config.json").write_text(json.dumps({**config, "model_type": "speecht5"}))
     with pytest.raises(UnsupportedModel, match="another kind"):
-        load_answers(folder)
+        load_answers(SourceFolder(folder))
     (folder / "config.json").write_text(json.dumps({**config, "model_type": "longt5"}))
     with pytest.raises(UnsupportedModel, match="into blocks"):
-        load_answers(folder)
+        load_answers(SourceFolder(folder))
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "tokenizer.json").unlink()
     with pytest.raises(TokenizerError, match=r"tokenizer\.json"):
-        load_answers(folder)
+        load_answers(SourceFolder(folder))
     with pytest.raises(ExportError, match="pooling"):
         export_bundle(save_folder("t5", tmp_path / "t5"), tmp_path / "b", pooling="mean")
 
@@ -262,7 +263,7 @@ def test_rules_and_defaults_without_a_generation_config(tmp_path: Path) -> None:
     config = json.loads((folder / "config.json").read_text())
     more = {"num_beams": 6, "no_repeat_ngram_size": 3, "early_stopping": "never", "forced_bos_token_id": 4}
     (folder / "config.json").write_text(json.dumps({**config, **more, "max_new_tokens": 7}))
-    model = load_answers(folder).model
+    model = load_answers(SourceFolder(folder)).model
     rules, defaults = answer_rules(model), answer_defaults(model)
     assert rules == AnswerRules(start=(FAMILIES["marian"].id_of("<pad>"),), forced_first=4)
     assert (defaults.num_beams, defaults.no_repeat_ngram_size) == (6, 3)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from attendant_export.errors import TokenizerError
+from attendant_export.source.folder import SourceFolder
 from attendant_export.words import read_words
 from attendant_export.words.sentencepiece import convert
 from tokenizers import Tokenizer
@@ -29,7 +30,7 @@ LANGUAGES = {"additional_special_tokens": ["__en__", {"content": "__fr__"}]}
 )
 def test_marian(tmp_path: Path, text: str, pieces: str, back: str) -> None:
     vocabulary = write_marian(tmp_path)
-    tokenizer = Tokenizer.from_str(convert(tmp_path))
+    tokenizer = Tokenizer.from_str(convert(SourceFolder(tmp_path)))
     ids = tokenizer.encode(text).ids
     assert ids == [vocabulary[piece] for piece in [*pieces.split(), "</s>"]]
     assert tokenizer.decode(ids) == back
@@ -44,7 +45,7 @@ def test_marian(tmp_path: Path, text: str, pieces: str, back: str) -> None:
 def test_m2m_100(tmp_path: Path, text: str, pieces: str) -> None:
     vocabulary = write_m2m(tmp_path)
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(LANGUAGES), encoding="utf-8")
-    tokenizer = Tokenizer.from_str(convert(tmp_path))
+    tokenizer = Tokenizer.from_str(convert(SourceFolder(tmp_path)))
     assert tokenizer.encode(text).ids == [vocabulary[piece] for piece in [*pieces.split(), "</s>"]]
     # The languages are numbered after the vocabulary.
     assert [tokenizer.token_to_id(token) for token in ("__en__", "__fr__")] == [len(vocabulary), len(vocabulary) + 1]
@@ -53,18 +54,18 @@ def test_m2m_100(tmp_path: Path, text: str, pieces: str) -> None:
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "marian"}')
     with pytest.raises(TokenizerError, match=r"source\.spm and vocab\.json"):
-        read_words(tmp_path)
+        read_words(SourceFolder(tmp_path))
     (tmp_path / "config.json").write_text('{"model_type": "m2m_100"}')
     write_m2m(tmp_path)
     with pytest.raises(TokenizerError, match="additional_special_tokens"):
-        convert(tmp_path)
+        convert(SourceFolder(tmp_path))
     (tmp_path / "special_tokens_map.json").write_text(json.dumps(LANGUAGES), encoding="utf-8")
-    assert convert(tmp_path)
+    assert convert(SourceFolder(tmp_path))
     (tmp_path / "sentencepiece.bpe.model").write_bytes(b"no model")
     with pytest.raises(TokenizerError, match="SentencePiece model"):
-        convert(tmp_path)
+        convert(SourceFolder(tmp_path))
     (tmp_path / "config.json").write_text('{"model_type": "marian"}')
     write_marian(tmp_path)
     (tmp_path / "vocab.json").write_text('{"a": 0}')
     with pytest.raises(TokenizerError, match="no token <unk>"):
-        convert(tmp_path)
+        convert(SourceFolder(tmp_path))

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 from attendant_export.decoders.architectures import check_config, context_length
+from attendant_export.decoders.source import load_decoder
+from attendant_export.encoders.tasks import task_of
 from attendant_export.errors import (
     SourceError,
     SourceNotFound,
@@ -17,7 +19,9 @@ from attendant_export.errors import (
     UnsupportedModel,
 )
 from attendant_export.settings import generation_defaults
-from attendant_export.source.loading import load, resolve
+from attendant_export.source.folder import SourceFolder
+from attendant_export.source.json_files import read_json
+from attendant_export.source.resolving import resolve
 from attendant_export.words.special_tokens import special_tokens
 
 from tests.bundles import CHAT_TEMPLATE, EOS, make_llama, make_tokenizer
@@ -35,23 +39,46 @@ def _edit(path: Path, **fields: Any) -> None:
 
 
 def test_a_folder_is_loaded(folder: Path) -> None:
-    loaded = load(str(folder))
-    assert loaded.source_id == "model"
+    source = resolve(str(folder))
+    loaded = load_decoder(source)
+    assert source.id == "model"
     assert loaded.words.chat_templates == {"default": CHAT_TEMPLATE}
     assert loaded.model.config._attn_implementation == "eager"
     assert {str(parameter.dtype) for parameter in loaded.model.parameters()} == {"torch.float32"}
     assert not loaded.model.training
 
 
+def test_each_file_is_read_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    monkeypatch.setattr("attendant_export.source.folder.read_json", lambda path, **how: _noted(read, path, **how))
+    source = resolve(str(folder))
+    assert task_of(source) == "generate"
+    load_decoder(source)
+    assert {"config.json", "tokenizer_config.json"} <= set(read)
+    assert len(read) == len(set(read))
+
+
+def _noted(read: list[str], path: Path, **how: Any) -> dict[str, Any]:
+    read.append(path.name)
+    return read_json(path, **how)
+
+
+def test_a_file_that_may_be_missing_for_one_is_missed_by_another(folder: Path) -> None:
+    source = SourceFolder(folder)
+    assert source.json("nothing.json", missing_ok=True) == {}
+    with pytest.raises(SourceError, match=r"nothing\.json is missing"):
+        source.json("nothing.json")
+
+
 def test_chat_template_file_wins(folder: Path) -> None:
     (folder / "chat_template.jinja").write_text("{{ messages }}")
-    assert load(str(folder)).words.chat_templates == {"default": "{{ messages }}"}
+    assert load_decoder(resolve(str(folder))).words.chat_templates == {"default": "{{ messages }}"}
 
 
 def test_named_chat_templates_give_the_default_one(folder: Path) -> None:
     named = [{"name": "tool_use", "template": "a"}, {"name": "default", "template": "b"}]
     _edit(folder / "tokenizer_config.json", chat_template=named)
-    assert load(str(folder)).words.chat_templates == {"tool_use": "a", "default": "b"}
+    assert load_decoder(resolve(str(folder))).words.chat_templates == {"tool_use": "a", "default": "b"}
 
 
 @pytest.mark.parametrize(
@@ -80,7 +107,7 @@ def test_a_file_and_an_empty_folder_are_no_source(tmp_path: Path) -> None:
 def test_unknown_architecture_names_near_ones(folder: Path) -> None:
     _edit(folder / "config.json", model_type="lama3")
     with pytest.raises(UnknownArchitecture, match=r"'lama3'.*did you mean .*llama"):
-        load(str(folder))
+        load_decoder(resolve(str(folder)))
 
 
 @pytest.mark.parametrize(
@@ -105,19 +132,19 @@ def test_config_without_a_model_type() -> None:
 def test_broken_config(folder: Path) -> None:
     (folder / "config.json").write_text("{")
     with pytest.raises(SourceError, match=r"config\.json cannot be read as JSON"):
-        load(str(folder))
+        load_decoder(resolve(str(folder)))
 
 
 def test_no_tokenizer(folder: Path) -> None:
     (folder / "tokenizer.json").unlink()
     with pytest.raises(TokenizerError, match=r"no tokenizer\.json"):
-        load(str(folder))
+        load_decoder(resolve(str(folder)))
 
 
 def test_broken_tokenizer(folder: Path) -> None:
     (folder / "tokenizer.json").write_text("{}")
     with pytest.raises(TokenizerError, match=r"tokenizer\.json cannot be read"):
-        load(str(folder))
+        load_decoder(resolve(str(folder)))
 
 
 def test_vocabulary_and_merges_make_a_tokenizer(folder: Path) -> None:
@@ -130,23 +157,23 @@ def test_vocabulary_and_merges_make_a_tokenizer(folder: Path) -> None:
     text = "where is my order?"
     from tokenizers import Tokenizer
 
-    made = Tokenizer.from_str(load(str(folder)).words.tokenizer_json)
+    made = Tokenizer.from_str(load_decoder(resolve(str(folder))).words.tokenizer_json)
     assert made.encode(text, add_special_tokens=False).ids == make_tokenizer().encode(text).ids
 
 
 def test_missing_weights_are_not_made_up(folder: Path) -> None:
     _edit(folder / "config.json", num_hidden_layers=3)
     with pytest.raises(SourceError, match=r"the weights lack 9 tensors of the model, first 'model\.layers\.2"):
-        load(str(folder))
+        load_decoder(resolve(str(folder)))
 
 
 def test_no_weights_and_broken_weights(folder: Path) -> None:
     (folder / "model.safetensors").write_bytes(b"\0" * 100)
     with pytest.raises(SourceError, match="cannot be loaded"):
-        load(str(folder))
+        load_decoder(resolve(str(folder)))
     (folder / "model.safetensors").unlink()
     with pytest.raises(SourceError, match="cannot be loaded"):
-        load(str(folder))
+        load_decoder(resolve(str(folder)))
 
 
 def test_special_tokens_and_their_order_of_sources() -> None:

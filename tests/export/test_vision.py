@@ -22,6 +22,7 @@ from attendant_export.encoders.vision_input import image_input, load_processor
 from attendant_export.errors import SourceError, UnsupportedModel
 from attendant_export.export import export_bundle
 from attendant_export.recipe import Recipe
+from attendant_export.source.folder import SourceFolder
 from PIL import Image
 
 SMALL = {
@@ -136,8 +137,8 @@ def test_a_graph_for_cuda_is_in_half_precision(vit_plan: Any) -> None:
 
 
 def test_clip_embeddings_have_their_length_divided_away_and_those_of_dinov2_have_not(tmp_path: Path) -> None:
-    clip = plan_vision(folder_of("clip", tmp_path / "clip"), "embed_image")
-    dino = plan_vision(folder_of("dinov2 embedding", tmp_path / "dino"), "embed_image")
+    clip = plan_vision(SourceFolder(folder_of("clip", tmp_path / "clip")), "embed_image")
+    dino = plan_vision(SourceFolder(folder_of("dinov2 embedding", tmp_path / "dino")), "embed_image")
     assert clip.embedding is not None
     assert dino.embedding is not None
     assert (clip.embedding.normalise, clip.embedding.dimensions, clip.embedding.pooling) == (True, 48, None)
@@ -200,7 +201,7 @@ def write_config(folder: Path, config: dict[str, Any]) -> Path:
 @pytest.mark.parametrize("name", CONFIGS)
 @pytest.mark.parametrize("size", [(70, 50), (20, 33)])
 def test_the_server_makes_of_images_what_the_processor_makes(name: str, size: tuple[int, int], tmp_path: Path) -> None:
-    processor = load_processor(write_config(tmp_path, CONFIGS[name]))
+    processor = load_processor(SourceFolder(write_config(tmp_path, CONFIGS[name])))
     rough = np.random.default_rng(0).integers(0, 256, (6, 5, 3), dtype=np.uint8)
     image = Image.fromarray(rough).resize(size, Image.Resampling.BICUBIC)
     stream = io.BytesIO()
@@ -221,15 +222,15 @@ def test_the_server_makes_of_images_what_the_processor_makes(name: str, size: tu
 )
 def test_a_processor_that_does_something_else_is_refused(config: dict[str, Any], reason: str, tmp_path: Path) -> None:
     with pytest.raises(UnsupportedModel, match=reason):
-        image_input(load_processor(write_config(tmp_path, config)), "vit")
+        image_input(load_processor(SourceFolder(write_config(tmp_path, config))), "vit")
 
 
 def test_a_folder_without_a_processor_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"has no preprocessor_config\.json"):
-        load_processor(tmp_path)
+        load_processor(SourceFolder(tmp_path))
     (tmp_path / "preprocessor_config.json").write_text('{"image_processor_type": "NoSuchProcessor"}')
     with pytest.raises(SourceError, match="the image processor cannot be loaded"):
-        load_processor(tmp_path)
+        load_processor(SourceFolder(tmp_path))
 
 
 def test_a_processor_of_another_size_than_the_model_is_refused(tmp_path: Path) -> None:

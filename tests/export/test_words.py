@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from attendant_export.errors import TemplateError, TokenizerError
+from attendant_export.source.folder import SourceFolder
 from attendant_export.words import Words, chat, read_words
 from attendant_export.words.agreement import TEXTS, check_agreement
 from tokenizers import BertWordPieceTokenizer, Tokenizer, decoders, models, pre_tokenizers
@@ -59,7 +60,7 @@ def served(words: Words) -> Tokenizer:
 def test_settings_of_tokenizer_config(tmp_path: Path, settings: dict[str, Any], text: str, tokens: str) -> None:
     files: dict[str, str | bytes] = {"tokenizer.json": word_piece()}
     folder = folder_of(tmp_path / "m", "bert", files, tokenizer_class="BertTokenizer", **settings)
-    words = read_words(folder, generates=False)
+    words = read_words(SourceFolder(folder), generates=False)
     assert served(words).encode(text).tokens == tokens.split()
     assert served(words).encode(text).ids == AutoTokenizer.from_pretrained(folder)(text).input_ids
 
@@ -69,7 +70,7 @@ def test_padding_and_truncation_are_the_servers(tmp_path: Path) -> None:
     tokenizer.enable_padding(length=64)
     tokenizer.enable_truncation(2)
     folder = folder_of(tmp_path / "m", "llama", {"tokenizer.json": tokenizer.to_str()})
-    assert len(served(read_words(folder)).encode("Hello, where is my order?")) == len(
+    assert len(served(read_words(SourceFolder(folder))).encode("Hello, where is my order?")) == len(
         make_tokenizer().encode("Hello, where is my order?")
     )
 
@@ -90,7 +91,7 @@ def test_sentencepiece_alone(tmp_path: Path, model_type: str, tokenizer_class: s
 
     content = model_bytes(kind)
     folder = folder_of(tmp_path / "m", model_type, {file: content}, tokenizer_class=tokenizer_class)
-    tokenizer = served(read_words(folder))
+    tokenizer = served(read_words(SourceFolder(folder)))
     pieces = sentencepiece.SentencePieceProcessor(model_proto=content)
     for text in ("the cats", "a cat at the hotel"):
         assert tokenizer.encode(text, add_special_tokens=False).tokens == pieces.encode(text, out_type=str)
@@ -103,7 +104,7 @@ def test_spaces_are_cleaned_up_where_transformers_does(tmp_path: Path, model_typ
     name, kind = ("spiece.model", "unigram") if model_type == "t5" else ("tokenizer.model", "bpe")
     config = {"tokenizer_class": f"{model_type.capitalize()}Tokenizer", "clean_up_tokenization_spaces": True}
     folder = folder_of(tmp_path / "m", model_type, {name: model_bytes(kind)}, **config)
-    assert read_words(folder).cleans_up == cleans_up
+    assert read_words(SourceFolder(folder)).cleans_up == cleans_up
 
 
 def test_translators_with_a_vocabulary_beside_their_pieces(tmp_path: Path) -> None:
@@ -116,7 +117,7 @@ def test_translators_with_a_vocabulary_beside_their_pieces(tmp_path: Path) -> No
     )
     write_m2m(m2m)
     for folder in (marian, m2m):  # transformers has slow tokenizers for them, with which ours agree
-        ids = served(read_words(folder)).encode("the cats", add_special_tokens=False).ids
+        ids = served(read_words(SourceFolder(folder))).encode("the cats", add_special_tokens=False).ids
         assert ids == AutoTokenizer.from_pretrained(folder)("the cats", add_special_tokens=False).input_ids
 
 
@@ -125,7 +126,7 @@ def test_tiktoken(tmp_path: Path) -> None:
     tokens = [bytes([byte]) for byte in range(256)] + merged
     lines = b"\n".join(base64.b64encode(token) + b" %d" % rank for rank, token in enumerate(tokens))
     folder = folder_of(tmp_path / "m", "llama", {"tokenizer.model": lines}, tokenizer_class="PreTrainedTokenizerFast")
-    found = served(read_words(folder)).encode("Hello the order")
+    found = served(read_words(SourceFolder(folder))).encode("Hello the order")
     assert found.tokens == ["He", "ll", "o", "Ġthe", "Ġor", "de", "r"]
 
 
@@ -158,13 +159,13 @@ def test_what_makes_no_tokenizer_is_told(
     tmp_path: Path, model_type: str, files: dict[str, str | bytes], config: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(TokenizerError, match=message):
-        read_words(folder_of(tmp_path / "m", model_type, files, **config))
+        read_words(SourceFolder(folder_of(tmp_path / "m", model_type, files, **config)))
 
 
 def test_a_tokenizer_of_its_own_code_gives_way_to_the_file_with_a_warning(tmp_path: Path) -> None:
     config = {"tokenizer_class": "OwnTokenizer", "auto_map": {"AutoTokenizer": ["own.OwnTokenizer", None]}}
     folder = folder_of(tmp_path / "m", "llama", {"tokenizer.json": make_tokenizer().to_str()}, **config)
-    words = read_words(folder)
+    words = read_words(SourceFolder(folder))
     assert served(words).encode("my order").ids == make_tokenizer().encode("my order").ids
     assert [("not run" in line) for line in words.warnings] == [True]
 
@@ -174,11 +175,11 @@ def test_a_file_that_nothing_is_said_of_is_served_as_it_is(tmp_path: Path) -> No
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     tokenizer.decoder = decoders.Metaspace()
     folder = folder_of(tmp_path / "m", "gpt2", {"tokenizer.json": tokenizer.to_str()})
-    words = read_words(folder)
+    words = read_words(SourceFolder(folder))
     assert served(words).decode(served(words).encode("the cat").ids) == "the cat"
     assert "transformers' GPT2Tokenizer makes other tokens of some texts" in words.warnings[0]
     folder_of(folder, "gpt2", tokenizer_class="PreTrainedTokenizerFast")
-    assert read_words(folder).warnings == ()
+    assert read_words(SourceFolder(folder)).warnings == ()
 
 
 @pytest.mark.parametrize("decodes", [True, False])
@@ -209,7 +210,7 @@ def chat_folder(folder: Path, **config: Any) -> Path:
 
 def test_special_tokens_come_from_the_tokenizer(tmp_path: Path) -> None:
     words = read_words(
-        chat_folder(tmp_path / "m", extra_special_tokens={"image_token": "<|pad|>"}, pad_token="<|pad|>")
+        SourceFolder(chat_folder(tmp_path / "m", extra_special_tokens={"image_token": "<|pad|>"}, pad_token="<|pad|>"))
     )
     assert words.special_tokens == {
         **{"bos_token": "<|begin|>", "eos_token": "<|end|>", "pad_token": "<|pad|>", "image_token": "<|pad|>"}
@@ -218,25 +219,27 @@ def test_special_tokens_come_from_the_tokenizer(tmp_path: Path) -> None:
 
 def test_templates_of_all_places(tmp_path: Path) -> None:
     named = [{"name": "default", "template": "a"}, {"name": "tool_use", "template": "b"}]
-    assert read_words(chat_folder(tmp_path / "m", chat_template=named)).chat_templates == {
+    assert read_words(SourceFolder(chat_folder(tmp_path / "m", chat_template=named))).chat_templates == {
         "default": "a",
         "tool_use": "b",
     }
     (tmp_path / "m" / "chat_template.jinja").write_text("c")
-    assert read_words(tmp_path / "m").chat_templates == {"default": "c"}
+    assert read_words(SourceFolder(tmp_path / "m")).chat_templates == {"default": "c"}
     (tmp_path / "m" / "additional_chat_templates").mkdir()
     (tmp_path / "m" / "additional_chat_templates" / "rag.jinja").write_text("d{% generation %}e{% endgeneration %}")
-    found = read_words(tmp_path / "m")
+    found = read_words(SourceFolder(tmp_path / "m"))
     assert found.chat_templates == {"default": "c", "rag": "d{% generation %}e{% endgeneration %}"}
     assert found.warnings == ()
 
 
 def test_a_template_that_cannot_be_used_is_told(tmp_path: Path) -> None:
-    found = read_words(chat_folder(tmp_path / "broken", chat_template="{% if %}"))
+    found = read_words(SourceFolder(chat_folder(tmp_path / "broken", chat_template="{% if %}")))
     assert found.chat_templates == {}
     assert "the chat template does not compile and is left out: Expected an expression" in found.warnings[0]
     refusing = "{{ raise_exception('Only tools') }}"
-    found = read_words(chat_folder(tmp_path / "refusing", chat_template=[{"name": "t", "template": refusing}]))
+    found = read_words(
+        SourceFolder(chat_folder(tmp_path / "refusing", chat_template=[{"name": "t", "template": refusing}]))
+    )
     assert found.chat_templates == {"t": refusing}
     assert found.warnings == ("the chat template 't' refuses every conversation that it was tried with: Only tools",)
 
@@ -250,4 +253,4 @@ def test_a_template_that_renders_otherwise_is_refused(tmp_path: Path, monkeypatc
     with pytest.raises(
         TemplateError, match=r"gives another text here than in transformers for .*'x!', in transformers 'x'"
     ):
-        read_words(chat_folder(tmp_path / "m", chat_template="x"))
+        read_words(SourceFolder(chat_folder(tmp_path / "m", chat_template="x")))

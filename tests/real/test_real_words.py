@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from attendant.bundle import ChatTemplates
+from attendant_export.source.folder import SourceFolder
 from attendant_export.words import read_words
 from tokenizers import Tokenizer
 
@@ -22,7 +23,7 @@ def test_tokenizers_agree_with_transformers(model: str, request: pytest.FixtureR
     from transformers import AutoTokenizer
 
     folder: Path = request.getfixturevalue(model)
-    words = read_words(folder)  # tries its own texts and every special token
+    words = read_words(SourceFolder(folder))  # tries its own texts and every special token
     assert words.warnings == ()
     tokenizer, served = AutoTokenizer.from_pretrained(folder), Tokenizer.from_str(words.tokenizer_json)
     assert served.encode(TEXT).ids == tokenizer(TEXT).input_ids
@@ -32,7 +33,7 @@ def test_tokenizers_agree_with_transformers(model: str, request: pytest.FixtureR
 def test_a_conversation_is_what_transformers_makes_of_it(smollm2: Path) -> None:
     from transformers import AutoTokenizer
 
-    words, tokenizer = read_words(smollm2), AutoTokenizer.from_pretrained(smollm2)
+    words, tokenizer = read_words(SourceFolder(smollm2)), AutoTokenizer.from_pretrained(smollm2)
     rendered = ChatTemplates(words.chat_templates, words.special_tokens or {}).render(CHAT)
     assert rendered == tokenizer.apply_chat_template(list(CHAT), tokenize=False, add_generation_prompt=True)
     assert rendered.startswith("<|im_start|>system\nYou are a helpful AI assistant named SmolLM")

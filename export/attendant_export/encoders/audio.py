@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -17,7 +16,7 @@ from attendant_export.encoders.plan import EncoderCase, EncoderPlan, Floats
 from attendant_export.encoders.trace import EncoderSpec, Feeds
 from attendant_export.errors import UnsupportedModel, failures_of
 from attendant_export.precision import in_dtype
-from attendant_export.source.loading import pretrained
+from attendant_export.source.folder import SourceFolder
 
 # Of the rows that a finished graph is verified with, beyond the shortest one's, and of a longer row beyond those: one
 # of the two has an odd number of frames, which SEW takes by twos.
@@ -41,7 +40,7 @@ class SpeechModule(torch.nn.Module):  # type: ignore[misc]
         return logits
 
 
-def plan_audio(folder: Path, task: Literal["transcribe"] = "transcribe") -> EncoderPlan:
+def plan_audio(folder: SourceFolder, task: Literal["transcribe"] = "transcribe") -> EncoderPlan:
     """The plan of a model folder.
 
     Raises:
@@ -49,8 +48,8 @@ def plan_audio(folder: Path, task: Literal["transcribe"] = "transcribe") -> Enco
         UnsupportedModel: the model, its feature extractor or its tokenizer does something that a bundle has no place
             for.
     """
-    extractor, tokenizer = load_extractor(folder), load_tokenizer(folder)
-    return plan_speech(pretrained(folder, "AutoModelForCTC"), extractor, tokenizer)
+    extractor, tokenizer = load_extractor(folder.path), load_tokenizer(folder.path)
+    return plan_speech(folder.pretrained("AutoModelForCTC"), extractor, tokenizer)
 
 
 def plan_speech(model: Any, extractor: Any, tokenizer: Any) -> EncoderPlan:

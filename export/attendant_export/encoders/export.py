@@ -23,6 +23,7 @@ from attendant_export.errors import ExportError
 from attendant_export.progress import Progress, silent
 from attendant_export.quantisation.quantise import quantise
 from attendant_export.recipe import Recipe
+from attendant_export.source.folder import SourceFolder
 from attendant_export.toolchain import exporter_version, versions
 from attendant_export.writer import bundle_folder, file_entries, write_manifest
 
@@ -35,7 +36,7 @@ _PLANNERS: dict[EncoderTask, tuple[str, str]] = {
 }
 
 
-def plan_encoder(folder: Path, task: EncoderTask, pooling: Pooling | None = None) -> EncoderPlan:
+def plan_encoder(folder: SourceFolder, task: EncoderTask, pooling: Pooling | None = None) -> EncoderPlan:
     """Loads the model of ``folder`` with the head of ``task`` and plans its graph.
 
     Raises:
@@ -46,7 +47,7 @@ def plan_encoder(folder: Path, task: EncoderTask, pooling: Pooling | None = None
     if pooling is not None:
         raise ExportError(f"task {task} has no pooling; only embed has")
     module, name = _PLANNERS[task]
-    planner: Callable[[Path, EncoderTask], EncoderPlan] = getattr(importlib.import_module(module), name)
+    planner: Callable[[SourceFolder, EncoderTask], EncoderPlan] = getattr(importlib.import_module(module), name)
     return planner(folder, task)
 
 

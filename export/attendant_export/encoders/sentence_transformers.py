@@ -12,7 +12,7 @@ import torch
 from attendant.bundle import Pooling
 
 from attendant_export.errors import SourceError, UnsupportedModel
-from attendant_export.source.loading import read_json
+from attendant_export.source.folder import CONFIG_FILE, SourceFolder
 
 MODULES_FILE = "modules.json"
 _SETTINGS = "config_sentence_transformers.json"
@@ -60,7 +60,7 @@ class SentenceModel:
         prefix_truncation: the folder or the model card says that shorter prefixes were trained, too.
     """
 
-    transformer: Path
+    transformer: SourceFolder
     poolings: tuple[Pooling, ...] = ("mean",)
     projection: torch.nn.Module | None = None
     normalise: bool = False
@@ -73,17 +73,19 @@ class SentenceModel:
     prefix_truncation: bool = False
 
 
-def read_sentence_model(folder: Path) -> SentenceModel | None:
-    """What ``folder`` says; None if it is not one of sentence-transformers.
+def read_sentence_model(source: SourceFolder) -> SentenceModel | None:
+    """What ``source`` says; None if it is not one of sentence-transformers.
 
     Raises:
         SourceError: a file is missing or cannot be read.
         UnsupportedModel: a module or a setting that the bundle has no place for.
     """
-    if not (folder / MODULES_FILE).is_file():
+    if not source.has(MODULES_FILE):
         return None
+    folder = source.path
     modules = _modules(folder)
-    first_kind, transformer = modules[0]
+    first_kind, first = modules[0]
+    transformer = source if first == folder else SourceFolder(first)
     if first_kind not in ("Transformer", "CLIPModel"):
         raise UnsupportedModel(folder.name, f"its first module is {first_kind}; Transformer and CLIPModel are known")
     poolings: tuple[Pooling, ...] = ()
@@ -94,7 +96,7 @@ def read_sentence_model(folder: Path) -> SentenceModel | None:
         if normalise:
             raise UnsupportedModel(folder.name, f"its module {kind} comes after Normalize")
         if kind == "Pooling" and not poolings and not layers:
-            config = read_json(path / "config.json")
+            config = SourceFolder(path).json(CONFIG_FILE)
             poolings, include_prompt = _poolings(folder.name, config), config.get("include_prompt", True) is not False
         elif kind == "Dense":
             layers.append(_dense(folder.name, path))
@@ -104,8 +106,8 @@ def read_sentence_model(folder: Path) -> SentenceModel | None:
             raise UnsupportedModel(folder.name, f"its module {kind} has no place in a bundle")
     if not poolings and first_kind == "Transformer":
         raise UnsupportedModel(folder.name, f"its {MODULES_FILE} has no Pooling")
-    text = read_json(transformer / "sentence_bert_config.json", missing_ok=True)
-    settings = read_json(folder / _SETTINGS, missing_ok=True)
+    text = transformer.json("sentence_bert_config.json", missing_ok=True)
+    settings = source.json(_SETTINGS, missing_ok=True)
     length = text.get("max_seq_length")
     prompts, default_prompt = _prompts(folder, settings)
     truncate_dim = _truncate_dim(folder, settings)
@@ -191,7 +193,7 @@ def _poolings(name: str, config: Mapping[str, Any]) -> tuple[Pooling, ...]:
 
 def _dense(name: str, folder: Path) -> torch.nn.Module:
     """A linear layer and its activation."""
-    config = read_json(folder / "config.json")
+    config = SourceFolder(folder).json(CONFIG_FILE)
     activation = str(config.get("activation_function", "torch.nn.modules.activation.Tanh")).rpartition(".")[2]
     if activation not in _ACTIVATIONS:
         raise UnsupportedModel(name, f"its Dense has the activation {activation}; known: {', '.join(_ACTIVATIONS)}")

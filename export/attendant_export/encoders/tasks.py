@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, get_args
 
 from attendant.bundle import EncoderTask
 
 from attendant_export.errors import UnsupportedTask
 from attendant_export.recipe import GENERATE
-from attendant_export.source.loading import read_json
+from attendant_export.source.folder import SourceFolder
 
 TASKS: tuple[str, ...] = (GENERATE, *get_args(EncoderTask))
 
@@ -38,19 +37,19 @@ _TEXT_AND_IMAGE = ("clip", "siglip", "siglip2", "chinese_clip", "altclip")
 _SENTENCE_CONFIG = "config_sentence_transformers.json"
 
 
-def task_of(folder: Path, asked: str | None = None) -> str:
+def task_of(folder: SourceFolder, asked: str | None = None) -> str:
     """The task to export ``folder`` for: one of :data:`TASKS`.
 
     Raises:
         UnsupportedTask: ``asked`` is not a task, or not one that the architecture allows; or none is known for it.
     """
-    config = read_json(folder / "config.json", missing_ok=True)
-    allowed = allowed_tasks(config, is_sentence_model=(folder / "modules.json").is_file())
+    config = folder.config
+    allowed = allowed_tasks(config, is_sentence_model=folder.has("modules.json"))
     name = next(iter(config.get("architectures") or ()), None) or str(config.get("model_type"))
     if asked is None:
         if not allowed:
             raise UnsupportedTask(name, None, ())
-        if allowed[0] == "classify" and is_cross_encoder(folder, config):
+        if allowed[0] == "classify" and is_cross_encoder(folder):
             return "rerank"
         return allowed[0]
     if asked not in allowed:
@@ -71,11 +70,12 @@ def allowed_tasks(config: Mapping[str, Any], *, is_sentence_model: bool) -> tupl
     return _bare_tasks(model_type, names)
 
 
-def is_cross_encoder(folder: Path, config: Mapping[str, Any]) -> bool:
+def is_cross_encoder(folder: SourceFolder) -> bool:
     """Whether a sequence classifier scores pairs of texts: one label, or saved as one by sentence-transformers."""
+    config = folder.config
     if num_labels(config) != 1:
         return False
-    saved = read_json(folder / _SENTENCE_CONFIG, missing_ok=True)
+    saved = folder.json(_SENTENCE_CONFIG, missing_ok=True)
     if saved.get("model_type") == "CrossEncoder" or isinstance(config.get("sentence_transformers"), dict):
         return True
     return config.get("problem_type") is None

@@ -30,6 +30,7 @@ from attendant_export.encoders.trace import EncoderSpec
 from attendant_export.encoders.trial import Sample, Way, find_way, make_sample, rows_of, sample_feeds
 from attendant_export.errors import UnsupportedModel
 from attendant_export.precision import in_dtype
+from attendant_export.source.folder import SourceFolder
 from attendant_export.texts import calibration_text
 from attendant_export.words.known_tokens import known_rows
 
@@ -91,7 +92,7 @@ def plan_text(source: TextSource) -> EncoderPlan:
     architecture = str(model.config.model_type)
     if architecture in _UNTRACEABLE:
         raise UnsupportedModel(architecture, _UNTRACEABLE[architecture])
-    sentence = source.sentence or SentenceModel(Path())
+    sentence = source.sentence or SentenceModel(SourceFolder(Path()))
     longest = max_tokens(model, source.tokenizer_config, sentence.max_tokens)
     head = text_head(model, task)
     tokenizer = source.tokenizer_json

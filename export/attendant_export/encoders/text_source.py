@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from attendant.bundle import EncoderTask, Pooling
 
 from attendant_export.encoders.sentence_transformers import read_sentence_model
 from attendant_export.encoders.text_plan import TextSource
 from attendant_export.errors import ExportError
-from attendant_export.source.loading import pretrained, read_json
+from attendant_export.source.folder import CONFIG_FILE, SourceFolder
 from attendant_export.words import read_words
 
 _CLASSES: dict[EncoderTask, str] = {
@@ -29,7 +27,7 @@ _TEXT_HALVES = {
 _UNREAD = ("pooler.",)
 
 
-def load_text(folder: Path, task: EncoderTask, pooling: Pooling | None = None) -> TextSource:
+def load_text(folder: SourceFolder, task: EncoderTask, pooling: Pooling | None = None) -> TextSource:
     """The model of ``folder`` with the head of ``task``.
 
     Raises:
@@ -40,12 +38,12 @@ def load_text(folder: Path, task: EncoderTask, pooling: Pooling | None = None) -
         raise ExportError(f"task {task} has no pooling; only embed has")
     sentence = read_sentence_model(folder) if task == "embed" else None
     inner = sentence.transformer if sentence is not None else folder
-    config = read_json(inner / "config.json")
-    tokenizer_config = read_json(inner / "tokenizer_config.json", missing_ok=True)
+    config = inner.json(CONFIG_FILE)
+    tokenizer_config = inner.tokenizer_config
     words = read_words(inner, generates=False)  # before the weights: a missing tokenizer is told at once
     auto_class = class_for(task, str(config.get("model_type")))
-    model = pretrained(inner, auto_class, _UNREAD if auto_class.startswith("AutoModel") and task == "embed" else ())
-    tokenizer_config |= words.special_tokens or {}
+    model = inner.pretrained(auto_class, _UNREAD if auto_class.startswith("AutoModel") and task == "embed" else ())
+    tokenizer_config = tokenizer_config | dict(words.special_tokens or {})
     return TextSource(model, task, words.tokenizer_json, tokenizer_config, sentence, pooling, words.warnings)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -19,7 +18,7 @@ from attendant_export.encoders.trace import EncoderSpec, Feeds
 from attendant_export.encoders.vision_input import image_input, load_processor
 from attendant_export.errors import UnsupportedModel, failures_of
 from attendant_export.precision import in_dtype
-from attendant_export.source.loading import pretrained, read_json
+from attendant_export.source.folder import CONFIG_FILE, SourceFolder
 
 ImageTask = Literal["classify_image", "embed_image"]
 
@@ -51,7 +50,7 @@ class VisionModule(torch.nn.Module):  # type: ignore[misc]
         return output.logits if self.task == "classify_image" else _embedding(output, self.attention.architecture)
 
 
-def plan_vision(folder: Path, task: ImageTask) -> EncoderPlan:
+def plan_vision(folder: SourceFolder, task: ImageTask) -> EncoderPlan:
     """The plan of a model folder.
 
     Raises:
@@ -101,13 +100,11 @@ def plan_images(model: Any, processor: Any, task: ImageTask) -> EncoderPlan:
     )
 
 
-def _load(folder: Path, task: ImageTask) -> Any:
-    model_type = str(read_json(folder / "config.json").get("model_type"))
+def _load(folder: SourceFolder, task: ImageTask) -> Any:
+    model_type = str(folder.json(CONFIG_FILE).get("model_type"))
     if task == "classify_image":
-        return pretrained(folder, "AutoModelForImageClassification")
-    return pretrained(
-        folder, _PROJECTED.get(model_type, "AutoModel"), ("pooler",) if model_type in _FIRST_TOKEN else ()
-    )
+        return folder.pretrained("AutoModelForImageClassification")
+    return folder.pretrained(_PROJECTED.get(model_type, "AutoModel"), ("pooler",) if model_type in _FIRST_TOKEN else ())
 
 
 def _has_texts(model: Any) -> bool:

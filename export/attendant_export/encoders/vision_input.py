@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from attendant.bundle import ImageInput
 
 from attendant_export.errors import SourceError, UnsupportedModel
-from attendant_export.source.loading import read_json
+from attendant_export.source.folder import SourceFolder
 
 PREPROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
 _STEPS = ("resize", "center_crop", "rescale", "normalize", "pad", "_preprocess")
@@ -19,7 +18,7 @@ _CROPPED_BELOW = 384  # ConvNext
 _GREATEST_EDGE = 4096
 
 
-def load_processor(folder: Path) -> Any:
+def load_processor(folder: SourceFolder) -> Any:
     """The image processor of a model folder, of transformers' kind that works with Pillow.
 
     Raises:
@@ -27,20 +26,20 @@ def load_processor(folder: Path) -> Any:
     """
     from transformers import AutoImageProcessor
 
-    config = next((found for file in PREPROCESSOR_FILES if (found := read_json(folder / file, missing_ok=True))), None)
+    config = next((found for file in PREPROCESSOR_FILES if (found := folder.json(file, missing_ok=True))), None)
     if config is None:
         raise SourceError(
-            f"{folder} has no {PREPROCESSOR_FILES[0]}: nothing says what size and colours its model takes"
+            f"{folder.path} has no {PREPROCESSOR_FILES[0]}: nothing says what size and colours its model takes"
         )
     config = config.get("image_processor", config)
     kind = str(config.get("image_processor_type") or config.get("feature_extractor_type") or "").removesuffix("Fast")
     try:
         if kind in _STAND_INS:
             return _class(_STAND_INS[kind]).from_dict(config)
-        return AutoImageProcessor.from_pretrained(folder, backend="pil", local_files_only=True)
+        return AutoImageProcessor.from_pretrained(folder.path, backend="pil", local_files_only=True)
     except (OSError, ValueError, ImportError, AttributeError, TypeError, KeyError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise SourceError(f"{folder}: the image processor cannot be loaded: {reason}") from error
+        raise SourceError(f"{folder.path}: the image processor cannot be loaded: {reason}") from error
 
 
 def image_input(processor: Any, architecture: str) -> ImageInput:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from attendant_export.encoders.text_tokens import max_tokens, pad_id, trial_rows
 from attendant_export.errors import UnsupportedModel
 from attendant_export.seq2seq.encoder import Row
 from attendant_export.seq2seq.speech import audio_source
-from attendant_export.source.loading import pretrained, read_json
+from attendant_export.source.folder import CONFIG_FILE, SourceFolder
 from attendant_export.words import read_words
 from attendant_export.words.known_tokens import known_rows
 
@@ -97,22 +96,22 @@ def is_encoder_decoder(config: Mapping[str, Any]) -> bool:
     return bool(given)
 
 
-def load_answers(folder: Path) -> AnswerSource:
+def load_answers(folder: SourceFolder) -> AnswerSource:
     """The model of ``folder``.
 
     Raises:
         SourceError: unreadable, incomplete, or without a tokenizer.
         UnsupportedModel: an encoder-decoder that bundles have no place for.
     """
-    config = read_json(folder / "config.json")
+    config = folder.json(CONFIG_FILE)
     auto_class = _class_for(str(config.get("model_type")))
     if config.get("model_type") == "marian" and config.get("share_encoder_decoder_embeddings") is False:
         raise UnsupportedModel("marian", "its source and target have vocabularies of their own; a bundle has one")
-    tokenizer_config = read_json(folder / "tokenizer_config.json", missing_ok=True)
+    tokenizer_config = folder.tokenizer_config
     # Before the weights: a missing tokenizer is told at once.
     words = read_words(folder)
-    features = read_json(folder / "preprocessor_config.json", missing_ok=True)
-    model = pretrained(folder, auto_class)
+    features = folder.json("preprocessor_config.json", missing_ok=True)
+    model = folder.pretrained(auto_class)
     return AnswerSource(model, words.tokenizer_json, tokenizer_config, features, words.warnings, words.cleans_up)
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from attendant_export.errors import SourceError, SourceNotFound
+from attendant_export.source.folder import SourceFolder
 
 _POINTER = b"version https://git-lfs.github.com/spec/"
 _WEIGHTS = ("*.safetensors", "*.bin", "*.pt", "*.pth")
@@ -34,25 +34,26 @@ _KINDS: tuple[tuple[str, str], ...] = (
 )
 
 
-def check_folder(folder: Path) -> None:
+def check_folder(source: SourceFolder) -> None:
     """Refuses what is no whole checkpoint in the Hugging Face format, with float weights, and says what it is.
 
     Raises:
         SourceNotFound: no model of transformers is there; says what is.
         SourceError: an adapter, quantised weights, pointers in place of files, or no weights.
     """
+    folder = source.path
     _check_pointers(folder)
-    _check_adapter(folder)
-    if not any((folder / name).is_file() for name in _NAMES):
+    _check_adapter(source)
+    if not any(map(source.has, _NAMES)):
         kind = _kind(folder)
         if kind is not None:
             raise SourceNotFound(f"{folder} is {kind}")
         raise SourceNotFound(f"{folder} has no config.json: it is not a model folder in the Hugging Face format")
     for path in _files(folder, "config.json"):
-        _check_quantised(path)
-    older = next((name for name in _OLDER_QUANTISED if (folder / name).is_file()), None)
+        _check_quantised(path, _content(source, path))
+    older = next((name for name in _OLDER_QUANTISED if source.has(name)), None)
     if older is not None:
-        raise SourceError(_quantised(folder / older, "a method", read(folder / older)))
+        raise SourceError(_quantised(folder / older, "a method", _content(source, folder / older)))
     if not any(True for pattern in _WEIGHTS for _ in _files(folder, pattern)):
         kind = _kind(folder)
         if kind is not None:
@@ -60,13 +61,12 @@ def check_folder(folder: Path) -> None:
         raise SourceError(f"{folder}: the model cannot be loaded: there are no weights, model.safetensors for example")
 
 
-def read(path: Path) -> Mapping[str, Any]:
+def _content(source: SourceFolder, path: Path) -> Mapping[str, Any]:
     """A JSON object, or {}: a file that cannot be read is told by what needs it."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return source.json(path.relative_to(source.path).as_posix(), missing_ok=True)
+    except SourceError:
         return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _check_pointers(folder: Path) -> None:
@@ -80,11 +80,11 @@ def _check_pointers(folder: Path) -> None:
                 )
 
 
-def _check_adapter(folder: Path) -> None:
-    path = folder / "adapter_config.json"
+def _check_adapter(source: SourceFolder) -> None:
+    folder, path = source.path, source.path / "adapter_config.json"
     if not path.is_file():
         return
-    adapter = read(path)
+    adapter = _content(source, path)
     kind, base = adapter.get("peft_type") or "PEFT", adapter.get("base_model_name_or_path") or "its base model"
     weights = {each.name for pattern in _WEIGHTS for each in _files(folder, pattern)}
     if any(not name.startswith(("adapter_", "training_args", "optimizer", "rng_state")) for name in weights):
@@ -98,8 +98,7 @@ def _check_adapter(folder: Path) -> None:
     )
 
 
-def _check_quantised(path: Path) -> None:
-    config = read(path)
+def _check_quantised(path: Path, config: Mapping[str, Any]) -> None:
     parts = [config, *(part for name, part in config.items() if name.endswith("_config") and isinstance(part, dict))]
     for part in parts:
         found = part.get("quantization_config") or part.get("compression_config")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from attendant.bundle import DEFAULT_TEMPLATE
 from tokenizers import Tokenizer
 
 from attendant_export.errors import TokenizerError
+from attendant_export.source.folder import SourceFolder
 from attendant_export.words.agreement import check_agreement, disagreements
 from attendant_export.words.chat import checked_templates
 from attendant_export.words.loading import is_unsaid, load_tokenizer, of_tokenizer_json
@@ -44,7 +44,7 @@ def words_of(words: Words | str, chat_template: str | None = None) -> Words:
     return Words(words, chat_templates={} if chat_template is None else {DEFAULT_TEMPLATE: chat_template})
 
 
-def read_words(folder: Path, *, generates: bool = True) -> Words:
+def read_words(folder: SourceFolder, *, generates: bool = True) -> Words:
     """The words of ``folder``, tried on texts and conversations with the tokenizer that transformers makes of it.
 
     Args:
@@ -56,10 +56,10 @@ def read_words(folder: Path, *, generates: bool = True) -> Words:
     """
     tokenizer, failure = load_tokenizer(folder)
     warnings: list[str] = []
-    has_file = (folder / "tokenizer.json").is_file()
+    has_file = folder.has("tokenizer.json")
     if tokenizer is not None and tokenizer.is_fast and not (has_file and is_unsaid(folder)):
         content = _plain(tokenizer.backend_tokenizer.to_str())
-        check_agreement(tokenizer, Tokenizer.from_str(content), folder, decodes=generates)
+        check_agreement(tokenizer, Tokenizer.from_str(content), folder.path, decodes=generates)
     elif has_file:
         other, tokenizer = tokenizer, of_tokenizer_json(folder)
         content = _plain(tokenizer.backend_tokenizer.to_str())
@@ -96,7 +96,7 @@ def _against_other(other: Any, content: str, failure: str) -> list[str]:
     ]
 
 
-def _converted(slow: Any, content: str, folder: Path) -> list[str]:
+def _converted(slow: Any, content: str, folder: SourceFolder) -> list[str]:
     """What is to be said of a conversion of ours.
 
     Raises:
@@ -109,19 +109,19 @@ def _converted(slow: Any, content: str, folder: Path) -> list[str]:
     unknown = made.token_to_id("<unk>")
     unlike = list(disagreements(slow, made, decodes=False))
     if any(unknown not in made.encode(text).ids for text in unlike):
-        check_agreement(slow, made, folder, decodes=False)
+        check_agreement(slow, made, folder.path, decodes=False)
     if not unlike:
         return []
     return [f"unknown characters become <unk>, which not all of them do in transformers, e.g. in {unlike[0]!r}"]
 
 
-def _missing(folder: Path, slow: Any, failure: str) -> str:
+def _missing(folder: SourceFolder, slow: Any, failure: str) -> str:
     if slow is not None:
         return (
-            f"{folder} has no tokenizer.json, and its {type(slow).__name__} is none that can be made one: "
+            f"{folder.path} has no tokenizer.json, and its {type(slow).__name__} is none that can be made one: "
             "put the tokenizer.json of a fast tokenizer beside it"
         )
-    return f"{folder} has no tokenizer.json, and its other files do not make one ({failure})"
+    return f"{folder.path} has no tokenizer.json, and its other files do not make one ({failure})"
 
 
 def _cleans_up(tokenizer: Any) -> bool:

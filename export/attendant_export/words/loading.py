@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from attendant_export.errors import TokenizerError
-from attendant_export.source.json_files import read_json
+from attendant_export.source.folder import SourceFolder
 
 # Files that a tokenizer can be made of; without one, transformers may make up a few tokens.
 _FILES = ("tokenizer.json", "vocab.*", "merges.txt", "*.model", "*.spm", "*.tiktoken", "tekken.json", "bpe.codes")
@@ -17,7 +17,7 @@ _FILES = ("tokenizer.json", "vocab.*", "merges.txt", "*.model", "*.spm", "*.tikt
 _READERS = {"*.model": "sentencepiece", "*.spm": "sentencepiece", "*.tiktoken": "tiktoken"}
 
 
-def load_tokenizer(folder: Path) -> tuple[Any, str]:
+def load_tokenizer(folder: SourceFolder) -> tuple[Any, str]:
     """transformers' tokenizer of ``folder``, or None and the reason.
 
     Raises:
@@ -25,12 +25,12 @@ def load_tokenizer(folder: Path) -> tuple[Any, str]:
     """
     from transformers import AutoTokenizer
 
-    if not any(next(folder.glob(pattern), None) for pattern in _FILES):
+    if not any(next(folder.path.glob(pattern), None) for pattern in _FILES):
         return None, "there are none"
-    _check_json(folder / "tokenizer.json")
+    _check_json(folder.path / "tokenizer.json")
     try:
         with _quietly():
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+            tokenizer = AutoTokenizer.from_pretrained(folder.path, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # each class of tokenizer raises errors of its own, and tokenizers bare Exceptions
         _check_readers(folder)
         return None, _reason(error)
@@ -39,14 +39,13 @@ def load_tokenizer(folder: Path) -> tuple[Any, str]:
     return tokenizer, ""
 
 
-def is_unsaid(folder: Path) -> bool:
+def is_unsaid(folder: SourceFolder) -> bool:
     """Whether no file says which class the tokenizer is of, or with which settings: transformers then guesses a class
     by the model's type, and makes one without what tokenizer.json says of normalisation and decoding."""
-    declared = read_json(folder / "config.json", missing_ok=True).get("tokenizer_class")
-    return not declared and not (folder / "tokenizer_config.json").is_file()
+    return not folder.config.get("tokenizer_class") and not folder.has("tokenizer_config.json")
 
 
-def of_tokenizer_json(folder: Path) -> Any:
+def of_tokenizer_json(folder: SourceFolder) -> Any:
     """transformers' plain fast tokenizer of the folder's tokenizer.json and tokenizer_config.json.
 
     Raises:
@@ -56,9 +55,9 @@ def of_tokenizer_json(folder: Path) -> Any:
 
     try:
         with _quietly():
-            return PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
+            return PreTrainedTokenizerFast.from_pretrained(folder.path, local_files_only=True)
     except Exception as error:  # as above
-        raise TokenizerError(f"{folder / 'tokenizer.json'} cannot be read: {_reason(error)}") from error
+        raise TokenizerError(f"{folder.path / 'tokenizer.json'} cannot be read: {_reason(error)}") from error
 
 
 def _check_json(path: Path) -> None:
@@ -72,12 +71,12 @@ def _check_json(path: Path) -> None:
         raise TokenizerError(f"{path} cannot be read: {error}") from error
 
 
-def _check_readers(folder: Path) -> None:
+def _check_readers(folder: SourceFolder) -> None:
     """Raises TokenizerError for a file whose library is not installed."""
-    if (folder / "tokenizer.json").is_file():
+    if folder.has("tokenizer.json"):
         return
     for pattern, library in _READERS.items():
-        found = next(folder.glob(pattern), None)
+        found = next(folder.path.glob(pattern), None)
         if found is not None and importlib.util.find_spec(library) is None:
             raise TokenizerError(f"{found} needs the library {library} to be read: pip install 'attendant[export]'")
 

@@ -13,7 +13,7 @@ from typing import Any
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, processors
 
 from attendant_export.errors import TokenizerError
-from attendant_export.source.json_files import read_json
+from attendant_export.source.folder import SourceFolder
 from attendant_export.toolchain import internal
 
 _MODELS = {"marian": "source.spm", "m2m_100": "sentencepiece.bpe.model"}
@@ -27,12 +27,12 @@ _UNREACHABLE = " "
 _SPECIAL = ("<s>", "</s>", "<pad>", "<unk>")
 
 
-def is_sentencepiece(folder: Path) -> bool:
+def is_sentencepiece(folder: SourceFolder) -> bool:
     """Whether ``folder`` is of a kind that :func:`convert` knows: by its config, or by its files."""
     return _kind(folder) is not None
 
 
-def convert(folder: Path) -> str:
+def convert(folder: SourceFolder) -> str:
     """tokenizer.json made of the SentencePiece model and the vocabulary of ``folder``.
 
     Raises:
@@ -41,24 +41,24 @@ def convert(folder: Path) -> str:
     kind = _kind(folder)
     assert kind is not None, "whoever converts has asked"
     file = _MODELS[kind]
-    missing = [name for name in (file, _VOCABULARY) if not (folder / name).is_file()]
+    missing = [name for name in (file, _VOCABULARY) if not folder.has(name)]
     if missing:
-        raise TokenizerError(f"{folder} has no tokenizer.json, and to make one {' and '.join(missing)} is missing")
-    vocabulary: dict[str, int] = {token: int(index) for token, index in read_json(folder / _VOCABULARY).items()}
+        raise TokenizerError(f"{folder.path} has no tokenizer.json, and to make one {' and '.join(missing)} is missing")
+    vocabulary: dict[str, int] = {token: int(index) for token, index in folder.json(_VOCABULARY).items()}
     added = [token for token in vocabulary if token in _SPECIAL or (token.startswith(">>") and token.endswith("<<"))]
     if kind == "m2m_100":
         languages = _languages(folder)
         vocabulary |= {token: len(vocabulary) + place for place, token in enumerate(languages)}
         added += languages
-    return _build(folder / file, vocabulary, added)
+    return _build(folder.path / file, vocabulary, added)
 
 
-def _kind(folder: Path) -> str | None:
+def _kind(folder: SourceFolder) -> str | None:
     """The model type whose files the folder has, or ought to have."""
-    model_type = read_json(folder / "config.json", missing_ok=True).get("model_type")
+    model_type = folder.config.get("model_type")
     if model_type in _MODELS:
         return str(model_type)
-    there = (kind for kind, file in _MODELS.items() if all((folder / name).is_file() for name in (file, _VOCABULARY)))
+    there = (kind for kind, file in _MODELS.items() if all(folder.has(name) for name in (file, _VOCABULARY)))
     return next(there, None)
 
 
@@ -116,13 +116,13 @@ def _model(path: Path, proto: Any, vocabulary: Mapping[str, int], added: Sequenc
     raise TokenizerError(f"{path} is neither a unigram nor a BPE model")
 
 
-def _languages(folder: Path) -> list[str]:
+def _languages(folder: SourceFolder) -> list[str]:
     """Tokens of M2M100's languages, which are numbered after those of vocab.json, in order."""
-    for config in (read_json(folder / name, missing_ok=True) for name in _SETTINGS):
+    for config in (folder.json(name, missing_ok=True) for name in _SETTINGS):
         found = config.get("additional_special_tokens") or config.get("extra_special_tokens")
         if isinstance(found, list) and found:
             return [str(token.get("content") if isinstance(token, dict) else token) for token in found]
     raise TokenizerError(
-        f"{folder} has no tokenizer.json, and neither tokenizer_config.json nor special_tokens_map.json lists the "
+        f"{folder.path} has no tokenizer.json, and neither tokenizer_config.json nor special_tokens_map.json lists the "
         "tokens of its languages (additional_special_tokens) to make one"
     )

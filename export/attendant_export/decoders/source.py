@@ -1,0 +1,41 @@
+"""Loads a causal language model from its folder, and the files around it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from attendant_export.decoders.architectures import check_config, check_model
+from attendant_export.source.folder import CONFIG_FILE, SourceFolder
+from attendant_export.words import Words, read_words
+
+
+@dataclass(frozen=True)
+class DecoderSource:
+    """A causal language model in memory, and what its folder says.
+
+    Attributes:
+        model: transformers model, float32, eager attention, in eval mode.
+        words: its tokenizer and chat templates.
+        tokenizer_config: content of tokenizer_config.json, for the special tokens a config leaves out, or {}.
+    """
+
+    model: Any
+    words: Words
+    tokenizer_config: Mapping[str, Any] = field(default_factory=dict)
+
+
+def load_decoder(folder: SourceFolder) -> DecoderSource:
+    """The model of ``folder``.
+
+    Raises:
+        SourceError: unreadable, incomplete, or without a tokenizer.
+        UnsupportedModel: the config says that it cannot become a decoder graph.
+    """
+    check_config(folder.json(CONFIG_FILE))
+    tokenizer_config = folder.tokenizer_config
+    words = read_words(folder)  # before the weights: a missing tokenizer is told at once
+    model = folder.pretrained("AutoModelForCausalLM")
+    check_model(model)
+    return DecoderSource(model, words, tokenizer_config)

@@ -1,0 +1,102 @@
+"""The folder that a model comes from: what its JSON files say, each read once, and the model of its weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from attendant_export.errors import SourceError, reading
+from attendant_export.source.json_files import read_json
+
+CONFIG_FILE = "config.json"
+
+
+@dataclass(frozen=True)
+class SourceFolder:
+    """A local folder in the Hugging Face format. Its files are taken not to change while it is exported.
+
+    Attributes:
+        path: where it is.
+        id: hub id, or the folder's name. revision: hub commit, or None.
+    """
+
+    path: Path
+    id: str = ""
+    revision: str | None = None
+    _read: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False, compare=False)
+
+    def json(self, name: str, *, missing_ok: bool = False) -> dict[str, Any]:
+        """The JSON object of a file; {} if the file is missing and may be. Callers leave it as it is.
+
+        Raises:
+            SourceError: missing, unreadable or not an object.
+        """
+        if not self._read.get(name):
+            self._read[name] = read_json(self.path / name, missing_ok=missing_ok)
+        return self._read[name]
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Content of config.json, or {}: a folder of sentence-transformers may have it further down.
+
+        Raises:
+            SourceError: unreadable or not an object.
+        """
+        return self.json(CONFIG_FILE, missing_ok=True)
+
+    @property
+    def tokenizer_config(self) -> dict[str, Any]:
+        """Content of tokenizer_config.json, or {}.
+
+        Raises:
+            SourceError: unreadable or not an object.
+        """
+        return self.json("tokenizer_config.json", missing_ok=True)
+
+    def has(self, name: str) -> bool:
+        """Whether there is a file of this name."""
+        return (self.path / name).is_file()
+
+    def pretrained(self, auto_class: str, optional: tuple[str, ...] = ()) -> Any:
+        """The model, in float32, with eager attention, in eval mode.
+
+        Args:
+            auto_class: name of a class of transformers, e.g. ``AutoModelForCausalLM``.
+            optional: parts of names of tensors that may be missing, because the graph does not read them.
+
+        Raises:
+            SourceError: weights are missing or cannot be read.
+        """
+        import transformers
+        from transformers.utils import logging
+
+        logging.disable_progress_bar()  # the exporter tells its own progress
+        with reading(f"{self.path}: the model cannot be loaded"):
+            model, info = getattr(transformers, auto_class).from_pretrained(
+                self.path,
+                dtype=torch.float32,
+                attn_implementation="eager",
+                local_files_only=True,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # they are told below, by name
+            )
+        _check_sizes(self.path, info)
+        missing = sorted(name for name in info["missing_keys"] if not any(part in name for part in optional))
+        if missing:  # transformers would fill them with random numbers
+            raise SourceError(
+                f"{self.path}: the weights lack {len(missing)} tensors of the model, first {missing[0]!r}"
+            )
+        return model.eval()
+
+
+def _check_sizes(folder: Path, info: dict[str, Any]) -> None:
+    mismatched = sorted(info.get("mismatched_keys") or ())
+    if mismatched:
+        name, found, wanted = mismatched[0]
+        raise SourceError(
+            f"{folder}: {len(mismatched)} tensors do not have the sizes that config.json asks for, first {name!r}: "
+            f"{list(found)} in the file, {list(wanted)} by the config"
+        )

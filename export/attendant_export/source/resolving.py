@@ -1,0 +1,50 @@
+"""Finds the model to export: a local folder in the Hugging Face format, or a hub id fetched into one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from attendant_export.errors import SourceNotFound
+from attendant_export.source.folder import SourceFolder
+from attendant_export.source.formats import check_folder
+
+_SMALL_FILES = ["*.json", "*.jinja", "*.txt", "*.model", "*.spm", "*.tiktoken", "*.safetensors"]
+
+
+def resolve(source: str, revision: str | None = None) -> SourceFolder:
+    """The local folder of ``source``. A hub id is fetched (or found in the hub's cache).
+
+    Raises:
+        SourceNotFound: neither a model folder nor a hub id that can be fetched.
+        SourceError: a folder that holds no model that can be exported; says what it holds.
+    """
+    folder = Path(source).expanduser()
+    if folder.is_dir():
+        found = SourceFolder(folder, folder.resolve().name, revision)
+    elif folder.exists():
+        raise SourceNotFound(f"{folder} is a file; a source is a model folder or a hub id")
+    elif folder.is_absolute() or source.startswith(("./", "../", "~")) or source.count("/") > 1:
+        raise SourceNotFound(f"{folder} does not exist")
+    else:
+        found = _fetch(source, revision)
+    check_folder(found)
+    return found
+
+
+def _fetch(source: str, revision: str | None) -> SourceFolder:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        folder = Path(snapshot_download(source, revision=revision, allow_patterns=_SMALL_FILES))
+        if not any(folder.glob("*.safetensors")):
+            patterns = [*_SMALL_FILES, "*.bin"]
+            folder = Path(snapshot_download(source, revision=revision, allow_patterns=patterns))
+    except HFValidationError as error:
+        raise SourceNotFound(f"{source!r} is neither a folder nor a valid hub id") from error
+    except LocalEntryNotFoundError as error:
+        raise SourceNotFound(f"{source!r} is not a folder, and no model hub can be reached to fetch it from") from error
+    except (HfHubHTTPError, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise SourceNotFound(f"{source!r} is not a folder, and fetching it from the hub failed: {reason}") from error
+    return SourceFolder(folder, source, folder.name)
