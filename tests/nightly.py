@@ -60,6 +60,9 @@ DAILY: Mapping[str, Iterable[str]] = {
 """Of these functions, only tests with these parameters are daily."""
 
 NIGHTLY = (
+    "docs/test_commands.py::test_export_and_serve",
+    "docs/test_commands.py::test_make_run_in_a_fresh_clone",
+    "docs/test_commands.py::test_transcribe",
     "export/test_accuracy.py::test_quantised_weights_add_little_to_the_loss",
     "export/test_memory.py::test_a_float32_export_needs_the_libraries_and_twice_the_weights",
     "export/test_sentence_transformers.py::test_real_model_says_how_its_vectors_are_made",
@@ -73,7 +76,6 @@ NIGHTLY = (
     "real/test_settings.py",
     "real/test_speech_text.py",
     "real/test_answers.py::test_smollm2_knows_the_capital_of_france",
-    "test_readme.py::test_make_run_in_a_fresh_clone",
 )
 """These files and functions are nightly as a whole: they train, fetch packages or export trained models."""
 

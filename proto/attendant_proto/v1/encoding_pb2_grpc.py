@@ -31,8 +31,8 @@ class EncodingStub:
 
     Errors: INVALID_ARGUMENT (google.rpc.BadRequest names the field and what is allowed: an input that is too long and
     `truncate` not set, an image that cannot be read, a model of another task), NOT_FOUND (the models that exist),
-    RESOURCE_EXHAUSTED (queue full; google.rpc.RetryInfo), DEADLINE_EXCEEDED, CANCELLED, UNAVAILABLE (the server is
-    draining), INTERNAL. A call succeeds or fails as a whole.
+    FAILED_PRECONDITION (the model cannot be served), RESOURCE_EXHAUSTED (queue full; google.rpc.RetryInfo),
+    DEADLINE_EXCEEDED, CANCELLED, UNAVAILABLE (the server is draining), INTERNAL. A call succeeds or fails as a whole.
     """
 
     def __init__(self, channel):
@@ -99,60 +99,69 @@ class EncodingServicer:
 
     Errors: INVALID_ARGUMENT (google.rpc.BadRequest names the field and what is allowed: an input that is too long and
     `truncate` not set, an image that cannot be read, a model of another task), NOT_FOUND (the models that exist),
-    RESOURCE_EXHAUSTED (queue full; google.rpc.RetryInfo), DEADLINE_EXCEEDED, CANCELLED, UNAVAILABLE (the server is
-    draining), INTERNAL. A call succeeds or fails as a whole.
+    FAILED_PRECONDITION (the model cannot be served), RESOURCE_EXHAUSTED (queue full; google.rpc.RetryInfo),
+    DEADLINE_EXCEEDED, CANCELLED, UNAVAILABLE (the server is draining), INTERNAL. A call succeeds or fails as a whole.
     """
 
     def Embed(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """One vector for each text, or for each of its tokens.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Classify(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Labels of texts, with scores.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ClassifyTokens(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Labelled spans of texts.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Answer(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """The answer to a question in a text.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Rerank(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Documents in the order of how well they fit a query.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def FillMask(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Tokens for the masks in texts.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ClassifyImage(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Labels of images, with scores.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def EmbedImage(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """One vector for each image.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Transcribe(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """The words of recordings, of models that spell what they hear (CTC).
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -231,8 +240,8 @@ class Encoding:
 
     Errors: INVALID_ARGUMENT (google.rpc.BadRequest names the field and what is allowed: an input that is too long and
     `truncate` not set, an image that cannot be read, a model of another task), NOT_FOUND (the models that exist),
-    RESOURCE_EXHAUSTED (queue full; google.rpc.RetryInfo), DEADLINE_EXCEEDED, CANCELLED, UNAVAILABLE (the server is
-    draining), INTERNAL. A call succeeds or fails as a whole.
+    FAILED_PRECONDITION (the model cannot be served), RESOURCE_EXHAUSTED (queue full; google.rpc.RetryInfo),
+    DEADLINE_EXCEEDED, CANCELLED, UNAVAILABLE (the server is draining), INTERNAL. A call succeeds or fails as a whole.
     """
 
     @staticmethod

@@ -49,8 +49,8 @@ class GenerationServicer:
         sequence carries `finish`. Cancelling the call frees its memory before the next step of the model.
 
         Errors: INVALID_ARGUMENT (google.rpc.BadRequest names the field and the allowed range), NOT_FOUND (the models that
-        exist), RESOURCE_EXHAUSTED (queue full; google.rpc.RetryInfo), DEADLINE_EXCEEDED, CANCELLED, UNAVAILABLE (the
-        server is draining), INTERNAL.
+        exist), FAILED_PRECONDITION (the model cannot be served), RESOURCE_EXHAUSTED (queue full; google.rpc.RetryInfo),
+        DEADLINE_EXCEEDED, CANCELLED, UNAVAILABLE (the server is draining), INTERNAL.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -51,13 +51,17 @@ class ModelsServicer:
 
     def ListModels(self, request, context):
         """Every model that a bundle was named for, those that cannot be served last.
+
+        Errors: DEADLINE_EXCEEDED, CANCELLED, INTERNAL.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetModel(self, request, context):
-        """NOT_FOUND names the models that exist.
+        """One model.
+
+        Errors: NOT_FOUND (the models that exist), DEADLINE_EXCEEDED, CANCELLED, INTERNAL.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -143,7 +147,9 @@ class Models:
 
 
 class TokenizerStub:
-    """Missing associated documentation comment in .proto file."""
+    """Errors: INVALID_ARGUMENT (google.rpc.BadRequest names the field and what is allowed), NOT_FOUND (the models that
+    exist), FAILED_PRECONDITION (the model cannot be served), DEADLINE_EXCEEDED, CANCELLED, INTERNAL.
+    """
 
     def __init__(self, channel):
         """Constructor.
@@ -164,16 +170,20 @@ class TokenizerStub:
 
 
 class TokenizerServicer:
-    """Missing associated documentation comment in .proto file."""
+    """Errors: INVALID_ARGUMENT (google.rpc.BadRequest names the field and what is allowed), NOT_FOUND (the models that
+    exist), FAILED_PRECONDITION (the model cannot be served), DEADLINE_EXCEEDED, CANCELLED, INTERNAL.
+    """
 
     def Tokenize(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """The tokens that a prompt becomes.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Detokenize(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """The text that tokens become.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -200,7 +210,9 @@ def add_TokenizerServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Tokenizer:
-    """Missing associated documentation comment in .proto file."""
+    """Errors: INVALID_ARGUMENT (google.rpc.BadRequest names the field and what is allowed), NOT_FOUND (the models that
+    exist), FAILED_PRECONDITION (the model cannot be served), DEADLINE_EXCEEDED, CANCELLED, INTERNAL.
+    """
 
     @staticmethod
     def Tokenize(request,

@@ -52,8 +52,10 @@ class SpeechServicer:
     def Transcribe(self, request, context):
         """One recording, up to several hours: it is cut into windows, which are transcribed in turn.
 
-        Errors: as Generation.Generate; INVALID_ARGUMENT for sound that cannot be decoded, is empty or too long, and for
-        languages and tasks that the model has not.
+        Errors: INVALID_ARGUMENT (sound that cannot be decoded, is empty or too long; languages and tasks that the model has
+        not; a rule of Generation.Generate broken), NOT_FOUND (the models that exist), FAILED_PRECONDITION (the model cannot be
+        served), RESOURCE_EXHAUSTED (queue full; google.rpc.RetryInfo), DEADLINE_EXCEEDED, CANCELLED, UNAVAILABLE (the server is
+        draining), INTERNAL.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -64,6 +66,8 @@ class SpeechServicer:
         rate; closing the sending side ends the recording. Segments are final; `partial` is the text heard since the last of
         them and may change: it comes about every second, where there is time for it. Sound may be sent faster than it is
         spoken: the server reads on as it gets done with it.
+
+        Errors: as Transcribe; INVALID_ARGUMENT also for requests in another order, or of another sampling rate.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -1,0 +1,221 @@
+"""Every command and every program of README.md, CONTRIBUTING.md and docs/, run."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+import yaml
+from attendant.settings import SettingsArguments
+
+from tests.docs import metrics_page
+from tests.docs.markdown import REPOSITORY, Block, blocks, commands
+from tests.synthetic import make_synthetic_bundle
+from tests.system.encoders import FLAGS, make_encoders, png
+from tests.system.server import ServerProcess, environment, serving
+
+GRPC, HTTP = "127.0.0.1:50051", "http://127.0.0.1:9090"
+COMMANDS = commands()
+
+CLIENT = r"attendant (generate|chat|models|classify|translate|see|embed|tag|answer|rerank|fill-mask)\b"
+TRANSCRIBE = r"attendant transcribe "
+EXPORT = r"attendant export "
+SERVE = r"attendant serve \./"
+HELP = r"attendant serve --help$"
+LOAD = r"make loadtest "
+QUICK_BENCH = r"make bench ARGS=--quick$"
+BENCH = r"make bench (?!ARGS=--quick)"
+TARGET = r"make [a-z-]+( [A-Z]+=\S+)*$|make run ARGS=\"--model smollm2\"$|make \.venv-dev/\.done$|make test ARGS="
+KINDS = (CLIENT, TRANSCRIBE, EXPORT, SERVE, HELP, LOAD, QUICK_BENCH, BENCH, TARGET)
+
+
+def of_kind(kind: str) -> list[str]:
+    """The commands of the pages that are of one kind."""
+    return [command for command in COMMANDS if next((k for k in KINDS if re.search(k, command)), None) == kind]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """The demo models, and a tiny encoder for each task that they have not."""
+    folder = make_encoders(tmp_path_factory.mktemp("encoders"))
+    for name in ("moods", "images", "pictures", "words"):
+        shutil.rmtree(folder / name)
+    with serving(tmp_path_factory.mktemp("log") / "log", "--demo", folder, *FLAGS) as process:
+        yield process
+
+
+def run(words: list[str], cwd: Path, text: str | None = None, timeout_s: float = 120) -> str:
+    done = subprocess.run(
+        words, cwd=cwd, input=text, capture_output=True, text=True, timeout=timeout_s, env=environment(), check=False
+    )
+    assert done.returncode == 0, f"{words}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def recipe(command: str) -> list[str]:
+    """What a make command would run."""
+    lines = run(["make", "-n", "--no-print-directory", *shlex.split(command)[1:]], REPOSITORY).splitlines()
+    return shlex.split(lines[-1])
+
+
+def here(words: list[str]) -> list[str]:
+    """The same command in this environment."""
+    return [sys.executable, "-m", Path(words[0]).name, *words[1:]]
+
+
+def test_no_command_is_left_out() -> None:
+    unknown = {command: page for command, page in COMMANDS.items() if not any(re.search(k, command) for k in KINDS)}
+    assert not unknown
+
+
+@pytest.mark.parametrize("command", of_kind(CLIENT))
+def test_client_commands(command: str, server: ServerProcess, tmp_path: Path) -> None:
+    (tmp_path / "circle.png").write_bytes(png((200, 40, 40), (32, 32)))
+    text = "hello\n/exit\n" if "chat" in command else None
+    assert run([*here(shlex.split(command)), "--server", server.grpc], tmp_path, text).strip()
+
+
+@pytest.mark.parametrize("program", [pytest.param(b, id=b.page) for b in blocks("python")])
+def test_programs(program: Block, server: ServerProcess, tmp_path: Path) -> None:
+    assert GRPC in program.text or HTTP in program.text
+    text = program.text.replace(GRPC, server.grpc).replace(HTTP, server.http)
+    assert len(run([sys.executable, "-c", text], tmp_path).split()) > 1
+
+
+def test_the_first_program_fits_in_ten_lines() -> None:
+    (program,) = (block for block in blocks("python") if block.page == "README.md")
+    assert len(program.text.strip().splitlines()) <= 10
+
+
+def test_export_and_serve(tmp_path: Path) -> None:
+    from tests.bundles import make_llama_source
+
+    make_llama_source(tmp_path / "my-model", max_position_embeddings=64)
+    for command in of_kind(EXPORT):
+        run(here([*shlex.split(command), "--overwrite"]), tmp_path)
+    for number, command in enumerate(of_kind(SERVE)):
+        words = shlex.split(command)
+        with serving(tmp_path / f"log{number}", tmp_path / words[2]) as process:
+            models = run([*here([words[0], "models"]), "--server", process.grpc], tmp_path)
+            assert "my-model" in models
+
+
+def test_transcribe(tmp_path: Path) -> None:
+    import numpy as np
+    import soundfile
+    from attendant_export.cli import main
+
+    from tests.export.seq2seq_families import save_folder
+    from tests.test_speech import RATE, sound
+
+    save_folder("whisper", tmp_path / "whisper")
+    assert main([str(tmp_path / "whisper"), str(tmp_path / "bundles" / "whisper")]) == 0
+    for name in ("talk.wav", "talk.flac"):
+        soundfile.write(tmp_path / name, np.frombuffer(sound(2).pcm16, "<i2"), RATE)
+    with serving(tmp_path / "log", tmp_path / "bundles") as process:
+        for command in of_kind(TRANSCRIBE):
+            run([*here(shlex.split(command)), "--server", process.grpc], tmp_path)
+
+
+def test_help_of_serve(tmp_path: Path) -> None:
+    (command,) = of_kind(HELP)
+    assert "ATTENDANT_ENGINE__MAX_NUM_SEQS" in run(here(shlex.split(command)), tmp_path)
+
+
+def test_make_loadtest(server: ServerProcess, tmp_path: Path) -> None:
+    (command,) = of_kind(LOAD)
+    words = [server.grpc if word == GRPC else word for word in here(recipe(command))]
+    run([*words, "-t", "3s", "--only-summary"], REPOSITORY)
+
+
+def test_make_bench(tmp_path: Path) -> None:
+    """The same command on a tiny bundle: the benchmark's own model takes minutes to make."""
+    (command,) = of_kind(QUICK_BENCH)
+    bundle = make_synthetic_bundle(tmp_path / "tiny", eos_bias=-50)
+    words = [sys.executable, *recipe(command)[1:], "--bundle", str(bundle), "--concurrency", "2"]
+    assert "server/bare" in run(words, tmp_path)
+
+
+class _Understood(Exception):
+    """The arguments of a command are right."""
+
+
+@pytest.mark.parametrize("command", of_kind(BENCH))
+def test_benchmarks_are_understood(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hours of measuring end where the arguments have been read."""
+    from attendant_loadtest.bench.__main__ import main
+
+    parse = argparse.ArgumentParser.parse_args
+
+    def parse_and_end(self: argparse.ArgumentParser, *arguments: Any) -> NoReturn:
+        parse(self, *arguments)
+        raise _Understood
+
+    words = recipe(re.sub(r"\s+#.*", "", command))
+    assert words[1:3] == ["-m", "attendant_loadtest.bench"]
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parse_and_end)
+    with pytest.raises(_Understood):
+        main(words[3:])
+
+
+@pytest.mark.parametrize("command", of_kind(TARGET))
+def test_make_knows_its_targets(command: str) -> None:
+    run(["make", "-n", *shlex.split(command)[1:]], REPOSITORY)
+
+
+def test_make_run_in_a_fresh_clone(tmp_path: Path) -> None:
+    """Also that the serving part installs without torch."""
+    clone = tmp_path / "clone"
+    run(["git", "clone", "-q", str(REPOSITORY), str(clone)], tmp_path)
+    output = run(["make", "run", "ARGS=--once"], clone, timeout_s=600)
+    assert "metrics on http://" in output
+    assert "order" in output
+    assert not list((clone / ".venv").glob("lib/*/site-packages/torch"))
+    shutil.rmtree(clone)
+
+
+def test_make_test_is_what_ci_runs() -> None:
+    assert "make test" in (REPOSITORY / ".ci/run").read_text(encoding="utf-8")
+    plan = run(["make", "-n", "test"], REPOSITORY)
+    for tool in ("ruff check", "ruff format --check", "mypy", "lint-imports", "pytest"):
+        assert tool in plan
+
+
+@pytest.mark.parametrize(("target", "left_out"), [("test", "not nightly"), ("fast", "not torch"), ("nightly", None)])
+def test_what_the_commands_leave_out(target: str, left_out: str | None) -> None:
+    *_, command = run(["make", "-n", target], REPOSITORY).splitlines()
+    assert "pytest" in command
+    assert (left_out in command) if left_out else (" -m 'not" not in command and ' -m "not' not in command)
+
+
+def test_settings_files_are_understood(tmp_path: Path) -> None:
+    (block,) = (block for block in blocks("yaml") if block.page == "docs/serving.md")
+    (tmp_path / "config.yaml").write_text(block.text, encoding="utf-8")
+    parser = argparse.ArgumentParser()
+    arguments = SettingsArguments(parser)
+    settings = arguments.load(parser.parse_args(["--config", str(tmp_path / "config.yaml")]))
+    assert settings.engine.max_num_seqs == 16
+
+
+def test_alerts_ask_for_metrics_that_exist() -> None:
+    (block,) = (block for block in blocks("yaml") if block.page == "docs/operating.md")
+    rules = yaml.safe_load(block.text)["groups"][0]["rules"]
+    for rule in rules:
+        for name in re.findall(r"attendant_\w+", re.sub(r"\{.*?\}", "", rule["expr"])):
+            assert re.sub(r"_(bucket|sum|count)$", "", name) in metrics_page.names()
+
+
+RUN_ELSEWHERE = re.compile(r"^(attendant|docker|kubectl|pip|python -m) ", re.MULTILINE)
+
+
+@pytest.mark.parametrize("block", [pytest.param(b, id=b.page) for b in blocks("text") if RUN_ELSEWHERE.search(b.text)])
+def test_what_is_not_run_says_why(block: Block) -> None:
+    assert block.after.startswith("*Not run by the")
