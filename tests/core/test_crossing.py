@@ -19,6 +19,7 @@ from attendant.core.errors import (
     BundleError,
     DeviceOutOfMemory,
     InvalidRequest,
+    MemoryTaken,
     ModelFailed,
     ModelNotFound,
     QueueFull,
@@ -45,6 +46,7 @@ OWN_WORDS: dict[type[AttendantError], Callable[[], AttendantError]] = {
     QueueFull: lambda: QueueFull("one", 8, 0.25, "inputs"),
     BundleError: lambda: BundleError("bundle/manifest.json", "is not JSON"),
     DeviceOutOfMemory: lambda: DeviceOutOfMemory(0, None, 10**8, 8 * 10**9, "KV memory"),
+    MemoryTaken: lambda: MemoryTaken("one", "GPU 0", 3, 1, (("other", 2),)),
 }
 """Errors whose constructors take something else than a message."""
 

@@ -14,6 +14,7 @@ from attendant.models.encoders import load_encoder
 from attendant.models.failed import FailedModel
 from attendant.models.generators import load_generator
 from attendant.models.info import EncodingInfo, GenerationInfo, ModelInfo
+from attendant.models.ledger import MemoryLedger
 from attendant.models.loaded import LoadedModel, load_model
 from attendant.models.lookup import GENERATE, SPEECH, TRANSLATE, encoding, find
 from attendant.models.repository import ModelRepository
@@ -101,4 +102,4 @@ def test_a_bundle_says_what_it_can_do_and_no_more_is_promised(tmp_path: Path) ->
     more = manifest.model_copy(update={"further_capabilities": ("embed", "generate")})
     assert more.capabilities == ("generate", "continue", "embed")
     with pytest.raises(BundleError, match="can do more than this server knows to load: embed"):
-        load_model(bundle, more, ENGINE, ENCODER, GpuSettings())
+        load_model(bundle, more, ENGINE, ENCODER, GpuSettings(), ledger=MemoryLedger())

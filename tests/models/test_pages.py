@@ -10,6 +10,7 @@ import pytest
 from attendant.bundle import GeneratorManifest, KVLayer, Target, TextSource, read_manifest
 from attendant.core.errors import AttendantError, ConfigurationError, DeviceOutOfMemory
 from attendant.models.generators import GeneratorPart, load_generator
+from attendant.models.ledger import Memory, MemoryLedger, Share
 from attendant.models.page_memory import HOST_BLOCK_SIZE, PageBudget, block_size, check_sources, plan_blocks
 from attendant.models.pages import HOST_NUM_SEQS, MAX_NUM_SEQS
 from attendant.models.repository import ModelRepository
@@ -171,18 +172,18 @@ class TestSources:
 
     def test_sources_that_leave_nothing_to_the_cache_are_refused(self, paged_bundle: Path) -> None:
         manifest = answering(paged_bundle)
-        gpu = Memory(TOTAL, TOTAL)  # nine million bytes of ten are the models'
-        check_sources(manifest, GpuSettings(), gpu, 256, 17, 1)  # of 1024 positions each
+        gpu = DeviceMemory(TOTAL, TOTAL)  # nine million bytes of ten are the models'
+        check_sources(manifest, GpuSettings(), gpu, 256, 17, share(1))  # of 1024 positions each
         with pytest.raises(ConfigurationError, match=r"18 sources takes 9,437,184.*lower engine\.max_num_seqs"):
-            check_sources(manifest, GpuSettings(), gpu, 256, 18, 1)
+            check_sources(manifest, GpuSettings(), gpu, 256, 18, share(1))
         with pytest.raises(ConfigurationError, match=r"'big' in the memory of GPU 2 is 4,500,000 bytes"):
-            check_sources(manifest, GpuSettings(), gpu, 256, 17, 2)
-        check_sources(manifest_of(paged_bundle), GpuSettings(), gpu, 256, 1000, 1)
-        check_sources(manifest, GpuSettings(), HostDevice(), 16, 1000, 1)
+            check_sources(manifest, GpuSettings(), gpu, 256, 17, share(2))
+        check_sources(manifest_of(paged_bundle), GpuSettings(), gpu, 256, 1000, share(1))
+        check_sources(manifest, GpuSettings(), HostDevice(), 16, 1000, share(1))
 
 
 @dataclass
-class Memory(HostDevice):
+class DeviceMemory(HostDevice):
     """A GPU as far as its memory goes."""
 
     free: int
@@ -195,6 +196,15 @@ class Memory(HostDevice):
 
 
 TOTAL = 10_000_000
+
+
+def share(num_models: int, fraction: float = 0.9) -> Share:
+    """What the first of so many models gets of a GPU, of which they may take a part together."""
+    ledger = MemoryLedger()
+    ledger.expect(["big", *(f"other{i}" for i in range(num_models - 1))])
+    return ledger.share(Memory("GPU 2", TOTAL, int(TOTAL * fraction)), "big")
+
+
 SIZE = 16
 BLOCK = 2 * SIZE * 2 * (64 * 2 + 32)  # bytes: keys and values of two heads in both layers
 
@@ -210,14 +220,15 @@ class TestMemory:
         settings: EngineSettings | None = None,
         **gpu: object,
     ) -> PageBudget:
+        chosen = GpuSettings(**gpu)
         return plan_blocks(
             manifest_of(bundle),
             settings or EngineSettings(),
-            GpuSettings(**gpu),
-            Memory(free, TOTAL),
+            chosen,
+            DeviceMemory(free, TOTAL),
             before,
             SIZE,
-            num_models,
+            share(num_models, chosen.memory_fraction),
         )
 
     @pytest.mark.parametrize(

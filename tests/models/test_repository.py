@@ -11,8 +11,9 @@ import pytest
 from attendant.bundle import MANIFEST_FILE, TOKENIZER_FILE, FileEntry, KVLayer, read_manifest, sha256
 from attendant.core.errors import BundleError, ConfigurationError, ModelFailed, ModelNotFound
 from attendant.models.discovery import find_bundles
+from attendant.models.ledger import MemoryLedger
 from attendant.models.lookup import GENERATE, encoding
-from attendant.models.memory import plan_kv_memory
+from attendant.models.memory import plan_kv_memory, processor_memory
 from attendant.models.repository import ModelRepository
 from attendant.settings import EngineSettings
 
@@ -165,9 +166,9 @@ class TestKVMemory:
     def plan(self, good: Path, **settings: object):
         layer = KVLayer(num_kv_heads=4, head_size=64, dtype="float32")
         manifest = read_manifest(good).model_copy(update={"kv_layers": (layer,) * 12, "context_length": 2048})
-        return plan_kv_memory(
-            manifest, EngineSettings(**settings), num_models=1, max_num_seqs=settings.get("max_num_seqs", 16)
-        )
+        chosen = EngineSettings(**settings)
+        share = MemoryLedger().share(processor_memory(chosen), "m", chosen.kv_memory)
+        return plan_kv_memory(manifest, chosen, share, max_num_seqs=settings.get("max_num_seqs", 16))
 
     def test_the_budget_is_counted_in_pages_of_positions(self, good: Path) -> None:
         budget = self.plan(good, kv_memory="1GiB", max_num_seqs=100)

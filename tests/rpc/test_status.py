@@ -17,6 +17,7 @@ EXAMPLES: dict[type[errors.AttendantError], tuple[object, ...]] = {
     errors.QueueFull: ("m", 8, 1.5),
     errors.BundleError: ("/somewhere", "is gone"),
     errors.DeviceOutOfMemory: (0, 3_000_000_000, 1_000_000_000, 8_000_000_000, "the model"),
+    errors.MemoryTaken: ("m", "the CPU", 3, 1, (("other", 2),)),
 }
 
 

@@ -13,7 +13,8 @@ AttendantError
 ├── StepFailed              the model run that carried this request failed
 └── ConfigurationError      the operator's input is wrong (settings, flags, files)
     ├── BundleError         a bundle is missing a file, corrupt, or made for something else
-    └── DeviceOutOfMemory   a device has less memory than a model needs
+    ├── DeviceOutOfMemory   a device has less memory than a model needs
+    └── MemoryTaken         other models hold the memory that a model needs
 """
 
 
@@ -150,3 +151,12 @@ class DeviceOutOfMemory(ConfigurationError):
             f"{total / 1e9:.2f} GB are free"
         )
         self.index, self.needed, self.free, self.total = index, needed, free, total
+
+
+class MemoryTaken(ConfigurationError):
+    """A model needs memory that others hold. Sizes in bytes; ``held`` of each model, by name."""
+
+    def __init__(self, model: str, memory: str, needed: int, left: int, held: tuple[tuple[str, int], ...]) -> None:
+        listed = ", ".join(f"{name!r} holds {size:,}" for name, size in held)
+        super().__init__(f"model {model!r} needs {needed:,} bytes on {memory}; {left:,} are left: {listed}")
+        self.model, self.memory, self.needed, self.left, self.held = model, memory, needed, left, held

@@ -22,6 +22,7 @@ from attendant.bundle import (
 from attendant.core.encoding import Row
 from attendant.core.errors import BundleError, ConfigurationError
 from attendant.models.encoder_check import check_encoder, probe_row
+from attendant.models.ledger import Memory, MemoryLedger
 from attendant.models.memory import available_processors
 from attendant.models.text import load_tokenizer
 from attendant.runtime.devices import Device, open_device
@@ -83,6 +84,7 @@ def load_encoder(
     settings: EncoderSettings,
     *,
     gpu_index: int = 0,
+    ledger: MemoryLedger | None = None,
     verify: bool = True,
     progress: Callable[[str], None] = lambda line: None,
 ) -> EncoderPart:
@@ -90,6 +92,7 @@ def load_encoder(
 
     Args:
         gpu_index: of the GPU that a bundle of target cuda runs on.
+        ledger: takes down what it takes of a GPU; None: nobody asks.
         verify: check each file's SHA-256.
         progress: takes a line for each stage.
 
@@ -102,12 +105,16 @@ def load_encoder(
         verify_files(path, manifest)
     tokens, limits = batch_limits(manifest, settings)
     device = open_device(manifest.target, gpu_index)
+    free_before, total = device.free_memory()
     threads = settings.threads or available_processors()
     where = f"GPU {gpu_index}" if device.kind == "cuda" else f"{threads} threads"
     progress(f"{manifest.name}: loading {manifest.architecture} {manifest.precision} for {manifest.task}, {where}")
     tokenizer = _tokenizer(path, manifest.input) if isinstance(manifest.input, TextInput) else None
     runner = _open(path, manifest, SessionOptions(threads, settings.spinning), device)
     check_encoder(path, manifest, runner, limits, device)
+    if ledger is not None and device.kind == "cuda":
+        taken = free_before - device.free_memory()[0]
+        ledger.grant(Memory(f"GPU {device.index}", total, total), manifest.name, taken)
     progress(
         f"{manifest.name}: ready in {time.monotonic() - started:.1f} s; {limits.layout} batches of up to "
         f"{tokens:,} tokens and {limits.max_rows} rows"

@@ -13,6 +13,7 @@ from attendant.core.events import FailedEvent
 from attendant.core.request import Request
 from attendant.core.sampling import SamplingParams
 from attendant.engine.engine import Engine
+from attendant.models.ledger import MemoryLedger
 from attendant.models.pages import load_pages
 from attendant.models.slots import load_slots
 from attendant.models.sources import sample_source
@@ -51,18 +52,22 @@ def load_generator(
     path: Path,
     manifest: GeneratorManifest,
     settings: EngineSettings,
-    num_models: int = 1,
     *,
+    ledger: MemoryLedger | None = None,
     gpu: GpuSettings | None = None,
     verify: bool = True,
     progress: Callable[[str], None] = lambda line: None,
 ) -> GeneratorPart:
     """Load one bundle and run it once, so that the first request pays for nothing.
 
+    Args:
+        ledger: of the memory that other models hold; None: it is alone.
+
     Raises:
         BundleError, ConfigurationError: naming the file or setting and the cause.
     """
     started = time.monotonic()
+    ledger = ledger or MemoryLedger()
     if verify:
         progress(f"{manifest.name}: checking {sum(f.size for f in manifest.files.values()) / 1e6:,.1f} MB of files")
         verify_files(path, manifest)
@@ -71,9 +76,9 @@ def load_generator(
         progress(f"{manifest.name}: {line}")
 
     if manifest.cache_layout == "pages":
-        loaded = load_pages(path, manifest, settings, gpu or GpuSettings(), num_models, tell)
+        loaded = load_pages(path, manifest, settings, gpu or GpuSettings(), ledger, tell)
     else:
-        loaded = load_slots(path, manifest, settings, num_models, tell)
+        loaded = load_slots(path, manifest, settings, ledger, tell)
     max_running = loaded.max_num_seqs * len(loaded.engines)
     model = GeneratorPart(
         manifest=manifest,

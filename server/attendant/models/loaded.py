@@ -10,6 +10,7 @@ from attendant.bundle import Capability, EncoderManifest, EncoderTask, Manifest
 from attendant.core.errors import BundleError
 from attendant.models.encoders import EncoderPart, load_encoder
 from attendant.models.generators import GeneratorPart, load_generator
+from attendant.models.ledger import MemoryLedger
 from attendant.settings import EncoderSettings, EngineSettings, GpuSettings
 
 
@@ -61,7 +62,7 @@ def load_model(
     encoder: EncoderSettings,
     gpu: GpuSettings,
     *,
-    num_generators: int = 1,
+    ledger: MemoryLedger,
     verify: bool = True,
     progress: Callable[[str], None] = lambda line: None,
 ) -> LoadedModel:
@@ -69,7 +70,7 @@ def load_model(
 
     Args:
         settings: of models that generate. encoder: of those that encode.
-        num_generators: models that share the memory of KV caches.
+        ledger: of the memory that models hold; what this one takes is taken down, unless it cannot be loaded.
         verify: check each file's SHA-256.
         progress: takes a line for each stage.
 
@@ -78,9 +79,17 @@ def load_model(
     """
     if beyond := set(manifest.capabilities).difference(manifest.own_capabilities):
         raise BundleError(path, f"can do more than this server knows to load: {', '.join(sorted(beyond))}")
-    if isinstance(manifest, EncoderManifest):
-        first = gpu.devices[0] if gpu.devices else 0
-        return LoadedModel.of(load_encoder(path, manifest, encoder, gpu_index=first, verify=verify, progress=progress))
-    return LoadedModel.of(
-        load_generator(path, manifest, settings, num_generators, gpu=gpu, verify=verify, progress=progress)
-    )
+    part: GeneratorPart | EncoderPart
+    try:
+        if isinstance(manifest, EncoderManifest):
+            first = gpu.devices[0] if gpu.devices else 0
+            part = load_encoder(
+                path, manifest, encoder, gpu_index=first, ledger=ledger, verify=verify, progress=progress
+            )
+        else:
+            part = load_generator(path, manifest, settings, ledger=ledger, gpu=gpu, verify=verify, progress=progress)
+    except BaseException:
+        ledger.release(manifest.name)
+        raise
+    ledger.settle(manifest.name)
+    return LoadedModel.of(part)

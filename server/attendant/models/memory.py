@@ -10,6 +10,7 @@ from pathlib import Path
 
 from attendant.bundle import GeneratorManifest
 from attendant.core.errors import ConfigurationError
+from attendant.models.ledger import Memory, Share
 from attendant.settings import EngineSettings
 
 
@@ -24,39 +25,51 @@ class KVBudget:
     slot_length: int
 
 
-def plan_kv_memory(
-    manifest: GeneratorManifest, settings: EngineSettings, num_models: int, max_num_seqs: int
-) -> KVBudget:
-    """Share the memory out to slots.
+def processor_memory(settings: EngineSettings) -> Memory:
+    """The machine's memory, of which KV caches may take a part."""
+    total = available_memory()
+    return Memory("the CPU", total, int(total * settings.kv_memory_fraction))
+
+
+def plan_kv_memory(manifest: GeneratorManifest, settings: EngineSettings, share: Share, max_num_seqs: int) -> KVBudget:
+    """Share the memory of one model out to slots.
 
     The context length is the model's own, cut to what was asked for and to what fits the budget. An encoder-decoder's
     budget also holds the longest source in every slot.
 
     Raises:
         ConfigurationError: a context length beyond the model's, or a budget too small for a single page.
+        MemoryTaken: it is too small because of what other models hold.
     """
     wanted = wanted_context_length(manifest, settings)
-    budget = settings.kv_memory or int(available_memory() * settings.kv_memory_fraction) // num_models
-    if manifest.encoder_input is not None:
-        sources = max_num_seqs * manifest.encoder_input.max_length * manifest.source_bytes_per_token()
-        if sources >= budget:
-            raise ConfigurationError(
-                f"the KV cache budget of model {manifest.name!r} is {budget:,} bytes; what its encoder makes of "
-                f"{max_num_seqs} sources takes {sources:,} (set engine.kv_memory, or a lower engine.max_num_seqs)"
-            )
-        budget -= sources
+    budget, sources = share.num_bytes, source_memory(manifest, max_num_seqs)
     page = max([1] + [mmap.PAGESIZE // layer.head_bytes for layer in manifest.kv_layers])
+    least = page * manifest.kv_bytes_per_token()
+    share.check(sources + least)
+    if sources and sources >= budget:
+        raise ConfigurationError(
+            f"the KV cache budget of model {manifest.name!r} is {budget:,} bytes; what its encoder makes of "
+            f"{max_num_seqs} sources takes {sources:,} (set engine.kv_memory, or a lower engine.max_num_seqs)"
+        )
+    budget -= sources
     capacity = budget // manifest.kv_bytes_per_token() // page * page
     if capacity < page:
         raise ConfigurationError(
             f"the KV cache budget of model {manifest.name!r} is {budget:,} bytes; it needs at least "
-            f"{page * manifest.kv_bytes_per_token():,} (set engine.kv_memory)"
+            f"{least:,} (set engine.kv_memory)"
         )
     slot_length = -(-wanted // page) * page
     if slot_length > capacity:
         wanted = slot_length = capacity
     capacity = min(capacity, slot_length * max_num_seqs)
     return KVBudget(capacity, wanted, page, slot_length)
+
+
+def source_memory(manifest: GeneratorManifest, max_num_seqs: int) -> int:
+    """Bytes that the longest sources of so many sequences take; 0 for models that read none."""
+    if manifest.encoder_input is None:
+        return 0
+    return max_num_seqs * manifest.encoder_input.max_length * manifest.source_bytes_per_token()
 
 
 def wanted_context_length(manifest: GeneratorManifest, settings: EngineSettings) -> int:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from attendant.bundle import GeneratorManifest
 from attendant.core.errors import ConfigurationError, DeviceOutOfMemory
-from attendant.models.memory import wanted_context_length
+from attendant.models.ledger import Memory, MemoryLedger, Share
+from attendant.models.memory import processor_memory, wanted_context_length
 from attendant.runtime.devices import Device
 from attendant.runtime.page_cache import WORD, block_bytes
 from attendant.settings import EngineSettings, GpuSettings
@@ -73,8 +74,23 @@ def prompt_area(manifest: GeneratorManifest) -> int | None:
     return _PROMPT_AREA if quantised else None
 
 
+def device_share(
+    ledger: MemoryLedger, manifest: GeneratorManifest, settings: EngineSettings, gpu: GpuSettings, device: Device
+) -> Share:
+    """A model's share of a GPU. A reference on a processor has blocks for a few contexts, whatever others hold.
+
+    Raises:
+        MemoryTaken: they hold everything.
+    """
+    if device.kind == "cpu":
+        memory = processor_memory(settings)
+        return Share(manifest.name, memory, memory.pool)
+    total = device.free_memory()[1]
+    return ledger.share(Memory(f"GPU {device.index}", total, int(total * gpu.memory_fraction)), manifest.name)
+
+
 def check_sources(
-    manifest: GeneratorManifest, gpu: GpuSettings, device: Device, size: int, max_num_seqs: int, num_models: int
+    manifest: GeneratorManifest, gpu: GpuSettings, device: Device, size: int, max_num_seqs: int, share: Share
 ) -> None:
     """Make sure that a GPU has room for what the encoder makes of so many sources, before it is taken.
 
@@ -83,17 +99,18 @@ def check_sources(
 
     Raises:
         ConfigurationError: it would leave nothing of the model's share to the KV cache.
+        MemoryTaken: it does not fit because of what other models hold.
     """
     if manifest.encoder_input is None or device.kind == "cpu":
         return
     positions = -(-manifest.encoder_input.max_length // size) * size
     needed = max_num_seqs * positions * manifest.source_bytes_per_token()
-    share = int(device.free_memory()[1] * gpu.memory_fraction) // num_models
-    if needed >= share:
+    share.check(needed + 1)
+    if needed >= share.num_bytes:
         raise ConfigurationError(
-            f"the share of model {manifest.name!r} in the memory of GPU {device.index} is {share:,} bytes; what its "
-            f"encoder makes of {max_num_seqs} sources takes {needed:,} (set a lower engine.max_num_seqs, or a higher "
-            "gpu.memory_fraction)"
+            f"the share of model {manifest.name!r} in the memory of GPU {device.index} is {share.num_bytes:,} bytes; "
+            f"what its encoder makes of {max_num_seqs} sources takes {needed:,} (set a lower engine.max_num_seqs, or a "
+            "higher gpu.memory_fraction)"
         )
 
 
@@ -104,7 +121,7 @@ def plan_blocks(
     device: Device,
     free_before: int,
     size: int,
-    num_models: int,
+    share: Share,
 ) -> PageBudget:
     """Count the blocks that fit, now that the model, its largest step and its sources have their memory.
 
@@ -113,7 +130,7 @@ def plan_blocks(
 
     Raises:
         ConfigurationError: too few for the context length that was asked for.
-        DeviceOutOfMemory: there is no room for a cache at all.
+        DeviceOutOfMemory: there is no room for a cache at all. MemoryTaken: because of what other models hold.
     """
     wanted = wanted_context_length(manifest, settings)
     needed = 1 + -(-wanted // size)
@@ -122,7 +139,7 @@ def plan_blocks(
     elif device.kind == "cpu":
         num_blocks = 1 + HOST_CONTEXTS * (needed - 1)
     else:
-        num_blocks = _fitting(manifest, gpu, device, free_before, size, num_models)
+        num_blocks = _fitting(manifest, gpu, device, free_before, size, share)
     context = min(wanted, (num_blocks - 1) * size)
     if context < wanted and (settings.max_context_length is not None or gpu.num_blocks is not None):
         raise ConfigurationError(
@@ -134,12 +151,13 @@ def plan_blocks(
 
 
 def _fitting(
-    manifest: GeneratorManifest, gpu: GpuSettings, device: Device, free_before: int, size: int, num_models: int
+    manifest: GeneratorManifest, gpu: GpuSettings, device: Device, free_before: int, size: int, share: Share
 ) -> int:
     free, total = device.free_memory()
-    share = int(total * gpu.memory_fraction) // num_models
-    budget = min(share - (free_before - free), free - int(total * (1 - gpu.memory_fraction)))
+    own = free_before - free  # weights and runs
+    budget = min(share.num_bytes - own, free - int(total * (1 - gpu.memory_fraction)))
     each = block_bytes(manifest.kv_layers, size)
+    share.check(own + 2 * each)
     if budget < 2 * each:
         purpose = f"the KV cache of model {manifest.name!r} (gpu.memory_fraction {gpu.memory_fraction:g})"
         raise DeviceOutOfMemory(device.index, 2 * each, max(budget, 0), total, purpose)

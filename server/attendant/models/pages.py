@@ -15,12 +15,20 @@ from attendant.engine.engine import Engine
 from attendant.engine.limits import SchedulerLimits
 from attendant.engine.scheduler import Scheduler
 from attendant.models.engines import LoadedEngines, token_budget
+from attendant.models.ledger import MemoryLedger, Share
 from attendant.models.memory import available_processors, wanted_context_length
-from attendant.models.page_memory import PageBudget, block_size, check_sources, plan_blocks, prompt_area
+from attendant.models.page_memory import (
+    PageBudget,
+    block_size,
+    check_sources,
+    device_share,
+    plan_blocks,
+    prompt_area,
+)
 from attendant.models.sources import sample_source
 from attendant.runtime.decode_graphs import GraphKeys
 from attendant.runtime.devices import Device, open_device
-from attendant.runtime.page_cache import PageCache
+from attendant.runtime.page_cache import PageCache, block_bytes
 from attendant.runtime.page_runner import PageRunner, PageSessions
 from attendant.runtime.session import SessionOptions, open_session
 from attendant.runtime.source_batches import SourceRow
@@ -62,7 +70,7 @@ def load_pages(
     manifest: GeneratorManifest,
     settings: EngineSettings,
     gpu: GpuSettings,
-    num_models: int,
+    ledger: MemoryLedger,
     progress: Tell,
 ) -> LoadedEngines:
     """Open the graphs of the bundle at ``path`` on each device.
@@ -77,7 +85,7 @@ def load_pages(
         where = f"GPU {index}" if device.kind == "cuda" else "the processor, by reference functions: slow"
         progress(f"loading {manifest.architecture} {manifest.precision} on {where}")
         loader = _Loader(path, manifest, settings, gpu, plan, device, progress)
-        engine, budget = loader.load(num_models)
+        engine, budget = loader.load(ledger)
         engines.append(engine)
         budgets.append(budget)
     context = min(budget.context_length for budget in budgets)
@@ -135,15 +143,19 @@ class _Loader:
     def _encoder_batch(self) -> int:
         return HOST_ENCODER_BATCH if self._device.kind == "cpu" else ENCODER_BATCH
 
-    def load(self, num_models: int) -> tuple[Engine, PageBudget]:
+    def load(self, ledger: MemoryLedger) -> tuple[Engine, PageBudget]:
         """Open, measure what a step takes, give the rest to the KV cache, capture decode steps."""
         free_before, _ = self._device.free_memory()
+        share = device_share(ledger, self._manifest, self._settings, self._gpu, self._device)
         sessions, capturing = self._open_to_capture() if self._gpu.cuda_graphs else (self._open(), False)
-        sources = self._sources(num_models)
+        sources = self._sources(share)
         self._measure(sessions, sources)
         budget = plan_blocks(
-            self._manifest, self._settings, self._gpu, self._device, free_before, self._plan.block_size, num_models
+            self._manifest, self._settings, self._gpu, self._device, free_before, self._plan.block_size, share
         )
+        own = free_before - self._device.free_memory()[0]
+        cache = budget.num_blocks * block_bytes(self._manifest.kv_layers, budget.block_size)
+        ledger.grant(share.memory, self._manifest.name, own + cache)
         if budget.context_length < self._plan.context_length:
             self._progress("the context length is cut to what the KV cache holds (gpu.memory_fraction, gpu.num_blocks)")
         on_prepare = partial(self._capture, self._keys(budget)) if capturing else lambda runner: None
@@ -167,12 +179,12 @@ class _Loader:
             pick_rows=open_session(self._path / graphs["pick_rows"].file, options, self._device),
         )
 
-    def _sources(self, num_models: int) -> SourcePages | None:
+    def _sources(self, share: Share) -> SourcePages | None:
         """Memory of an encoder-decoder's sources, which is taken before the KV cache gets what is left."""
         manifest, plan = self._manifest, self._plan
         if manifest.encoder_input is None:
             return None
-        check_sources(manifest, self._gpu, self._device, plan.block_size, plan.max_num_seqs, num_models)
+        check_sources(manifest, self._gpu, self._device, plan.block_size, plan.max_num_seqs, share)
         return SourcePages(
             open_session(self._path / manifest.graphs["encoder"].file, self._options, self._device),
             manifest,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from attendant.models.discovery import discover
 from attendant.models.failed import FailedModel
+from attendant.models.ledger import MemoryLedger
 from attendant.models.loaded import LoadedModel, load_model
 from attendant.models.lookup import Wanted, find
 from attendant.settings import EncoderSettings, EngineSettings, GpuSettings
@@ -51,7 +52,8 @@ class ModelRepository:
         repository = cls(())
         for failed in found.failed:
             repository.give_up(failed, strict=strict)
-        num_generators = sum("generate" in manifest.capabilities for _, manifest in found.bundles)
+        ledger = MemoryLedger()
+        ledger.expect(manifest.name for _, manifest in found.bundles if "generate" in manifest.capabilities)
         for path, manifest in found.bundles:
             try:
                 repository._models[manifest.name] = load_model(
@@ -60,7 +62,7 @@ class ModelRepository:
                     settings,
                     encoder or EncoderSettings(),
                     gpu or GpuSettings(),
-                    num_generators=num_generators,
+                    ledger=ledger,
                     verify=verify,
                     progress=progress,
                 )

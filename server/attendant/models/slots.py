@@ -16,7 +16,14 @@ from attendant.engine.limits import SchedulerLimits
 from attendant.engine.scheduler import Scheduler
 from attendant.engine.slot_pool import SlotPool
 from attendant.models.engines import LoadedEngines, token_budget
-from attendant.models.memory import KVBudget, available_processors, plan_kv_memory
+from attendant.models.ledger import MemoryLedger
+from attendant.models.memory import (
+    KVBudget,
+    available_processors,
+    plan_kv_memory,
+    processor_memory,
+    source_memory,
+)
 from attendant.runtime.invariance import prompt_runs_are_equal, riding_changes_nothing, shared_runs_are_equal
 from attendant.runtime.kv import SlotBuffers
 from attendant.runtime.session import SessionOptions, open_session
@@ -47,7 +54,11 @@ FIXED_CHUNK = 128
 
 
 def load_slots(
-    path: Path, manifest: GeneratorManifest, settings: EngineSettings, num_models: int, progress: Callable[[str], None]
+    path: Path,
+    manifest: GeneratorManifest,
+    settings: EngineSettings,
+    ledger: MemoryLedger,
+    progress: Callable[[str], None],
 ) -> LoadedEngines:
     """Open the graph of the bundle at ``path`` and measure how its prompts may be cut.
 
@@ -57,7 +68,11 @@ def load_slots(
     threads = settings.threads or available_processors()
     max_num_seqs = settings.max_num_seqs or MAX_NUM_SEQS
     num_slots = max(max_num_seqs, 2)
-    budget = plan_kv_memory(manifest, settings, num_models, max_num_seqs)
+    memory = processor_memory(settings)
+    share = ledger.share(memory, manifest.name, settings.kv_memory)
+    budget = plan_kv_memory(manifest, settings, share, max_num_seqs)
+    taken = budget.capacity_tokens * manifest.kv_bytes_per_token() + source_memory(manifest, max_num_seqs)
+    ledger.grant(memory, manifest.name, taken, settings.kv_memory)
     progress(f"loading {manifest.architecture} {manifest.precision}, {threads} threads")
     graph = path / manifest.graphs["decoder"].file
     prompt_graph = manifest.graphs.get("prompt")
