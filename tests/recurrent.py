@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime as ort
+from attendant.bundle.graph_io import Port
 from attendant.core.plan import Chunk, CopyRow, Feed, Move, StepPlan
 from attendant.engine.memory import ANY_LENGTH, SequenceMemory
 from attendant.runtime.slot_bindings import bind_in_place
@@ -21,6 +22,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 VOCAB = 64
 STATES = "states"
+PAST, PRESENT = (Port(f"{when}_state_{{i}}", "int64", ("batch", 1), "the state") for when in ("past", "present"))
 _MODULUS, _FACTOR, _BASE = 10007, 31, 7
 
 
@@ -167,7 +169,7 @@ class StateSlots:
         self._old_states[slot], self._starts[slot] = self.states[slot], chunk.start
 
     def bind(self, binding: ort.IOBinding, takes: frozenset[str], slots: slice) -> None:
-        bind_in_place(binding, takes, ("past_state", "present_state"), [self.states], slots)
+        bind_in_place(binding, takes, (PAST, PRESENT), [self.states], slots)
 
     def bind_run(self, binding: ort.IOBinding, takes: frozenset[str], slots: slice, total: int) -> None:
         pass

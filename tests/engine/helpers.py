@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from attendant.core.events import EngineEvent, FailedEvent, FinishedEvent, TokenEvent
-from attendant.core.plan import Chunk, Copy, CopyBlock, Move, SetBlocks, StepOutput, StepPlan, Trim
+from attendant.core.plan import Chunk, Copy, CopyBlock, Move, SampleOrder, SetBlocks, StepOutput, StepPlan, Trim
 from attendant.core.request import Request
 from attendant.core.sampling import SamplingParams
 from attendant.engine.engine import Engine
@@ -100,7 +100,7 @@ class RecordingRunner:
                 if self.exact:
                     assert how[:num_prompt].all() or num_prompt == 1, "a prompt is computed in chunks of two and more"
                     assert not how[num_prompt:].any(), "generated tokens are computed in decode rows"
-                tokens[chunk.request_id] = self.next_token(seen.tolist(), chunk.sample.forbidden)
+                tokens[chunk.request_id] = self.next_token(seen.tolist(), forbidden_by(chunk.sample))
         return StepOutput(tokens, {}, {}, 0)
 
     def next_token(self, tokens: list[int], forbidden: tuple[int, ...] = ()) -> int:
@@ -165,7 +165,11 @@ class BlockRunner:
         end = chunk.start + len(chunk.tokens)
         seen = self.memory[self.tables[chunk.slot]].reshape(-1)[:end].tolist()
         assert seen == chunk.sample.tokens.tolist(), "the KV memory is not the sequence"
-        return next_token(seen, chunk.sample.forbidden, self.vocab)
+        return next_token(seen, forbidden_by(chunk.sample), self.vocab)
+
+
+def forbidden_by(order: SampleOrder) -> tuple[int, ...]:
+    return () if order.mask is None else order.mask.forbidden
 
 
 def next_token(tokens: list[int], forbidden: tuple[int, ...] = (), vocab: int = 97) -> int:

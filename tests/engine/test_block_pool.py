@@ -285,17 +285,17 @@ def test_a_sequence_that_lost_its_place_has_its_source_encoded_again() -> None:
     source = Source({"input_ids": np.arange(5)}, 5)
     asked = replace(request("1", [1] * 6, CONTEXT), source=source)
     one = Sequence(asked, 1, CONTEXT, (), recomputes_in_rows=False, memories=memories_of(asked))
-    assert one.needs_feed
+    assert one.memories.is_missing
     assert pool.acquire(one)
     assert [feed.size for feed in one.feeds()] == [5]
-    assert not one.needs_feed
+    assert not one.memories.is_missing
     one.advance(6)
     pool.release(one)
-    assert one.needs_feed
+    assert one.memories.is_missing
     assert (one.slot, one.num_computed) == (None, 0)
     other = placed(pool, "2", [1] * 6)
     pool.release(other)
-    assert not other.needs_feed, "it has none"
+    assert not other.memories.is_missing, "it has none"
 
 
 def test_a_beam_gets_the_source_of_its_parent_once() -> None:

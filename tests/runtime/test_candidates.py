@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from attendant.core.plan import SampleOrder
 from attendant.core.sampling import SamplingParams
+from attendant.core.token_rules import TokenMask
 from attendant.runtime.candidates import Candidates, choose, sampling_inputs
 from attendant.runtime.sampler import Sampled, sample, uniform
 from hypothesis import given, settings
@@ -140,7 +141,7 @@ def test_the_same_tokens_as_from_whole_rows(
         tokens = np.concatenate([rng.integers(0, vocab_size, 6), rng.choice(likely, 6)])
         ids = tuple(int(likely[i]) for i in forbidden)
         bias = {int(rng.choice(likely)): value for value in params.logit_bias.values()}
-        orders.append(SampleOrder(replace(params, logit_bias=bias), tokens, 5, ids))
+        orders.append(SampleOrder(replace(params, logit_bias=bias), tokens, 5, TokenMask(ids) if ids else None))
     found, whole, _ = choose_both(logits, orders, seed)
     for row, one in enumerate(orders):
         p = one.params
@@ -164,8 +165,8 @@ CASES: list[tuple[dict[str, Any], dict[str, Any], bool]] = [
     ({"logprobs": 0}, {}, False),
     ({"logprobs": 63}, {}, False),
     ({"logprobs": 64}, {}, True),  # a token outside may equal the last candidate
-    ({}, {"forbidden": tuple(RANK[:5].tolist())}, False),
-    ({}, {"forbidden": tuple(RANK[:64].tolist())}, True),
+    ({}, {"mask": TokenMask(tuple(RANK[:5].tolist()))}, False),
+    ({}, {"mask": TokenMask(tuple(RANK[:64].tolist()))}, True),
     ({"repetition_penalty": 1.3}, {"output": (BEST, OUTSIDE)}, False),
     ({"repetition_penalty": 0.9}, {"output": (OUTSIDE,)}, False),  # cannot rise that high
     ({"presence_penalty": -50}, {"output": (OUTSIDE,)}, True),
@@ -177,7 +178,7 @@ CASES: list[tuple[dict[str, Any], dict[str, Any], bool]] = [
     ({"temperature": 1.0, "logprobs": 3}, {}, False),
     ({"temperature": 1.0, "top_k": 3000}, {}, False),  # filters nothing
     ({"temperature": 1.0, "repetition_penalty": 1.1}, {}, True),  # a draw from an edited vocabulary
-    ({"temperature": 1.0}, {"forbidden": (1,)}, True),
+    ({"temperature": 1.0}, {"mask": TokenMask((1,))}, True),
     ({"temperature": 1.0, "top_k": 63}, {}, False),
     ({"temperature": 1.0, "top_k": 64}, {}, True),
     ({"temperature": 1.0, "top_k": 40, "top_p": 0.9, "min_p": 0.1}, {}, False),

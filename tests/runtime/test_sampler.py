@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from attendant.core.plan import SampleOrder
 from attendant.core.sampling import SamplingParams
+from attendant.core.token_rules import TokenMask
 from attendant.runtime.sampler import sample, top_tokens, uniform
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -94,7 +95,7 @@ def test_greedy_rows_take_the_argmax_and_the_first_of_equals() -> None:
 
 def test_forbidden_tokens_are_never_chosen() -> None:
     logits = np.array([[0, 9, 3, 1]], np.float32)
-    (got,) = sample(logits, [(0, "a", order(SamplingParams(max_tokens=1), forbidden=(1,)))])
+    (got,) = sample(logits, [(0, "a", order(SamplingParams(max_tokens=1), mask=TokenMask((1,))))])
     assert got.token_id == 2
 
 

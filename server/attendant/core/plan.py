@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from attendant.core.events import TokenLogprob
 from attendant.core.sampling import SamplingParams
+from attendant.core.token_rules import TokenMask
 
 Tokens = npt.NDArray[np.int64]
 
@@ -22,15 +23,14 @@ class SampleOrder(NamedTuple):
     """How to choose the token that follows a chunk.
 
     ``tokens`` [num_tokens] int64 is the whole sequence so far (prompt, then output), of which ``num_prompt`` are the
-    prompt's; ``forbidden`` are ids that may not be chosen now; if there are any in ``allowed``, only one of those may.
-    With ``num_candidates``, no token is chosen: so many of the most probable ones are reported (beam search).
+    prompt's; ``mask`` says which tokens may be chosen now, None: all. With
+    ``num_candidates``, no token is chosen: so many of the most probable ones are reported (beam search).
     """
 
     params: SamplingParams
     tokens: Tokens
     num_prompt: int
-    forbidden: tuple[int, ...] = ()
-    allowed: tuple[int, ...] = ()
+    mask: TokenMask | None = None
     num_candidates: int = 0
 
 

@@ -8,6 +8,7 @@ from enum import StrEnum
 from attendant.core.beams import BeamParams
 from attendant.core.sampling import SamplingParams
 from attendant.core.source import Source
+from attendant.core.token_rules import TokenRule
 
 
 class FinishReason(StrEnum):
@@ -32,6 +33,7 @@ class Request:
         cache_salt: what keys and values depend on besides tokens (an adapter, say), or who may see by its speed that
             they are there (a tenant). Requests of different salts never share what is cached of their prompts. With a
             source, sequences share nothing: :class:`attendant.engine.source_memory.SourceMemory` says why.
+        rules: of what may follow, besides those that ``params`` ask for. They are forked before they are used.
         beams: beam search in place of sampling.
         hypotheses: with beam search, the ids that its results have as sequences of their own, the best first: as many
             as ``beams.num_return_sequences``, the first is ``id``.
@@ -46,6 +48,7 @@ class Request:
     beams: BeamParams | None = None
     hypotheses: tuple[str, ...] = ()
     cache_salt: bytes = b""
+    rules: tuple[TokenRule, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

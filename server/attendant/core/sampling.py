@@ -91,7 +91,6 @@ class SamplingParams:
         timestamps: the rule of a transcript with timestamps; it begins after the opening.
         asked_logprobs: with ``logprobs``, tokens whose log-probabilities are reported at the first generated token.
         edits: follows from the others: some logits are changed before the choice.
-        restricts: follows from the others: some tokens may not be chosen at some places.
         filters: follows from the others: top_k, top_p, min_p and the like leave some tokens out.
         narrows: follows from the others: a filter is among them that weighs all tokens that are left.
         needs_all: follows from the others: the choice takes the logits of all tokens, not of the largest alone.
@@ -130,7 +129,6 @@ class SamplingParams:
     length_decay: LengthDecay | None = None
     renormalize: bool = False
     edits: bool = field(init=False, compare=False, repr=False)
-    restricts: bool = field(init=False, compare=False, repr=False)
     filters: bool = field(init=False, compare=False, repr=False)
     narrows: bool = field(init=False, compare=False, repr=False)
     needs_all: bool = field(init=False, compare=False, repr=False)
@@ -138,12 +136,9 @@ class SamplingParams:
     def __post_init__(self) -> None:
         penalties = self.repetition_penalty != 1 or self.presence_penalty or self.frequency_penalty
         rare = self.sequence_bias or self.encoder_repetition_penalty != 1 or self.length_decay is not None
-        rules = self.opening or self.suppressed or self.suppressed_first or self.banned or self.min_tokens
-        ngrams = self.no_repeat_ngram_size or self.encoder_no_repeat_ngram_size
         narrows = bool(self.typical_p < 1 or self.epsilon_cutoff or self.eta_cutoff)
         flags = {
             "edits": penalties or self.logit_bias or rare,
-            "restricts": rules or ngrams or self.forced_last is not None,
             "filters": self.top_k or self.top_p < 1 or self.min_p or self.top_h or narrows,
             "narrows": narrows,
             "needs_all": rare or narrows or self.top_h,

@@ -60,21 +60,20 @@ class BeamGroup:
         if extensions:
             self._go_on(extensions, pool, now_ns)
         else:
-            self.leader.first_token_ns = self.leader.first_token_ns or now_ns
-            self.leader.last_token_ns = now_ns
+            self.leader.clock.token(now_ns)
         return not extensions
 
     def results(self, now_ns: int) -> list[EngineEvent]:
         """All tokens and the end of each hypothesis that is returned."""
         events: list[EngineEvent] = []
-        timings = self.leader.timings(now_ns)
+        timings = self.leader.clock.timings(now_ns)
         results = self._search.results()
         for id_, hypothesis in zip(self.request.hypotheses, results, strict=False):
             tokens = hypothesis.tokens if hypothesis.stop_token is None else hypothesis.tokens[:-1]
             reports = self._logprobs(hypothesis)
             events += [TokenEvent(id_, token, report) for token, report in zip(tokens, reports, strict=False)]
             reason = FinishReason.LENGTH if hypothesis.stop_token is None else FinishReason.STOP
-            usage = self.leader.usage_of(len(hypothesis.tokens))
+            usage = self.leader.usage(len(hypothesis.tokens))
             events.append(FinishedEvent(id_, reason, usage, timings, hypothesis.stop_token))
         for id_ in self.request.hypotheses[len(results) :]:
             error = StepFailed(f"beam search found {len(results)} answers, not {len(self.request.hypotheses)}")
@@ -83,12 +82,12 @@ class BeamGroup:
 
     def cancelled(self, now_ns: int) -> list[EngineEvent]:
         """The end of every hypothesis without a result."""
-        usage, timings = self.leader.usage(), self.leader.timings(now_ns)
+        usage, timings = self.leader.usage(), self.leader.clock.timings(now_ns)
         return [FinishedEvent(id_, FinishReason.CANCELLED, usage, timings) for id_ in self.request.hypotheses]
 
     def failed(self, error: AttendantError, now_ns: int) -> list[EngineEvent]:
         """The same failure for every hypothesis."""
-        usage, timings = self.leader.usage(), self.leader.timings(now_ns)
+        usage, timings = self.leader.usage(), self.leader.clock.timings(now_ns)
         return [FailedEvent(id_, error, usage, timings) for id_ in self.request.hypotheses]
 
     def _go_on(self, extensions: tuple[Extension, ...], pool: KVPool, now_ns: int) -> None:

@@ -242,4 +242,4 @@ class BlockPool:
 
     def _index_for(self, sequence: Sequence) -> PrefixIndex | None:
         """Where to find what others computed, and leave what the sequence does; None: it shares nothing."""
-        return self._index if sequence.shares_prefixes else None
+        return self._index if sequence.memories.shares_prefixes else None

@@ -43,7 +43,7 @@ class PromptShare:
         """
         if self.budget < SMALLEST_BUDGET:
             return False
-        least = sequence.num_feed_missing + min(sequence.num_prefill_missing, SHORT_PIECE)
+        least = sequence.memories.num_missing + min(sequence.num_prefill_missing, SHORT_PIECE)
         return not self.others or self.budget >= least
 
     def joins(self, sequence: Sequence, num_waiting: int, run_cost: int) -> bool:
@@ -70,9 +70,9 @@ class PromptShare:
 
     def take(self, sequence: Sequence) -> None:
         """Compute what the sequence needs next, or as much of it as fits; a sequence taken never gets nothing."""
-        if sequence.needs_feed:
+        if sequence.memories.is_missing:
             self.feeding.append(sequence)
-            self._spend(sequence.num_feed_missing)
+            self._spend(sequence.memories.num_missing)
         if sequence.decodes:
             self.decoding.append(sequence)
             self.budget -= 1

@@ -194,7 +194,7 @@ class Scheduler:
         del self._waiting[request_id]
         for member in members:
             bisect.insort(self._running, member, key=lambda s: s.order)
-            member.first_scheduled_ns = member.first_scheduled_ns or now_ns
+            member.clock.scheduled(now_ns)
         return [member for member in members if not member.rests]
 
     def _acquire(self, members: tuple[Sequence, ...]) -> bool:
@@ -282,16 +282,15 @@ class Scheduler:
         if group := self._groups.get(sequence.id):
             self._events += group.cancelled(now_ns)
         else:
-            self._events.append(
-                FinishedEvent(sequence.request.id, reason, sequence.usage(), sequence.timings(now_ns), stop_token_id)
-            )
+            usage, timings = sequence.usage(), sequence.clock.timings(now_ns)
+            self._events.append(FinishedEvent(sequence.id, reason, usage, timings, stop_token_id))
         self._remove(sequence)
 
     def _fail(self, sequence: Sequence, error: AttendantError, now_ns: int) -> None:
         if group := self._groups.get(sequence.id):
             self._events += group.failed(error, now_ns)
         else:
-            self._events.append(FailedEvent(sequence.request.id, error, sequence.usage(), sequence.timings(now_ns)))
+            self._events.append(FailedEvent(sequence.id, error, sequence.usage(), sequence.clock.timings(now_ns)))
         self._remove(sequence)
 
     def _remove(self, sequence: Sequence) -> None:

@@ -8,9 +8,11 @@ import numpy as np
 
 from attendant.core.frequencies import Frequencies
 from attendant.core.plan import Chunk, Feed, Move, SampleOrder, Tokens
-from attendant.core.request import Request, Timings, Usage
-from attendant.engine.memory import ANY_LENGTH, SequenceMemory
-from attendant.engine.rules import allowed_next, forbidden_next
+from attendant.core.request import Request, Usage
+from attendant.core.token_rules import joined_mask
+from attendant.engine.clock import Clock
+from attendant.engine.memory import Memories, SequenceMemory
+from attendant.engine.token_rules import rules_of
 
 CacheIdentity = tuple[bytes, int]
 """The salt of a request, and with which frequencies its keys are rotated."""
@@ -36,18 +38,16 @@ class Sequence:
         stop_ids: token ids that end it.
         recomputes_in_rows: see :class:`~attendant.engine.chunking.FreeCuts`.
         prompt_in_rows: its tokens are computed in decode rows from the first on: a memory takes no run of so many.
-        shares_prefixes: all of its memories let it share what the KV cache has of other sequences.
         parked: a beam that has nothing to compute for now, though it keeps its place.
+        rules: what may follow its tokens.
         frequencies: of a model whose rotary embeddings change with the length.
         num_candidates: tokens that each run reports in place of choosing one: the sequence is a beam.
     """
 
     __slots__ = (
-        "first_scheduled_ns",
-        "first_token_ns",
+        "clock",
         "frequencies",
         "id",
-        "last_token_ns",
         "max_tokens",
         "memories",
         "num_cached",
@@ -60,7 +60,7 @@ class Sequence:
         "prompt_in_rows",
         "recomputes_in_rows",
         "request",
-        "shares_prefixes",
+        "rules",
         "slot",
         "stop_ids",
         "tokens",
@@ -82,14 +82,12 @@ class Sequence:
         params = request.params
         self.request = request
         self.id = request.id if name is None else name
-        self.num_candidates = num_candidates
-        self.frequencies = frequencies
-        self.memories = memories
-        self.shares_prefixes = all(memory.shares_prefixes for memory in memories)
+        self.num_candidates, self.frequencies = num_candidates, frequencies
+        self.memories = Memories(memories)
+        self.clock = Clock(request.arrival_ns)
         self.order = order
         self.num_prompt = self.num_tokens = len(request.prompt)
-        longest_chunk = min((memory.longest_chunk for memory in memories), default=ANY_LENGTH)
-        self.prompt_in_rows = self.num_prompt == 1 or self.num_prompt > longest_chunk
+        self.prompt_in_rows = self.num_prompt == 1 or self.num_prompt > self.memories.longest_chunk
         self.max_tokens = min(self.num_prompt + params.max_tokens, context_length)
         assert self.num_prompt < self.max_tokens, "admission lets no prompt in that leaves no room for a token"
         self.tokens: Tokens = np.empty(self.max_tokens, np.int64)
@@ -98,9 +96,9 @@ class Sequence:
         self.num_cached: int | None = None
         self.slot: int | None = None
         self.stop_ids = frozenset(params.stop_token_ids if params.ignore_eos else (*eos, *params.stop_token_ids))
-        self.recomputes_in_rows = recomputes_in_rows
-        self.parked = False
-        self.first_scheduled_ns = self.first_token_ns = self.last_token_ns = 0
+        asked = rules_of(params, self.num_prompt, self.max_tokens, self.stop_ids)
+        self.rules = (*asked, *[rule.fork() for rule in request.rules])
+        self.recomputes_in_rows, self.parked = recomputes_in_rows, False
 
     @property
     def cache_identity(self) -> CacheIdentity:
@@ -137,24 +135,9 @@ class Sequence:
         return self.parked or self.num_computed >= self.num_tokens
 
     @property
-    def needs_feed(self) -> bool:
-        """Whether one of its memories must be fed before its tokens run."""
-        return any(memory.is_missing for memory in self.memories)
-
-    @property
-    def num_feed_missing(self) -> int:
-        """Positions that its memories are still to be fed with."""
-        return sum([memory.size for memory in self.memories if memory.is_missing])
-
-    @property
     def num_prefilled(self) -> int:
         """Positions of the prompt in the KV cache."""
         return min(self.num_computed, self.num_prompt)
-
-    @property
-    def num_output(self) -> int:
-        """Tokens generated so far."""
-        return self.num_tokens - self.num_prompt
 
     def chunks(self, lengths: list[int]) -> list[Chunk]:
         """The orders to run the next missing tokens in chunks of these lengths."""
@@ -169,51 +152,49 @@ class Sequence:
         """Add a generated token."""
         self.tokens[self.num_tokens] = token
         self.num_tokens += 1
-        self.first_token_ns = self.first_token_ns or now_ns
-        self.last_token_ns = now_ns
+        if self.rules:
+            for rule in self.rules:
+                rule.accept(token)
+        self.clock.token(now_ns)
 
     def feeds(self) -> list[Feed]:
         """The orders to feed what is missing, which is not from here on."""
         assert self.slot is not None
-        return [memory.feed(self.id, self.slot) for memory in self.memories if memory.is_missing]
+        return self.memories.feeds(self.id, self.slot)
 
     # -- its place, and what is computed there
 
     def place(self, slot: int, num_computed: int) -> bool:
         """Get a place, which has keys and values of ``num_computed`` leading tokens. False: a memory has no row."""
         assert self.slot is None
-        for number, memory in enumerate(self.memories):
-            if not memory.reserve():
-                for reserved in self.memories[:number]:
-                    reserved.release()
-                return False
+        if not self.memories.reserve():
+            return False
         self.slot, self.num_computed = slot, num_computed
         return True
 
     def unplace(self) -> None:
         """Lose the place, and all that was in it."""
         assert self.slot is not None
-        for memory in self.memories:
-            memory.release()
+        self.memories.release()
         self.slot, self.num_computed = None, 0
 
     def relocate(self, slot: int) -> list[Move]:
         """Get another place for the present one; returns the moves by which the memories follow."""
         assert self.slot is not None
         origin, self.slot = self.slot, slot
-        return [move for memory in self.memories for move in memory.follow(origin, slot)]
+        return self.memories.follow(origin, slot)
 
     def fork(self, parent: Sequence) -> list[Move]:
         """Get what ``parent``, another beam, has in its memories; returns the moves that this takes."""
         assert parent.slot is not None
         assert self.slot is not None
-        pairs = zip(self.memories, parent.memories, strict=True)
-        return [move for memory, other in pairs for move in memory.fork(other, parent.slot, self.slot)]
+        return self.memories.fork(parent.memories, parent.slot, self.slot)
 
     def take_over(self, parent: Sequence) -> None:
         """Become the same as ``parent``, another beam, whose memory this one has been given."""
         self.tokens[: parent.num_tokens] = parent.tokens[: parent.num_tokens]
         self.num_tokens, self.num_computed = parent.num_tokens, parent.num_computed
+        self.rules = tuple([rule.fork() for rule in parent.rules])
 
     def advance(self, num_tokens: int) -> None:
         """So many more tokens are computed."""
@@ -223,26 +204,11 @@ class Sequence:
         """Nothing that is computed counts any longer."""
         self.num_computed = 0
 
-    def usage(self) -> Usage:
-        """Token counts so far."""
-        return self.usage_of(self.num_output)
-
-    def usage_of(self, num_output: int) -> Usage:
-        """Token counts with an answer of so many tokens. What its memories are fed with counts as prompt."""
-        num_fed = sum([memory.size for memory in self.memories])
-        return Usage(self.num_prompt + num_fed, self.num_cached or 0, num_output)
-
-    def timings(self, now_ns: int) -> Timings:
-        """Durations so far; see :class:`Timings` for the definitions."""
-        arrival = self.request.arrival_ns
-        scheduled, first = self.first_scheduled_ns, self.first_token_ns
-        return Timings(
-            queue_ns=(scheduled or now_ns) - arrival,
-            prefill_ns=(first or now_ns) - scheduled if scheduled else 0,
-            decode_ns=self.last_token_ns - first,
-            first_token_ns=first - arrival if first else 0,
-            total_ns=now_ns - arrival,
-        )
+    def usage(self, num_output: int | None = None) -> Usage:
+        """Token counts, with an answer of so many tokens; by default those so far. What memories are fed with counts as
+        prompt."""
+        num_output = self.num_tokens - self.num_prompt if num_output is None else num_output
+        return Usage(self.num_prompt + self.memories.size, self.num_cached or 0, num_output)
 
     def _chunk(self, start: int, length: int) -> Chunk:
         assert self.slot is not None
@@ -251,15 +217,6 @@ class Sequence:
         return Chunk(self.id, self.slot, start, self.tokens[start:end], sample, self.shift(start))
 
     def _sample_order(self) -> SampleOrder:
-        params = self.request.params
         tokens = self.tokens[: self.num_tokens]
-        if not params.restricts:
-            return SampleOrder(params, tokens, self.num_prompt, num_candidates=self.num_candidates)
-        return SampleOrder(
-            params,
-            tokens,
-            self.num_prompt,
-            forbidden_next(params, tokens, self.num_prompt, self.stop_ids),
-            allowed_next(params, self.num_output, is_last=self.num_tokens + 1 == self.max_tokens),
-            self.num_candidates,
-        )
+        mask = joined_mask(self.rules, tokens) if self.rules else None
+        return SampleOrder(self.request.params, tokens, self.num_prompt, mask, self.num_candidates)

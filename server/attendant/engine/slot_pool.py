@@ -145,7 +145,7 @@ class SlotPool:
         assert sequence.slot is not None
         slot = self._slots[sequence.slot]
         slot.cached_prefilled, slot.cached_identity = slot.num_prefilled, slot.identity
-        slot.cached = slot.content.copy() if self._prefix_cache and sequence.shares_prefixes else _NOTHING
+        slot.cached = slot.content.copy() if self._prefix_cache and sequence.memories.shares_prefixes else _NOTHING
         slot.last_used = self._tick()
         self._vacate(slot)
         sequence.unplace()
@@ -190,7 +190,7 @@ class SlotPool:
 
     def _longest_prefix(self, sequence: Sequence, target: _Slot) -> tuple[_Slot, int]:
         """The slot to take a prefix from, and its length. Among equals, ``target`` itself: nothing has to move."""
-        if not self._prefix_cache or not sequence.shares_prefixes:
+        if not self._prefix_cache or not sequence.memories.shares_prefixes:
             return target, 0
         best, length = target, self._usable(sequence, target)
         for slot in self._slots:

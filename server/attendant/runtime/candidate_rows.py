@@ -9,12 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from attendant.core.plan import SampleOrder
+from attendant.core.token_rules import TokenMask
 from attendant.runtime.edits import Row, apply_edits
+from attendant.runtime.masks import rules_out
 
 Floats = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
+_NO_MASK = TokenMask()
 FLOOR = -3e38
 """What a device makes of -inf."""
 
@@ -65,8 +68,8 @@ def _put_in_order(values: Floats, ids: Ids) -> None:
 
 
 def edit(group: CandidateRows, orders: Sequence[SampleOrder]) -> CandidateRows:
-    """The group with biases and penalties applied and forbidden tokens at -inf."""
-    edits = [i for i, order in enumerate(orders) if order.forbidden or order.params.edits]
+    """The group with biases and penalties applied, and at -inf what its masks rule out."""
+    edits = [i for i, order in enumerate(orders) if order.mask is not None or order.params.edits]
     if not edits:
         return group
     values, ids, bound = group.values.copy(), group.ids.copy(), group.bound.copy()
@@ -84,27 +87,28 @@ def _edit_row(values: Row, ids: Ids, bound: np.float32, order: SampleOrder) -> t
     The edits of a token make more of a larger logit. So those of a token outside, made to the bound, show how high it
     can be.
     """
-    p = order.params
+    p, mask = order.params, order.mask or _NO_MASK
     biased = np.fromiter(p.logit_bias, np.int64, len(p.logit_bias))
-    touched = np.concatenate([biased, order.tokens, np.array(order.forbidden, np.int64)])
+    touched = np.concatenate([biased, order.tokens, np.array(mask.forbidden, np.int64)])
     raises = p.repetition_penalty < 1 or p.presence_penalty < 0 or p.frequency_penalty < 0
     raises = raises or any(bias > 0 for bias in p.logit_bias.values())
     known = np.concatenate([ids, np.setdiff1d(touched, ids)]) if raises else ids
     row = np.full(len(known), bound, np.float32)
     row[: len(ids)] = values
     places = _places(known, touched)
-    bias_places, seen, forbidden = np.split(places, [len(biased), len(biased) + len(order.tokens)])
+    bias_places, seen, _ = np.split(places, [len(biased), len(biased) + len(order.tokens)])
     if p.logit_bias:
         biases = zip(bias_places.tolist(), p.logit_bias.values(), strict=True)
         p = replace(p, logit_bias={place: bias for place, bias in biases if place >= 0})
     is_known = seen >= 0
     num_prompt = int(np.count_nonzero(is_known[: order.num_prompt]))
     apply_edits(row, SampleOrder(p, seen[is_known], num_prompt))
-    row[forbidden[forbidden >= 0]] = -np.inf
+    row[rules_out(mask, known)] = -np.inf
     values[:] = row[: len(ids)]
     outside = row[len(ids) :]
     raised = len(outside) > 0
-    return outside.max(initial=bound), raised or bool((places < 0).any()), raised
+    lowered = raised or bool((places < 0).any() or mask.spans or mask.allowed is not None)
+    return outside.max(initial=bound), lowered, raised
 
 
 def _places(known: Ids, tokens: Ids) -> Ids:

@@ -98,7 +98,7 @@ def choose(candidates: Candidates, orders: Orders, fetch: Fetch) -> list[Sampled
         if takes_whole_row(order):
             chosen.append(_UNSETTLED)
             continue
-        if not p.edits and p.logprobs is None and not order.forbidden:
+        if not p.edits and p.logprobs is None and order.mask is None:
             if p.temperature == 0:
                 if is_best[row]:
                     chosen.append(Sampled(request_id, best[row]))
@@ -152,7 +152,7 @@ def _settle(candidates: Candidates, orders: Orders, is_drawn: Sequence[bool]) ->
         p, report = order.params, None
         if p.temperature and not _filters(p, candidates.vocab_size):
             tokens[i] = int(candidates.drawn[row])
-            is_sure[i] = is_drawn[row] and not order.forbidden and not p.edits
+            is_sure[i] = is_drawn[row] and order.mask is None and not p.edits
         if p.logprobs is not None and is_sure[i]:
             report = _report(candidates, group, i, row, tokens[i], p.logprobs)
             is_sure[i] = report is not None

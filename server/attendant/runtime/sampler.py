@@ -19,7 +19,7 @@ from attendant.core.plan import Continuations, SampleOrder, StepOutput
 from attendant.core.sampling import SamplingParams
 from attendant.runtime.edits import apply_edits
 from attendant.runtime.filters import entropy_size, likely_enough
-from attendant.runtime.timestamps import apply_timestamp_rule
+from attendant.runtime.masks import apply_mask, weighs_all
 
 Row = npt.NDArray[np.float32]  # [vocab]
 Index = npt.NDArray[np.intp]
@@ -27,6 +27,7 @@ Index = npt.NDArray[np.intp]
 _BLOCK = 64
 _FIRST_NUCLEUS = 64
 _MASK = 2**64 - 1
+_NOTHING_LEFT = "the rules of this request leave no token that can come next"
 _MOST_TOP_H = 100  # as in ``generate``
 
 
@@ -47,19 +48,19 @@ def sample(logits: npt.NDArray[np.float32], orders: Sequence[tuple[int, str, Sam
     """Choose a token for each (row, request id, order).
 
     Args:
-        logits: [rows, vocab] float32. Rows with penalties, biases or forbidden tokens are changed in place.
+        logits: [rows, vocab] float32. Rows with penalties, biases or a mask are changed in place.
     """
     plain = [_is_plain(order) for _, _, order in orders]
     for is_plain, (row, _, order) in zip(plain, orders, strict=True):
-        if is_plain and order.forbidden:
-            logits[row, order.forbidden] = -np.inf
+        if is_plain and order.mask is not None:
+            apply_mask(logits[row], order.mask)
     best = logits.argmax(axis=1) if any(plain) else None
     chosen: list[Sampled] = []
     for is_plain, (row, request_id, order) in zip(plain, orders, strict=True):
         values = logits[row]
         if best is not None and is_plain:
             token = int(best[row])
-            failure = None if math.isfinite(values[token]) else _not_finite(values)
+            failure = None if math.isfinite(values[token]) else _unusable(values, token, order)
             chosen.append(Sampled(request_id, token, failure=failure))
         else:
             chosen.append(_sample_row(values, request_id, order))
@@ -67,16 +68,15 @@ def sample(logits: npt.NDArray[np.float32], orders: Sequence[tuple[int, str, Sam
 
 
 def _is_plain(order: SampleOrder) -> bool:
-    """Greedy, with nothing to report and nothing to change in the logits but forbidden tokens."""
+    """Greedy, with nothing to report, and nothing to do with the logits but to rule some out."""
     p = order.params
-    special = order.allowed or p.timestamps or order.num_candidates
-    return p.temperature == 0 and p.logprobs is None and not p.edits and not special
+    return p.temperature == 0 and p.logprobs is None and not (p.edits or order.num_candidates or weighs_all(order.mask))
 
 
 def takes_whole_row(order: SampleOrder) -> bool:
     """Whether the choice needs all logits of a row, however sure the largest ones are."""
     p = order.params
-    return bool(order.num_candidates or order.allowed or p.timestamps or p.asked_logprobs or p.needs_all)
+    return bool(order.num_candidates or p.asked_logprobs or p.needs_all or weighs_all(order.mask))
 
 
 def _sample_row(values: Row, request_id: str, order: SampleOrder) -> Sampled:
@@ -87,6 +87,8 @@ def _sample_row(values: Row, request_id: str, order: SampleOrder) -> Sampled:
         return Sampled(request_id, -1, continuations=_continuations(values, order))
     report = None if params.logprobs is None else _Report(values, params.logprobs, _asked_now(order))
     token = _choose(values, order)
+    if token is None:
+        return Sampled(request_id, 0, failure=_NOTHING_LEFT)
     return Sampled(request_id, token, report.of(token) if report else None)
 
 
@@ -94,8 +96,8 @@ def _continuations(values: Row, order: SampleOrder) -> Continuations:
     """The most probable next tokens of a beam. Rules and penalties act on log-probabilities, as in ``generate``."""
     values -= _log_sum(values)
     asked = tuple(values[list(_asked_now(order))].tolist())
-    if len(order.allowed) == 1:
-        return Continuations(order.allowed, (0.0,), asked)
+    if order.mask is not None and len(order.mask.forced) == 1:
+        return Continuations(order.mask.forced, (0.0,), asked)
     _restrict(values, order)
     if order.params.renormalize:
         values -= _log_sum(values)
@@ -117,25 +119,24 @@ def _restrict(values: Row, order: SampleOrder) -> None:
     """Penalties, biases and rules, in place."""
     if order.params.edits:
         apply_edits(values, order)
-    if order.allowed:  # what has to come may come, though it were forbidden
-        kept = values[list(order.allowed)]
-        values.fill(-np.inf)
-        values[list(order.allowed)] = kept
-        return
-    if order.forbidden:
-        values[list(order.forbidden)] = -np.inf
-    if order.params.timestamps:
-        apply_timestamp_rule(
-            values, order.params.timestamps, order.tokens[order.num_prompt + len(order.params.opening) :]
-        )
+    if order.mask is not None:
+        apply_mask(values, order.mask)
 
 
-def _choose(values: Row, order: SampleOrder) -> int:
-    params = order.params
+def _choose(values: Row, order: SampleOrder) -> int | None:
+    """The token; None where the rules leave none."""
+    params, mask = order.params, order.mask
     _restrict(values, order)
-    if params.temperature == 0 or order.allowed:  # how an answer has to begin is no matter of chance
-        return int(values.argmax())
-    return _draw(values, params, uniform_of(order))
+    if params.temperature == 0 or (mask is not None and mask.forced):
+        token = int(values.argmax())
+        return token if values[token] > -np.inf else None
+    return _draw(values, params, uniform_of(order)) if mask is None or values.max() > -np.inf else None
+
+
+def _unusable(values: Row, token: int, order: SampleOrder) -> str:
+    """Why the largest of the values, ``token``'s, cannot be chosen."""
+    nothing_left = order.mask is not None and values[token] == -np.inf
+    return _NOTHING_LEFT if nothing_left else _not_finite(values)
 
 
 def _not_finite(values: Row) -> str:

@@ -1,0 +1,69 @@
+"""What may follow a sequence: rules that say it token by token, and the masks that they say it with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Flags = npt.NDArray[np.bool_]
+
+
+class TokenMask(NamedTuple):
+    """Which tokens may be next: those that nothing here rules out.
+
+    Attributes:
+        forbidden: ids that may not be next.
+        spans: pairs (first, end) of ids: none from first to before end may be next.
+        allowed: [n] bool by id: only those that are True may be next, and none beyond n; None: any.
+        forced: if there are any, the most probable of these is next, whatever the rest says and without chance.
+        preferred: if all tokens from this id on are together more probable than any token before it, of those that are
+            left, only they may be next.
+    """
+
+    forbidden: tuple[int, ...] = ()
+    spans: tuple[tuple[int, int], ...] = ()
+    allowed: Flags | None = None
+    forced: tuple[int, ...] = ()
+    preferred: int | None = None
+
+
+class TokenRule(Protocol):
+    """What may follow, as one rule sees it: the state of one sequence."""
+
+    def mask(self, tokens: npt.NDArray[np.int64]) -> TokenMask | None:
+        """What may follow ``tokens`` [n], the prompt and all tokens that have been accepted; None: anything."""
+        ...
+
+    def accept(self, token: int) -> None:
+        """``token`` has been generated; called once for each token of the answer, also one that ends it."""
+        ...
+
+    def fork(self) -> TokenRule:
+        """A rule for another sequence, which has the same tokens so far: what one accepts, the other does not see."""
+        ...
+
+
+def joined_mask(rules: Sequence[TokenRule], tokens: npt.NDArray[np.int64]) -> TokenMask | None:
+    """What may follow ``tokens`` [n] by all of the rules. Of what several force, the first counts."""
+    masks = [mask for rule in rules if (mask := rule.mask(tokens)) is not None]
+    if len(masks) < 2:
+        return masks[0] if masks else None
+    forced: tuple[int, ...] = ()
+    allowed: Flags | None = None
+    preferred: int | None = None
+    for mask in masks:
+        forced = forced or mask.forced
+        preferred = mask.preferred if preferred is None else preferred
+        if mask.allowed is not None:
+            allowed = mask.allowed if allowed is None else _both(allowed, mask.allowed)
+    forbidden = tuple([token for mask in masks for token in mask.forbidden])
+    spans = tuple([span for mask in masks for span in mask.spans])
+    return TokenMask(forbidden, spans, allowed, forced, preferred)
+
+
+def _both(one: Flags, other: Flags) -> Flags:
+    length = min(len(one), len(other))
+    return one[:length] & other[:length]

@@ -1,0 +1,53 @@
+"""Applies the masks of token rules: to whole rows of logits, and to the few candidates that a device hands over."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from attendant.core.token_rules import Flags, TokenMask
+
+Row = npt.NDArray[np.float32]  # [vocab]
+
+
+def apply_mask(values: Row, mask: TokenMask) -> None:
+    """Puts all tokens of ``values`` [vocab] that may not be next at -inf, in place."""
+    if mask.forced:  # what has to come may come, though it were forbidden
+        kept = values[list(mask.forced)]
+        values.fill(-np.inf)
+        values[list(mask.forced)] = kept
+        return
+    if mask.forbidden:
+        values[list(mask.forbidden)] = -np.inf
+    for first, end in mask.spans:
+        values[first:end] = -np.inf
+    if mask.allowed is not None:
+        length = min(len(mask.allowed), len(values))
+        values[:length][~mask.allowed[:length]] = -np.inf
+        values[length:] = -np.inf
+    if mask.preferred is not None:
+        _prefer(values[mask.preferred :], values[: mask.preferred])
+
+
+def weighs_all(mask: TokenMask | None) -> bool:
+    """Whether the mask takes the logits of all tokens, not those of some alone."""
+    return mask is not None and bool(mask.forced or mask.preferred is not None)
+
+
+def rules_out(mask: TokenMask, ids: npt.NDArray[np.int64]) -> Flags:
+    """Which of ``ids`` [n] may not be next, by a mask that does not weigh all: [n]."""
+    out: Flags = np.isin(ids, mask.forbidden) if mask.forbidden else np.zeros(len(ids), np.bool_)
+    for first, end in mask.spans:
+        out |= (ids >= first) & (ids < end)
+    if mask.allowed is not None:
+        out |= (ids >= len(mask.allowed)) | ~mask.allowed[np.minimum(ids, len(mask.allowed) - 1)]
+    return out
+
+
+def _prefer(ones: Row, others: Row) -> None:
+    """Rules ``others`` out if ``ones`` together are more probable than any of them."""
+    peak = ones.max(initial=-np.inf)
+    if peak > -np.inf:
+        total = peak + np.log(np.exp(ones - peak).sum(dtype=np.float64))
+        if total > others.max():
+            others[:] = -np.inf
