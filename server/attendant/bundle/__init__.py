@@ -21,7 +21,8 @@ from attendant.bundle.encoders import (
     RowLayout,
     TextInput,
 )
-from attendant.bundle.files import Manifest, read_any_manifest, read_manifest, sha256, verify_files
+from attendant.bundle.files import read_any_manifest, read_manifest, sha256, verify_files
+from attendant.bundle.graph_io.signatures import Manifest
 from attendant.bundle.manifest import (
     MANIFEST_FILE,
     SCHEMA_VERSION,

@@ -23,9 +23,9 @@ PAGED_RUN_TOKENS = 16_384
 
 
 class KVLayer(Section):
-    """The KV cache of one attention call, in call order: input ``past_key_{i}`` and output ``present_key_{i}``, each
-    [batch, num_kv_heads, max_length, head_size] in slots, [num_blocks, block_size, num_kv_heads, head_size] in pages.
-    ``window``: how many of the latest positions it reads, or None."""
+    """The KV cache of one attention call, in call order: keys and values, each [rows, num_kv_heads, max_length,
+    head_size] in slots, [num_blocks, block_size, num_kv_heads, head_size] in pages. ``window``: how many of the latest
+    positions it reads, or None."""
 
     num_kv_heads: int = Field(ge=1)
     head_size: int = Field(ge=1)
@@ -63,52 +63,13 @@ class GeneratorManifest(ManifestBase):
     and ``eos_token`` are the first of ``special_tokens``. ``clean_up_spaces``: decoded text loses the spaces before
     punctuation and English contractions.
 
-    A ``generate`` bundle with its cache in slots has the graph ``decoder`` with inputs (those it does not need are left
-    out):
-    input_ids [batch, sequence] int64; position_ids [batch, sequence] int64; seqlens_k [batch] int32, the valid length
-    of each row after this run minus one; total_sequence_length [1] int32, the longest valid length after this run;
-    logits_index [num_logits] int64, which rows of the flattened [batch * sequence] tokens want logits;
-    past_key_{i}, past_value_{i} as :class:`KVLayer`. Outputs: logits [num_logits, vocab_size] float32;
-    present_key_{i}, present_value_{i}, to be bound to the same memory as the pasts. Where it has the graph ``prompt``,
-    of the same inputs and outputs, that one computes the chunks of prompts, and ``decoder`` what is generated.
-
-    The graph that computes chunks may take three inputs besides, and then runs rows of different lengths: query_seqlens
-    [rows] int32, how many tokens of each row are new, 0 for an idle one, whose cache stays as it is; pad_index [rows,
-    longest, 2] int64, for each place of the view [rows, longest] that attention works on, which token [batch, sequence]
-    it shows, any one in the padding; unpad_index [batch, sequence, 2] int64, the place of each token in that view.
-    ``rows`` is then the first size of seqlens_k and of the caches, while the tokens may lie in [1, num_tokens].
-    total_sequence_length is a bound, and each row needs room for ``longest`` new positions in its cache.
-
-    With its cache in pages, ``decoder`` runs the tokens of all sequences in one row, [1, num_tokens]. Its inputs (those
-    it does not need are left out): input_ids, position_ids [1, num_tokens] int64; cumulative_sequence_length
-    [num_sequences + 1] int32, where each sequence's tokens begin, and their number; past_seqlens [num_sequences] int32;
-    block_table [num_sequences, max_blocks] int32; slot_mapping [num_tokens] int32, block * block_size + offset that a
-    token's keys and values are written to, or -1; attention_metadata [3] int32 in host memory, an upper bound of the
-    new tokens of a sequence, an upper and a lower bound of the longest length after the run; logits_index [num_logits]
-    int64; inverse_temperature, uniform [num_logits] float32; the pasts. Outputs: logits [num_logits, vocab_size] of the
-    model's type, meant to stay on the device; top_logits [num_logits, K] float32 and top_ids [num_logits, K] int64, the
-    largest; log_sum, scaled_log_sum [num_logits] float32; drawn [num_logits] int64 and drawn_logit [num_logits]
-    float32; the presents, as above. The graph ``copy_blocks`` copies whole blocks: source, target [num_copies] int64,
-    and for each of the pasts, in order, cache_{i} [num_blocks, words] int64, a view of the same memory, to
-    copied_{i}, bound to it, too. ``pick_rows`` gives rows [num_rows] int64 of the logits as picked [num_rows,
-    vocab_size] float32.
-
-    An encoder-decoder has ``encoder_input``, and a graph ``encoder`` besides, which takes the rows described there and
-    gives for each cross-attention call i of the decoder, of heads as ``cross_layers[i]`` says, cross_key_{i} and
-    cross_value_{i} [num_kv_heads, num_tokens, head_size]: the tokens of all rows one after another (``packed``), or
-    each row's up to the longest (``padded``; audio: ``max_length`` of each). With slots, its ``decoder`` takes besides
-    what is said above cross_key_{i}, cross_value_{i} [batch, num_kv_heads, max_source, head_size], of which row b has
-    the first source_seqlens[b] + 1 positions; source_seqlens [batch] int32; source_total [1] int32, the largest of them
-    plus one; and, for relative positions, kv_positions [total] int64, 0..total_sequence_length - 1. It gives
-    present_cross_key_{i}, present_cross_value_{i}, unchanged, to be bound to the same memory.
-
-    With pages, its ``encoder`` gives cross_key_{i} and cross_value_{i} [num_tokens, num_kv_heads, head_size] of the
-    layer's type, as blocks have them, and its ``decoder`` takes cross_key_{i}, cross_value_{i} [num_source_blocks,
-    block_size, num_kv_heads, head_size]. There each token is a sequence of its own, the last position of its source:
-    source_bounds [num_tokens + 1] int32, 0, 1, 2 and so on; source_past_seqlens [num_tokens] int32, the length of each
-    token's source minus one; source_block_table [num_tokens, max_source_blocks] int32, the blocks it lies in;
-    source_slot_mapping [num_tokens] int32, all -1: nothing is written; source_metadata [3] int32 in host memory, 1, an
-    upper and a lower bound of the longest source. It gives present_cross_key_{i}, present_cross_value_{i}, as above.
+    The graph ``decoder`` computes steps over its cache, in slots or in pages; where there is a graph ``prompt``, of the
+    same inputs and outputs, that one computes the chunks of prompts, and ``decoder`` what is generated. With pages
+    there are ``copy_blocks`` and ``pick_rows`` besides. An encoder-decoder has ``encoder_input``, and a graph
+    ``encoder``, which takes the rows described there and gives keys and values for each cross-attention call of the
+    decoder, of heads as ``cross_layers`` says: the tokens of all rows one after another (``packed``), or each row's up
+    to the longest (``padded``; audio: ``max_length`` of each). :mod:`attendant.bundle.graph_io` declares what all of
+    them take and give.
     """
 
     task: Task

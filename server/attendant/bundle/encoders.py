@@ -104,24 +104,9 @@ class EncoderManifest(ManifestBase):
     """The content of ``bundle.json`` of a model that encodes rows independently of each other.
 
     The graph ``encoder`` takes, for text in layout ``packed``, the tokens of all rows in one, and a padded view of them
-    where attention needs it: input_ids, position_ids, token_type_ids [1, num_tokens] int64 (those it does not need are
-    left out); pad_index [num_rows, max_length] int64, for each place of the padded view the index of its packed token
-    (any valid one in the padding); unpad_index [num_tokens] int64, the place of each packed token in the flattened
-    padded view; attention_mask [num_rows, max_length] int32, 1 for tokens. In layout ``padded``: input_ids,
-    attention_mask, token_type_ids [num_rows, max_length] int64.
-
-    Its output, float32, is ``logits`` [num_rows, num_labels] for classify and rerank; for classify_tokens ``logits``
-    [num_tokens, num_labels] packed, [num_rows, max_length, num_labels] padded; for answer ``logits`` of the same form
-    with two columns, start and end; for embed ``token_embeddings`` [num_tokens, hidden] or [num_rows, max_length,
-    hidden], or ``embedding`` [num_rows, dimensions] where the head has no pooling; for fill_mask ``logits``
-    [num_logits, vocab_size], of the tokens that a further input logits_index [num_logits] int64 names, by packed index
-    or by place in the flattened padded view.
-
-    Images: pixel_values [num_rows, 3, height, width] float32 to ``logits`` [num_rows, num_labels] or ``embedding``
-    [num_rows, dimensions]; audio: input_values [num_rows, num_samples] float32 (layout ``equal``: rows that run
-    together are equally long), and attention_mask [num_rows, num_samples] int64 in layout ``padded``, to ``logits``
-    [num_rows, num_frames, vocab_size]. The graph ``projection``, if there is one, takes pooled [num_rows, hidden]
-    float32 to ``embedding`` [num_rows, dimensions].
+    where attention needs it; in layout ``padded``, rows that are filled up to the longest; in layout ``equal``, of
+    images and sound, rows of one size. The graph ``projection``, if there is one, makes the vectors of what was pooled.
+    :mod:`attendant.bundle.graph_io` declares what they take, and what they give for which task.
     """
 
     task: EncoderTask

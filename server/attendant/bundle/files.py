@@ -12,10 +12,10 @@ from pydantic import ValidationError
 from attendant.bundle.capabilities import EncoderTask
 from attendant.bundle.decoders import GeneratorManifest
 from attendant.bundle.encoders import EncoderManifest
+from attendant.bundle.graph_io.check import check_graphs
+from attendant.bundle.graph_io.signatures import Manifest
 from attendant.bundle.manifest import MANIFEST_FILE, SCHEMA_VERSION, ManifestBase
 from attendant.core.errors import BundleError
-
-Manifest = GeneratorManifest | EncoderManifest
 
 
 def read_manifest(bundle: Path) -> GeneratorManifest:
@@ -34,7 +34,8 @@ def read_any_manifest(bundle: Path) -> Manifest:
     """Read and check ``bundle.json``.
 
     Raises:
-        BundleError: no folder, no manifest, not JSON, another schema version, or a field that is wrong.
+        BundleError: no folder, no manifest, not JSON, another schema version, a field that is wrong, or a graph that
+            takes what is not declared in :mod:`attendant.bundle.graph_io`.
     """
     path = bundle / MANIFEST_FILE
     try:
@@ -53,11 +54,13 @@ def read_any_manifest(bundle: Path) -> Manifest:
         )
     kind = EncoderManifest if data.get("task") in get_args(EncoderTask) else GeneratorManifest
     try:
-        return kind.model_validate(data)
+        manifest = kind.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the document"
         raise BundleError(path, f"{where}: {first['msg']} ({error.error_count()} wrong in all)") from error
+    check_graphs(manifest)
+    return manifest
 
 
 def verify_files(bundle: Path, manifest: ManifestBase) -> None:

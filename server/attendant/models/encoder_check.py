@@ -8,6 +8,7 @@ import numpy as np
 
 from attendant.batching.policy import BatchLimits
 from attendant.bundle import AudioInput, EncoderManifest, ImageInput, TextInput
+from attendant.bundle.graph_io import IMAGES, PACKED, PICKED_TOKENS, SOUND, TOKEN_EMBEDDINGS
 from attendant.core.encoding import Arrays, Row
 from attendant.core.errors import BundleError, DeviceOutOfMemory
 from attendant.runtime.devices import Device
@@ -54,16 +55,17 @@ def _row(manifest: EncoderManifest, row_id: str, length: int) -> Row:
     """A row of padding, black or silence, as near to ``length`` as the model takes."""
     match manifest.input:
         case ImageInput(height=height, width=width):
-            return Row(row_id, {"pixel_values": np.zeros((3, height, width), np.float32)}, 1, 0)
+            return Row(row_id, {IMAGES.pixel_values.name: np.zeros((3, height, width), np.float32)}, 1, 0)
         case AudioInput() as spec:
             step = manifest.ctc.samples_per_frame if manifest.ctc else 1
             size = min(spec.min_samples + (length - 1) * step, spec.max_samples)
-            return Row(row_id, {"input_values": np.zeros(size, np.float32)}, size, 0)
+            return Row(row_id, {SOUND.input_values.name: np.zeros(size, np.float32)}, size, 0)
         case TextInput() as spec:
             size = min(length, spec.max_tokens)
             ids = np.full(size, spec.pad_id)
             ids[-1] = spec.pad_id if spec.end_id is None else spec.end_id
-            return Row(row_id, {"input_ids": ids, "logits_index": np.zeros(1, np.int64)}, size, 0)
+            arrays = {PACKED.input_ids.name: ids, PICKED_TOKENS.logits_index.name: np.zeros(1, np.int64)}
+            return Row(row_id, arrays, size, 0)
 
 
 def _largest_batch(manifest: EncoderManifest, limits: BatchLimits) -> list[Row]:
@@ -78,7 +80,7 @@ def _check_outputs(
     width = _width(manifest)
     for row, arrays in zip(rows, outputs, strict=True):
         output = arrays[runner.output]
-        per_token = runner.output == "token_embeddings" or manifest.task in ("classify_tokens", "answer")
+        per_token = runner.output == TOKEN_EMBEDDINGS.name or manifest.task in ("classify_tokens", "answer")
         if per_token and len(output) != row.size:
             raise BundleError(graph, f"gives {len(output)} outputs for {row.size} tokens")
         if width is not None and output.shape[-1] != width:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from attendant.bundle import AudioSource, GeneratorManifest, Languages, TextSource
+from attendant.bundle.graph_io import PACKED, SPECTRA
 from attendant.core.errors import InvalidRequest
 from attendant.core.generation import TextPrompt, TokenPrompt, Translation
 from attendant.core.source import Source
@@ -48,7 +49,7 @@ def text_source(
     if len(ids) > spec.max_length:
         raise InvalidRequest(field, f"has {len(ids)} tokens; allowed: at most {spec.max_length}")
     check_known(text.tokenizer, ids, spec.vocab_size or manifest.vocab_size, field)
-    return Source({"input_ids": np.array(ids, np.int64)}, len(ids))
+    return Source({PACKED.input_ids.name: np.array(ids, np.int64)}, len(ids))
 
 
 def answer_start(manifest: GeneratorManifest, translation: Translation | None) -> AnswerStart:
@@ -74,9 +75,9 @@ def sample_source(manifest: GeneratorManifest, num_tokens: int = 16) -> Source |
     match manifest.encoder_input:
         case TextSource(max_length=length):
             length = min(num_tokens, length)
-            return Source({"input_ids": np.zeros(length, np.int64)}, length)
+            return Source({PACKED.input_ids.name: np.zeros(length, np.int64)}, length)
         case AudioSource(num_mel_bins=bins, num_frames=frames, max_length=length):
-            return Source({"input_features": np.zeros((bins, frames), np.float32)}, length)
+            return Source({SPECTRA.input_features.name: np.zeros((bins, frames), np.float32)}, length)
     return None
 
 

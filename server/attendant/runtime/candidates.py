@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from attendant.bundle.graph_io import CANDIDATES, ports_of
 from attendant.core.events import TokenLogprob
 from attendant.core.plan import SampleOrder
 from attendant.core.sampling import SamplingParams
 from attendant.runtime.candidate_rows import CandidateRows, Flags, Floats, Ids, edit
-from attendant.runtime.packed import Fields
+from attendant.runtime.packed import Fields, fields_of
 from attendant.runtime.sampler import Sampled, sample, takes_whole_row, uniforms_of
 
 Doubles = npt.NDArray[np.float64]
@@ -55,14 +56,7 @@ class Candidates:
 
 def candidate_fields(num_rows: int, num_top: int) -> Fields:
     """The arrays of :class:`Candidates`, R = ``num_rows`` and K = ``num_top``, as outputs of a run."""
-    return {
-        "top_logits": ((num_rows, num_top), np.float32),
-        "top_ids": ((num_rows, num_top), np.int64),
-        "log_sum": ((num_rows,), np.float32),
-        "scaled_log_sum": ((num_rows,), np.float32),
-        "drawn": ((num_rows,), np.int64),
-        "drawn_logit": ((num_rows,), np.float32),
-    }
+    return fields_of(ports_of(CANDIDATES), {"num_logits": num_rows, "num_candidates": num_top})
 
 
 def sampling_inputs(orders: Orders, inverse_temperature: Floats, uniform: Floats) -> None:

@@ -10,6 +10,16 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from attendant.bundle import AudioInput, EncoderManifest, ImageInput
+from attendant.bundle.graph_io import (
+    EMBEDDING,
+    PACKED,
+    PICKED_TOKENS,
+    POOLED,
+    SOUND,
+    check_inputs,
+    encoder_output,
+    signature_of,
+)
 from attendant.core.encoding import Arrays, Row
 from attendant.core.errors import BundleError
 from attendant.runtime.row_inputs import Array, RowShape, audio_inputs, image_inputs, text_inputs
@@ -17,10 +27,12 @@ from attendant.runtime.row_inputs import Array, RowShape, audio_inputs, image_in
 Extent = Literal["row", "token", "picked", "frame"]
 """What an output's first dimension (in padded layout, first two) counts."""
 
-_TEXT_INPUTS = {
-    "packed": {"input_ids", "position_ids", "token_type_ids", "pad_index", "unpad_index", "attention_mask"},
-    "padded": {"input_ids", "token_type_ids", "attention_mask"},
-    "equal": {"input_ids", "token_type_ids", "attention_mask"},
+# What the sizes of an output count, by the name of one that only such outputs have.
+_EXTENTS: dict[str, Extent] = {
+    "num_logits": "picked",
+    "num_frames": "frame",
+    "num_tokens": "token",
+    "max_length": "token",
 }
 
 
@@ -41,7 +53,9 @@ class EncoderRunner:
         self._manifest = manifest
         self._projection = projection
         self._inputs = frozenset(found.name for found in session.get_inputs())
-        self._output, self._extent = _output_of(manifest)
+        port = encoder_output(manifest)
+        self._output = port.name
+        self._extent: Extent = next((extent for size, extent in _EXTENTS.items() if size in port.dims), "row")
         self._check(frozenset(found.name for found in session.get_outputs()))
 
     @property
@@ -70,8 +84,8 @@ class EncoderRunner:
         """Pooled [n, hidden] float32 to vectors [n, dimensions] float32; themselves if the bundle projects nothing."""
         if self._projection is None:
             return pooled
-        name = self._projection.get_inputs()[0].name
-        (vectors,) = self._projection.run(["embedding"], {name: np.ascontiguousarray(pooled, np.float32)})
+        feeds = {POOLED.name: np.ascontiguousarray(pooled, np.float32)}
+        (vectors,) = self._projection.run([EMBEDDING.name], feeds)
         result: npt.NDArray[np.float32] = vectors
         return result
 
@@ -88,7 +102,7 @@ class EncoderRunner:
             case "row":
                 return list(output)
             case "picked":
-                counts = [len(row.arrays["logits_index"]) for row in rows]
+                counts = [len(row.arrays[PICKED_TOKENS.logits_index.name]) for row in rows]
                 return np.split(output, np.cumsum(counts)[:-1])
             case "frame":
                 return [part[: self._num_frames(n, shape.longest, len(part))] for part, n in _pairs(output, shape)]
@@ -114,43 +128,16 @@ class EncoderRunner:
 
     def _check(self, outputs: frozenset[str]) -> None:
         manifest = self._manifest
-        match manifest.input:
-            case ImageInput():
-                known = {"pixel_values"}
-            case AudioInput():
-                known = {"input_values", "attention_mask"}
-            case _:
-                known = _TEXT_INPUTS[manifest.layout] | ({"logits_index"} if self._extent == "picked" else set())
-        graph = f"{manifest.name}: {manifest.graphs['encoder'].file}"
-        if strange := sorted(self._inputs - known):
-            raise BundleError(
-                graph,
-                f"takes the input {strange[0]!r}; {manifest.task} in layout {manifest.layout} has {sorted(known)}",
-            )
+        graph, signature = f"{manifest.name}: {manifest.graphs['encoder'].file}", signature_of(manifest, "encoder")
+        assert signature is not None
+        check_inputs(graph, self._inputs, signature)
         if self._output not in outputs:
             raise BundleError(graph, f"gives {sorted(outputs)}; {manifest.task} needs {self._output!r}")
 
 
-def _output_of(manifest: EncoderManifest) -> tuple[str, Extent]:
-    pooled_here = manifest.embedding is not None and manifest.embedding.pooling is not None
-    match manifest.task:
-        case "embed":
-            return ("token_embeddings", "token") if pooled_here else ("embedding", "row")
-        case "embed_image":
-            return "embedding", "row"
-        case "classify_tokens" | "answer":
-            return "logits", "token"
-        case "fill_mask":
-            return "logits", "picked"
-        case "transcribe":
-            return "logits", "frame"
-        case "classify" | "rerank" | "classify_image":
-            return "logits", "row"
-
-
 def _length(row: Row) -> int:
     """Tokens or samples of a row; 1 for an image."""
-    for name in ("input_ids", "input_values"):
+    for name in (PACKED.input_ids.name, SOUND.input_values.name):
         if name in row.arrays:
             return len(row.arrays[name])
     return 1

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from attendant.bundle import KVLayer
+from attendant.bundle.graph_io import POSITIONS, SLOT_CACHE
 from attendant.core.plan import Copy, Move, StepPlan, Trim
 from attendant.runtime.slot_bindings import bind_in_place, bind_inputs
 
@@ -55,12 +56,14 @@ class SlotBuffers:
         pass
 
     def bind(self, binding: ort.IOBinding, takes: frozenset[str], slots: slice) -> None:
-        bind_in_place(binding, takes, ("past_key", "present_key"), self.keys, slots)
-        bind_in_place(binding, takes, ("past_value", "present_value"), self.values, slots)
+        past, present = SLOT_CACHE.past, SLOT_CACHE.present
+        bind_in_place(binding, takes, (past.key, present.key), self.keys, slots)
+        bind_in_place(binding, takes, (past.value, present.value), self.values, slots)
 
     def bind_run(self, binding: ort.IOBinding, takes: frozenset[str], slots: slice, total: int) -> None:
-        if "kv_positions" in takes:
-            bind_inputs(binding, takes, {"kv_positions": self._positions[:total]})
+        name = POSITIONS.kv_positions.name
+        if name in takes:
+            bind_inputs(binding, takes, {name: self._positions[:total]})
 
     def protect(self, slots: Sequence[int]) -> None:
         pass

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from attendant.bundle.graph_io import Port
 from attendant.runtime.devices import Bytes
 
 ALIGNMENT = 256  # bytes; what CUDA's kernels may assume of a tensor's address
@@ -27,6 +28,16 @@ class Field:
     def size(self) -> int:
         """Bytes."""
         return int(np.prod(self.shape)) * self.dtype.itemsize
+
+
+def fields_of(ports: Sequence[Port], sizes: Mapping[str, int]) -> Fields:
+    """Those of ``ports`` that lie where the graph runs, for a run of these sizes."""
+    fields: dict[str, tuple[tuple[int, ...], npt.DTypeLike]] = {}
+    for port in ports:
+        assert port.dtype is not None, f"{port.name} has the model's type"
+        if not port.on_host:
+            fields[port.name] = port.shape(sizes), port.dtype
+    return fields
 
 
 class Packed:

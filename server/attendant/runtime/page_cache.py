@@ -9,6 +9,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from attendant.bundle import DType, KVLayer
+from attendant.bundle.graph_io import COPY_FROM, COPY_TO, COPYING, PAGE_CACHE
 from attendant.core.plan import CopyBlock, Move, SetBlocks
 from attendant.runtime.devices import Buffer, Device
 
@@ -67,13 +68,13 @@ class PageCache:
     def bind(self, binding: ort.IOBinding, needed: set[str]) -> None:
         """Bind the caches by address: past and present are the same memory."""
         kind, index = self._device.kind, self._device.index
-        for number, (layer, buffers) in enumerate(zip(self._layers, self._buffers, strict=True)):
+        buffers = [(layer, buffer) for layer, pair in zip(self._layers, self._buffers, strict=True) for buffer in pair]
+        for (layer, buffer), (past, present) in zip(buffers, PAGE_CACHE.names(len(self._layers)), strict=True):
             shape = (self.num_blocks, self.block_size, layer.num_kv_heads, layer.head_size)
-            for part, buffer in zip(("key", "value"), buffers, strict=True):
-                place = (kind, index, ELEMENT_TYPES[layer.dtype], shape, buffer.address)
-                if f"past_{part}_{number}" in needed:
-                    binding.bind_input(f"past_{part}_{number}", *place)
-                binding.bind_output(f"present_{part}_{number}", *place)
+            place = (kind, index, ELEMENT_TYPES[layer.dtype], shape, buffer.address)
+            if past in needed:
+                binding.bind_input(past, *place)
+            binding.bind_output(present, *place)
 
     def apply(self, moves: Sequence[Move]) -> None:
         """Carry out those of the moves that are the cache's, in order."""
@@ -97,8 +98,8 @@ class PageCache:
         latest = {move.target: move.origin for move in moves}
         origin = np.array(list(latest.values()), np.int64)
         target = np.array(list(latest), np.int64)
-        self._copying.bind_cpu_input("source", origin)
-        self._copying.bind_cpu_input("target", target)
+        self._copying.bind_cpu_input(COPYING.source.name, origin)
+        self._copying.bind_cpu_input(COPYING.target.name, target)
         self._copier.run_with_iobinding(self._copying)
 
     def _bind_copier(self) -> ort.IOBinding:
@@ -108,8 +109,8 @@ class PageCache:
         for number, buffer in enumerate(buffers):
             shape = (self.num_blocks, buffer.size // self.num_blocks // WORD)
             place = (kind, index, np.int64, shape, buffer.address)
-            binding.bind_input(f"cache_{number}", *place)
-            binding.bind_output(f"copied_{number}", *place)
+            binding.bind_input(COPY_FROM.at(number).name, *place)
+            binding.bind_output(COPY_TO.at(number).name, *place)
         return binding
 
 

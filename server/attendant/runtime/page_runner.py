@@ -12,6 +12,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from attendant.bundle import GeneratorManifest, element_size
+from attendant.bundle.graph_io import CANDIDATES, LOGITS, PAGES, PICKED, PICKING, SAMPLING
 from attendant.core.plan import Move, SampleOrder, StepOutput, StepPlan
 from attendant.runtime.candidates import Candidates, candidate_fields, choose, sampling_inputs
 from attendant.runtime.decode_graphs import GraphKey, GraphKeys
@@ -116,9 +117,10 @@ class PageRunner:
         self._needed = {spec.name for spec in graph.inputs}
         self._vocab_size = manifest.vocab_size
         outputs = {spec.name: spec for spec in graph.outputs}
-        self._num_top = int(outputs["top_ids"].shape[1])
-        self._logits_type = ELEMENT_TYPES[outputs["logits"].dtype]
-        logits_size = limits.num_logits * manifest.vocab_size * element_size(outputs["logits"].dtype)
+        self._num_top = int(outputs[CANDIDATES.top_ids.name].shape[1])
+        dtype = outputs[LOGITS.name].dtype
+        self._logits_type = ELEMENT_TYPES[dtype]
+        logits_size = limits.num_logits * manifest.vocab_size * element_size(dtype)
         results = Packed(candidate_fields(limits.num_logits, self._num_top))
         self._buffers = _Buffers.allocate(device, Packed(self._input_fields(limits)).size, results.size, logits_size)
         self._captured: dict[GraphKey, _Run] = {}
@@ -185,7 +187,8 @@ class PageRunner:
         run = self._bind(binding, shape, graph_id if self._device.kind == "cuda" else None)
         self._run_empty(run, bounds)
         found = self._run_empty(run, bounds)  # the first replay
-        equal = all(np.allclose(found[name], wanted[name], rtol=1e-2, atol=1e-2) for name in ("top_logits", "log_sum"))
+        names = CANDIDATES.top_logits.name, CANDIDATES.log_sum.name
+        equal = all(np.allclose(found[name], wanted[name], rtol=1e-2, atol=1e-2) for name in names)
         if equal:
             self._captured[key] = run
         return equal
@@ -206,7 +209,7 @@ class PageRunner:
         fill(run.arrays, chunks, lengths, self._cache.table, self._cache.block_size)
         for memory in self._beside:
             memory.fill(run.arrays, np.repeat(lengths.rows, lengths.lengths))
-        sampling_inputs(orders, run.arrays["inverse_temperature"], run.arrays["uniform"])
+        sampling_inputs(orders, run.arrays[SAMPLING.inverse_temperature.name], run.arrays[SAMPLING.uniform.name])
         self._start(run)
         return run, orders
 
@@ -236,10 +239,10 @@ class PageRunner:
         arrays = run.arrays
         for array in arrays.values():
             array.fill(0)
-        arrays["cumulative_sequence_length"][1:] = np.cumsum(lengths)
-        arrays["past_seqlens"][0] = max(bounds[2] - 1, 0) if bounds else 0
-        arrays["slot_mapping"].fill(-1)
-        arrays["inverse_temperature"].fill(1)
+        arrays[PAGES.cumulative_sequence_length.name][1:] = np.cumsum(lengths)
+        arrays[PAGES.past_seqlens.name][0] = max(bounds[2] - 1, 0) if bounds else 0
+        arrays[PAGES.slot_mapping.name].fill(-1)
+        arrays[SAMPLING.inverse_temperature.name].fill(1)
         for memory in self._beside:
             memory.fill_longest(arrays)
         self._start(run)
@@ -254,10 +257,10 @@ class PageRunner:
         session = self._sessions.pick_rows
         binding = session.io_binding()
         shape = (run.shape.num_logits, self._vocab_size)
-        address = self._buffers.logits.address
-        binding.bind_input("logits", self._device.kind, self._device.index, self._logits_type, shape, address)
-        binding.bind_cpu_input("rows", np.array(rows, np.int64))
-        binding.bind_output("picked")
+        place = (self._device.kind, self._device.index, self._logits_type, shape, self._buffers.logits.address)
+        binding.bind_input(PICKING.logits.name, *place)
+        binding.bind_cpu_input(PICKING.rows.name, np.array(rows, np.int64))
+        binding.bind_output(PICKED.name)
         session.run_with_iobinding(binding)
         picked: npt.NDArray[np.float32] = binding.get_outputs()[0].numpy()
         return picked
@@ -281,9 +284,9 @@ class PageRunner:
             address = buffers.outputs.address + field.offset
             binding.bind_output(name, kind, index, field.dtype.type, field.shape, address)
         logits = (shape.num_logits, self._vocab_size)
-        binding.bind_output("logits", kind, index, self._logits_type, logits, buffers.logits.address)
+        binding.bind_output(LOGITS.name, kind, index, self._logits_type, logits, buffers.logits.address)
         metadata = np.zeros(3, np.int32)
-        binding.bind_cpu_input("attention_metadata", metadata)
+        binding.bind_cpu_input(PAGES.attention_metadata.name, metadata)
         options = ort.RunOptions()
         options.add_run_config_entry(_ASYNCHRONOUS, "1")
         options.add_run_config_entry(_GRAPH_ID, _NO_GRAPH if graph_id is None else str(graph_id))

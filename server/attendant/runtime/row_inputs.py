@@ -10,6 +10,18 @@ import numpy as np
 import numpy.typing as npt
 
 from attendant.bundle import RowLayout, TextInput, TextSource
+from attendant.bundle.graph_io import (
+    IMAGES,
+    PACKED,
+    PICKED_TOKENS,
+    SOUND,
+    ImageRows,
+    PackedRows,
+    PaddedRows,
+    PickedTokens,
+    SoundRows,
+    by_name,
+)
 from attendant.core.encoding import Row
 
 Array = npt.NDArray[Any]
@@ -50,35 +62,36 @@ class RowShape:
 def text_inputs(
     rows: Sequence[Row], shape: RowShape, spec: TextInput | TextSource, layout: RowLayout, names: frozenset[str]
 ) -> dict[str, Array]:
-    """Those inputs of :class:`attendant.bundle.EncoderManifest` for tokens that the graph takes, by ``names``."""
-    ids = _joined(rows, "input_ids", shape)
-    types = _joined(rows, "token_type_ids", shape) if "token_type_ids" in names else ids
+    """The inputs for tokens that the graph takes, by ``names``."""
+    ids = _joined(rows, PACKED.input_ids.name, shape)
+    types = _joined(rows, PACKED.token_type_ids.name, shape) if PACKED.token_type_ids.name in names else ids
+    inputs: PackedRows[Array] | PaddedRows[Array]
     if layout == "packed":
         inputs = _packed(ids, types, shape, spec)
     else:
-        inputs = {
-            "input_ids": _padded(ids, shape, spec.pad_id),
-            "token_type_ids": _padded(types, shape, 0),
-            "attention_mask": shape.real.astype(np.int64),
-        }
-    if "logits_index" in names:
-        inputs["logits_index"] = _picked(rows, shape, layout)
-    return {name: array for name, array in inputs.items() if name in names}
+        inputs = PaddedRows(
+            input_ids=_padded(ids, shape, spec.pad_id),
+            attention_mask=shape.real.astype(np.int64),
+            token_type_ids=_padded(types, shape, 0),
+        )
+    feeds = by_name(inputs)
+    if PICKED_TOKENS.logits_index.name in names:
+        feeds |= by_name(PickedTokens(logits_index=_picked(rows, shape, layout)))
+    return {name: array for name, array in feeds.items() if name in names}
 
 
 def image_inputs(rows: Sequence[Row]) -> dict[str, Array]:
-    """``pixel_values`` [num_rows, 3, height, width] float32."""
-    return {"pixel_values": np.stack([row.arrays["pixel_values"] for row in rows], dtype=np.float32)}
+    """Those of images."""
+    pixels = [row.arrays[IMAGES.pixel_values.name] for row in rows]
+    return by_name(ImageRows(pixel_values=np.stack(pixels, dtype=np.float32)))
 
 
 def audio_inputs(rows: Sequence[Row], shape: RowShape, names: frozenset[str]) -> dict[str, Array]:
-    """``input_values`` [num_rows, longest] float32, zero after a row's end, and the mask of the real ones."""
+    """Those of sound that the graph takes, by ``names``."""
     values = np.zeros(shape.real.shape, np.float32)
-    values[shape.real] = np.concatenate([row.arrays["input_values"] for row in rows])
-    inputs: dict[str, Array] = {"input_values": values}
-    if "attention_mask" in names:
-        inputs["attention_mask"] = shape.real.astype(np.int64)
-    return inputs
+    values[shape.real] = np.concatenate([row.arrays[SOUND.input_values.name] for row in rows])
+    mask = shape.real.astype(np.int64) if SOUND.attention_mask.name in names else None
+    return by_name(SoundRows(input_values=values, attention_mask=mask))
 
 
 def _joined(rows: Sequence[Row], name: str, shape: RowShape) -> Ints:
@@ -90,17 +103,17 @@ def _joined(rows: Sequence[Row], name: str, shape: RowShape) -> Ints:
     return np.concatenate(parts, dtype=np.int64)
 
 
-def _packed(ids: Ints, types: Ints, shape: RowShape, spec: TextInput | TextSource) -> dict[str, Array]:
+def _packed(ids: Ints, types: Ints, shape: RowShape, spec: TextInput | TextSource) -> PackedRows[Array]:
     place = np.arange(shape.longest)  # in a row
-    return {
-        "input_ids": ids[None],
-        "token_type_ids": types[None],
-        "position_ids": (np.arange(ids.size) - np.repeat(shape.starts, shape.lengths) + spec.position_offset)[None],
+    return PackedRows(
+        input_ids=ids[None],
+        position_ids=(np.arange(ids.size) - np.repeat(shape.starts, shape.lengths) + spec.position_offset)[None],
+        token_type_ids=types[None],
         # [num_rows, longest]: the padding shows each row's last token again
-        "pad_index": shape.starts[:, None] + np.minimum(place, shape.lengths[:, None] - 1),
-        "unpad_index": np.flatnonzero(shape.real),
-        "attention_mask": shape.real.astype(np.int32),
-    }
+        pad_index=shape.starts[:, None] + np.minimum(place, shape.lengths[:, None] - 1),
+        unpad_index=np.flatnonzero(shape.real),
+        attention_mask=shape.real.astype(np.int32),
+    )
 
 
 def _padded(values: Ints, shape: RowShape, filler: int) -> Ints:
@@ -112,6 +125,6 @@ def _padded(values: Ints, shape: RowShape, filler: int) -> Ints:
 def _picked(rows: Sequence[Row], shape: RowShape, layout: RowLayout) -> Ints:
     """``logits_index`` [num_logits] int64: each row's own, moved to where the row begins."""
     begins = shape.starts if layout == "packed" else np.arange(len(rows)) * shape.longest
-    return np.concatenate(
-        [row.arrays["logits_index"] + begin for row, begin in zip(rows, begins, strict=True)], dtype=np.int64
-    )
+    name = PICKED_TOKENS.logits_index.name
+    picked = [row.arrays[name] + begin for row, begin in zip(rows, begins, strict=True)]
+    return np.concatenate(picked, dtype=np.int64)

@@ -8,12 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from attendant.bundle.graph_io import RaggedInputs, SlotInputs, by_name
 from attendant.core.plan import Chunk
 
 Array = npt.NDArray[np.generic]
-
-RAGGED = "query_seqlens"
-"""The input of graphs whose rows may have different lengths."""
 
 _MOST_PADDING = 128
 """Empty places of the padded view for each of its rows. Twenty cost about as much as a token, and a row that has a run
@@ -59,31 +57,29 @@ class SharedRun:
         )
 
     def inputs(self) -> dict[str, Array]:
-        """Those of :class:`attendant.bundle.GeneratorManifest` besides the caches; one row of logits for each chunk
-        that wants a token, in order."""
+        """All but the caches, by name; one row of logits for each chunk that wants a token, in order."""
         first, lengths = self.chunks[0].slot, [len(chunk.tokens) for chunk in self.chunks]
         rows = [chunk.slot - first for chunk in self.chunks]
         seqlens = np.zeros(rows[-1] + 1, np.int32)
-        query_seqlens = np.zeros(rows[-1] + 1, np.int32)
-        query_seqlens[rows] = lengths
         seqlens[rows] = [chunk.start + length - 1 for chunk, length in zip(self.chunks, lengths, strict=True)]
         ends = np.cumsum(lengths)
         wanted = [end - 1 for chunk, end in zip(self.chunks, ends, strict=True) if chunk.sample]
         positions = [np.arange(len(chunk.tokens)) + (chunk.start + chunk.shift) for chunk in self.chunks]
-        return {
-            "input_ids": np.concatenate([chunk.tokens for chunk in self.chunks], dtype=np.int64)[None],
-            "position_ids": np.concatenate(positions, dtype=np.int64)[None],
-            "seqlens_k": seqlens,
-            "total_sequence_length": np.array([self.total], np.int32),
-            "logits_index": np.array(wanted, np.int64),
-            "query_seqlens": query_seqlens,
-            **view_inputs(rows, lengths),
-        }
+        inputs: SlotInputs[Array] = SlotInputs(
+            input_ids=np.concatenate([chunk.tokens for chunk in self.chunks], dtype=np.int64)[None],
+            position_ids=np.concatenate(positions, dtype=np.int64)[None],
+            seqlens_k=seqlens,
+            total_sequence_length=np.array([self.total], np.int32),
+            logits_index=np.array(wanted, np.int64),
+        )
+        return by_name(inputs, ragged_inputs(rows, lengths))
 
 
-def view_inputs(rows: Sequence[int], lengths: Sequence[int]) -> dict[str, Array]:
-    """``pad_index`` and ``unpad_index`` for tokens in one row, ``lengths`` of them in these ``rows`` of the view."""
+def ragged_inputs(rows: Sequence[int], lengths: Sequence[int]) -> RaggedInputs[Array]:
+    """For tokens in one row, ``lengths`` of them in these ``rows`` of the view; rows between are idle."""
     total, longest = sum(lengths), max(lengths)
+    counts = np.zeros(rows[-1] + 1, np.int32)
+    counts[list(rows)] = lengths
     pad = np.zeros((rows[-1] + 1, longest, 2), np.int64)  # what is not set shows the first token: nobody reads it
     unpad = np.empty((1, total, 2), np.int64)
     start = 0
@@ -92,14 +88,14 @@ def view_inputs(rows: Sequence[int], lengths: Sequence[int]) -> dict[str, Array]
         unpad[0, start : start + length, 0] = row
         unpad[0, start : start + length, 1] = np.arange(length)
         start += length
-    return {"pad_index": pad, "unpad_index": unpad}
+    return RaggedInputs(query_seqlens=counts, pad_index=pad, unpad_index=unpad)
 
 
-def row_inputs(num_rows: int) -> dict[str, Array]:
-    """The same, and ``query_seqlens``, for rows of one token each: the view is what they are in anyway."""
+def row_inputs(num_rows: int) -> RaggedInputs[Array]:
+    """The same for rows of one token each: the view is what they are in anyway."""
     places = np.zeros((num_rows, 1, 2), np.int64)
     places[:, 0, 0] = np.arange(num_rows)
-    return {"query_seqlens": np.ones(num_rows, np.int32), "pad_index": places, "unpad_index": places}
+    return RaggedInputs(query_seqlens=np.ones(num_rows, np.int32), pad_index=places, unpad_index=places)
 
 
 def shared_runs(chunks: Sequence[Chunk], max_length: int, decodes: Sequence[Chunk] = ()) -> Iterator[SharedRun]:

@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
+from attendant.bundle.graph_io import Port
+
 Array = npt.NDArray[np.generic]
 
 
@@ -24,16 +26,16 @@ def bind_inputs(binding: ort.IOBinding, takes: frozenset[str], inputs: Mapping[s
 
 
 def bind_in_place(
-    binding: ort.IOBinding, takes: frozenset[str], names: tuple[str, str], tensors: Sequence[Array], slots: slice
+    binding: ort.IOBinding, takes: frozenset[str], ports: tuple[Port, Port], tensors: Sequence[Array], slots: slice
 ) -> None:
     """Bind the rows ``slots`` of each tensor as input and as output: a run changes them where they are.
 
     Args:
-        names: of the input and of the output, without the number of the tensor.
+        ports: the inputs and the outputs, one for each tensor.
     """
-    before, after = names
+    before, after = ports
     for i, tensor in enumerate(tensors):
         where = place(tensor[slots])
-        if f"{before}_{i}" in takes:
-            binding.bind_input(f"{before}_{i}", *where)
-        binding.bind_output(f"{after}_{i}", *where)
+        if before.at(i).name in takes:
+            binding.bind_input(before.at(i).name, *where)
+        binding.bind_output(after.at(i).name, *where)

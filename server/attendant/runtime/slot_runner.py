@@ -11,11 +11,12 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from attendant.bundle import GeneratorManifest, Graph
+from attendant.bundle.graph_io import LOGITS, RAGGED, SlotInputs, by_name
 from attendant.core.plan import Chunk, Move, StepOutput, StepPlan
 from attendant.runtime.kv import SlotBuffers
 from attendant.runtime.memory import SlotMemory
 from attendant.runtime.sampler import Sampled, sample, step_output
-from attendant.runtime.shared_run import RAGGED, can_ride, row_inputs, shared_runs
+from attendant.runtime.shared_run import can_ride, row_inputs, shared_runs
 from attendant.runtime.slot_bindings import Array, bind_inputs, place
 
 
@@ -61,7 +62,7 @@ class SlotRunner:
     @property
     def shares_runs(self) -> bool:
         """Whether chunks of several prompts can be one run."""
-        return RAGGED in self._prompt_takes
+        return RAGGED.query_seqlens.name in self._prompt_takes
 
     @property
     def decodes_ride(self) -> bool:
@@ -117,17 +118,17 @@ class SlotRunner:
         total = np.zeros(1, np.int32)
         index = np.arange(num_rows, dtype=np.int64)
         logits = self._logits[:num_rows]
-        views = row_inputs(num_rows)
-        inputs: dict[str, Array] = {
-            "input_ids": ids,
-            "position_ids": positions,
-            "seqlens_k": seqlens,
-            "total_sequence_length": total,
-            "logits_index": index,
-        }
+        views = by_name(row_inputs(num_rows))
+        inputs: SlotInputs[Array] = SlotInputs(
+            input_ids=ids,
+            position_ids=positions,
+            seqlens_k=seqlens,
+            total_sequence_length=total,
+            logits_index=index,
+        )
         binding = self._session.io_binding()
-        bind_inputs(binding, self._takes, inputs | views)
-        binding.bind_output("logits", *place(logits))
+        bind_inputs(binding, self._takes, by_name(inputs) | views)
+        binding.bind_output(LOGITS.name, *place(logits))
         for memory in self._memories:
             memory.bind(binding, self._takes, slice(0, num_rows))
         rows = _Rows(binding, ids, positions, seqlens, total, logits, keep=(index, *views.values()))
@@ -146,7 +147,7 @@ class SlotRunner:
             for memory in self._memories:
                 memory.bind(binding, takes, slots)
         bind_inputs(binding, takes, inputs)
-        binding.bind_output("logits", *place(logits))
+        binding.bind_output(LOGITS.name, *place(logits))
         total = max(chunk.start + len(chunk.tokens) for chunk in chunks)
         for memory in self._memories:
             memory.bind_run(binding, takes, slots, total)
@@ -171,13 +172,14 @@ class SlotRunner:
 def _chunk_inputs(chunk: Chunk) -> dict[str, Array]:
     """Of a graph whose rows have equal lengths."""
     n, end = len(chunk.tokens), chunk.start + len(chunk.tokens)
-    return {
-        "input_ids": np.ascontiguousarray(chunk.tokens, np.int64).reshape(1, n),
-        "position_ids": np.arange(chunk.start, end, dtype=np.int64).reshape(1, n) + chunk.shift,
-        "seqlens_k": np.array([end - 1], np.int32),
-        "total_sequence_length": np.array([end], np.int32),
-        "logits_index": np.array([n - 1] if chunk.sample else [], np.int64),
-    }
+    inputs: SlotInputs[Array] = SlotInputs(
+        input_ids=np.ascontiguousarray(chunk.tokens, np.int64).reshape(1, n),
+        position_ids=np.arange(chunk.start, end, dtype=np.int64).reshape(1, n) + chunk.shift,
+        seqlens_k=np.array([end - 1], np.int32),
+        total_sequence_length=np.array([end], np.int32),
+        logits_index=np.array([n - 1] if chunk.sample else [], np.int64),
+    )
+    return by_name(inputs)
 
 
 def _names(graph: Graph) -> frozenset[str]:

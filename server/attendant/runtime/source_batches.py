@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from attendant.bundle import AudioSource, GeneratorManifest, TextSource
+from attendant.bundle.graph_io import SLOT_ENCODED, SPECTRA
 from attendant.core.encoding import Row
 from attendant.core.plan import StepPlan
 from attendant.core.source import SOURCES, Source
@@ -62,9 +63,10 @@ class SourceBatcher:
 
     def _of(self, batch: Sequence[SourceRow]) -> SourceBatch:
         if isinstance(self._spec, AudioSource):
-            features = np.stack([one.source.arrays["input_features"] for one in batch], dtype=np.float32)
+            name = SPECTRA.input_features.name
+            features = np.stack([one.source.arrays[name] for one in batch], dtype=np.float32)
             starts = [row * self._spec.max_length for row in range(len(batch))]
-            return SourceBatch(tuple(batch), {"input_features": features}, starts)
+            return SourceBatch(tuple(batch), {name: features}, starts)
         shape = RowShape.of([one.source.length for one in batch])
         rows = [Row(one.request_id, one.source.arrays, one.source.length, 0) for one in batch]
         inputs = text_inputs(rows, shape, self._spec, self._spec.layout, self._inputs)
@@ -85,4 +87,4 @@ def sources_of(plan: StepPlan) -> list[SourceRow]:
 
 def output_names(manifest: GeneratorManifest) -> list[str]:
     """Of the graph ``encoder``: keys and values, call by call."""
-    return [f"cross_{kind}_{i}" for i in range(len(manifest.cross_layers)) for kind in ("key", "value")]
+    return SLOT_ENCODED.names(len(manifest.cross_layers))  # those for pages have the same names

@@ -10,10 +10,11 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from attendant.bundle import AudioSource, GeneratorManifest
+from attendant.bundle.graph_io import PAGE_SOURCE_CACHE, PAGE_SOURCES, PageSourceInputs, grouped, ports_of
 from attendant.core.plan import CopyRow, Move, StepPlan
 from attendant.core.source import SOURCES
 from attendant.runtime.devices import Buffer, Device, Piece
-from attendant.runtime.packed import Fields
+from attendant.runtime.packed import Fields, fields_of
 from attendant.runtime.page_cache import ELEMENT_TYPES
 from attendant.runtime.source_batches import SourceBatcher, SourceRow, output_names, sources_of
 
@@ -74,46 +75,45 @@ class SourcePages:
     def fields(self, num_tokens: int) -> Fields:
         """The inputs that a run of so many tokens has besides those of models without a source, but for the caches and
         source_metadata, which stays on the host."""
-        return {
-            "source_bounds": ((num_tokens + 1,), np.int32),
-            "source_past_seqlens": ((num_tokens,), np.int32),
-            "source_block_table": ((num_tokens, self.num_columns), np.int32),
-            "source_slot_mapping": ((num_tokens,), np.int32),
-        }
+        sizes = {"num_tokens": num_tokens, "max_source_blocks": self.num_columns}
+        return fields_of(ports_of(PAGE_SOURCES), sizes)
 
     def fill(self, arrays: dict[str, npt.NDArray[Any]], rows: Ints) -> None:
         """Write them for tokens of ``rows`` [n] int32 of the block table; tokens beyond those read a position of the
         first row."""
         count = len(rows)
-        self._fill_constants(arrays)
-        arrays["source_past_seqlens"][:count] = self.lengths[rows] - 1
-        arrays["source_past_seqlens"][count:] = 0
-        table = arrays["source_block_table"]
+        inputs = self._with_constants(arrays)
+        inputs.source_past_seqlens[:count] = self.lengths[rows] - 1
+        inputs.source_past_seqlens[count:] = 0
+        table = inputs.source_block_table
         table[:count] = rows[:, None] * self.num_columns + np.arange(self.num_columns, dtype=np.int32)
         table[count:] = 0
 
     def fill_longest(self, arrays: dict[str, npt.NDArray[Any]]) -> None:
         """Write them for tokens that all read the longest source that the first row can have."""
-        self._fill_constants(arrays)
-        arrays["source_past_seqlens"].fill(self._max_length - 1)
-        arrays["source_block_table"][:] = np.arange(self.num_columns, dtype=np.int32)
+        inputs = self._with_constants(arrays)
+        inputs.source_past_seqlens.fill(self._max_length - 1)
+        inputs.source_block_table[:] = np.arange(self.num_columns, dtype=np.int32)
 
     def bind(self, binding: ort.IOBinding, needed: set[str]) -> None:
         """Bind the caches by address, and source_metadata."""
         kind, index = self._device.kind, self._device.index
-        for number, (name, buffer) in enumerate(zip(self._outputs, self._buffers, strict=True)):
+        names = PAGE_SOURCE_CACHE.names(len(self._layers))
+        for number, ((past, present), buffer) in enumerate(zip(names, self._buffers, strict=True)):
             layer = number // 2
             place = (kind, index, ELEMENT_TYPES[self._layers[layer].dtype], self._shapes[layer], buffer.address)
-            if name in needed:
-                binding.bind_input(name, *place)
-            binding.bind_output(f"present_{name}", *place)
-        binding.bind_cpu_input("source_metadata", self._metadata)
+            if past in needed:
+                binding.bind_input(past, *place)
+            binding.bind_output(present, *place)
+        binding.bind_cpu_input(PAGE_SOURCES.source_metadata.name, self._metadata)
 
-    def _fill_constants(self, arrays: dict[str, npt.NDArray[Any]]) -> None:
-        """Each token is a sequence of its own, and written nowhere."""
-        bounds = arrays["source_bounds"]
-        bounds[:] = np.arange(len(bounds), dtype=np.int32)
-        arrays["source_slot_mapping"].fill(-1)
+    @staticmethod
+    def _with_constants(arrays: dict[str, npt.NDArray[Any]]) -> PageSourceInputs[npt.NDArray[Any]]:
+        """The arrays of sources, with what says that each token is a sequence of its own, and written nowhere."""
+        inputs: PageSourceInputs[npt.NDArray[Any]] = grouped(PageSourceInputs, arrays)
+        inputs.source_bounds[:] = np.arange(len(inputs.source_bounds), dtype=np.int32)
+        inputs.source_slot_mapping.fill(-1)
+        return inputs
 
     # -- contents
 

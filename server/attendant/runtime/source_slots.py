@@ -8,6 +8,7 @@ import numpy as np
 import onnxruntime as ort
 
 from attendant.bundle import GeneratorManifest
+from attendant.bundle.graph_io import SLOT_SOURCE_CACHE, SlotSourceInputs, by_name
 from attendant.core.plan import CopyRow, Move, StepPlan
 from attendant.core.source import SOURCES
 from attendant.runtime.kv import allocate_slots
@@ -65,12 +66,13 @@ class SourceSlots:
             self.encode(sources_of(plan))
 
     def bind(self, binding: ort.IOBinding, takes: frozenset[str], slots: slice) -> None:
-        bind_in_place(binding, takes, ("cross_key", "present_cross_key"), self.keys, slots)
-        bind_in_place(binding, takes, ("cross_value", "present_cross_value"), self.values, slots)
+        past, present = SLOT_SOURCE_CACHE.past, SLOT_SOURCE_CACHE.present
+        bind_in_place(binding, takes, (past.key, present.key), self.keys, slots)
+        bind_in_place(binding, takes, (past.value, present.value), self.values, slots)
 
     def bind_run(self, binding: ort.IOBinding, takes: frozenset[str], slots: slice, total: int) -> None:
         lengths = self.lengths[slots]
-        self._told = {"source_seqlens": lengths - 1, "source_total": lengths.max(keepdims=True)}
+        self._told = by_name(SlotSourceInputs(source_seqlens=lengths - 1, source_total=lengths.max(keepdims=True)))
         bind_inputs(binding, takes, self._told)
 
     def protect(self, slots: Sequence[int]) -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from attendant.bundle.graph_io import PAGES, SAMPLING, PageInputs, grouped, ports_of
 from attendant.core.plan import Chunk, StepPlan
-from attendant.runtime.packed import Fields
+from attendant.runtime.packed import Fields, fields_of
 
+Array = npt.NDArray[Any]
 Table = npt.NDArray[np.int32]
 
 
@@ -49,19 +51,14 @@ def parts_of(plan: StepPlan, prompt_area: int | None) -> list[Part]:
 
 
 def input_fields(shape: StepShape) -> Fields:
-    """The inputs of a run, as :class:`attendant.bundle.GeneratorManifest` describes them, but for the caches and
-    attention_metadata, which stays on the host."""
-    return {
-        "input_ids": ((1, shape.num_tokens), np.int64),
-        "position_ids": ((1, shape.num_tokens), np.int64),
-        "logits_index": ((shape.num_logits,), np.int64),
-        "cumulative_sequence_length": ((shape.num_sequences + 1,), np.int32),
-        "past_seqlens": ((shape.num_sequences,), np.int32),
-        "slot_mapping": ((shape.num_tokens,), np.int32),
-        "block_table": ((shape.num_sequences, shape.num_columns), np.int32),
-        "inverse_temperature": ((shape.num_logits,), np.float32),
-        "uniform": ((shape.num_logits,), np.float32),
+    """The inputs of a run, but for the caches and attention_metadata, which stays on the host."""
+    sizes = {
+        "num_sequences": shape.num_sequences,
+        "num_tokens": shape.num_tokens,
+        "num_logits": shape.num_logits,
+        "max_blocks": shape.num_columns,
     }
+    return fields_of(ports_of(PAGES, SAMPLING), sizes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +85,7 @@ class StepLengths:
         return int((self.starts + self.lengths).max())
 
 
-def fill(
-    arrays: dict[str, npt.NDArray[np.generic]], chunks: Sequence[Chunk], lengths: StepLengths, table: Table, size: int
-) -> None:
+def fill(arrays: dict[str, Array], chunks: Sequence[Chunk], lengths: StepLengths, table: Table, size: int) -> None:
     """Write a run over ``chunks`` into ``arrays``, which have its shape or, in sequences, a larger one.
 
     Sequences beyond the chunks are made of one token of block 0 that is written nowhere; logits beyond those to be
@@ -105,22 +100,23 @@ def fill(
     owner = np.repeat(np.arange(count), lengths.lengths)
     positions = np.arange(total, dtype=np.int32) - (first - lengths.starts)[owner]
     blocks = table[lengths.rows]
-    arrays["input_ids"][0, :total] = np.concatenate([chunk.tokens for chunk in chunks])
-    arrays["input_ids"][0, total:] = 0
-    arrays["position_ids"][0, :total] = positions
-    arrays["position_ids"][0, total:] = 0
-    arrays["slot_mapping"][:total] = blocks[owner, positions // size] * size + positions % size
-    arrays["slot_mapping"][total:] = -1
-    bounds = arrays["cumulative_sequence_length"]
+    inputs: PageInputs[Array] = grouped(PageInputs, arrays)
+    inputs.input_ids[0, :total] = np.concatenate([chunk.tokens for chunk in chunks])
+    inputs.input_ids[0, total:] = 0
+    inputs.position_ids[0, :total] = positions
+    inputs.position_ids[0, total:] = 0
+    inputs.slot_mapping[:total] = blocks[owner, positions // size] * size + positions % size
+    inputs.slot_mapping[total:] = -1
+    bounds = inputs.cumulative_sequence_length
     bounds[0] = 0
     bounds[1 : count + 1] = ends
     bounds[count + 1 :] = np.arange(total + 1, total + len(bounds) - count)
-    arrays["past_seqlens"][:count] = lengths.starts
-    arrays["past_seqlens"][count:] = 0
-    columns = arrays["block_table"].shape[1]
-    arrays["block_table"][:count] = blocks[:, :columns]
-    arrays["block_table"][count:] = 0
-    index = arrays["logits_index"]
+    inputs.past_seqlens[:count] = lengths.starts
+    inputs.past_seqlens[count:] = 0
+    columns = inputs.block_table.shape[1]
+    inputs.block_table[:count] = blocks[:, :columns]
+    inputs.block_table[count:] = 0
+    index = inputs.logits_index
     sampled = [i for i, chunk in enumerate(chunks) if chunk.sample is not None]
     index[: len(sampled)] = ends[sampled] - 1
-    index[len(sampled) :] = arrays["input_ids"].shape[1] - 1
+    index[len(sampled) :] = inputs.input_ids.shape[1] - 1

@@ -10,6 +10,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from attendant.bundle import TextInput
+from attendant.bundle.graph_io import PACKED
 from attendant.core.encoding import Arrays
 from attendant.core.errors import InvalidRequest
 from attendant.tasks.known_ids import check_known, first_unknown, spelt
@@ -138,7 +139,8 @@ class RowMaker:
 
     def arrays(self, row: TokenRow) -> Arrays:
         """A row's part of the graph's inputs."""
-        return {"input_ids": row.ids} | ({"token_type_ids": row.type_ids} if self._with_types else {})
+        types = {PACKED.token_type_ids.name: row.type_ids} if self._with_types else {}
+        return {PACKED.input_ids.name: row.ids} | types
 
     def single(self, tokens: Tokens, *, truncate: bool, field: str) -> TokenRow:
         """A row of one text, cut at its end.

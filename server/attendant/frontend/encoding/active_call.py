@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
+from attendant.bundle.graph_io import PACKED, SOUND
 from attendant.core.encoding import Arrays, Row, RowResult
 from attendant.core.errors import DeadlineExceeded
 from attendant.frontend.encoding.calls import EncodingUsage
@@ -147,7 +148,7 @@ class EncoderCall:
         return made
 
     def _row(self, arrays: Arrays) -> Row:
-        values = arrays.get("input_ids", arrays.get("input_values"))
+        values = arrays.get(PACKED.input_ids.name, arrays.get(SOUND.input_values.name))
         size = 1 if values is None else len(values)
         return Row(str(next(self._ids)), arrays, size, self._arrival_ns, self._deadline_ns)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from attendant.bundle import AudioInput, ImageInput
+from attendant.bundle.graph_io import EMBEDDING, FRAME_LOGITS, IMAGES, ROW_LOGITS, SOUND
 from attendant.core.encoding import Arrays
 from attendant.frontend.encoding.active_call import EncoderCall
 from attendant.frontend.encoding.calls import ClassifyImageCall, EmbedImageCall, Encoded, TranscribeCall
@@ -27,7 +28,7 @@ async def classify_image(
 
     def read(index: int, outputs: Arrays) -> tuple[Label, ...]:
         return ranked_labels(
-            outputs["logits"], manifest.labels, manifest.problem, top_k=call.top_k, raw=call.raw_scores
+            outputs[ROW_LOGITS.name], manifest.labels, manifest.problem, top_k=call.top_k, raw=call.raw_scores
         )
 
     results = await active.run(len(call.images), lambda index: _pixels(encoder, call, index), read, media=True)
@@ -42,7 +43,7 @@ async def embed_image(encoder: ServedEncoder, active: EncoderCall, call: EmbedIm
     form = VectorForm.of(head, call.dimensions, call.normalize)
 
     def read(index: int, outputs: Arrays) -> Embedding:
-        vector = outputs["embedding"]  # [dimensions] float32
+        vector = outputs[EMBEDDING.name]  # [dimensions] float32
         if encoder.project is not None:
             vector = encoder.project(vector[None])[0]
         return Embedding(form.finish(vector))
@@ -75,10 +76,10 @@ async def transcribe_all(encoder: ServedEncoder, active: EncoderCall, call: Tran
         else:
             values = raw_values(audio.data, audio.sampling_rate, spec, f"{field}.samples", f"{field}.sampling_rate")
         lengths.append(len(values))
-        return {"input_values": values}
+        return {SOUND.input_values.name: values}
 
     def read(index: int, outputs: Arrays) -> Transcript:
-        found = transcribe(outputs["logits"], head, spec.sampling_rate)
+        found = transcribe(outputs[FRAME_LOGITS.name], head, spec.sampling_rate)
         return replace(found, warnings=(warnings[index],)) if index in warnings else found
 
     results = await active.run(len(call.inputs), arrays, read, media=True)
@@ -88,4 +89,4 @@ async def transcribe_all(encoder: ServedEncoder, active: EncoderCall, call: Tran
 def _pixels(encoder: ServedEncoder, call: ClassifyImageCall | EmbedImageCall, index: int) -> Arrays:
     spec = encoder.manifest.input
     assert isinstance(spec, ImageInput), "the manifest's task takes images"
-    return {"pixel_values": pixel_values(call.images[index], spec, f"images[{index}]")}
+    return {IMAGES.pixel_values.name: pixel_values(call.images[index], spec, f"images[{index}]")}

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from attendant.batching.client import BatchClient
 from attendant.bundle import TextInput
+from attendant.bundle.graph_io import PACKED
 from attendant.core.errors import InvalidRequest
 from attendant.frontend.admission import Gate
 from attendant.frontend.encoding.calls import TextItem
@@ -28,7 +29,7 @@ class TextTools:
         assert model.tokenizer is not None, f"{model.name} takes text and has no tokenizer"
         names = {found.name for found in model.manifest.graphs["encoder"].inputs}
         self.tokenizer = TextTokenizer(model.tokenizer)
-        self.rows = RowMaker(model.tokenizer, spec, with_types="token_type_ids" in names)
+        self.rows = RowMaker(model.tokenizer, spec, with_types=PACKED.token_type_ids.name in names)
         self.filler = None if spec.mask_id is None else MaskFiller(model.tokenizer, spec.mask_id)
 
     def encode(self, texts: Sequence[str], *, spans: bool = False, limit: int | None = None) -> list[Tokens]:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from attendant.bundle.graph_io import TOKEN_LOGITS
 from attendant.core.encoding import Arrays
 from attendant.core.errors import InvalidRequest
 from attendant.frontend.encoding.active_call import EncoderCall
@@ -113,7 +114,7 @@ async def _logits(
     rows = [row for group in windows for row in group]
 
     def read(index: int, outputs: Arrays) -> Floats:
-        return outputs["logits"].copy()
+        return outputs[TOKEN_LOGITS.name].copy()
 
     flat = iter(await active.run(len(rows), lambda index: encoder.text.rows.arrays(rows[index]), read))
     return [[next(flat) for _ in group] for group in windows]

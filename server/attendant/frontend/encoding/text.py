@@ -8,6 +8,7 @@ from typing import TypeVar
 import numpy as np
 
 from attendant.bundle import EmbeddingHead
+from attendant.bundle.graph_io import EMBEDDING, PICKED_LOGITS, PICKED_TOKENS, ROW_LOGITS, TOKEN_EMBEDDINGS
 from attendant.core.encoding import Arrays
 from attendant.core.errors import InvalidRequest
 from attendant.frontend.encoding.active_call import EncoderCall
@@ -47,8 +48,8 @@ async def embed(encoder: ServedEncoder, active: EncoderCall, call: EmbedCall) ->
 
     def read(index: int, outputs: Arrays) -> Embedding:
         if head.pooling is None:
-            return Embedding(form.finish(outputs["embedding"]))
-        vectors = outputs["token_embeddings"]  # [n, hidden] float32
+            return Embedding(form.finish(outputs[EMBEDDING.name]))
+        vectors = outputs[TOKEN_EMBEDDINGS.name]  # [n, hidden] float32
         if not call.per_token:
             skipped = num_skipped if items[index].token_ids is None else 0
             return Embedding(row_vector(vectors, head, encoder.project, form, skipped))
@@ -77,7 +78,7 @@ async def classify(encoder: ServedEncoder, active: EncoderCall, call: ClassifyCa
 
     def read(index: int, outputs: Arrays) -> tuple[Label, ...]:
         return ranked_labels(
-            outputs["logits"], manifest.labels, manifest.problem, top_k=call.top_k, raw=call.raw_scores
+            outputs[ROW_LOGITS.name], manifest.labels, manifest.problem, top_k=call.top_k, raw=call.raw_scores
         )
 
     results = await active.run(len(rows), lambda index: encoder.text.rows.arrays(rows[index]), read)
@@ -100,7 +101,7 @@ async def rerank(encoder: ServedEncoder, active: EncoderCall, call: RerankCall) 
     rows = await active.prepare(make, off_loop=is_long([call.query, *documents]))
 
     def read(index: int, outputs: Arrays) -> float:
-        return relevance(outputs["logits"], raw=call.raw_scores)
+        return relevance(outputs[ROW_LOGITS.name], raw=call.raw_scores)
 
     scores = await active.run(len(rows), lambda index: text.rows.arrays(rows[index]), read)
     order = sorted(range(len(scores)), key=lambda index: (-scores[index], index))[: call.top_k]
@@ -130,11 +131,11 @@ async def fill_mask(encoder: ServedEncoder, active: EncoderCall, call: FillMaskC
 
     def arrays(index: int) -> Arrays:
         _, row, masks = made[index]
-        return {**text.rows.arrays(row), "logits_index": masks}
+        return {**text.rows.arrays(row), PICKED_TOKENS.logits_index.name: masks}
 
     def read(index: int, outputs: Arrays) -> tuple[FilledMask, ...]:
         tokens, row, masks = made[index]
-        return filler.fill(tokens, row, masks, outputs["logits"], call.top_k)
+        return filler.fill(tokens, row, masks, outputs[PICKED_LOGITS.name], call.top_k)
 
     results = await active.run(len(made), arrays, read, read_off_loop=many)
     return _encoded(active, [row for _, row, _ in made], results)

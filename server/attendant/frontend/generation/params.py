@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from attendant.bundle import GenerationDefaults
+from attendant.bundle.graph_io import PACKED
 from attendant.core.beams import BeamParams
 from attendant.core.errors import InvalidRequest
 from attendant.core.generation import GenerationCall
@@ -92,7 +93,7 @@ def _source_tokens(prepared: Prepared) -> tuple[int, ...]:
     """What the encoder reads; without one the prompt; of a source that is no text, nothing."""
     if prepared.source is None:
         return prepared.prompt
-    ids = prepared.source.arrays.get("input_ids")
+    ids = prepared.source.arrays.get(PACKED.input_ids.name)
     return () if ids is None else tuple(ids.tolist())
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from attendant.bundle import AudioSource, Speech
+from attendant.bundle.graph_io import SPECTRA
 from attendant.core.errors import InvalidRequest
 from attendant.core.events import TokenLogprob
 from attendant.core.generation import BeamCall, Delta, Finish, GenerationCall, GenerationPart, SourcePrompt
@@ -161,7 +162,7 @@ class SpeechModel:
             max_initial=speech.max_initial_timestamp,
         )
         told = (speech.previous, *window.before) if window.before and speech.previous is not None else ()
-        source = Source({"input_features": window.features}, self.source.max_length)
+        source = Source({SPECTRA.input_features.name: window.features}, self.source.max_length)
         return replace(
             call.how,
             model=self.name,
