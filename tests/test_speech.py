@@ -75,7 +75,7 @@ def transcribe(bundle: Path, call: SpeechCall, *recordings: RawSound) -> list[Sp
         finally:
             await generation.close()
 
-    asyncio.run(asyncio.wait_for(test(), 60))
+    asyncio.run(asyncio.wait_for(test(), 300))
     return found
 
 
@@ -155,7 +155,7 @@ def test_a_recording_of_several_windows_outlives_the_begin_of_a_drain(bundle: Pa
             await front_end.speech.transcribe(call, recording)
         await front_end.close()
 
-    asyncio.run(asyncio.wait_for(test(), 60))
+    asyncio.run(asyncio.wait_for(test(), 300))
     assert [result.segments for result in ended] == [result.segments for result in undisturbed]
     assert len(ended[0].segments) == 7
 

@@ -14,6 +14,8 @@ from attendant.batching.thread import BatchThread
 from attendant.core.encoding import Arrays, BatchReport, BatchStats, Row, RowFailure, RowResult
 
 _numbers = itertools.count()
+HANGS_S = 300
+"""After so long a test hangs, however busy the machine."""
 
 
 def row(size: int = 3, row_id: str | None = None, *, value: float = 1.0, deadline_ns: int | None = None) -> Row:
@@ -34,7 +36,7 @@ class FakeRunner:
     def run(self, rows: Sequence[Row]) -> list[Arrays]:
         self.batches.append(tuple(row.id for row in rows))
         self.entered.release()
-        assert self.gate.wait(10)
+        assert self.gate.wait(HANGS_S)
         if any((row.arrays["input_ids"] < 0).any() for row in rows):
             raise self.error
         return [{"logits": row.arrays["input_ids"].sum(keepdims=True)} for row in rows]
@@ -44,7 +46,7 @@ class FakeRunner:
         self.gate.clear()
 
     def wait_until_running(self) -> None:
-        assert self.entered.acquire(timeout=10)
+        assert self.entered.acquire(timeout=HANGS_S)
 
 
 class Running:
@@ -70,7 +72,7 @@ class Running:
     def wait(self, count: int) -> None:
         """Until so many more rows have ended."""
         for _ in range(count):
-            self._ended.get(timeout=10)
+            self._ended.get(timeout=HANGS_S)
 
     def __enter__(self) -> Running:
         self.thread.start()

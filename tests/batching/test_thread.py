@@ -12,7 +12,7 @@ from attendant.batching.policy import BatchLimits
 from attendant.core.encoding import RowFailure, RowResult
 from attendant.core.errors import DeadlineExceeded, RequestCancelled, StepFailed
 
-from tests.batching.helpers import FakeRunner, Running, row
+from tests.batching.helpers import HANGS_S, FakeRunner, Running, row
 
 LIMITS = BatchLimits("packed", 1000, 8)
 
@@ -133,7 +133,7 @@ def test_when_every_row_fails_alone_one_of_nobody_tells_whether_the_runner_is_to
     runner.batches.clear()
     with Running(runner, LIMITS, probe=row(value=-1)) as running:
         running.thread.submit([row(value=-1)])
-        assert running.died.get(timeout=10) is runner.error
+        assert running.died.get(timeout=HANGS_S) is runner.error
         assert len(running.ends) == 1
 
 
@@ -181,7 +181,7 @@ def test_a_death_is_told_and_nothing_follows(runner: FakeRunner, where: str, mon
         monkeypatch.setattr(running.thread, "_deliver", refuse)
     with running:
         running.thread.submit([row(value=-1), row()] if where == "runner" else [row()])
-        assert running.died.get(timeout=10) is error
+        assert running.died.get(timeout=HANGS_S) is error
         running.thread.submit([row()])
     assert running.ends == {}
 
@@ -195,14 +195,14 @@ def test_a_thread_stops_after_the_run_it_is_in(runner: FakeRunner) -> None:
         while running.thread._inbox.qsize() < 2:
             time.sleep(0.001)
         runner.gate.set()
-        stopper.join(10)
+        stopper.join(HANGS_S)
         assert list(running.ends) == [first]
         assert running.died.empty()
         running.thread.stop()
 
 
 def test_a_delay_gathers_the_preferred_rows(runner: FakeRunner) -> None:
-    limits = replace(LIMITS, preferred_rows=3, max_delay_ns=60 * 10**9)
+    limits = replace(LIMITS, preferred_rows=3, max_delay_ns=3600 * 10**9)
     with Running(runner, limits) as running:
         rows = [row() for _ in range(3)]
         for one in rows:
@@ -215,8 +215,7 @@ def test_a_delay_gathers_the_preferred_rows(runner: FakeRunner) -> None:
 def test_a_delay_ends(runner: FakeRunner) -> None:
     with Running(runner, replace(LIMITS, max_delay_ns=20_000_000)) as running:
         first, second = row(), row()
-        running.thread.submit([first])
-        running.thread.submit([second])
+        running.thread.submit([first, second])
         running.wait(2)
         assert runner.batches == [(first.id, second.id)]
         result = running.ends[first.id]

@@ -33,7 +33,7 @@ def test_help_is_quick_because_it_imports_nothing_heavy() -> None:
         "heavy = {'grpc', 'pydantic', 'numpy', 'onnxruntime', 'torch', 'prometheus_client'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=30, stdout=subprocess.DEVNULL)
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=120, stdout=subprocess.DEVNULL)
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

@@ -116,7 +116,7 @@ def test_the_health_check_passes_while_the_server_serves_and_fails_when_it_is_go
 
     def run(port: str) -> int:
         script = command[2].replace(address, port)
-        return subprocess.run([sys.executable, "-c", script], capture_output=True, check=False, timeout=20).returncode
+        return subprocess.run([sys.executable, "-c", script], capture_output=True, check=False, timeout=120).returncode
 
     assert run(server.grpc) == 0
     assert run("127.0.0.1:1") != 0

@@ -52,7 +52,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
         yield process
 
 
-def run(words: list[str], cwd: Path, text: str | None = None, timeout_s: float = 120) -> str:
+def run(words: list[str], cwd: Path, text: str | None = None, timeout_s: float = 300) -> str:
     done = subprocess.run(
         words, cwd=cwd, input=text, capture_output=True, text=True, timeout=timeout_s, env=environment(), check=False
     )

@@ -38,7 +38,7 @@ def test_a_client_starts_its_thread_once_and_may_be_stopped_before() -> None:
     client.stop()
     client.start(reports.put, lambda error: None)
     client.submit(request("r", [1, 2, 3], 1))
-    assert [event.request_id for event in reports.get(timeout=10).events] == ["r", "r"]
+    assert [event.request_id for event in reports.get(timeout=300).events] == ["r", "r"]
     client.stop()
     with pytest.raises(AssertionError, match="starts once"):
         client.start(reports.put, lambda error: None)

@@ -198,13 +198,14 @@ def test_a_failed_step_fails_its_own_requests_only() -> None:
     assert collected.answer("good")[:2] == expected([3, 4], 5, context=CONTEXT)
 
 
-def test_deadlines_hold_for_waiting_and_running() -> None:
+def test_deadlines_hold_for_waiting_and_running(monkeypatch: pytest.MonkeyPatch) -> None:
     engine, _, _ = make(num_slots=1)
     now = time.monotonic_ns()
-    engine.submit(request("running", [1], 60, deadline_ns=now + 5_000_000))
-    engine.submit(request("waiting", [2], 60, deadline_ns=now + 1_000_000))
-    engine.step()
-    time.sleep(0.006)
+    hour = 3600 * 10**9
+    engine.submit(request("running", [1], 60, deadline_ns=now + 2 * hour))
+    engine.submit(request("waiting", [2], 60, deadline_ns=now + hour))
+    assert not any(isinstance(event, FailedEvent) for event in engine.step().events)
+    monkeypatch.setattr(time, "monotonic_ns", lambda: now + 3 * hour)
     collected = Collected()
     collected.take(engine.step().events)
     assert {type(e.error) for e in collected.ends.values()} == {DeadlineExceeded}

@@ -122,7 +122,7 @@ def test_a_device_that_is_lost_ends_the_thread_and_no_request_ends_twice() -> No
     device.lost = RuntimeError("the device is lost")
     for id_ in ("a", "b"):
         running.thread.submit(request(id_, [1, 2, 3], 4))
-    error = running.ended.get(timeout=10)
+    error = running.ended.get(timeout=300)
     assert not running.collected.ends, "whoever owns the thread ends them"
     assert isinstance(error, EngineDead)
     assert "the device is lost" in str(error)
@@ -133,7 +133,7 @@ def test_a_report_is_delivered_while_the_next_step_runs_and_the_last_at_once() -
     running = Running(engine, device)
     running.thread.submit(request("r", [1, 2, 3], 3))
     running.thread.start()
-    running.ended.get(timeout=10)
+    running.ended.get(timeout=300)
     running.thread.stop()
     assert device.log == [
         "launch",
@@ -155,7 +155,7 @@ def test_the_engine_is_prepared_on_its_own_thread_before_the_start_is_over() -> 
     running.thread.start()
     assert device.thread not in (None, threading.get_ident())
     running.thread.submit(request("r", [1, 2, 3], 3))
-    running.ended.get(timeout=10)
+    running.ended.get(timeout=300)
     running.thread.stop()
     assert running.collected.answer("r")[:2] == expected([1, 2, 3], 3, context=CONTEXT)
 
@@ -186,7 +186,7 @@ def test_a_death_comes_after_the_report_before_it(stage: str, monkeypatch: pytes
     device.at_collect = after_the_first_step
     running.thread.submit(request("r", [1, 2, 3], 30))
     running.thread.start()
-    assert running.ended.get(timeout=10) is error
+    assert running.ended.get(timeout=300) is error
     assert device.log == ["launch", "collect", "deliver", "death"]
     assert len(running.collected.tokens["r"]) == 1
 
@@ -208,7 +208,7 @@ def test_a_cancel_takes_effect_before_the_next_step() -> None:
     device.at_collect = lambda: running.thread.cancel("r")
     running.thread.submit(request("r", [1, 2, 3], 30))
     running.thread.start()
-    end = running.ended.get(timeout=10)
+    end = running.ended.get(timeout=300)
     running.thread.stop()
     assert isinstance(end, FinishedEvent)
     assert end.reason is FinishReason.CANCELLED
@@ -223,7 +223,7 @@ def test_the_invariants_are_checked_when_the_engine_is_idle(monkeypatch: pytest.
     running = Running(engine, device)
     running.thread.submit(request("r", [1, 2, 3], 9))
     running.thread.start()
-    running.ended.get(timeout=10)
+    running.ended.get(timeout=300)
     running.thread.stop()
     assert len(checks) == 2, "before the request and after it"
 
@@ -234,4 +234,4 @@ def test_accounts_that_do_not_add_up_are_a_dead_engine(monkeypatch: pytest.Monke
     error = AssertionError("the accounts do not add up")
     monkeypatch.setattr(scheduler.pool, "check", lambda: (_ for _ in ()).throw(error))
     running.thread.start()
-    assert running.ended.get(timeout=10) is error
+    assert running.ended.get(timeout=300) is error

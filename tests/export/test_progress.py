@@ -31,7 +31,7 @@ class Told(io.StringIO):
 
     def wait(self, count: int) -> None:
         for _ in range(count):
-            assert self.messages.acquire(timeout=30)
+            assert self.messages.acquire(timeout=120)
 
 
 def test_a_pipe_gets_lines() -> None:
@@ -114,7 +114,7 @@ def test_a_real_terminal_sees_the_time_move() -> None:
         seen = b""
         while seen.count(b"layer 1 of 2") < 3:
             seen += os.read(ours, 4096)
-        process.communicate(b"\n", timeout=30)
+        process.communicate(b"\n", timeout=120)
         seen += os.read(ours, 4096)
     os.close(ours)
     assert process.returncode == 0

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -164,7 +163,7 @@ def test_killed_export_leaves_a_hidden_folder_that_the_next_one_removes(tmp_path
 def test_interrupted_export_leaves_nothing(tmp_path: Path) -> None:
     with _start(tmp_path / "bundle") as child:
         child.send_signal(signal.SIGINT)
-        child.wait(10)
+        child.wait(120)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -176,7 +175,4 @@ def test_an_export_at_work_is_left_alone(tmp_path: Path) -> None:
             _write(folder)
         assert theirs.exists()
         child.terminate()
-    deadline = time.monotonic() + 5
-    while child.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.05)
     assert (out / "bundle.json").read_text() == "new"

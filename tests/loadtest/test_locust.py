@@ -21,7 +21,7 @@ def run_locust(address: str, *arguments: object) -> tuple[dict[str, Any], subpro
         [*map(str, words), "--host", address, *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         env=environment(),
         check=False,
     )

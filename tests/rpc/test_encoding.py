@@ -67,19 +67,19 @@ def test_a_call_and_its_deadline() -> None:
     async def test() -> None:
         service = FakeEncoders()
         async with connected(service) as stub:
-            response = await stub.Classify(classify("", "x").classify, timeout=5)
+            response = await stub.Classify(classify("", "x").classify, timeout=100)
             assert [label.label for label in response.results[0].labels] == ["x"]
             assert response.usage.queue_s == 1
-            assert 0 < service.calls[0][1] <= 5
+            assert 0 < service.calls[0][1] < 101
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await stub.Classify(classify("", "full").classify)
             assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
             call = stub.Classify(classify("", "wait").classify)
-            await asyncio.sleep(0.2)
-            assert service.num_live == 1
+            while not service.num_live:
+                await asyncio.sleep(0.01)
             call.cancel()
-            await asyncio.sleep(0.2)
-            assert service.num_live == 0
+            while service.num_live:
+                await asyncio.sleep(0.01)
 
     run(test)
 
@@ -136,9 +136,8 @@ def test_closing_a_stream_cancels_what_runs(how: str) -> None:
             while service.num_live < 5:
                 await asyncio.sleep(0.01)
             call.cancel() if how == "cancel" else await channel.close()
-            async with asyncio.timeout(2):
-                while service.num_live:
-                    await asyncio.sleep(0.01)
+            while service.num_live:
+                await asyncio.sleep(0.01)
             await channel.close()
 
     run(test)
@@ -174,6 +173,12 @@ def test_a_message_that_cannot_be_read_ends_its_stream() -> None:
     run(test)
 
 
+async def turns() -> None:
+    """Let everything on the loop go as far as it can."""
+    for _ in range(100):
+        await asyncio.sleep(0)
+
+
 def test_no_more_is_read_than_may_run() -> None:
     async def test() -> None:
         read: list[str] = []
@@ -190,11 +195,11 @@ def test_no_more_is_read_than_may_run() -> None:
 
         responses = replies(requests(), answer, max_calls=4)
         first = asyncio.ensure_future(anext(responses))
-        await asyncio.sleep(0.05)
+        await turns()
         assert len(read) == 5  # four run, the fifth waits for a place
         gate.set()
         await first
-        await asyncio.sleep(0.05)
+        await turns()
         assert len(read) <= 6  # a slow reader of responses holds the sender up, too
         assert len([response async for response in responses]) == 19
 

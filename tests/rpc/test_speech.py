@@ -81,7 +81,7 @@ def test_a_recording() -> None:
         generator = FakeGenerator(Answer((T, 0, T + 20, T + 20, 1, T + 30)))
         async with connected(generator) as stub:
             options = pb.SpeechOptions(timestamps=True)
-            response = await stub.Transcribe(pb.SpeechRequest(options=options, raw=raw(1.0)), timeout=10)
+            response = await stub.Transcribe(pb.SpeechRequest(options=options, raw=raw(1.0)), timeout=100)
             assert (response.text, response.language, response.duration_s) == ("a b", "de", 1.0)
             assert [(s.start_s, s.end_s, s.text, list(s.token_ids)) for s in response.segments] == [
                 (0, 0.4, "a", [0]),
@@ -94,7 +94,7 @@ def test_a_recording() -> None:
             assert response.timings.total_s > response.timings.decode_s == pytest.approx(1e-7)
             timeout_s = generator.calls[0].timeout_s
             assert timeout_s is not None
-            assert 0 < timeout_s < 12
+            assert 0 < timeout_s < 101
 
     run(test)
 
@@ -230,13 +230,8 @@ def test_cancelling_ends_the_work(where: str) -> None:
             call.cancel()
             while generator.num_open:
                 await asyncio.sleep(0.01)
-            names = [task.get_coro().__qualname__ for task in asyncio.all_tasks()]  # type: ignore[union-attr]
-            for _ in range(100):
-                if not any("StreamFeed" in name for name in names):
-                    break
+            while any("StreamFeed" in task.get_coro().__qualname__ for task in asyncio.all_tasks()):  # type: ignore[union-attr]
                 await asyncio.sleep(0.01)
-                names = [task.get_coro().__qualname__ for task in asyncio.all_tasks()]  # type: ignore[union-attr]
-            assert not any("StreamFeed" in name for name in names), names
 
     run(test)
 

@@ -57,7 +57,7 @@ def texts(*values: str) -> list[pb.TextInput]:
 def failure(call: Any, message: Any) -> tuple[grpc.StatusCode, str, str]:
     """Code, field and words of a call's error."""
     with pytest.raises(grpc.RpcError) as caught:
-        call(message, timeout=30)
+        call(message, timeout=300)
     bad = error_details_pb2.BadRequest()
     status = rpc_status.from_call(caught.value)
     fields = [v.field for d in status.details if d.Unpack(bad) for v in bad.field_violations] if status else []

@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from tests.system.server import LONG, ServerProcess, attendant, environment, eventually
+from tests.system.server import HANGS_S, LONG, ServerProcess, attendant, environment, eventually
 
 
 def test_generate_streams_text(server: ServerProcess) -> None:
@@ -85,7 +85,7 @@ def test_a_closed_pipe_is_no_drama(server: ServerProcess) -> None:
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment())
     assert process.stdout is not None
     process.stdout.close()
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=HANGS_S)
     assert process.returncode == 1
     assert b"Traceback" not in errors
     assert b"Exception" not in errors
@@ -106,10 +106,10 @@ def test_ctrl_c_ends_generate_quietly(slow_server: ServerProcess) -> None:
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment())
     eventually(lambda: slow_server.metrics()["num_requests_running"] == 1)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=HANGS_S)
     assert process.returncode == 130
     assert b"Traceback" not in errors
-    eventually(slow_server.is_idle, 5.0)
+    eventually(slow_server.is_idle)
 
 
 def test_ctrl_c_in_a_chat_stops_the_answer_and_not_the_program(slow_server: ServerProcess) -> None:
@@ -123,11 +123,11 @@ def test_ctrl_c_in_a_chat_stops_the_answer_and_not_the_program(slow_server: Serv
         os.write(terminal, b"hello\n")
         eventually(lambda: slow_server.metrics()["num_requests_running"] == 1)
         os.write(terminal, b"\x03")
-        eventually(slow_server.is_idle, 5.0)
+        eventually(slow_server.is_idle)
         os.write(terminal, b"again\n")
         eventually(lambda: slow_server.metrics()["num_requests_running"] == 1)
         os.write(terminal, b"\x03")
-        eventually(slow_server.is_idle, 5.0)
+        eventually(slow_server.is_idle)
         os.write(terminal, b"\x04")
         _read_until(terminal, None)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
@@ -139,7 +139,7 @@ def test_ctrl_c_in_a_chat_stops_the_answer_and_not_the_program(slow_server: Serv
         os.close(terminal)
 
 
-def _read_until(terminal: int, end: bytes | None, timeout_s: float = 15.0) -> None:
+def _read_until(terminal: int, end: bytes | None, timeout_s: float = HANGS_S) -> None:
     """Read until ``end`` shows up, or until the other side closes."""
     deadline = time.monotonic() + timeout_s
     seen = b""

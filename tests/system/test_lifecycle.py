@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import socket
-import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,11 +15,13 @@ from attendant_proto.v1 import models_pb2
 from grpc_health.v1 import health_pb2
 
 from tests.synthetic import make_synthetic_bundle
-from tests.system.server import LONG, ServerProcess, attendant, eventually, request, serving, tokens_of
+from tests.system.server import HANGS_S, LONG, ServerProcess, attendant, eventually, request, serving, tokens_of
 
 POISON = 77
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+PATIENT = ("--drain-timeout-s", 100 * HANGS_S)
+"""A server that would wait for its calls for ever leaves only because there is nothing to wait for."""
 
 
 def outcome(server: ServerProcess, max_tokens: int) -> str | int:
@@ -43,7 +44,7 @@ def test_sigterm_under_load_lets_running_calls_finish(slow: Path, tmp_path: Path
     with serving(tmp_path / "log", slow, "--engine.max-num-seqs", 4) as server, ThreadPoolExecutor(8) as pool:
         watch = server.health.Watch(health_pb2.HealthCheckRequest(service="attendant.v1.Generation"))
         assert next(watch).status == SERVING
-        calls = start_calls(server, pool, 6, 200)
+        calls = start_calls(server, pool, 6, 300)
         server.terminate()
         assert next(watch).status == NOT_SERVING
         assert server.healthz() == 503
@@ -51,7 +52,7 @@ def test_sigterm_under_load_lets_running_calls_finish(slow: Path, tmp_path: Path
             list(server.generation.Generate(request("late")))
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
         assert "shutting down" in caught.value.details()
-        assert [call.result(30) for call in calls] == [200] * 6
+        assert [call.result(HANGS_S) for call in calls] == [300] * 6
         assert server.wait() == 0
     assert "Traceback" not in server.log()
 
@@ -59,43 +60,37 @@ def test_sigterm_under_load_lets_running_calls_finish(slow: Path, tmp_path: Path
 def test_calls_that_outlive_the_drain_limit_fail_as_unavailable(slow: Path, tmp_path: Path) -> None:
     arguments = (slow, "--engine.max-num-seqs", 4, "--drain-timeout-s", 0.3)
     with serving(tmp_path / "log", *arguments) as server, ThreadPoolExecutor(8) as pool:
-        calls = start_calls(server, pool, 6, LONG * 2 - 100)
-        started = time.monotonic()
+        calls = start_calls(server, pool, 6, LONG)
         server.terminate()
-        assert [call.result(20) for call in calls] == ["UNAVAILABLE"] * 6
-        assert time.monotonic() - started < 3
+        assert [call.result(HANGS_S) for call in calls] == ["UNAVAILABLE"] * 6
         assert server.wait() == 0
     assert "Traceback" not in server.log()
 
 
 def test_an_idle_server_leaves_at_once(fast: Path, tmp_path: Path) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
-        with serving(tmp_path / "log", fast) as server:
-            started = time.monotonic()
+        with serving(tmp_path / "log", fast, *PATIENT) as server:
             server.terminate(number)
             assert server.wait() == 0
-            assert time.monotonic() - started < 3
         assert "Traceback" not in server.log()
 
 
 def test_watching_health_does_not_hold_the_server_up(fast: Path, tmp_path: Path) -> None:
-    with serving(tmp_path / "log", fast) as server:
+    with serving(tmp_path / "log", fast, *PATIENT) as server:
         watch = server.health.Watch(health_pb2.HealthCheckRequest())
         next(watch)
-        started = time.monotonic()
         server.terminate()
         assert server.wait() == 0
-        assert time.monotonic() - started < 5
 
 
 def test_a_second_signal_ends_the_process(slow: Path, tmp_path: Path) -> None:
-    with serving(tmp_path / "log", slow) as server, ThreadPoolExecutor(1) as pool:
+    with serving(tmp_path / "log", slow, *PATIENT) as server, ThreadPoolExecutor(1) as pool:
         (call,) = start_calls(server, pool, 1, LONG)
         server.terminate()
         eventually(lambda: "draining" in server.log())
         server.terminate()
-        assert server.wait(5) == 128 + signal.SIGTERM
-        assert call.result(10) == "UNAVAILABLE"
+        assert server.wait() == 128 + signal.SIGTERM
+        assert call.result(HANGS_S) == "UNAVAILABLE"
 
 
 def test_the_death_of_an_engine_ends_everything(slow: Path, tmp_path: Path) -> None:
@@ -105,9 +100,9 @@ def test_the_death_of_an_engine_ends_everything(slow: Path, tmp_path: Path) -> N
         assert next(watch).status == SERVING
         calls = start_calls(server, pool, 6, LONG)
         server.terminate(signal.SIGUSR1)
-        assert [call.result(10) for call in calls] == ["UNAVAILABLE"] * 6
+        assert [call.result(HANGS_S) for call in calls] == ["UNAVAILABLE"] * 6
         assert next(watch).status == NOT_SERVING
-        assert server.wait(10) == 1
+        assert server.wait() == 1
     assert "told to die" in server.log()
 
 
@@ -118,8 +113,8 @@ def test_an_engine_that_dies_while_the_server_drains_still_counts(slow: Path, tm
         server.terminate()
         eventually(lambda: "draining" in server.log())
         server.terminate(signal.SIGUSR1)
-        assert call.result(10) == "UNAVAILABLE"
-        assert server.wait(10) == 1
+        assert call.result(HANGS_S) == "UNAVAILABLE"
+        assert server.wait() == 1
 
 
 def test_a_failed_step_fails_its_requests_only(tmp_path: Path) -> None:
@@ -128,11 +123,11 @@ def test_a_failed_step_fails_its_requests_only(tmp_path: Path) -> None:
         poisoned = pb.GenerateRequest(token_ids=pb.TokenIds(ids=[POISON, 10, 10]))
         for _ in range(3):
             with pytest.raises(grpc.RpcError) as caught:
-                list(server.generation.Generate(poisoned, timeout=10))
+                list(server.generation.Generate(poisoned, timeout=60))
             assert caught.value.code() is grpc.StatusCode.INTERNAL
             assert "Traceback" not in caught.value.details()
         clean = pb.GenerateRequest(token_ids=pb.TokenIds(ids=[10, 11, 12]), stopping=pb.Stopping(max_tokens=1))
-        assert len(tokens_of(server.generation.Generate(clean, timeout=10))) == 1
+        assert len(tokens_of(server.generation.Generate(clean, timeout=60))) == 1
         assert server.serving()
         eventually(server.is_idle)
         assert server.metrics()["request_failure_total{error=step_failed}"] == 3

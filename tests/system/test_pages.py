@@ -17,7 +17,7 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from tests.bundles import cuda_bundle
-from tests.system.server import ServerProcess, attendant, eventually, request, serving, tokens_of
+from tests.system.server import HANGS_S, ServerProcess, attendant, eventually, request, serving, tokens_of
 from tests.test_isolation import prompt_of
 from tests.test_page_isolation import Alone
 
@@ -76,7 +76,7 @@ def asked(prompt: Prompt, **fields: object) -> pb.GenerateRequest:
 
 
 def stream(server: ServerProcess, message: pb.GenerateRequest) -> list[pb.GenerateResponse]:
-    return list(server.generation.Generate(message, timeout=60))
+    return list(server.generation.Generate(message, timeout=HANGS_S))
 
 
 def test_streams_of_both_kinds_say_what_each_says_alone(paged_server: ServerProcess, answers: Answers) -> None:
@@ -90,7 +90,8 @@ def test_streams_of_both_kinds_say_what_each_says_alone(paged_server: ServerProc
         responses = call.result()
         assert tokens_of(responses) == answers.of(prompt)
         assert responses[-1].finish.reason == pb.FINISH_REASON_LENGTH
-        assert len(responses) > MAX_TOKENS / 4, "a stream, not one message"
+        assert all(not response.HasField("finish") for response in responses[:-1])
+        assert len(responses) > 1, "a stream, not one message"
     assert all(tokens_of(call.result()) == wanted for call in others)
 
 
@@ -105,18 +106,24 @@ def test_copies_of_one_prompt_each_get_its_answer(paged_server: ServerProcess, a
 
 
 def test_a_cancelled_stream_frees_its_blocks(paged_server: ServerProcess, answers: Answers) -> None:
-    eventually(paged_server.is_idle)
-    before = paged_server.metrics().get("request_success_total{finished_reason=cancelled}", 0.0)
     (prompt,) = answers.prompts(1, 0, 22)
     message = asked(prompt, n=2)
     message.stopping.max_tokens = 200
-    call = paged_server.generation.Generate(message)
-    next(call)
-    used = paged_server.metrics()["kv_cache_usage_perc"]
-    call.cancel()
-    eventually(paged_server.is_idle)
-    assert used > 0.05
-    assert paged_server.metrics()["request_success_total{finished_reason=cancelled}"] == before + 2
+
+    def cancelled() -> float:
+        return paged_server.metrics().get("request_success_total{finished_reason=cancelled}", 0.0)
+
+    def is_cancelled_while_it_holds_blocks() -> bool:
+        eventually(paged_server.is_idle)
+        before = cancelled()
+        call = paged_server.generation.Generate(message)
+        next(call)
+        used = paged_server.metrics()["kv_cache_usage_perc"]
+        call.cancel()
+        eventually(paged_server.is_idle)
+        return used > 0.05 and cancelled() == before + 2
+
+    eventually(is_cancelled_while_it_holds_blocks)  # on a busy machine it may end before it is asked after
     assert tokens_of(stream(paged_server, asked(prompt))) == answers.of(prompt)
 
 
@@ -138,10 +145,14 @@ def test_sequences_that_lose_their_blocks_give_the_same_answers(paged_server: Se
     before = paged_server.metrics()["num_preemptions_total"]
     prompts = answers.prompts(6, 0, 40)
     assert 6 * (40 + MAX_TOKENS) > 2 * (NUM_BLOCKS - 1) * BLOCK_SIZE
-    with ThreadPoolExecutor(6) as pool:
-        found = list(pool.map(lambda prompt: tokens_of(stream(paged_server, asked(prompt))), prompts))
-    assert found == [answers.of(prompt) for prompt in prompts]
-    assert paged_server.metrics()["num_preemptions_total"] > before
+
+    def are_right_and_were_preempted() -> bool:
+        with ThreadPoolExecutor(6) as pool:
+            found = list(pool.map(lambda prompt: tokens_of(stream(paged_server, asked(prompt))), prompts))
+        assert found == [answers.of(prompt) for prompt in prompts]
+        return paged_server.metrics()["num_preemptions_total"] > before
+
+    eventually(are_right_and_were_preempted)  # on a busy machine they may come one after another
 
 
 def test_a_prompt_beyond_the_context_is_refused(paged_server: ServerProcess) -> None:
@@ -184,7 +195,7 @@ def ending(server: ServerProcess, message: pb.GenerateRequest) -> tuple[Counter[
     """How often each sequence of a call finished, and the status of the call."""
     finishes: Counter[int] = Counter()
     try:
-        for response in server.generation.Generate(message, timeout=60):
+        for response in server.generation.Generate(message, timeout=HANGS_S):
             assert not finishes[response.index], "nothing comes after the end"
             finishes[response.index] += response.HasField("finish")
     except grpc.RpcError as error:
@@ -192,20 +203,22 @@ def ending(server: ServerProcess, message: pb.GenerateRequest) -> tuple[Counter[
     return finishes, "OK"
 
 
-@pytest.mark.parametrize("patience_s", [30, 0])
+@pytest.mark.parametrize("patience_s", [3600, 0])
 def test_sigterm_under_load_ends_every_sequence_once(
     paged_bundle: Path, answers: Answers, tmp_path: Path, patience_s: int
 ) -> None:
     flags = ("--engine.max-num-seqs", 4, "--engine.threads", 1, "--drain-timeout-s", patience_s)
-    messages = [asked(prompt, n=2) for prompt in answers.prompts(6, 0, 20)]
-    with serving(tmp_path / "log", paged_bundle, *flags) as server, ThreadPoolExecutor(6) as pool:
+    messages = [asked(prompt, n=2) for prompt in answers.prompts(6, 0, 20) * 3]
+    for message in messages:  # seconds of work, so that the signal comes in the midst of it
+        message.stopping.max_tokens = 200
+    with serving(tmp_path / "log", paged_bundle, *flags) as server, ThreadPoolExecutor(18) as pool:
         calls = [pool.submit(ending, server, message) for message in messages]
         eventually(lambda: server.metrics()["num_requests_running"] == 4)
         server.terminate()
-        endings = [call.result(60) for call in calls]
+        endings = [call.result(HANGS_S) for call in calls]
         assert server.wait() == 0
     if patience_s:
-        assert endings == [(Counter({0: 1, 1: 1}), "OK")] * 6
+        assert endings == [(Counter({0: 1, 1: 1}), "OK")] * 18
     else:
         # the status is the end of what had not finished
         assert all((finishes.total() == 2) == (status == "OK") for finishes, status in endings)

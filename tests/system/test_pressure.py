@@ -7,8 +7,8 @@ import random
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import grpc
@@ -20,9 +20,6 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from tests.system.server import LONG, ServerProcess, environment, eventually, request, serving, tokens_of
-
-# How soon a slot must be free after its caller has gone: a step, the two crossings of threads, and a scrape.
-PROMPTLY_S = 1.0
 
 READER = """
 import sys
@@ -55,24 +52,39 @@ def running(server: ServerProcess, count: int) -> bool:
     return server.metrics()["num_requests_running"] == count
 
 
+def finished(server: ServerProcess, reason: str) -> float:
+    """How many sequences have ended so."""
+    return server.metrics().get(f"request_success_total{{finished_reason={reason}}}", 0.0)
+
+
+@contextmanager
+def nothing_runs_to_its_end(server: ServerProcess) -> Iterator[None]:
+    """Work ends because its caller has gone, and not because it is done."""
+    before = finished(server, "length")
+    yield
+    eventually(server.is_idle)
+    assert finished(server, "length") == before
+
+
 def test_a_cancelled_stream_frees_its_slot(slow_server: ServerProcess) -> None:
-    call = slow_server.generation.Generate(request("hello", LONG))
-    next(call)
-    eventually(lambda: running(slow_server, 1))
-    call.cancel()
-    eventually(slow_server.is_idle, PROMPTLY_S)
-    assert slow_server.metrics()["request_success_total{finished_reason=cancelled}"] >= 1
+    before = finished(slow_server, "cancelled")
+    with nothing_runs_to_its_end(slow_server):
+        call = slow_server.generation.Generate(request("hello", LONG))
+        next(call)
+        eventually(lambda: running(slow_server, 1))
+        call.cancel()
+    assert finished(slow_server, "cancelled") == before + 1
 
 
 def test_a_killed_client_frees_its_slot(slow_server: ServerProcess) -> None:
     words = [sys.executable, "-c", READER, slow_server.grpc, str(LONG)]
     client = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=environment())
     assert client.stdout is not None
-    client.stdout.readline()
-    eventually(lambda: running(slow_server, 1))
-    client.kill()
-    client.wait()
-    eventually(slow_server.is_idle, PROMPTLY_S)
+    with nothing_runs_to_its_end(slow_server):
+        client.stdout.readline()
+        eventually(lambda: running(slow_server, 1))
+        client.kill()
+        client.wait()
     client.stdout.close()
 
 
@@ -80,14 +92,14 @@ def test_a_client_that_froze_is_found_by_pings(slow: Path, tmp_path: Path) -> No
     """Its kernel still answers, and its window fills up; only a ping of gRPC's own tells."""
     flags = ("--grpc.keepalive-time-s", 1, "--grpc.keepalive-timeout-s", 1)
     with serving(tmp_path / "log", slow, *flags) as server:
-        words = [sys.executable, "-c", READER, server.grpc, str(2 * LONG)]
+        words = [sys.executable, "-c", READER, server.grpc, str(LONG)]
         client = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=environment())
         assert client.stdout is not None
         client.stdout.readline()
         client.send_signal(signal.SIGSTOP)
         try:
             eventually(lambda: running(server, 1))
-            eventually(server.is_idle, 6)
+            eventually(server.is_idle)
             assert server.metrics()["request_success_total{finished_reason=cancelled}"] == 1
         finally:
             client.kill()
@@ -95,12 +107,10 @@ def test_a_client_that_froze_is_found_by_pings(slow: Path, tmp_path: Path) -> No
 
 
 def test_a_deadline_ends_a_running_sequence(slow_server: ServerProcess) -> None:
-    started = time.monotonic()
-    with pytest.raises(grpc.RpcError) as caught:
-        list(slow_server.generation.Generate(request("hello", LONG), timeout=0.5))
-    assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-    assert time.monotonic() - started < 1.5
-    eventually(slow_server.is_idle, PROMPTLY_S)
+    with nothing_runs_to_its_end(slow_server):
+        with pytest.raises(grpc.RpcError) as caught:
+            list(slow_server.generation.Generate(request("hello", LONG), timeout=0.5))
+        assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
 
 
 def test_a_deadline_ends_a_waiting_sequence(slow_server: ServerProcess) -> None:
@@ -110,7 +120,7 @@ def test_a_deadline_ends_a_waiting_sequence(slow_server: ServerProcess) -> None:
     with pytest.raises(grpc.RpcError) as caught:
         list(slow_server.generation.Generate(request("hello", 4), timeout=0.4))
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-    eventually(lambda: slow_server.metrics()["num_requests_waiting"] == 0, PROMPTLY_S)
+    eventually(lambda: slow_server.metrics()["num_requests_waiting"] == 0)
     assert running(slow_server, 2)
     for call in busy:
         call.cancel()
@@ -130,7 +140,7 @@ def test_a_full_queue_says_when_to_come_back(slow_server: ServerProcess) -> None
     assert retry.retry_delay.ToMilliseconds() == pytest.approx(delay_ms, abs=1)
     for call in calls:
         call.cancel()
-    eventually(slow_server.is_idle, PROMPTLY_S)
+    eventually(slow_server.is_idle)
     assert len(list(slow_server.generation.Generate(request("hello", 4)))) > 1
 
 
@@ -158,8 +168,8 @@ def test_a_storm_of_cancelled_calls_leaves_nothing_behind(roomy_server: ServerPr
             )
             return await asyncio.gather(*calls)
 
-    assert set(asyncio.run(storm())) <= {"cancelled", "CANCELLED"}
-    eventually(roomy_server.is_idle, PROMPTLY_S)
+    with nothing_runs_to_its_end(roomy_server):
+        assert set(asyncio.run(storm())) <= {"cancelled", "CANCELLED"}
     assert "Traceback" not in roomy_server.log()
     assert tokens_of(roomy_server.generation.Generate(request("hello", 30))) == reference
 
@@ -169,10 +179,9 @@ def test_a_caller_that_does_not_read_holds_nobody_up(slow_server: ServerProcess)
     channel = grpc.insecure_channel(slow_server.grpc, [("grpc.http2.lookahead_bytes", 1024)])
     idle = generation_pb2_grpc.GenerationStub(channel).Generate(request("hello", LONG, logprobs=20))
     next(idle)
-    started = time.monotonic()
     tokens = tokens_of(slow_server.generation.Generate(request("hello", 100)))
     assert len(tokens) == 100
-    assert time.monotonic() - started < 5
+    assert idle.is_active(), "nobody waited for the end of the one that is not read"
     idle.cancel()
     channel.close()
 
@@ -199,7 +208,7 @@ def test_requests_of_every_kind_at_once(slow_server: ServerProcess) -> None:
 def test_an_over_long_prompt_is_refused_at_the_door(slow_server: ServerProcess) -> None:
     before = slow_server.metrics()["request_failure_total{error=invalid_request}"]
     with pytest.raises(grpc.RpcError) as caught:
-        list(slow_server.generation.Generate(pb.GenerateRequest(text="x" * 200_000), timeout=10))
+        list(slow_server.generation.Generate(pb.GenerateRequest(text="x" * 200_000), timeout=60))
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert "8191" in caught.value.details()
     assert slow_server.metrics()["request_failure_total{error=invalid_request}"] == before + 1
@@ -207,5 +216,5 @@ def test_an_over_long_prompt_is_refused_at_the_door(slow_server: ServerProcess) 
 
 def test_a_message_over_the_limit_is_refused(slow_server: ServerProcess) -> None:
     with pytest.raises(grpc.RpcError) as caught:
-        list(slow_server.generation.Generate(pb.GenerateRequest(text="x" * 70_000_000), timeout=30))
+        list(slow_server.generation.Generate(pb.GenerateRequest(text="x" * 70_000_000), timeout=300))
     assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED

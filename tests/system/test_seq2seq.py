@@ -49,7 +49,7 @@ def ask(model: str, text: str = "guten tag", **fields: Any) -> pb.GenerateReques
 
 def answers(server: ServerProcess, request: pb.GenerateRequest) -> dict[int, list[int]]:
     found: dict[int, list[int]] = {}
-    for response in server.generation.Generate(request, timeout=60):
+    for response in server.generation.Generate(request, timeout=300):
         found.setdefault(response.index, []).extend(response.token_ids)
     return found
 
@@ -69,7 +69,7 @@ def test_languages_decide_the_answer(running: ServerProcess) -> None:
         for target in ("fra_Latn", "deu_Latn"):
             languages = pb.Translation(source_language=source, target_language=target)
             request = ask("nllb", translation=languages, logprobs=0)
-            responses = list(running.generation.Generate(request, timeout=60))
+            responses = list(running.generation.Generate(request, timeout=300))
             entries = [entry for response in responses for entry in response.logprobs]
             found[source, target] = tuple((entry.token_id, entry.logprob) for entry in entries)
     assert len(set(found.values())) == 4  # the source language shows in how probable an answer is, at least
@@ -77,14 +77,14 @@ def test_languages_decide_the_answer(running: ServerProcess) -> None:
     assert first["fra_Latn"] != first["deu_Latn"]
     for code in running.models.GetModel(models_pb2.GetModelRequest(model="marian_multi")).languages:
         request = ask("marian_multi", translation=pb.Translation(target_language=code))
-        *_, last = running.generation.Generate(request, timeout=60)
+        *_, last = running.generation.Generate(request, timeout=300)
         language, end, start = 1, 1, 1
         assert last.finish.usage.prompt_tokens == language + len("guten tag") + end + start
 
 
 def test_hypotheses_come_whole_and_best_first(running: ServerProcess) -> None:
     request = ask("bart", n=3, beam_search=BEAMS, logprobs=0)
-    responses = list(running.generation.Generate(request, timeout=60))
+    responses = list(running.generation.Generate(request, timeout=300))
     assert [response.HasField("finish") for response in responses] == [False, True] * 3
     assert [response.index for response in responses] == [0, 0, 1, 1, 2, 2]
     scores = [sum(entry.logprob for entry in response.logprobs) for response in responses[::2]]

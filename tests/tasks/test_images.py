@@ -218,7 +218,7 @@ def test_strips_of_a_large_image_make_the_same_whole(mode: str) -> None:
 
 def alone(code: str, data: bytes) -> tuple[str, str]:
     """Output and errors of a process of its own that gets ``data``."""
-    done = subprocess.run([sys.executable, "-c", code], input=data, capture_output=True, timeout=120, check=True)
+    done = subprocess.run([sys.executable, "-c", code], input=data, capture_output=True, timeout=300, check=True)
     return done.stdout.decode(), done.stderr.decode()
 
 

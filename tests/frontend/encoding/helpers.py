@@ -48,7 +48,7 @@ def with_encoders(
         )
         await service.start()
         try:
-            await asyncio.wait_for(test(service), 60)
+            await asyncio.wait_for(test(service), 300)
             await wait_until(lambda: num_active(service) == 0)
         finally:
             await service.close()

@@ -35,7 +35,7 @@ def with_hub(model: EncoderPart, test: Test, registry: CollectorRegistry | None 
         hub = EncoderHub(model, batch_client(model), metrics, lambda name, error: deaths.append((name, error)))
         await hub.start()
         try:
-            await asyncio.wait_for(test(hub), 30)
+            await asyncio.wait_for(test(hub), 300)
         finally:
             if isinstance(model.runner, FakeRunner):
                 model.runner.gate.set()

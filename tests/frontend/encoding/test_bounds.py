@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -140,61 +139,71 @@ def test_too_many_given_tokens_are_refused_unread(models: Models) -> None:
     assert "has 1000000000000 tokens" in error.reason
 
 
-@pytest.fixture
-def slow_images(models: Models, monkeypatch: pytest.MonkeyPatch) -> tuple[EncoderPart, list[tuple[str, bool, float]]]:
-    """A model whose images take a moment each, and the threads that decoded some: name, whether daemons, and when."""
-    decoded: list[tuple[str, bool, float]] = []
-    spec: Any = models["images"].manifest.input
+class SlowImages:
+    """A model each of whose images waits for a leave, and the threads that decoded some: names, and whether daemons."""
 
-    def decode(*_: object) -> np.ndarray:
+    def __init__(self, models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.model = replace(models["images"], max_rows=200)
+        self.decoded: list[tuple[str, bool]] = []
+        self.leave = threading.Semaphore(0)
+        monkeypatch.setattr(media, "pixel_values", self._decode)
+
+    def _decode(self, *_: object) -> np.ndarray:
         thread = threading.current_thread()
-        decoded.append((thread.name, thread.daemon, time.monotonic()))
-        time.sleep(0.05)
+        self.decoded.append((thread.name, thread.daemon))
+        assert self.leave.acquire(timeout=300)
+        spec: Any = self.model.manifest.input
         return np.zeros((3, spec.height, spec.width), np.float32)
 
-    monkeypatch.setattr(media, "pixel_values", decode)
-    return models["images"], decoded
+
+@pytest.fixture
+def slow_images(models: Models, monkeypatch: pytest.MonkeyPatch) -> SlowImages:
+    return SlowImages(models, monkeypatch)
 
 
-def test_images_are_decoded_by_few_threads_that_nobody_waits_for(slow_images: Any) -> None:
-    model, decoded = slow_images
-
+def test_images_are_decoded_by_few_threads_that_nobody_waits_for(slow_images: SlowImages) -> None:
     async def test(service: EncodingService) -> None:
-        await asyncio.gather(*(service.classify_image(ClassifyImageCall("", (b"x",) * 3)) for _ in range(4)))
+        calls = [asyncio.create_task(service.classify_image(ClassifyImageCall("", (b"x",) * 3))) for _ in range(4)]
+        await wait_until(lambda: len(slow_images.decoded) == 2)
+        slow_images.leave.release(12)
+        await asyncio.gather(*calls)
 
-    with_encoders([model], test)
-    assert len(decoded) == 12
-    assert {name for name, _, _ in decoded} == {"media-0", "media-1"}
-    assert all(daemon for _, daemon, _ in decoded)
+    with_encoders([slow_images.model], test)
+    assert len(slow_images.decoded) == 12
+    assert {name for name, _ in slow_images.decoded} == {"media-0", "media-1"}
+    assert all(daemon for _, daemon in slow_images.decoded)
 
 
-def test_a_cancelled_call_decodes_no_more_images(slow_images: Any) -> None:
-    model, decoded = slow_images
+async def another_call(service: EncodingService, slow_images: SlowImages) -> None:
+    """Goes through all that was asked for before it."""
+    slow_images.leave.release(300)
+    assert len((await service.classify_image(ClassifyImageCall("", (b"x",) * 3))).results) == 3
 
+
+def test_a_cancelled_call_decodes_no_more_images(slow_images: SlowImages) -> None:
     async def test(service: EncodingService) -> None:
         call = asyncio.create_task(service.classify_image(ClassifyImageCall("", (b"x",) * 100)))
-        await wait_until(lambda: len(decoded) >= 2)
+        await wait_until(lambda: len(slow_images.decoded) >= 1)
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call
-        done = len(decoded)
-        await asyncio.sleep(0.3)
-        assert len(decoded) == done < 20
+        await another_call(service, slow_images)
+        assert len(slow_images.decoded) <= 2 + 3, "what two threads were at, and the other call"
 
-    with_encoders([replace(model, max_rows=200)], test)
+    with_encoders([slow_images.model], test)
 
 
-def test_a_late_call_decodes_no_more_images(slow_images: Any) -> None:
-    model, decoded = slow_images
-
+def test_a_late_call_decodes_no_more_images(slow_images: SlowImages) -> None:
     async def test(service: EncodingService) -> None:
-        with pytest.raises(DeadlineExceeded, match="deadline passed before the input at index"):
-            await service.classify_image(ClassifyImageCall("", (b"x",) * 60), timeout_s=0.2)
-        done = len(decoded)
+        call = asyncio.create_task(service.classify_image(ClassifyImageCall("", (b"x",) * 60), timeout_s=0.2))
         await asyncio.sleep(0.3)
-        assert len(decoded) == done < 20
+        slow_images.leave.release(100)
+        with pytest.raises(DeadlineExceeded, match="deadline passed before the input at index"):
+            await call
+        await another_call(service, slow_images)
+        assert len(slow_images.decoded) <= 2 + 3, "what two threads were at, and the other call"
 
-    with_encoders([replace(model, max_rows=200)], test)
+    with_encoders([slow_images.model], test)
 
 
 def test_a_job_that_fails_leaves_its_thread_for_others() -> None:

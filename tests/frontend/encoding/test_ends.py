@@ -43,7 +43,7 @@ class Gated(FakeRunner):
     def run(self, rows: Sequence[Row]) -> list[Arrays]:
         self.batches.append(tuple(row.id for row in rows))
         self.entered.release()
-        assert self.gate.wait(10)
+        assert self.gate.wait(300)
         return list(self._real.run(rows))
 
 
@@ -56,7 +56,7 @@ class Slow:
 
         def pixel_values(*args: object) -> object:
             self.entered.set()
-            assert self.gate.wait(10)
+            assert self.gate.wait(300)
             return real(*args)
 
         monkeypatch.setattr(media, "pixel_values", pixel_values)
@@ -65,7 +65,7 @@ class Slow:
         """A call that is in preparation now."""
         call = ClassifyImageCall("", (png((255, 0, 0)),))
         task: asyncio.Task[object] = asyncio.create_task(service.classify_image(call))
-        assert await asyncio.to_thread(self.entered.wait, 10)
+        assert await asyncio.to_thread(self.entered.wait, 300)
         return task
 
 

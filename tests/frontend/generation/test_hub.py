@@ -86,8 +86,7 @@ def test_a_call_in_one_piece_that_is_given_up_leaves_nothing(bundle: Path) -> No
     async def test(service: GenerationService) -> None:
         hub = service._hubs["synthetic"]
         tasks = [asyncio.create_task(collect(service, call(max_tokens=2000, whole=True))) for _ in range(6)]
-        await asyncio.sleep(0.05)
-        assert len(hub._can_wait) == 6
+        await wait_until(lambda: len(hub._can_wait) == 6)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -107,8 +107,7 @@ def test_closing_the_iterator_ends_the_work(bundle: Path) -> None:
 def test_cancelling_the_task_ends_queued_and_running_work(bundle: Path) -> None:
     async def test(service: GenerationService) -> None:
         tasks = [asyncio.create_task(collect(service, LONG)) for _ in range(6)]
-        await asyncio.sleep(0.05)
-        assert num_active(service) == 6
+        await wait_until(lambda: num_active(service) == 6)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -120,7 +119,7 @@ def test_cancelling_the_task_ends_queued_and_running_work(bundle: Path) -> None:
 def test_a_full_queue_refuses_at_once_and_says_when_to_retry(bundle: Path) -> None:
     async def test(service: GenerationService) -> None:
         tasks = [asyncio.create_task(collect(service, LONG)) for _ in range(8)]
-        await asyncio.sleep(0.02)
+        await wait_until(lambda: num_active(service) == 8)
         with pytest.raises(QueueFull) as caught:
             await collect(service, call())
         assert caught.value.retry_after_s > 0
@@ -227,9 +226,9 @@ def test_chat_uses_the_template(bundle: Path) -> None:
 def test_draining_finishes_what_runs_and_refuses_the_rest(bundle: Path) -> None:
     async def test(service: GenerationService) -> None:
         running = asyncio.create_task(collect(service, call(max_tokens=1500)))
-        await asyncio.sleep(0.02)
-        drain = asyncio.create_task(service.drain(20))
-        await asyncio.sleep(0.005)
+        await wait_until(lambda: num_active(service) == 1)
+        drain = asyncio.create_task(service.drain(300))
+        await asyncio.sleep(0)
         with pytest.raises(Draining):
             await collect(service, call())
         _, ends = await running
@@ -242,7 +241,7 @@ def test_draining_finishes_what_runs_and_refuses_the_rest(bundle: Path) -> None:
 def test_what_outlives_the_drain_limit_fails(bundle: Path) -> None:
     async def test(service: GenerationService) -> None:
         running = asyncio.create_task(collect(service, LONG))
-        await asyncio.sleep(0.02)
+        await wait_until(lambda: num_active(service) == 1)
         await service.drain(0.02)
         with pytest.raises(Draining, match=r"within 0\.02 s"):
             await running
@@ -255,7 +254,7 @@ def test_a_dead_engine_fails_every_stream_and_is_reported(bundle: Path, monkeypa
 
     async def test(service: GenerationService) -> None:
         tasks = [asyncio.create_task(collect(service, LONG)) for _ in range(6)]
-        await asyncio.sleep(0.05)
+        await wait_until(lambda: num_active(service) == 6)
         monkeypatch.setattr(Scheduler, "schedule", lambda self, now: 1 / 0)
         for result in await asyncio.gather(*tasks, return_exceptions=True):
             assert isinstance(result, EngineDead)
