@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
+from attendant.core.errors import StepFailed
 from attendant.core.plan import Chunk, Filler, StepOutput, StepPlan
 
 logger = logging.getLogger(__name__)
@@ -98,3 +99,10 @@ def _joined(one: StepOutput, other: StepOutput) -> StepOutput:
         continuations=one.continuations | other.continuations,
         run_ns=one.run_ns + other.run_ns,
     )
+
+
+def failed_run(request_id: str, cause: Exception) -> StepFailed:
+    """What a request ends with whose run raised ``cause``, also alone."""
+    error = StepFailed(f"the model run of this request failed; the server's log has the cause, of request {request_id}")
+    error.__cause__ = cause
+    return error

@@ -4,10 +4,10 @@ Policy, in this order:
 
 1. Every sequence whose prompt is computed decodes one token; it costs one token of the budget. The budget is larger
    than the number of sequences that can run, so decodes never wait and never use the whole budget.
-2. The rest goes to prompts in order of arrival: first those already begun, then waiting ones as KV memory allows. A
-   prompt longer than the rest is computed in chunks, so it delays a running stream by one budget's work at most, and
-   prompts advance in every step, whatever decodes. A rest too small for a piece worth running is left, unless it is
-   all that prompts would get. The queue is first come, first served: nobody is overtaken.
+2. The rest goes to prompts in the queue's order, by default that of arrival: first those already begun, then waiting
+   ones as KV memory allows. A prompt longer than the rest is computed in chunks, so it delays a running stream by one
+   budget's work at most, and prompts advance in every step, whatever decodes. A rest too small for a piece worth
+   running is left, unless it is all that prompts would get. Nobody in the queue is overtaken.
 
    What a run costs besides its tokens is worth sharing: the model's weights are read once. So decodes ride with
    prompts; and prompts that wait together share a run as long as the wait that each spares those behind it is more than
@@ -16,8 +16,8 @@ Policy, in this order:
    Where decodes and prompts have to be runs of their own, one budget is spent over several steps: first prompts, then
    all decodes. So a prompt's first token leaves as soon as it is computed, its second comes with the next decodes, and
    a request that arrives in between is not kept waiting by them.
-3. KV memory grows by need. When it runs out, the youngest sequence gives its memory up (preemption) and computes its
-   tokens again when there is room: the oldest always advances, so everybody finishes.
+3. KV memory grows by need. When it runs out, the last in order gives its memory up (preemption) and computes its tokens
+   again when there is room: the first in order always advances, so everybody finishes.
 
 Where answers must not depend on the load, to the last bit, a token is always computed in the same kind of run: a
 prompt's in chunks (cut by the rules of ``chunking``), a generated one in a decode row, also when it is computed again.
@@ -26,7 +26,6 @@ prompt's in chunks (cut by the rules of ``chunking``), a generated one in a deco
 from __future__ import annotations
 
 import bisect
-from collections import OrderedDict
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -34,13 +33,15 @@ from attendant.core.errors import AttendantError, DeadlineExceeded, StepFailed
 from attendant.core.events import EngineEvent, FailedEvent, FinishedEvent, TokenEvent
 from attendant.core.plan import StepOutput, StepPlan
 from attendant.core.request import FinishReason, Request
-from attendant.engine.beam_group import BeamGroup
+from attendant.engine.apart import failed_run
 from attendant.engine.chunking import SMALLEST_BUDGET
 from attendant.engine.deadlines import Deadlines
 from attendant.engine.limits import SchedulerLimits
+from attendant.engine.live import LiveSequences
 from attendant.engine.pool import KVPool
 from attendant.engine.prompt_share import PromptShare
 from attendant.engine.sequence import Sequence
+from attendant.engine.waiting import OrderKey, WaitingQueue, by_arrival
 
 NOBODY: Mapping[str, Exception] = MappingProxyType({})
 
@@ -48,17 +49,15 @@ NOBODY: Mapping[str, Exception] = MappingProxyType({})
 class Scheduler:
     """Owns every sequence from submit to its one terminal event."""
 
-    def __init__(self, pool: KVPool, limits: SchedulerLimits) -> None:
+    def __init__(self, pool: KVPool, limits: SchedulerLimits, order: OrderKey = by_arrival) -> None:
         assert limits.max_num_batched_tokens >= limits.max_num_seqs + SMALLEST_BUDGET
         self.pool = pool
         self._limits = limits
-        self._sequences: dict[str, Sequence] = {}
-        self._groups: dict[str, BeamGroup] = {}  # by the id of every member and of every hypothesis
-        self._waiting: OrderedDict[str, Sequence] = OrderedDict()
-        self._running: list[Sequence] = []  # oldest first
-        self._deadlines = Deadlines(self._sequences)
+        self._live = LiveSequences(limits)
+        self._waiting = WaitingQueue(order)
+        self._running: list[Sequence] = []  # in the queue's order
+        self._deadlines = Deadlines(self._live)
         self._events: list[EngineEvent] = []
-        self._submitted = 0
         self._spent = 0  # tokens of prompts since the last decodes, which wait meanwhile
         self.num_preemptions = 0
 
@@ -79,25 +78,14 @@ class Scheduler:
 
     def submit(self, request: Request) -> None:
         """Take a request in; it waits."""
-        assert request.id not in self._sequences
-        if request.beams is None:
-            sequence = self._sequences[request.id] = self._make_sequence(request, request.id, 0)
-        else:
-            assert request.beams.num_beams <= self._limits.max_num_seqs
-            group = BeamGroup(request, request.beams, self._make_sequence)
-            sequence = group.leader
-            self._sequences |= {member.id: member for member in group.members}
-            self._groups |= dict.fromkeys((*(member.id for member in group.members), *request.hypotheses), group)
-        self._submitted += 1
-        self._waiting[request.id] = sequence
+        self._waiting.add(self._live.add(request))
         if request.deadline_ns is not None:
             self._deadlines.add(request.deadline_ns, request.id)
 
     def cancel(self, request_id: str, now_ns: int) -> None:
         """End a request with reason cancelled; one that has ended already is left alone. With beam search the id of any
         of its hypotheses ends it."""
-        group = self._groups.get(request_id)
-        if sequence := group.leader if group else self._sequences.get(request_id):
+        if sequence := self._live.found(request_id):
             self._finish(sequence, FinishReason.CANCELLED, now_ns)
 
     def schedule(self, now_ns: int) -> StepPlan:
@@ -132,9 +120,9 @@ class Scheduler:
     def commit(self, plan: StepPlan, output: StepOutput, now_ns: int, blamed: Mapping[str, Exception] = NOBODY) -> None:
         """Take the results of a step in. ``blamed``: requests whose run raised, also alone, and what it raised."""
         errors = {id_: StepFailed(reason) for id_, reason in output.failures.items()}
-        errors |= {id_: _failed_run(id_, cause) for id_, cause in blamed.items()}
+        errors |= {id_: failed_run(id_, cause) for id_, cause in blamed.items()}
         for chunk in (*plan.decodes, *plan.prefills):
-            sequence = self._sequences.get(chunk.request_id)
+            sequence = self._live.get(chunk.request_id)
             if sequence is None or sequence.id in errors:  # or another beam of the same search has failed
                 continue
             sequence.advance(len(chunk.tokens))
@@ -145,7 +133,7 @@ class Scheduler:
             else:
                 self._take_token(sequence, output, now_ns)
         for id_, error in errors.items():
-            if sequence := self._sequences.get(id_):
+            if sequence := self._live.get(id_):
                 sequence.restart()  # nothing of it is worth keeping
                 self._fail(sequence, error, now_ns)
 
@@ -165,8 +153,8 @@ class Scheduler:
                     return
                 prompts.take(sequence)
             num_waiting -= 1
-        while self._waiting and self._joins(prompts, next(iter(self._waiting.values())), num_waiting):
-            admitted = self._admit(now_ns, prompts)
+        while (first := self._waiting.first()) and self._joins(prompts, first, num_waiting):
+            admitted = self._admit(first, now_ns, prompts)
             if not admitted:
                 return
             for sequence in admitted:
@@ -178,22 +166,19 @@ class Scheduler:
         run_cost = self._limits.run_cost
         return run_cost is None or bool(prompts.feeding) or prompts.joins(sequence, num_waiting, run_cost)
 
-    def _admit(self, now_ns: int, prompts: PromptShare) -> list[Sequence]:
-        """Place the sequence that waits longest, if it may run, fits, and the budget has room for a piece of it.
+    def _admit(self, sequence: Sequence, now_ns: int, prompts: PromptShare) -> list[Sequence]:
+        """Place a sequence that waits, if it may run, fits, and the budget has room for a piece of it.
 
         Returns those that were placed and have something to compute: of a beam search, there may be several.
         """
-        if not self._waiting:
-            return []
-        request_id, sequence = next(iter(self._waiting.items()))
-        members = self._members(sequence)
+        members = self._live.members(sequence)
         if len(self._running) + len(members) > self._limits.max_num_seqs:
             return []
         if not prompts.is_worth_a_piece(sequence) or not self._acquire(members):
             return []
-        del self._waiting[request_id]
+        self._waiting.remove(sequence)
         for member in members:
-            bisect.insort(self._running, member, key=lambda s: s.order)
+            bisect.insort(self._running, member, key=self._waiting.rank)
             member.clock.scheduled(now_ns)
         return [member for member in members if not member.rests]
 
@@ -206,45 +191,25 @@ class Scheduler:
                 return False
         return True
 
-    def _members(self, sequence: Sequence) -> tuple[Sequence, ...]:
-        """The sequence, or all beams of its search."""
-        group = self._groups.get(sequence.id)
-        return group.members if group else (sequence,)
-
-    def _make_sequence(self, request: Request, name: str, num_candidates: int) -> Sequence:
-        limits = self._limits
-        return Sequence(
-            request,
-            self._submitted,
-            limits.context_length,
-            limits.eos,
-            recomputes_in_rows=limits.rule.recomputes_in_rows,
-            name=name,
-            num_candidates=num_candidates,
-            frequencies=limits.frequencies,
-            memories=limits.memories(request),
-        )
-
     def _extend(self, sequence: Sequence) -> bool:
-        """Memory for the sequence's next position, if need be by preempting the youngest, which may be itself."""
+        """Memory for the sequence's next position, if need be by preempting the last in order, which may be itself."""
         while sequence.slot is not None:
             if self.pool.extend(sequence, sequence.num_tokens):
                 return True
-            self._preempt(self._running[-1])
+            self._preempt(self._waiting.victim(self._running))
         return False
 
     def _begin_anew(self, sequence: Sequence) -> None:
         """Compute all tokens of the sequence again: nothing that there is of it holds any longer."""
-        for member in self._members(sequence):
+        for member in self._live.members(sequence):
             member.restart()
         self._preempt(sequence)
 
     def _preempt(self, sequence: Sequence) -> None:
-        for member in self._members(sequence):
+        for member in self._live.members(sequence):
             self._running.remove(member)
             self.pool.release(member)
-        self._waiting[sequence.request.id] = sequence
-        self._waiting.move_to_end(sequence.request.id, last=False)
+        self._waiting.add(sequence)
         self.num_preemptions += 1
 
     # -- ending
@@ -263,7 +228,8 @@ class Scheduler:
             self._begin_anew(sequence)
 
     def _take_continuations(self, sequence: Sequence, output: StepOutput, now_ns: int) -> None:
-        group = self._groups[sequence.id]
+        group = self._live.group_of(sequence)
+        assert group is not None
         if group.report(sequence, output.continuations[sequence.id], self.pool, now_ns):
             self._events += group.results(now_ns)
             self._remove(sequence)
@@ -272,14 +238,15 @@ class Scheduler:
 
     def _drop_expired(self, now_ns: int) -> None:
         for request_id in self._deadlines.expired(now_ns):
-            sequence = self._sequences[request_id]
+            sequence = self._live.get(request_id)
+            assert sequence is not None
             late = "while it was running" if sequence.slot is not None else "while it was waiting"
             self._fail(sequence, DeadlineExceeded(f"the deadline passed {late}"), now_ns)
 
     def _finish(
         self, sequence: Sequence, reason: FinishReason, now_ns: int, *, stop_token_id: int | None = None
     ) -> None:
-        if group := self._groups.get(sequence.id):
+        if group := self._live.group_of(sequence):
             self._events += group.cancelled(now_ns)
         else:
             usage, timings = sequence.usage(), sequence.clock.timings(now_ns)
@@ -287,7 +254,7 @@ class Scheduler:
         self._remove(sequence)
 
     def _fail(self, sequence: Sequence, error: AttendantError, now_ns: int) -> None:
-        if group := self._groups.get(sequence.id):
+        if group := self._live.group_of(sequence):
             self._events += group.failed(error, now_ns)
         else:
             self._events.append(FailedEvent(sequence.id, error, sequence.usage(), sequence.clock.timings(now_ns)))
@@ -295,20 +262,11 @@ class Scheduler:
 
     def _remove(self, sequence: Sequence) -> None:
         """Forget the sequence, or all beams of its search, and give its memory up."""
-        members = self._members(sequence)
+        members = self._live.members(sequence)
+        self._live.forget(sequence)
         if sequence.slot is None:
-            del self._waiting[sequence.request.id]
+            self._waiting.remove(sequence)
         for member in members:
-            del self._sequences[member.id]
-            self._groups.pop(member.id, None)
             if member.slot is not None:
                 self._running.remove(member)
                 self.pool.release(member)
-        for id_ in sequence.request.hypotheses:
-            self._groups.pop(id_, None)
-
-
-def _failed_run(request_id: str, cause: Exception) -> StepFailed:
-    error = StepFailed(f"the model run of this request failed; the server's log has the cause, of request {request_id}")
-    error.__cause__ = cause
-    return error
