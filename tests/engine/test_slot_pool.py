@@ -152,3 +152,26 @@ def test_prefixes_end_where_chunks_are_cut() -> None:
     pool = SlotPool(4, MAX_LENGTH, 4 * MAX_LENGTH, page_tokens=PAGE, rule=FixedCuts(16))
     placed(pool, "1", list(range(40)))
     assert placed(pool, "2", [*range(40), 98, 99]).num_cached == 32
+
+
+def test_a_token_that_was_computed_in_a_decode_row_is_no_beginning_of_a_prompt() -> None:
+    """A prompt of one token is computed so: to the bit, that is not what a chunk has at its place."""
+    pool = SlotPool(1, MAX_LENGTH, MAX_LENGTH)
+    one = placed(pool, "1", [7])
+    one.append(8, 1)
+    one.advance(1)
+    pool.release(one)
+    longer = Sequence(request("2", [7, 8, 9, 10, 11], 16), 2, MAX_LENGTH, ())
+    assert pool.acquire(longer)
+    assert longer.num_computed == 0
+
+
+def test_a_prompt_of_one_token_finds_its_answer_again() -> None:
+    pool = SlotPool(1, MAX_LENGTH, MAX_LENGTH)
+    one = placed(pool, "1", [7])
+    for token in range(8, 12):
+        one.append(token, 1)
+        one.advance(1)
+    pool.release(one)
+    assert pool.acquire(one)
+    assert one.num_computed == 4, "all but the last, which is to be computed"

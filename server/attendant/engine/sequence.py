@@ -136,8 +136,8 @@ class Sequence:
 
     @property
     def num_prefilled(self) -> int:
-        """Positions of the prompt in the KV cache."""
-        return min(self.num_computed, self.num_prompt)
+        """Leading positions in the KV cache that were computed in chunks, not in decode rows."""
+        return 0 if self.prompt_in_rows else min(self.num_computed, self.num_prompt)
 
     def chunks(self, lengths: list[int]) -> list[Chunk]:
         """The orders to run the next missing tokens in chunks of these lengths."""

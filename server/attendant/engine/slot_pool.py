@@ -208,7 +208,8 @@ class SlotPool:
         if slot.identity != sequence.cache_identity:
             return 0
         common = common_prefix(sequence.tokens[: sequence.num_tokens - 1], slot.content)
-        if not self._rule.recomputes_in_rows or common >= sequence.num_prompt == slot.num_prefilled:
+        in_chunks = 0 if sequence.prompt_in_rows else sequence.num_prompt
+        if not self._rule.recomputes_in_rows or common >= in_chunks == slot.num_prefilled:
             return common
         return self._rule.reusable(min(common, slot.num_prefilled, max(sequence.num_prompt - MIN_CHUNK, 0)))
 
