@@ -111,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
             traceback.print_exc()
         print(f"error: {error}", file=sys.stderr)
         return _USER_ERROR
-    except Exception as error:  # the supervision point of this command
+    except Exception as error:  # noqa: BLE001 - the supervision point of this command
         if args.debug:
             traceback.print_exc()
         line = next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")

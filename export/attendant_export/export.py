@@ -29,7 +29,7 @@ from attendant_export.words.known_tokens import known_rows, prompt_ids, unknown_
 from attendant_export.writer import check_output
 
 
-def export_bundle(
+def export_bundle(  # noqa: PLR0913 - the options of an export
     source: str | Path,
     out: Path,
     *,
@@ -102,7 +102,7 @@ def export_bundle(
     )
 
 
-def export_model(
+def export_model(  # noqa: PLR0913 - the options of an export
     model: Any,
     words: Words | str,
     out: Path,

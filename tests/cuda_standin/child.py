@@ -59,7 +59,7 @@ def run(bundle: Path) -> Outcome:
             thread.start()
             thread.join()
             engine.check()
-    except Exception as error:  # whatever it is, it is the result
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is the result
         outcome.error = _chain(error)
     library = ctypes.CDLL("libcuda.so.1")
     outcome.captures = library.cuda_standin_captures()
@@ -77,7 +77,7 @@ def _answer(engine: Engine, outcome: Outcome) -> None:
                 outcome.finished += isinstance(event, FinishedEvent)
                 if isinstance(event, FailedEvent):
                     outcome.failed.append(_chain(event.error))
-    except Exception as error:  # whatever it is, it is the result
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is the result
         outcome.error = _chain(error)
 
 

@@ -193,7 +193,7 @@ class _PageStep(torch.nn.Module):  # type: ignore[misc]
         self.decoder = decoder
         self.scales = scales
 
-    def forward(
+    def forward(  # noqa: PLR0913 - the inputs of a graph, by name
         self,
         input_ids: torch.Tensor,
         position_ids: torch.Tensor,

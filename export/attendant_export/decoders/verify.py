@@ -78,7 +78,7 @@ class Words:
     leading: tuple[int, ...] = ()
 
 
-def verify(
+def verify(  # noqa: PLR0913 - what is compared with what
     model: Any,
     path: Path,
     graph: Graph,

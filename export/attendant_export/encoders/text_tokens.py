@@ -118,6 +118,6 @@ def encoded(tokenizer: Tokenizer | None, text: str, length: int) -> list[int]:
     try:
         tokenizer.enable_truncation(length)
         ids: list[int] = tokenizer.encode(text).ids
-    except BaseException:  # tokenizers panics where a length leaves no room for the special tokens
+    except BaseException:  # noqa: BLE001 - tokenizers panics where a length leaves no room for the special tokens
         return []
     return ids

@@ -53,7 +53,7 @@ def answer_recipe(asked: Recipe | RecipeRequest) -> Recipe:
     return recipe
 
 
-def export_answers(
+def export_answers(  # noqa: PLR0913 - the options of an export
     source: AnswerSource,
     out: Path,
     *,

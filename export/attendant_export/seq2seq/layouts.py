@@ -134,7 +134,7 @@ class _SlotStep(torch.nn.Module):  # type: ignore[misc]
         super().__init__()
         self.decoder = decoder
 
-    def forward(
+    def forward(  # noqa: PLR0913 - the inputs of a graph, by name
         self,
         input_ids: torch.Tensor,
         position_ids: torch.Tensor,
@@ -159,7 +159,7 @@ class _PageStep(torch.nn.Module):  # type: ignore[misc]
         super().__init__()
         self.decoder = decoder
 
-    def forward(
+    def forward(  # noqa: PLR0913 - the inputs of a graph, by name
         self,
         input_ids: torch.Tensor,
         position_ids: torch.Tensor,

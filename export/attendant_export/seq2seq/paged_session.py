@@ -20,7 +20,7 @@ class PagedAnswerSession:
     """Rows, each for an answer to a source of its own, over blocks in an order of their own; as
     :class:`~attendant_export.seq2seq.session.AnswerSession` otherwise."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts it is made of, each by name
         self,
         folder: Path,
         graphs: Mapping[str, Graph],

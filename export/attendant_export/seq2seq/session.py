@@ -46,7 +46,7 @@ class AnswerSession:
             head_size] float32.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts it is made of, each by name
         self,
         folder: Path,
         graphs: Mapping[str, Graph],

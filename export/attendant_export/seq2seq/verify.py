@@ -26,7 +26,7 @@ _DECODE_STEPS, _CHUNKS = 8, (7, 1, 5)
 _PAGED_ROWS, _PAGED_TOKENS = 2, 16  # the reference function of target cuda is slow
 
 
-def verify_answers(
+def verify_answers(  # noqa: PLR0913 - what is compared with what
     model: Any,
     folder: Path,
     graphs: Mapping[str, Graph],

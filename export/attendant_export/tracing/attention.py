@@ -150,7 +150,7 @@ class AttentionTrace:
         self.presents.append(present)
         return output[..., :value_size] if value_size < head_size else output
 
-    def attention_function(
+    def attention_function(  # noqa: PLR0913 - the interface of transformers
         self,
         module: torch.nn.Module,
         query: torch.Tensor,

@@ -109,7 +109,7 @@ def _by_transformers(tokenizer: Any, text: str, special: bool) -> list[int] | No
         return list(tokenizer(text, add_special_tokens=special)["input_ids"])
     except (KeyboardInterrupt, SystemExit):
         raise
-    except BaseException:  # tokenizers raises bare Exceptions, and panics
+    except BaseException:  # noqa: BLE001 - tokenizers raises bare Exceptions, and panics
         return _by_tokenizers(tokenizer.backend_tokenizer, text, special) if tokenizer.is_fast else None
 
 
@@ -119,5 +119,5 @@ def _by_tokenizers(tokenizer: Tokenizer, text: str, special: bool) -> list[int] 
         return list(tokenizer.encode(text, add_special_tokens=special).ids)
     except (KeyboardInterrupt, SystemExit):
         raise
-    except BaseException:  # as above
+    except BaseException:  # noqa: BLE001 - as above
         return None

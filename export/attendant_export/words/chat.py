@@ -81,7 +81,7 @@ def _by_transformers(tokenizer: Any, source: str, messages: tuple[Mapping[str, s
         rendered = tokenizer.apply_chat_template(
             [dict(each) for each in messages], chat_template=source, tokenize=False, add_generation_prompt=True
         )
-    except Exception as error:  # a template may raise whatever Python raises
+    except Exception as error:  # noqa: BLE001 - a template may raise whatever Python raises
         return None, str(error) or type(error).__name__
     return str(rendered), ""
 

@@ -31,7 +31,8 @@ def load_tokenizer(folder: SourceFolder) -> tuple[Any, str]:
     try:
         with _quietly():
             tokenizer = AutoTokenizer.from_pretrained(folder.path, local_files_only=True, trust_remote_code=False)
-    except Exception as error:  # each class of tokenizer raises errors of its own, and tokenizers bare Exceptions
+    except Exception as error:  # noqa: BLE001
+        # each class of tokenizer raises errors of its own, and tokenizers bare Exceptions
         _check_readers(folder)
         return None, _reason(error)
     if not tokenizer.get_vocab():

@@ -71,7 +71,7 @@ def _guarded(work: Callable[..., Found], *arguments: Any, **keywords: Any) -> Fo
     """What some work finds, or how it failed: the others go on."""
     try:
         return work(*arguments, **keywords)
-    except Exception as error:  # supervision point: recorded
+    except Exception as error:  # noqa: BLE001 - supervision point: recorded
         return {"ok": False, "error": str(error) if isinstance(error, WorkFailed) else traceback.format_exc()}
 
 

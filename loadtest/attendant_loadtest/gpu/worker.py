@@ -103,6 +103,6 @@ def _serve(pipe: Connection) -> None:
             return
         try:
             found = True, function(*arguments, **keywords)
-        except Exception:  # supervision point: the caller raises it
+        except Exception:  # noqa: BLE001 - supervision point: the caller raises it
             found = False, traceback.format_exc()
         pipe.send(found)

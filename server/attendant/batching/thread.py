@@ -193,7 +193,8 @@ class BatchThread:
         started_ns = time.monotonic_ns()
         try:
             outputs = self._runner.run(batch.rows)
-        except Exception as error:  # supervision point: a run that fails costs only rows that fail alone, too
+        except Exception as error:  # noqa: BLE001
+            # supervision point: a run that fails costs only rows that fail alone, too
             self._num_running = 0
             self._on_failed_run(batch, error)
             return

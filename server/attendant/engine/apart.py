@@ -61,7 +61,7 @@ class _Parts:
     def _try(self, ids: tuple[str, ...]) -> Exception | None:
         try:
             output = self.run(self._of(frozenset(ids)))
-        except Exception as error:  # supervision point: the others are not to blame for it
+        except Exception as error:  # noqa: BLE001 - supervision point: the others are not to blame for it
             return error
         self.done.update(ids)
         self.output = _joined(self.output, output)

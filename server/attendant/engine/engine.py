@@ -111,7 +111,7 @@ class Engine:
         self._hands.move(plan.moves)
         try:
             self._hands.launch(plan)
-        except Exception as error:  # supervision point: see _save
+        except Exception as error:  # noqa: BLE001 - supervision point: see _save
             return error
         return None
 
@@ -121,7 +121,7 @@ class Engine:
             return self._save(begun.plan, begun.error)
         try:
             output = self._hands.collect()
-        except Exception as error:  # supervision point: see _save
+        except Exception as error:  # noqa: BLE001 - supervision point: see _save
             return self._save(begun.plan, error)
         self._scheduler.commit(begun.plan, output, time.monotonic_ns())
         return output.run_ns

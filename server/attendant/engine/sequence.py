@@ -66,7 +66,7 @@ class Sequence:
         "tokens",
     )
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts it is made of, each by name
         self,
         request: Request,
         order: int,

@@ -92,7 +92,7 @@ class EngineThread:
     def _main(self) -> None:
         try:
             self._engine.prepare()
-        except BaseException as error:  # supervision point: it is raised where the thread was started
+        except BaseException as error:  # noqa: BLE001 - supervision point: it is raised where the thread was started
             self._prepared.set_exception(error)
             return
         self._prepared.set_result(None)

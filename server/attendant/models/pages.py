@@ -233,7 +233,7 @@ class _Loader:
                 self._progress(f"capturing decode steps: {number} of {len(keys)}")
             try:
                 equal = runner.capture(key, number + 1)
-            except Exception as error:  # ONNX Runtime's exceptions share no public base class
+            except Exception as error:  # noqa: BLE001 - ONNX Runtime's exceptions share no public base class
                 self._progress(f"decode steps run without CUDA graphs: capturing {key} failed: {error}")
                 return False
             if not equal:

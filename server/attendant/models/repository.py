@@ -66,7 +66,8 @@ class ModelRepository:
                     verify=verify,
                     progress=progress,
                 )
-            except Exception as error:  # supervision point: a bundle's fault, of whatever kind, is its own
+            except Exception as error:  # noqa: BLE001
+                # supervision point: a bundle's fault, of whatever kind, is its own
                 repository.give_up(FailedModel.of(manifest.name, error, manifest), strict=strict)
         repository.check_some()
         return repository

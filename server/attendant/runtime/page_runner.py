@@ -93,7 +93,7 @@ class PageRunner:
         beside: what sequences own besides the cache.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts it is made of, each by name
         self,
         sessions: PageSessions,
         manifest: GeneratorManifest,

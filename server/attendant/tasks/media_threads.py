@@ -60,7 +60,7 @@ def _run(future: Future[Any], job: Callable[[], Any]) -> None:
         return
     try:
         result = job()
-    except BaseException as error:  # whoever waits gets it
+    except BaseException as error:  # noqa: BLE001 - whoever waits gets it
         future.set_exception(error)
     else:
         future.set_result(result)

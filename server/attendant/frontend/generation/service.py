@@ -64,7 +64,8 @@ class GenerationService:
                 self._metrics.add_model(name)
                 try:
                     await hub.start()
-                except Exception as error:  # supervision point: a model's fault, of whatever kind, is its own
+                except Exception as error:  # noqa: BLE001
+                    # supervision point: a model's fault, of whatever kind, is its own
                     await hub.close()
                     del self._hubs[name]
                     self._models.give_up(FailedModel.of(name, error, hub.model.manifest), strict=strict)
