@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from attendant.core.errors import StepFailed
 from attendant.core.plan import Chunk, Filler, StepOutput, StepPlan
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
 Run = Callable[[StepPlan], StepOutput]
 
 
@@ -20,6 +22,17 @@ class Salvage:
 
     output: StepOutput
     blamed: Mapping[str, Exception]
+
+
+def attempt(call: Callable[[], T]) -> T | Exception:
+    """What a call returns, or what it raised: the supervision point of the engine's loop.
+
+    A run may fail in any way, be it ONNX Runtime, a device or an error of ours: it costs the requests that it carried.
+    """
+    try:
+        return call()
+    except Exception as error:  # noqa: BLE001 - supervision point: whatever a run raises costs only who fails alone
+        return error
 
 
 def salvage(run: Run, plan: StepPlan, error: Exception, *, contiguous: bool) -> Salvage:
@@ -59,10 +72,9 @@ class _Parts:
                 self.divide(half, cause)
 
     def _try(self, ids: tuple[str, ...]) -> Exception | None:
-        try:
-            output = self.run(self._of(frozenset(ids)))
-        except Exception as error:  # noqa: BLE001 - supervision point: the others are not to blame for it
-            return error
+        output = attempt(lambda: self.run(self._of(frozenset(ids))))
+        if isinstance(output, Exception):
+            return output
         self.done.update(ids)
         self.output = _joined(self.output, output)
         return None

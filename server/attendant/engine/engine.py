@@ -9,7 +9,7 @@ from attendant.core.errors import EngineDead
 from attendant.core.events import StepReport, StepStats
 from attendant.core.plan import StepOutput, StepPlan
 from attendant.core.request import Request
-from attendant.engine.apart import salvage
+from attendant.engine.apart import attempt, salvage
 from attendant.engine.facts import EngineFacts
 from attendant.engine.pool import PrefixStats
 from attendant.engine.probe import probe
@@ -109,20 +109,15 @@ class Engine:
 
     def _launch(self, plan: StepPlan) -> Exception | None:
         self._hands.move(plan.moves)
-        try:
-            self._hands.launch(plan)
-        except Exception as error:  # noqa: BLE001 - supervision point: see _save
-            return error
-        return None
+        return attempt(lambda: self._hands.launch(plan))
 
     def _collect(self, begun: _Begun) -> int:
         """Take in what the run gave, or what can be saved of it; returns the time inside the model."""
         if begun.error is not None:
             return self._save(begun.plan, begun.error)
-        try:
-            output = self._hands.collect()
-        except Exception as error:  # noqa: BLE001 - supervision point: see _save
-            return self._save(begun.plan, error)
+        output = attempt(self._hands.collect)
+        if isinstance(output, Exception):
+            return self._save(begun.plan, output)
         self._scheduler.commit(begun.plan, output, time.monotonic_ns())
         return output.run_ns
 
@@ -140,9 +135,8 @@ class Engine:
         return self._hands.collect()
 
     def _look_after_all_failed(self) -> None:
-        try:
-            probe(self._scheduler.pool, self._hands)
-        except Exception as error:  # supervision point: nothing that is asked of this engine can run any more
+        error = attempt(lambda: probe(self._scheduler.pool, self._hands))
+        if error is not None:  # nothing that is asked of this engine can run any more
             raise EngineDead(f"the model cannot run any more: {error}") from error
 
     def _report(self, begun: _Begun, run_ns: int) -> StepReport:

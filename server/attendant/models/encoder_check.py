@@ -13,6 +13,7 @@ from attendant.core.encoding import Arrays, Row
 from attendant.core.errors import BundleError, DeviceOutOfMemory
 from attendant.runtime.devices import Device
 from attendant.runtime.encoder_runner import EncoderRunner
+from attendant.runtime.run_error import RunError
 
 LENGTHS = (16, 9)
 """Tokens, or frames, of the rows of the first run, if the model takes so many."""
@@ -35,9 +36,7 @@ def check_encoder(
         if device.kind == "cuda":
             runner.run(_largest_batch(manifest, limits))
         _check_outputs(graph, manifest, runner, rows, outputs)
-    except BundleError:
-        raise
-    except Exception as error:  # ONNX Runtime's exceptions share no public base class
+    except RunError as error:
         if device.kind == "cuda" and "allocate memory" in str(error):
             what = (
                 f"{graph}: a batch of {limits.max_rows} rows at most (encoder.max_batch_tokens, encoder.max_batch_size)"

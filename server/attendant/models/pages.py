@@ -30,6 +30,7 @@ from attendant.runtime.decode_graphs import GraphKeys
 from attendant.runtime.devices import Device, open_device
 from attendant.runtime.page_cache import PageCache, block_bytes
 from attendant.runtime.page_runner import PageRunner, PageSessions
+from attendant.runtime.run_error import RunError
 from attendant.runtime.session import SessionOptions, open_session
 from attendant.runtime.source_batches import SourceRow
 from attendant.runtime.source_pages import SourcePages
@@ -202,9 +203,7 @@ class _Loader:
             if sources is not None:
                 sources.encode(self._largest_batch())
             self._runner(sessions, small, sources).warm_up(limits, self._plan.context_length)
-        except ConfigurationError:
-            raise
-        except Exception as error:  # ONNX Runtime's exceptions share no public base class
+        except RunError as error:
             graph = self._path / self._manifest.graphs["decoder"].file
             if self._device.kind == "cuda" and "allocate memory" in str(error):
                 what = f"a step of {limits.num_tokens} tokens (engine.max_num_batched_tokens)"
@@ -233,7 +232,7 @@ class _Loader:
                 self._progress(f"capturing decode steps: {number} of {len(keys)}")
             try:
                 equal = runner.capture(key, number + 1)
-            except Exception as error:  # noqa: BLE001 - ONNX Runtime's exceptions share no public base class
+            except RunError as error:
                 self._progress(f"decode steps run without CUDA graphs: capturing {key} failed: {error}")
                 return False
             if not equal:

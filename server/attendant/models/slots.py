@@ -26,6 +26,7 @@ from attendant.models.memory import (
 )
 from attendant.runtime.invariance import prompt_runs_are_equal, riding_changes_nothing, shared_runs_are_equal
 from attendant.runtime.kv import SlotBuffers
+from attendant.runtime.run_error import RunError
 from attendant.runtime.session import SessionOptions, open_session
 from attendant.runtime.slot_runner import SlotRunner
 from attendant.runtime.source_slots import SourceSlots
@@ -88,7 +89,7 @@ def load_slots(
     try:
         rule = _chunk_rule(manifest, runner, buffers, budget, sources)
         sharing = _sharing(manifest, runner, buffers, budget, rule)
-    except Exception as error:  # ONNX Runtime's exceptions share no public base class
+    except RunError as error:
         raise BundleError(graph, f"the warm-up run failed: {error}") from error
     if isinstance(rule, FixedCuts):
         progress(f"results depend on the cuts of a prompt: always cut every {rule.multiple} tokens")

@@ -23,6 +23,7 @@ from attendant.bundle.graph_io import (
 from attendant.core.encoding import Arrays, Row
 from attendant.core.errors import BundleError
 from attendant.runtime.row_inputs import Array, RowShape, audio_inputs, image_inputs, text_inputs
+from attendant.runtime.run_error import raises_run_error
 
 Extent = Literal["row", "token", "picked", "frame"]
 """What an output's first dimension (in padded layout, first two) counts."""
@@ -63,6 +64,7 @@ class EncoderRunner:
         """Name of the output that rows get: ``logits``, ``embedding`` or ``token_embeddings``."""
         return self._output
 
+    @raises_run_error
     def run(self, rows: Sequence[Row]) -> list[Arrays]:
         """Compute rows together: at least one, each of at least one token; in layout ``equal`` all of one size.
 
@@ -72,7 +74,7 @@ class EncoderRunner:
             audio. They are views of the run's output.
 
         Raises:
-            Exception: ONNX Runtime's own.
+            RunError: ONNX Runtime could not run it.
         """
         shape = RowShape.of([_length(row) for row in rows])
         (output,) = self._session.run([self._output], self._feed(rows, shape))
@@ -80,6 +82,7 @@ class EncoderRunner:
         assert len(parts) == len(rows), f"{len(parts)} outputs for {len(rows)} rows"
         return [{self._output: part} for part in parts]
 
+    @raises_run_error
     def project(self, pooled: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Pooled [n, hidden] float32 to vectors [n, dimensions] float32; themselves if the bundle projects nothing."""
         if self._projection is None:

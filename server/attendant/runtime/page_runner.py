@@ -20,6 +20,7 @@ from attendant.runtime.devices import Buffer, Bytes, Device
 from attendant.runtime.memory import PageMemory
 from attendant.runtime.packed import Fields, Packed
 from attendant.runtime.page_cache import ELEMENT_TYPES, PageCache
+from attendant.runtime.run_error import raises_run_error
 from attendant.runtime.sampler import Sampled, step_output
 from attendant.runtime.step_inputs import Part, StepLengths, StepShape, fill, input_fields, parts_of
 
@@ -138,12 +139,14 @@ class PageRunner:
         self._sessions = sessions
         self._free = self._new_binding()
 
+    @raises_run_error
     def move(self, moves: Sequence[Move]) -> None:
         """Change block tables, copy blocks and what lies beside them."""
         if moves:
             for memory in self._memories:
                 memory.apply(moves)
 
+    @raises_run_error
     def launch(self, plan: StepPlan) -> None:
         """Begin to run the plan; on a GPU this returns while it runs."""
         started = time.monotonic_ns()
@@ -155,6 +158,7 @@ class PageRunner:
             sampled += self._sample(*self._start_part(part))
         self._pending = _Pending(*self._start_part(last), sampled, started)
 
+    @raises_run_error
     def collect(self) -> StepOutput:
         """Wait for the run and choose a token for every chunk with a sample order."""
         assert self._pending is not None
@@ -162,6 +166,7 @@ class PageRunner:
         sampled = pending.sampled + self._sample(pending.run, pending.orders)
         return step_output(sampled, time.monotonic_ns() - pending.started_ns)
 
+    @raises_run_error
     def warm_up(self, shape: StepShape, context_length: int) -> None:
         """Run a step of ``shape`` over nothing, so that the device has the memory such a step takes.
 
@@ -173,6 +178,7 @@ class PageRunner:
         shape = replace(shape, num_sequences=count, num_tokens=min(shape.num_tokens, count * context_length))
         self._run_empty(self._bind(self._free, shape), (shape.num_tokens, context_length, 0))
 
+    @raises_run_error
     def capture(self, key: GraphKey, graph_id: int) -> bool:
         """Bind the decode run of ``key`` for good and, on a GPU, capture it.
 

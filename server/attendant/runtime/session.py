@@ -9,6 +9,7 @@ import onnxruntime as ort
 
 from attendant.core.errors import BundleError, ConfigurationError, DeviceOutOfMemory
 from attendant.runtime.devices import Device, HostDevice
+from attendant.runtime.run_error import ORT_ERRORS
 
 _CUDA = "CUDAExecutionProvider"
 _CPU = "CPUExecutionProvider"
@@ -58,7 +59,7 @@ def open_session(path: Path, options: SessionOptions, device: Device | None = No
             providers=[_provider(device, options)],
             disabled_optimizers=_unwanted(device, options),
         )
-    except Exception as error:  # ONNX Runtime's exceptions share no public base class
+    except ORT_ERRORS as error:
         if device.kind == "cuda" and any(sign in str(error) for sign in _NO_MEMORY):
             needed = sum(file.stat().st_size for file in path.parent.glob(f"{path.name}*"))
             raise DeviceOutOfMemory(device.index, needed, *device.free_memory(), f"{path}") from error

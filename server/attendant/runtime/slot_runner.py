@@ -15,6 +15,7 @@ from attendant.bundle.graph_io import LOGITS, RAGGED, SlotInputs, by_name
 from attendant.core.plan import Chunk, Move, StepOutput, StepPlan
 from attendant.runtime.kv import SlotBuffers
 from attendant.runtime.memory import SlotMemory
+from attendant.runtime.run_error import raises_run_error
 from attendant.runtime.sampler import Sampled, sample, step_output
 from attendant.runtime.shared_run import can_ride, row_inputs, shared_runs
 from attendant.runtime.slot_bindings import Array, bind_inputs, place
@@ -75,6 +76,7 @@ class SlotRunner:
             for memory in self._memories:
                 memory.apply(moves)
 
+    @raises_run_error
     def run(self, plan: StepPlan) -> StepOutput:
         """Run the plan (its moves excepted) and choose a token for every chunk with a sample order."""
         started = time.monotonic_ns()

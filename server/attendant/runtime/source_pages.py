@@ -16,6 +16,7 @@ from attendant.core.source import SOURCES
 from attendant.runtime.devices import Buffer, Device, Piece
 from attendant.runtime.packed import Fields, fields_of
 from attendant.runtime.page_cache import ELEMENT_TYPES
+from attendant.runtime.run_error import raises_run_error
 from attendant.runtime.source_batches import SourceBatcher, SourceRow, output_names, sources_of
 
 Ints = npt.NDArray[np.int32]
@@ -131,6 +132,7 @@ class SourcePages:
         if plan.feeds:
             self.encode(sources_of(plan))
 
+    @raises_run_error
     def encode(self, rows: Sequence[SourceRow]) -> None:
         """Encode sources, together where they are of similar length, and put the results into their rows."""
         for batch in self._batcher.batches(rows):

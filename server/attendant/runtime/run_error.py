@@ -1,0 +1,38 @@
+"""What ONNX Runtime raises is one error above this room."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+from onnxruntime.capi import onnxruntime_pybind11_state as _ort
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+ORT_ERRORS: tuple[type[Exception], ...] = (
+    RuntimeError,  # what a bound run raises
+    *(kind for kind in vars(_ort).values() if isinstance(kind, type) and issubclass(kind, Exception)),
+)
+"""Its exceptions, which share no base class but Exception."""
+
+
+class RunError(Exception):
+    """A graph could not be run; the cause is ONNX Runtime's exception, with its words.
+
+    It never reaches a caller: a loader makes it a BundleError or DeviceOutOfMemory, an engine's loop a StepFailed.
+    """
+
+
+def raises_run_error(function: Callable[P, T]) -> Callable[P, T]:
+    """Makes what ONNX Runtime raises in a function a :class:`RunError`."""
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return function(*args, **kwargs)
+        except ORT_ERRORS as error:
+            raise RunError(str(error)) from error
+
+    return call
