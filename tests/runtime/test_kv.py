@@ -21,6 +21,7 @@ def test_a_slot_costs_what_is_touched_and_trim_gives_it_back() -> None:
     before = resident_bytes()
     buffers = SlotBuffers([LAYER] * 4, num_slots=64, max_length=65536)  # 17 GB of addresses
     assert resident_bytes() - before < 20e6
+    assert buffers.num_bytes == 4 * 2 * 64 * 2 * 65536 * 64 * 4, "at most"
     for tensor in (*buffers.keys, *buffers.values):
         tensor[3, :, :8192] = 1
     full = 4 * 2 * 2 * 8192 * 64 * 4

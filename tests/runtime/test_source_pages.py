@@ -76,6 +76,7 @@ def test_a_copied_source_is_whole_and_alone() -> None:
         cache[:] = generator.normal(size=cache.shape)
     before = [cache.copy() for cache in caches(pages)]
     pages.lengths[:] = (1, 2, 7)
+    assert pages.num_bytes == sum(cache.nbytes for cache in caches(pages))
     pages.apply([SetBlocks(0, 0, (1,)), CopyRow(SOURCES, 2, 0)])
     assert pages.lengths.tolist() == [7, 2, 7]
     for cache, old in zip(caches(pages), before, strict=True):

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from attendant.core.request import Request
+from collections.abc import Iterator
+
+from attendant.core.errors import AttendantError
+from attendant.core.events import EngineEvent, FailedEvent, FinishedEvent
+from attendant.core.request import FinishReason, Request
 from attendant.engine.beam_group import BeamGroup
+from attendant.engine.deadlines import Deadlines
 from attendant.engine.limits import SchedulerLimits
 from attendant.engine.sequence import Sequence
 
@@ -15,10 +20,8 @@ class LiveSequences:
         self._limits = limits
         self._sequences: dict[str, Sequence] = {}
         self._groups: dict[str, BeamGroup] = {}  # by the id of every member and of every hypothesis
+        self._deadlines = Deadlines(self._sequences)
         self._submitted = 0
-
-    def __contains__(self, sequence_id: object) -> bool:
-        return sequence_id in self._sequences
 
     def get(self, sequence_id: str) -> Sequence | None:
         """The sequence with this id; None if it has ended."""
@@ -49,8 +52,29 @@ class LiveSequences:
             sequence = group.leader
             self._sequences |= {member.id: member for member in group.members}
             self._groups |= dict.fromkeys((*(member.id for member in group.members), *request.hypotheses), group)
+        if request.deadline_ns is not None:
+            self._deadlines.add(request.deadline_ns, request.id)
         self._submitted += 1
         return sequence
+
+    def expired(self, now_ns: int) -> Iterator[Sequence]:
+        """The sequences whose time is up, each once, of a search the leader."""
+        return (self._sequences[request_id] for request_id in self._deadlines.expired(now_ns))
+
+    def finished(
+        self, sequence: Sequence, reason: FinishReason, now_ns: int, stop_token_id: int | None
+    ) -> list[EngineEvent]:
+        """The end of the sequence, or of every hypothesis of its search, which ends so only when it is cancelled."""
+        if group := self._groups.get(sequence.id):
+            return group.cancelled(now_ns)
+        usage, timings = sequence.usage(), sequence.clock.timings(now_ns)
+        return [FinishedEvent(sequence.id, reason, usage, timings, stop_token_id)]
+
+    def failed(self, sequence: Sequence, error: AttendantError, now_ns: int) -> list[EngineEvent]:
+        """The failure of the sequence, or of every hypothesis of its search."""
+        if group := self._groups.get(sequence.id):
+            return group.failed(error, now_ns)
+        return [FailedEvent(sequence.id, error, sequence.usage(), sequence.clock.timings(now_ns))]
 
     def forget(self, sequence: Sequence) -> None:
         """The sequence, or its search, has ended."""

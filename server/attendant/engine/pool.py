@@ -92,6 +92,16 @@ class KVPool(Protocol):
         ...
 
 
+def acquire_all(pool: KVPool, members: SequenceOf[Sequence]) -> bool:
+    """Places for all of them, one sequence or the beams of a search, or none."""
+    for number, member in enumerate(members):
+        if not pool.acquire(member, beside=number):
+            for placed in members[:number]:
+                pool.release(placed)
+            return False
+    return True
+
+
 def common_prefix(a: Tokens, b: Tokens) -> int:
     """How many leading tokens of ``a`` [n] and ``b`` [m] are equal."""
     n = min(len(a), len(b))

@@ -30,15 +30,14 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from attendant.core.errors import AttendantError, DeadlineExceeded, StepFailed
-from attendant.core.events import EngineEvent, FailedEvent, FinishedEvent, TokenEvent
+from attendant.core.events import EngineEvent, TokenEvent
 from attendant.core.plan import StepOutput, StepPlan
 from attendant.core.request import FinishReason, Request
 from attendant.engine.apart import failed_run
 from attendant.engine.chunking import SMALLEST_BUDGET
-from attendant.engine.deadlines import Deadlines
 from attendant.engine.limits import SchedulerLimits
 from attendant.engine.live import LiveSequences
-from attendant.engine.pool import KVPool
+from attendant.engine.pool import KVPool, acquire_all
 from attendant.engine.prompt_share import PromptShare
 from attendant.engine.sequence import Sequence
 from attendant.engine.waiting import OrderKey, WaitingQueue, by_arrival
@@ -56,7 +55,6 @@ class Scheduler:
         self._live = LiveSequences(limits)
         self._waiting = WaitingQueue(order)
         self._running: list[Sequence] = []  # in the queue's order
-        self._deadlines = Deadlines(self._live)
         self._events: list[EngineEvent] = []
         self._spent = 0  # tokens of prompts since the last decodes, which wait meanwhile
         self.num_preemptions = 0
@@ -79,8 +77,6 @@ class Scheduler:
     def submit(self, request: Request) -> None:
         """Take a request in; it waits."""
         self._waiting.add(self._live.add(request))
-        if request.deadline_ns is not None:
-            self._deadlines.add(request.deadline_ns, request.id)
 
     def cancel(self, request_id: str, now_ns: int) -> None:
         """End a request with reason cancelled; one that has ended already is left alone. With beam search the id of any
@@ -174,22 +170,13 @@ class Scheduler:
         members = self._live.members(sequence)
         if len(self._running) + len(members) > self._limits.max_num_seqs:
             return []
-        if not prompts.is_worth_a_piece(sequence) or not self._acquire(members):
+        if not prompts.is_worth_a_piece(sequence) or not acquire_all(self.pool, members):
             return []
         self._waiting.remove(sequence)
         for member in members:
             bisect.insort(self._running, member, key=self._waiting.rank)
             member.clock.scheduled(now_ns)
         return [member for member in members if not member.rests]
-
-    def _acquire(self, members: tuple[Sequence, ...]) -> bool:
-        """Places for all of them, or none."""
-        for number, member in enumerate(members):
-            if not self.pool.acquire(member, beside=number):
-                for placed in members[:number]:
-                    self.pool.release(placed)
-                return False
-        return True
 
     def _extend(self, sequence: Sequence) -> bool:
         """Memory for the sequence's next position, if need be by preempting the last in order, which may be itself."""
@@ -219,7 +206,7 @@ class Scheduler:
         token = output.tokens[request_id]
         sequence.append(token, now_ns)
         if token in sequence.stop_ids:
-            self._finish(sequence, FinishReason.STOP, now_ns, stop_token_id=token)
+            self._finish(sequence, FinishReason.STOP, now_ns, stop_token=token)
             return
         self._events.append(TokenEvent(request_id, token, output.logprobs.get(request_id)))
         if sequence.num_tokens >= sequence.max_tokens:
@@ -237,27 +224,16 @@ class Scheduler:
             self._begin_anew(group.leader)
 
     def _drop_expired(self, now_ns: int) -> None:
-        for request_id in self._deadlines.expired(now_ns):
-            sequence = self._live.get(request_id)
-            assert sequence is not None
+        for sequence in self._live.expired(now_ns):
             late = "while it was running" if sequence.slot is not None else "while it was waiting"
             self._fail(sequence, DeadlineExceeded(f"the deadline passed {late}"), now_ns)
 
-    def _finish(
-        self, sequence: Sequence, reason: FinishReason, now_ns: int, *, stop_token_id: int | None = None
-    ) -> None:
-        if group := self._live.group_of(sequence):
-            self._events += group.cancelled(now_ns)
-        else:
-            usage, timings = sequence.usage(), sequence.clock.timings(now_ns)
-            self._events.append(FinishedEvent(sequence.id, reason, usage, timings, stop_token_id))
+    def _finish(self, sequence: Sequence, reason: FinishReason, now_ns: int, stop_token: int | None = None) -> None:
+        self._events += self._live.finished(sequence, reason, now_ns, stop_token)
         self._remove(sequence)
 
     def _fail(self, sequence: Sequence, error: AttendantError, now_ns: int) -> None:
-        if group := self._live.group_of(sequence):
-            self._events += group.failed(error, now_ns)
-        else:
-            self._events.append(FailedEvent(sequence.id, error, sequence.usage(), sequence.clock.timings(now_ns)))
+        self._events += self._live.failed(sequence, error, now_ns)
         self._remove(sequence)
 
     def _remove(self, sequence: Sequence) -> None:

@@ -85,8 +85,7 @@ class Sequence:
         self.num_candidates, self.frequencies = num_candidates, frequencies
         self.memories = Memories(memories)
         self.clock = Clock(request.arrival_ns)
-        self.order = order
-        self.num_prompt = self.num_tokens = len(request.prompt)
+        self.order, self.num_prompt, self.num_tokens = order, len(request.prompt), len(request.prompt)
         self.prompt_in_rows = self.num_prompt == 1 or self.num_prompt > self.memories.longest_chunk
         self.max_tokens = min(self.num_prompt + params.max_tokens, context_length)
         assert self.num_prompt < self.max_tokens, "admission lets no prompt in that leaves no room for a token"
