@@ -176,22 +176,22 @@ def test_a_call_turns_defaults_off(loaded: GeneratorPart, model: Any) -> None:
 def test_a_prompt_that_fills_the_greatest_length_is_refused(loaded: GeneratorPart, model: Any) -> None:
     with checkpoint(model, {"max_length": 5}):
         assert served(loaded, model, GenerationCall("", TokenPrompt((5, 6)), max_tokens=9))
-        with pytest.raises(InvalidRequest, match=r"stopping.max_tokens is missing, and a prompt of 5 tokens"):
+        with pytest.raises(InvalidRequest, match=r"^max_tokens is missing, and a prompt of 5 tokens"):
             served(loaded, model, GenerationCall("", TokenPrompt((5, 6, 7, 8, 9))))
 
 
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"suppress_tokens": (5000,)}, "sampling.suppress_tokens has 5000; allowed: 0 to"),
-        ({"bad_words": ((1, 5000),)}, "sampling.bad_words has 5000"),
-        ({"sequence_bias": (((5000,), 1.0),)}, "sampling.sequence_bias is 5000"),
-        ({"sequence_bias": (((5,), float("nan")),)}, "sampling.sequence_bias is nan"),
-        ({"forced_first": (1, 2)}, "sampling.forced_first has 2 tokens; allowed: none or one"),
-        ({"forced_last": (5000,)}, "sampling.forced_last has 5000"),
-        ({"typical_p": 0.0}, "sampling.typical_p is 0; allowed: greater than 0, at most 1"),
-        ({"eta_cutoff": 2.0}, "sampling.eta_cutoff is 2"),
-        ({"length_decay": (1, -1.0)}, "sampling.length_decay.factor is -1"),
+        ({"suppress_tokens": (5000,)}, "suppress_tokens has 5000; allowed: 0 to"),
+        ({"bad_words": ((1, 5000),)}, "bad_words has 5000"),
+        ({"sequence_bias": (((5000,), 1.0),)}, "sequence_bias is 5000"),
+        ({"sequence_bias": (((5,), float("nan")),)}, "sequence_bias is nan"),
+        ({"forced_first": (1, 2)}, "forced_first has 2 tokens; allowed: none or one"),
+        ({"forced_last": (5000,)}, "forced_last has 5000"),
+        ({"typical_p": 0.0}, "typical_p is 0; allowed: greater than 0, at most 1"),
+        ({"eta_cutoff": 2.0}, "eta_cutoff is 2"),
+        ({"length_decay": (1, -1.0)}, "length_decay.factor is -1"),
     ],
 )
 def test_what_a_call_may_not_set(loaded: GeneratorPart, model: Any, fields: dict[str, Any], message: str) -> None:

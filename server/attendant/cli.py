@@ -162,7 +162,11 @@ def _demo(settings: ServeSettings, bundles: tuple[Path, ...], question: str, *, 
 def _log(settings: ServeSettings) -> None:
     import logging
 
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    from attendant.core.log_lines import FORMAT, NamesCall
+
+    handler = logging.StreamHandler()
+    handler.addFilter(NamesCall())
+    logging.basicConfig(format=FORMAT, handlers=[handler])
     logging.getLogger("attendant").setLevel(settings.log_level.upper())  # libraries speak up for warnings only
 
 

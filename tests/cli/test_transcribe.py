@@ -76,7 +76,7 @@ def test_segments_with_times(transcribe: Transcribe, recording: Path) -> None:
     assert out.splitlines()[2:] == ["[00:01.00 --> 00:01.40]  a", "[00:01.40 --> 00:01.50]  b"]
     beams = generator.calls[0].beam_search
     assert beams is not None
-    assert (beams.num_beams, len(generator.calls[0].opening)) == (3, 2)
+    assert (beams.num_beams, len(generator.demands[0].opening)) == (3, 2)
 
 
 def test_json(transcribe: Transcribe, recording: Path) -> None:

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 import grpc.aio
 from attendant.bundle import GeneratorManifest, Parity, Source, SpecialTokens
+from attendant.core.context import CallContext
 from attendant.core.errors import ModelNotFound
 from attendant.core.generation import ChatPrompt, Delta, Finish, GenerationCall, GenerationPart, TextPrompt
 from attendant.core.request import FinishReason, Timings, Usage
@@ -50,11 +51,13 @@ class FakeService:
     def __init__(self, *parts: GenerationPart | Exception | str) -> None:
         self.parts = parts
         self.calls: list[GenerationCall] = []
+        self.contexts: list[CallContext] = []
         self.closed = asyncio.Event()
         self.num_sent = 0
 
-    async def generate(self, call: GenerationCall) -> AsyncIterator[GenerationPart]:
+    async def generate(self, call: GenerationCall, context: CallContext) -> AsyncIterator[GenerationPart]:
         self.calls.append(call)
+        self.contexts.append(context)
         try:
             for part in self.parts:
                 if isinstance(part, Exception):
@@ -103,7 +106,7 @@ class FakeFrontEnd:
 class NoEncoders:
     """A front end without models that encode: every call waits for ever."""
 
-    async def never(self, call: object, timeout_s: float | None) -> object:
+    async def never(self, call: object, context: CallContext) -> object:
         await asyncio.Event().wait()
         raise AssertionError("nobody sets it")
 

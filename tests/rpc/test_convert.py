@@ -86,7 +86,6 @@ CALLS = st.builds(
     ),
     translation=st.none() | st.builds(Translation, TEXT, TEXT),
     whole=st.booleans(),
-    timeout_s=st.none() | st.floats(0, 1e6),
 )
 
 
@@ -170,11 +169,11 @@ def request_of(call: GenerationCall) -> pb.GenerateRequest:
 @given(CALLS)
 def test_calls_survive_the_wire(call: GenerationCall) -> None:
     request = pb.GenerateRequest.FromString(request_of(call).SerializeToString())
-    assert convert.generation_call(request, call.timeout_s) == call
+    assert convert.generation_call(request) == call
 
 
 def test_absent_sections_leave_everything_to_the_model() -> None:
-    call = convert.generation_call(pb.GenerateRequest(text="hello"), None)
+    call = convert.generation_call(pb.GenerateRequest(text="hello"))
     assert call == GenerationCall(model="", prompt=TextPrompt("hello"))
 
 
@@ -191,7 +190,7 @@ def test_every_field_of_a_request_is_read() -> None:
     ("convert_request", "request_message", "message"),
     [
         (
-            lambda r: convert.generation_call(r, None),
+            convert.generation_call,
             pb.GenerateRequest(model="m"),
             "prompt is missing; allowed: one of text, token_ids, chat",
         ),

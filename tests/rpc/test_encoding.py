@@ -11,6 +11,7 @@ from typing import Any
 import grpc
 import grpc.aio
 import pytest
+from attendant.core.context import CallContext
 from attendant.core.errors import AttendantError, InvalidRequest, QueueFull
 from attendant.frontend.encoding.calls import ClassifyCall, Encoded, EncodingUsage
 from attendant.rpc import status
@@ -31,11 +32,11 @@ class FakeEncoders(NoEncoders):
     """Labels texts by themselves. ``wait`` waits for ever, ``full`` and ``bug`` raise."""
 
     def __init__(self) -> None:
-        self.calls: list[tuple[Any, float | None]] = []
+        self.calls: list[tuple[Any, CallContext]] = []
         self.num_live = 0
 
-    async def classify(self, call: ClassifyCall, timeout_s: float | None) -> Encoded[tuple[Label, ...]]:  # type: ignore[override]
-        self.calls.append((call, timeout_s))
+    async def classify(self, call: ClassifyCall, context: CallContext) -> Encoded[tuple[Label, ...]]:  # type: ignore[override]
+        self.calls.append((call, context))
         self.num_live += 1
         try:
             await asyncio.sleep(0)
@@ -70,7 +71,7 @@ def test_a_call_and_its_deadline() -> None:
             response = await stub.Classify(classify("", "x").classify, timeout=100)
             assert [label.label for label in response.results[0].labels] == ["x"]
             assert response.usage.queue_s == 1
-            assert 0 < service.calls[0][1] < 101
+            assert 0 < service.calls[0][1].time_left_s() < 101
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await stub.Classify(classify("", "full").classify)
             assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED

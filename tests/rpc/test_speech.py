@@ -51,12 +51,12 @@ def test_options_become_a_call() -> None:
         sampling=generation_pb2.Sampling(temperature=0, seed=3, logit_bias={5: 1.5}),
         condition_on_previous_text=True,
     )
-    call = convert.speech_call(options, 2.5)
-    assert (call.model, call.task, call.language, call.timeout_s) == ("m", "translate", "de", 2.5)
+    call = convert.speech_call(options)
+    assert (call.model, call.task, call.language) == ("m", "translate", "de")
     assert (call.timestamps, call.condition_on_previous_text) == (True, True)
     assert (call.how.beam_search, call.how.temperature, call.how.seed) == (BeamCall(4, 0.5), 0, 3)
     assert (call.how.logit_bias, call.how.top_k) == ({5: 1.5}, None)
-    plain = convert.speech_call(pb.SpeechOptions(), None)
+    plain = convert.speech_call(pb.SpeechOptions())
     assert (plain.task, plain.language, plain.timestamps, plain.how.beam_search) == ("transcribe", "", False, None)
 
 
@@ -68,10 +68,10 @@ def test_sound_becomes_sound() -> None:
 
 def test_messages_that_say_nothing_or_too_much() -> None:
     with pytest.raises(InvalidRequest, match=r"^options.task is 7; allowed: TASK_TRANSCRIBE, TASK_TRANSLATE$"):
-        convert.speech_call(pb.SpeechOptions(task=7), None)  # type: ignore[arg-type]
+        convert.speech_call(pb.SpeechOptions(task=7))  # type: ignore[arg-type]
     beams = generation_pb2.BeamSearch(early_stopping=9)  # type: ignore[arg-type]
     with pytest.raises(InvalidRequest, match=r"^options.beam_search.early_stopping is 9"):
-        convert.speech_call(pb.SpeechOptions(beam_search=beams), None)
+        convert.speech_call(pb.SpeechOptions(beam_search=beams))
     with pytest.raises(InvalidRequest, match=r"^audio is missing; allowed: one of file, raw"):
         convert.sound(pb.SpeechRequest())
 
@@ -92,9 +92,9 @@ def test_a_recording() -> None:
             assert response.segments[0].mean_logprob == pytest.approx(-0.1)
             assert response.usage.completion_tokens == 9
             assert response.timings.total_s > response.timings.decode_s == pytest.approx(1e-7)
-            timeout_s = generator.calls[0].timeout_s
-            assert timeout_s is not None
-            assert 0 < timeout_s < 101
+            left_s = generator.contexts[0].time_left_s()
+            assert left_s is not None
+            assert 0 < left_s < 101
 
     run(test)
 

@@ -35,13 +35,13 @@ class BeamParams:
         """Check every field against its range.
 
         Raises:
-            InvalidRequest: naming the field by its wire path, its value and the allowed range.
+            InvalidRequest: naming the field, its value and the allowed range.
         """
         if not 2 <= self.num_beams <= max_beams:
-            raise InvalidRequest("beam_search.num_beams", f"is {self.num_beams}; allowed: 2 to {max_beams}")
+            raise InvalidRequest("num_beams", f"is {self.num_beams}; allowed: 2 to {max_beams}")
         if not 1 <= self.num_return_sequences <= self.num_beams:
             raise InvalidRequest(
                 "n", f"is {self.num_return_sequences}; allowed with beam search: 1 to num_beams, {self.num_beams}"
             )
         if not math.isfinite(self.length_penalty) or abs(self.length_penalty) > 100:
-            raise InvalidRequest("beam_search.length_penalty", f"is {self.length_penalty:g}; allowed: -100 to 100")
+            raise InvalidRequest("length_penalty", f"is {self.length_penalty:g}; allowed: -100 to 100")

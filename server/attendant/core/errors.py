@@ -39,7 +39,8 @@ class InvalidRequest(AttendantError):
     """A request breaks a rule.
 
     Args:
-        field: dotted path of the offending field as the wire names it, e.g. ``sampling.top_p``.
+        field: the offending field, as the room that raises this calls it, e.g. ``top_p``, or ``inputs[2]``. Where the
+            wire has it elsewhere (``sampling.top_p``), what skins the wire says so.
         reason: what was wrong and what is allowed, e.g. ``is 1.5; allowed: greater than 0, at most 1``.
     """
 

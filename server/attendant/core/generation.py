@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from attendant.core.beams import EarlyStopping
 from attendant.core.events import TokenLogprob
 from attendant.core.request import FinishReason, Timings, Usage
-from attendant.core.sampling import TimestampRule
 from attendant.core.source import Source
 
 
@@ -98,9 +97,6 @@ class GenerationCall:
         length_decay: start and factor, as :class:`~attendant.core.sampling.LengthDecay` has them.
         no_default_settings: what the call leaves out is off, whatever the model's defaults say.
         keep_special_tokens: the text has special tokens, too, all but the one that ends it.
-        opening, timestamps, asked_logprobs: for the front end's own calls.
-        admitted: a part of a call that was admitted before: it runs also while the server drains.
-        timeout_s: seconds the caller will wait, or None.
     """
 
     model: str
@@ -140,11 +136,6 @@ class GenerationCall:
     translation: Translation | None = None
     whole: bool = False
     keep_special_tokens: bool = False
-    opening: tuple[tuple[int, ...], ...] = ()
-    timestamps: TimestampRule | None = None
-    asked_logprobs: tuple[int, ...] = ()
-    admitted: bool = False
-    timeout_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ class Request:
         beams: beam search in place of sampling.
         hypotheses: with beam search, the ids that its results have as sequences of their own, the best first: as many
             as ``beams.num_return_sequences``, the first is ``id``.
+        priority: of its call; nothing depends on it yet.
     """
 
     id: str
@@ -49,6 +50,7 @@ class Request:
     hypotheses: tuple[str, ...] = ()
     cache_salt: bytes = b""
     rules: tuple[TokenRule, ...] = ()
+    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,38 +150,38 @@ class SamplingParams:
         """Check every field against its range.
 
         Raises:
-            InvalidRequest: naming the field by its wire path, its value and the allowed range.
+            InvalidRequest: naming the field, its value and the allowed range.
         """
-        _check_int("stopping.max_tokens", self.max_tokens, 1)
-        _check_int("stopping.min_tokens", self.min_tokens, 0, self.max_tokens)
-        _check_float("sampling.temperature", self.temperature, 0.0, 100.0)
-        _check_int("sampling.top_k", self.top_k, 0)
-        _check_float("sampling.top_p", self.top_p, 0.0, 1.0, low_open=True)
-        _check_float("sampling.min_p", self.min_p, 0.0, 1.0)
-        _check_float("sampling.repetition_penalty", self.repetition_penalty, 0.0, 100.0, low_open=True)
-        _check_float("sampling.presence_penalty", self.presence_penalty, -100.0, 100.0)
-        _check_float("sampling.frequency_penalty", self.frequency_penalty, -100.0, 100.0)
-        _check_int("sampling.seed", self.seed, 0, MAX_SEED)
-        _check_int("sampling.no_repeat_ngram_size", self.no_repeat_ngram_size, 0)
-        _check_float("sampling.typical_p", self.typical_p, 0.0, 1.0, low_open=True)
-        _check_float("sampling.epsilon_cutoff", self.epsilon_cutoff, 0.0, 1.0)
-        _check_float("sampling.eta_cutoff", self.eta_cutoff, 0.0, 1.0)
-        _check_float("sampling.top_h", self.top_h, 0.0, 1.0)
-        _check_int("sampling.encoder_no_repeat_ngram_size", self.encoder_no_repeat_ngram_size, 0)
-        _check_float("sampling.encoder_repetition_penalty", self.encoder_repetition_penalty, 0.0, 100.0, low_open=True)
+        _check_int("max_tokens", self.max_tokens, 1)
+        _check_int("min_tokens", self.min_tokens, 0, self.max_tokens)
+        _check_float("temperature", self.temperature, 0.0, 100.0)
+        _check_int("top_k", self.top_k, 0)
+        _check_float("top_p", self.top_p, 0.0, 1.0, low_open=True)
+        _check_float("min_p", self.min_p, 0.0, 1.0)
+        _check_float("repetition_penalty", self.repetition_penalty, 0.0, 100.0, low_open=True)
+        _check_float("presence_penalty", self.presence_penalty, -100.0, 100.0)
+        _check_float("frequency_penalty", self.frequency_penalty, -100.0, 100.0)
+        _check_int("seed", self.seed, 0, MAX_SEED)
+        _check_int("no_repeat_ngram_size", self.no_repeat_ngram_size, 0)
+        _check_float("typical_p", self.typical_p, 0.0, 1.0, low_open=True)
+        _check_float("epsilon_cutoff", self.epsilon_cutoff, 0.0, 1.0)
+        _check_float("eta_cutoff", self.eta_cutoff, 0.0, 1.0)
+        _check_float("top_h", self.top_h, 0.0, 1.0)
+        _check_int("encoder_no_repeat_ngram_size", self.encoder_no_repeat_ngram_size, 0)
+        _check_float("encoder_repetition_penalty", self.encoder_repetition_penalty, 0.0, 100.0, low_open=True)
         for tokens, bias in self.sequence_bias.entries:
             for token in tokens:
-                _check_int("sampling.sequence_bias", token, 0, vocab_size - 1)
-            _check_float("sampling.sequence_bias", bias, -1e9, 1e9)
+                _check_int("sequence_bias", token, 0, vocab_size - 1)
+            _check_float("sequence_bias", bias, -1e9, 1e9)
         if self.length_decay is not None:
-            _check_float("sampling.length_decay.factor", self.length_decay.factor, 0.0, 100.0, low_open=True)
+            _check_float("length_decay.factor", self.length_decay.factor, 0.0, 100.0, low_open=True)
         if self.logprobs is not None:
             _check_int("logprobs", self.logprobs, 0, min(MAX_LOGPROBS, vocab_size))
         for token in self.stop_token_ids:
-            _check_int("stopping.stop_token_ids", token, 0, vocab_size - 1)
+            _check_int("stop_token_ids", token, 0, vocab_size - 1)
         for token, bias in self.logit_bias.items():
-            _check_int("sampling.logit_bias", token, 0, vocab_size - 1)
-            _check_float(f"sampling.logit_bias[{token}]", bias, -1e9, 1e9)
+            _check_int("logit_bias", token, 0, vocab_size - 1)
+            _check_float(f"logit_bias[{token}]", bias, -1e9, 1e9)
 
 
 def _check_int(name: str, value: int, low: int, high: int | None = None) -> None:

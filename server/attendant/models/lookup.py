@@ -63,7 +63,7 @@ TRANSLATE = _for_task("generate", "translate", ambiguous=False)
 SPEECH = Wanted(
     "speech",
     ("speech",),
-    "options.model",
+    "model",
     "is empty; allowed: {fitting}",
     "is {name}, which does not write what it hears; allowed, for speech: {fitting}",
 )

@@ -118,7 +118,7 @@ def _token(languages: Languages, field: str, translation: Translation | None, de
     code = (getattr(translation, field) if translation is not None else "") or default
     known = ", ".join(sorted(languages.tokens))
     if not code:
-        raise InvalidRequest(f"translation.{field}", f"is empty; this model has to be told; allowed: {known}")
+        raise InvalidRequest(field, f"is empty; this model has to be told; allowed: {known}")
     if code not in languages.tokens:
-        raise InvalidRequest(f"translation.{field}", f"is {code!r}; allowed: {known}")
+        raise InvalidRequest(field, f"is {code!r}; allowed: {known}")
     return languages.tokens[code]

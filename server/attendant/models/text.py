@@ -97,15 +97,15 @@ class TextCodec:
         if self._templates is None:
             raise InvalidRequest("chat", "is not possible: this model has no chat template; send text or token_ids")
         if not chat.messages:
-            raise InvalidRequest("chat.messages", "is empty; allowed: at least one message")
+            raise InvalidRequest("messages", "is empty; allowed: at least one message")
         try:
             return self._templates.render(
                 [{"role": m.role, "content": m.content} for m in chat.messages], chat.template
             )
         except TemplateUnknown as error:
-            raise InvalidRequest("chat.template", str(error)) from error
+            raise InvalidRequest("template", str(error)) from error
         except TemplateRefused as error:
-            raise InvalidRequest("chat.messages", f"were refused by the model's chat template: {error}") from error
+            raise InvalidRequest("messages", f"were refused by the model's chat template: {error}") from error
 
 
 def load_templates(bundle: Path, manifest: GeneratorManifest, tokenizer: Tokenizer) -> ChatTemplates | None:

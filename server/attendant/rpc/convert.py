@@ -43,7 +43,7 @@ EARLY_STOPPING: Mapping[int, EarlyStopping] = {
 }
 
 
-def generation_call(request: pb.GenerateRequest, timeout_s: float | None) -> GenerationCall:
+def generation_call(request: pb.GenerateRequest) -> GenerationCall:
     """A call as the front end wants it. Absent fields stay None; ranges are the front end's to check.
 
     Raises:
@@ -65,7 +65,6 @@ def generation_call(request: pb.GenerateRequest, timeout_s: float | None) -> Gen
         whole=request.whole,
         no_default_settings=request.no_default_settings,
         keep_special_tokens=request.keep_special_tokens,
-        timeout_s=timeout_s,
         **sampling_fields(request.sampling),
     )
 

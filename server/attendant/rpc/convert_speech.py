@@ -27,7 +27,7 @@ TASKS: Mapping[int, SpeechTask] = {
 }
 
 
-def speech_call(options: pb.SpeechOptions, timeout_s: float | None) -> SpeechCall:
+def speech_call(options: pb.SpeechOptions) -> SpeechCall:
     """A call as the front end wants it; what depends on the model is the front end's to check.
 
     Raises:
@@ -54,7 +54,6 @@ def speech_call(options: pb.SpeechOptions, timeout_s: float | None) -> SpeechCal
         language=options.language,
         timestamps=options.timestamps,
         condition_on_previous_text=options.condition_on_previous_text,
-        timeout_s=timeout_s,
     )
 
 

@@ -11,10 +11,12 @@ from typing import Any, Generic, TypeVar
 from attendant_proto.v1 import encoding_pb2 as pb
 from attendant_proto.v1 import encoding_pb2_grpc
 
+from attendant.core.context import CallContext
 from attendant.core.errors import InvalidRequest
 from attendant.frontend.encoding.calls import Encoded
 from attendant.frontend.encoding.service import EncodingService
 from attendant.rpc import convert_encoding as convert
+from attendant.rpc.context import of_this_call
 from attendant.rpc.stream import replies
 from attendant.tasks.masks import FilledMask
 
@@ -37,16 +39,16 @@ class _Kind(Generic[C, T, R]):
     """One kind of call: its way in, its work, its way out, and its field in a stream's response."""
 
     read: Callable[[Any], C]
-    run: Callable[[C, float | None], Awaitable[Encoded[T]]]
+    run: Callable[[C, CallContext], Awaitable[Encoded[T]]]
     write: Callable[[Encoded[T]], R]
     field: str
     size: Callable[[Sequence[T]], int] = len
 
-    async def reply(self, request: Any, context: Any) -> R:
+    async def reply(self, request: Any, context: CallContext) -> R:
         """The response. Raises AttendantError."""
         large = request.ByteSize() > LARGE_REQUEST
         call = await asyncio.to_thread(self.read, request) if large else self.read(request)
-        encoded = await self.run(call, context.time_remaining())  # less what reading took
+        encoded = await self.run(call, context)
         many = self.size(encoded.results) > MANY_RESULTS
         return await asyncio.to_thread(self.write, encoded) if many else self.write(encoded)
 
@@ -98,41 +100,41 @@ class EncodingServicer(encoding_pb2_grpc.EncodingServicer):
 
     async def Embed(self, request: pb.EmbedRequest, context: Any) -> pb.EmbedResponse:  # noqa: N802
         """Vectors of texts."""
-        return await self._embed.reply(request, context)
+        return await self._embed.reply(request, of_this_call())
 
     async def Classify(self, request: pb.ClassifyRequest, context: Any) -> pb.ClassifyResponse:  # noqa: N802
         """Labels of texts."""
-        return await self._classify.reply(request, context)
+        return await self._classify.reply(request, of_this_call())
 
     async def ClassifyTokens(  # noqa: N802
         self, request: pb.ClassifyTokensRequest, context: Any
     ) -> pb.ClassifyTokensResponse:
         """Labelled spans of texts."""
-        return await self._classify_tokens.reply(request, context)
+        return await self._classify_tokens.reply(request, of_this_call())
 
     async def Answer(self, request: pb.AnswerRequest, context: Any) -> pb.AnswerResponse:  # noqa: N802
         """Answers found in texts."""
-        return await self._answer.reply(request, context)
+        return await self._answer.reply(request, of_this_call())
 
     async def Rerank(self, request: pb.RerankRequest, context: Any) -> pb.RerankResponse:  # noqa: N802
         """Documents in order."""
-        return await self._rerank.reply(request, context)
+        return await self._rerank.reply(request, of_this_call())
 
     async def FillMask(self, request: pb.FillMaskRequest, context: Any) -> pb.FillMaskResponse:  # noqa: N802
         """Tokens for masks."""
-        return await self._fill_mask.reply(request, context)
+        return await self._fill_mask.reply(request, of_this_call())
 
     async def ClassifyImage(self, request: pb.ClassifyImageRequest, context: Any) -> pb.ClassifyResponse:  # noqa: N802
         """Labels of images."""
-        return await self._classify_image.reply(request, context)
+        return await self._classify_image.reply(request, of_this_call())
 
     async def EmbedImage(self, request: pb.EmbedImageRequest, context: Any) -> pb.EmbedResponse:  # noqa: N802
         """Vectors of images."""
-        return await self._embed_image.reply(request, context)
+        return await self._embed_image.reply(request, of_this_call())
 
     async def Transcribe(self, request: pb.TranscribeRequest, context: Any) -> pb.TranscribeResponse:  # noqa: N802
         """Words of recordings."""
-        return await self._transcribe.reply(request, context)
+        return await self._transcribe.reply(request, of_this_call())
 
     async def Stream(  # noqa: N802
         self, requests: AsyncIterator[pb.EncodingRequest], context: Any
@@ -143,7 +145,7 @@ class EncodingServicer(encoding_pb2_grpc.EncodingServicer):
             kind = self._kinds.get(request.WhichOneof("call") or "")
             if kind is None:
                 raise InvalidRequest("call", f"is missing; allowed: one of {', '.join(self._kinds)}")
-            response = await kind.reply(getattr(request, request.WhichOneof("call")), context)
+            response = await kind.reply(getattr(request, request.WhichOneof("call")), of_this_call().renewed())
             return pb.EncodingResponse(id=request.id, **{kind.field: response})
 
         async with aclosing(replies(requests, reply)) as responses:

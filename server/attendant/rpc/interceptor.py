@@ -1,11 +1,10 @@
-"""The supervision point of the gRPC side: every call gets a request id, and every exception becomes one status."""
+"""The supervision point of the gRPC side: every call gets its context, and every exception becomes one status."""
 
 from __future__ import annotations
 
 import inspect
 import logging
 import time
-import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
@@ -14,12 +13,13 @@ import grpc
 import grpc.aio
 from google.protobuf.message import DecodeError
 
+from attendant.core.context import working_for
 from attendant.core.errors import AttendantError, InvalidRequest
 from attendant.rpc import status
+from attendant.rpc.context import call_context
+from attendant.rpc.fields import on_wire
 
 logger = logging.getLogger("attendant.rpc")
-
-MAX_REQUEST_ID = 128
 
 Unary = Callable[[Any, Any], Awaitable[Any]]
 Stream = Callable[[Any, Any], AsyncGenerator[Any]]
@@ -106,24 +106,32 @@ def _request(decode: Decode, data: bytes) -> Any:
 
 
 class _Call:
-    """Around one call: its id, its clock, and the status that an exception ends it with."""
+    """Around one call, in its task: its context, and the status that an exception ends it with."""
 
     def __init__(self, method: str, context: Any) -> None:
         self._method = method
+        self._service = method.strip("/").partition("/")[0]
         self._context = context
-        self._start = time.perf_counter()
-        self._id = _request_id(context)
+        self._call = call_context(context)
+        self._id = self._call.request_id
+        self._scope = working_for(self._call)
         context.set_trailing_metadata(((status.REQUEST_ID_KEY, self._id),))
 
     async def __aenter__(self) -> None:
-        pass
+        self._scope.__enter__()
 
     async def __aexit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        try:
+            await self._end(error)
+        finally:
+            self._scope.__exit__(None, None, None)
+
+    async def _end(self, error: BaseException | None) -> None:
         if error is None:
             self._log("OK")
         elif isinstance(error, AttendantError):
-            code, message, trailers = status.of(error, self._id)
-            if code is grpc.StatusCode.INTERNAL:  # the caller knows this id, the engine's log another
+            code, message, trailers = status.of(on_wire(error, self._service), self._id)
+            if code is grpc.StatusCode.INTERNAL:  # the engine's log has the cause, under an id that begins so
                 logger.warning("%s failed, request id %s: %s", self._method, self._id, message)
             await self._abort(code, message, trailers)
         elif isinstance(error, Exception) and not isinstance(error, grpc.aio.BaseError):
@@ -138,12 +146,7 @@ class _Call:
 
     def _log(self, outcome: str) -> None:
         if logger.isEnabledFor(logging.DEBUG):
-            seconds = time.perf_counter() - self._start
-            logger.debug("%s %s %s %.3fs %s", self._method, outcome, self._context.peer(), seconds, self._id)
-
-
-def _request_id(context: Any) -> str:
-    for key, value in context.invocation_metadata() or ():
-        if key == status.REQUEST_ID_KEY and 0 < len(value) <= MAX_REQUEST_ID:
-            return str(value)
-    return uuid.uuid4().hex
+            call, seconds = self._call, (time.monotonic_ns() - self._call.arrival_ns) / 1e9
+            logger.debug(
+                "%s %s %s %.3fs %s priority %d", self._method, outcome, call.client, seconds, self._id, call.priority
+            )

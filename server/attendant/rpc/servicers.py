@@ -12,6 +12,7 @@ from attendant_proto.v1 import generation_pb2, generation_pb2_grpc, models_pb2, 
 from attendant.frontend.front_end import FrontEnd
 from attendant.frontend.generation.service import GenerationService
 from attendant.rpc import convert
+from attendant.rpc.context import of_this_call
 from attendant.rpc.convert_models import model_message
 
 
@@ -25,9 +26,9 @@ class GenerationServicer(generation_pb2_grpc.GenerationServicer):
         self, request: generation_pb2.GenerateRequest, context: Any
     ) -> AsyncIterator[generation_pb2.GenerateResponse]:
         """Streams the answer. Closing the stream closes the front end's, which frees the work."""
-        call = convert.generation_call(request, context.time_remaining())
+        call = convert.generation_call(request)
         token_text = partial(self._service.token_text, call)
-        async with aclosing(self._service.generate(call)) as parts:
+        async with aclosing(self._service.generate(call, of_this_call())) as parts:
             async for part in parts:
                 yield convert.generate_response(part, token_text)
 

@@ -7,6 +7,8 @@ import queue
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextvars import copy_context
+from functools import partial
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -28,9 +30,12 @@ class MediaThreads:
         self._started = False
 
     def submit(self, job: Callable[[], T]) -> Future[T]:
-        """What ``job`` will return. A future that is cancelled before its turn is never run."""
+        """What ``job`` will return. A future that is cancelled before its turn is never run.
+
+        The job runs in the caller's context, so that lines that it logs are known to be of the caller's call.
+        """
         future: Future[T] = Future()
-        self._jobs.put((future, job))
+        self._jobs.put((future, partial(copy_context().run, job)))
         with self._lock:
             if not self._started:
                 self._started = True

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from attendant.core.context import CallContext
 from attendant.core.errors import DeadlineExceeded, InvalidRequest, ModelNotFound
 from attendant.frontend.encoding import media, text
 from attendant.frontend.encoding.calls import (
@@ -195,7 +196,9 @@ def test_a_cancelled_call_decodes_no_more_images(slow_images: SlowImages) -> Non
 
 def test_a_late_call_decodes_no_more_images(slow_images: SlowImages) -> None:
     async def test(service: EncodingService) -> None:
-        call = asyncio.create_task(service.classify_image(ClassifyImageCall("", (b"x",) * 60), timeout_s=0.2))
+        call = asyncio.create_task(
+            service.classify_image(ClassifyImageCall("", (b"x",) * 60), CallContext.new(timeout_s=0.2))
+        )
         await asyncio.sleep(0.3)
         slow_images.leave.release(100)
         with pytest.raises(DeadlineExceeded, match="deadline passed before the input at index"):

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
+from attendant.core.context import CallContext
 from attendant.core.encoding import Arrays, Row
 from attendant.core.errors import Draining
 from attendant.frontend.encoding import media
@@ -122,7 +123,9 @@ def test_a_cancel_at_the_deadline_is_counted_as_one(models: Models) -> None:
         held = asyncio.create_task(service.classify(ClassifyCall("", items("a"))))
         await asyncio.to_thread(runner.wait_until_running)
         calls = [
-            asyncio.create_task(service.classify(ClassifyCall("", items("a", "b")), timeout_s))
+            asyncio.create_task(
+                service.classify(ClassifyCall("", items("a", "b")), CallContext.new(timeout_s=timeout_s))
+            )
             for timeout_s in (0.001, 60, None)
         ]
         await asyncio.sleep(0.01)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from attendant.bundle import EmbeddingHead
+from attendant.core.context import CallContext
 from attendant.core.errors import AttendantError, DeadlineExceeded, Draining, InvalidRequest, QueueFull
 from attendant.frontend.encoding.calls import ClassifyCall, EmbedCall
 from attendant.frontend.encoding.service import EncodingService
@@ -93,7 +94,7 @@ def test_a_call_that_is_given_up_leaves_the_queue(held: tuple[EncoderPart, FakeR
         await wait_until(lambda: num_active(service) == 9)
         with pytest.raises(QueueFull):
             await service.classify(ClassifyCall("", items("a", "b")))
-        late = asyncio.create_task(service.classify(ClassifyCall("", items("a")), timeout_s=0.05))
+        late = asyncio.create_task(service.classify(ClassifyCall("", items("a")), CallContext.new(timeout_s=0.05)))
         await asyncio.sleep(0.1)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):

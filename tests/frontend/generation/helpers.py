@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from attendant.bundle import read_manifest
+from attendant.core.context import CallContext
 from attendant.core.generation import Delta, Finish, GenerationCall, TextPrompt
 from attendant.engine.client import EngineClient
 from attendant.frontend.generation.service import GenerationService
@@ -76,10 +77,12 @@ async def wait_until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-async def collect(service: GenerationService, call: GenerationCall) -> tuple[dict[int, str], dict[int, Finish]]:
+async def collect(
+    service: GenerationService, call: GenerationCall, context: CallContext | None = None
+) -> tuple[dict[int, str], dict[int, Finish]]:
     texts: dict[int, str] = {}
     ends: dict[int, Finish] = {}
-    async for part in service.generate(call):
+    async for part in service.generate(call, context):
         assert part.index not in ends
         if isinstance(part, Delta):
             texts[part.index] = texts.get(part.index, "") + part.text

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from attendant.bundle import TOKENIZER_FILE
+from attendant.core.context import CallContext
 from attendant.core.errors import (
     AttendantError,
     DeadlineExceeded,
@@ -136,7 +137,7 @@ def test_a_passed_deadline_fails_and_frees(bundle: Path, num_running: int) -> No
         tasks = [asyncio.create_task(collect(service, LONG)) for _ in range(num_running)]
         await asyncio.sleep(0)
         with pytest.raises(DeadlineExceeded):
-            await collect(service, call(max_tokens=2000, timeout_s=0.02))
+            await collect(service, call(max_tokens=2000), CallContext.new(timeout_s=0.02))
         for task in tasks:
             task.cancel()
 
@@ -150,14 +151,14 @@ def test_a_passed_deadline_fails_and_frees(bundle: Path, num_running: int) -> No
         (call(""), InvalidRequest, "text has no tokens"),
         (GenerationCall("", TokenPrompt((5, 9999))), InvalidRequest, "token_ids has 9999 at position 1; allowed: 0 to"),
         (GenerationCall("nobody", TextPrompt("x")), ModelNotFound, "'nobody'.*'synthetic'"),
-        (call(top_p=1.5), InvalidRequest, "sampling.top_p is 1.5; allowed: greater than 0, at most 1"),
-        (call(temperature=float("nan")), InvalidRequest, "sampling.temperature is nan"),
-        (call(max_tokens=0), InvalidRequest, "stopping.max_tokens is 0; allowed: at least 1"),
-        (call(min_tokens=9), InvalidRequest, "stopping.min_tokens is 9; allowed: 0 to 8"),
-        (call(stop=("",)), InvalidRequest, "stopping.stop has a string of 0 characters"),
+        (call(top_p=1.5), InvalidRequest, "^top_p is 1.5; allowed: greater than 0, at most 1"),
+        (call(temperature=float("nan")), InvalidRequest, "^temperature is nan"),
+        (call(max_tokens=0), InvalidRequest, "^max_tokens is 0; allowed: at least 1"),
+        (call(min_tokens=9), InvalidRequest, "^min_tokens is 9; allowed: 0 to 8"),
+        (call(stop=("",)), InvalidRequest, "^stop has a string of 0 characters"),
         (call(n=200), InvalidRequest, "n is 200; allowed: 1 to 8"),
-        (call(logit_bias={10**6: 1.0}), InvalidRequest, "sampling.logit_bias is 1000000"),
-        (GenerationCall("", ChatPrompt(())), InvalidRequest, "chat.messages is empty"),
+        (call(logit_bias={10**6: 1.0}), InvalidRequest, "^logit_bias is 1000000"),
+        (GenerationCall("", ChatPrompt(())), InvalidRequest, "^messages is empty"),
     ],
 )
 def test_what_can_never_work_is_refused_at_the_door(
@@ -188,8 +189,8 @@ def test_tokens_that_the_model_has_no_row_for_are_refused_wherever_they_come_fro
             with pytest.raises(InvalidRequest, match=f"^{field} {named.format(at)}"):
                 await collect(service, GenerationCall("", prompt, max_tokens=2))
         for field, wrong in (
-            ("stopping.stop_token_ids", {"stop_token_ids": (size,)}),
-            ("sampling.logit_bias", {"logit_bias": {size: 1.0}}),
+            ("stop_token_ids", {"stop_token_ids": (size,)}),
+            ("logit_bias", {"logit_bias": {size: 1.0}}),
         ):
             with pytest.raises(InvalidRequest, match=f"^{field} is {size}; allowed: 0 to {size - 1}"):
                 await collect(service, call(**wrong))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from attendant.bundle import AnswerRules, AudioSource, Graph, KVLayer, SpecialTokens, Speech
+from attendant.core.context import CallContext
 from attendant.core.events import TokenLogprob
 from attendant.core.generation import (
     Delta,
@@ -19,6 +20,7 @@ from attendant.core.generation import (
     TokenPrompt,
 )
 from attendant.core.request import FinishReason, Timings, Usage
+from attendant.frontend.generation.inner import InnerCall
 from attendant.frontend.speech.calls import RawSound, SpeechCall
 from attendant.frontend.speech.service import SpeechService
 from attendant.metrics import Metrics
@@ -95,11 +97,15 @@ class FakeGenerator:
     def __init__(self, *script: Answer | Exception | str) -> None:
         self._script = list(script)
         self.calls: list[GenerationCall] = []
+        self.demands: list[InnerCall] = []
+        self.contexts: list[CallContext] = []
         self.num_open = 0
         self.began = asyncio.Event()
 
-    async def generate(self, call: GenerationCall) -> AsyncGenerator[GenerationPart, None]:
-        self.calls.append(call)
+    async def generate_inner(self, inner: InnerCall, context: CallContext) -> AsyncGenerator[GenerationPart, None]:
+        self.calls.append(inner.call)
+        self.demands.append(inner)
+        self.contexts.append(context)
         self.num_open += 1
         self.began.set()
         try:
@@ -110,7 +116,7 @@ class FakeGenerator:
             if isinstance(answer, str):
                 await asyncio.Event().wait()
                 raise AssertionError("nobody sets it")
-            for part in _parts(call, answer):
+            for part in _parts(inner, answer):
                 yield part
                 await asyncio.sleep(0)
         finally:
@@ -136,12 +142,12 @@ def _source(call: GenerationCall) -> SourcePrompt:
     return call.prompt
 
 
-def _parts(call: GenerationCall, answer: Answer) -> list[GenerationPart]:
+def _parts(inner: InnerCall, answer: Answer) -> list[GenerationPart]:
     chances = {EN: 0.1, DE: 0.1, FR: 0.1, answer.language: 0.6, SILENCE: answer.no_speech}
-    opened = [choice[0] if len(choice) == 1 else answer.language for choice in call.opening]
+    opened = [choice[0] if len(choice) == 1 else answer.language for choice in inner.opening]
     tokens = (*opened, *answer.tokens, EOS)
     logprobs = [TokenLogprob(token, answer.logprob if i >= len(opened) else -9.0) for i, token in enumerate(tokens)]
-    asked = tuple(math.log(chances[token]) for token in call.asked_logprobs)
+    asked = tuple(math.log(chances[token]) for token in inner.asked_logprobs)
     logprobs[0] = TokenLogprob(logprobs[0].token_id, logprobs[0].logprob, (), asked)
     half = len(tokens) // 2
     return [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from attendant.core.context import CallContext
 from attendant.core.errors import (
     AttendantError,
     DeadlineExceeded,
@@ -69,7 +70,7 @@ def test_without_timestamps_a_window_is_a_segment() -> None:
     assert (result.usage.prompt_tokens, result.usage.completion_tokens) == (6, 6 + 6 + 5)
     assert (result.timings.queue_ns, result.timings.prefill_ns, result.timings.decode_ns) == (3, 30, 300)
     assert result.timings.total_ns > result.timings.first_token_ns > 11
-    assert all(call.timestamps is None and call.model == "ears" for call in generator.calls)
+    assert all(inner.timestamps is None and inner.call.model == "ears" for inner in generator.demands)
     assert generator.loudness == [100, 100, 52]
 
 
@@ -84,10 +85,10 @@ def test_with_timestamps_the_next_window_begins_where_the_last_segment_ends() ->
     result = transcribe(generator, noise(2.0), timestamps=True, language="en")
     expected = [(0, 0.4, "a"), (0.5, 0.6, "b"), (0.6, 0.8, "c"), (0.8, 1.6, "d"), (1.8, 2.0, "e f")]
     assert [(pytest.approx(s), pytest.approx(e), text) for s, e, text in times(result)] == expected
-    rule = generator.calls[0].timestamps
+    rule = generator.demands[0].timestamps
     assert rule is not None
     assert (rule.first, rule.no_timestamps, rule.eos, rule.max_initial) == (T, PLAIN, 40, 25)
-    assert generator.calls[0].opening == ((EN,), (TRANSCRIBE,))
+    assert generator.demands[0].opening == ((EN,), (TRANSCRIBE,))
     assert (result.text, result.language, result.language_probability) == ("a b c d e f", "en", 1.0)
 
 
@@ -109,11 +110,11 @@ def test_what_was_heard_is_counted() -> None:
 def test_the_language_is_detected_once() -> None:
     generator = FakeGenerator(Answer((0,), language=FR), Answer((1,)))
     result = transcribe(generator, noise(2.0), task="translate")
-    assert [call.opening for call in generator.calls] == [
+    assert [inner.opening for inner in generator.demands] == [
         ((EN, DE, FR), (TRANSLATE,), (PLAIN,)),
         ((FR,), (TRANSLATE,), (PLAIN,)),
     ]
-    assert [call.asked_logprobs for call in generator.calls] == [(EN, DE, FR, SILENCE), (SILENCE,)]
+    assert [inner.asked_logprobs for inner in generator.demands] == [(EN, DE, FR, SILENCE), (SILENCE,)]
     assert result.language == "fr"
     assert result.language_probability == pytest.approx(0.6 / 0.8)
 
@@ -125,7 +126,7 @@ def test_silence_has_no_segments_and_no_language() -> None:
     assert times(result) == [(2, 3, "b"), (3, 4, "c")]
     assert (result.language, result.text) == ("de", "b c")
     assert generator.prompts == [(SOT,), (SOT,), (PREVIOUS, 30, SOT), (PREVIOUS, 30, 1, SOT)]
-    assert [len(call.opening[0]) for call in generator.calls] == [3, 3, 3, 1]
+    assert [len(inner.opening[0]) for inner in generator.demands] == [3, 3, 3, 1]
     nothing = transcribe(FakeGenerator(silent), noise(1.0))
     assert (nothing.text, nothing.segments, nothing.language, nothing.duration_s) == ("", (), "", 1.0)
 
@@ -145,10 +146,10 @@ def test_a_model_of_one_language() -> None:
         plain = await service.transcribe(asked(), noise(1.0))
         assert (plain.text, plain.language, plain.language_probability) == ("a", "", 1.0)
         await service.transcribe(asked(timestamps=True), noise(1.0))
-        assert [call.opening for call in generator.calls] == [((PLAIN,),), ()]
-        with pytest.raises(InvalidRequest, match=r"options.language is 'en'; allowed: none"):
+        assert [inner.opening for inner in generator.demands] == [((PLAIN,),), ()]
+        with pytest.raises(InvalidRequest, match=r"language is 'en'; allowed: none"):
             await service.transcribe(asked(language="en"), noise(1.0))
-        with pytest.raises(InvalidRequest, match=r"options.task is translate; allowed: transcribe"):
+        with pytest.raises(InvalidRequest, match=r"task is translate; allowed: transcribe"):
             await service.transcribe(asked(task="translate"), noise(1.0))
 
     run(test)
@@ -172,14 +173,14 @@ def test_sampling_and_beams_reach_every_window() -> None:
 @pytest.mark.parametrize(
     ("fields", "sound", "error", "words"),
     [
-        ({"language": "xx"}, noise(1), InvalidRequest, "options.language is 'xx'; allowed: de, en, fr"),
+        ({"language": "xx"}, noise(1), InvalidRequest, "language is 'xx'; allowed: de, en, fr"),
         ({"model": "eyes"}, noise(1), ModelNotFound, "no model named 'eyes' is loaded; loaded models: 'ears', 'mouth'"),
-        ({"model": "mouth"}, noise(1), InvalidRequest, "options.model is 'mouth', which does not write what it hears"),
-        ({}, RawSound(b"", RATE), InvalidRequest, "raw.pcm16 has no sound; allowed: at least one sample"),
-        ({}, RawSound(b"abc", RATE), InvalidRequest, "raw.pcm16 has 3 bytes"),
-        ({}, RawSound(b"ab", 0), InvalidRequest, "raw.sampling_rate has a sampling rate of 0 Hz"),
-        ({}, RawSound(b"ab", 2**31), InvalidRequest, "raw.sampling_rate has a sampling rate of 2147483648 Hz"),
-        ({}, noise(5.1), InvalidRequest, "raw.pcm16 is longer than allowed: 5.1 s; allowed: 5 s"),
+        ({"model": "mouth"}, noise(1), InvalidRequest, "model is 'mouth', which does not write what it hears"),
+        ({}, RawSound(b"", RATE), InvalidRequest, "pcm16 has no sound; allowed: at least one sample"),
+        ({}, RawSound(b"abc", RATE), InvalidRequest, "pcm16 has 3 bytes"),
+        ({}, RawSound(b"ab", 0), InvalidRequest, "sampling_rate has a sampling rate of 0 Hz"),
+        ({}, RawSound(b"ab", 2**31), InvalidRequest, "sampling_rate has a sampling rate of 2147483648 Hz"),
+        ({}, noise(5.1), InvalidRequest, "pcm16 is longer than allowed: 5.1 s; allowed: 5 s"),
         ({}, SoundData(b""), InvalidRequest, "file is empty"),
         ({}, SoundData(b"abc"), InvalidRequest, "file is of no known format"),
         ({"timeout_s": 0.0}, noise(1), DeadlineExceeded, "the deadline passed"),
@@ -189,12 +190,14 @@ def test_what_is_refused_runs_nothing(
     fields: dict[str, object], sound: RawSound | SoundData, error: type[Exception], words: str
 ) -> None:
     generator, metrics = FakeGenerator(Answer((0,))), Metrics(CollectorRegistry())
+    context = CallContext.new(timeout_s=fields.get("timeout_s"))  # type: ignore[arg-type]
+    options = {name: value for name, value in fields.items() if name != "timeout_s"}
 
     async def test() -> None:
         models = (speech_model(), speech_model("mouth", speech=None))
         service = speech_service(generator, *models, metrics=metrics, max_duration_s=5)
         with pytest.raises(error, match=f"^{words}"):
-            await service.transcribe(asked(**fields), sound)
+            await service.transcribe(asked(**options), sound, context)
 
     run(test)
     assert not generator.calls
@@ -206,7 +209,7 @@ def test_what_is_refused_runs_nothing(
 def test_several_models_must_be_told_apart() -> None:
     async def test() -> None:
         service = speech_service(FakeGenerator(Answer((0,))), speech_model("a"), speech_model("b"))
-        with pytest.raises(InvalidRequest, match=r"options.model is empty; allowed: 'a', 'b'"):
+        with pytest.raises(InvalidRequest, match=r"model is empty; allowed: 'a', 'b'"):
             await service.transcribe(asked(), noise(1))
         assert (await service.transcribe(asked(model="b"), noise(1))).text == "a"
         with pytest.raises(ModelNotFound, match="no model for task 'speech' is loaded"):
@@ -219,7 +222,7 @@ def test_a_model_without_a_token_for_text_before() -> None:
     async def test() -> None:
         deaf = speech_model(speech=ENGLISH_ONLY.model_copy(update={"previous": None}))
         service = speech_service(FakeGenerator(Answer((0,))), deaf)
-        with pytest.raises(InvalidRequest, match=r"options.condition_on_previous_text is true"):
+        with pytest.raises(InvalidRequest, match=r"condition_on_previous_text is true"):
             await service.transcribe(asked(condition_on_previous_text=True), noise(1))
 
     run(test)
@@ -229,7 +232,7 @@ def test_a_model_without_a_token_for_text_before() -> None:
     ("error", "raised"),
     [
         (StepFailed("the run failed"), StepFailed),
-        (InvalidRequest("sampling.top_p", "is 7; allowed: 1"), InvalidRequest),
+        (InvalidRequest("top_p", "is 7; allowed: 1"), InvalidRequest),
         (QueueFull("ears", 8, 0.5), QueueFull),
     ],
 )
@@ -247,7 +250,7 @@ def test_an_error_ends_the_call_once(error: AttendantError, raised: type[Attenda
         with pytest.raises(raised) as caught:
             await listen()
         if isinstance(error, InvalidRequest):
-            assert str(caught.value) == "options.sampling.top_p is 7; allowed: 1"
+            assert str(caught.value) == "top_p is 7; allowed: 1"
         assert len(seen) == len(script) - 1
         with pytest.raises(StopAsyncIteration):
             await anext(parts)

@@ -83,10 +83,11 @@ def test_while_nothing_comes_the_incomplete_window_is_told() -> None:
             assert isinstance(result, SpeechResult)
             assert result.usage.prompt_tokens == 5 * 2
         partial, final = generator.calls[0], generator.calls[-1]
-        assert (partial.beam_search, partial.timestamps, partial.opening[-1]) == (BeamCall(1), None, (PLAIN,))
+        asked = generator.demands[0]
+        assert (partial.beam_search, asked.timestamps, asked.opening[-1]) == (BeamCall(1), None, (PLAIN,))
         assert final.beam_search == BeamCall(3)
-        assert final.timestamps is not None
-        assert [len(call.opening[0]) for call in generator.calls] == [3] * 5, "nothing is settled by partial text"
+        assert generator.demands[-1].timestamps is not None
+        assert [len(inner.opening[0]) for inner in generator.demands] == [3] * 5, "nothing is settled by partial text"
 
     streaming(generator, test)
 
@@ -115,8 +116,8 @@ def test_a_busy_model_owes_nobody_partial_text() -> None:
 @pytest.mark.parametrize(
     ("later", "words"),
     [
-        (RawSound(b"abc", RATE), "raw.pcm16 has 3 bytes"),
-        (RawSound(b"ab", 8000), "raw.sampling_rate is 8000; allowed: that of the first piece, 16000"),
+        (RawSound(b"abc", RATE), "pcm16 has 3 bytes"),
+        (RawSound(b"ab", 8000), "sampling_rate is 8000; allowed: that of the first piece, 16000"),
     ],
 )
 def test_a_bad_piece_ends_the_stream(later: RawSound, words: str) -> None:

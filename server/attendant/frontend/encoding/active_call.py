@@ -10,6 +10,7 @@ from functools import partial
 from typing import TypeVar
 
 from attendant.bundle.graph_io import PACKED, SOUND
+from attendant.core.context import CallContext
 from attendant.core.encoding import Arrays, Row, RowResult
 from attendant.core.errors import DeadlineExceeded
 from attendant.frontend.encoding.calls import EncodingUsage
@@ -31,8 +32,8 @@ class EncoderCall:
     """A call that runs on one model. Belongs to one task of the event loop.
 
     Args:
-        ids: names for rows that no other row of the model has.
-        arrival_ns: when the call came, monotonic. timeout_s: how long its caller waits, or None.
+        ids: numbers for rows that no other row of the model has.
+        context: of the call.
         media: decode its files.
     """
 
@@ -40,15 +41,13 @@ class EncoderCall:
         self,
         hub: AdmittedCall,
         ids: itertools.count[int],
-        arrival_ns: int,
-        timeout_s: float | None,
+        context: CallContext,
         media: MediaThreads,
     ) -> None:
         self._hub = hub
         self._ids = ids
         self._media = media
-        self._arrival_ns = arrival_ns
-        self._deadline_ns = None if timeout_s is None else arrival_ns + int(timeout_s * 1e9)
+        self._context = context
         self._runs: dict[int, int] = {}  # how long they took, by when they began
         self.preprocess_ns = 0
 
@@ -107,10 +106,10 @@ class EncoderCall:
         return EncodingUsage(
             num_tokens=num_tokens,
             num_truncated=num_truncated,
-            queue_ns=min(self._runs, default=self._arrival_ns) - self._arrival_ns,
+            queue_ns=min(self._runs, default=self._context.arrival_ns) - self._context.arrival_ns,
             preprocess_ns=self.preprocess_ns,
             compute_ns=sum(self._runs.values()),
-            total_ns=time.monotonic_ns() - self._arrival_ns,
+            total_ns=time.monotonic_ns() - self._context.arrival_ns,
         )
 
     async def _run_slice(
@@ -136,7 +135,7 @@ class EncoderCall:
 
     async def _decode(self, part: range, arrays: Callable[[int], Arrays]) -> list[Arrays]:
         def decode(index: int) -> Arrays:
-            if self._deadline_ns is not None and time.monotonic_ns() >= self._deadline_ns:
+            if self._context.deadline_ns is not None and time.monotonic_ns() >= self._context.deadline_ns:
                 raise DeadlineExceeded(f"the deadline passed before the input at index {index} was decoded")
             return arrays(index)
 
@@ -150,7 +149,9 @@ class EncoderCall:
     def _row(self, arrays: Arrays) -> Row:
         values = arrays.get(PACKED.input_ids.name, arrays.get(SOUND.input_values.name))
         size = 1 if values is None else len(values)
-        return Row(str(next(self._ids)), arrays, size, self._arrival_ns, self._deadline_ns)
+        context = self._context
+        row_id = f"{context.request_id}#{next(self._ids)}"
+        return Row(row_id, arrays, size, context.arrival_ns, context.deadline_ns)
 
 
 def _timed(make: Callable[[], T]) -> tuple[T, int]:

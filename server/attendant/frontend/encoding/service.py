@@ -10,6 +10,7 @@ from typing import Protocol, TypeVar
 
 from attendant.batching.client import BatchClient
 from attendant.bundle import EncoderTask
+from attendant.core.context import CallContext
 from attendant.core.errors import AttendantError, DeadlineExceeded
 from attendant.frontend.admission import drain_all
 from attendant.frontend.encoding import media, spans, text
@@ -60,7 +61,7 @@ Behaviour = Callable[[ServedEncoder, EncoderCall, C], Awaitable[Encoded[T]]]
 class EncodingService:
     """All models of a server that encode. Create it inside the running event loop.
 
-    Every call takes ``timeout_s``, the seconds that its caller waits, or None; returns results in the order of its
+    Every call takes its context, or None if it comes now from nobody in particular; returns results in the order of its
     inputs; and raises AttendantError. Cancelling the task of a call takes its rows out of the queue.
 
     Args:
@@ -108,54 +109,58 @@ class EncodingService:
         """Whether nothing of a model that encodes is dead."""
         return all(encoder.hub.ready for (model, _), encoder in self._encoders.items() if model == name)
 
-    async def embed(self, call: EmbedCall, timeout_s: float | None = None) -> Encoded[Embedding]:
+    async def embed(self, call: EmbedCall, context: CallContext | None = None) -> Encoded[Embedding]:
         """A vector of each text, or of each of its tokens."""
-        return await self._run("embed", text.embed, call, timeout_s)
+        return await self._run("embed", text.embed, call, context)
 
-    async def classify(self, call: ClassifyCall, timeout_s: float | None = None) -> Encoded[tuple[Label, ...]]:
+    async def classify(self, call: ClassifyCall, context: CallContext | None = None) -> Encoded[tuple[Label, ...]]:
         """Labels of each text, best first."""
-        return await self._run("classify", text.classify, call, timeout_s)
+        return await self._run("classify", text.classify, call, context)
 
     async def classify_tokens(
-        self, call: ClassifyTokensCall, timeout_s: float | None = None
+        self, call: ClassifyTokensCall, context: CallContext | None = None
     ) -> Encoded[tuple[Entity, ...]]:
         """Labelled spans of each text, in order."""
-        return await self._run("classify_tokens", spans.classify_tokens, call, timeout_s)
+        return await self._run("classify_tokens", spans.classify_tokens, call, context)
 
-    async def answer(self, call: AnswerCall, timeout_s: float | None = None) -> Encoded[tuple[Answer, ...]]:
+    async def answer(self, call: AnswerCall, context: CallContext | None = None) -> Encoded[tuple[Answer, ...]]:
         """Answers to each question, best first."""
-        return await self._run("answer", spans.answer, call, timeout_s)
+        return await self._run("answer", spans.answer, call, context)
 
-    async def rerank(self, call: RerankCall, timeout_s: float | None = None) -> Encoded[RankedDocument]:
+    async def rerank(self, call: RerankCall, context: CallContext | None = None) -> Encoded[RankedDocument]:
         """Documents, the one that fits the query best first."""
-        return await self._run("rerank", text.rerank, call, timeout_s)
+        return await self._run("rerank", text.rerank, call, context)
 
-    async def fill_mask(self, call: FillMaskCall, timeout_s: float | None = None) -> Encoded[tuple[FilledMask, ...]]:
+    async def fill_mask(
+        self, call: FillMaskCall, context: CallContext | None = None
+    ) -> Encoded[tuple[FilledMask, ...]]:
         """Tokens for the masks of each text."""
-        return await self._run("fill_mask", text.fill_mask, call, timeout_s)
+        return await self._run("fill_mask", text.fill_mask, call, context)
 
     async def classify_image(
-        self, call: ClassifyImageCall, timeout_s: float | None = None
+        self, call: ClassifyImageCall, context: CallContext | None = None
     ) -> Encoded[tuple[Label, ...]]:
         """Labels of each image, best first."""
-        return await self._run("classify_image", media.classify_image, call, timeout_s)
+        return await self._run("classify_image", media.classify_image, call, context)
 
-    async def embed_image(self, call: EmbedImageCall, timeout_s: float | None = None) -> Encoded[Embedding]:
+    async def embed_image(self, call: EmbedImageCall, context: CallContext | None = None) -> Encoded[Embedding]:
         """A vector of each image."""
-        return await self._run("embed_image", media.embed_image, call, timeout_s)
+        return await self._run("embed_image", media.embed_image, call, context)
 
-    async def transcribe(self, call: TranscribeCall, timeout_s: float | None = None) -> Encoded[Transcript]:
+    async def transcribe(self, call: TranscribeCall, context: CallContext | None = None) -> Encoded[Transcript]:
         """The words of each recording."""
-        return await self._run("transcribe", media.transcribe_all, call, timeout_s)
+        return await self._run("transcribe", media.transcribe_all, call, context)
 
-    async def _run(self, task: EncoderTask, behaviour: Behaviour[C, T], call: C, timeout_s: float | None) -> Encoded[T]:
-        arrival_ns = time.monotonic_ns()
+    async def _run(
+        self, task: EncoderTask, behaviour: Behaviour[C, T], call: C, given: CallContext | None
+    ) -> Encoded[T]:
+        context = given or CallContext.new()
         name, outcome, preprocess_ns = "", "error", 0
         try:
             name = self._models.find(call.model, encoding(task)).name
             encoder = self._encoders[name, task]
             async with encoder.calls.call():
-                active = EncoderCall(encoder.hub.admit(), self._ids, arrival_ns, timeout_s, self._media)
+                active = EncoderCall(encoder.hub.admit(), self._ids, context, self._media)
                 encoded = await behaviour(encoder, active, call)
             outcome, preprocess_ns = SUCCESS, active.preprocess_ns
             return encoded
@@ -163,7 +168,8 @@ class EncodingService:
             outcome = error_name(type(error))
             raise
         except asyncio.CancelledError:
-            late = timeout_s is not None and time.monotonic_ns() - arrival_ns >= timeout_s * 1e9 - DEADLINE_SLACK_NS
+            deadline_ns = context.deadline_ns
+            late = deadline_ns is not None and time.monotonic_ns() >= deadline_ns - DEADLINE_SLACK_NS
             outcome = error_name(DeadlineExceeded) if late else "cancelled"
             raise
         finally:

@@ -29,7 +29,7 @@ def call_settings(call: GenerationCall, manifest: GeneratorManifest) -> Generati
         tokens = getattr(call, name)
         if tokens is not None:
             if len(tokens) > 1:
-                raise InvalidRequest(f"sampling.{name}", f"has {len(tokens)} tokens; allowed: none or one")
+                raise InvalidRequest(name, f"has {len(tokens)} tokens; allowed: none or one")
             given[name] = next(iter(tokens), None)
             _check(name, tokens, manifest.vocab_size)
     for name in ("suppress_tokens", "begin_suppress_tokens"):
@@ -44,4 +44,4 @@ def call_settings(call: GenerationCall, manifest: GeneratorManifest) -> Generati
 def _check(field: str, tokens: Iterable[int], vocab_size: int) -> None:
     for token in tokens:
         if not 0 <= token < vocab_size:
-            raise InvalidRequest(f"sampling.{field}", f"has {token}; allowed: 0 to {vocab_size - 1}")
+            raise InvalidRequest(field, f"has {token}; allowed: 0 to {vocab_size - 1}")

@@ -58,8 +58,6 @@ def sampling_params(
         suppressed=settings.suppressed,
         suppressed_first=settings.begin_suppress_tokens,
         forced_last=settings.forced_last,
-        timestamps=call.timestamps,
-        asked_logprobs=call.asked_logprobs,
         sequence_bias=settings.biases,
         banned=settings.banned,
         source_tokens=_source_tokens(prepared) if reads else (),
@@ -82,7 +80,7 @@ def _max_tokens(call: GenerationCall, settings: GenerationDefaults, model: Gener
         return room
     if settings.max_length <= length:
         raise InvalidRequest(
-            "stopping.max_tokens",
+            "max_tokens",
             f"is missing, and a prompt of {length} tokens leaves no room in {settings.max_length}, the greatest length "
             f"of prompt and answer in the model's own settings; allowed: 1 to {room}",
         )
@@ -123,15 +121,13 @@ def beam_params(
         (asked.early_stopping if asked else None) or settings.early_stopping,
     )
     if params.temperature > 0:
-        raise InvalidRequest("sampling.temperature", f"is {params.temperature:g}; allowed with beam search: 0")
+        raise InvalidRequest("temperature", f"is {params.temperature:g}; allowed with beam search: 0")
     if call.logprobs:
         raise InvalidRequest("logprobs", f"is {call.logprobs}; allowed with beam search: 0")
     beams.validate(engine.max_running)
     length = min(len(prepared.prompt) + params.max_tokens, engine.context_length)
     if (fitting := engine.max_sequences(length)) < num_beams:
-        raise InvalidRequest(
-            "beam_search.num_beams", f"is {num_beams}; allowed with answers of up to {length} tokens: {fitting}"
-        )
+        raise InvalidRequest("num_beams", f"is {num_beams}; allowed with answers of up to {length} tokens: {fitting}")
     return beams
 
 
@@ -146,12 +142,10 @@ def _first(value: Value | None, default: Value) -> Value:
 
 def _check_stop_strings(call: GenerationCall) -> None:
     if len(call.stop) > MAX_STOP_STRINGS:
-        raise InvalidRequest("stopping.stop", f"has {len(call.stop)} strings; allowed: at most {MAX_STOP_STRINGS}")
+        raise InvalidRequest("stop", f"has {len(call.stop)} strings; allowed: at most {MAX_STOP_STRINGS}")
     for stop in call.stop:
         if not 0 < len(stop) <= MAX_STOP_LENGTH:
-            raise InvalidRequest(
-                "stopping.stop", f"has a string of {len(stop)} characters; allowed: 1 to {MAX_STOP_LENGTH}"
-            )
+            raise InvalidRequest("stop", f"has a string of {len(stop)} characters; allowed: 1 to {MAX_STOP_LENGTH}")
 
 
 def _check_n(call: GenerationCall, model: GeneratorPart) -> None:

@@ -82,7 +82,7 @@ async def _reading(model: GeneratorPart, call: GenerationCall) -> Prepared:
     match call.prompt:
         case SourcePrompt(source=source, prefix=prefix):
             check_ids(model, prefix, "source")
-            return Prepared(prefix, source, call.opening)
+            return Prepared(prefix, source)
         case ChatPrompt():
             raise InvalidRequest("chat", "is not possible: this model reads a text; send text or token_ids")
         case TextPrompt() | TokenPrompt() as prompt:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import time
 from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import replace
 
 from attendant.core.beams import BeamParams
+from attendant.core.context import CallContext
 from attendant.core.errors import AttendantError
 from attendant.core.generation import ChatPrompt, Finish, GenerationCall, GenerationPart, TextPrompt
 from attendant.core.request import Request
@@ -16,6 +17,7 @@ from attendant.engine.client import EngineClient
 from attendant.frontend.generation.call_settings import call_settings
 from attendant.frontend.generation.detokenizer import Detokenizer
 from attendant.frontend.generation.hub import ModelHub
+from attendant.frontend.generation.inner import InnerCall
 from attendant.frontend.generation.params import beam_params, for_sequence, sampling_params
 from attendant.frontend.generation.prompts import Prepared, check_ids, prepare, tokenize
 from attendant.frontend.generation.stop_strings import StopStrings
@@ -84,28 +86,46 @@ class GenerationService:
         """Stop every engine."""
         await asyncio.gather(*(hub.close() for hub in self._hubs.values()))
 
-    async def generate(self, call: GenerationCall) -> AsyncGenerator[GenerationPart, None]:
+    def generate(
+        self, call: GenerationCall, context: CallContext | None = None
+    ) -> AsyncGenerator[GenerationPart, None]:
         """Generate from one prompt.
 
         Yields deltas of the call's sequences as they come, and one finish for each. Closing the iterator, or
         cancelling the task that iterates, ends the work before the model's next step.
 
+        Args:
+            context: of the call; None for one that comes now from nobody in particular.
+
         Raises:
             AttendantError: refused at the door, or failed later; nothing follows.
         """
-        arrival_ns, name = time.monotonic_ns(), ""
+        return self._parts(InnerCall(call), context or CallContext.new(), inner=False)
+
+    def generate_inner(self, inner: InnerCall, context: CallContext) -> AsyncGenerator[GenerationPart, None]:
+        """A generation as a part of a call that was let in before, whose ``context`` it has; see :meth:`generate`."""
+        return self._parts(inner, context.renewed(), inner=True)
+
+    async def _parts(
+        self, asked: InnerCall, context: CallContext, *, inner: bool
+    ) -> AsyncGenerator[GenerationPart, None]:
+        call, name = asked.call, ""
         try:
             name = self._models.find(call.model, _wanted(call)).name
             hub = self._hubs[name]
             prepared = await prepare(hub.model, call)
+            if inner:
+                prepared = replace(prepared, opening=asked.opening)
             settings = call_settings(call, hub.model.manifest)
             params = sampling_params(call, settings, hub.model, prepared)
+            if inner:
+                params = replace(params, timestamps=asked.timestamps, asked_logprobs=asked.asked_logprobs)
             beams = beam_params(call, settings, hub.facts, params, prepared)
-            hub.gate.take(call.n, inner=call.admitted)
+            hub.gate.take(call.n, inner=inner)
         except AttendantError as error:
             self._metrics.refused(name, error)
             raise
-        active = _ActiveCall(hub, call, prepared, params, beams, settings.stop_strings, arrival_ns, self._ids)
+        active = _ActiveCall(hub, call, prepared, params, beams, settings.stop_strings, context, self._ids)
         try:
             active.submit_next()
             while not active.finished:
@@ -156,7 +176,7 @@ class _ActiveCall:
         params: SamplingParams,
         beams: BeamParams | None,
         stop: tuple[str, ...],
-        arrival_ns: int,
+        context: CallContext,
         ids: itertools.count[int],
     ) -> None:
         self._hub = hub
@@ -165,9 +185,8 @@ class _ActiveCall:
         self._params = params
         self._beams = beams
         self._stop = stop
-        self._arrival_ns = arrival_ns
-        self._deadline_ns = None if call.timeout_s is None else arrival_ns + int(call.timeout_s * 1e9)
-        self._requests = [str(next(ids)) for _ in range(call.n)]
+        self._context = context
+        self._requests = [f"{context.request_id}#{next(ids)}" for _ in range(call.n)]
         self._num_submitted = 0
         self._num_finished = 0
         self._stream = CallStream()
@@ -207,11 +226,12 @@ class _ActiveCall:
             self._requests[index],
             self._prepared.prompt,
             for_sequence(self._params, index),
-            self._arrival_ns,
-            self._deadline_ns,
+            self._context.arrival_ns,
+            self._context.deadline_ns,
             self._prepared.source,
             self._beams,
             tuple(self._requests) if self._beams is not None else (),
+            priority=self._context.priority,
         )
 
     def _sequence(self, index: int, request: Request) -> SequenceStream:

@@ -22,7 +22,6 @@ class SpeechCall:
         timestamps: segments with times; without, one for each window.
         condition_on_previous_text: windows are given the text before them.
         how: sampling and beam search of each window; its prompt is not read.
-        timeout_s: seconds the caller will wait, or None.
     """
 
     model: str
@@ -31,7 +30,6 @@ class SpeechCall:
     language: str = ""
     timestamps: bool = False
     condition_on_previous_text: bool = False
-    timeout_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +44,7 @@ class RawSound:
 class SoundData:
     """A sound file."""
 
-    data: bytes
+    file: bytes
 
 
 @dataclass(frozen=True, slots=True)

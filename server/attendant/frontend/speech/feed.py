@@ -141,9 +141,9 @@ class StreamFeed:
             self._rate = piece.sampling_rate
         elif piece.sampling_rate != self._rate:
             raise InvalidRequest(
-                "raw.sampling_rate", f"is {piece.sampling_rate}; allowed: that of the first piece, {self._rate}"
+                "sampling_rate", f"is {piece.sampling_rate}; allowed: that of the first piece, {self._rate}"
             )
-        check_pcm16(piece.pcm16, "raw.pcm16")
+        check_pcm16(piece.pcm16, "pcm16")
         if piece.pcm16:
             self._waiting.append(memoryview(piece.pcm16))
             self._num_waiting += len(piece.pcm16)
@@ -169,7 +169,5 @@ class StreamFeed:
         if self._converter is None:
             if self._rate is None:
                 raise InvalidRequest("raw", "has no sound; allowed: at least one sample")
-            self._converter = Converter(
-                self._rate, self._target, self._max_duration_s, "raw.pcm16", "raw.sampling_rate"
-            )
+            self._converter = Converter(self._rate, self._target, self._max_duration_s, "pcm16", "sampling_rate")
         return self._converter

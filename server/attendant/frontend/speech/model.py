@@ -10,11 +10,13 @@ from typing import Protocol
 
 from attendant.bundle import AudioSource, Speech
 from attendant.bundle.graph_io import SPECTRA
+from attendant.core.context import CallContext
 from attendant.core.errors import InvalidRequest
 from attendant.core.events import TokenLogprob
-from attendant.core.generation import BeamCall, Delta, Finish, GenerationCall, GenerationPart, SourcePrompt
+from attendant.core.generation import BeamCall, Delta, Finish, GenerationPart, SourcePrompt
 from attendant.core.sampling import TimestampRule
 from attendant.core.source import Source
+from attendant.frontend.generation.inner import InnerCall
 from attendant.frontend.speech.calls import SpeechCall
 from attendant.models.generators import GeneratorPart
 from attendant.tasks.mel import Floats, LogMel
@@ -28,8 +30,8 @@ Radford et al. 2022, section 4.5)."""
 class Generator(Protocol):
     """What runs the windows: :class:`attendant.frontend.generation.service.GenerationService`."""
 
-    def generate(self, call: GenerationCall) -> AsyncGenerator[GenerationPart, None]:
-        """The parts of an answer."""
+    def generate_inner(self, inner: InnerCall, context: CallContext) -> AsyncGenerator[GenerationPart, None]:
+        """The parts of an answer, to a part of a call that was let in before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +43,12 @@ class Window:
         language: its token; None to have it detected, or for a model of one language.
         before: tokens of the text before it, at most :attr:`SpeechModel.max_before`.
         partial: for text that may change: without timestamps and beam search, which take longer.
-        timeout_s: seconds until the answer is of no use, or None.
     """
 
     features: Floats
     language: int | None
     before: Sequence[int]
     partial: bool
-    timeout_s: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +101,11 @@ class SpeechModel:
         languages, tasks = self.speech.languages, self.speech.tasks
         if call.language and call.language not in languages:
             allowed = ", ".join(sorted(languages)) or "none, for this model has one language"
-            raise InvalidRequest("options.language", f"is {call.language!r}; allowed: {allowed}")
+            raise InvalidRequest("language", f"is {call.language!r}; allowed: {allowed}")
         if call.task not in tasks and (tasks or call.task != "transcribe"):
-            raise InvalidRequest("options.task", f"is {call.task}; allowed: {', '.join(sorted(tasks)) or 'transcribe'}")
+            raise InvalidRequest("task", f"is {call.task}; allowed: {', '.join(sorted(tasks)) or 'transcribe'}")
         if call.condition_on_previous_text and self.speech.previous is None:
-            raise InvalidRequest("options.condition_on_previous_text", "is true; allowed with this model: false")
+            raise InvalidRequest("condition_on_previous_text", "is true; allowed with this model: false")
 
     def code(self, language: int | None) -> str:
         """The code of a language's token; empty for none."""
@@ -115,8 +115,8 @@ class SpeechModel:
         """Of tokens among which are no timestamps."""
         return self._model.text.decode(tokens, skip_special_tokens=not keep_special_tokens)
 
-    async def hear(self, generator: Generator, call: SpeechCall, window: Window) -> Heard:
-        """The answer to a window.
+    async def hear(self, generator: Generator, call: SpeechCall, window: Window, context: CallContext) -> Heard:
+        """The answer to a window of the call that has this context.
 
         Raises:
             AttendantError: refused or failed.
@@ -125,20 +125,17 @@ class SpeechModel:
         tokens: list[int] = []
         logprobs: list[TokenLogprob] = []
         finish: Finish | None = None
-        try:
-            async with aclosing(generator.generate(asked)) as parts:
-                async for part in parts:
-                    if isinstance(part, Delta):
-                        tokens += part.token_ids
-                        logprobs += part.logprobs
-                    else:
-                        finish = part
-        except InvalidRequest as error:  # of what the options say: the rest is made here
-            raise InvalidRequest(f"options.{error.field}", error.reason) from None
+        async with aclosing(generator.generate_inner(asked, context)) as parts:
+            async for part in parts:
+                if isinstance(part, Delta):
+                    tokens += part.token_ids
+                    logprobs += part.logprobs
+                else:
+                    finish = part
         assert finish is not None, "every sequence ends with one"
         return self._heard(asked, tokens, logprobs, finish)
 
-    def _generation(self, call: SpeechCall, window: Window) -> GenerationCall:
+    def _generation(self, call: SpeechCall, window: Window) -> InnerCall:
         """The window as a generation. Everything that is known of the answer's begin is forced rather than prompted:
         the language is detected, and silence told, where the prompt ends."""
         speech, manifest = self.speech, self._model.manifest
@@ -163,21 +160,17 @@ class SpeechModel:
         )
         told = (speech.previous, *window.before) if window.before and speech.previous is not None else ()
         source = Source({SPECTRA.input_features.name: window.features}, self.source.max_length)
-        return replace(
+        how = replace(
             call.how,
             model=self.name,
             prompt=SourcePrompt(source, (*told, speech.start_of_transcript)),
             beam_search=BeamCall(num_beams=1) if window.partial else call.how.beam_search,
-            opening=tuple(opening),
-            timestamps=rule if stamped else None,
             logprobs=0,
-            asked_logprobs=tuple(asked),
-            timeout_s=window.timeout_s,
-            admitted=True,
         )
+        return InnerCall(how, tuple(opening), rule if stamped else None, tuple(asked))
 
     def _heard(
-        self, asked: GenerationCall, tokens: Sequence[int], logprobs: Sequence[TokenLogprob], finish: Finish
+        self, asked: InnerCall, tokens: Sequence[int], logprobs: Sequence[TokenLogprob], finish: Finish
     ) -> Heard:
         told = dict(zip(asked.asked_logprobs, logprobs[0].asked, strict=True)) if logprobs else {}
         skipped = len(asked.opening)

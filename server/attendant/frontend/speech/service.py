@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 
+from attendant.core.context import CallContext
 from attendant.core.errors import AttendantError
 from attendant.frontend.admission import Gate, drain_all
 from attendant.frontend.speech.calls import RawSound, SoundData, SpeechCall, SpeechPart, SpeechResult
@@ -54,18 +54,22 @@ class SpeechService:
         """Refuse new calls, let running ones finish for ``timeout_s`` seconds, then fail the rest with Draining."""
         await drain_all(self._gates.values(), timeout_s)
 
-    async def transcribe(self, call: SpeechCall, sound: SoundData | RawSound) -> SpeechResult:
-        """All of one recording.
+    async def transcribe(
+        self, call: SpeechCall, sound: SoundData | RawSound, context: CallContext | None = None
+    ) -> SpeechResult:
+        """All of one recording. ``context``: of the call; None for one that comes now from nobody in particular.
 
         Raises:
             AttendantError: refused at the door, or failed later.
         """
         if isinstance(sound, RawSound):
-            parts = self.stream(call, _once(sound))
+            parts = self.stream(call, _once(sound), context)
         else:
-            data = sound.data
+            data = sound.file
             parts = self._parts(
-                call, lambda model: FileFeed(data, model.source.sampling_rate, self._max_duration_s, self._media)
+                call,
+                lambda model: FileFeed(data, model.source.sampling_rate, self._max_duration_s, self._media),
+                context,
             )
         last: SpeechPart | None = None
         async with aclosing(parts):
@@ -74,7 +78,9 @@ class SpeechService:
         assert isinstance(last, SpeechResult), "a result is the last part"
         return last
 
-    def stream(self, call: SpeechCall, pieces: AsyncIterator[RawSound]) -> AsyncGenerator[SpeechPart, None]:
+    def stream(
+        self, call: SpeechCall, pieces: AsyncIterator[RawSound], context: CallContext | None = None
+    ) -> AsyncGenerator[SpeechPart, None]:
         """A recording while it is made: segments, partial text, and one result at the end.
 
         ``pieces`` are read as long as there is room for what waits. Closing the iterator, or cancelling the task that
@@ -84,18 +90,20 @@ class SpeechService:
             AttendantError: refused at the door, or failed later; nothing follows. What ``pieces`` raise, too.
         """
         return self._parts(
-            call, lambda model: StreamFeed(pieces, model.source.sampling_rate, self._max_duration_s, self._media)
+            call,
+            lambda model: StreamFeed(pieces, model.source.sampling_rate, self._max_duration_s, self._media),
+            context,
         )
 
     async def _parts(
-        self, call: SpeechCall, feed_of: Callable[[SpeechModel], Feed]
+        self, call: SpeechCall, feed_of: Callable[[SpeechModel], Feed], given: CallContext | None
     ) -> AsyncGenerator[SpeechPart, None]:
-        arrival_ns, name, outcome = time.monotonic_ns(), "", "error"
+        context, name, outcome = given or CallContext.new(), "", "error"
         try:
             model = self._find(call.model)
             name = model.name
             model.check(call)
-            transcription = Transcription(model, self._generator, call, self._metrics, arrival_ns, self._media)
+            transcription = Transcription(model, self._generator, call, self._metrics, context, self._media)
             async with (
                 self._gates[name].call(),
                 feed_of(model) as feed,

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from attendant.core.context import CallContext
 from attendant.core.errors import DeadlineExceeded, QueueFull
 from attendant.core.generation import Finish
 from attendant.core.request import Timings, Usage
@@ -31,7 +32,7 @@ class Transcription:
     """Belongs to one task of the event loop.
 
     Args:
-        arrival_ns: when the call came, monotonic.
+        context: of the call.
         media: make features of sound.
     """
 
@@ -41,7 +42,7 @@ class Transcription:
         generator: Generator,
         call: SpeechCall,
         metrics: SpeechMetrics,
-        arrival_ns: int,
+        context: CallContext,
         media: MediaThreads,
     ) -> None:
         self._media = media
@@ -49,8 +50,8 @@ class Transcription:
         self._generator = generator
         self._call = call
         self._metrics = metrics
-        self._deadline_ns = None if call.timeout_s is None else arrival_ns + int(call.timeout_s * 1e9)
-        self._tally = _Tally(arrival_ns)
+        self._context = context
+        self._tally = _Tally(context.arrival_ns)
         self._rate = model.source.sampling_rate
         self._sound: Floats = np.empty(0, np.float32)  # from where the window begins
         self._start = 0  # of the window, in samples
@@ -168,24 +169,21 @@ class Transcription:
     async def _hear(self, sound: Floats, *, partial: bool) -> Heard:
         features = await self._media.run(lambda: self._model.log_mel(sound))
         begin_ns = time.monotonic_ns()
+        self._check_time()
         window = Window(
             features=features,
             language=self._language,
             before=tuple(self._before) if self._call.condition_on_previous_text else (),
             partial=partial,
-            timeout_s=self._time_left_s(),
         )
-        heard = await self._model.hear(self._generator, self._call, window)
+        heard = await self._model.hear(self._generator, self._call, window, self._context)
         self._tally.add(heard.finish, begin_ns)
         return heard
 
-    def _time_left_s(self) -> float | None:
-        if self._deadline_ns is None:
-            return None
-        left_ns = self._deadline_ns - time.monotonic_ns()
-        if left_ns <= 0:
+    def _check_time(self) -> None:
+        left_s = self._context.time_left_s()
+        if left_s is not None and left_s <= 0:
             raise DeadlineExceeded(f"the deadline passed {self._start / self._rate:.1f} s into the recording")
-        return left_ns / 1e9
 
     def _result(self) -> SpeechResult:
         return SpeechResult(

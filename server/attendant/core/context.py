@@ -1,0 +1,105 @@
+"""Whom something is done for: what is known of a call beside what it asks, wherever it is on its way."""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+
+_TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
+
+
+@dataclass(frozen=True, slots=True)
+class TraceContext:
+    """The trace that a call is a part of, as W3C's Trace Context says it.
+
+    Attributes:
+        trace_id: 32 hexadecimal digits.
+        parent_id: 16 of them; the caller's span.
+        sampled: the caller may have recorded the trace.
+    """
+
+    trace_id: str
+    parent_id: str
+    sampled: bool = False
+
+    @classmethod
+    def parse(cls, traceparent: str) -> TraceContext | None:
+        """What the header says; None if it is not one, as the call is then no part of a trace."""
+        found = _TRACEPARENT.fullmatch(traceparent)
+        if found is None:
+            return None
+        version, trace_id, parent_id, flags, more = found.groups()
+        if version == "ff" or (version == "00" and more) or not (int(trace_id, 16) and int(parent_id, 16)):
+            return None
+        return cls(trace_id, parent_id, bool(int(flags, 16) & 1))
+
+    def __str__(self) -> str:
+        return f"00-{self.trace_id}-{self.parent_id}-{self.sampled:02x}"
+
+
+@dataclass(frozen=True, slots=True)
+class CallContext:
+    """What goes with a call through every room. Whatever takes calls in from outside makes one, once.
+
+    Attributes:
+        request_id: as the caller knows the call: its own, which need not be unique, or a fresh one. It stands in the
+            log, in errors and in the answer's metadata; what engines and batches call their parts begins with it.
+        arrival_ns: when the call came, monotonic.
+        deadline_ns: when its answer is of no use any more, monotonic, or None.
+        priority: the higher, the sooner; 0 unless somebody says otherwise. It is carried and told, and nothing more.
+        client: where the call came from, in the words of what took it in; empty if nobody knows.
+        trace: that it is a part of, or None.
+    """
+
+    request_id: str
+    arrival_ns: int
+    deadline_ns: int | None = None
+    priority: int = 0
+    client: str = ""
+    trace: TraceContext | None = None
+
+    @classmethod
+    def new(
+        cls,
+        request_id: str = "",
+        timeout_s: float | None = None,
+        *,
+        client: str = "",
+        trace: TraceContext | None = None,
+    ) -> CallContext:
+        """Of a call that comes now. ``request_id``: empty for a fresh one. ``timeout_s``: its caller waits, or None."""
+        now_ns = time.monotonic_ns()
+        deadline_ns = None if timeout_s is None else now_ns + int(timeout_s * 1e9)
+        return cls(request_id or uuid.uuid4().hex, now_ns, deadline_ns, client=client, trace=trace)
+
+    def renewed(self) -> CallContext:
+        """Of a part of the call that begins now: with the same id and deadline."""
+        return replace(self, arrival_ns=time.monotonic_ns())
+
+    def time_left_s(self) -> float | None:
+        """Seconds until the deadline, below 0 after it; None without one."""
+        return None if self.deadline_ns is None else (self.deadline_ns - time.monotonic_ns()) / 1e9
+
+
+_CURRENT: ContextVar[CallContext | None] = ContextVar("attendant_call", default=None)
+
+
+def current_call() -> CallContext | None:
+    """The call that this task or thread works for, if it is one's."""
+    return _CURRENT.get()
+
+
+@contextmanager
+def working_for(context: CallContext) -> Iterator[None]:
+    """Around all that is done for a call, in one task: log lines inside, those of its own tasks and of threads that are
+    handed their context included, bear its request id."""
+    token = _CURRENT.set(context)
+    try:
+        yield
+    finally:
+        _CURRENT.reset(token)

@@ -1,0 +1,44 @@
+"""Where the wire has a field that the front end and the core call by its own name: one table for each service."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from attendant_proto.v1 import generation_pb2, models_pb2, speech_pb2
+
+from attendant.core.errors import AttendantError, InvalidRequest
+
+Paths = Mapping[str, str]
+
+
+def _paths(message: Any, *nested: str, before: str = "") -> dict[str, str]:
+    """The paths of the fields inside the fields ``nested`` of a message, by their own names."""
+    fields = message.DESCRIPTOR.fields_by_name
+    return {
+        field.name: f"{before}{outer}.{field.name}" for outer in nested for field in fields[outer].message_type.fields
+    }
+
+
+_GENERATION = _paths(generation_pb2.GenerateRequest, "sampling", "stopping", "beam_search", "translation", "chat")
+_SPEECH = {
+    **_paths(speech_pb2.SpeechOptions, "sampling", "beam_search", before="options."),
+    **_paths(speech_pb2.SpeechRequest, "options", "raw"),
+}
+PATHS: Mapping[str, Paths] = {
+    generation_pb2.DESCRIPTOR.services_by_name["Generation"].full_name: _GENERATION,
+    models_pb2.DESCRIPTOR.services_by_name["Tokenizer"].full_name: _GENERATION,
+    speech_pb2.DESCRIPTOR.services_by_name["Speech"].full_name: _SPEECH,
+}
+"""By service and own name. Fields that are not here have the same name on the wire."""
+
+
+def on_wire(error: AttendantError, service: str) -> AttendantError:
+    """The error as the callers of ``service`` know its field."""
+    if not isinstance(error, InvalidRequest):
+        return error
+    found = re.match(r"\w+", error.field)
+    own = found[0] if found is not None else ""
+    path = PATHS.get(service, {}).get(own)
+    return error if path is None else InvalidRequest(path + error.field[len(own) :], error.reason)
