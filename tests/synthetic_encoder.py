@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -88,7 +89,7 @@ class _Graph:
         self.weights.append(numpy_helper.from_array(np.array(value, dtype), name))
         return name
 
-    def __call__(self, op: str, *inputs: str, name: str = "", **attributes: object) -> str:
+    def __call__(self, op: str, *inputs: str, name: str = "", **attributes: Any) -> str:
         name = name or f"n{len(self.nodes)}"
         self.nodes.append(helper.make_node(op, list(inputs), [name], **attributes))
         return name
@@ -252,7 +253,7 @@ def _projection(dimensions: int) -> _Graph:
     return g
 
 
-def _write(out: Path, graphs: Mapping[str, _Graph], **fields: object) -> Path:
+def _write(out: Path, graphs: Mapping[str, _Graph], **fields: Any) -> Path:
     out.mkdir(parents=True)
     saved = {name: graph.save(out / f"{name}.onnx") for name, graph in graphs.items()}
     files = [graph.file for graph in saved.values()]

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from attendant.bundle import read_manifest
@@ -46,7 +47,7 @@ def bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         yield make_llama_bundle(out, request.param, max_position_embeddings=CONTEXT, head_dim=32, **wide)
 
 
-def make_engine(bundle: Path, **changes: object) -> Engine:
+def make_engine(bundle: Path, **changes: Any) -> Engine:
     chosen = EngineSettings(
         **{"max_num_seqs": 6, "max_num_batched_tokens": 40, "threads": 2, "spinning": False} | changes
     )
@@ -60,7 +61,7 @@ class Recorder(Collected):
         super().__init__()
         self.logprobs: dict[str, list[TokenLogprob | None]] = {}
 
-    def take(self, events) -> None:
+    def take(self, events: Any) -> None:
         super().take(events)
         for event in events:
             if isinstance(event, TokenEvent):

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from attendant.bundle import read_manifest
@@ -66,7 +67,7 @@ def round_rotation(path: Path) -> None:
     path.with_name("rounded.onnx").replace(path)
 
 
-def make_engine(bundle: Path, gpu: GpuSettings | None = None, **changes: object) -> Engine:
+def make_engine(bundle: Path, gpu: GpuSettings | None = None, **changes: Any) -> Engine:
     chosen = EngineSettings(
         **{"max_num_seqs": 6, "max_num_batched_tokens": 40, "threads": 1, "spinning": False} | changes
     )

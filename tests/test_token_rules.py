@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -49,7 +50,7 @@ class EvensThenWord:
         return EvensThenWord(self._num_even, self._num_prompt, tuple(self._accepted))
 
 
-def ruled(id_: str, prompt: tuple[int, ...], num_even: int, params: SamplingParams, **fields: object) -> Request:
+def ruled(id_: str, prompt: tuple[int, ...], num_even: int, params: SamplingParams, **fields: Any) -> Request:
     rules = (EvensThenWord(num_even, len(prompt)),)
     return Request(id_, prompt, params, time.monotonic_ns(), rules=rules, **fields)
 
@@ -65,7 +66,7 @@ def slots(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_synthetic_bundle(out, context_length=CONTEXT, heads=2, kv_heads=1, head_size=64)
 
 
-def make_engine(bundle: Path, **changes: object) -> Engine:
+def make_engine(bundle: Path, **changes: Any) -> Engine:
     chosen = EngineSettings(**{"max_num_seqs": 4, "max_num_batched_tokens": 40, "threads": 1} | changes)
     return load_generator(bundle, read_manifest(bundle), chosen, verify=False).engines[0]
 

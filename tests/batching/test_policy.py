@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from attendant.batching.policy import (
@@ -70,7 +71,7 @@ def check(batch: Batch, limits: BatchLimits) -> None:
 
 
 @given(st.lists(st.one_of(SIZES, st.just(0)), max_size=120), limits(), st.randoms(use_true_random=False))
-def test_every_row_runs_once_within_the_budgets_and_none_starves(actions, limits, random) -> None:
+def test_every_row_runs_once_within_the_budgets_and_none_starves(actions: Any, limits: Any, random: Any) -> None:
     """0 in ``actions`` is a batch, other numbers are rows that come; some are cancelled."""
     queue, came, ran, cancelled = RowQueue(), [], [], set()
     ahead: dict[str, int] = {}  # rows that were there before, for those that wait: at most so many batches go first
@@ -105,7 +106,7 @@ def test_every_row_runs_once_within_the_budgets_and_none_starves(actions, limits
 
 
 @given(st.lists(SIZES, min_size=1, max_size=60), SIZES)
-def test_the_nearest_in_size_are_found_in_their_order(sizes, size) -> None:
+def test_the_nearest_in_size_are_found_in_their_order(sizes: Any, size: Any) -> None:
     found = list(filled(*sizes).of_nearest_size(size))
     assert sorted(int(row.id) for row in found) == list(range(len(sizes)))
 
@@ -179,7 +180,7 @@ def test_without_a_delay_a_batch_is_due_at_once() -> None:
         ([3] * 8, 20, 0),
     ],
 )
-def test_a_delay_waits_for_the_preferred_rows_or_a_full_batch(sizes, preferred, due) -> None:
+def test_a_delay_waits_for_the_preferred_rows_or_a_full_batch(sizes: Any, preferred: Any, due: Any) -> None:
     limits = BatchLimits("packed", 100, 8, preferred, max_delay_ns=10 * MS)
     queue = filled(*sizes, now_ns=1000 * MS)
     assert due_in_ns(queue, limits, 1005 * MS) == due

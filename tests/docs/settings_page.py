@@ -40,7 +40,7 @@ def names() -> list[str]:
     found = []
     for name, field in ServeSettings.model_fields.items():
         if _section(field):
-            found += [f"{name}.{inner}" for inner in field.annotation.model_fields]  # type: ignore[union-attr]
+            found += [f"{name}.{inner}" for inner in field.annotation.model_fields]
         else:
             found.append(name)
     return found

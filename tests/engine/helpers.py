@@ -6,6 +6,7 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence as SequenceOf
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from attendant.core.events import EngineEvent, FailedEvent, FinishedEvent, TokenEvent
@@ -16,7 +17,7 @@ from attendant.engine.engine import Engine
 
 
 def request(
-    id_: str, prompt: SequenceOf[int], max_tokens: int = 8, deadline_ns: int | None = None, **params: object
+    id_: str, prompt: SequenceOf[int], max_tokens: int = 8, deadline_ns: int | None = None, **params: Any
 ) -> Request:
     return Request(
         id_, tuple(prompt), SamplingParams(max_tokens=max_tokens, **params), time.monotonic_ns(), deadline_ns

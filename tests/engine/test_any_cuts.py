@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from attendant.engine.block_pool import BlockPool
 from attendant.engine.chunking import AnyCuts, FixedCuts, FreeCuts
@@ -17,11 +19,11 @@ from tests.engine.helpers import BlockRunner, RecordingRunner, drain, expected, 
 CONTEXT = 64
 
 
-def pages(num_blocks: int = 65, **options: object) -> tuple[KVPool, BlockRunner]:
+def pages(num_blocks: int = 65, **options: Any) -> tuple[KVPool, BlockRunner]:
     return BlockPool(4, num_blocks, 4, CONTEXT, **options), BlockRunner(4, num_blocks, 4)
 
 
-def slots(capacity: int = 4 * CONTEXT, **options: object) -> tuple[KVPool, RecordingRunner]:
+def slots(capacity: int = 4 * CONTEXT, **options: Any) -> tuple[KVPool, RecordingRunner]:
     pool = SlotPool(4, CONTEXT, capacity, page_tokens=4, rule=AnyCuts(), **options)
     return pool, RecordingRunner(4, CONTEXT, exact=False)
 
@@ -51,7 +53,7 @@ def test_a_single_missing_token_decodes(computed: int, missing: int, decodes: bo
 
 
 @pytest.mark.parametrize("place", [pages, slots])
-def test_the_last_token_of_a_prompt_is_a_decode_row(place) -> None:
+def test_the_last_token_of_a_prompt_is_a_decode_row(place: Any) -> None:
     pool, runner = place()
     engine = make(pool, runner, budget=9)
     engine.submit(request("r", list(range(10)), 2))
@@ -74,7 +76,7 @@ def test_a_prompt_whose_rest_was_cached_is_a_decode_row() -> None:
 
 @pytest.mark.parametrize("prefix_cache", [False, True])
 @pytest.mark.parametrize("place", [lambda **o: pages(21, **o), lambda **o: slots(CONTEXT + 16, **o)])
-def test_preempted_sequences_compute_their_tokens_again_in_chunks(place, prefix_cache: bool) -> None:
+def test_preempted_sequences_compute_their_tokens_again_in_chunks(place: Any, prefix_cache: bool) -> None:
     pool, runner = place(prefix_cache=prefix_cache)
     engine = make(pool, runner)
     for i in range(4):

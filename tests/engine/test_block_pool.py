@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from tests.engine.helpers import request
 CONTEXT = 64
 
 
-def make(num_blocks: int = 33, block_size: int = 4, num_slots: int = 4, **options: object) -> BlockPool:
+def make(num_blocks: int = 33, block_size: int = 4, num_slots: int = 4, **options: Any) -> BlockPool:
     return BlockPool(num_slots, num_blocks, block_size, CONTEXT, **options)
 
 

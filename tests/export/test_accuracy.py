@@ -37,7 +37,7 @@ def _loss(folder: Path, precision: str, examples: list[Example], out: Path) -> f
         manifest.kv_layers,
         slots=1,
         max_length=512,
-        threads=1,  # type: ignore[union-attr]
+        threads=1,
     )
     total = weight = 0.0
     for example in examples:

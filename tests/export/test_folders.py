@@ -141,7 +141,7 @@ def test_failures_of_a_models_code_are_one_sentence() -> None:
 def test_the_command_never_ends_in_a_traceback(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(*_: object, **__: object) -> None:
+    def fails(*_: object, **__: Any) -> None:
         raise RecursionError("deep inside\nand deeper")
 
     monkeypatch.setattr("attendant_export.export.export_bundle", fails)

@@ -53,7 +53,7 @@ def test_only_the_queries_of_a_packed_product_are_scaled() -> None:
     graph = _graph([product, total, _attention(total.outputs[0], [None, None])], [x], constants)
     scale_queries(Editor(graph))
     assert _scale_of(graph) == 1
-    made = {name: value.const_value.numpy() for name, value in graph.initializers.items()}  # type: ignore[union-attr]
+    made = {name: value.const_value.numpy() for name, value in graph.initializers.items()}
     assert set(made) == {"w_scaled", "b_scaled"}
     queries = HEADS * SIZE
     assert (made["w_scaled"][:, :queries] == 0.5).all()
@@ -88,5 +88,5 @@ def test_a_product_that_something_else_reads_is_left_alone() -> None:
     graph.outputs.append(gate.outputs[0])
     scale_queries(Editor(graph))
     assert _scale_of(graph) == 1
-    assert nodes_of(graph, "GroupQueryAttention")[0].inputs[0].producer().op_type == "Mul"  # type: ignore[union-attr]
+    assert nodes_of(graph, "GroupQueryAttention")[0].inputs[0].producer().op_type == "Mul"
     assert set(graph.initializers) == {"w", "query_scale"}

@@ -57,7 +57,7 @@ def _values(blocks: Blocks, form: BlockFormat, weight: np.ndarray) -> np.ndarray
 
     values = unpack(blocks.values).reshape(outputs, num_blocks, form.block).astype(np.float32)
     zeros = 2 ** (form.bits - 1) if blocks.zeros is None else unpack(blocks.zeros)[:, :num_blocks, None]
-    return ((values - zeros) * blocks.scales[..., None]).reshape(outputs, -1)[:, :inputs].T  # type: ignore[no-any-return]
+    return ((values - zeros) * blocks.scales[..., None]).reshape(outputs, -1)[:, :inputs].T
 
 
 @pytest.mark.parametrize("form", FORMATS)
@@ -115,7 +115,7 @@ def test_int4_keeps_8_bits_where_4_hurt_most(tmp_path: Path) -> None:
     eight = {}
     for precision in ("int4", "int4_small"):
         model = plain.model.clone()
-        quantise(model, precision)  # type: ignore[arg-type]
+        quantise(model, precision)
         eight[precision] = {shape for shape, bits in _bits_by_shape(model.graph).items() if bits == 8}
     assert eight == {"int4": {(64, VOCAB), (128, 64)}, "int4_small": {(64, VOCAB)}}
 
@@ -153,7 +153,7 @@ def test_routers_keep_their_precision_and_experts_do_not(tmp_path: Path) -> None
     plain = Subject(build("mixtral"), tmp_path)
     for precision in ("int8", "int4"):
         products = [node for node in plain.at(precision).graph if node.op_type == "MatMul"]
-        left = [node for node in products if not str(node.inputs[1].name).startswith("rotation")]  # type: ignore[union-attr]
+        left = [node for node in products if not str(node.inputs[1].name).startswith("rotation")]
         assert len(left) == 2  # one router a layer
         assert all(node.inputs[1].shape[-1] == 4 for node in left)
 

@@ -30,7 +30,7 @@ def _with_a_spoilt_product(subject: Subject, number: int) -> ir.Model:
     """The graph with one weight whose blocks each have an enormous value, which leaves nothing of the others."""
     model = subject.model.clone()
     node = product_groups(model.graph)[number].nodes[0]
-    weight = array_of(node.inputs[1]).copy()  # type: ignore[arg-type]
+    weight = array_of(node.inputs[1]).copy()
     weight[::32] *= 60
     node.replace_input_with(1, Editor(model.graph).constant(weight, "spoilt"))
     return model
@@ -57,7 +57,7 @@ def test_a_shortened_run_is_the_beginning_of_the_prompt(subject: Subject) -> Non
 
 def test_bytes_go_where_they_gain_most(subject: Subject) -> None:
     groups = product_groups(subject.graph)[:4]
-    sizes = [sum(array_of(node.inputs[1]).size for node in group.nodes) for group in groups]  # type: ignore[arg-type]
+    sizes = [sum(array_of(node.inputs[1]).size for node in group.nodes) for group in groups]
     chosen = worth_more_bits(groups, [0.1, 5.0, 0.2, 0.0], sizes[1] + sizes[0], extra_bits=8)
     assert groups[1] in chosen
     assert groups[3] not in chosen, "what is not hurt gets nothing"
@@ -67,7 +67,7 @@ def test_bytes_go_where_they_gain_most(subject: Subject) -> None:
 
 def test_int4_gives_8_bits_to_what_suffers(subject: Subject) -> None:
     model = _with_a_spoilt_product(subject, 1)
-    shape = tuple(product_groups(model.graph)[1].nodes[0].inputs[1].shape)  # type: ignore[union-attr]
+    shape = tuple(product_groups(model.graph)[1].nodes[0].inputs[1].shape)
     done = quantise(model, "int4", _runs(subject))
     bits = [
         attribute(node, "bits", 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -47,7 +48,7 @@ def _mlp(norm: Floats = NORM) -> ir.Model:
     weight, gate, up, down = constants
 
     def node(
-        op: str, inputs: list[ir.Value], width: int, output: ir.Value | None = None, **attributes: object
+        op: str, inputs: list[ir.Value], width: int, output: ir.Value | None = None, **attributes: Any
     ) -> ir.Value:
         made = output or ir.val(op.lower() + str(len(nodes)), ir.DataType.FLOAT, ["rows", width])
         nodes.append(ir.node(op, inputs, attributes, outputs=[made], name=str(made.name)))
@@ -85,7 +86,7 @@ def test_channels_move_from_a_norm_and_from_a_gated_pair_into_the_weights_withou
         assert edits is not None, group.role
         apply_edits(editor, edits, "smoothed")
         for node in group.nodes:
-            weight = node.inputs[1].const_value.numpy() * factor[:, None]  # type: ignore[union-attr]
+            weight = node.inputs[1].const_value.numpy() * factor[:, None]
             node.replace_input_with(1, editor.constant(weight, "smoothed"))
     assert np.allclose(_run(model, rows), wanted, rtol=0, atol=2e-5 * np.abs(wanted).max())
 
@@ -106,7 +107,7 @@ def test_a_rotation_is_undone_by_the_weights() -> None:
         block = block_of(group.channels)
         turned = rotator.rotate(group.nodes[0], group.value, block)
         for node in group.nodes:
-            array = node.inputs[1].const_value.numpy()  # type: ignore[union-attr]
+            array = node.inputs[1].const_value.numpy()
             node.replace_input_with(1, editor.constant(rotated_weight(array, block), "rotated"))
             node.replace_input_with(0, turned)
     assert np.allclose(_run(model, rows), wanted, rtol=0, atol=2e-5 * np.abs(wanted).max())
@@ -219,7 +220,7 @@ def test_a_rotated_row_does_not_depend_on_its_company() -> None:
 def test_a_table_that_is_the_head_too_is_stored_once(precision: str, tmp_path: Path) -> None:
     graph = Subject(build("llama/tied"), tmp_path).at(precision).graph
     tables = nodes_of(graph, "Gather", "GatherBlockQuantized")
-    shared = [use.node.op_type for node in tables for use in node.inputs[0].uses() if use.node is not node]  # type: ignore[union-attr]
+    shared = [use.node.op_type for node in tables for use in node.inputs[0].uses() if use.node is not node]
     assert ("MatMulIntegerToFloat" if precision == "int8" else "MatMulNBits") in shared
     head = max(value.const_value.nbytes for value in graph.initializers.values() if value.const_value)
     assert head == VOCAB * 64  # a byte each

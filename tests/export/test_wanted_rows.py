@@ -29,9 +29,9 @@ def test_products_after_the_last_attention_are_of_chosen_rows(name: str, tmp_pat
 
 def test_rows_are_chosen_after_the_attention_and_from_the_residual(tmp_path: Path) -> None:
     graph = Subject(build("llama"), tmp_path).graph
-    choices = [node for node in nodes_of(graph, "Gather") if node.inputs[1].name == "logits_index"]  # type: ignore[union-attr]
+    choices = [node for node in nodes_of(graph, "Gather") if node.inputs[1].name == "logits_index"]
     assert len(choices) == 2
-    makers = [choice.inputs[0].producer().inputs[0].producer().op_type for choice in choices]  # type: ignore[union-attr]
+    makers = [choice.inputs[0].producer().inputs[0].producer().op_type for choice in choices]
     assert sorted(makers) == ["Add", "GroupQueryAttention"]
 
 

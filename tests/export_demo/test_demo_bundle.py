@@ -1,5 +1,9 @@
 """The committed bundle: small, whole, and it answers what a person types."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import pytest
 from attendant.bundle import read_manifest, verify_files
 from attendant.demo import demo_bundle
@@ -19,11 +23,11 @@ QUESTIONS = {
 
 
 @pytest.fixture(scope="module")
-def answer():
+def answer() -> Any:
     return bundle_answerer(demo_bundle(), threads=1)
 
 
-def test_the_bundle_is_whole_and_small():
+def test_the_bundle_is_whole_and_small() -> None:
     folder = demo_bundle()
     manifest = read_manifest(folder)
     verify_files(folder, manifest)
@@ -35,17 +39,17 @@ def test_the_bundle_is_whole_and_small():
 
 
 @pytest.mark.parametrize(("question", "intent"), QUESTIONS.items())
-def test_it_answers_typed_questions(answer, question, intent):
+def test_it_answers_typed_questions(answer: Any, question: str, intent: str) -> None:
     assert Labeller().label(answer([[{"role": "user", "content": question}]])[0]) == intent
 
 
-def test_it_copies_order_numbers(answer):
+def test_it_copies_order_numbers(answer: Any) -> None:
     said = answer([[{"role": "user", "content": f"where is order {number}?"}] for number in ("48213", "7714902")])
     assert "order 48213" in said[0]
     assert "order 7714902" in said[1]
 
 
-def test_it_remembers_what_the_order_number_is_for(answer):
+def test_it_remembers_what_the_order_number_is_for(answer: Any) -> None:
     messages = [{"role": "user", "content": "I want to cancel my order"}]
     messages.append({"role": "assistant", "content": answer([messages])[0]})
     messages.append({"role": "user", "content": "it's 55120"})

@@ -10,7 +10,7 @@ from attendant_demo.labels import NONE, Labeller
 from attendant_demo.phrases import FOLLOW, load_phrases, typed_questions
 
 
-def test_patterns_expand_and_reject_what_is_wrong():
+def test_patterns_expand_and_reject_what_is_wrong() -> None:
     lexicon = {"thing": parse("(order|parcel)", {})}
     assert set(expand(parse("my @thing [<order>] , please", lexicon))) == {
         "my order, please",
@@ -24,27 +24,27 @@ def test_patterns_expand_and_reject_what_is_wrong():
             parse(wrong, lexicon)
 
 
-def test_the_same_seed_composes_the_same_dialogues():
+def test_the_same_seed_composes_the_same_dialogues() -> None:
     first, again, other = (list(Composer("train", seed).dialogues(300)) for seed in (5, 5, 6))
     assert first == again
     assert first != other
 
 
-def test_no_phrasing_is_in_both_splits():
+def test_no_phrasing_is_in_both_splits() -> None:
     for intent in load_phrases().intents.values():
         train = set(intent.questions["train"])
         assert train
         assert not train & set(intent.questions["held_out"])
 
 
-def test_held_out_questions_are_not_training_questions():
+def test_held_out_questions_are_not_training_questions() -> None:
     known = evaluate.normal_questions(list(Composer("train", 5).dialogues(2000)))
     asked = evaluate.held_out(1, 3, known)
     assert len({dialogue.turns[0].label for dialogue in asked}) >= 35
     assert not known & {dialogue.turns[0].normal_question() for dialogue in asked}
 
 
-def test_every_composed_answer_is_labelled_with_its_own_intent():
+def test_every_composed_answer_is_labelled_with_its_own_intent() -> None:
     labeller = Labeller()
     turns = itertools.chain.from_iterable(dialogue.turns for dialogue in Composer("train", 9).dialogues(500))
     assert [turn for turn in turns if labeller.label(turn.answer) != turn.label] == []
@@ -52,14 +52,14 @@ def test_every_composed_answer_is_labelled_with_its_own_intent():
     assert labeller.label("") == NONE
 
 
-def test_answers_name_the_order_of_the_question():
+def test_answers_name_the_order_of_the_question() -> None:
     turns = [turn for dialogue in Composer("train", 4).dialogues(500) for turn in dialogue.turns]
     named = [turn for turn in turns if "order" in turn.values]
     assert len(named) > 50
     assert all(f"order {turn.values['order']}" in turn.answer for turn in named)
 
 
-def test_intents_are_complete():
+def test_intents_are_complete() -> None:
     intents = load_phrases().intents
     for name, intent in intents.items():
         assert bool(intent.answers) != name.startswith(FOLLOW), name

@@ -1,7 +1,10 @@
 """Composed reviews: deterministic, balanced, and held-out phrasings apart from those of training."""
 
+from __future__ import annotations
+
 import itertools
 from collections import Counter
+from typing import Any
 
 import pytest
 from attendant_demo.grammar import slots
@@ -15,29 +18,29 @@ FROM_WORDS = {"product", "pseudo"}
 
 
 @pytest.fixture(scope="module")
-def training():
+def training() -> Any:
     return list(Reviewer("train", 5).reviews(6000))
 
 
-def test_the_same_seed_composes_the_same_reviews(training):
+def test_the_same_seed_composes_the_same_reviews(training: Any) -> None:
     assert list(Reviewer("train", 5).reviews(6000)) == training
     assert list(Reviewer("train", 6).reviews(6000)) != training
 
 
-def test_labels_are_balanced_and_reviews_differ(training):
+def test_labels_are_balanced_and_reviews_differ(training: Any) -> None:
     assert set(Counter(review.label for review in training).values()) == {2000}
     assert len({review.normal() for review in training}) > 5000
     assert {review.label for review in training if not review.clear} == set(LABELS)
 
 
-def test_every_slot_can_be_filled():
+def test_every_slot_can_be_filled() -> None:
     lists = load_phrases().lists
     for name, splits in lists.items():
         for line in itertools.chain(*splits.values()):
             assert slots(line.pattern) <= lists.keys() | ANY_CLAUSE | FROM_WORDS, f"{name}: {line.text}"
 
 
-def test_no_phrasing_is_in_both_splits():
+def test_no_phrasing_is_in_both_splits() -> None:
     phrases = load_phrases()
     for name, splits in phrases.lists.items():
         if name not in phrases.shared:
@@ -46,14 +49,14 @@ def test_no_phrasing_is_in_both_splits():
 
 
 @pytest.mark.parametrize("name", [*CLAUSES, "fact", "okay", "mixed"])
-def test_about_one_clause_in_ten_is_held_out(name):
+def test_about_one_clause_in_ten_is_held_out(name: str) -> None:
     splits = load_phrases().lists[name]
     held = len(splits["held_out"])
     assert held >= 1
     assert 0.04 <= held / (held + len(splits["train"])) <= 0.11
 
 
-def test_held_out_names_are_words_that_training_never_has(training):
+def test_held_out_names_are_words_that_training_never_has(training: Any) -> None:
     said = {word for review in Reviewer("train", 3).reviews(20_000) for word in review.normal().split()}
     lists = load_phrases().lists
     for name in ("part", "parts", "very", "person"):
@@ -61,7 +64,7 @@ def test_held_out_names_are_words_that_training_never_has(training):
             assert not line.words() <= said, line.text
 
 
-def test_held_out_reviews_are_not_training_reviews(training):
+def test_held_out_reviews_are_not_training_reviews(training: Any) -> None:
     known = {review.normal() for review in training}
     reviews = held_out(1, 900, known)
     assert len(reviews) > 800
@@ -69,7 +72,7 @@ def test_held_out_reviews_are_not_training_reviews(training):
     assert min(Counter(review.label for review in reviews).values()) > 250
 
 
-def test_typed_reviews_are_of_every_label_and_not_composed(training):
+def test_typed_reviews_are_of_every_label_and_not_composed(training: Any) -> None:
     typed = typed_reviews()
     assert len(typed) >= 60
     assert min(Counter(label for label, _ in typed).values()) >= 18
@@ -78,7 +81,7 @@ def test_typed_reviews_are_of_every_label_and_not_composed(training):
     assert sum(normal(text) in known for _, text in typed) <= 6
 
 
-def test_the_vocabulary_depends_on_the_texts_alone(training):
+def test_the_vocabulary_depends_on_the_texts_alone(training: Any) -> None:
     texts = [review.text for review in training]
     tokenizer = train_tokenizer(texts, 2000)
     assert train_tokenizer(reversed(texts), 2000).get_vocab() == tokenizer.get_vocab()

@@ -6,6 +6,7 @@ import io
 import random
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ SHORT = TrainSettings(num_pictures=160, batch_size=16, num_layers=1, warmup_step
 
 
 @pytest.fixture(scope="module")
-def classify():
+def classify() -> Any:
     return bundle_classifier(BUNDLE)
 
 
@@ -34,19 +35,19 @@ def manifest() -> EncoderManifest:
     return found
 
 
-def test_the_same_seed_draws_the_same_pictures():
+def test_the_same_seed_draws_the_same_pictures() -> None:
     first, again, other = ([d.image.tobytes() for d in drawings(seed, 16)] for seed in (5, 5, 6))
     assert first == again
     assert not set(first) & set(other)
 
 
-def test_every_label_is_drawn_as_often():
+def test_every_label_is_drawn_as_often() -> None:
     labels = [drawing.label for drawing in drawings(3, 4 * len(LABELS))]
     assert sorted(labels) == sorted(4 * LABELS)
 
 
 @pytest.mark.parametrize("label", LABELS)
-def test_a_shape_is_there_to_be_seen(label):
+def test_a_shape_is_there_to_be_seen(label: str) -> None:
     rng = random.Random(label)
     for _ in range(20):
         picture = draw_one(label, rng)
@@ -54,7 +55,7 @@ def test_a_shape_is_there_to_be_seen(label):
         assert np.asarray(picture).std(axis=(0, 1)).max() > 5
 
 
-def test_pixels_are_those_that_the_server_makes(manifest: EncoderManifest):
+def test_pixels_are_those_that_the_server_makes(manifest: EncoderManifest) -> None:
     drawing = next(drawings("any", 1))
     stream = io.BytesIO()
     drawing.image.save(stream, "PNG")
@@ -62,7 +63,7 @@ def test_pixels_are_those_that_the_server_makes(manifest: EncoderManifest):
     assert np.abs(served - tensors([drawing])[0][0].numpy()).max() < 1e-6
 
 
-def test_the_same_settings_train_the_same_model():
+def test_the_same_settings_train_the_same_model() -> None:
     threads = torch.get_num_threads()
     try:
         first, again, other = (
@@ -76,14 +77,14 @@ def test_the_same_settings_train_the_same_model():
     assert sum(first[-3:]) < sum(first[:3])
 
 
-def test_the_bundle_is_whole_and_small(manifest: EncoderManifest):
+def test_the_bundle_is_whole_and_small(manifest: EncoderManifest) -> None:
     verify_files(BUNDLE, manifest)
     assert sum(file.stat().st_size for file in BUNDLE.rglob("*") if file.is_file()) <= 2_000_000
     assert (manifest.name, manifest.task, manifest.precision) == ("shapes", "classify_image", "int8")
     assert manifest.labels == LABELS
 
 
-def test_it_names_pictures_that_it_never_saw(classify):
+def test_it_names_pictures_that_it_never_saw(classify: Any) -> None:
     found = score(classify, 800)
     assert found.accuracy > 0.95
     assert min(found.by_label.values()) > 0.85
@@ -116,19 +117,19 @@ def plain(label: str, size: tuple[int, int]) -> bytes:
 
 
 @pytest.mark.parametrize("label", ["circle", "ring", "square", "triangle", "cross", "stripes"])
-def test_it_names_what_a_person_would_draw(classify, manifest: EncoderManifest, label: str):
+def test_it_names_what_a_person_would_draw(classify: Any, manifest: EncoderManifest, label: str) -> None:
     values = pixel_values(plain(label, (300, 300)), manifest.input, "images[0]")
     assert LABELS[int(classify(values[None]).argmax())] == label
 
 
-def test_a_row_does_not_depend_on_its_batch(classify):
+def test_a_row_does_not_depend_on_its_batch(classify: Any) -> None:
     pixels = tensors(drawings("batch", 7))[0].numpy()
     together = classify(pixels)
     alone = np.concatenate([classify(pixels[row : row + 1]) for row in range(len(pixels))])
     assert np.abs(together - alone).max() < 1e-4
 
 
-def test_the_build_makes_model_bundle_and_report(tmp_path: Path):
+def test_the_build_makes_model_bundle_and_report(tmp_path: Path) -> None:
     from attendant_demo.shapes.build import main
 
     assert main([str(tmp_path), "--pictures", "128"]) == 0

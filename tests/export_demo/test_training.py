@@ -1,6 +1,10 @@
 """The tokenizer, and a training run of a few steps."""
 
+from __future__ import annotations
+
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -26,28 +30,28 @@ SETTINGS = TrainSettings(
 
 
 @pytest.fixture(scope="module")
-def dialogues():
+def dialogues() -> Any:
     return list(Composer("train", SETTINGS.seed).dialogues(SETTINGS.num_dialogues))
 
 
 @pytest.fixture(scope="module")
-def tokenizer(dialogues):
+def tokenizer(dialogues: Any) -> Any:
     return train_tokenizer(dialogues, SETTINGS.vocab_size)
 
 
 @pytest.mark.parametrize("text", ["Where is order #48213?", "  two  spaces\n", "naïve Ω 漢字 🙂", "it's AB-12"])
-def test_text_survives_the_tokenizer(tokenizer, text):
+def test_text_survives_the_tokenizer(tokenizer: Any, text: str) -> None:
     assert tokenizer.decode(tokenizer.encode(text, add_special_tokens=False)) == text
 
 
-def test_digits_and_special_tokens_are_single_tokens(tokenizer):
+def test_digits_and_special_tokens_are_single_tokens(tokenizer: Any) -> None:
     tokens = tokenizer.tokenize("order 48213")
     assert tokens[-5:] == list("48213")
     for special in SPECIAL_TOKENS:
         assert len(tokenizer.encode(special, add_special_tokens=False)) == 1
 
 
-def test_training_text_is_what_the_chat_template_makes(tokenizer, dialogues):
+def test_training_text_is_what_the_chat_template_makes(tokenizer: Any, dialogues: Any) -> None:
     chats = [dialogue for dialogue in dialogues if dialogue.style == "chat"]
     assert any(dialogue.system for dialogue in chats)
     for dialogue in chats[:100]:
@@ -60,14 +64,14 @@ def test_training_text_is_what_the_chat_template_makes(tokenizer, dialogues):
         assert ids == tokenizer.encode(written, add_special_tokens=False)
 
 
-def test_weights_fall_on_answers(tokenizer, dialogues):
+def test_weights_fall_on_answers(tokenizer: Any, dialogues: Any) -> None:
     for example in encode(tokenizer, [d for d in dialogues if d.style == "chat"][:20], 0.0):
         counted = tokenizer.decode([i for i, w in zip(example.ids, example.weights, strict=True) if w])
         assert "<|user|>" not in counted
         assert counted.endswith("<|end|>")
 
 
-def test_a_short_run_lowers_the_loss_and_saves_a_folder(tokenizer, dialogues, tmp_path):
+def test_a_short_run_lowers_the_loss_and_saves_a_folder(tokenizer: Any, dialogues: Any, tmp_path: Path) -> None:
     threads = torch.get_num_threads()
     try:
         examples = list(encode(tokenizer, dialogues, SETTINGS.question_weight))

@@ -1,5 +1,10 @@
 """The phrase book: right French, one translation for each sentence, what training never sees; a short training run."""
 
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
 from attendant_demo.translator import evaluate, french, numbers
@@ -25,12 +30,12 @@ SETTINGS = TrainSettings(
 
 
 @pytest.fixture(scope="module")
-def examples():
+def examples() -> Any:
     return list(Composer("train", 1).examples(6000))
 
 
 @pytest.fixture(scope="module")
-def tokenizer(examples):
+def tokenizer(examples: Any) -> Any:
     return train_tokenizer(examples[:2000], SETTINGS.vocab_size)
 
 
@@ -50,7 +55,7 @@ def tokenizer(examples):
         ("à huit heures, le onze mai", "À huit heures, le onze mai"),
     ],
 )
-def test_words_that_meet(raw, spelled):
+def test_words_that_meet(raw: str, spelled: str) -> None:
     assert french.spell(raw) == spelled
 
 
@@ -70,11 +75,11 @@ def test_words_that_meet(raw, spelled):
         (285, "deux cent quatre-vingt-cinq"),
     ],
 )
-def test_numbers(number, words):
+def test_numbers(number: int, words: str) -> None:
     assert numbers.french_words(number) == words
 
 
-def test_forms():
+def test_forms() -> None:
     words = lexicon()
     adjectives = {adjective.english: adjective for adjective in words.adjectives}
     assert adjectives["beautiful"].forms == ("beau", "belle", "beaux", "belles")
@@ -90,7 +95,7 @@ def test_forms():
     assert nouns["train ticket"].french == ("billet de train", "billets de train")
 
 
-def test_a_sentence_has_one_translation(examples):
+def test_a_sentence_has_one_translation(examples: Any) -> None:
     found = {}
     for example in examples:
         key = example.english.lower().rstrip(".?")
@@ -98,7 +103,7 @@ def test_a_sentence_has_one_translation(examples):
     assert len(found) > len(examples) * 0.8
 
 
-def test_nothing_raw_is_left(examples):
+def test_nothing_raw_is_left(examples: Any) -> None:
     for example in examples:
         assert not set(example.french) & set("_*{}|()"), example
         assert "  " not in example.french, example
@@ -106,16 +111,16 @@ def test_nothing_raw_is_left(examples):
         assert not any(part in f" {example.french.lower()}" for part in (" de le ", " à le ", " de les ", " à les "))
 
 
-def test_the_same_seed_gives_the_same():
+def test_the_same_seed_gives_the_same() -> None:
     assert list(Composer("train", 5).examples(50)) == list(Composer("train", 5).examples(50))
 
 
-def test_held_out_sentences_are_not_in_training(examples):
+def test_held_out_sentences_are_not_in_training(examples: Any) -> None:
     held_out = {normal(example.english) for example in Composer("held_out", 2).examples(300)}
     assert not held_out & {normal(example.english) for example in examples}
 
 
-def test_new_pairs_are_not_in_training(examples):
+def test_new_pairs_are_not_in_training(examples: Any) -> None:
     old = WordPairs(new=False)
     words = lexicon()
     names = {noun.name for kind in words.nouns.values() for noun in kind}
@@ -133,23 +138,23 @@ def test_new_pairs_are_not_in_training(examples):
     assert sum(pair in composed for pair in new) > 50
 
 
-def test_typed_sentences_are_spelled_as_the_composer_spells():
+def test_typed_sentences_are_spelled_as_the_composer_spells() -> None:
     for example in evaluate.typed():
         assert example.french[-1] in ".?!"
 
 
 @pytest.mark.parametrize("text", ["Where is platform 9?", "naïve Ω 漢字", "l'œuf, s'il vous plaît !"])
-def test_text_survives_the_tokenizer(tokenizer, text):
+def test_text_survives_the_tokenizer(tokenizer: Any, text: str) -> None:
     ids = tokenizer.encode(text)
     assert ids[-1] == tokenizer.eos_token_id
     assert tokenizer.decode(ids, skip_special_tokens=True) == text
 
 
-def test_what_is_typed_in_several_ways_is_one(tokenizer):
+def test_what_is_typed_in_several_ways_is_one(tokenizer: Any) -> None:
     assert tokenizer.encode(" I  don\N{RIGHT SINGLE QUOTATION MARK}t\n") == tokenizer.encode("I don't")
 
 
-def test_a_short_run_lowers_the_loss_and_saves_a_folder(tokenizer, examples, tmp_path):
+def test_a_short_run_lowers_the_loss_and_saves_a_folder(tokenizer: Any, examples: Any, tmp_path: Path) -> None:
     threads = torch.get_num_threads()
     try:
         model = build_model(SETTINGS, tokenizer)

@@ -1,6 +1,9 @@
 """The committed translator, through the server's own engine: small, whole, and right on sentences it never saw."""
 
+from __future__ import annotations
+
 import asyncio
+from typing import Any
 
 import pytest
 from attendant.bundle import read_manifest, verify_files
@@ -15,15 +18,15 @@ FOLDER = demo_bundle().parent / "translator"
 
 
 @pytest.fixture(scope="module")
-def translate():
+def translate() -> Any:
     """Texts to translations, as many at a time as the engine takes."""
     model = load(FOLDER, max_num_seqs=16, max_queue=1000, threads=1)
 
-    def all_of(texts, num_beams=1):
+    def all_of(texts: list[str], num_beams: int = 1) -> Any:
         found = []
 
-        async def test(service):
-            async def one(text):
+        async def test(service: Any) -> None:
+            async def one(text: str) -> Any:
                 beams = BeamCall(num_beams)
                 call = GenerationCall("", TextPrompt(text), beam_search=beams, translation=Translation())
                 return (await collect(service, call))[0].get(0, "")
@@ -36,7 +39,7 @@ def translate():
     return all_of
 
 
-def test_the_bundle_is_whole_and_small():
+def test_the_bundle_is_whole_and_small() -> None:
     manifest = read_manifest(FOLDER)
     verify_files(FOLDER, manifest)
     assert sum(file.stat().st_size for file in FOLDER.rglob("*") if file.is_file()) <= 6_000_000
@@ -47,23 +50,23 @@ def test_the_bundle_is_whole_and_small():
 
 
 @pytest.mark.parametrize("part", ["held_out", "new_pairs"])
-def test_sentences_it_never_saw(translate, part):
+def test_sentences_it_never_saw(translate: Any, part: str) -> None:
     score = evaluate.score(translate, evaluate.held_out(part, 250))
     assert score.exact > 0.88, score.wrong
 
 
-def test_typed_sentences(translate):
+def test_typed_sentences(translate: Any) -> None:
     score = evaluate.score(translate, evaluate.typed())
     assert score.examples >= 30
     assert score.exact >= 0.9, score.wrong
 
 
-def test_beams_are_as_good(translate):
+def test_beams_are_as_good(translate: Any) -> None:
     examples = evaluate.held_out("held_out", 60)
     score = evaluate.score(lambda texts: translate(texts, num_beams=3), examples)
     assert score.exact > 0.88, score.wrong
 
 
-def test_the_build_reads_a_bundle_as_the_server_does(translate):
+def test_the_build_reads_a_bundle_as_the_server_does(translate: Any) -> None:
     texts = [example.english for example in evaluate.typed()]
     assert bundle_translator(FOLDER, threads=1)(texts) == translate(texts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from tests.synthetic import make_synthetic_bundle
 from tests.synthetic_encoder import expected_row, make_audio_encoder, make_image_encoder, make_text_encoder
 
 
-def load(bundle: Path, *, verify: bool = True, **settings: object) -> tuple[EncoderPart, list[str]]:
+def load(bundle: Path, *, verify: bool = True, **settings: Any) -> tuple[EncoderPart, list[str]]:
     lines: list[str] = []
     chosen = EncoderSettings(**{"threads": 1, "spinning": False} | settings)
     return load_encoder(bundle, read_any_manifest(bundle), chosen, verify=verify, progress=lines.append), lines

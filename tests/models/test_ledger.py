@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from attendant.bundle import GeneratorManifest, read_manifest
@@ -52,7 +53,7 @@ def test_a_later_model_gets_what_is_left_or_hears_who_has_it() -> None:
     assert ledger.share(CPU, "c").num_bytes == 1_500
 
 
-def load(path: Path, ledger: MemoryLedger, **settings: object) -> int:
+def load(path: Path, ledger: MemoryLedger, **settings: Any) -> int:
     """Tokens of the KV cache that the model of a bundle gets."""
     chosen = EngineSettings(**{"threads": 1, "spinning": False} | settings)
     model = load_model(path, read_manifest(path), chosen, EncoderSettings(), GpuSettings(), ledger=ledger)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from attendant.bundle import GeneratorManifest, KVLayer, Target, TextSource, read_manifest
@@ -25,7 +26,7 @@ from tests.synthetic import make_synthetic_bundle
 CONTEXT = 256  # of the bundle
 
 
-def load(bundle: Path, gpu: GpuSettings | None = None, **settings: object) -> GeneratorPart:
+def load(bundle: Path, gpu: GpuSettings | None = None, **settings: Any) -> GeneratorPart:
     chosen = EngineSettings(**{"threads": 1, "spinning": False} | settings)
     return load_generator(bundle, read_manifest(bundle), chosen, gpu=gpu, verify=False)
 
@@ -158,7 +159,7 @@ class TestBlockSize:
 CROSS = (KVLayer(num_kv_heads=2, head_size=64, dtype="float16"),)  # 512 bytes a position
 
 
-def answering(bundle: Path, **changes: object) -> GeneratorManifest:
+def answering(bundle: Path, **changes: Any) -> GeneratorManifest:
     """An encoder-decoder's, with sources of up to 1000 positions."""
     source = TextSource(max_length=1000, layout="packed")
     return manifest_of(bundle).model_copy(update={"encoder_input": source, "cross_layers": CROSS, **changes})
@@ -218,7 +219,7 @@ class TestMemory:
         before: int = TOTAL,
         num_models: int = 1,
         settings: EngineSettings | None = None,
-        **gpu: object,
+        **gpu: Any,
     ) -> PageBudget:
         chosen = GpuSettings(**gpu)
         return plan_blocks(

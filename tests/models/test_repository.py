@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from attendant.bundle import MANIFEST_FILE, TOKENIZER_FILE, FileEntry, KVLayer, read_manifest, sha256
@@ -30,7 +31,7 @@ def bundle(good: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(good, tmp_path / "bundle"))
 
 
-def load(*paths: Path, verify: bool = True, **settings: object) -> tuple[ModelRepository, list[str]]:
+def load(*paths: Path, verify: bool = True, **settings: Any) -> tuple[ModelRepository, list[str]]:
     lines: list[str] = []
     chosen = EngineSettings(**{"threads": 1, "spinning": False, "max_num_seqs": 2} | settings)
     return ModelRepository.load(paths, chosen, verify=verify, progress=lines.append), lines
@@ -163,7 +164,7 @@ def test_a_folder_without_bundles_is_an_error(tmp_path: Path, what: str) -> None
 
 
 class TestKVMemory:
-    def plan(self, good: Path, **settings: object):
+    def plan(self, good: Path, **settings: Any) -> Any:
         layer = KVLayer(num_kv_heads=4, head_size=64, dtype="float32")
         manifest = read_manifest(good).model_copy(update={"kv_layers": (layer,) * 12, "context_length": 2048})
         chosen = EngineSettings(**settings)

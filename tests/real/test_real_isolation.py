@@ -6,6 +6,7 @@ import random
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from attendant.bundle import read_manifest
@@ -46,18 +47,18 @@ def make_requests(tokenizer: Tokenizer) -> list[Asked]:
         if rng.random() < 0.35:
             shared = tokenizer.encode(rng.choice(families), add_special_tokens=False).ids
             prompt = shared[: rng.randrange(10, min(len(shared), 30))] + prompt
-        fields: dict[str, object] = {"max_tokens": rng.choice([1, 2, 3, 5, 8]), "logprobs": rng.choice([0, 3])}
+        fields: dict[str, Any] = {"max_tokens": rng.choice([1, 2, 3, 5, 8]), "logprobs": rng.choice([0, 3])}
         if rng.random() < 0.5:
             fields |= {"temperature": rng.choice([0.4, 0.9, 1.3]), "seed": rng.randrange(1 << 40)}
             fields |= rng.choice([{}, {"top_p": 0.9}, {"top_k": 20}, {"min_p": 0.05}])
         if rng.random() < 0.2:
             fields["repetition_penalty"] = 1.2
         cancel_after = rng.randrange(1, 6) if rng.random() < 0.12 else None
-        asked.append(Asked(tuple(prompt[:40]), SamplingParams(**fields), cancel_after))  # type: ignore[arg-type]
+        asked.append(Asked(tuple(prompt[:40]), SamplingParams(**fields), cancel_after))
     return asked
 
 
-def make_engine(bundle: Path, **changes: object) -> Engine:
+def make_engine(bundle: Path, **changes: Any) -> Engine:
     chosen = EngineSettings(
         **{"max_context_length": CONTEXT, "max_num_seqs": 8, "max_num_batched_tokens": 40}
         | {"threads": 1, "spinning": False}

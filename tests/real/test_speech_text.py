@@ -6,6 +6,7 @@ import csv
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -46,7 +47,7 @@ def recordings(noisy: bool) -> list[Floats]:
 
 
 @pytest.fixture(scope="module")
-def heard(whisper_bundle: Made, server_of: ServerOf):
+def heard(whisper_bundle: Made, server_of: ServerOf) -> Any:
     """The texts of all recordings in a precision, by (precision, noisy)."""
 
     @cache
@@ -69,14 +70,14 @@ def words(text: str) -> list[str]:
     return "".join(letter for letter in text.lower() if letter.isalnum() or letter == " ").split()
 
 
-def test_fp32_hears_what_was_said(heard) -> None:
+def test_fp32_hears_what_was_said(heard: Any) -> None:
     said = [words(row["text"]) for row in sentences()]
     understood = [words(text) for text in heard("fp32", False)]
     right = sum(len(set(one) & set(other)) for one, other in zip(said, understood, strict=True))
     assert right / sum(len(set(one)) for one in said) >= LEAST_WORDS_RIGHT
 
 
-def test_fp32_says_what_torch_says(heard, whisper: Path) -> None:
+def test_fp32_says_what_torch_says(heard: Any, whisper: Path) -> None:
     import torch
     from transformers import AutoTokenizer, WhisperFeatureExtractor, WhisperForConditionalGeneration
 

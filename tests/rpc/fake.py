@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import grpc.aio
 from attendant.bundle import GeneratorManifest, Parity, Source, SpecialTokens
@@ -19,7 +20,7 @@ from attendant.settings import GrpcSettings
 FINISH = Finish(0, FinishReason.STOP, Usage(3, 1, 2), Timings(1, 2, 3, 4, 5), stop_token_id=7)
 
 
-def manifest(**changes: object) -> GeneratorManifest:
+def manifest(**changes: Any) -> GeneratorManifest:
     values = {
         "name": "fake",
         "task": "generate",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from attendant.bundle import Distance, Fidelity, Parity, VectorFidelity
 from attendant.client.model_report import details, table
 from attendant.rpc.parity import parity_message
@@ -24,7 +26,7 @@ def _parity(fidelity: Fidelity | None = None, vectors: VectorFidelity | None = N
     )
 
 
-def _model(parity: Parity, **more: object) -> models_pb2.Model:
+def _model(parity: Parity, **more: Any) -> models_pb2.Model:
     return models_pb2.Model(
         name="m",
         version="1",
@@ -36,7 +38,7 @@ def _model(parity: Parity, **more: object) -> models_pb2.Model:
             target="cpu",
             source="some/model",
             parity=parity_message(parity),
-            **more,  # type: ignore[arg-type]
+            **more,
         ),
         generation=models_pb2.GenerationInfo(limits=models_pb2.Limits(context_length=8)),
     )

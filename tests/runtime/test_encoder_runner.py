@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ RNG = np.random.default_rng(3)
 IDS = [RNG.integers(0, VOCAB, n) for n in (5, 1, 40, 7, 40, 2)]
 
 
-def open_runner(bundle: Path, **changes: object) -> EncoderRunner:
+def open_runner(bundle: Path, **changes: Any) -> EncoderRunner:
     manifest = read_any_manifest(bundle)
     assert isinstance(manifest, EncoderManifest)
     graphs = {name: open_session(bundle / graph.file, SessionOptions(1)) for name, graph in manifest.graphs.items()}

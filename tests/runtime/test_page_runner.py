@@ -52,9 +52,9 @@ class Hands:
             Spy(open_session(bundle / manifest.graphs[name].file, options)) for name in names
         )
         sizes = {"num_blocks": NUM_BLOCKS, "block_size": BLOCK_SIZE, "num_sequences": ROWS, "max_blocks": COLUMNS}
-        self.cache = PageCache(manifest.kv_layers, HostDevice(), copier, **sizes)  # type: ignore[arg-type]
+        self.cache = PageCache(manifest.kv_layers, HostDevice(), copier, **sizes)
         self.keys = GraphKeys(ROWS, COLUMNS, BLOCK_SIZE)
-        sessions = PageSessions(self.decoder, copier, self.pick)  # type: ignore[arg-type]
+        sessions = PageSessions(self.decoder, copier, self.pick)
         self.runner = PageRunner(sessions, manifest, self.cache, HostDevice(), LIMITS, self.keys if buckets else None)
         if buckets and capture:
             assert all(self.runner.capture(key, number) for number, key in enumerate(self.keys, 1))
@@ -62,7 +62,7 @@ class Hands:
     def memory(self) -> list[np.ndarray]:
         """Each cache as [num_blocks, bytes]."""
         buffers = [buffer for pair in self.cache._buffers for buffer in pair]
-        return [buffer.owner.reshape(NUM_BLOCKS, -1) for buffer in buffers]  # type: ignore[union-attr]
+        return [buffer.owner.reshape(NUM_BLOCKS, -1) for buffer in buffers]
 
     def place(self, rows: int) -> None:
         """Blocks 1.. are dealt out in turn: each row gets what its longest sequence needs."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 
-def order(params: SamplingParams, output: tuple[int, ...] = (), prompt: tuple[int, ...] = (0,), **kw) -> SampleOrder:
+def order(
+    params: SamplingParams, output: tuple[int, ...] = (), prompt: tuple[int, ...] = (0,), **kw: Any
+) -> SampleOrder:
     return SampleOrder(params, np.array(prompt + output, np.int64), len(prompt), **kw)
 
 

@@ -166,7 +166,7 @@ def test_what_changes_a_bit_is_kept_out_of_the_run(
     if factor is not None:
         scale_logits(bundle / "decoder.onnx", factor)
     engine = load_generator(bundle, read_manifest(bundle), EngineSettings(threads=1), verify=False).engines[0]
-    limits = engine._scheduler._limits  # type: ignore[attr-defined]
+    limits = engine._scheduler._limits
     assert (limits.prompts_apart, limits.run_cost) == (apart, cost)
 
 

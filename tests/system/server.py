@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
@@ -157,7 +158,7 @@ def eventually(condition: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def request(text: str = "hello", max_tokens: int = 8, **fields: object) -> pb.GenerateRequest:
+def request(text: str = "hello", max_tokens: int = 8, **fields: Any) -> pb.GenerateRequest:
     """A plain request."""
     return pb.GenerateRequest(text=text, stopping=pb.Stopping(max_tokens=max_tokens), **fields)
 

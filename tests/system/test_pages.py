@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -69,7 +70,7 @@ def answers(paged_bundle: Path) -> Answers:
     return Answers(paged_bundle)
 
 
-def asked(prompt: Prompt, **fields: object) -> pb.GenerateRequest:
+def asked(prompt: Prompt, **fields: Any) -> pb.GenerateRequest:
     """A greedy request of MAX_TOKENS."""
     stopping = pb.Stopping(max_tokens=MAX_TOKENS, ignore_eos=True)
     return pb.GenerateRequest(model=PAGED, token_ids=pb.TokenIds(ids=prompt), stopping=stopping, **fields)

@@ -6,6 +6,7 @@ import asyncio
 import io
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from attendant.bundle import EncoderManifest, read_any_manifest
 from attendant.frontend.encoding.calls import TextItem
@@ -25,7 +26,7 @@ from tests.synthetic import byte_tokenizer
 TOKENIZER: Tokenizer = byte_tokenizer()
 
 
-def load(bundle: Path, **settings: object) -> EncoderPart:
+def load(bundle: Path, **settings: Any) -> EncoderPart:
     """Load a bundle that encodes."""
     manifest = read_any_manifest(bundle)
     assert isinstance(manifest, EncoderManifest)

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from attendant.bundle import read_manifest
 from attendant.core.context import CallContext
@@ -25,13 +26,13 @@ clients_of: Callable[[GeneratorPart], Sequence[EngineClient]] = engine_clients
 
 
 def with_service(
-    bundle: Path, test: Callable[[GenerationService], Awaitable[None]], **settings: object
+    bundle: Path, test: Callable[[GenerationService], Awaitable[None]], **settings: Any
 ) -> list[tuple[str, BaseException]]:
     """Run ``test`` against a started service of one engine; returns the engine deaths."""
     return with_model(load(bundle, **settings), test)
 
 
-def load(bundle: Path, num_engines: int = 1, **settings: object) -> GeneratorPart:
+def load(bundle: Path, num_engines: int = 1, **settings: Any) -> GeneratorPart:
     """Load a bundle as often as there are engines, and make one model of it."""
     chosen = EngineSettings(**{"max_num_seqs": 4, "max_queue": 4, "spinning": False} | settings)
     loaded = [load_generator(bundle, read_manifest(bundle), chosen, verify=False) for _ in range(num_engines)]
@@ -91,7 +92,7 @@ async def collect(
     return texts, ends
 
 
-def call(text: str = "hello", max_tokens: int | None = 8, **fields: object) -> GenerationCall:
+def call(text: str = "hello", max_tokens: int | None = 8, **fields: Any) -> GenerationCall:
     return GenerationCall("", TextPrompt(text), max_tokens=max_tokens, **fields)
 
 

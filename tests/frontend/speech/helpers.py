@@ -6,6 +6,7 @@ import asyncio
 import math
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from attendant.bundle import AnswerRules, AudioSource, Graph, KVLayer, SpecialTokens, Speech
@@ -173,8 +174,8 @@ def speech_service(
     )
 
 
-def asked(**fields: object) -> SpeechCall:
-    return SpeechCall(**{"model": "", "how": GenerationCall("", TokenPrompt(())), **fields})  # type: ignore[arg-type]
+def asked(**fields: Any) -> SpeechCall:
+    return SpeechCall(**{"model": "", "how": GenerationCall("", TokenPrompt(())), **fields})
 
 
 def noise(seconds: float) -> RawSound:

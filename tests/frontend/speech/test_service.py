@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 from attendant.core.context import CallContext
@@ -44,7 +45,7 @@ from tests.rpc.fake import run
 from tests.tasks.test_audio import wav
 
 
-def transcribe(generator: FakeGenerator, sound: RawSound | SoundData, **fields: object) -> SpeechResult:
+def transcribe(generator: FakeGenerator, sound: RawSound | SoundData, **fields: Any) -> SpeechResult:
     found: list[SpeechResult] = []
 
     async def test() -> None:
@@ -187,7 +188,7 @@ def test_sampling_and_beams_reach_every_window() -> None:
     ],
 )
 def test_what_is_refused_runs_nothing(
-    fields: dict[str, object], sound: RawSound | SoundData, error: type[Exception], words: str
+    fields: dict[str, Any], sound: RawSound | SoundData, error: type[Exception], words: str
 ) -> None:
     generator, metrics = FakeGenerator(Answer((0,))), Metrics(CollectorRegistry())
     context = CallContext.new(timeout_s=fields.get("timeout_s"))  # type: ignore[arg-type]
