@@ -72,7 +72,7 @@ def test_an_error_bears_the_id_in_its_details_and_in_the_log(
             stub = generation_pb2_grpc.GenerationStub(channel)
             caught = await failure(stub.Generate(REQUEST, metadata=(("x-request-id", "mine"),)))
             assert dict(caught.trailing_metadata())["x-request-id"] == "mine"
-            status = from_call(_Ended(caught))
+            status = from_call(_Ended(caught))  # type: ignore[arg-type]
             info = error_details_pb2.RequestInfo()
             assert status is not None
             assert any(detail.Unpack(info) for detail in status.details)

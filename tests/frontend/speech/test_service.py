@@ -191,7 +191,7 @@ def test_what_is_refused_runs_nothing(
     fields: dict[str, Any], sound: RawSound | SoundData, error: type[Exception], words: str
 ) -> None:
     generator, metrics = FakeGenerator(Answer((0,))), Metrics(CollectorRegistry())
-    context = CallContext.new(timeout_s=fields.get("timeout_s"))  # type: ignore[arg-type]
+    context = CallContext.new(timeout_s=fields.get("timeout_s"))
     options = {name: value for name, value in fields.items() if name != "timeout_s"}
 
     async def test() -> None:
