@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from attendant.engine.block_pool import BlockPool
-from attendant.engine.chunking import AnyCuts
+from attendant.engine.chunking import ANYWHERE, AnyCuts, ChunkRule
 from attendant.engine.engine import Engine
 from attendant.engine.limits import SchedulerLimits
 from attendant.engine.pool import KVPool
@@ -54,7 +54,8 @@ def test_everything_submitted_ends_once(
     key: str, make: Callable[[], tuple[KVPool, Any]], events: list[tuple[Any, ...]]
 ) -> None:
     pool, runner = make()
-    limits = SchedulerLimits(NUM_SEQS, 16, CONTEXT, **({"rule": AnyCuts()} if make is pages else {}))
+    rule: ChunkRule = AnyCuts() if make is pages else ANYWHERE
+    limits = SchedulerLimits(NUM_SEQS, 16, CONTEXT, rule=rule)
     scheduler = Scheduler(pool, limits, KEYS[key])
     engine, collected = Engine(scheduler, runner), Collected()
     asked: dict[str, tuple[list[int], int]] = {}
