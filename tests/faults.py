@@ -47,7 +47,7 @@ class FaultyHands:
         return output
 
     def _stage(self) -> str | None:
-        orders = (*self._plan.decodes, *self._plan.prefills, *self._plan.feeds)
+        orders: tuple[Any, ...] = (*self._plan.decodes, *self._plan.prefills, *self._plan.feeds)
         found = (self.faults.get(order.request_id.partition("/")[0]) for order in orders)
         return next((stage for stage in found if stage), None)
 
@@ -55,7 +55,8 @@ class FaultyHands:
         """Slots only: where the run may have written before it raised."""
         if not isinstance(self._runner, SlotRunner):
             return
-        buffers, *beside = self._runner._memories
+        memories: tuple[Any, ...] = self._runner._memories
+        buffers, *beside = memories
         for tensor in (*buffers.keys, *buffers.values):
             for chunk in (*self._plan.decodes, *self._plan.prefills):
                 _fill(tensor[chunk.slot, :, chunk.start : chunk.start + len(chunk.tokens)])

@@ -178,7 +178,7 @@ class _Walk:
 @cache
 def _names(code: CodeType) -> tuple[frozenset[str], frozenset[str]]:
     """Names and words in a code and in those within it."""
-    names, words = set(code.co_names), set()
+    names, words = set(code.co_names), set[str]()
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             inner, said = _names(constant)

@@ -112,12 +112,12 @@ def make_synthetic_bundle(  # noqa: PLR0913, PLR0915 - all that a test may ask f
         for part, width in (("q", hidden), ("k", kv_heads * head_size), ("v", kv_heads * head_size)):
             b.random(f"w{part}{i}", hidden, width, scale=hidden**-0.5)
             b.node("MatMul", [h, f"w{part}{i}"], [f"{part}{i}"])
-        inputs = [f"q{i}", f"k{i}", f"v{i}", f"past_key_{i}", f"past_value_{i}", "seqlens_k", "total_sequence_length"]
+        names = [f"q{i}", f"k{i}", f"v{i}", f"past_key_{i}", f"past_value_{i}", "seqlens_k", "total_sequence_length"]
         if ragged:
-            inputs += ["", "", "", "", b.const(f"sink{i}", np.full(heads, -1e30, np.float32))]
-        outputs = [f"a{i}", f"present_key_{i}", f"present_value_{i}"]
+            names += ["", "", "", "", b.const(f"sink{i}", np.full(heads, -1e30, np.float32))]
+        presents = [f"a{i}", f"present_key_{i}", f"present_value_{i}"]
         b.node(
-            "GroupQueryAttention", inputs, outputs, "com.microsoft", num_heads=heads, kv_num_heads=kv_heads, scale=1.0
+            "GroupQueryAttention", names, presents, "com.microsoft", num_heads=heads, kv_num_heads=kv_heads, scale=1.0
         )
         b.random(f"wo{i}", hidden, hidden, scale=2 * hidden**-0.5)
         b.node("MatMul", [f"a{i}", f"wo{i}"], [f"o{i}"])

@@ -34,6 +34,7 @@ from onnx import TensorProto, helper, numpy_helper
 from tests.synthetic import byte_tokenizer
 
 VOCAB, HIDDEN, POSITIONS = 300, 4, 1024
+IdsLike = Sequence[int] | np.ndarray
 POISON = 10**6
 OFFSET = 2
 """Of position ids."""
@@ -47,20 +48,18 @@ def head(width: int) -> np.ndarray:
     return _RNG_HEAD[:, :width]
 
 
-def expected_tokens(ids: Sequence[int], types: Sequence[int] | None = None, *, positions: bool = True) -> np.ndarray:
+def expected_tokens(ids: IdsLike, types: IdsLike | None = None, *, positions: bool = True) -> np.ndarray:
     """Hidden states of a row, [n, HIDDEN] float32. ``positions``: of packed encoders; padded ones have 0 instead."""
     e = _parts(ids, types, positions)
     return (2 * e + e.sum(axis=0)).astype(np.float32)
 
 
-def expected_row(
-    ids: Sequence[int], width: int, types: Sequence[int] | None = None, *, positions: bool = True
-) -> np.ndarray:
+def expected_row(ids: IdsLike, width: int, types: IdsLike | None = None, *, positions: bool = True) -> np.ndarray:
     """Logits of a row, [width] float32: S times the head."""
     return _parts(ids, types, positions).sum(axis=0).astype(np.float32) @ head(width)
 
 
-def _parts(ids: Sequence[int], types: Sequence[int] | None, positions: bool) -> np.ndarray:
+def _parts(ids: IdsLike, types: IdsLike | None, positions: bool) -> np.ndarray:
     """e of the tokens of a row, [n, HIDDEN] int64."""
     array = np.array(ids, np.int64)
     places = np.arange(len(array)) + OFFSET if positions else np.zeros_like(array)

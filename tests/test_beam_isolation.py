@@ -120,7 +120,7 @@ def test_every_answer_equals_the_answer_alone(bundle: Path) -> None:
                     engine.check()
             elif action == "fail":
                 index, stage = value  # type: ignore[misc]
-                hands.faults[f"r{index}"] = stage
+                hands.faults[f"r{index}"] = stage  # type: ignore[has-type]
             elif value < len(submitted):  # type: ignore[operator]
                 name = names_of(submitted[value][0])[-1]  # type: ignore[call-overload]
                 engine.cancel(name)

@@ -134,7 +134,9 @@ def test_every_answer_equals_the_answer_alone(bundle: Path) -> None:  # noqa: PL
     )
     @given(SCHEDULE)
     def run(schedule: list[tuple]) -> None:
-        recorder, asked, cancelled = Recorder(), {}, set()
+        recorder = Recorder()
+        asked: dict[str, Any] = {}
+        cancelled: set[str] = set()
         base, hands.faults = seen["requests"], {}
         for action in schedule:
             match action:

@@ -44,7 +44,7 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """One model with pages and with slots, of the same weights and rotations."""
     pytest.importorskip("torch", reason="the exporter is not installed")
     folder = tmp_path_factory.mktemp("bundles")
-    fields = {"max_position_embeddings": CONTEXT, "head_dim": 32, "rounded": True}
+    fields: dict[str, Any] = {"max_position_embeddings": CONTEXT, "head_dim": 32, "rounded": True}
     slots = make_llama_bundle(folder / "slots", "fp32", **fields)
     round_rotation(slots / "decoder.onnx")
     return make_paged_bundle(folder / "pages", **fields), slots
@@ -176,7 +176,9 @@ class Scenario:
         runner.move = move  # type: ignore[method-assign]
 
     def run(self, schedule: list[tuple]) -> None:
-        recorder, asked, cancelled = Recorder(), {}, set()
+        recorder = Recorder()
+        asked: dict[str, Any] = {}
+        cancelled: set[str] = set()
         faults = self.hands.faults = {}
         for action in schedule:
             match action:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ast
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import attendant.engine
 import pytest
 from attendant.core.beams import BeamParams
-from attendant.core.plan import CopyRow, StepPlan
+from attendant.core.plan import CopyRow, Move, StepPlan
 from attendant.core.request import Request
 from attendant.core.sampling import SamplingParams
 from attendant.engine.chunking import FreeCuts
@@ -79,7 +80,12 @@ def test_a_state_follows_its_sequence_into_a_hole(model: tuple[Any, Any]) -> Non
     watched = Watched(model)
     moved: list[CopyRow] = []
     move = watched.runner.move
-    watched.runner.move = lambda moves: (moved.extend(m for m in moves if isinstance(m, CopyRow)), move(moves))[1]
+
+    def note(moves: Sequence[Move]) -> None:
+        moved.extend(m for m in moves if isinstance(m, CopyRow))
+        move(moves)
+
+    watched.runner.move = note  # type: ignore[method-assign]
     watched.engine.submit(request("short", [9, 9, 9], 2))
     watched.engine.submit(request("long", [8, 7], 30))
     assert drain(watched.engine).tokens["long"] == alone([8, 7], 30)

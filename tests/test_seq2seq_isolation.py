@@ -4,6 +4,7 @@ what each is alone on an idle engine, in int8."""
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -63,7 +64,7 @@ class Recorder(Collected):
         super().__init__()
         self.logprobs: dict[str, list[TokenLogprob | None]] = {}
 
-    def take(self, events: tuple[EngineEvent, ...]) -> None:
+    def take(self, events: Sequence[EngineEvent]) -> None:
         super().take(events)
         for event in events:
             if isinstance(event, TokenEvent):
@@ -143,7 +144,7 @@ def test_every_answer_equals_the_answer_alone(bundle: Path) -> None:
                 engine.submit(submitted[-1][0])
             elif action == "fail":
                 index, stage = value  # type: ignore[misc]
-                hands.faults[f"r{index}"] = stage
+                hands.faults[f"r{index}"] = stage  # type: ignore[has-type]
             elif action == "cancel" and value < len(submitted):  # type: ignore[operator]
                 engine.cancel(submitted[value][0].id)  # type: ignore[call-overload]
             elif action == "step":

@@ -85,7 +85,8 @@ def expected(model: Any, recording: RawSound, call: SpeechCall, num_beams: int) 
         PREPROCESSOR["feature_size"], chunk_length=PREPROCESSOR["chunk_length"]
     )
     samples = np.frombuffer(recording.pcm16, "<i2").astype(np.float32) / 2**15
-    start, segments, before, language = 0, Segments(), [], call.language
+    start, segments, language = 0, Segments(), call.language
+    before: list[int] = []
     while start < len(samples):
         window = samples[start : start + RATE]
         features = torch.tensor(extract(window, sampling_rate=RATE, return_tensors="np")["input_features"])

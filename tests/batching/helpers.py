@@ -7,11 +7,12 @@ import queue
 import threading
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from attendant.batching.policy import BatchLimits
 from attendant.batching.thread import BatchThread
-from attendant.core.encoding import Arrays, BatchReport, BatchStats, Row, RowFailure, RowResult
+from attendant.core.encoding import Arrays, BatchReport, BatchStats, Row
 
 _numbers = itertools.count()
 HANGS_S = 300
@@ -54,7 +55,7 @@ class Running:
 
     def __init__(self, runner: FakeRunner, limits: BatchLimits, probe: Row | None = None) -> None:
         self.runner = runner
-        self.ends: dict[str, RowResult | RowFailure] = {}
+        self.ends: dict[str, Any] = {}  # RowResult or RowFailure
         self.stats: list[BatchStats] = []
         self.died: queue.SimpleQueue[BaseException] = queue.SimpleQueue()
         self._ended: queue.SimpleQueue[str] = queue.SimpleQueue()

@@ -73,7 +73,9 @@ def check(batch: Batch, limits: BatchLimits) -> None:
 @given(st.lists(st.one_of(SIZES, st.just(0)), max_size=120), limits(), st.randoms(use_true_random=False))
 def test_every_row_runs_once_within_the_budgets_and_none_starves(actions: Any, limits: Any, random: Any) -> None:
     """0 in ``actions`` is a batch, other numbers are rows that come; some are cancelled."""
-    queue, came, ran, cancelled = RowQueue(), [], [], set()
+    queue, came = RowQueue(), []
+    ran: list[str] = []
+    cancelled: set[str] = set()
     ahead: dict[str, int] = {}  # rows that were there before, for those that wait: at most so many batches go first
 
     def one_batch() -> None:

@@ -6,6 +6,7 @@ import random
 import threading
 import time
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from attendant.batching.policy import BatchLimits
@@ -219,11 +220,12 @@ def test_a_delay_ends(runner: FakeRunner) -> None:
         running.wait(2)
         assert runner.batches == [(first.id, second.id)]
         result = running.ends[first.id]
+        assert isinstance(result, RowResult)
         assert result.started_ns - first.arrival_ns >= 20_000_000
 
 
 @pytest.mark.parametrize("layout", ["packed", "padded", "equal"])
-def test_every_row_ends_once_under_random_load(runner: FakeRunner, layout: str) -> None:
+def test_every_row_ends_once_under_random_load(runner: FakeRunner, layout: Any) -> None:
     chance = random.Random(1)
     rows = [row(chance.randint(1, 60), value=-1 if chance.random() < 0.02 else 2) for _ in range(600)]
     cancelled: set[str] = set()

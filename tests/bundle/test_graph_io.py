@@ -36,7 +36,7 @@ from tests.synthetic_encoder import make_audio_encoder, make_image_encoder, make
 
 @pytest.mark.parametrize("bundle", demo_bundles(), ids=lambda bundle: bundle.name)
 def test_the_graphs_of_every_demo_are_as_declared(bundle: Path) -> None:
-    manifest = read_any_manifest(bundle)
+    manifest: Any = read_any_manifest(bundle)
     check_graphs(manifest, whole=True)
     for name, graph in manifest.graphs.items():
         session = ort.InferenceSession(str(bundle / graph.file), providers=["CPUExecutionProvider"])
@@ -60,7 +60,7 @@ def test_the_graphs_of_every_demo_are_as_declared(bundle: Path) -> None:
     ],
 )
 def test_bundles_of_other_hands_are_read(make: Callable[[Path], Path], tmp_path: Path) -> None:
-    manifest = read_any_manifest(make(tmp_path / "b"))
+    manifest: Any = read_any_manifest(make(tmp_path / "b"))
     assert signature_of(manifest, "no such graph") is None
 
 
@@ -96,7 +96,7 @@ def test_what_is_not_declared_is_refused(change: Callable[[dict[str, Any]], None
 
 
 def test_what_does_no_harm_is_read_and_not_written(tmp_path: Path) -> None:
-    manifest = read_any_manifest(make_text_encoder(tmp_path / "b"))
+    manifest: Any = read_any_manifest(make_text_encoder(tmp_path / "b"))
     with pytest.raises(BundleError, match=r"\[num_rows, longest\]; declared is \[num_rows, max_length\]"):
         check_graphs(manifest, whole=True)
     (logits,) = manifest.graphs["encoder"].outputs

@@ -38,7 +38,7 @@ SCALARS = {
 
 def read_files() -> dict[str, FileDescriptorProto]:
     """The contract's files by the last part of their names, with comments."""
-    from grpc_tools import protoc
+    from grpc_tools import protoc  # type: ignore[import-untyped]
 
     sources = sorted(str(path.relative_to(PROTO)) for path in PROTO.glob("attendant_proto/v1/*.proto"))
     with tempfile.TemporaryDirectory() as folder:

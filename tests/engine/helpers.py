@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from attendant.core.events import EngineEvent, FailedEvent, FinishedEvent, TokenEvent
+from attendant.core.events import EngineEvent, FailedEvent, TokenEvent
 from attendant.core.plan import Chunk, Copy, CopyBlock, Move, SampleOrder, SetBlocks, StepOutput, StepPlan, Trim
 from attendant.core.request import Request
 from attendant.core.sampling import SamplingParams
@@ -29,7 +29,7 @@ class Collected:
     """Events by request, with the rule that nothing follows a terminal event."""
 
     tokens: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
-    ends: dict[str, FinishedEvent | FailedEvent] = field(default_factory=dict)
+    ends: dict[str, Any] = field(default_factory=dict)
 
     def take(self, events: SequenceOf[EngineEvent]) -> None:
         for event in events:
@@ -185,7 +185,8 @@ def expected(
     prompt: SequenceOf[int], max_tokens: int, eos: tuple[int, ...] = (), *, context: int
 ) -> tuple[list[int], str]:
     """The answer to a prompt that is served alone: tokens and reason."""
-    tokens, output = list(prompt), []
+    tokens = list(prompt)
+    output: list[int] = []
     while True:
         token = next_token(tokens)
         if token in eos:

@@ -237,8 +237,13 @@ def test_without_a_prefix_cache_nothing_is_kept() -> None:
 def test_asking_in_vain_again_and_again_hashes_once(monkeypatch: pytest.MonkeyPatch) -> None:
     pool = make(num_blocks=17)
     placed(pool, "1", [1] * 40)
-    hashed = []
-    monkeypatch.setattr("attendant.engine.prefix_index.hashlib.blake2b", lambda *a, **k: hashed.append(a) or 1 / 0)
+    hashed: list[object] = []
+
+    def refuse(*data: object, **_: object) -> None:
+        hashed.append(data)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("attendant.engine.prefix_index.hashlib.blake2b", refuse)
     waiting = sequence("2", [2] * 3)
     assert pool.acquire(waiting)
     assert not hashed, "less than a block"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
 from attendant.core.errors import DeadlineExceeded, EngineDead, StepFailed
@@ -62,7 +63,10 @@ def test_every_request_gets_the_tokens_it_would_get_alone(
     actions: list[tuple], num_slots: int, pages: int, budget: int, cache: bool, apart: bool, run_cost: int | None
 ) -> None:
     engine, runner, scheduler = make(num_slots, budget, pages * 4, (3, 5), cache, apart, run_cost)
-    collected, submitted, disturbed, failed = Collected(), {}, set(), set()
+    collected = Collected()
+    submitted: dict[str, Any] = {}
+    disturbed: set[str] = set()
+    failed: set[str] = set()
     for action in actions:
         match action:
             case ("submit", family, length, max_tokens):

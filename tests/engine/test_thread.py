@@ -109,7 +109,7 @@ def test_a_run_that_fails_in_either_half_costs_its_own_requests(stage: str) -> N
     device.faults[stage] = RuntimeError("the device raised")
     collected = Collected()
     collected.take(engine.step().events)
-    assert isinstance(collected.ends["bad"].error, StepFailed)
+    assert isinstance(collected.ends["bad"].error, StepFailed)  # type: ignore[union-attr]
     scheduler.pool.check()
     engine.submit(request("good", [1, 2, 3], 4))
     assert drain(engine, collected).answer("good")[:2] == expected([1, 2, 3], 4, context=CONTEXT)

@@ -61,7 +61,7 @@ class Runner:
         """The output of each row: [tokens, width], or [width] for heads over rows."""
         assert isinstance(self.plan.input, TextInput)
         given = {"pad_id": self.plan.input.pad_id, "position_offset": self.plan.input.position_offset}
-        feeds = feeds_of(self.plan.layout, rows, **given)
+        feeds = feeds_of(self.plan.layout, rows, **given)  # type: ignore[arg-type]
         places = places_of(self.plan.layout, rows)
         feeds["logits_index"] = places
         feeds = {name: value for name, value in feeds.items() if name in self.inputs}

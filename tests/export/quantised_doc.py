@@ -67,7 +67,7 @@ def measured(name: str) -> tuple[str, Cells]:
         traced = export.trace(Recipe("cpu", "fp32"))
         for precision in PRECISIONS:
             try:
-                found = export.run(Recipe("cpu", precision), traced.clone())
+                found = export.run(Recipe("cpu", precision), traced.clone())  # type: ignore[arg-type]
             except ParityError as error:
                 cells += [f"refused: {error}", *([""] * (4 if precision == "int8" else 1))]
                 continue

@@ -34,7 +34,7 @@ def _loss(folder: Path, precision: str, examples: list[Example], out: Path) -> f
     session = DecoderSession(
         file,
         manifest.graphs["decoder"],
-        manifest.kv_layers,
+        manifest.kv_layers,  # type: ignore[union-attr]
         slots=1,
         max_length=512,
         threads=1,

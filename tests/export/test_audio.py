@@ -94,7 +94,7 @@ def test_a_bundle_hears_what_torch_hears(name: str, tmp_path: Path) -> None:
     # From raw sound to text, beside transformers' own way.
     sound = np.random.default_rng(3).uniform(-0.5, 0.5, 3210).astype(np.float32)
     assert manifest.ctc is not None
-    values = raw_values(sound.tobytes(), 16_000, manifest.input, "samples", "sampling_rate")
+    values = raw_values(sound.tobytes(), 16_000, manifest.input, "samples", "sampling_rate")  # type: ignore[arg-type]
     session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     found = transcribe(session.run(None, {"input_values": values[None]})[0][0], manifest.ctc, 16_000)
     processor = transformers.Wav2Vec2Processor.from_pretrained(tmp_path / "model")

@@ -27,7 +27,7 @@ CONTEXT = 256
 HEADROOM = 1.2
 LARGEST = {"int8": 127.0, "fp8": 448.0}
 
-MILD = {"initializer_range": 0.08}  # no attention so sharp that it turns over by a rounding
+MILD: dict[str, Any] = {"initializer_range": 0.08}  # no attention so sharp that it turns over by a rounding
 
 # Share of what rounding does to logits that the graph may do otherwise; measured: 0.37 and 0.06. The graph computes in
 # float16, which now and then moves a key across the middle between two steps; those of int8 are finer.

@@ -107,7 +107,7 @@ def test_half_precision(vocab_size: int, dtype: ir.DataType, element: type) -> N
     case = make_case(vocab_size)
     proto = ir.to_proto(candidates_model(vocab_size, dtype))
     running = ort.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
-    half = case.logits.astype(element)
+    half = case.logits.astype(element)  # type: ignore[var-annotated]
     logits = ort.OrtValue.ortvalue_from_numpy_with_onnx_type(half.view(np.uint16), int(dtype))
     feeds = {
         "logits": logits,

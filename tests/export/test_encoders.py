@@ -222,7 +222,7 @@ def test_command_detects_the_task_and_writes_a_bundle(
 ) -> None:
     assert main([str(classifier_source), str(tmp_path / "b")]) == 0
 
-    manifest = read_any_manifest(tmp_path / "b")
+    manifest: Any = read_any_manifest(tmp_path / "b")
     verify_files(tmp_path / "b", manifest)
     assert isinstance(manifest, EncoderManifest)
     assert (manifest.task, manifest.architecture, manifest.layout) == ("classify", "bert", "packed")

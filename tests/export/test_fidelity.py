@@ -227,7 +227,7 @@ def test_a_damaged_bundle_of_a_trained_model_is_refused(
     trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A lost scale of the logits, which leaves their cosine and every greedy token as they are, but no probability."""
-    rewrite = graphs.rewrite
+    rewrite = graphs.rewrite  # type: ignore[attr-defined]
 
     def rewrite_and_damage(model: ir.Model, *args: Any, **keywords: Any) -> None:
         rewrite(model, *args, **keywords)
@@ -261,6 +261,6 @@ def test_target_cuda_is_measured_through_its_reference(tmp_path: Path) -> None:
 
 
 def test_bundles_of_older_exporters_are_read() -> None:
-    shown = read_any_manifest(DEMO)
+    shown: Any = read_any_manifest(DEMO)
     assert shown.recipe == ()
     assert Parity.model_validate(shown.parity.model_dump(exclude={"fidelity", "vectors"})).fidelity is None

@@ -23,7 +23,7 @@ def subject(tmp_path_factory: pytest.TempPathFactory) -> Subject:
 
 def _runs(subject: Subject) -> list[dict[str, np.ndarray]]:
     windows = np.random.default_rng(4).integers(3, VOCAB, (4, LENGTH))
-    return [dict(run) for run in prompt_runs(subject.layers, windows)]
+    return [dict(run) for run in prompt_runs(subject.layers, windows)]  # type: ignore[arg-type]
 
 
 def _with_a_spoilt_product(subject: Subject, number: int) -> ir.Model:

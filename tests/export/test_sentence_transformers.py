@@ -202,7 +202,7 @@ class MiniLM:
 
     def tokens(self, precision: str) -> list[Floats]:
         """Token embeddings of each sentence, all in one batch."""
-        output = self.sessions[precision].run(None, feeds_of("packed", self.rows))[0]
+        output = self.sessions[precision].run(None, feeds_of("packed", self.rows))[0]  # type: ignore[index]
         return np.split(output, np.cumsum([len(row) for row in self.rows])[:-1])
 
     def wanted(self) -> list[Floats]:
@@ -260,5 +260,5 @@ def test_apple_and_apple_are_as_far_apart_as_in_torch(minilm: MiniLM, precision:
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_real_rows_do_not_depend_on_their_batch(minilm: MiniLM, precision: str) -> None:
     for row, found in zip(minilm.rows, minilm.tokens(precision), strict=True):
-        alone = minilm.sessions[precision].run(None, feeds_of("packed", [row]))[0]
+        alone = minilm.sessions[precision].run(None, feeds_of("packed", [row]))[0]  # type: ignore[index]
         np.testing.assert_array_equal(found, alone)

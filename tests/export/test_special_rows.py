@@ -62,7 +62,7 @@ def bart(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, EncoderPart]:
     bundle = tmp_path_factory.mktemp("bart") / "b"
     export_encoder(plan, bundle, name="bart")
     assert (bundle / TOKENIZER_FILE).exists()
-    manifest = read_any_manifest(bundle)
+    manifest: Any = read_any_manifest(bundle)
     return model, load_encoder(bundle, manifest, EncoderSettings(threads=1))  # type: ignore[arg-type]
 
 

@@ -76,7 +76,7 @@ def _forget_rotation(graph: ir.Graph) -> None:
 def test_a_broken_graph_is_refused_and_nothing_is_written(
     damage: Any, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rewrite = graphs.rewrite
+    rewrite = graphs.rewrite  # type: ignore[attr-defined]
 
     def rewrite_and_damage(model: ir.Model, *args: Any, **keywords: Any) -> None:
         rewrite(model, *args, **keywords)

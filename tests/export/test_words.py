@@ -245,7 +245,7 @@ def test_a_template_that_cannot_be_used_is_told(tmp_path: Path) -> None:
 
 
 def test_a_template_that_renders_otherwise_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Other(chat.ChatTemplates):
+    class Other(chat.ChatTemplates):  # type: ignore[misc, name-defined]
         def render(self, *args: Any, **asked: Any) -> str:
             return super().render(*args, **asked) + "!"
 

@@ -42,7 +42,8 @@ CLEAR = {
 @pytest.fixture(scope="module")
 def classify() -> Any:
     """Texts to probabilities [num_texts, num_labels] float32, by the server's own rooms."""
-    model = load_encoder(FOLDER, read_any_manifest(FOLDER), EncoderSettings(threads=1))
+    manifest: Any = read_any_manifest(FOLDER)
+    model: Any = load_encoder(FOLDER, manifest, EncoderSettings(threads=1))
     tokenizer = TextTokenizer(model.tokenizer)
     inputs = {value.name for value in model.manifest.graphs["encoder"].inputs}
     rows = RowMaker(model.tokenizer, model.manifest.input, with_types="token_type_ids" in inputs)
@@ -50,7 +51,7 @@ def classify() -> Any:
     def probabilities(texts: list[str]) -> Any:
         found = []
         for start in range(0, len(texts), 32):
-            batch = []
+            batch: list[Row] = []
             for tokens in tokenizer.encode(texts[start : start + 32], rows.max_tokens):
                 row = rows.single(tokens, truncate=True, field="input")
                 batch.append(Row(str(len(batch)), rows.arrays(row), len(row), time.monotonic_ns()))
@@ -67,7 +68,7 @@ def score(classify: Any) -> Any:
 
 
 def test_the_bundle_is_small_and_says_what_it_is() -> None:
-    manifest = read_any_manifest(FOLDER)
+    manifest: Any = read_any_manifest(FOLDER)
     assert sum(file.stat().st_size for file in FOLDER.rglob("*") if file.is_file()) <= 4_000_000
     assert (manifest.name, manifest.task, manifest.precision) == ("sentiment", "classify", "int8")
     assert (manifest.target, manifest.layout, manifest.labels) == ("cpu", "packed", LABELS)

@@ -30,7 +30,7 @@ def classify() -> Any:
 
 @pytest.fixture(scope="module")
 def manifest() -> EncoderManifest:
-    found = read_any_manifest(BUNDLE)
+    found: Any = read_any_manifest(BUNDLE)
     assert isinstance(found, EncoderManifest)
     return found
 
@@ -59,7 +59,7 @@ def test_pixels_are_those_that_the_server_makes(manifest: EncoderManifest) -> No
     drawing = next(drawings("any", 1))
     stream = io.BytesIO()
     drawing.image.save(stream, "PNG")
-    served = pixel_values(stream.getvalue(), manifest.input, "images[0]")
+    served = pixel_values(stream.getvalue(), manifest.input, "images[0]")  # type: ignore[arg-type]
     assert np.abs(served - tensors([drawing])[0][0].numpy()).max() < 1e-6
 
 
@@ -118,7 +118,7 @@ def plain(label: str, size: tuple[int, int]) -> bytes:
 
 @pytest.mark.parametrize("label", ["circle", "ring", "square", "triangle", "cross", "stripes"])
 def test_it_names_what_a_person_would_draw(classify: Any, manifest: EncoderManifest, label: str) -> None:
-    values = pixel_values(plain(label, (300, 300)), manifest.input, "images[0]")
+    values = pixel_values(plain(label, (300, 300)), manifest.input, "images[0]")  # type: ignore[arg-type]
     assert LABELS[int(classify(values[None]).argmax())] == label
 
 

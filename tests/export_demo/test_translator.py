@@ -96,7 +96,7 @@ def test_forms() -> None:
 
 
 def test_a_sentence_has_one_translation(examples: Any) -> None:
-    found = {}
+    found: dict[str, Any] = {}
     for example in examples:
         key = example.english.lower().rstrip(".?")
         assert found.setdefault(key, example.french) == example.french, key

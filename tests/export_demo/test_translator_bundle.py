@@ -44,13 +44,14 @@ def test_the_bundle_is_whole_and_small() -> None:
     verify_files(FOLDER, manifest)
     assert sum(file.stat().st_size for file in FOLDER.rglob("*") if file.is_file()) <= 6_000_000
     assert (manifest.name, manifest.precision, manifest.target) == ("translator", "int8", "cpu")
-    assert (manifest.encoder_input.kind, manifest.encoder_input.layout) == ("text", "packed")
+    source: Any = manifest.encoder_input
+    assert (source.kind, source.layout) == ("text", "packed")
     assert manifest.generation_defaults.num_beams == 1
     assert manifest.answer.forced_last is None
 
 
 @pytest.mark.parametrize("part", ["held_out", "new_pairs"])
-def test_sentences_it_never_saw(translate: Any, part: str) -> None:
+def test_sentences_it_never_saw(translate: Any, part: Any) -> None:
     score = evaluate.score(translate, evaluate.held_out(part, 250))
     assert score.exact > 0.88, score.wrong
 

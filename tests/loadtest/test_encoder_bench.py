@@ -67,7 +67,7 @@ def test_a_bundle_that_is_not_for_it_is_told(tmp_path: Path) -> None:
 
 
 def test_padded_rows_give_what_packed_ones_do(classifier: Path) -> None:
-    manifest = read_any_manifest(classifier)
+    manifest: Any = read_any_manifest(classifier)
     assert isinstance(manifest, EncoderManifest)
     packed = BareSession(open_session(classifier / "encoder.onnx", SessionOptions()), manifest)
     padded = BareSession(padded_session(classifier, manifest, 1), manifest)
@@ -78,7 +78,7 @@ def test_padded_rows_give_what_packed_ones_do(classifier: Path) -> None:
 
 
 def test_padded_batches_keep_the_order_and_the_limits(classifier: Path) -> None:
-    manifest = read_any_manifest(classifier)
+    manifest: Any = read_any_manifest(classifier)
     assert isinstance(manifest, EncoderManifest)
     session = open_session(classifier / "encoder.onnx", SessionOptions())
     batcher = PaddedBatcher(BareSession(session, manifest), max_rows=3, max_tokens=20)

@@ -25,7 +25,8 @@ from tests.synthetic_encoder import expected_row, make_audio_encoder, make_image
 def load(bundle: Path, *, verify: bool = True, **settings: Any) -> tuple[EncoderPart, list[str]]:
     lines: list[str] = []
     chosen = EncoderSettings(**{"threads": 1, "spinning": False} | settings)
-    return load_encoder(bundle, read_any_manifest(bundle), chosen, verify=verify, progress=lines.append), lines
+    manifest: Any = read_any_manifest(bundle)
+    return load_encoder(bundle, manifest, chosen, verify=verify, progress=lines.append), lines
 
 
 def edit(bundle: Path, change: Callable[[dict], None]) -> None:
@@ -123,7 +124,7 @@ def test_vectors_of_another_size_than_the_manifests_are_found(tmp_path: Path) ->
 
 
 def test_limits_by_target(tmp_path: Path) -> None:
-    manifest = read_any_manifest(make_text_encoder(tmp_path / "b"))
+    manifest: Any = read_any_manifest(make_text_encoder(tmp_path / "b"))
     on_gpu = manifest.model_copy(update={"target": "cuda"})
     assert [batch_limits(m, EncoderSettings())[1].max_rows for m in (manifest, on_gpu)] == [64, 256]
     assert [batch_limits(m, EncoderSettings())[0] for m in (manifest, on_gpu)] == [2048, 16_384]

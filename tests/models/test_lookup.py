@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from attendant.bundle import Capability, Manifest, read_any_manifest, read_manifest
@@ -59,7 +59,8 @@ def test_without_a_name_the_only_one_of_a_kind_is_meant() -> None:
 
 def test_a_name_left_out_means_no_other_model_because_one_failed() -> None:
     good, unread = Model("good", ("generate", "continue")), FailedModel("unread", BundleError("x", "y"))
-    assert find([good, unread], "", GENERATE).name == "good", "nobody knows that the other was of this kind"
+    both: list[Any] = [good, unread]
+    assert find(both, "", GENERATE).name == "good", "nobody knows that the other was of this kind"
     manifest = cast("Manifest", SimpleNamespace(capabilities=("classify",)))
     encoder = FailedModel("moods", BundleError("x", "the graph is gone"), manifest)
     with pytest.raises(ModelFailed, match="'moods' is not served: the graph is gone"):
@@ -86,7 +87,7 @@ def test_a_model_can_do_several_things(tmp_path: Path) -> None:
 
 def test_a_model_that_can_do_several_things_is_shown(tmp_path: Path) -> None:
     writer = read_manifest(make_synthetic_bundle(tmp_path / "writer", name="writer"))
-    moods = read_any_manifest(make_text_encoder(tmp_path / "moods"))
+    moods: Any = read_any_manifest(make_text_encoder(tmp_path / "moods"))
     parts = GenerationInfo(writer, 32, 4, 8), EncodingInfo(moods, 262, 64, 4160)  # type: ignore[arg-type]
     message = model_message(ModelInfo(writer, ("generate", "continue", "classify"), True, parts[0], parts[1:]))
     assert list(message.capabilities) == ["generate", "continue", "classify"]

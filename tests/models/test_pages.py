@@ -88,7 +88,7 @@ class TestLimits:
         pool = model.engines[0]._scheduler.pool
         assert (model.context_length, model.max_running) == (CONTEXT, HOST_NUM_SEQS)
         assert pool.capacity_tokens == 2 * CONTEXT
-        assert pool._block_size == HOST_BLOCK_SIZE
+        assert pool._block_size == HOST_BLOCK_SIZE  # type: ignore[attr-defined]
 
     def test_sequences_are_as_many_as_asked_for(self, paged_bundle: Path) -> None:
         assert load(paged_bundle).max_running == HOST_NUM_SEQS

@@ -70,7 +70,7 @@ def test_a_template_renders_as_in_transformers(template: str) -> None:
 def test_tools_documents_and_absent_values_are_seen_as_in_transformers() -> None:
     template = "{{ tools | tojson(sort_keys=true) }}{{ documents[0].title }}{% if 'name' in messages[0] %}!{% endif %}"
     messages = [{**CHAT[0], "name": None}, {**CHAT[1], "name": "x"}]
-    asked = {"tools": TOOLS, "documents": [{"title": "t", "text": "x"}]}
+    asked: dict[str, Any] = {"tools": TOOLS, "documents": [{"title": "t", "text": "x"}]}
     found = ChatTemplates({"default": template}, TOKENS).render(messages, **asked)
     assert found == by_transformers(template, messages, **asked)
 

@@ -119,7 +119,7 @@ def judge(whisper: Path) -> Judge:
 @pytest.mark.parametrize("noisy", [False, True], ids=["clean", "noisy"])
 @pytest.mark.parametrize("precision", [name for name in ENCODER_PRECISIONS["cpu"] if name != "fp32"])
 def test_other_precisions_hear_what_fp32_hears_but_for_near_ties(
-    heard, judge: Judge, precision: str, noisy: bool
+    heard: Any, judge: Judge, precision: str, noisy: bool
 ) -> None:
     pairs = list(zip(heard("fp32", noisy), heard(precision, noisy), strict=True))
     different = [(number, *pair) for number, pair in enumerate(pairs) if words(pair[0]) != words(pair[1])]

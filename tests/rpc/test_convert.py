@@ -147,7 +147,7 @@ def request_of(call: GenerationCall) -> pb.GenerateRequest:
             pb.BeamSearch(
                 num_beams=beams.num_beams,
                 length_penalty=beams.length_penalty,
-                early_stopping=stopping,
+                early_stopping=stopping,  # type: ignore[arg-type]
                 renormalize=beams.renormalize,
             )
         )
@@ -297,7 +297,7 @@ def test_the_settings_of_a_checkpoint_are_shown() -> None:
     shown = model_message(generator_info(manifest(generation_defaults=defaults, warnings=("w",))))
     assert (list(shown.default_stop), shown.default_max_length, list(shown.warnings)) == (["end"], 9, ["w"])
     assert not shown.HasField("default_min_length")
-    sampling = convert.sampling_fields(shown.default_sampling)
+    sampling = convert.sampling_fields(shown.default_sampling)  # type: ignore[attr-defined]
     assert (sampling["suppress_tokens"], sampling["bad_words"], sampling["forced_last"]) == ((3,), ((4, 5),), (2,))
     assert (sampling["sequence_bias"], sampling["length_decay"]) == ((((6,), 0.5),), (1, 1.5))
     assert (sampling["begin_suppress_tokens"], sampling["typical_p"]) == (None, 0.5)
@@ -306,7 +306,7 @@ def test_the_settings_of_a_checkpoint_are_shown() -> None:
 def test_a_sequence_needs_tokens() -> None:
     sampling = pb.Sampling(bad_words=pb.TokenSequences(sequences=[pb.TokenIds()]))
     with pytest.raises(InvalidRequest, match=r"sampling\.bad_words has a sequence without tokens"):
-        convert.sampling_fields(sampling)
+        convert.sampling_fields(sampling)  # type: ignore[attr-defined]
 
 
 def test_tokens_and_their_spellings() -> None:

@@ -23,6 +23,8 @@ from attendant_proto.v1 import encoding_pb2 as pb
 
 from tests.rpc.fake import manifest
 
+KNOWN: Any = 5  # a way to aggregate, by its number
+UNKNOWN: Any = 77
 USAGE = EncodingUsage(7, 1, 10**9, 2 * 10**9, 3 * 10**9, 4 * 10**9)
 
 
@@ -38,7 +40,7 @@ def test_requests_become_calls() -> None:
     assert answer.inputs[0].context == "c"
     assert encoding.fill_mask_call(pb.FillMaskRequest()).top_k == 5
     assert encoding.classify_tokens_call(pb.ClassifyTokensRequest()).aggregation is Aggregation.SIMPLE
-    assert encoding.classify_tokens_call(pb.ClassifyTokensRequest(aggregation=5, stride=0)).stride == 0
+    assert encoding.classify_tokens_call(pb.ClassifyTokensRequest(aggregation=KNOWN, stride=0)).stride == 0
     assert encoding.classify_image_call(pb.ClassifyImageRequest(images=[b"x"], top_k=2)).images == (b"x",)
     audio = encoding.transcribe_call(pb.TranscribeRequest(inputs=[pb.AudioInput(samples=b"abcd", sampling_rate=8)]))
     assert (audio.inputs[0].is_wav, audio.inputs[0].sampling_rate) == (False, 8)
@@ -55,7 +57,7 @@ def test_requests_become_calls() -> None:
             pb.ClassifyRequest(inputs=[{"token_ids": {"ids": [1]}, "pair": "b"}]),
             "inputs[0].pair",
         ),
-        (encoding.classify_tokens_call, pb.ClassifyTokensRequest(aggregation=77), "aggregation"),
+        (encoding.classify_tokens_call, pb.ClassifyTokensRequest(aggregation=UNKNOWN), "aggregation"),
         (encoding.transcribe_call, pb.TranscribeRequest(inputs=[pb.AudioInput(sampling_rate=1)]), "inputs[0]"),
     ],
 )

@@ -164,7 +164,7 @@ def test_a_message_that_cannot_be_read_ends_its_stream() -> None:
             serving(FakeService(), encoding=service) as (address, _),
             grpc.aio.insecure_channel(address) as channel,
         ):
-            call = channel.stream_stream("/attendant.v1.Encoding/Stream")()
+            call = channel.stream_stream("/attendant.v1.Encoding/Stream")()  # type: ignore[var-annotated]
             await call.write(classify("1", "wait").SerializeToString())
             await call.write(b"\xff\xff\xff")
             assert await call.code() is grpc.StatusCode.INVALID_ARGUMENT

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Any
 
 import grpc
 import grpc.aio
@@ -24,7 +25,7 @@ from tests.rpc.fake import FINISH, FakeService, connected, delta, run, serving
 REQUEST = pb.GenerateRequest(text="hello")
 
 
-async def failure(call: object) -> grpc.aio.AioRpcError:
+async def failure(call: Any) -> grpc.aio.AioRpcError:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call if not hasattr(call, "__aiter__") else [response async for response in call]
     return caught.value
@@ -122,10 +123,11 @@ def test_an_unforeseen_exception_is_logged_and_not_shown(caplog: pytest.LogCaptu
 def test_a_request_that_cannot_be_read_is_the_callers_fault() -> None:
     async def test() -> None:
         async with connected(FakeService()) as channel:
+            bytewise: Any = channel
             for data in (b"\xff\xff\xff", b"\x0a\x02\xff\xfe"):  # cut field; a string that is not UTF-8
-                error = await failure(channel.unary_stream("/attendant.v1.Generation/Generate")(data))
+                error = await failure(bytewise.unary_stream("/attendant.v1.Generation/Generate")(data))
                 assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
-                error = await failure(channel.unary_unary("/attendant.v1.Models/GetModel")(data))
+                error = await failure(bytewise.unary_unary("/attendant.v1.Models/GetModel")(data))
                 assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
 
     run(test)
@@ -223,7 +225,7 @@ def test_calls_over_the_limit_of_a_connection_wait_in_the_client() -> None:
         async with connected(service, GrpcSettings(port=0, max_concurrent_streams=2)) as channel:
             calls = [generation_pb2_grpc.GenerationStub(channel).Generate(REQUEST) for _ in range(3)]
             waiting = {asyncio.ensure_future(call.read()): call for call in calls}
-            answered = []
+            answered: list[Any] = []
             while len(answered) < 2:  # any two of them
                 done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
                 answered += [waiting.pop(read) for read in done]
@@ -242,7 +244,7 @@ def test_health_of_each_service_and_its_changes() -> None:
     async def test() -> None:
         status = health_pb2.HealthCheckResponse
         async with serving(FakeService()) as (address, server), grpc.aio.insecure_channel(address) as channel:
-            stub = health_pb2_grpc.HealthStub(channel)
+            stub: Any = health_pb2_grpc.HealthStub(channel)
             for service in ("", *SERVICES):
                 request = health_pb2.HealthCheckRequest(service=service)
                 assert (await stub.Check(request)).status == status.SERVING
@@ -260,7 +262,7 @@ def test_health_of_each_service_and_its_changes() -> None:
 def test_reflection_lists_every_service() -> None:
     async def test() -> None:
         async with connected(FakeService()) as channel:
-            stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+            stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)  # type: ignore[arg-type]
             request = reflection_pb2.ServerReflectionRequest(list_services="")
             async for response in stub.ServerReflectionInfo(iter([request])):
                 names = {service.name for service in response.list_services_response.service}
@@ -274,7 +276,8 @@ def test_reflection_lists_every_service() -> None:
 def test_an_unknown_method_is_unimplemented() -> None:
     async def test() -> None:
         async with connected(FakeService()) as channel:
-            error = await failure(channel.unary_unary("/attendant.v1.Models/Nothing")(b""))
+            bytewise: Any = channel
+            error = await failure(bytewise.unary_unary("/attendant.v1.Models/Nothing")(b""))
             assert error.code() is grpc.StatusCode.UNIMPLEMENTED
 
     run(test)

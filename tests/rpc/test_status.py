@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import grpc
 import pytest
@@ -31,7 +32,7 @@ def details(trailers: status.Trailers) -> status_pb2.Status:
     return status_pb2.Status.FromString(dict(trailers)[status.DETAILS_KEY])
 
 
-def unpack(trailers: status.Trailers, kind: type) -> object:
+def unpack(trailers: status.Trailers, kind: type) -> Any:
     for packed in details(trailers).details:
         message = kind()
         if packed.Unpack(message):
@@ -43,7 +44,7 @@ def test_the_table_covers_the_tree() -> None:
     assert set(status.CODES) == set(tree(errors.AttendantError))
 
 
-@pytest.mark.parametrize("error", sorted(status.CODES, key=lambda error: error.__name__))
+@pytest.mark.parametrize("error", sorted(status.CODES, key=str))
 def test_every_error_ends_a_call(error: type[errors.AttendantError]) -> None:
     code, message, trailers = status.of(error(*EXAMPLES.get(error, ("because",))), "id-1")
     assert code is status.CODES[error]

@@ -30,7 +30,7 @@ IDS = [RNG.integers(0, VOCAB, n) for n in (5, 1, 40, 7, 40, 2)]
 
 
 def open_runner(bundle: Path, **changes: Any) -> EncoderRunner:
-    manifest = read_any_manifest(bundle)
+    manifest: Any = read_any_manifest(bundle)
     assert isinstance(manifest, EncoderManifest)
     graphs = {name: open_session(bundle / graph.file, SessionOptions(1)) for name, graph in manifest.graphs.items()}
     return EncoderRunner(graphs["encoder"], manifest.model_copy(update=changes), graphs.get("projection"))
@@ -103,7 +103,7 @@ def test_audio_rows_have_their_own_frames(tmp_path: Path, layout: str, lengths: 
 
 def test_frames_are_counted_back_from_the_longest_row_where_the_first_ones_extent_is_unknown(tmp_path: Path) -> None:
     bundle = make_audio_encoder(tmp_path / "b", "padded")
-    manifest = read_any_manifest(bundle)
+    manifest: Any = read_any_manifest(bundle)
     runner = open_runner(bundle, input=manifest.input.model_copy(update={"min_samples": 8}))
     rows = [Row(str(n), {"input_values": np.ones(n, np.float32)}, n, 0) for n in (40, 20, 19)]
     assert [len(logits) for logits in outputs(runner, rows)] == [10, 5, 4]

@@ -90,6 +90,7 @@ def test_moves_act_one_after_another(layers: tuple[KVLayer, ...], tmp_path: Path
             if isinstance(move, CopyBlock):
                 contents[move.target] = contents[move.origin]
             else:
+                assert isinstance(move, SetBlocks)
                 table[move.slot, move.first :] = 0
                 table[move.slot, move.first : move.first + len(move.blocks)] = move.blocks
         assert cache.table.tolist() == table.tolist()

@@ -61,7 +61,7 @@ class Hands:
 
     def memory(self) -> list[np.ndarray]:
         """Each cache as [num_blocks, bytes]."""
-        buffers = [buffer for pair in self.cache._buffers for buffer in pair]
+        buffers: list[Any] = [buffer for pair in self.cache._buffers for buffer in pair]
         return [buffer.owner.reshape(NUM_BLOCKS, -1) for buffer in buffers]
 
     def place(self, rows: int) -> None:

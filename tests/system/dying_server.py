@@ -14,7 +14,7 @@ def arm(*_: object) -> None:
     def schedule(self: Scheduler, *_: object) -> Any:
         raise RuntimeError("told to die")
 
-    Scheduler.schedule = schedule  # type: ignore[method-assign]
+    Scheduler.schedule = schedule  # type: ignore[assignment, method-assign]
 
 
 signal.signal(signal.SIGUSR1, arm)

@@ -59,7 +59,7 @@ def failure(call: Any, message: Any) -> tuple[grpc.StatusCode, str, str]:
     with pytest.raises(grpc.RpcError) as caught:
         call(message, timeout=300)
     bad = error_details_pb2.BadRequest()
-    status = rpc_status.from_call(caught.value)
+    status = rpc_status.from_call(caught.value)  # type: ignore[arg-type]
     fields = [v.field for d in status.details if d.Unpack(bad) for v in bad.field_violations] if status else []
     return caught.value.code(), "".join(fields), caught.value.details()
 

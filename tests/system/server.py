@@ -46,7 +46,7 @@ class ServerProcess:
         self.generation = generation_pb2_grpc.GenerationStub(self.channel)
         self.models = models_pb2_grpc.ModelsStub(self.channel)
         self.tokenizer = models_pb2_grpc.TokenizerStub(self.channel)
-        self.health = health_pb2_grpc.HealthStub(self.channel)
+        self.health: Any = health_pb2_grpc.HealthStub(self.channel)
 
     def log(self) -> str:
         """Standard error so far."""

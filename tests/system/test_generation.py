@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import grpc
 import pytest
@@ -151,7 +152,7 @@ def test_bad_requests_are_refused_by_field(server: ServerProcess, message: pb.Ge
     error = refused(server, message)
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT, error.details()
     bad = error_details_pb2.BadRequest()
-    assert rpc_status.from_call(error).details[0].Unpack(bad)
+    assert rpc_status.from_call(error).details[0].Unpack(bad)  # type: ignore[arg-type]
     violation = bad.field_violations[0]
     assert violation.field == field
     assert "allowed" in violation.description or "missing" in violation.description
@@ -162,7 +163,7 @@ def test_another_model_is_not_found(server: ServerProcess) -> None:
     assert error.code() is grpc.StatusCode.NOT_FOUND
     assert "'fast'" in error.details()
     resource = error_details_pb2.ResourceInfo()
-    assert rpc_status.from_call(error).details[0].Unpack(resource)
+    assert rpc_status.from_call(error).details[0].Unpack(resource)  # type: ignore[arg-type]
     assert resource.resource_name == "other"
 
 
@@ -173,7 +174,7 @@ def test_health_and_reflection(server: ServerProcess) -> None:
     watch = server.health.Watch(health_pb2.HealthCheckRequest(service="attendant.v1.Generation"))
     assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
     watch.cancel()
-    stub = reflection_pb2_grpc.ServerReflectionStub(server.channel)
+    stub: Any = reflection_pb2_grpc.ServerReflectionStub(server.channel)
     (answer,) = stub.ServerReflectionInfo(iter([reflection_pb2.ServerReflectionRequest(list_services="")]))
     names = {service.name for service in answer.list_services_response.service}
     assert {"attendant.v1.Generation", "attendant.v1.Models", "attendant.v1.Tokenizer"} <= names

@@ -162,7 +162,7 @@ def test_a_prompt_beyond_the_context_is_refused(paged_server: ServerProcess) -> 
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert "255" in caught.value.details()
     bad = error_details_pb2.BadRequest()
-    assert rpc_status.from_call(caught.value).details[0].Unpack(bad)
+    assert rpc_status.from_call(caught.value).details[0].Unpack(bad)  # type: ignore[arg-type]
     assert bad.field_violations[0].field == "token_ids"
     assert len(tokens_of(stream(paged_server, asked((5,) * 190)))) == MAX_TOKENS
 
@@ -183,7 +183,7 @@ def test_a_gpu_that_cannot_be_used_is_a_clear_error(kind: str, fast: Path, paged
         try:
             CudaDevice(0)
         except AttendantError as error:
-            words, said = ((cuda_bundle(paged_bundle),), str(error))
+            words, said = ((cuda_bundle(paged_bundle),), str(error))  # type: ignore[assignment]
         else:
             pytest.skip("this machine has a GPU")
     done = attendant("serve", *words, "--grpc.port", 0, "--http.port", 0)

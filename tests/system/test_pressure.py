@@ -134,8 +134,8 @@ def test_a_full_queue_says_when_to_come_back(slow_server: ServerProcess) -> None
     error = caught.value
     assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     retry = error_details_pb2.RetryInfo()
-    assert rpc_status.from_call(error).details[0].Unpack(retry)
-    delay_ms = int(dict(error.trailing_metadata())["retry-after-ms"])
+    assert rpc_status.from_call(error).details[0].Unpack(retry)  # type: ignore[arg-type]
+    delay_ms = int(dict(error.trailing_metadata())["retry-after-ms"])  # type: ignore[arg-type, index]
     assert 0 < delay_ms <= 60_000
     assert retry.retry_delay.ToMilliseconds() == pytest.approx(delay_ms, abs=1)
     for call in calls:

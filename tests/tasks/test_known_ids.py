@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from attendant.bundle import TextInput
 from attendant.core.errors import InvalidRequest
-from attendant.tasks.text import TextTokenizer
+from attendant.tasks.text import TextTokenizer, Tokens
 from attendant.tasks.token_rows import RowMaker, TokenRow
 from tokenizers import AddedToken, Tokenizer, processors
 
@@ -21,7 +21,7 @@ def with_strange(tokenizer: Tokenizer) -> tuple[Tokenizer, int]:
     return tokenizer, size
 
 
-Make = Callable[[RowMaker, Callable[[str], object]], object]
+Make = Callable[[RowMaker, Callable[[str], Tokens]], object]
 
 ROWS: list[Make] = [
     lambda maker, tokens: maker.single(tokens("the <image>"), truncate=False, field="inputs[0]"),
@@ -37,7 +37,7 @@ def test_a_token_without_a_row_is_refused_by_name(make: Make) -> None:
     tokenizer, size = with_strange(word_piece())
     texts = TextTokenizer(tokenizer)
 
-    def tokens(text: str) -> object:
+    def tokens(text: str) -> Tokens:
         return texts.encode([text], 50, spans=True)[0]
 
     maker = RowMaker(tokenizer, TextInput(max_tokens=20, vocab_size=size), with_types=True)

@@ -44,10 +44,10 @@ def test_a_row_is_what_the_tokenizer_itself_makes(kind: Callable[[], Tokenizer],
         row = rows.pair(tokens[0], tokens[1], truncate=False, field="inputs[0]")
     else:
         row = rows.single(tokens[0], truncate=False, field="inputs[0]")
-    expected = tokenizer.encode(*texts)
+    expected = tokenizer.encode(*texts)  # type: ignore[arg-type]
     assert row.ids.tolist() == expected.ids
     assert row.type_ids.tolist() == expected.type_ids
-    sequences = [None] * len(row)
+    sequences: list[Any] = [None] * len(row)
     sequences[row.first.in_row] = [0] * row.first.count
     sequences[row.second.in_row] = [1] * row.second.count
     assert sequences == expected.sequence_ids

@@ -28,7 +28,7 @@ TOKENIZER: Tokenizer = byte_tokenizer()
 
 def load(bundle: Path, **settings: Any) -> EncoderPart:
     """Load a bundle that encodes."""
-    manifest = read_any_manifest(bundle)
+    manifest: Any = read_any_manifest(bundle)
     assert isinstance(manifest, EncoderManifest)
     return load_encoder(bundle, manifest, EncoderSettings(**{"threads": 1, "spinning": False} | settings), verify=False)
 

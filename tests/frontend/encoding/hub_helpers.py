@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from attendant.core.encoding import Row
@@ -54,7 +55,7 @@ def text_rows(seed: int, count: int, longest: int = 60) -> list[Row]:
     ]
 
 
-async def held(hub: EncoderHub, runner: FakeRunner) -> asyncio.Task[object]:
+async def held(hub: EncoderHub, runner: FakeRunner) -> asyncio.Task[Any]:
     """A call that runs until the gate opens, so that what is handed over now waits."""
     runner.hold()
     task = asyncio.create_task(hub.run([row()]))

@@ -60,7 +60,7 @@ def refusal(model: EncoderPart, call: Any) -> InvalidRequest:
     found: list[InvalidRequest] = []
 
     async def test(service: EncodingService) -> None:
-        run: Callable[[Any], Any] = {
+        run: Callable[[Any], Any] = {  # type: ignore[assignment]
             FillMaskCall: service.fill_mask,
             AnswerCall: service.answer,
             ClassifyCall: service.classify,

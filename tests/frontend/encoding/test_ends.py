@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from attendant.core.context import CallContext
@@ -53,19 +54,19 @@ class Slow:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.entered, self.gate = threading.Event(), threading.Event()
-        real = media.pixel_values
+        real: Any = media.pixel_values  # type: ignore[attr-defined]
 
-        def pixel_values(*args: object) -> object:
+        def pixel_values(*args: Any) -> object:
             self.entered.set()
             assert self.gate.wait(300)
             return real(*args)
 
         monkeypatch.setattr(media, "pixel_values", pixel_values)
 
-    async def start(self, service: EncodingService) -> asyncio.Task[object]:
+    async def start(self, service: EncodingService) -> asyncio.Task[Any]:
         """A call that is in preparation now."""
         call = ClassifyImageCall("", (png((255, 0, 0)),))
-        task: asyncio.Task[object] = asyncio.create_task(service.classify_image(call))
+        task: asyncio.Task[Any] = asyncio.create_task(service.classify_image(call))
         assert await asyncio.to_thread(self.entered.wait, 300)
         return task
 
@@ -90,7 +91,7 @@ def test_a_drain_lets_calls_finish_whatever_they_are_at(models: Models, monkeypa
         assert len((await preparing).results) == 1
         await drained
 
-    with_encoders([replace(models["moods"], runner=runner), models["images"]], test)
+    with_encoders([replace(models["moods"], runner=runner), models["images"]], test)  # type: ignore[arg-type]
 
 
 def test_calls_that_outlive_the_drain_limit_fail(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,7 +110,7 @@ def test_calls_that_outlive_the_drain_limit_fail(models: Models, monkeypatch: py
         runner.gate.set()
         slow.gate.set()
 
-    with_encoders([replace(models["moods"], runner=runner), models["images"]], test, metrics)
+    with_encoders([replace(models["moods"], runner=runner), models["images"]], test, metrics)  # type: ignore[arg-type]
     for model, task in (("moods", "classify"), ("images", "classify_image")):
         line = f'encoder_requests_total{{model_name="{model}",outcome="draining",task="{task}"}} 1.0'
         assert line in metrics.render()[0].decode()
@@ -135,7 +136,7 @@ def test_a_cancel_at_the_deadline_is_counted_as_one(models: Models) -> None:
                 await call
         runner.gate.set()
 
-    with_encoders([replace(models["moods"], runner=runner)], test, metrics)
+    with_encoders([replace(models["moods"], runner=runner)], test, metrics)  # type: ignore[arg-type]
     page = metrics.render()[0].decode()
     for outcome, count in (("deadline_exceeded", 1), ("cancelled", 3)):
         assert f'encoder_requests_total{{model_name="moods",outcome="{outcome}",task="classify"}} {count}.0' in page
@@ -155,4 +156,4 @@ def test_a_large_call_is_not_refused_in_the_middle(models: Models) -> None:
         runner.gate.set()
         await asyncio.gather(small, large)
 
-    with_encoders([replace(models["moods"], max_rows=100, runner=runner)], test)
+    with_encoders([replace(models["moods"], max_rows=100, runner=runner)], test)  # type: ignore[arg-type]

@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,7 +40,7 @@ def runner() -> FakeRunner:
 @pytest.fixture
 def fake(packed: EncoderPart, runner: FakeRunner) -> EncoderPart:
     """A model that holds ten rows."""
-    return replace(packed, runner=runner, max_rows=10)
+    return replace(packed, runner=runner, max_rows=10)  # type: ignore[arg-type]
 
 
 def test_five_thousand_rows_of_one_call_come_back_in_order(packed: EncoderPart) -> None:
@@ -78,7 +79,7 @@ def test_a_poisoned_row_fails_its_call_and_no_other(packed: EncoderPart) -> None
 
     async def test(hub: EncoderHub) -> None:
         others = [hub.run(text_rows(seed, 7)) for seed in range(2, 6)]
-        found = await asyncio.gather(*others, hub.run(poisoned), return_exceptions=True)
+        found: list[Any] = await asyncio.gather(*others, hub.run(poisoned), return_exceptions=True)
         assert isinstance(found.pop(), StepFailed)
         assert [len(results) for results in found] == [7] * 4
         await wait_until(lambda: hub.gate.taken == 0)

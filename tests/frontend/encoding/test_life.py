@@ -81,7 +81,7 @@ def held(moods: EncoderPart) -> tuple[EncoderPart, FakeRunner]:
     """A model that holds ten rows and whose runs wait for a gate."""
     runner = FakeRunner()
     runner.gate.clear()
-    return replace(moods, runner=runner, max_rows=10), runner
+    return replace(moods, runner=runner, max_rows=10), runner  # type: ignore[arg-type]
 
 
 def test_a_call_that_is_given_up_leaves_the_queue(held: tuple[EncoderPart, FakeRunner]) -> None:

@@ -25,7 +25,7 @@ def runner() -> FakeRunner:
 @pytest.fixture
 def fake(tmp_path: Path, runner: FakeRunner) -> EncoderPart:
     """A model that holds ten rows."""
-    return replace(load(make_text_encoder(tmp_path / "moods")), runner=runner, max_rows=10)
+    return replace(load(make_text_encoder(tmp_path / "moods")), runner=runner, max_rows=10)  # type: ignore[arg-type]
 
 
 def test_later_rows_of_a_call_wait_for_places(fake: EncoderPart, runner: FakeRunner) -> None:

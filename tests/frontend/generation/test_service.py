@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from attendant.bundle import TOKENIZER_FILE
@@ -69,7 +70,12 @@ def test_a_stop_string_ends_the_text_before_it(bundle: Path) -> None:
 @pytest.mark.parametrize("whole", [False, True])
 def test_special_tokens_stop_an_answer_and_can_be_shown(bundle: Path, whole: bool) -> None:
     async def test(service: GenerationService) -> None:
-        written = {"max_tokens": 4, "ignore_eos": True, "logit_bias": {3: 1e8}, "whole": whole}  # <|system|>
+        written: dict[str, Any] = {
+            "max_tokens": 4,
+            "ignore_eos": True,
+            "logit_bias": {3: 1e8},
+            "whole": whole,
+        }  # <|system|>
         for stop in ("<|system|>", "tem|>", "<|system|><|system|>"):
             texts, ends = await collect(service, call(**written, stop=(stop,)))
             assert (texts.get(0, ""), ends[0].stop_string) == ("", stop)
@@ -86,7 +92,8 @@ def test_special_tokens_stop_an_answer_and_can_be_shown(bundle: Path, whole: boo
 
 def test_logprobs_come_with_their_tokens(bundle: Path) -> None:
     async def test(service: GenerationService) -> None:
-        ids, logprobs = [], []
+        ids: list[int] = []
+        logprobs: list[Any] = []
         async for part in service.generate(call(logprobs=2)):
             if isinstance(part, Delta):
                 ids += part.token_ids
