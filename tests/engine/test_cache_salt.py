@@ -74,7 +74,7 @@ ASKED = st.tuples(st.integers(0, 1), st.integers(1, 60), st.integers(1, 6), st.s
 
 
 @pytest.mark.parametrize("kind", POOLS)
-@settings(max_examples=80, deadline=None, derandomize=True, database=None)
+@settings(max_examples=50, deadline=None, derandomize=True, database=None)
 @given(asked=st.lists(ASKED, min_size=2, max_size=14))
 def test_what_is_found_has_the_finders_salt(kind: str, asked: list[tuple[int, int, int, bytes, int]]) -> None:
     pool, memory, placed = POOLS[kind](), Memory(), []

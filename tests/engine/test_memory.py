@@ -96,7 +96,7 @@ def slots() -> tuple[KVPool, Any]:
 
 
 @pytest.mark.parametrize("make", [pages, slots])
-@settings(max_examples=60, deadline=None, derandomize=True, database=None)
+@settings(max_examples=40, deadline=None, derandomize=True, database=None)
 @given(
     asked=st.lists(st.tuples(st.integers(1, 25), st.integers(1, 20), st.integers(1, 4)), min_size=1, max_size=9),
     number=st.integers(1, NUM_SEQS),

@@ -48,7 +48,7 @@ EVENT = st.one_of(
 
 @pytest.mark.parametrize("key", KEYS)
 @pytest.mark.parametrize("make", [pages, slots])
-@settings(max_examples=60, deadline=None, derandomize=True, database=None)
+@settings(max_examples=25, deadline=None, derandomize=True, database=None)
 @given(events=st.lists(EVENT, min_size=4, max_size=30))
 def test_everything_submitted_ends_once(
     key: str, make: Callable[[], tuple[KVPool, Any]], events: list[tuple[Any, ...]]

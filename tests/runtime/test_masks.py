@@ -42,7 +42,7 @@ PARAMS = st.builds(
 )
 
 
-@settings(max_examples=200, deadline=None, derandomize=True, database=None)
+@settings(max_examples=100, deadline=None, derandomize=True, database=None)
 @given(st.lists(st.tuples(PARAMS, st.none() | MASKS), min_size=1, max_size=5), st.integers(0, 1000))
 def test_candidates_obey_a_mask_as_whole_rows_do(
     kinds: list[tuple[SamplingParams, TokenMask | None]], seed: int
