@@ -8,10 +8,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from attendant.batching.client import BatchClient
 from attendant.bundle import EncoderManifest, read_any_manifest
 from attendant.frontend.encoding.calls import TextItem
 from attendant.frontend.encoding.service import EncodingService
 from attendant.metrics import Metrics
+from attendant.models.clients import batch_client
 from attendant.models.encoders import EncoderPart, load_encoder
 from attendant.models.loaded import LoadedModel
 from attendant.models.repository import ModelRepository
@@ -24,6 +26,9 @@ from tests.frontend.generation.helpers import wait_until
 from tests.synthetic import byte_tokenizer
 
 TOKENIZER: Tokenizer = byte_tokenizer()
+
+client_of: Callable[[EncoderPart], BatchClient] = batch_client
+"""How the services of tests reach their models."""
 
 
 def load(bundle: Path, **settings: Any) -> EncoderPart:
@@ -45,7 +50,7 @@ def with_encoders(
     async def main() -> None:
         media = MediaThreads(2)
         service = EncodingService(
-            repository, metrics or Metrics(), lambda name, error: deaths.append((name, error)), media
+            repository, metrics or Metrics(), lambda name, error: deaths.append((name, error)), media, client_of
         )
         await service.start()
         try:
