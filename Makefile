@@ -9,7 +9,7 @@ DOCS := .venv-docs
 RUN := $(if $(findstring --model,$(ARGS)),$(DEV),$(SERVE))
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test fast nightly check docs real proto bench loadtest demo-model demo-encoders demo-translator clean
+.PHONY: run test fast nightly coverage check docs real proto bench loadtest demo-model demo-encoders demo-translator clean
 
 run: $(RUN)/.done  ## serve the demo model and stream one answer (ARGS=--once: end after it; ARGS="--model smollm2": a real LLM)
 	$(RUN)/bin/attendant demo $(ARGS)
@@ -22,6 +22,9 @@ fast: $(FAST)/.done  ## the tests that need neither torch nor a process of their
 
 nightly: check  ## all tests: every family, trained checkpoints, a fresh clone
 	$(DEV)/bin/python -m pytest -n 2 --dist worksteal $(ARGS)
+
+coverage: $(DEV)/.done  ## which lines the tests of `make test` run (ARGS=--cov-report=html: to look at), in twice the time
+	$(DEV)/bin/python -m pytest -n 2 --dist worksteal -m "not nightly" --cov --cov-report=term $(ARGS)
 
 check: $(DEV)/.done  ## lint, types and import rules
 	$(DEV)/bin/ruff check .
