@@ -33,7 +33,8 @@ class Request:
         cache_salt: what keys and values depend on besides tokens (an adapter, say), or who may see by its speed that
             they are there (a tenant). Requests of different salts never share what is cached of their prompts. With a
             source, sequences share nothing: :class:`attendant.engine.source_memory.SourceMemory` says why.
-        rules: of what may follow, besides those that ``params`` ask for. They are forked before they are used.
+        rules: of what may follow, besides those that ``params`` ask for. They can be pickled, as all that crosses, and
+            are forked before they are used.
         beams: beam search in place of sampling.
         hypotheses: with beam search, the ids that its results have as sequences of their own, the best first: as many
             as ``beams.num_return_sequences``, the first is ``id``.

@@ -42,7 +42,7 @@ class SourceSlots:
         self.lengths = np.ones(num_slots, np.int32)
         self.keys = [allocate_slots(layer, num_slots, max_length) for layer in manifest.cross_layers]
         self.values = [allocate_slots(layer, num_slots, max_length) for layer in manifest.cross_layers]
-        self._told: dict[str, Array] = {}  # inputs of the latest run, which live as long as it takes
+        self._told: dict[tuple[int, int], SlotSourceInputs[Array]] = {}  # by the slots of runs that are bound
 
     @property
     def num_bytes(self) -> int:
@@ -69,11 +69,17 @@ class SourceSlots:
         past, present = SLOT_SOURCE_CACHE.past, SLOT_SOURCE_CACHE.present
         bind_in_place(binding, takes, (past.key, present.key), self.keys, slots)
         bind_in_place(binding, takes, (past.value, present.value), self.values, slots)
+        told = self._told.get((slots.start, slots.stop))
+        if told is None:
+            number = slots.stop - slots.start
+            told = SlotSourceInputs(source_seqlens=np.zeros(number, np.int32), source_total=np.ones(1, np.int32))
+            self._told[slots.start, slots.stop] = told
+        bind_inputs(binding, takes, by_name(told))
 
     def bind_run(self, binding: ort.IOBinding, takes: frozenset[str], slots: slice, total: int) -> None:
-        lengths = self.lengths[slots]
-        self._told = by_name(SlotSourceInputs(source_seqlens=lengths - 1, source_total=lengths.max(keepdims=True)))
-        bind_inputs(binding, takes, self._told)
+        lengths, told = self.lengths[slots], self._told[slots.start, slots.stop]
+        np.subtract(lengths, 1, out=told.source_seqlens)
+        told.source_total[0] = lengths.max()
 
     def protect(self, slots: Sequence[int]) -> None:
         pass
