@@ -18,11 +18,9 @@ from attendant.engine.engine import Engine
 from attendant.models.generators import load_generator
 from attendant.settings import EngineSettings
 from attendant_export.decoders.architectures import context_length
-from attendant_export.decoders.export import DecoderExport
+from attendant_export.decoders.context import bundle_context
 from attendant_export.errors import ExportError
 from attendant_export.export import export_model
-from attendant_export.recipe import Recipe
-from attendant_export.words import Words
 from transformers import Phi3Config, Phi3ForCausalLM, PhimoeConfig, PhimoeForCausalLM
 
 from tests.bundles import make_llama, make_tokenizer
@@ -161,10 +159,9 @@ def test_a_context_may_be_shorter_but_not_longer(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match=r"--context-length is 500; this model takes at most 128"):
         export_model(model, make_tokenizer().to_str(), tmp_path / "b", context_length=500)
     for asked, changes in ((AFTER, False), (AFTER + 1, True)):
-        job = DecoderExport(model, Words(make_tokenizer().to_str()), tmp_path / "b", "b", context_length=asked)
-        assert job._length(Recipe()) == asked
-        assert (job._changing(Recipe()) is not None) == changes
-        assert list(job._cuts(Recipe())) == []
-    job = DecoderExport(model, Words(make_tokenizer().to_str()), tmp_path / "b", "b")
-    (told,) = job._cuts(Recipe(target="cuda", precision="fp16"))
+        context = bundle_context(model, "cpu", asked)
+        assert context.length == asked
+        assert (context.changing is not None) == changes
+        assert context.warnings == ()
+    (told,) = bundle_context(model, "cuda").warnings
     assert told.startswith("the context ends at 32 tokens, the length that the model was trained at")

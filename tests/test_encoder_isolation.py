@@ -37,14 +37,16 @@ def int8(request: pytest.FixtureRequest) -> EncoderPart:
 @pytest.fixture(scope="module")
 def fp32(tmp_path_factory: pytest.TempPathFactory) -> EncoderPart:
     pytest.importorskip("torch", reason="the exporter is not installed")
-    from attendant_export.encoders.export import export_encoder
+    from attendant_export.drafts import Order
+    from attendant_export.encoders.export import Encoder
+    from attendant_export.pipeline import export
     from attendant_export.recipe import Recipe
 
     from tests.bundles import make_tokenizer
     from tests.export.encoder_measure import make_plan
 
     out = tmp_path_factory.mktemp("bundles") / "fp32"
-    export_encoder(make_plan("distilbert", "classify"), out, name="fp32", recipe=Recipe())
+    export(Encoder(make_plan("distilbert", "classify")), [Recipe()], Order(out, "fp32"))
     (out / TOKENIZER_FILE).write_text(make_tokenizer().to_str(), encoding="utf-8")  # the rows are made of ids
     return load(out, 1)
 

@@ -7,17 +7,13 @@ int4 alone is left out: it is slower than mixed with prompts and with company, a
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
-from attendant.bundle import EncoderManifest, GeneratorManifest, Precision, Target
+from attendant.bundle import Precision, Target
 
-from attendant_export.errors import ExportError, ParityError
-from attendant_export.recipe import GENERATE, KVCache, Recipe
-
-Tell = Callable[[str], None]
-Manifest = TypeVar("Manifest", GeneratorManifest, EncoderManifest)
+from attendant_export.errors import ExportError
+from attendant_export.recipe import GENERATE, KVCache, Recipe, RecipeRequest
 
 MAX_KL = 0.01
 """What is asked for by default: no reader tells such a bundle's answers from the model's."""
@@ -57,36 +53,16 @@ class Auto:
         return [Recipe(self.target, precision, self.kv_cache).for_task(task) for precision in tried]
 
 
-def fastest(recipes: Sequence[Recipe], attempt: Callable[[Recipe], Manifest], tell: Tell) -> Manifest:
-    """The manifest of the first of ``recipes`` that ``attempt`` exports.
+Asked = Recipe | RecipeRequest | Auto
+"""What somebody asks for: a recipe, one whose precision may be left to the task, or the fastest that is faithful."""
 
-    Args:
-        tell: is told of each attempt what was measured, in a line.
+
+def asked_recipes(asked: Asked, task: str, allowed: Mapping[Target, Sequence[Precision]]) -> list[Recipe]:
+    """What is tried for models of ``task``, in this order; one recipe unless ``asked`` is for the fastest.
 
     Raises:
-        ParityError: no precision is faithful enough; names what was measured of each.
+        ExportError: models of ``task`` have no such recipe; says which they have.
     """
-    refused = []
-    for recipe in recipes:
-        try:
-            manifest = attempt(recipe)
-        except ParityError as error:
-            refused.append(f"{recipe.precision}: {error}")
-            tell(f"{recipe.precision}: not faithful enough: {error}")
-            continue
-        tell(f"{recipe.precision}: {_measured(manifest)}; taken")
-        return manifest
-    raise ParityError("no precision is faithful enough: " + "; ".join(refused))
-
-
-def say_nothing(line: str) -> None:
-    """For those who do not want to be told."""
-
-
-def _measured(manifest: GeneratorManifest | EncoderManifest) -> str:
-    parity = manifest.parity
-    if parity.fidelity is not None:
-        return f"KL {parity.fidelity.kl:.5f} nats a token"
-    if parity.vectors is not None:
-        return f"cosine {parity.vectors.cosine:.5f}"
-    return f"cosine {parity.cosine:.5f}"
+    if isinstance(asked, Auto):
+        return asked.recipes(allowed[asked.target], task)
+    return [asked.for_task(task)]

@@ -101,10 +101,5 @@ class RecipeRequest:
         return Recipe(self.target, precision, self.kv_cache).for_task(task)
 
 
-def default_precision(target: Target, task: str = GENERATE) -> Precision:
-    """What a target gets unless asked otherwise."""
-    return _precisions(task)[target][0]
-
-
 def _precisions(task: str) -> dict[Target, tuple[Precision, ...]]:
     return PRECISIONS if task == GENERATE else ENCODER_PRECISIONS

@@ -18,7 +18,7 @@ from attendant.bundle import EncoderTask, Precision, TextInput
 from attendant_export.encoders.export import encoder_graph
 from attendant_export.encoders.plan import EncoderPlan
 from attendant_export.encoders.rows import feeds_of, places_of
-from attendant_export.encoders.text_plan import TextSource, plan_text
+from attendant_export.encoders.text_plan import EncoderSource, plan_text
 from attendant_export.recipe import Recipe
 
 from tests.export.encoder_families import make_model
@@ -78,7 +78,7 @@ def make_plan(name: str, head: str, **config: Any) -> EncoderPlan:
     model = make_model(name, head, **config)
     if head == "fill_mask":
         model.config.mask_token_id = MASK_ID
-    return plan_text(TextSource(model, cast(EncoderTask, head)))
+    return plan_text(EncoderSource(model, cast(EncoderTask, head)))
 
 
 def sample_rows(lengths: Sequence[int] = LENGTHS) -> list[npt.NDArray[np.int64]]:

@@ -13,10 +13,12 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
+from attendant.bundle import Precision
+
 from tests.export.architectures import ARCHITECTURES, build
 
 PATH = Path(__file__).parents[2] / "docs" / "architectures.md"
-PRECISIONS = ("int8", "int4")
+PRECISIONS: tuple[Precision, ...] = ("int8", "int4")
 TITLE = "\n## In int8 and int4\n"
 HEADER = f"""{TITLE}
 The same tiny models, exported with calibration on the package's text (their tokens are its bytes) and compared with
@@ -55,19 +57,23 @@ def tokenizer_json() -> str:
 def measured(name: str) -> tuple[str, Cells]:
     """The cells of one architecture."""
     import torch
-    from attendant_export.decoders.export import DecoderExport
+    from attendant_export.decoders.export import Decoder
+    from attendant_export.decoders.source import DecoderSource
+    from attendant_export.drafts import Order
     from attendant_export.errors import ParityError
+    from attendant_export.pipeline import make_bundle
     from attendant_export.recipe import Recipe
     from attendant_export.words import words_of
 
     torch.set_num_threads(1)
     cells: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
-        export = DecoderExport(build(name), words_of(tokenizer_json()), Path(folder) / "bundle", "tiny", overwrite=True)
-        traced = export.trace(Recipe("cpu", "fp32"))
-        for precision in PRECISIONS:
+        order = Order(Path(folder) / "bundle", "tiny", overwrite=True)
+        decoder = Decoder(DecoderSource(build(name), words_of(tokenizer_json())))
+        recipes = [Recipe("cpu", precision) for precision in PRECISIONS]
+        for precision, draft in zip(PRECISIONS, decoder.drafts(recipes, order), strict=True):
             try:
-                found = export.run(Recipe("cpu", precision), traced.clone())  # type: ignore[arg-type]
+                found = make_bundle(draft, decoder.tokenizer_json, order)
             except ParityError as error:
                 cells += [f"refused: {error}", *([""] * (4 if precision == "int8" else 1))]
                 continue

@@ -14,9 +14,11 @@ import numpy.typing as npt
 import onnx_ir as ir
 import torch
 from attendant.bundle import AnswerRules, GeneratorManifest, TextSource, read_manifest
+from attendant_export.drafts import Order
 from attendant_export.paged.bundle import reference_bundle
+from attendant_export.pipeline import export
 from attendant_export.recipe import Recipe
-from attendant_export.seq2seq.export import export_answers
+from attendant_export.seq2seq.export import EncoderDecoder
 from attendant_export.seq2seq.session import AnswerSession
 from attendant_export.seq2seq.source import AnswerSource
 from transformers import GenerationMixin
@@ -99,7 +101,7 @@ class Subject:
         )
         what = f"{name} {recipe} {sorted(config.items())}"
         bundle = folder.with_name(f"{folder.name}-cuda") if paged else folder
-        copy_of(what, lambda out: export_answers(self.source, out, name=name, recipe=recipe), bundle)
+        copy_of(what, lambda out: export(EncoderDecoder(self.source), [recipe or Recipe()], Order(out, name)), bundle)
         if paged:
             copy_of(f"copy of {what}", lambda out: reference_bundle(bundle, out), folder)
         manifest = read_manifest(folder)

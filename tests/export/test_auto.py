@@ -9,10 +9,12 @@ import pytest
 from attendant_export.auto import Auto
 from attendant_export.calibration_file import check_calibration, read_calibration
 from attendant_export.cli import main
-from attendant_export.encoders.export import export_encoder
-from attendant_export.encoders.text_plan import TextSource, plan_text
+from attendant_export.drafts import Order
+from attendant_export.encoders.export import Encoder
+from attendant_export.encoders.text_plan import EncoderSource, plan_text
 from attendant_export.errors import CalibrationError, ExportError
 from attendant_export.export import export_model
+from attendant_export.pipeline import export
 from attendant_export.recipe import ENCODER_PRECISIONS, PRECISIONS, Recipe
 
 from tests.bundles import make_llama, make_tokenizer
@@ -69,8 +71,8 @@ def test_the_command_takes_auto_and_tells_what_it_found(
 
 
 def test_an_encoder_is_compared_on_sentences_vector_by_vector(tmp_path: Path) -> None:
-    plan = plan_text(TextSource(make_model("bert", "embed"), "embed", tokenizer_json=make_tokenizer().to_str()))
-    found = export_encoder(plan, tmp_path / "b", name="b", recipe=Recipe(precision="int8")).parity.vectors
+    plan = plan_text(EncoderSource(make_model("bert", "embed"), "embed", tokenizer_json=make_tokenizer().to_str()))
+    found = export(Encoder(plan), [Recipe(precision="int8")], Order(tmp_path / "b", "b")).parity.vectors
     assert found is not None
     assert found.vectors > 10  # one for each sentence
     assert 0.995 < found.least_cosine <= found.cosine < 1

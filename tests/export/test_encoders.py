@@ -11,12 +11,14 @@ import pytest
 import torch
 from attendant.bundle import EncoderManifest, TextInput, read_any_manifest, verify_files
 from attendant_export.cli import main
-from attendant_export.encoders.export import encoder_graph, export_encoder
+from attendant_export.drafts import Order
+from attendant_export.encoders.export import Encoder, encoder_graph
 from attendant_export.encoders.plan import EncoderPlan
 from attendant_export.encoders.tasks import allowed_tasks, task_of
-from attendant_export.encoders.text_plan import TextSource, plan_text
+from attendant_export.encoders.text_plan import EncoderSource, plan_text
 from attendant_export.errors import ExportError, UnsupportedModel, UnsupportedTask
 from attendant_export.graph.nodes import nodes_of
+from attendant_export.pipeline import export
 from attendant_export.recipe import Recipe, RecipeRequest
 from attendant_export.source.folder import SourceFolder
 
@@ -90,7 +92,7 @@ def test_int8_is_near_the_model(int8: tuple[EncoderPlan, Runner]) -> None:
 
 def test_half_precision_bundle_for_cuda(tmp_path: Path) -> None:
     plan = make_plan("distilbert", "classify")
-    manifest = export_encoder(plan, tmp_path / "b", name="half", recipe=Recipe("cuda", "fp16"))
+    manifest = export(Encoder(plan), [Recipe("cuda", "fp16")], Order(tmp_path / "b", "half"))
 
     assert (manifest.target, manifest.precision) == ("cuda", "fp16")
     assert manifest.graphs["encoder"].outputs[0].dtype == "float32"
@@ -102,7 +104,7 @@ def test_outlier_channels_are_spread() -> None:
     model = plan.spec(torch.float32).model
     with torch.no_grad():  # one channel of what the second layer reads is far larger than all others
         model.encoder.layer[0].output.LayerNorm.weight[3] *= 60
-    plain = measure_cosine(plan_text(TextSource(model, "embed")))
+    plain = measure_cosine(plan_text(EncoderSource(model, "embed")))
     assert plain >= 0.999
 
 
@@ -131,7 +133,7 @@ def test_a_family_whose_rows_cannot_run_together_is_refused(prefix: str, config:
     settings = getattr(transformers, f"{prefix}Config")(**small, vocab_size=300, **config)
     model = getattr(transformers, f"{prefix}Model")(settings).eval()
     with pytest.raises(UnsupportedModel, match=r"together|chunks"):
-        plan_text(TextSource(model, "embed"))
+        plan_text(EncoderSource(model, "embed"))
 
 
 @pytest.mark.parametrize(

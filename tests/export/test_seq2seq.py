@@ -20,11 +20,13 @@ from attendant.bundle import (
     verify_files,
 )
 from attendant_export.cli import main
+from attendant_export.drafts import Order
 from attendant_export.errors import ExportError, SourceError, TokenizerError, UnsupportedModel, UnsupportedTask
 from attendant_export.export import export_bundle
+from attendant_export.pipeline import export
 from attendant_export.recipe import Recipe
 from attendant_export.seq2seq.encoder import find_layout
-from attendant_export.seq2seq.export import export_answers
+from attendant_export.seq2seq.export import EncoderDecoder
 from attendant_export.seq2seq.languages import languages_of
 from attendant_export.seq2seq.rules import answer_defaults, answer_rules
 from attendant_export.seq2seq.source import AnswerSource, is_encoder_decoder, load_answers
@@ -105,7 +107,7 @@ def test_graphs_have_the_inputs_of_the_contract(bart: tuple[Path, GeneratorManif
 
 @pytest.mark.parametrize("name", ["bart", "whisper"])
 def test_int8_is_near_the_model(name: str, tmp_path: Path) -> None:
-    manifest = export_answers(source_of(name), tmp_path / "b", name=name, recipe=Recipe(precision="int8"))
+    manifest = export(EncoderDecoder(source_of(name)), [Recipe(precision="int8")], Order(tmp_path / "b", name))
     assert manifest.precision == "int8"
     assert manifest.parity.cosine >= 0.999
 
@@ -162,7 +164,7 @@ def test_a_bundle_for_gpus_is_in_half_precision_unless_asked_otherwise(bart: tup
 @pytest.mark.parametrize("name", ["t5", "flan_t5", "mt5", "umt5"])
 def test_relative_positions_have_no_place_in_pages(name: str, tmp_path: Path) -> None:
     with pytest.raises(UnsupportedModel, match=r"relative positions.*PagedAttention.*allowed: target cpu"):
-        export_answers(source_of(name), tmp_path / "b", name=name, recipe=Recipe("cuda", "fp16"))
+        export(EncoderDecoder(source_of(name)), [Recipe("cuda", "fp16")], Order(tmp_path / "b", name))
     assert not (tmp_path / "b").exists()
 
 
@@ -175,7 +177,7 @@ def test_a_missing_head_is_told(tmp_path: Path) -> None:
     model = make_model("bart")
     model.get_output_embeddings = lambda: None
     with pytest.raises(UnsupportedModel, match="no language-model head"):
-        export_answers(AnswerSource(model, tokenizer_of("bart")), tmp_path / "b", name="b")
+        export(EncoderDecoder(AnswerSource(model, tokenizer_of("bart"))), [Recipe()], Order(tmp_path / "b", "b"))
 
 
 def test_a_head_of_its_own_is_read_from_the_folder(tmp_path: Path) -> None:

@@ -16,9 +16,12 @@ from attendant.models.encoders import EncoderPart, load_encoder
 from attendant.settings import EncoderSettings
 from attendant.tasks.text import TextTokenizer
 from attendant.tasks.token_rows import RowMaker
-from attendant_export.encoders.export import export_encoder
-from attendant_export.encoders.text_plan import TextSource, plan_text
+from attendant_export.drafts import Order
+from attendant_export.encoders.export import Encoder
+from attendant_export.encoders.text_plan import EncoderSource, plan_text
 from attendant_export.errors import UnsupportedModel
+from attendant_export.pipeline import export
+from attendant_export.recipe import Recipe
 from tokenizers import Tokenizer, processors
 
 from tests.bundles import make_tokenizer
@@ -58,9 +61,9 @@ def bart_tokenizer() -> Tokenizer:
 @pytest.fixture(scope="module")
 def bart(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, EncoderPart]:
     model = make("Bart", "SequenceClassification", **_STACKS)
-    plan = plan_text(TextSource(model, "classify", bart_tokenizer().to_str()))
+    plan = plan_text(EncoderSource(model, "classify", bart_tokenizer().to_str()))
     bundle = tmp_path_factory.mktemp("bart") / "b"
-    export_encoder(plan, bundle, name="bart")
+    export(Encoder(plan), [Recipe()], Order(bundle, "bart"))
     assert (bundle / TOKENIZER_FILE).exists()
     manifest: Any = read_any_manifest(bundle)
     return model, load_encoder(bundle, manifest, EncoderSettings(threads=1))  # type: ignore[arg-type]
@@ -93,13 +96,13 @@ def test_bart_loads_and_gives_for_texts_and_pairs_together_what_transformers_giv
 def test_a_tokenizer_that_puts_the_token_nowhere_is_refused() -> None:
     model = make("Bart", "SequenceClassification", **_STACKS)
     with pytest.raises(UnsupportedModel, match=rf"its head reads the token .* \({END}\), which its tokenizer puts"):
-        plan_text(TextSource(model, "classify", make_tokenizer().to_str()))
+        plan_text(EncoderSource(model, "classify", make_tokenizer().to_str()))
 
 
 @pytest.mark.parametrize("prefix", READ_AT_END)
 def test_every_family_that_reads_its_answer_at_the_end_does_so_row_by_row(prefix: str) -> None:
     """The trial compares rows with different numbers of end tokens, in torch."""
-    plan = plan_text(TextSource(make(prefix, "SequenceClassification", **READ_AT_END[prefix]), "classify"))
+    plan = plan_text(EncoderSource(make(prefix, "SequenceClassification", **READ_AT_END[prefix]), "classify"))
     assert isinstance(plan.input, TextInput)
     assert (plan.layout, plan.input.end_id) == ("padded", END)
 
@@ -115,11 +118,11 @@ def test_esm_scales_each_row_by_its_own_masks(task: Any, tmp_path: Path) -> None
         mask_token_id=MASK,
     )
     source = model.base_model if task == "embed" else model
-    plan = plan_text(TextSource(source, task))
+    plan = plan_text(EncoderSource(source, task))
     if task != "fill_mask":  # the trial has compared rows with different numbers of masks, in torch
         return
     bundle = tmp_path / "esm"
-    export_encoder(plan, bundle, name="esm")
+    export(Encoder(plan), [Recipe()], Order(bundle, "esm"))
     make_tokenizer().save(str(bundle / TOKENIZER_FILE))
     loaded = load_encoder(bundle, read_any_manifest(bundle), EncoderSettings(threads=1), verify=False)  # type: ignore[arg-type]
     generator = np.random.default_rng(0)

@@ -7,9 +7,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from attendant.bundle import EmbeddingHead, Pooling, TextInput
+from attendant.bundle.pooling import pool
 from attendant.core.errors import InvalidRequest
 from attendant.tasks.classification import label_scores, ranked_labels, relevance
-from attendant.tasks.embeddings import VectorForm, finish, pool, row_vector
+from attendant.tasks.embeddings import VectorForm, finish, row_vector
 from attendant.tasks.masks import MaskFiller
 from attendant.tasks.text import TextTokenizer
 from attendant.tasks.token_rows import RowMaker

@@ -1,194 +1,175 @@
-"""The stages of a decoder's export: trace, quantise, write, verify, seal."""
+"""How models that continue their prompt become bundles: the decoders' side of the pipeline."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from attendant.bundle import (
-    DEFAULT_TEMPLATE,
-    TOKENIZER_FILE,
-    ChangingFrequencies,
-    GeneratorManifest,
-    Graph,
-    KVLayer,
-    Parity,
-    Source,
-)
+from attendant.bundle import DEFAULT_TEMPLATE, GeneratorManifest, Graph, KVLayer, Parity
 
-from attendant_export.decoders.architectures import context_length
-from attendant_export.decoders.graphs import TracedGraph, WrittenGraphs, trace_graph, write_traced
-from attendant_export.decoders.rope import changing_frequencies, extended_length, frequency_limit
-from attendant_export.decoders.verify import Words as VerifiedWords
-from attendant_export.decoders.verify import verify
-from attendant_export.errors import ExportError
+from attendant_export.auto import Asked, asked_recipes
+from attendant_export.decoders.context import Context, bundle_context
+from attendant_export.decoders.graphs import TracedGraph, trace_graph, write_traced
+from attendant_export.decoders.source import DecoderSource, load_decoder
+from attendant_export.decoders.verify import Reader, verify
+from attendant_export.drafts import Common, Order, Written
 from attendant_export.fidelity.windows import leading_tokens, text_windows
-from attendant_export.progress import Progress, silent
 from attendant_export.prompts import Ints, sample_prompts
-from attendant_export.recipe import Recipe
+from attendant_export.recipe import GENERATE, PRECISIONS, Recipe
 from attendant_export.settings import generation_defaults, setting_warnings
+from attendant_export.source.folder import SourceFolder
 from attendant_export.texts import calibration_text
-from attendant_export.toolchain import exporter_version, versions
-from attendant_export.words import Words
+from attendant_export.words.known_tokens import prompt_ids
 from attendant_export.words.special_tokens import special_tokens
-from attendant_export.writer import bundle_folder, file_entries, write_manifest
 
 _CALIBRATION_TOKENS = 8192
 
 
 @dataclass(frozen=True)
-class DecoderExport:
-    """A causal language model (float32, eager attention) on its way to a bundle at ``out``, in any precision.
+class Decoders:
+    """The kind of models that continue their prompt. See :class:`attendant_export.drafts.Kind`."""
 
-    Attributes:
-        words: its tokenizer and chat templates.
-        calibration: text to calibrate with; by default the exporter's own.
-        context_length: at most so many tokens of prompt and answer together; by default what the model takes.
-        max_kl: the largest divergence that is asked for, if the precision's own limit is not enough.
+    task: str = GENERATE
+    takes_context_length: bool = True
 
-    The others are as :func:`attendant_export.export.export_model` has them.
-    """
+    def recipes(self, asked: Asked) -> list[Recipe]:
+        """See :meth:`attendant_export.drafts.Kind.recipes`."""
+        return asked_recipes(asked, GENERATE, PRECISIONS)
 
-    model: Any
-    words: Words
-    out: Path
-    name: str
-    calibration: str | None = None
-    source: Source | None = None
-    tokenizer_config: Mapping[str, Any] = field(default_factory=dict)
-    overwrite: bool = False
-    progress: Progress = silent
-    max_kl: float | None = None
-    context_length: int | None = None
+    def load(self, folder: SourceFolder) -> Decoder:
+        """See :meth:`attendant_export.drafts.Kind.load`."""
+        return Decoder(load_decoder(folder))
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """A model that continues its prompt. See :class:`attendant_export.drafts.Subject`."""
+
+    source: DecoderSource
+
+    @property
+    def tokenizer_json(self) -> str:
+        """Content of the bundle's tokenizer.json."""
+        return self.source.words.tokenizer_json
+
+    @property
+    def known_ids(self) -> int | None:
+        """The ids, from 0 on, that a prompt may have."""
+        return prompt_ids(self.source.model)
 
     @cached_property
     def tokenizer(self) -> Any:
         """A ``tokenizers.Tokenizer``."""
         from tokenizers import Tokenizer
 
-        return Tokenizer.from_str(self.words.tokenizer_json)
+        return Tokenizer.from_str(self.tokenizer_json)
 
     def encode(self, text: str) -> list[int]:
         """Token ids, without special tokens."""
         ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False).ids
         return ids
 
-    def trace(self, recipe: Recipe) -> TracedGraph:
-        """The graph before quantisation, which all recipes of target cpu share."""
-        length = self._length(recipe)
-        changing = self._changing(recipe)
-        return trace_graph(self.model, recipe, length, self.encode, self.progress, self.calibration, changing)
+    def drafts(self, recipes: Sequence[Recipe], order: Order) -> Iterator[DecoderDraft]:
+        """See :meth:`attendant_export.drafts.Subject.drafts`. All recipes of target cpu share what is traced."""
+        shared: TracedGraph | None = None
+        for recipe in recipes:
+            context = bundle_context(self.source.model, recipe.target, order.context_length)
+            if shared is None or recipe.target != "cpu":  # other targets' graphs are of different types
+                shared = self._trace(recipe, context, order)
+            # A draft quantises its graph in place.
+            yield DecoderDraft(self, recipe, context, shared if len(recipes) == 1 else shared.clone(), order)
 
-    def run(self, recipe: Recipe, traced: TracedGraph) -> GeneratorManifest:
-        """Writes the bundle; ``traced`` is quantised in place.
-
-        Raises:
-            ExportError: see :mod:`attendant_export.errors`.
-        """
-        with bundle_folder(self.out, overwrite=self.overwrite) as folder:
-            windows = self._calibration_windows(traced, self._plain_length(recipe))
-            written = write_traced(traced, folder, recipe, self.progress, windows)
-            (folder / TOKENIZER_FILE).write_text(self.words.tokenizer_json, encoding="utf-8")
-            with self.progress("verify"):
-                parity = self._verified(folder, written, recipe)
-            with self.progress("seal"):
-                manifest = self._manifest(folder, written, recipe, parity)
-                write_manifest(folder, manifest)
-        return manifest
-
-    def _length(self, recipe: Recipe) -> int:
-        """The context of the bundle. Raises ExportError: longer than the model's is asked for."""
-        most = context_length(self.model, recipe.target)
-        if self.context_length is not None and self.context_length > most:
-            raise ExportError(f"--context-length is {self.context_length}; this model takes at most {most}")
-        return self.context_length or most
-
-    def _changing(self, recipe: Recipe) -> ChangingFrequencies | None:
-        """How frequencies change within the bundle's context."""
-        found = changing_frequencies(self.model, recipe.target)
-        return found if found is not None and found.after < self._length(recipe) else None
-
-    def _plain_length(self, recipe: Recipe) -> int:
-        """The context within which position_ids are positions."""
-        changing = self._changing(recipe)
-        return self._length(recipe) if changing is None else changing.after
-
-    def _cuts(self, recipe: Recipe) -> Iterator[str]:
-        """What is left out of the context that the config speaks of, in sentences."""
-        length, limit = self._length(recipe), frequency_limit(self.model)
-        if limit is not None and self.context_length is None and limit == length < _written_length(self.model):
-            yield (
-                f"the context ends at {length} tokens, the length that the model was trained at: beyond it its rotary "
-                "embeddings change with the length, which this bundle does not follow"
-            )
-
-    def _calibration_windows(self, traced: TracedGraph, length: int) -> list[Ints]:
-        """Windows of the calibration text; of random tokens where the tokenizer does not fit the model."""
-        windows = text_windows(
-            self.calibration or calibration_text(),
+    def _trace(self, recipe: Recipe, context: Context, order: Order) -> TracedGraph:
+        return trace_graph(
+            self.source.model,
+            recipe,
+            context.length,
             self.encode,
-            vocab_size=self.model.config.get_text_config().vocab_size,
-            context_length=length,
-            leading=leading_tokens(self.tokenizer),
-            most=_CALIBRATION_TOKENS,
+            order.progress,
+            order.calibration,
+            context.changing,
         )
-        layers = [KVLayer(num_kv_heads=1, head_size=1, dtype="float32", window=each.window) for each in traced.layers]
-        return windows or sample_prompts(self.model, layers, length, None)
 
-    def _verified(self, folder: Path, written: WrittenGraphs, recipe: Recipe) -> Parity:
+
+@dataclass(frozen=True)
+class DecoderDraft:
+    """A decoder planned for one recipe. See :class:`attendant_export.drafts.Draft`.
+
+    Attributes:
+        traced: its graph before quantisation.
+    """
+
+    decoder: Decoder
+    recipe: Recipe
+    context: Context
+    traced: TracedGraph
+    order: Order
+
+    def write(self, folder: Path) -> Written:
+        """See :meth:`attendant_export.drafts.Draft.write`."""
+        return write_traced(self.traced, folder, self.recipe, self.order.progress, self._calibration_windows())
+
+    def verify(self, folder: Path, written: Written) -> Parity:
+        """See :meth:`attendant_export.drafts.Draft.verify`."""
         graphs, graph = written.graphs, written.graphs["decoder"]
         return verify(
-            self.model,
+            self.decoder.source.model,
             folder / graph.file,
             graph,
             written.layers,
-            recipe=recipe,
-            context_length=self._plain_length(recipe),
-            changing=self._changing(recipe),
-            words=VerifiedWords(self.encode, leading_tokens(self.tokenizer)),
+            recipe=self.recipe,
+            context_length=self.context.plain_length,
+            changing=self.context.changing,
+            reader=Reader(self.decoder.encode, leading_tokens(self.decoder.tokenizer)),
             prompt_path=folder / graphs["prompt"].file if "prompt" in graphs else None,
-            max_kl=self.max_kl,
+            max_kl=self.order.max_kl,
         )
 
-    def _manifest(self, folder: Path, written: WrittenGraphs, recipe: Recipe, parity: Parity) -> GeneratorManifest:
-        templates = dict(self.words.chat_templates)
+    def manifest(self, written: Written, common: Common) -> GeneratorManifest:
+        """See :meth:`attendant_export.drafts.Draft.manifest`."""
+        source, words = self.decoder.source, self.decoder.source.words
+        templates = dict(words.chat_templates)
         return GeneratorManifest(
-            name=self.name,
+            **common,
             task="generate",
-            architecture=str(self.model.config.model_type),
-            target=recipe.target,
-            precision=recipe.precision,
-            recipe=written.recipe,
-            warnings=(*self.words.warnings, *setting_warnings(self.model), *self._cuts(recipe)),
-            cache_layout="pages" if recipe.target == "cuda" else "slots",
-            graphs=written.graphs,
+            architecture=str(source.model.config.model_type),
+            warnings=(*words.warnings, *setting_warnings(source.model), *self.context.warnings),
+            cache_layout="pages" if self.recipe.target == "cuda" else "slots",
             kv_layers=written.layers,
-            context_length=self._length(recipe),
-            frequencies=self._changing(recipe),
-            vocab_size=_vocab_size(written.graphs["decoder"]),
-            special_tokens=special_tokens(self.model, self.tokenizer, dict(self.tokenizer_config)),
-            generation_defaults=generation_defaults(self.model),
+            context_length=self.context.length,
+            frequencies=self.context.changing,
+            vocab_size=vocab_size(written.graphs["decoder"]),
+            special_tokens=special_tokens(source.model, self.decoder.tokenizer, dict(source.tokenizer_config)),
+            generation_defaults=generation_defaults(source.model),
             chat_template=templates.pop(DEFAULT_TEMPLATE, None),
             chat_templates=templates,
-            template_variables=self.words.special_tokens,
-            clean_up_spaces=self.words.cleans_up,
-            files=file_entries(folder),
-            parity=parity,
-            source=self.source or Source(id=self.name, versions=versions()),
-            exporter_version=exporter_version(),
+            template_variables=words.special_tokens,
+            clean_up_spaces=words.cleans_up,
         )
 
+    def _calibration_windows(self) -> list[Ints]:
+        """Windows of the calibration text; of random tokens where the tokenizer does not fit the model."""
+        model, length = self.decoder.source.model, self.context.plain_length
+        windows = text_windows(
+            self.order.calibration or calibration_text(),
+            self.decoder.encode,
+            vocab_size=model.config.get_text_config().vocab_size,
+            context_length=length,
+            leading=leading_tokens(self.decoder.tokenizer),
+            most=_CALIBRATION_TOKENS,
+        )
+        if windows:
+            return windows
+        calls = self.traced.layers
+        layers = [KVLayer(num_kv_heads=1, head_size=1, dtype="float32", window=call.window) for call in calls]
+        return sample_prompts(model, layers, length, None)
 
-def _written_length(model: Any) -> int:
-    """The context that the config speaks of."""
-    most = getattr(model.config.get_text_config(), "max_position_embeddings", None) or 0
-    return extended_length(model, int(most))
 
-
-def _vocab_size(graph: Graph) -> int:
+def vocab_size(graph: Graph) -> int:
+    """How many logits a graph ``decoder`` gives of a token."""
     width = next(spec.shape[-1] for spec in graph.outputs if spec.name == "logits")
     assert isinstance(width, int)
     return width

@@ -16,6 +16,7 @@ from attendant_export.decoders.calibrate import calibrate
 from attendant_export.decoders.decoder import probe, trace_decoder
 from attendant_export.decoders.families import patched
 from attendant_export.decoders.layouts import CacheLayout, PageLayout, SlotLayout
+from attendant_export.drafts import Written
 from attendant_export.fidelity.windows import text_windows
 from attendant_export.graph.candidates import add_candidates
 from attendant_export.graph.companions import copy_blocks_model, pick_rows_model
@@ -60,15 +61,6 @@ class TracedGraph:
         return TracedGraph(self.model.clone(), self.layers)
 
 
-@dataclass(frozen=True)
-class WrittenGraphs:
-    """What the manifest says of the files: graphs by name, the cache layout, and what quantisation did, in words."""
-
-    graphs: dict[str, Graph]
-    layers: tuple[KVLayer, ...]
-    recipe: tuple[str, ...] = ()
-
-
 def write_graphs(
     model: Any,
     folder: Path,
@@ -77,7 +69,7 @@ def write_graphs(
     encode: Encode | None,
     progress: Progress,
     calibration: str | None = None,
-) -> WrittenGraphs:
+) -> Written:
     """Writes the files of ``model`` (float32, or already in the recipe's type) to ``folder``.
 
     Args:
@@ -116,7 +108,7 @@ def trace_graph(
 
 def write_traced(
     traced: TracedGraph, folder: Path, recipe: Recipe, progress: Progress, windows: Sequence[Ints] = ()
-) -> WrittenGraphs:
+) -> Written:
     """Quantises ``traced``, in place, and writes all files of a bundle but its tokenizer and manifest.
 
     Args:
@@ -141,7 +133,7 @@ def write_traced(
     graphs = {name: describe(graph.graph, file) for name, (file, graph) in files.items()}
     for _, graph in files.values():
         empty_graph(graph)
-    return WrittenGraphs(graphs, kv_layers(traced.layers, recipe.cache_dtype), done)
+    return Written(graphs, done, kv_layers(traced.layers, recipe.cache_dtype))
 
 
 def quantised_as(precision: Precision) -> dict[str, Quantised]:

@@ -11,16 +11,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
-from attendant.bundle import ChangingFrequencies, Target
+from attendant.bundle import LENGTH_BITS, ChangingFrequencies, Frequencies, Target
 
 from attendant_export.toolchain import internal
 
 _FIXED = "default"
 _EXTENDING = ("linear", "dynamic", "yarn")
-_LENGTH_BITS = 32
 _PACKET = 16  # floats that a CPU computes together; what is left over has other last bits
 _PROOF = 8  # positions
 
@@ -107,7 +106,7 @@ def coded_frequencies(model: Any, changing: ChangingFrequencies) -> Iterator[Non
 
 @dataclass(frozen=True)
 class _Way:
-    kind: str
+    kind: Literal["two", "each"]
     angles: Angles  # of (position_ids, x): cos and sin [batch, sequence, width]
 
 
@@ -151,8 +150,8 @@ def _each(module: Any, after: int) -> _Way | None:
     exponents = torch.arange(0, width, 2, dtype=torch.float) / width
 
     def angles(positions: torch.Tensor, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        length = torch.div(positions, 2**_LENGTH_BITS, rounding_mode="floor")
-        place = (positions - length * 2**_LENGTH_BITS)[..., None].float()
+        length = torch.div(positions, 2**LENGTH_BITS, rounding_mode="floor")
+        place = (positions - length * 2**LENGTH_BITS)[..., None].float()
         grown = factor * torch.clamp(length, min=after).float() / trained - (factor - 1)
         bases = base * grown ** (width / (width - 2))
         waves = place / bases[..., None] ** exponents
@@ -176,7 +175,7 @@ def _agrees(module: Any, way: _Way | None, after: int) -> bool:
     x = torch.zeros(1, 1, 1)
     for length in (after, after + 3):
         plain = torch.arange(length)[None]
-        shift = 0 if length <= after else after if way.kind == "two" else length << _LENGTH_BITS
+        shift = Frequencies(way.kind, after).shift(length, length, 0)
         try:
             with torch.no_grad():
                 wanted, found = module(x, plain), way.angles(plain + shift, x)

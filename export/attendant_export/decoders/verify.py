@@ -71,7 +71,7 @@ _EIGHT_BIT_CACHE = Tolerance(max_error=None, cosine=0.95)
 
 
 @dataclass(frozen=True)
-class Words:
+class Reader:
     """How a model reads text: ``encode`` gives token ids without special tokens, ``leading`` come before every text."""
 
     encode: Encode
@@ -86,7 +86,7 @@ def verify(  # noqa: PLR0913 - what is compared with what
     *,
     recipe: Recipe,
     context_length: int,
-    words: Words | None = None,
+    reader: Reader | None = None,
     prompt_path: Path | None = None,
     max_kl: float | None = None,
     changing: ChangingFrequencies | None = None,
@@ -96,7 +96,7 @@ def verify(  # noqa: PLR0913 - what is compared with what
     A graph for target cuda runs on this machine's CPU through its reference function.
 
     Args:
-        words: for natural prompts and text; without it prompts are random ids, and there is no report on fidelity.
+        reader: for natural prompts and text; without it prompts are random ids, and there is no report on fidelity.
         prompt_path: the graph that computes prompts, if it is another one.
         changing: how position_ids tell frequencies beyond ``context_length``, which are looked at, too.
         max_kl: the largest divergence that is asked for, nats a token, if the precision's own limit is not enough.
@@ -104,7 +104,7 @@ def verify(  # noqa: PLR0913 - what is compared with what
     Raises:
         ParityError: a case or the fidelity is further off than ``recipe`` allows; says by how much.
     """
-    prompts = sample_prompts(model, layers, context_length, words.encode if words else None)
+    prompts = sample_prompts(model, layers, context_length, reader.encode if reader else None)
     with torch.no_grad(), reference_attention(model):
         wanted = [model(torch.from_numpy(row)[None], use_cache=False).logits[0].float().numpy() for row in prompts]
     set_aside(model)  # while the graph is opened
@@ -122,25 +122,25 @@ def verify(  # noqa: PLR0913 - what is compared with what
     parity = judge([compare(case) for case in cases], spread, recipe)
     del wanted, cases
     give_back(sum(weight.nbytes for weight in model.parameters()))
-    if words is None:
+    if reader is None:
         return parity
-    fidelity = _fidelity(model, session, words, context_length, vocab_size)
+    fidelity = _fidelity(model, session, reader, context_length, vocab_size)
     if fidelity is not None:
         check_fidelity(fidelity, recipe, max_kl)
     return parity.model_copy(update={"fidelity": fidelity})
 
 
 def _fidelity(
-    model: Any, session: PagedSession | DecoderSession, words: Words, context_length: int, vocab_size: int
+    model: Any, session: PagedSession | DecoderSession, reader: Reader, context_length: int, vocab_size: int
 ) -> Fidelity | None:
     """None where the text makes no tokens that the model knows."""
     paged = isinstance(session, PagedSession)
     windows = text_windows(
         verification_text(),
-        words.encode,
+        reader.encode,
         vocab_size=vocab_size,
         context_length=min(context_length, _PAGED_TOKENS) if paged else context_length,
-        leading=words.leading,
+        leading=reader.leading,
         **({"most": _PAGED_TOKENS} if paged else {}),
     )
     if not windows or len(windows[0]) < _LEAST_WINDOW:

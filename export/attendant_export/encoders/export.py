@@ -1,17 +1,20 @@
-"""The stages of an encoder's export, whatever its rows are: plan, trace, rewrite, quantise, write, verify, seal."""
+"""How models that encode become bundles, whatever their rows are: the encoders' side of the pipeline."""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import onnx_ir as ir
-from attendant.bundle import TOKENIZER_FILE, EncoderManifest, EncoderTask, Graph, Pooling, Source
+from attendant.bundle import EncoderManifest, EncoderTask, Graph, Parity, Pooling
 
-from attendant_export.calibration_file import check_calibration, encoding
+from attendant_export.auto import Asked, asked_recipes
+from attendant_export.calibration_file import encoding
 from attendant_export.decoders.graphs import describe
+from attendant_export.drafts import Common, Order, Written
 from attendant_export.encoders.passes import rewrite_encoder
 from attendant_export.encoders.plan import EncoderPlan
 from attendant_export.encoders.projection import projection_model
@@ -19,13 +22,12 @@ from attendant_export.encoders.text_plan import TEXT_TASKS, plan_text
 from attendant_export.encoders.text_source import load_text
 from attendant_export.encoders.trace import trace_encoder
 from attendant_export.encoders.verify import verify_encoder
-from attendant_export.errors import ExportError
+from attendant_export.errors import failures_of
 from attendant_export.progress import Progress, silent
+from attendant_export.prompts import Encode
 from attendant_export.quantisation.quantise import quantise
-from attendant_export.recipe import Recipe
+from attendant_export.recipe import ENCODER_PRECISIONS, Recipe
 from attendant_export.source.folder import SourceFolder
-from attendant_export.toolchain import exporter_version, versions
-from attendant_export.writer import bundle_folder, file_entries, write_manifest
 
 ENCODER_FILE, PROJECTION_FILE = "encoder.onnx", "projection.onnx"
 # Planners of other rows than text: (folder, task) -> EncoderPlan.
@@ -36,74 +38,99 @@ _PLANNERS: dict[EncoderTask, tuple[str, str]] = {
 }
 
 
-def plan_encoder(folder: SourceFolder, task: EncoderTask, pooling: Pooling | None = None) -> EncoderPlan:
-    """Loads the model of ``folder`` with the head of ``task`` and plans its graph.
+@dataclass(frozen=True)
+class Encoders:
+    """The kind of models that encode, for ``task``. See :class:`attendant_export.drafts.Kind`.
 
-    Raises:
-        ExportError: see :mod:`attendant_export.errors`.
+    Attributes:
+        pooling: of task embed; by default what the model's folder says, or the mean.
     """
-    if task in TEXT_TASKS:
-        return plan_text(load_text(folder, task, pooling))
-    if pooling is not None:
-        raise ExportError(f"task {task} has no pooling; only embed has")
-    module, name = _PLANNERS[task]
-    planner: Callable[[SourceFolder, EncoderTask], EncoderPlan] = getattr(importlib.import_module(module), name)
-    return planner(folder, task)
+
+    task: EncoderTask
+    pooling: Pooling | None = None
+    takes_context_length: bool = False
+
+    def recipes(self, asked: Asked) -> list[Recipe]:
+        """See :meth:`attendant_export.drafts.Kind.recipes`."""
+        return asked_recipes(asked, self.task, ENCODER_PRECISIONS)
+
+    def load(self, folder: SourceFolder) -> Encoder:
+        """See :meth:`attendant_export.drafts.Kind.load`."""
+        with failures_of(str(folder.config.get("model_type"))):
+            if self.task in TEXT_TASKS:
+                return Encoder(plan_text(load_text(folder, self.task, self.pooling)))
+            module, name = _PLANNERS[self.task]
+            planner: Callable[[SourceFolder, EncoderTask], EncoderPlan] = getattr(importlib.import_module(module), name)
+            return Encoder(planner(folder, self.task))
 
 
-def export_encoder(
-    plan: EncoderPlan,
-    out: Path,
-    *,
-    name: str,
-    recipe: Recipe | None = None,
-    calibration: str | None = None,
-    source: Source | None = None,
-    overwrite: bool = False,
-    progress: Progress = silent,
-) -> EncoderManifest:
-    """Exports a planned encoder to a bundle at ``out`` and returns its manifest.
+@dataclass(frozen=True)
+class Encoder:
+    """A model that encodes. See :class:`attendant_export.drafts.Subject`."""
 
-    Args:
-        calibration: text to calibrate with; by default the exporter's own.
+    plan: EncoderPlan
 
-    Raises:
-        ExportError: see :mod:`attendant_export.errors`.
-    """
-    recipe = (recipe or Recipe()).for_task(plan.task)
-    check_calibration(calibration, encoding(plan.tokenizer_json))
-    with bundle_folder(out, overwrite=overwrite) as folder:
-        graphs, done = _write_graphs(plan, folder, recipe, progress, calibration)
-        texts = dict(plan.extra_files or {})
-        if plan.tokenizer_json is not None:
-            texts[TOKENIZER_FILE] = plan.tokenizer_json
-        for file, text in texts.items():
-            (folder / file).write_text(text, encoding="utf-8")
-        with progress("verify"):
-            parity = verify_encoder(folder / ENCODER_FILE, plan.cases(), recipe.precision, plan.natural())
-        with progress("seal"):
-            manifest = EncoderManifest(
-                name=name,
-                task=plan.task,
-                architecture=plan.architecture,
-                target=recipe.target,
-                precision=recipe.precision,
-                recipe=done,
-                warnings=plan.warnings,
-                graphs=graphs,
-                input=plan.input,
-                layout=plan.layout,
-                labels=plan.labels,
-                problem=plan.problem,
-                embedding=plan.embedding,
-                ctc=plan.ctc,
-                files=file_entries(folder),
-                parity=parity,
-                source=source or Source(id=name, versions=versions()),
-                exporter_version=exporter_version(),
-            )
-            write_manifest(folder, manifest)
-    return manifest
+    @property
+    def tokenizer_json(self) -> str | None:
+        """Content of the bundle's tokenizer.json, if rows are texts."""
+        return self.plan.tokenizer_json
+
+    @property
+    def known_ids(self) -> int | None:
+        """The ids, from 0 on, that a text may have."""
+        return getattr(self.plan.input, "vocab_size", None)
+
+    @property
+    def encode(self) -> Encode | None:
+        """Text to token ids, without special tokens; None where rows are no texts."""
+        return encoding(self.plan.tokenizer_json)
+
+    def drafts(self, recipes: Sequence[Recipe], order: Order) -> Iterator[EncoderDraft]:
+        """See :meth:`attendant_export.drafts.Subject.drafts`."""
+        return (EncoderDraft(self.plan, recipe.for_task(self.plan.task), order) for recipe in recipes)
+
+
+@dataclass(frozen=True)
+class EncoderDraft:
+    """An encoder planned for one recipe. See :class:`attendant_export.drafts.Draft`."""
+
+    plan: EncoderPlan
+    recipe: Recipe
+    order: Order
+
+    def write(self, folder: Path) -> Written:
+        """See :meth:`attendant_export.drafts.Draft.write`."""
+        plan, progress = self.plan, self.order.progress
+        graph, done = encoder_graph(plan, self.recipe, progress, self.order.calibration)
+        files: dict[str, tuple[str, Any]] = {"encoder": (ENCODER_FILE, graph)}
+        if plan.projection is not None:
+            files["projection"] = (PROJECTION_FILE, projection_model(plan.projection))
+        with progress("write"):
+            for name, (file, model) in files.items():
+                ir.save(model, folder / file, external_data=f"{file}.data" if name == "encoder" else None)
+        graphs: dict[str, Graph] = {name: describe(model.graph, file) for name, (file, model) in files.items()}
+        return Written(graphs, done)
+
+    def verify(self, folder: Path, written: Written) -> Parity:
+        """See :meth:`attendant_export.drafts.Draft.verify`."""
+        path = folder / written.graphs["encoder"].file
+        return verify_encoder(path, self.plan.cases(), self.recipe.precision, self.plan.natural())
+
+    def manifest(self, written: Written, common: Common) -> EncoderManifest:
+        """See :meth:`attendant_export.drafts.Draft.manifest`."""
+        plan = self.plan
+        return EncoderManifest(
+            **common,
+            task=plan.task,
+            architecture=plan.architecture,
+            warnings=plan.warnings,
+            input=plan.input,
+            layout=plan.layout,
+            labels=plan.labels,
+            problem=plan.problem,
+            embedding=plan.embedding,
+            ctc=plan.ctc,
+        )
 
 
 def encoder_graph(
@@ -120,16 +147,3 @@ def encoder_graph(
         with progress("quantise") as step:
             done = quantise(model, "int8", plan.sample_runs(calibration), step)
     return model, done
-
-
-def _write_graphs(
-    plan: EncoderPlan, folder: Path, recipe: Recipe, progress: Progress, calibration: str | None
-) -> tuple[dict[str, Graph], tuple[str, ...]]:
-    graph, done = encoder_graph(plan, recipe, progress, calibration)
-    files: dict[str, tuple[str, Any]] = {"encoder": (ENCODER_FILE, graph)}
-    if plan.projection is not None:
-        files["projection"] = (PROJECTION_FILE, projection_model(plan.projection))
-    with progress("write"):
-        for name, (file, model) in files.items():
-            ir.save(model, folder / file, external_data=f"{file}.data" if name == "encoder" else None)
-    return {name: describe(model.graph, file) for name, (file, model) in files.items()}, done

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from attendant.bundle import Pooling
+from attendant.bundle.pooling import pool
 
 from attendant_export.encoders.plan import EncoderCase, Floats
 from attendant_export.encoders.rows import Ints
@@ -34,7 +35,9 @@ def natural_case(
     lengths = [len(row) for row in rows]
 
     def vectors(found: Floats) -> Floats:
-        return pooled(found, lengths, poolings) if poolings else found
+        if not poolings:
+            return found
+        return np.stack([pool(part, poolings) for part in np.split(found, np.cumsum(lengths)[:-1])])
 
     return EncoderCase(
         name="natural",
@@ -55,32 +58,6 @@ def calibration_feeds(
         chosen = [np.arange(len(row)) for row in some] if head.kind == "chosen_logits" else None
         runs.append(sample_feeds(Sample(some, types, chosen, ()), way, pad_id(model)))
     return runs
-
-
-def pooled(tokens: Floats, lengths: Sequence[int], poolings: Sequence[Pooling]) -> Floats:
-    """[rows, hidden * poolings] of [num_tokens, hidden], the tokens of rows of ``lengths`` one after another."""
-    parts = np.split(tokens, np.cumsum(lengths)[:-1])
-    rows = [np.concatenate([_pooled(part, pooling) for pooling in poolings]) for part in parts]
-    return np.stack(rows).astype(np.float32, copy=False)
-
-
-def _pooled(part: Floats, pooling: Pooling) -> Floats:
-    """[hidden] of one row's tokens [n, hidden]."""
-    found: Floats
-    match pooling:
-        case "mean":
-            found = part.mean(0)
-        case "max":
-            found = part.max(0)
-        case "cls":
-            found = part[0]
-        case "last":
-            found = part[-1]
-        case "mean_sqrt_len":
-            found = part.sum(0) / np.sqrt(np.float32(len(part)))
-        case "weighted_mean":
-            found = np.average(part, axis=0, weights=np.arange(1, len(part) + 1))
-    return found
 
 
 def _arguments(model: Any) -> set[str]:

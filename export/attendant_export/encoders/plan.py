@@ -56,7 +56,6 @@ class EncoderPlan:
             exporter's own; None where those of ``cases`` have to do.
         tokenizer_json: content of tokenizer.json, for text.
         projection: a torch module [rows, hidden] -> [rows, dimensions], float32, that becomes a graph of its own.
-        extra_files: further files of the bundle, by name.
         warnings: what of the folder is not served as it says, one sentence each.
 
     The others are fields of :class:`attendant.bundle.EncoderManifest`.
@@ -76,7 +75,6 @@ class EncoderPlan:
     ctc: CtcHead | None = None
     tokenizer_json: str | None = None
     projection: torch.nn.Module | None = None
-    extra_files: Mapping[str, str] | None = None
     warnings: tuple[str, ...] = ()
 
     def sample_runs(self, text: str | None = None) -> Sequence[Mapping[str, Array]]:

@@ -61,7 +61,7 @@ _SAMPLE_LENGTHS = (9, 5, 3)  # of a trace: no two dimensions are alike
 
 
 @dataclass(frozen=True)
-class TextSource:
+class EncoderSource:
     """A text encoder in memory, and what its folder says.
 
     Attributes:
@@ -82,7 +82,7 @@ class TextSource:
     warnings: tuple[str, ...] = ()
 
 
-def plan_text(source: TextSource) -> EncoderPlan:
+def plan_text(source: EncoderSource) -> EncoderPlan:
     """Finds out how rows of ``source`` can run together, and plans its graph.
 
     Raises:
@@ -201,7 +201,7 @@ def _cases(head: TextHead, way: Way, sample: Sample, pad: int) -> Sequence[Encod
     return cases
 
 
-def _embedding(source: TextSource, sentence: SentenceModel, head: TextHead, sample: Sample) -> EmbeddingHead:
+def _embedding(source: EncoderSource, sentence: SentenceModel, head: TextHead, sample: Sample) -> EmbeddingHead:
     poolings = _poolings(source, sentence)
     if head.kind == "row_embedding":
         if source.pooling is not None:
@@ -234,12 +234,12 @@ def _check_end(architecture: str, tokenizer_json: str | None, end: int) -> None:
         raise UnsupportedModel(architecture, reason)
 
 
-def _poolings(source: TextSource, sentence: SentenceModel) -> tuple[Pooling, ...]:
+def _poolings(source: EncoderSource, sentence: SentenceModel) -> tuple[Pooling, ...]:
     """Asked for, else the sentence model's, else the mean."""
     return (source.pooling,) if source.pooling is not None else sentence.poolings or ("mean",)
 
 
-def _mask_id(source: TextSource) -> int:
+def _mask_id(source: EncoderSource) -> int:
     """Of the token that stands for a missing one.
 
     Raises:
@@ -251,7 +251,7 @@ def _mask_id(source: TextSource) -> int:
     return found
 
 
-def _any_mask_id(source: TextSource) -> int | None:
+def _any_mask_id(source: EncoderSource) -> int | None:
     """The same, or None."""
     from tokenizers import Tokenizer
 

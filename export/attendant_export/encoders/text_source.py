@@ -5,7 +5,7 @@ from __future__ import annotations
 from attendant.bundle import EncoderTask, Pooling
 
 from attendant_export.encoders.sentence_transformers import read_sentence_model
-from attendant_export.encoders.text_plan import TextSource
+from attendant_export.encoders.text_plan import EncoderSource
 from attendant_export.errors import ExportError
 from attendant_export.source.folder import CONFIG_FILE, SourceFolder
 from attendant_export.words import read_words
@@ -27,7 +27,7 @@ _TEXT_HALVES = {
 _UNREAD = ("pooler.",)
 
 
-def load_text(folder: SourceFolder, task: EncoderTask, pooling: Pooling | None = None) -> TextSource:
+def load_text(folder: SourceFolder, task: EncoderTask, pooling: Pooling | None = None) -> EncoderSource:
     """The model of ``folder`` with the head of ``task``.
 
     Raises:
@@ -44,7 +44,7 @@ def load_text(folder: SourceFolder, task: EncoderTask, pooling: Pooling | None =
     auto_class = class_for(task, str(config.get("model_type")))
     model = inner.pretrained(auto_class, _UNREAD if auto_class.startswith("AutoModel") and task == "embed" else ())
     tokenizer_config = tokenizer_config | dict(words.special_tokens or {})
-    return TextSource(model, task, words.tokenizer_json, tokenizer_config, sentence, pooling, words.warnings)
+    return EncoderSource(model, task, words.tokenizer_json, tokenizer_config, sentence, pooling, words.warnings)
 
 
 def class_for(task: EncoderTask, model_type: str) -> str:

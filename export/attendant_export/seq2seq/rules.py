@@ -11,7 +11,7 @@ from typing import Any
 from attendant.bundle import AnswerRules, GenerationDefaults
 
 from attendant_export.errors import UnsupportedModel
-from attendant_export.settings.defaults import bad_words, known_ids, setting, shared_settings
+from attendant_export.settings.defaults import known_ids, setting, shared_settings, suppressed_ids
 
 
 def start_token(model: Any) -> Any:
@@ -31,12 +31,11 @@ def answer_rules(model: Any) -> AnswerRules:
     start = start_token(model)
     if start is None:
         raise UnsupportedModel(str(model.config.model_type), "its config has no decoder_start_token_id")
-    words = (word[0] for word in bad_words(model) if len(word) == 1)
     return AnswerRules(
         start=tuple(start) if isinstance(start, list | tuple) else (int(start),),
         forced_first=_one(setting(model, "forced_bos_token_id")),
         forced_last=min(known_ids(model, setting(model, "forced_eos_token_id")), default=None),
-        suppressed=known_ids(model, [*known_ids(model, setting(model, "suppress_tokens")), *words]),
+        suppressed=suppressed_ids(model),
         suppressed_first=known_ids(model, setting(model, "begin_suppress_tokens")),
     )
 

@@ -55,18 +55,22 @@ class AnswerSource:
         return self.architecture not in SPEECH_TYPES
 
     @cached_property
+    def known_ids(self) -> int | None:
+        """The ids, from 0 on, that sources and answers may have: those that the model has rows for."""
+        return known_rows(self.model)
+
+    @cached_property
     def tokens(self) -> dict[str, int]:
-        """Ids of all tokens."""
-        tokens: dict[str, int] = Tokenizer.from_str(self.tokenizer_json).get_vocab(with_added_tokens=True)
-        return tokens
+        """Ids of the tokens that the model knows: a tokenizer's class may add languages that it was never told."""
+        tokens = Tokenizer.from_str(self.tokenizer_json).get_vocab(with_added_tokens=True)
+        return {token: index for token, index in tokens.items() if self.known_ids is None or index < self.known_ids}
 
     def encoder_input(self) -> TextSource | AudioSource:
         """What the encoder reads; in layout ``packed`` until a trial has shown how."""
         if self.architecture in SPEECH_TYPES:
             return audio_source(self.model, self.features)
         longest = max_tokens(self.model, self.tokenizer_config)
-        rows = known_rows(self.model)
-        return TextSource(max_length=longest, layout="packed", pad_id=pad_id(self.model), vocab_size=rows)
+        return TextSource(max_length=longest, layout="packed", pad_id=pad_id(self.model), vocab_size=self.known_ids)
 
     def context_length(self) -> int:
         """How many positions the decoder takes; of relative positions, as many as the encoder was made for."""

@@ -86,6 +86,12 @@ def bad_words(model: Any) -> list[tuple[int, ...]]:
     return [word for word in known if word not in alone]
 
 
+def suppressed_ids(model: Any) -> tuple[int, ...]:
+    """Tokens that never occur: ``suppress_tokens``, and the bad words of one token."""
+    words = (word[0] for word in bad_words(model) if len(word) == 1)
+    return known_ids(model, [*known_ids(model, setting(model, "suppress_tokens")), *words])
+
+
 def raw_biases(model: Any) -> list[tuple[tuple[int, ...], float]]:
     """The entries of ``sequence_bias``, a list of pairs or a mapping."""
     found = setting(model, "sequence_bias") or ()
@@ -115,9 +121,8 @@ def _lengths(model: Any) -> dict[str, Any]:
 
 
 def _token_rules(model: Any) -> dict[str, Any]:
-    words = (word[0] for word in bad_words(model) if len(word) == 1)
     return {
-        "suppress_tokens": known_ids(model, [*known_ids(model, setting(model, "suppress_tokens")), *words]),
+        "suppress_tokens": suppressed_ids(model),
         "begin_suppress_tokens": known_ids(model, setting(model, "begin_suppress_tokens")),
         "forced_first": next(iter(known_ids(model, setting(model, "forced_bos_token_id"))), None),
     }

@@ -52,10 +52,11 @@ from attendant.bundle.templates import (
     TemplateRefused,
     TemplateUnknown,
 )
-from attendant.core.frequencies import Frequencies
+from attendant.core.frequencies import LENGTH_BITS, Frequencies
 
 __all__ = [
     "DEFAULT_TEMPLATE",
+    "LENGTH_BITS",
     "MANIFEST_FILE",
     "PAGED_RUN_TOKENS",
     "SCHEMA_VERSION",
