@@ -20,8 +20,8 @@ from attendant.bundle import (
     GeneratorManifest,
     Graph,
     KVLayer,
+    Origin,
     Parity,
-    Source,
     SpecialTokens,
     TensorSpec,
     sha256,
@@ -174,7 +174,7 @@ def make_synthetic_bundle(  # noqa: PLR0913, PLR0915 - all that a test may ask f
         parity=Parity(
             max_abs_error=0.0, cosine=1.0, greedy_agreement=1.0, tolerance="none: built, not exported", cases=()
         ),
-        source=Source(id="synthetic"),
+        source=Origin(id="synthetic"),
         exporter_version="0",
     )
     (out / MANIFEST_FILE).write_text(json.dumps(manifest.model_dump(mode="json"), indent=1), encoding="utf-8")

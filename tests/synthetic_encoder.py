@@ -23,8 +23,8 @@ from attendant.bundle import (
     FileEntry,
     Graph,
     ImageInput,
+    Origin,
     Parity,
-    Source,
     TensorSpec,
     TextInput,
     sha256,
@@ -268,7 +268,7 @@ def _write(out: Path, graphs: Mapping[str, _Graph], **fields: Any) -> Path:
         parity=Parity(
             max_abs_error=0.0, cosine=1.0, greedy_agreement=1.0, tolerance="none: built, not exported", cases=()
         ),
-        source=Source(id="synthetic"),
+        source=Origin(id="synthetic"),
         exporter_version="0",
         **fields,
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypedDict, TypeVar
 
-from attendant.bundle import FileEntry, Graph, KVLayer, Manifest, Parity, Precision, Source, Target
+from attendant.bundle import FileEntry, Graph, KVLayer, Manifest, Origin, Parity, Precision, Target
 
 from attendant_export.auto import Asked
 from attendant_export.progress import Progress, silent
@@ -41,7 +41,7 @@ class Order:
     calibration: str | None = None
     context_length: int | None = None
     max_kl: float | None = None
-    source: Source | None = None
+    source: Origin | None = None
     overwrite: bool = False
     progress: Progress = silent
     tell: Tell = say_nothing
@@ -72,7 +72,7 @@ class Common(TypedDict):
     graphs: Mapping[str, Graph]
     files: Mapping[str, FileEntry]
     parity: Parity
-    source: Source
+    source: Origin
     exporter_version: str
 
 

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any, cast
 
-from attendant.bundle import EncoderTask, GeneratorManifest, Manifest, Pooling, Source
+from attendant.bundle import EncoderTask, GeneratorManifest, Manifest, Origin, Pooling
 
 from attendant_export.auto import Asked, Auto
 from attendant_export.decoders.architectures import check_model
@@ -73,7 +73,7 @@ def export_bundle(  # noqa: PLR0913 - the options of an export
         calibration=calibration,
         context_length=context_length,
         max_kl=asked.max_kl if isinstance(asked, Auto) else None,
-        source=Source(id=folder.id, revision=folder.revision, versions=versions()),
+        source=Origin(id=folder.id, revision=folder.revision, versions=versions()),
         overwrite=overwrite,
         progress=progress,
         tell=tell,
@@ -104,7 +104,7 @@ def export_model(  # noqa: PLR0913 - the options of an export
     calibration: str | None = None,
     context_length: int | None = None,
     name: str | None = None,
-    source: Source | None = None,
+    source: Origin | None = None,
     chat_template: str | None = None,
     tokenizer_config: dict[str, Any] | None = None,
     overwrite: bool = False,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from attendant.bundle import TOKENIZER_FILE, Manifest, Source
+from attendant.bundle import TOKENIZER_FILE, Manifest, Origin
 
 from attendant_export.calibration_file import check_calibration
 from attendant_export.drafts import Common, Draft, M, Order, Subject
@@ -54,7 +54,7 @@ def make_bundle(draft: Draft[M], tokenizer_json: str | None, order: Order) -> M:
                 graphs=written.graphs,
                 files=file_entries(folder),
                 parity=parity,
-                source=order.source or Source(id=order.name, versions=versions()),
+                source=order.source or Origin(id=order.name, versions=versions()),
                 exporter_version=exporter_version(),
             )
             manifest = draft.manifest(written, common)

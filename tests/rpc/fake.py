@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc.aio
-from attendant.bundle import GeneratorManifest, Parity, Source, SpecialTokens
+from attendant.bundle import GeneratorManifest, Origin, Parity, SpecialTokens
 from attendant.core.context import CallContext
 from attendant.core.errors import ModelNotFound
 from attendant.core.generation import ChatPrompt, Delta, Finish, GenerationCall, GenerationPart, TextPrompt
@@ -34,7 +34,7 @@ def manifest(**changes: Any) -> GeneratorManifest:
         "special_tokens": SpecialTokens(),
         "files": {},
         "parity": Parity(max_abs_error=0.5, cosine=1.0, greedy_agreement=1.0, tolerance="none", cases=()),
-        "source": Source(id="test/fake"),
+        "source": Origin(id="test/fake"),
         "exporter_version": "0",
     }
     return GeneratorManifest.model_validate({**values, **changes})

@@ -131,7 +131,7 @@ class Parity(Section):
     vectors: VectorFidelity | None = None
 
 
-class Source(Section):
+class Origin(Section):
     """Where the weights came from: a hub id or folder name, its revision, and the versions that exported it."""
 
     id: str
@@ -158,7 +158,7 @@ class ManifestBase(Section):
     graphs: Mapping[str, Graph]
     files: Mapping[str, FileEntry]
     parity: Parity
-    source: Source
+    source: Origin
     exporter_version: str
     further_capabilities: tuple[Capability, ...] = ()
 

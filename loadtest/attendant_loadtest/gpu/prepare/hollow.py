@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import onnx_ir as ir
-from attendant.bundle import TOKENIZER_FILE, GeneratorManifest, KVLayer, Parity, Source, SpecialTokens
+from attendant.bundle import TOKENIZER_FILE, GeneratorManifest, KVLayer, Origin, Parity, SpecialTokens
 from attendant_export.decoders.decoder import trace_decoder
 from attendant_export.decoders.graphs import COPY_BLOCKS_FILE, DECODER_FILE, PICK_ROWS_FILE, describe, kv_layers
 from attendant_export.decoders.layouts import PageLayout
@@ -112,7 +112,7 @@ def _write(model: ir.Model, layers: tuple[KVLayer, ...], shape: LlamaShape, out:
         special_tokens=SpecialTokens(bos=1, eos=(2,), pad=0),
         files=file_entries(out),
         parity=Parity(max_abs_error=0, cosine=1, greedy_agreement=1, tolerance="none: random weights", cases=()),
-        source=Source(id=name, versions=versions()),
+        source=Origin(id=name, versions=versions()),
         exporter_version=exporter_version(),
     )
     write_manifest(out, manifest)
