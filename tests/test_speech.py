@@ -13,14 +13,10 @@ import soundfile
 from attendant.core.errors import Draining
 from attendant.core.generation import BeamCall, GenerationCall, TokenPrompt
 from attendant.frontend.front_end import FrontEnd
-from attendant.frontend.generation.service import GenerationService
 from attendant.frontend.speech.calls import RawSound, SpeechCall, SpeechResult
-from attendant.frontend.speech.service import SpeechService
 from attendant.metrics import Metrics
 from attendant.models.loaded import LoadedModel
-from attendant.models.repository import ModelRepository
-from attendant.settings import SpeechSettings
-from attendant.tasks.media_threads import MediaThreads
+from attendant.models.loader import LoadedBundles
 from attendant.tasks.segments import cut, whole
 
 from tests.frontend.generation.helpers import load, num_active
@@ -66,14 +62,13 @@ def transcribe(bundle: Path, call: SpeechCall, *recordings: RawSound) -> list[Sp
     found: list[SpeechResult] = []
 
     async def test() -> None:
-        models = ModelRepository([LoadedModel.of(load(bundle, max_queue=20))])
-        generation = GenerationService(models, Metrics(), lambda name, error: pytest.fail(f"{name}: {error}"))
-        await generation.start()
+        front_end = FrontEnd(Metrics(), lambda name, error: pytest.fail(f"{name}: {error}"))
+        await front_end.start(LoadedBundles((LoadedModel.of(load(bundle, max_queue=20)),)))
         try:
-            service = SpeechService(models, generation, Metrics(), SpeechSettings(), MediaThreads(2))
-            found.extend(await asyncio.gather(*(service.transcribe(call, recording) for recording in recordings)))
+            asked = (front_end.speech.transcribe(call, recording) for recording in recordings)
+            found.extend(await asyncio.gather(*asked))
         finally:
-            await generation.close()
+            await front_end.close()
 
     asyncio.run(asyncio.wait_for(test(), 300))
     return found
@@ -143,10 +138,8 @@ def test_a_recording_of_several_windows_outlives_the_begin_of_a_drain(bundle: Pa
     ended: list[SpeechResult] = []
 
     async def test() -> None:
-        front_end = FrontEnd(
-            ModelRepository([LoadedModel.of(load(bundle))]), Metrics(), lambda *death: pytest.fail(str(death))
-        )
-        await front_end.start()
+        front_end = FrontEnd(Metrics(), lambda *death: pytest.fail(str(death)))
+        await front_end.start(LoadedBundles((LoadedModel.of(load(bundle)),)))
         task = asyncio.create_task(front_end.speech.transcribe(call, recording))
         while not num_active(front_end.generation):
             await asyncio.sleep(0)

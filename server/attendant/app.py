@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
 import signal
@@ -16,7 +15,8 @@ from attendant.core.errors import ConfigurationError
 from attendant.frontend.front_end import FrontEnd
 from attendant.http.server import HttpServer
 from attendant.metrics import Metrics
-from attendant.models.repository import ModelRepository
+from attendant.models import garbage
+from attendant.models.loader import ModelLoader
 from attendant.rpc.server import RpcServer
 from attendant.settings import ServeSettings
 
@@ -104,14 +104,17 @@ class Application:
             ConfigurationError: a port, a bundle or a setting that cannot be used.
         """
         endpoints = Endpoints(grpc=self._rpc.bind(), http=self._http.start())
-        models = await asyncio.to_thread(self._load)
-        front_end = FrontEnd(models, self._metrics, self._on_engine_death, self._settings.speech)
-        await front_end.start(strict=self._settings.strict)
+        settings, loader = self._settings, self._loader()
+        bundles = await asyncio.to_thread(loader.load_all, _bundles(settings), strict=settings.strict)
+        front_end = FrontEnd(
+            self._metrics, self._on_engine_death, settings.speech, loader=loader, on_change=self._on_change
+        )
+        await front_end.start(bundles, strict=settings.strict)
         self._front_end = front_end
-        gc.collect()
-        gc.freeze()  # what is loaded now stays: the collector need not visit it in the middle of a step
+        del bundles  # the table has them, and lets go of those that are unloaded
+        garbage.freeze()
         await self._rpc.start(front_end)
-        await self._rpc.health.set(serving=True, models={info.name: info.ready for info in front_end.list_models()})
+        await self._rpc.health.set(serving=True, models=self._ready())
         return endpoints
 
     async def ended(self) -> None:
@@ -141,17 +144,23 @@ class Application:
         logger.info("%s: draining for at most %g s", signal.Signals(number).name, self._settings.drain_timeout_s)
         self.request_stop()
 
-    def _load(self) -> ModelRepository:
+    def _loader(self) -> ModelLoader:
         settings = self._settings
-        return ModelRepository.load(
-            _bundles(settings),
+        return ModelLoader(
             settings.engine,
             encoder=settings.encoder,
             gpu=settings.gpu,
             verify=settings.verify_bundles,
-            strict=settings.strict,
             progress=logger.info,
         )
+
+    async def _on_change(self) -> None:
+        """Models came or went: who asks for their health hears so."""
+        await self._rpc.health.set(serving=self._rpc.health.serving, models=self._ready())
+
+    def _ready(self) -> dict[str, bool]:
+        assert self._front_end is not None, "it has started"
+        return {info.name: info.ready for info in self._front_end.list_models()}
 
     def _on_engine_death(self, model: str, error: BaseException) -> None:
         logger.critical("the engine of model %r died", model, exc_info=error)

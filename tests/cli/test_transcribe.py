@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from attendant.cli import main
-from attendant.models.info import GenerationInfo, ModelInfo
+from attendant.models.info import GenerationInfo, ModelInfo, ModelState
 
 from tests.frontend.speech.helpers import Answer, FakeGenerator, T, speech_model, speech_service
 from tests.rpc.fake import FakeService, run, serving
@@ -26,7 +26,8 @@ class Listed(FakeService):
     def list_models(self) -> tuple[ModelInfo, ...]:
         found = (speech_model(), speech_model("mouth", speech=None))
         return tuple(
-            ModelInfo(part.manifest, part.capabilities, True, GenerationInfo(part.manifest, 12, 4, 8)) for part in found
+            ModelInfo(part.manifest, part.capabilities, ModelState.READY, GenerationInfo(part.manifest, 12, 4, 8))
+            for part in found
         )
 
     def get_model(self, name: str) -> ModelInfo:

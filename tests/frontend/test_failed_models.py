@@ -13,7 +13,7 @@ from attendant.metrics import Metrics
 from attendant.models.failed import FailedModel
 from attendant.models.generators import GeneratorPart
 from attendant.models.loaded import LoadedModel
-from attendant.models.repository import ModelRepository
+from attendant.models.loader import LoadedBundles
 from prometheus_client import CollectorRegistry
 
 from tests.frontend.generation.helpers import collect, load
@@ -44,9 +44,8 @@ def with_front_end(
 ) -> None:
     async def main() -> None:
         metrics = Metrics(CollectorRegistry())
-        repository = ModelRepository([LoadedModel.of(model) for model in models])
-        front_end = FrontEnd(repository, metrics, lambda name, error: pytest.fail(f"{name}: {error}"))
-        await front_end.start(strict=strict)
+        front_end = FrontEnd(metrics, lambda name, error: pytest.fail(f"{name}: {error}"))
+        await front_end.start(LoadedBundles(tuple(LoadedModel.of(model) for model in models)), strict=strict)
         try:
             await test(front_end, metrics)
         finally:

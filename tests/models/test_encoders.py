@@ -13,8 +13,9 @@ from attendant.bundle import MANIFEST_FILE, TOKENIZER_FILE, EmbeddingHead, FileE
 from attendant.core.encoding import Row
 from attendant.core.errors import BundleError, ConfigurationError, InvalidRequest, ModelNotFound
 from attendant.models.encoders import EncoderPart, batch_limits, load_encoder
-from attendant.models.lookup import GENERATE, encoding
-from attendant.models.repository import ModelRepository
+from attendant.models.loaded import LoadedModel
+from attendant.models.loader import ModelLoader
+from attendant.models.lookup import GENERATE, encoding, find
 from attendant.settings import EncoderSettings, EngineSettings, GpuSettings
 from pydantic import ValidationError
 
@@ -136,15 +137,15 @@ def test_limits_by_target(tmp_path: Path) -> None:
 
 
 class TestRepository:
-    def load(self, *bundles: Path, gpu: GpuSettings | None = None) -> ModelRepository:
-        return ModelRepository.load(
-            bundles,
+    def load(self, *bundles: Path, gpu: GpuSettings | None = None) -> list[LoadedModel]:
+        loader = ModelLoader(
             EngineSettings(threads=1, spinning=False, max_num_seqs=2),
             encoder=EncoderSettings(threads=1, spinning=False),
             gpu=gpu,
             verify=True,
             progress=lambda line: None,
         )
+        return list(loader.load_all(bundles).models)
 
     def test_both_kinds_side_by_side(self, tmp_path: Path) -> None:
         make_synthetic_bundle(tmp_path / "writer", name="writer")
@@ -153,8 +154,8 @@ class TestRepository:
         models = self.load(tmp_path)
         assert [model.name for model in models if model.generator] == ["writer"]
         assert sorted(model.name for model in models if model.encoders) == ["moods", "vectors"]
-        assert models.find("", GENERATE).name == models.find("writer", GENERATE).name == "writer"
-        assert models.find("", encoding("embed")).name == models.find("vectors", encoding("embed")).name == "vectors"
+        assert find(models, "", GENERATE).name == find(models, "writer", GENERATE).name == "writer"
+        assert find(models, "", encoding("embed")).name == find(models, "vectors", encoding("embed")).name == "vectors"
 
     def test_what_is_asked_of_the_wrong_model_is_refused(self, tmp_path: Path) -> None:
         make_synthetic_bundle(tmp_path / "writer", name="writer")
@@ -162,17 +163,17 @@ class TestRepository:
         make_text_encoder(tmp_path / "tempers")
         models = self.load(tmp_path)
         cases = [
-            (lambda: models.find("moods", encoding("embed")), r"'moods', which is for task classify.*embed: no model"),
+            (lambda: find(models, "moods", encoding("embed")), r"'moods', which is for task classify.*embed: no model"),
             (
-                lambda: models.find("writer", encoding("classify")),
+                lambda: find(models, "writer", encoding("classify")),
                 r"'writer', which is for task generate.*'moods', 'tempers'",
             ),
             (
-                lambda: models.find("", encoding("classify")),
+                lambda: find(models, "", encoding("classify")),
                 r"model is empty; allowed, for task classify: 'moods', 'tempers'",
             ),
             (
-                lambda: models.find("moods", GENERATE),
+                lambda: find(models, "moods", GENERATE),
                 r"'moods', which is for task classify; allowed, for task generate: 'writer'",
             ),
         ]
@@ -180,18 +181,18 @@ class TestRepository:
             with pytest.raises(InvalidRequest, match=message) as caught:
                 ask()
             assert caught.value.field == "model"
-        for ask in (lambda: models.find("other", encoding("classify")), lambda: models.find("other", GENERATE)):
+        for ask in (lambda: find(models, "other", encoding("classify")), lambda: find(models, "other", GENERATE)):
             with pytest.raises(ModelNotFound, match="loaded models: 'moods', 'tempers', 'writer'"):
                 ask()
         with pytest.raises(ModelNotFound):
-            models.find("", encoding("embed"))
+            find(models, "", encoding("embed"))
 
     def test_encoders_alone(self, tmp_path: Path) -> None:
         models = self.load(make_text_encoder(tmp_path / "moods"))
         assert [model for model in models if model.generator] == []
-        assert models.find("", encoding("classify")).name == "moods"
+        assert find(models, "", encoding("classify")).name == "moods"
         with pytest.raises(ModelNotFound):
-            models.find("", GENERATE)
+            find(models, "", GENERATE)
 
     def test_names_are_unique_among_both_kinds(self, tmp_path: Path) -> None:
         make_synthetic_bundle(tmp_path / "a", name="same")

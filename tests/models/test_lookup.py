@@ -13,11 +13,10 @@ from attendant.core.errors import BundleError, InvalidRequest, ModelFailed, Mode
 from attendant.models.encoders import load_encoder
 from attendant.models.failed import FailedModel
 from attendant.models.generators import load_generator
-from attendant.models.info import EncodingInfo, GenerationInfo, ModelInfo
+from attendant.models.info import EncodingInfo, GenerationInfo, ModelInfo, ModelState
 from attendant.models.ledger import MemoryLedger
 from attendant.models.loaded import LoadedModel, load_model
 from attendant.models.lookup import GENERATE, SPEECH, TRANSLATE, encoding, find
-from attendant.models.repository import ModelRepository
 from attendant.rpc.convert_models import model_message
 from attendant.settings import EncoderSettings, EngineSettings, GpuSettings
 
@@ -35,7 +34,7 @@ class Model:
     name: str
     capabilities: tuple[Capability, ...]
 
-    def refusal(self) -> None:
+    def refusal(self, *, inner: bool = False) -> None:
         """It takes calls."""
 
 
@@ -73,23 +72,25 @@ def test_a_model_can_do_several_things(tmp_path: Path) -> None:
     vectors, moods = make_text_encoder(tmp_path / "vectors", "embed"), make_text_encoder(tmp_path / "moods")
     embeds, classifies = (load_encoder(path, read_any_manifest(path), ENCODER) for path in (vectors, moods))  # type: ignore[arg-type]
     writes = load_generator(writer, read_manifest(writer), ENGINE)
-    found = ModelRepository([LoadedModel.of(writes, embeds), LoadedModel.of(classifies, embeds)])
-    assert [model.capabilities for model in found] == [("generate", "continue", "embed"), ("classify", "embed")]
-    assert found.find("", GENERATE).generator is writes
-    assert found.find("writer", encoding("embed")).encoder("embed") is embeds
-    assert found.find("moods", encoding("embed")).encoder("embed") is embeds
-    assert found.find("", encoding("classify")).encoder("classify") is classifies
+    both = [LoadedModel.of(writes, embeds), LoadedModel.of(classifies, embeds)]
+    assert [model.capabilities for model in both] == [("generate", "continue", "embed"), ("classify", "embed")]
+    assert find(both, "", GENERATE).generator is writes
+    assert find(both, "writer", encoding("embed")).encoder("embed") is embeds
+    assert find(both, "moods", encoding("embed")).encoder("embed") is embeds
+    assert find(both, "", encoding("classify")).encoder("classify") is classifies
     with pytest.raises(InvalidRequest, match="model is empty; allowed, for task embed: 'moods', 'writer'"):
-        found.find("", encoding("embed"))
+        find(both, "", encoding("embed"))
     with pytest.raises(InvalidRequest, match="is 'writer', which is for task generate; allowed, for task classify: 'm"):
-        found.find("writer", encoding("classify"))
+        find(both, "writer", encoding("classify"))
 
 
 def test_a_model_that_can_do_several_things_is_shown(tmp_path: Path) -> None:
     writer = read_manifest(make_synthetic_bundle(tmp_path / "writer", name="writer"))
     moods: Any = read_any_manifest(make_text_encoder(tmp_path / "moods"))
     parts = GenerationInfo(writer, 32, 4, 8), EncodingInfo(moods, 262, 64, 4160)  # type: ignore[arg-type]
-    message = model_message(ModelInfo(writer, ("generate", "continue", "classify"), True, parts[0], parts[1:]))
+    message = model_message(
+        ModelInfo(writer, ("generate", "continue", "classify"), ModelState.READY, parts[0], parts[1:])
+    )
     assert list(message.capabilities) == ["generate", "continue", "classify"]
     assert (message.generation.limits.max_running, message.encodings[0].limits.max_running) == (4, 64)
     assert (message.task, message.max_running, list(message.labels)) == ("generate", 4, ["no", "maybe", "yes"])

@@ -12,9 +12,9 @@ from attendant.bundle import GeneratorManifest, KVLayer, Target, TextSource, rea
 from attendant.core.errors import AttendantError, ConfigurationError, DeviceOutOfMemory
 from attendant.models.generators import GeneratorPart, load_generator
 from attendant.models.ledger import Memory, MemoryLedger, Share
+from attendant.models.loader import ModelLoader
 from attendant.models.page_memory import HOST_BLOCK_SIZE, PageBudget, block_size, check_sources, plan_blocks
 from attendant.models.pages import HOST_NUM_SEQS, MAX_NUM_SEQS
-from attendant.models.repository import ModelRepository
 from attendant.runtime import devices
 from attendant.runtime.devices import CudaDevice, HostDevice
 from attendant.settings import EngineSettings, GpuSettings
@@ -71,10 +71,9 @@ class TestDevices:
 
     def test_gpus_that_no_bundle_is_for_are_refused(self, tmp_path: Path) -> None:
         slots = make_synthetic_bundle(tmp_path / "slots")
+        loader = ModelLoader(EngineSettings(), gpu=GpuSettings(devices=(0,)), verify=False, progress=print)
         with pytest.raises(ConfigurationError, match=r"gpu\.devices names GPU 0.*target 'cpu'.*--target cuda"):
-            ModelRepository.load(
-                [slots], EngineSettings(), gpu=GpuSettings(devices=(0,)), verify=False, progress=lambda line: None
-            )
+            loader.load_all([slots])
 
     def test_each_device_has_an_engine_of_its_own(self, paged_bundle: Path) -> None:
         model = load(paged_bundle, GpuSettings(devices=(0, 1)), max_num_seqs=4)

@@ -12,10 +12,12 @@ import pytest
 from attendant.bundle import MANIFEST_FILE, TOKENIZER_FILE, FileEntry, KVLayer, read_manifest, sha256
 from attendant.core.errors import BundleError, ConfigurationError, ModelFailed, ModelNotFound
 from attendant.models.discovery import find_bundles
+from attendant.models.failed import FailedModel
 from attendant.models.ledger import MemoryLedger
-from attendant.models.lookup import GENERATE, encoding
+from attendant.models.loaded import LoadedModel
+from attendant.models.loader import LoadedBundles, ModelLoader
+from attendant.models.lookup import GENERATE, Wanted, encoding, find
 from attendant.models.memory import plan_kv_memory, processor_memory
-from attendant.models.repository import ModelRepository
 from attendant.settings import EngineSettings
 
 from tests.synthetic import make_synthetic_bundle
@@ -31,10 +33,16 @@ def bundle(good: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(good, tmp_path / "bundle"))
 
 
-def load(*paths: Path, verify: bool = True, **settings: Any) -> tuple[ModelRepository, list[str]]:
+def load(*paths: Path, verify: bool = True, **settings: Any) -> tuple[LoadedBundles, list[str]]:
     lines: list[str] = []
     chosen = EngineSettings(**{"threads": 1, "spinning": False, "max_num_seqs": 2} | settings)
-    return ModelRepository.load(paths, chosen, verify=verify, progress=lines.append), lines
+    return ModelLoader(chosen, verify=verify, progress=lines.append).load_all(paths), lines
+
+
+def meant(bundles: LoadedBundles, name: str, wanted: Wanted) -> LoadedModel | FailedModel:
+    """The model that a call means."""
+    known: list[LoadedModel | FailedModel] = [*bundles.models, *bundles.failed]
+    return find(known, name, wanted)
 
 
 def edit(bundle: Path, change: Callable[[dict], None]) -> None:
@@ -52,11 +60,11 @@ def replace_file(bundle: Path, name: str, content: bytes) -> None:
 
 
 def test_a_good_bundle_loads_and_says_what_it_does(bundle: Path) -> None:
-    repository, lines = load(bundle)
-    assert repository.find("", GENERATE).name == repository.find("synthetic", GENERATE).name == "synthetic"
+    bundles, lines = load(bundle)
+    assert meant(bundles, "", GENERATE).name == meant(bundles, "synthetic", GENERATE).name == "synthetic"
     assert any("ready in" in line and "KV cache" in line for line in lines)
     with pytest.raises(ModelNotFound, match="'other' is loaded; loaded models: 'synthetic'"):
-        repository.find("other", GENERATE)
+        meant(bundles, "other", GENERATE)
 
 
 @pytest.mark.parametrize(
@@ -105,23 +113,21 @@ def test_a_bundle_that_cannot_be_served_leaves_the_others_alone(
     broken = Path(shutil.copytree(good, tmp_path / "folder"))
     edit(broken, lambda data: data.update(name="broken"))
     damage(broken)
-    repository, _ = load(broken, good)
-    assert [model.name for model in repository] == ["synthetic"]
-    (failed,) = repository.failed
+    bundles, _ = load(broken, good)
+    assert [model.name for model in bundles.models] == ["synthetic"]
+    (failed,) = bundles.failed
     assert failed.name == name
     assert cause in failed.cause
     assert str(tmp_path) not in failed.cause
     assert f"model '{name}' is not served" in caplog.text
-    for ask in (lambda: repository.find(name, GENERATE), lambda: repository.find(name, encoding("classify"))):
+    for ask in (lambda: meant(bundles, name, GENERATE), lambda: meant(bundles, name, encoding("classify"))):
         with pytest.raises(ModelFailed, match=f"model '{name}' is not served: .*{cause}"):
             ask()
-    assert repository.find("synthetic", GENERATE).name == "synthetic"
+    assert meant(bundles, "synthetic", GENERATE).name == "synthetic"
     with pytest.raises(ModelNotFound, match=f"loaded models: 'synthetic'; not served: '{name}'"):
-        repository.find("other", GENERATE)
+        meant(bundles, "other", GENERATE)
     with pytest.raises(BundleError, match=cause):
-        ModelRepository.load(
-            [good, broken], EngineSettings(threads=1), verify=True, progress=lambda line: None, strict=True
-        )
+        ModelLoader(EngineSettings(threads=1), verify=True, progress=print).load_all([good, broken], strict=True)
 
 
 def test_one_flipped_bit_is_found(bundle: Path) -> None:
@@ -145,10 +151,10 @@ def test_folders_of_bundles_are_searched_one_level_deep(tmp_path: Path) -> None:
         make_synthetic_bundle(tmp_path / name, name=name)
     (tmp_path / "notes").mkdir()
     assert [p.name for p in find_bundles([tmp_path])] == ["a", "b"]
-    repository, _ = load(tmp_path)
-    assert sorted(model.name for model in repository) == ["a", "b"]
+    bundles, _ = load(tmp_path)
+    assert sorted(model.name for model in bundles.models) == ["a", "b"]
     with pytest.raises(ModelNotFound):
-        repository.find("", GENERATE)
+        meant(bundles, "", GENERATE)
 
 
 def test_names_are_unique(good: Path, bundle: Path) -> None:

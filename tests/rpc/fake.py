@@ -13,7 +13,7 @@ from attendant.core.context import CallContext
 from attendant.core.errors import ModelNotFound
 from attendant.core.generation import ChatPrompt, Delta, Finish, GenerationCall, GenerationPart, TextPrompt
 from attendant.core.request import FinishReason, Timings, Usage
-from attendant.models.info import GenerationInfo, ModelInfo, Tokenized
+from attendant.models.info import GenerationInfo, ModelInfo, ModelState, Tokenized
 from attendant.rpc.server import RpcServer
 from attendant.settings import GrpcSettings
 
@@ -43,7 +43,7 @@ def manifest(**changes: Any) -> GeneratorManifest:
 def generator_info(shown: GeneratorManifest) -> ModelInfo:
     """What a server tells of a model that generates."""
     part = GenerationInfo(shown, context_length=32, max_running=4, max_requests=8)
-    return ModelInfo(shown, shown.capabilities, ready=True, generation=part)
+    return ModelInfo(shown, shown.capabilities, ModelState.READY, generation=part)
 
 
 class FakeService:

@@ -9,7 +9,7 @@ import pytest
 from attendant.bundle import EmbeddingHead, EncoderManifest, TextInput
 from attendant.core.errors import InvalidRequest
 from attendant.frontend.encoding.calls import Encoded, EncodingUsage, TextItem
-from attendant.models.info import EncodingInfo, ModelInfo
+from attendant.models.info import EncodingInfo, ModelInfo, ModelState
 from attendant.rpc import convert_encoding as encoding
 from attendant.rpc.convert_models import model_message
 from attendant.tasks.answers import Answer
@@ -101,8 +101,8 @@ def test_results_become_responses() -> None:
     )
 
 
-def _info(part: EncodingInfo, *, ready: bool) -> ModelInfo:
-    return ModelInfo(part.manifest, part.manifest.capabilities, ready, encodings=(part,))
+def _info(part: EncodingInfo, state: ModelState) -> ModelInfo:
+    return ModelInfo(part.manifest, part.manifest.capabilities, state, encodings=(part,))
 
 
 def test_models_that_encode_are_shown() -> None:
@@ -121,10 +121,10 @@ def test_models_that_encode_are_shown() -> None:
     )
     head = EmbeddingHead(pooling="mean", dimensions=384)
     shown = EncoderManifest(**base, task="embed", input=TextInput(max_tokens=512), layout="packed", embedding=head)
-    message = model_message(_info(EncodingInfo(shown, 30_522, 64, 4160), ready=True))
+    message = model_message(_info(EncodingInfo(shown, 30_522, 64, 4160), ModelState.READY))
     assert (message.task, message.context_length, message.dimensions, message.vocab_size) == ("embed", 512, 384, 30_522)
     labelled = EncoderManifest(
         **base, task="classify", input=TextInput(max_tokens=8), layout="padded", labels=("a", "b")
     )
-    message = model_message(_info(EncodingInfo(labelled, 5, 64, 4160), ready=False))
+    message = model_message(_info(EncodingInfo(labelled, 5, 64, 4160), ModelState.FAILED))
     assert (list(message.labels), message.dimensions, message.ready, message.max_running) == (["a", "b"], 0, False, 64)

@@ -65,6 +65,7 @@ class Gate:
         self._waiting: deque[Visitor] = deque()
         self._calls: set[asyncio.Timeout] = set()  # one for each, which never comes unless a drain's time is over
         self._refuses = False
+        self._who = "the server"
         self._overdue: Draining | None = None
         self._shut: AttendantError | None = None
         self._empty = asyncio.Event()
@@ -92,7 +93,7 @@ class Gate:
         if self._shut is not None:
             raise copy.copy(self._shut)
         if self._refuses and not inner:
-            raise Draining("the server is shutting down and takes no new requests")
+            raise Draining(f"{self._who} is shutting down and takes no new requests")
 
     def check_room(self, count: int) -> None:
         """Find out whether a newcomer can have ``count`` places now, after those who wait. Raises QueueFull."""
@@ -148,9 +149,10 @@ class Gate:
                 raise
             raise copy.copy(self._overdue) from None
 
-    def refuse(self) -> None:
-        """Let nobody new in from now on."""
-        self._refuses = True
+    def refuse(self, who: str = "the server") -> None:
+        """Let nobody new in from now on. ``who``: shuts down, for the errors."""
+        if not self._refuses:
+            self._refuses, self._who = True, who
 
     async def drain(self, timeout_s: float) -> bool:
         """Let nobody new in, and wait until everybody has left; who has not after ``timeout_s`` seconds is ended.
@@ -162,7 +164,7 @@ class Gate:
         if await self._is_empty_within(timeout_s):
             return True
         logger.warning("%s: %d %s outlived the drain limit of %g s", self._name, self._taken, self._what, timeout_s)
-        self._overdue = Draining(f"the server shut down and the request did not finish within {timeout_s:g} s")
+        self._overdue = Draining(f"{self._who} shut down and the request did not finish within {timeout_s:g} s")
         now = asyncio.get_running_loop().time()
         for limit in self._calls:
             limit.reschedule(now)

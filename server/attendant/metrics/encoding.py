@@ -70,6 +70,11 @@ class EncoderMetrics:
         self.running.labels(model, task).set_function(running)
         self.waiting.labels(model, task).set_function(waiting)
 
+    def forget_model(self, model: str, task: str) -> None:
+        """Ask for no numbers of ``model`` any more. What was counted stays."""
+        for gauge in (self.running, self.waiting):
+            gauge.labels(model, task).set_function(_none)
+
     def batch(self, model: str, task: str, stats: BatchStats, queue_ns: Iterable[int]) -> None:
         """One run, and how long each of its rows had waited, in nanoseconds."""
         series = self._series[model, task]
@@ -90,6 +95,10 @@ class EncoderMetrics:
     def failed(self, model: str, task: str, error: str) -> None:
         """A row that a batch thread had taken ended with an error, named as in attendant_request_failure_total."""
         self._series[model, task].failures[error].inc()
+
+
+def _none() -> int:
+    return 0
 
 
 class _Series:

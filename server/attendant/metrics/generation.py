@@ -112,6 +112,11 @@ class ModelMetrics:
         self._step_batch = collectors.step_batch.labels(model)
         self._step_tokens = collectors.step_tokens.labels(model)
 
+    def idle(self) -> None:
+        """Nothing runs and nothing waits."""
+        for gauge in (self._running, self._waiting, self._kv_usage):
+            gauge.set(0)
+
     def step(self, stats: StepStats) -> None:
         self._running.set(stats.num_running)
         self._waiting.set(stats.num_waiting)

@@ -3,6 +3,8 @@ them (vLLM's), with the prefix ``attendant_``."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
     CollectorRegistry,
@@ -38,14 +40,22 @@ class Metrics:
         self.encoders = EncoderMetrics(self._registry, [error_name(error) for error in request_errors()])
         self.speech = SpeechMetrics(self._registry)
         self._models: dict[str, ModelMetrics] = {}
+        self._shown: set[str] = set()  # models whose readiness is told
 
     def add_model(self, model: str) -> None:
         """Create the series of ``model``, so that they exist at 0."""
         self._models[model] = ModelMetrics(self._collectors, model)
 
-    def model_ready(self, model: str, *, ready: bool) -> None:
-        """Whether a model of this server takes requests."""
-        self._collectors.model_ready.labels(model).set(ready)
+    def models_ready(self, ready: Mapping[str, bool]) -> None:
+        """Which models this server has, and whether each takes requests. Of those that are gone, what was counted
+        stays."""
+        for name in self._shown - ready.keys():
+            self._collectors.model_ready.remove(name)
+            if series := self._models.get(name):
+                series.idle()
+        for name, value in ready.items():
+            self._collectors.model_ready.labels(name).set(value)
+        self._shown = set(ready)
 
     def step(self, model: str, stats: StepStats) -> None:
         """One engine step. A few microseconds."""

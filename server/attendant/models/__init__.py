@@ -1,1 +1,1 @@
-"""The model repository: find bundles, check, load, warm up and unload them."""
+"""The models of a server: bundles are found, checked, loaded, run once, served, drained and unloaded."""

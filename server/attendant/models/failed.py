@@ -8,6 +8,7 @@ from pathlib import Path
 
 from attendant.bundle import Capability, Manifest
 from attendant.core.errors import AttendantError, BundleError, ModelFailed
+from attendant.models.garbage import forget_frames
 
 logger = logging.getLogger(__name__)
 
@@ -27,11 +28,13 @@ class FailedModel:
     manifest: Manifest | None = None
 
     @classmethod
-    def of(cls, name: str, error: Exception, manifest: Manifest) -> FailedModel:
-        """A model that raised ``error``; one that nobody foresaw says what it is."""
+    def of(cls, name: str, error: Exception, manifest: Manifest | None) -> FailedModel:
+        """A model that raised ``error``; one that nobody foresaw says what it is. Nothing of the model is kept."""
         if isinstance(error, AttendantError):
+            forget_frames(error)
             return cls(name, error, manifest)
         logger.error("model %r raised an error that nobody foresaw", name, exc_info=error)
+        forget_frames(error)
         unforeseen = BundleError(name, f"cannot be loaded: {type(error).__name__}: {error}")
         unforeseen.__cause__ = error
         return cls(name, unforeseen, manifest)
@@ -58,6 +61,6 @@ class FailedModel:
         """What it could do; nothing if nobody knows."""
         return self.manifest.capabilities if self.manifest is not None else ()
 
-    def refusal(self) -> ModelFailed:
+    def refusal(self, *, inner: bool = False) -> ModelFailed:
         """What ends a call to it."""
         return ModelFailed(self.name, self.cause)

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass
 
 from attendant.bundle import Capability, EncoderManifest, EncoderTask, GeneratorManifest, Manifest
+
+
+class ModelState(enum.Enum):
+    """In which state a model of a server is."""
+
+    LOADING = "loading"
+    READY = "ready"
+    DRAINING = "draining"
+    FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +59,14 @@ class ModelInfo:
     """One loaded model: the manifest of its bundle, and a part for everything that it does.
 
     Attributes:
-        ready: it takes calls; false after an engine or a batch thread of it has died.
-        generation: None for a model that does not generate.
+        state: it takes calls if it is ready; it has failed if an engine or a batch thread of it has died.
+        generation: None for a model that does not generate, or is being loaded.
         encodings: one for each task that encodes.
     """
 
     manifest: Manifest
     capabilities: tuple[Capability, ...]
-    ready: bool
+    state: ModelState
     generation: GenerationInfo | None = None
     encodings: tuple[EncodingInfo, ...] = ()
 
@@ -64,6 +74,11 @@ class ModelInfo:
     def name(self) -> str:
         """What callers call it."""
         return self.manifest.name
+
+    @property
+    def ready(self) -> bool:
+        """Whether it takes calls."""
+        return self.state is ModelState.READY
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from attendant.bundle import Capability, EncoderTask
-from attendant.core.errors import InvalidRequest, ModelFailed, ModelNotFound
+from attendant.core.errors import AttendantError, InvalidRequest, ModelNotFound
 
 
 class Known(Protocol):
@@ -21,8 +21,8 @@ class Known(Protocol):
     def capabilities(self) -> tuple[Capability, ...]:
         """What it can do, or could; its task first."""
 
-    def refusal(self) -> ModelFailed | None:
-        """What ends a call to it; None if it takes calls."""
+    def refusal(self, *, inner: bool = False) -> AttendantError | None:
+        """What ends a call to it; None if it takes calls. ``inner``: for a part of a call that it took."""
 
 
 K = TypeVar("K", bound=Known)
@@ -74,14 +74,17 @@ def encoding(task: EncoderTask) -> Wanted:
     return _for_task(task, ambiguous=True)
 
 
-def find(models: Iterable[K], name: str, wanted: Wanted) -> K:
+def find(models: Iterable[K], name: str, wanted: Wanted, *, inner: bool = False) -> K:
     """The model called ``name``, which can do what is wanted; an empty name means the only one that can.
 
     Models that cannot be served count where the name is left out: an answer never comes from another model for that.
 
+    Args:
+        inner: for a part of a call that was taken before.
+
     Raises:
         ModelNotFound: with the names that exist.
-        ModelFailed: it cannot be served.
+        AttendantError: the model refuses; for example ModelFailed, as it cannot be served.
         InvalidRequest: it is for something else, or no name was given and several would do.
     """
     known = {model.name: model for model in models}
@@ -92,7 +95,7 @@ def find(models: Iterable[K], name: str, wanted: Wanted) -> K:
         failed = tuple(sorted(name for name, refusal in refusals.items() if refusal is not None))
         several = not name and any(_fitting(known.values(), wanted))
         raise ModelNotFound(name, loaded, None if several else wanted.by_default[-1], failed)
-    if refusal := found.refusal():
+    if refusal := found.refusal(inner=inner):
         raise refusal
     if wanted.capability not in found.capabilities:
         fitting = _listed(model for model in known.values() if wanted.capability in model.capabilities)

@@ -14,11 +14,17 @@ from attendant.bundle import (
     TextSource,
 )
 from attendant.models.failed import FailedModel
-from attendant.models.info import EncodingInfo, GenerationInfo, ModelInfo
+from attendant.models.info import EncodingInfo, GenerationInfo, ModelInfo, ModelState
 from attendant.rpc.convert_sampling import default_sampling
 from attendant.rpc.flat_model import fill_flat_fields
 from attendant.rpc.parity import parity_message
 
+STATES = {
+    ModelState.LOADING: pb.MODEL_STATE_LOADING,
+    ModelState.READY: pb.MODEL_STATE_READY,
+    ModelState.DRAINING: pb.MODEL_STATE_DRAINING,
+    ModelState.FAILED: pb.MODEL_STATE_FAILED,
+}
 DEAD = "its engine has stopped after an internal error"
 
 
@@ -35,8 +41,8 @@ def _served(info: ModelInfo) -> pb.Model:
         name=info.name,
         version=info.manifest.version,
         capabilities=info.capabilities,
-        state=pb.MODEL_STATE_READY if info.ready else pb.MODEL_STATE_FAILED,
-        cause="" if info.ready else DEAD,
+        state=STATES[info.state],
+        cause=DEAD if info.state is ModelState.FAILED else "",
         bundle=_bundle(info.manifest),
         generation=_generation(generation) if generation is not None else None,
         encodings=[_encoding(part) for part in info.encodings],

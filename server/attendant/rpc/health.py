@@ -32,6 +32,8 @@ class Health:
         """Tell everyone who asks or watches. ``models``: which there are, and whether each can be served."""
         self.serving = serving
         if models is not None:
+            for gone in self._models.keys() - models.keys():
+                await self._servicer.set(gone, ServingStatus.SERVICE_UNKNOWN)
             self._models = {name: ready for name, ready in models.items() if name not in self._services}
         for service, ready in {**self._models, **dict.fromkeys(self._services, True)}.items():
             status = ServingStatus.SERVING if serving and ready else ServingStatus.NOT_SERVING

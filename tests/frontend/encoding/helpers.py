@@ -11,14 +11,17 @@ from typing import Any
 from attendant.batching.client import BatchClient
 from attendant.bundle import EncoderManifest, read_any_manifest
 from attendant.frontend.encoding.calls import TextItem
+from attendant.frontend.encoding.served import ServedEncoder
 from attendant.frontend.encoding.service import EncodingService
+from attendant.frontend.front_end import FrontEnd
+from attendant.frontend.served_model import ServedModel
 from attendant.metrics import Metrics
 from attendant.models.clients import batch_client
 from attendant.models.encoders import EncoderPart, load_encoder
 from attendant.models.loaded import LoadedModel
-from attendant.models.repository import ModelRepository
+from attendant.models.loader import LoadedBundles
+from attendant.models.table import ModelTable
 from attendant.settings import EncoderSettings
-from attendant.tasks.media_threads import MediaThreads
 from PIL import Image
 from tokenizers import Tokenizer
 
@@ -45,20 +48,16 @@ def with_encoders(
 ) -> list[tuple[str, BaseException]]:
     """Run ``test`` against a started service of these models; returns the deaths of batch threads."""
     deaths: list[tuple[str, BaseException]] = []
-    repository = ModelRepository([LoadedModel.of(model) for model in models])
 
     async def main() -> None:
-        media = MediaThreads(2)
-        service = EncodingService(
-            repository, metrics or Metrics(), lambda name, error: deaths.append((name, error)), media, client_of
-        )
-        await service.start()
+        front_end = FrontEnd(metrics or Metrics(), lambda name, error: deaths.append((name, error)), batches=client_of)
+        await front_end.start(LoadedBundles(tuple(LoadedModel.of(model) for model in models)))
+        service = front_end.encoding
         try:
             await asyncio.wait_for(test(service), 300)
             await wait_until(lambda: num_active(service) == 0)
         finally:
-            await service.close()
-            media.close()
+            await front_end.close()
 
     asyncio.run(main())
     return deaths
@@ -66,7 +65,29 @@ def with_encoders(
 
 def num_active(service: EncodingService) -> int:
     """Rows that wait or run."""
-    return sum(encoder.hub.gate.taken for encoder in service._encoders.values())
+    return sum(encoder.hub.gate.taken for encoder in encoders(service))
+
+
+def served_models(service: EncodingService) -> list[ServedModel]:
+    """What takes the calls of each model."""
+    return [entry.serving for entry in table(service).entries if entry.serving is not None]
+
+
+def encoders(service: EncodingService) -> list[ServedEncoder]:
+    """What the models are run by."""
+    return [encoder for served in served_models(service) for encoder in served.encoders.values()]
+
+
+def table(service: EncodingService) -> ModelTable[Any]:
+    """The table that the service asks."""
+    models = service._models
+    assert isinstance(models, ModelTable)
+    return models
+
+
+async def drain(service: EncodingService, timeout_s: float) -> None:
+    """Drain every model of the table that the service asks."""
+    await table(service).drain(timeout_s)
 
 
 def items(*texts: str) -> tuple[TextItem, ...]:

@@ -20,7 +20,7 @@ from attendant.models.encoders import EncoderPart
 from prometheus_client import CollectorRegistry
 
 from tests.batching.helpers import FakeRunner
-from tests.frontend.encoding.helpers import items, load, num_active, png, with_encoders
+from tests.frontend.encoding.helpers import drain, items, load, num_active, png, with_encoders
 from tests.frontend.generation.helpers import wait_until
 from tests.synthetic_encoder import make_image_encoder, make_text_encoder
 
@@ -79,7 +79,7 @@ def test_a_drain_lets_calls_finish_whatever_they_are_at(models: Models, monkeypa
         many = asyncio.create_task(service.classify(ClassifyCall("", items(*["some words"] * 3000))))
         await asyncio.to_thread(runner.wait_until_running)
         preparing = await slow.start(service)
-        drained = asyncio.create_task(service.drain(30))
+        drained = asyncio.create_task(drain(service, 30))
         await asyncio.sleep(0)
         for call in (service.classify(ClassifyCall("", items("a"))), service.classify_image(ClassifyImageCall("", ()))):
             with pytest.raises(Draining, match="takes no new requests"):
@@ -102,7 +102,7 @@ def test_calls_that_outlive_the_drain_limit_fail(models: Models, monkeypatch: py
         many = asyncio.create_task(service.classify(ClassifyCall("", items(*["some words"] * 3000))))
         await asyncio.to_thread(runner.wait_until_running)
         preparing = await slow.start(service)
-        await service.drain(0.01)
+        await drain(service, 0.01)
         for call in (many, preparing):
             with pytest.raises(Draining, match=r"did not finish within 0\.01 s"):
                 await call

@@ -19,7 +19,7 @@ from attendant.tasks.text import TextTokenizer, Tokens
 from attendant.tasks.vectors import Floats
 
 from tests.batching.helpers import FakeRunner
-from tests.frontend.encoding.helpers import items, load, num_active, with_encoders
+from tests.frontend.encoding.helpers import drain, items, load, num_active, with_encoders
 from tests.frontend.generation.helpers import wait_until
 from tests.synthetic_encoder import make_text_encoder
 
@@ -114,13 +114,13 @@ def test_draining_refuses_and_fails_what_outlives_it(held: tuple[EncoderPart, Fa
     async def test(service: EncodingService) -> None:
         calls = [asyncio.create_task(service.classify(ClassifyCall("", items("a")))) for _ in range(3)]
         await wait_until(lambda: num_active(service) == 3)
-        drain = asyncio.create_task(service.drain(0.1))
+        draining = asyncio.create_task(drain(service, 0.1))
         await asyncio.sleep(0)
         with pytest.raises(Draining):
             await service.classify(ClassifyCall("", items("a")))
         failures = await asyncio.gather(*calls, return_exceptions=True)
         assert all(isinstance(failure, AttendantError) for failure in failures)
         runner.gate.set()
-        await drain
+        await draining
 
     with_encoders([model], test)

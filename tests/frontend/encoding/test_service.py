@@ -30,7 +30,7 @@ from attendant.tasks.spans import Span
 from attendant.tasks.tokens import Aggregation
 from prometheus_client import CollectorRegistry
 
-from tests.frontend.encoding.helpers import ids, items, load, png, with_encoders
+from tests.frontend.encoding.helpers import ids, items, load, png, served_models, with_encoders
 from tests.synthetic_encoder import (
     expected_row,
     expected_tokens,
@@ -295,9 +295,9 @@ def test_unknown_models_and_the_counts_of_calls(models: Models) -> None:
 
 def test_models_tell_what_they_are(models: Models, tmp_path: Path) -> None:
     async def test(service: EncodingService) -> None:
-        (moods,), (images,) = service.infos("moods"), service.infos("images")
+        (moods,), (images,) = (served.encoding_infos() for served in served_models(service))
         assert (moods.manifest.labels, moods.vocab_size) == (("no", "maybe", "yes"), 262)
-        assert service.ready("moods")
+        assert served_models(service)[0].ready
         assert images.vocab_size == 0
 
     with_encoders([models["moods"], models["images"]], test)

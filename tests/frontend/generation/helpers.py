@@ -13,12 +13,15 @@ from attendant.bundle import read_manifest
 from attendant.core.context import CallContext
 from attendant.core.generation import Delta, Finish, GenerationCall, TextPrompt
 from attendant.engine.client import EngineClient
+from attendant.frontend.front_end import FrontEnd
+from attendant.frontend.generation.hub import ModelHub
 from attendant.frontend.generation.service import GenerationService
 from attendant.metrics import Metrics
 from attendant.models.clients import engine_clients
 from attendant.models.generators import GeneratorPart, load_generator
 from attendant.models.loaded import LoadedModel
-from attendant.models.repository import ModelRepository
+from attendant.models.loader import LoadedBundles
+from attendant.models.table import ModelTable
 from attendant.settings import EngineSettings
 
 clients_of: Callable[[GeneratorPart], Sequence[EngineClient]] = engine_clients
@@ -49,18 +52,20 @@ def with_model(
 ) -> list[tuple[str, BaseException]]:
     """Run ``test`` against a started service of ``model``; returns the engine deaths."""
     deaths: list[tuple[str, BaseException]] = []
-    models = ModelRepository([LoadedModel.of(model)])
 
     async def main() -> None:
-        service = GenerationService(
-            models, metrics or Metrics(), lambda name, error: deaths.append((name, error)), clients_of
+        front_end = FrontEnd(
+            metrics or Metrics(),
+            lambda name, error: deaths.append((name, error)),
+            engines=clients_of,
         )
-        await service.start()
+        await front_end.start(LoadedBundles((LoadedModel.of(model),)))
+        service = front_end.generation
         try:
             await asyncio.wait_for(test(service), 300)
             await wait_until(lambda: num_active(service) == 0)
         finally:
-            await service.close()
+            await front_end.close()
 
     asyncio.run(main())
     return deaths
@@ -68,7 +73,25 @@ def with_model(
 
 def num_active(service: GenerationService) -> int:
     """Sequences that wait or run."""
-    return sum(hub.gate.taken for hub in service._hubs.values())
+    return sum(hub.gate.taken for hub in hubs(service))
+
+
+def hubs(service: GenerationService) -> list[ModelHub]:
+    """What the models are run by."""
+    serving = [entry.serving for entry in table(service).entries]
+    return [served.generation for served in serving if served is not None and served.generation is not None]
+
+
+def table(service: GenerationService) -> ModelTable[Any]:
+    """The table that the service asks."""
+    models = service._models
+    assert isinstance(models, ModelTable)
+    return models
+
+
+async def drain(service: GenerationService, timeout_s: float) -> None:
+    """Drain every model of the table that the service asks."""
+    await table(service).drain(timeout_s)
 
 
 async def wait_until(condition: Callable[[], bool]) -> None:

@@ -18,7 +18,7 @@ from attendant.metrics import Metrics
 from attendant.models.generators import GeneratorPart
 from prometheus_client import CollectorRegistry
 
-from tests.frontend.generation.helpers import LONG, call, collect, load, wait_until, with_model
+from tests.frontend.generation.helpers import LONG, call, collect, drain, hubs, load, wait_until, with_model
 from tests.synthetic import make_synthetic_bundle
 
 
@@ -61,7 +61,7 @@ def spy(model: GeneratorPart, monkeypatch: pytest.MonkeyPatch) -> Spy:
 
 
 def loads(service: GenerationService) -> tuple[int, ...]:
-    return service._hubs["synthetic"]._router.loads
+    return hubs(service)[0]._router.loads
 
 
 def test_every_answer_is_that_of_an_idle_engine(bundle: Path) -> None:
@@ -139,7 +139,7 @@ def test_the_death_of_one_engine_is_the_death_of_the_model(
         monkeypatch.setattr(second._scheduler, "schedule", lambda now: 1 / 0)
         for result in await asyncio.gather(*tasks, return_exceptions=True):
             assert isinstance(result, EngineDead)
-        assert not service.ready("synthetic")
+        assert not hubs(service)[0].ready
         assert loads(service) == (0, 0)
         with pytest.raises(EngineDead):
             await collect(service, call())
@@ -168,7 +168,7 @@ def test_places_and_draining_count_all_engines(model: GeneratorPart) -> None:
         with pytest.raises(QueueFull) as caught:
             await collect(service, call())
         assert caught.value.limit == 16
-        await service.drain(0.02)
+        await drain(service, 0.02)
         for result in await asyncio.gather(*tasks, return_exceptions=True):
             assert isinstance(result, Draining)
 
@@ -184,7 +184,7 @@ def test_gauges_are_sums_over_the_engines(model: GeneratorPart) -> None:
         return found
 
     async def test(service: GenerationService) -> None:
-        hub = service._hubs["synthetic"]
+        hub = hubs(service)[0]
         capacity = sum(engine.kv_capacity_tokens for engine in model.engines)
         await collect(service, call(max_tokens=2))  # an engine that has not run yet counts with its memory
         assert sum(stats.kv_capacity_tokens for stats in hub._latest) == capacity

@@ -12,7 +12,7 @@ from attendant.frontend.generation.service import GenerationService
 from attendant.metrics import Metrics
 from prometheus_client import CollectorRegistry
 
-from tests.frontend.generation.helpers import call, collect, load, num_active, wait_until, with_model
+from tests.frontend.generation.helpers import call, collect, hubs, load, num_active, wait_until, with_model
 from tests.synthetic import make_synthetic_bundle
 
 TOKENS = 600
@@ -84,7 +84,7 @@ def test_one_who_waits_for_tokens_gets_them_beside_those_who_do_not(bundle: Path
 
 def test_a_call_in_one_piece_that_is_given_up_leaves_nothing(bundle: Path) -> None:
     async def test(service: GenerationService) -> None:
-        hub = service._hubs["synthetic"]
+        hub = hubs(service)[0]
         tasks = [asyncio.create_task(collect(service, call(max_tokens=2000, whole=True))) for _ in range(6)]
         await wait_until(lambda: len(hub._can_wait) == 6)
         for task in tasks:

@@ -14,7 +14,7 @@ from attendant.frontend.generation.service import GenerationService
 from attendant.models.generators import GeneratorPart
 
 from tests.frontend.generation import helpers, test_hub, test_service
-from tests.frontend.generation.helpers import LONG, call, collect, load, num_active, wait_until, with_service
+from tests.frontend.generation.helpers import LONG, call, collect, hubs, load, num_active, wait_until, with_service
 from tests.frontend.generation.process_engine import ProcessEngineClient
 from tests.frontend.generation.test_hub import taken
 from tests.frontend.generation.test_service import bundle
@@ -71,7 +71,7 @@ def test_a_passed_deadline_is_the_same_moment_there(bundle: Path) -> None:
 def test_a_process_that_is_killed_is_a_dead_engine(bundle: Path, children: list[ProcessEngineClient]) -> None:
     async def test(service: GenerationService) -> None:
         tasks = [asyncio.create_task(collect(service, LONG)) for _ in range(6)]
-        hub: ModelHub = service._hubs["synthetic"]
+        hub: ModelHub = hubs(service)[0]
         await wait_until(lambda: hub._latest[0].num_running > 0)
         children[0].process.kill()
         for result in await asyncio.gather(*tasks, return_exceptions=True):

@@ -25,7 +25,17 @@ from attendant.core.request import FinishReason
 from attendant.frontend.generation.service import GenerationService
 from tokenizers import Tokenizer
 
-from tests.frontend.generation.helpers import LONG, call, collect, first_part, num_active, wait_until, with_service
+from tests.frontend.generation.helpers import (
+    LONG,
+    call,
+    collect,
+    drain,
+    first_part,
+    hubs,
+    num_active,
+    wait_until,
+    with_service,
+)
 from tests.synthetic import make_synthetic_bundle
 
 POISON = 3  # never generated
@@ -235,13 +245,13 @@ def test_draining_finishes_what_runs_and_refuses_the_rest(bundle: Path) -> None:
     async def test(service: GenerationService) -> None:
         running = asyncio.create_task(collect(service, call(max_tokens=1500)))
         await wait_until(lambda: num_active(service) == 1)
-        drain = asyncio.create_task(service.drain(300))
+        draining = asyncio.create_task(drain(service, 300))
         await asyncio.sleep(0)
         with pytest.raises(Draining):
             await collect(service, call())
         _, ends = await running
         assert ends[0].usage.completion_tokens == 1500
-        await drain
+        await draining
 
     with_service(bundle, test)
 
@@ -250,7 +260,7 @@ def test_what_outlives_the_drain_limit_fails(bundle: Path) -> None:
     async def test(service: GenerationService) -> None:
         running = asyncio.create_task(collect(service, LONG))
         await wait_until(lambda: num_active(service) == 1)
-        await service.drain(0.02)
+        await drain(service, 0.02)
         with pytest.raises(Draining, match=r"within 0\.02 s"):
             await running
 
@@ -266,7 +276,7 @@ def test_a_dead_engine_fails_every_stream_and_is_reported(bundle: Path, monkeypa
         monkeypatch.setattr(Scheduler, "schedule", lambda self, now: 1 / 0)
         for result in await asyncio.gather(*tasks, return_exceptions=True):
             assert isinstance(result, EngineDead)
-        assert not service.ready("synthetic")
+        assert not hubs(service)[0].ready
         with pytest.raises(EngineDead):
             await collect(service, call())
 

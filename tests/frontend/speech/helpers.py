@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pytest
 from attendant.bundle import AnswerRules, AudioSource, Graph, KVLayer, SpecialTokens, Speech
 from attendant.core.context import CallContext
 from attendant.core.events import TokenLogprob
@@ -23,11 +24,12 @@ from attendant.core.generation import (
 from attendant.core.request import FinishReason, Timings, Usage
 from attendant.frontend.generation.inner import InnerCall
 from attendant.frontend.speech.calls import RawSound, SpeechCall
+from attendant.frontend.speech.served import ServedListener
 from attendant.frontend.speech.service import SpeechService
 from attendant.metrics import Metrics
 from attendant.models.generators import GeneratorPart
 from attendant.models.loaded import LoadedModel
-from attendant.models.repository import ModelRepository
+from attendant.models.table import ModelTable
 from attendant.settings import SpeechSettings
 from attendant.tasks.media_threads import MediaThreads
 from prometheus_client import CollectorRegistry
@@ -164,14 +166,41 @@ def _parts(inner: InnerCall, answer: Answer) -> list[GenerationPart]:
 def speech_service(
     generator: FakeGenerator, *models: GeneratorPart, metrics: Metrics | None = None, **settings: float
 ) -> SpeechService:
-    found = [LoadedModel.of(model) for model in models or (speech_model(),)]
-    return SpeechService(
-        ModelRepository(found),
-        generator,
-        metrics or Metrics(CollectorRegistry()),
-        SpeechSettings(**settings),
-        MEDIA,
-    )
+    counted = metrics or Metrics(CollectorRegistry())
+    table: ModelTable[Any] = ModelTable(lambda model: pytest.fail("nobody loads one"))
+    for part in models or (speech_model(),):
+        table.adopt(LoadedModel.of(part), WithoutEngines(part, counted))
+    return SpeechService(table, generator, counted, SpeechSettings(**settings), MEDIA)
+
+
+class WithoutEngines:
+    """What takes recordings of a model; its windows go to the test's generator."""
+
+    ready = True
+
+    def __init__(self, part: GeneratorPart, metrics: Metrics) -> None:
+        self.name = part.name
+        self.speech = None if part.manifest.speech is None else ServedListener(part, metrics.speech)
+
+    def refuse(self, who: str) -> None:
+        if self.speech is not None:
+            self.speech.gate.refuse(who)
+
+    async def drain(self, timeout_s: float) -> None:
+        if self.speech is not None:
+            await self.speech.gate.drain(timeout_s)
+
+
+def table(service: SpeechService) -> ModelTable[Any]:
+    """The table that the service asks."""
+    models = service._models
+    assert isinstance(models, ModelTable)
+    return models
+
+
+async def drain(service: SpeechService, timeout_s: float) -> None:
+    """Drain every model of the table that the service asks."""
+    await table(service).drain(timeout_s)
 
 
 def asked(**fields: Any) -> SpeechCall:

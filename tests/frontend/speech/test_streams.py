@@ -13,7 +13,18 @@ from attendant.frontend.speech import transcription
 from attendant.frontend.speech.calls import Partial, RawSound, Segment, SpeechResult
 from attendant.frontend.speech.service import SpeechService
 
-from tests.frontend.speech.helpers import PLAIN, RATE, Answer, FakeGenerator, T, asked, noise, pieces, speech_service
+from tests.frontend.speech.helpers import (
+    PLAIN,
+    RATE,
+    Answer,
+    FakeGenerator,
+    T,
+    asked,
+    drain,
+    noise,
+    pieces,
+    speech_service,
+)
 from tests.rpc.fake import run
 
 
@@ -164,7 +175,7 @@ def test_a_stream_without_sound_ends_with_the_server() -> None:
         parts = stream(pieces(noise(0.1), pause=asyncio.Event()))
         waiting = asyncio.ensure_future(anext(parts))
         await asyncio.sleep(0.05)
-        await service.drain(0.05)
+        await drain(service, 0.05)
         with pytest.raises(Draining, match=r"did not finish within 0\.05 s"):
             await waiting
         with pytest.raises(Draining, match="takes no new requests"):

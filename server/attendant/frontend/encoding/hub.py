@@ -112,6 +112,7 @@ class EncoderHub:
             self.gate.shut(shut_down)
         await asyncio.to_thread(self._batches.stop)
         self._fail_all(shut_down)
+        self._metrics.forget_model(self.model.name, self.model.task)
 
     def admit(self) -> AdmittedCall:
         """The hub as one call sees it."""

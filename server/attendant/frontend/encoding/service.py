@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol, TypeVar
 
-from attendant.batching.client import BatchClient
 from attendant.bundle import EncoderTask
 from attendant.core.context import CallContext
 from attendant.core.errors import AttendantError, DeadlineExceeded
-from attendant.frontend.admission import drain_all
 from attendant.frontend.encoding import media, spans, text
 from attendant.frontend.encoding.active_call import EncoderCall
 from attendant.frontend.encoding.calls import (
@@ -29,11 +27,8 @@ from attendant.frontend.encoding.calls import (
 )
 from attendant.frontend.encoding.served import ServedEncoder
 from attendant.metrics import SUCCESS, Metrics, error_name
-from attendant.models.clients import batch_client
-from attendant.models.encoders import EncoderPart
-from attendant.models.info import EncodingInfo
 from attendant.models.lookup import encoding
-from attendant.models.repository import ModelRepository
+from attendant.models.table import Finder
 from attendant.tasks.answers import Answer
 from attendant.tasks.classification import Label, RankedDocument
 from attendant.tasks.ctc import Transcript
@@ -58,56 +53,33 @@ T = TypeVar("T")
 Behaviour = Callable[[ServedEncoder, EncoderCall, C], Awaitable[Encoded[T]]]
 
 
+class Encodes(Protocol):
+    """What takes the calls of a model."""
+
+    @property
+    def name(self) -> str:
+        """What callers call it."""
+
+    @property
+    def encoders(self) -> Mapping[EncoderTask, ServedEncoder]:
+        """Where calls go, by their task."""
+
+
 class EncodingService:
-    """All models of a server that encode. Create it inside the running event loop.
+    """Encoding by all models of a server, which calls find in the table.
 
     Every call takes its context, or None if it comes now from nobody in particular; returns results in the order of its
     inputs; and raises AttendantError. Cancelling the task of a call takes its rows out of the queue.
 
     Args:
-        on_death: called on the loop with the model's name and the exception when a batch thread dies.
         media: decode files.
-        client: says how the batches of a model are reached.
     """
 
-    def __init__(
-        self,
-        models: ModelRepository,
-        metrics: Metrics,
-        on_death: Callable[[str, BaseException], None],
-        media: MediaThreads,
-        client: Callable[[EncoderPart], BatchClient] = batch_client,
-    ) -> None:
+    def __init__(self, models: Finder[Encodes], metrics: Metrics, media: MediaThreads) -> None:
         self._models = models
         self._metrics = metrics.encoders
-        self._encoders = {
-            (model.name, part.task): ServedEncoder(part, client(part), metrics, on_death)
-            for model in models
-            for part in model.encoders
-        }
         self._ids = itertools.count()
         self._media = media
-
-    async def start(self) -> None:
-        """Start every batch thread."""
-        for encoder in self._encoders.values():
-            await encoder.hub.start()
-
-    async def drain(self, timeout_s: float) -> None:
-        """Refuse new calls, let running ones finish for ``timeout_s`` seconds, then fail the rest with Draining."""
-        await drain_all((encoder.calls for encoder in self._encoders.values()), timeout_s)
-
-    async def close(self) -> None:
-        """Stop every batch thread."""
-        await asyncio.gather(*(encoder.hub.close() for encoder in self._encoders.values()))
-
-    def infos(self, name: str) -> tuple[EncodingInfo, ...]:
-        """What callers may know of a model's parts that encode."""
-        return tuple(encoder.info() for (model, _), encoder in self._encoders.items() if model == name)
-
-    def ready(self, name: str) -> bool:
-        """Whether nothing of a model that encodes is dead."""
-        return all(encoder.hub.ready for (model, _), encoder in self._encoders.items() if model == name)
 
     async def embed(self, call: EmbedCall, context: CallContext | None = None) -> Encoded[Embedding]:
         """A vector of each text, or of each of its tokens."""
@@ -157,8 +129,8 @@ class EncodingService:
         context = given or CallContext.new()
         name, outcome, preprocess_ns = "", "error", 0
         try:
-            name = self._models.find(call.model, encoding(task)).name
-            encoder = self._encoders[name, task]
+            served = self._models.find(call.model, encoding(task))
+            name, encoder = served.name, served.encoders[task]
             async with encoder.calls.call():
                 active = EncoderCall(encoder.hub.admit(), self._ids, context, self._media)
                 encoded = await behaviour(encoder, active, call)

@@ -19,6 +19,7 @@ from attendant.frontend.generation.router import Router
 from attendant.frontend.generation.streams import SequenceStream
 from attendant.metrics import Metrics
 from attendant.models.generators import GeneratorPart
+from attendant.models.info import GenerationInfo
 
 HELD_NS = 50_000_000
 """Nanoseconds that reports are kept back at most, of which nobody waits for a token: waking the loop for each costs the
@@ -82,6 +83,11 @@ class ModelHub:
     def ready(self) -> bool:
         """Whether the model takes requests."""
         return self._dead is None
+
+    def info(self) -> GenerationInfo:
+        """What callers may know of the model."""
+        part = self.model
+        return GenerationInfo(part.manifest, part.context_length, part.max_running, part.max_requests)
 
     async def start(self) -> None:
         """Start every engine, one after another: while one captures CUDA graphs, no other may use a GPU.

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 from attendant.core.beams import BeamParams
 from attendant.core.context import CallContext
@@ -13,7 +13,6 @@ from attendant.core.errors import AttendantError
 from attendant.core.generation import ChatPrompt, Finish, GenerationCall, GenerationPart, TextPrompt
 from attendant.core.request import Request
 from attendant.core.sampling import SamplingParams
-from attendant.engine.client import EngineClient
 from attendant.frontend.generation.call_settings import call_settings
 from attendant.frontend.generation.detokenizer import Detokenizer
 from attendant.frontend.generation.hub import ModelHub
@@ -23,68 +22,30 @@ from attendant.frontend.generation.prompts import Prepared, check_ids, prepare, 
 from attendant.frontend.generation.stop_strings import StopStrings
 from attendant.frontend.generation.streams import CallStream, SequenceStream
 from attendant.metrics import Metrics
-from attendant.models.clients import engine_clients
-from attendant.models.failed import FailedModel
-from attendant.models.generators import GeneratorPart
-from attendant.models.info import GenerationInfo, Tokenized
+from attendant.models.info import Tokenized
 from attendant.models.lookup import GENERATE, TRANSLATE, Wanted
-from attendant.models.repository import ModelRepository
+from attendant.models.table import Finder
+
+
+class Generates(Protocol):
+    """What takes the calls of a model."""
+
+    @property
+    def name(self) -> str:
+        """What callers call it."""
+
+    @property
+    def generation(self) -> ModelHub | None:
+        """Where calls that generate go; None if it takes none."""
 
 
 class GenerationService:
-    """All models of a server. Create it inside the running event loop.
+    """Generation by all models of a server, which calls find in the table."""
 
-    Args:
-        clients: says how the engines of a model are reached.
-        on_engine_death: called on the loop with the model's name and the exception when an engine dies.
-    """
-
-    def __init__(
-        self,
-        models: ModelRepository,
-        metrics: Metrics,
-        on_engine_death: Callable[[str, BaseException], None],
-        clients: Callable[[GeneratorPart], Sequence[EngineClient]] = engine_clients,
-    ) -> None:
+    def __init__(self, models: Finder[Generates], metrics: Metrics) -> None:
         self._models = models
         self._metrics = metrics
-        self._hubs = {
-            model.name: ModelHub(model.generator, clients(model.generator), metrics, on_engine_death)
-            for model in models
-            if model.generator is not None
-        }
         self._ids = itertools.count()
-
-    async def start(self, *, strict: bool = False) -> None:
-        """Start every engine. A model with one that cannot be prepared is given up; the others are served.
-
-        Raises:
-            AttendantError: what kept an engine from being prepared, if ``strict``; those before it are stopped.
-        """
-        try:
-            for name, hub in tuple(self._hubs.items()):
-                self._metrics.add_model(name)
-                try:
-                    await hub.start()
-                except Exception as error:  # noqa: BLE001
-                    # supervision point: a model's fault, of whatever kind, is its own
-                    await hub.close()
-                    del self._hubs[name]
-                    self._models.give_up(FailedModel.of(name, error, hub.model.manifest), strict=strict)
-        except BaseException:
-            await self.close()
-            raise
-
-    async def drain(self, timeout_s: float) -> None:
-        """Refuse new calls, let running ones finish for ``timeout_s`` seconds, then fail the rest with Draining."""
-        hubs = tuple(self._hubs.values())
-        for hub in hubs:
-            hub.gate.refuse()
-        await asyncio.gather(*(hub.drain(timeout_s) for hub in hubs))
-
-    async def close(self) -> None:
-        """Stop every engine."""
-        await asyncio.gather(*(hub.close() for hub in self._hubs.values()))
 
     def generate(
         self, call: GenerationCall, context: CallContext | None = None
@@ -111,8 +72,8 @@ class GenerationService:
     ) -> AsyncGenerator[GenerationPart, None]:
         call, name = asked.call, ""
         try:
-            name = self._models.find(call.model, _wanted(call)).name
-            hub = self._hubs[name]
+            served = self._models.find(call.model, _wanted(call), inner=inner)
+            name, hub = served.name, _hub(served)
             prepared = await prepare(hub.model, call)
             if inner:
                 prepared = replace(prepared, opening=asked.opening)
@@ -133,32 +94,20 @@ class GenerationService:
         finally:
             active.close()
 
-    def info(self, name: str) -> GenerationInfo | None:
-        """What callers may know of a model's part that generates; None if it has none."""
-        return _info(hub) if (hub := self._hubs.get(name)) else None
-
-    def ready(self, name: str) -> bool:
-        """Whether nothing of a model that generates is dead."""
-        return name not in self._hubs or self._hubs[name].ready
-
     async def tokenize(self, model: str, prompt: TextPrompt | ChatPrompt) -> Tokenized:
         """Token ids of a text or a conversation. Raises ModelNotFound, InvalidRequest."""
-        return await tokenize(self._part(model, GENERATE), prompt)
+        return await tokenize(_hub(self._models.find(model, GENERATE)).model, prompt)
 
     def detokenize(self, model: str, token_ids: Sequence[int], keep_special_tokens: bool) -> str:
         """Text of token ids. Raises ModelNotFound, InvalidRequest."""
-        loaded = self._part(model, GENERATE)
+        loaded = _hub(self._models.find(model, GENERATE)).model
         check_ids(loaded, token_ids)
         return loaded.text.decode(token_ids, skip_special_tokens=not keep_special_tokens)
 
     def token_text(self, call: GenerationCall, token_id: int) -> str:
         """One token of a call's model decoded alone."""
-        return self._part(call.model, _wanted(call)).text.decode((token_id,), skip_special_tokens=False, whole=False)
-
-    def _part(self, name: str, wanted: Wanted) -> GeneratorPart:
-        part = self._models.find(name, wanted).generator
-        assert part is not None, "it generates"
-        return part
+        model = _hub(self._models.find(call.model, _wanted(call), inner=True)).model
+        return model.text.decode((token_id,), skip_special_tokens=False, whole=False)
 
 
 class _ActiveCall:
@@ -248,9 +197,9 @@ class _ActiveCall:
         )
 
 
-def _info(hub: ModelHub) -> GenerationInfo:
-    part = hub.model
-    return GenerationInfo(part.manifest, part.context_length, part.max_running, part.max_requests)
+def _hub(served: Generates) -> ModelHub:
+    assert served.generation is not None, "the lookup has looked"
+    return served.generation
 
 
 def _wanted(call: GenerationCall) -> Wanted:

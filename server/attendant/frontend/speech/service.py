@@ -5,23 +5,32 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
+from typing import Protocol
 
 from attendant.core.context import CallContext
 from attendant.core.errors import AttendantError
-from attendant.frontend.admission import Gate, drain_all
 from attendant.frontend.speech.calls import RawSound, SoundData, SpeechCall, SpeechPart, SpeechResult
 from attendant.frontend.speech.feed import Feed, FileFeed, StreamFeed
 from attendant.frontend.speech.model import Generator, SpeechModel
+from attendant.frontend.speech.served import ServedListener
 from attendant.frontend.speech.transcription import Transcription
 from attendant.metrics import SUCCESS, Metrics, error_name
 from attendant.models.lookup import SPEECH
-from attendant.models.repository import ModelRepository
+from attendant.models.table import Finder
 from attendant.settings import SpeechSettings
 from attendant.tasks.media_threads import MediaThreads
 
 
+class Hears(Protocol):
+    """What takes the calls of a model."""
+
+    @property
+    def speech(self) -> ServedListener | None:
+        """Where recordings go; None if it takes none."""
+
+
 class SpeechService:
-    """All models of a server that write what they hear. Create it inside the running event loop.
+    """Speech recognition by all models of a server, which calls find in the table.
 
     Args:
         generator: runs windows, one at a time of each recording, among everybody else's sequences.
@@ -30,7 +39,7 @@ class SpeechService:
 
     def __init__(
         self,
-        models: ModelRepository,
+        models: Finder[Hears],
         generator: Generator,
         metrics: Metrics,
         settings: SpeechSettings,
@@ -40,19 +49,7 @@ class SpeechService:
         self._metrics = metrics.speech
         self._max_duration_s = settings.max_duration_s
         self._models = models
-        self._listeners = {
-            model.name: SpeechModel(model.generator)
-            for model in models
-            if model.generator is not None and "speech" in model.capabilities
-        }
         self._media = media
-        self._gates = {name: Gate(name, what="recordings") for name in self._listeners}
-        for name in self._listeners:
-            self._metrics.add_model(name)
-
-    async def drain(self, timeout_s: float) -> None:
-        """Refuse new calls, let running ones finish for ``timeout_s`` seconds, then fail the rest with Draining."""
-        await drain_all(self._gates.values(), timeout_s)
 
     async def transcribe(
         self, call: SpeechCall, sound: SoundData | RawSound, context: CallContext | None = None
@@ -100,12 +97,14 @@ class SpeechService:
     ) -> AsyncGenerator[SpeechPart, None]:
         context, name, outcome = given or CallContext.new(), "", "error"
         try:
-            model = self._find(call.model)
+            listener = self._models.find(call.model, SPEECH).speech
+            assert listener is not None, "the lookup has looked"
+            model = listener.model
             name = model.name
             model.check(call)
             transcription = Transcription(model, self._generator, call, self._metrics, context, self._media)
             async with (
-                self._gates[name].call(),
+                listener.gate.call(),
                 feed_of(model) as feed,
                 aclosing(transcription.parts(feed)) as parts,
             ):
@@ -120,10 +119,6 @@ class SpeechService:
             raise
         finally:
             self._metrics.call(name, outcome)
-
-    def _find(self, name: str) -> SpeechModel:
-        """The model called ``name``; an empty name means the only one. Raises what :func:`find` does."""
-        return self._listeners[self._models.find(name, SPEECH).name]
 
 
 async def _once(sound: RawSound) -> AsyncGenerator[RawSound, None]:

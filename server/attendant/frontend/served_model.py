@@ -1,0 +1,103 @@
+"""What takes the calls of one model: its hubs and gates, which calls reach through the table of models."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from attendant.batching.client import BatchClient
+from attendant.bundle import EncoderTask
+from attendant.engine.client import EngineClient
+from attendant.frontend.admission import Gate, drain_all
+from attendant.frontend.encoding.served import ServedEncoder
+from attendant.frontend.generation.hub import ModelHub
+from attendant.frontend.speech.served import ServedListener
+from attendant.metrics import Metrics
+from attendant.models.clients import batch_client, engine_clients
+from attendant.models.encoders import EncoderPart
+from attendant.models.generators import GeneratorPart
+from attendant.models.info import EncodingInfo, GenerationInfo
+from attendant.models.loaded import LoadedModel
+
+OnDeath = Callable[[str, BaseException], None]
+
+
+class ServedModel:
+    """A model in memory, ready to be started. Create it inside the running event loop.
+
+    Args:
+        on_death: called on the loop with the model's name and the exception when a thread that runs the model dies.
+        engines, batches: say how the model's engines, and its batches, are reached.
+
+    Attributes:
+        generation, speech: what calls that generate, and recordings, go to; None if the model takes none.
+        encoders: what calls of each task that encodes go to.
+    """
+
+    def __init__(
+        self,
+        model: LoadedModel,
+        metrics: Metrics,
+        on_death: OnDeath,
+        *,
+        engines: Callable[[GeneratorPart], Sequence[EngineClient]] = engine_clients,
+        batches: Callable[[EncoderPart], BatchClient] = batch_client,
+    ) -> None:
+        part = model.generator
+        self.name = model.name
+        self._metrics = metrics
+        self.generation = ModelHub(part, engines(part), metrics, on_death) if part is not None else None
+        self.encoders: dict[EncoderTask, ServedEncoder] = {
+            encoder.task: ServedEncoder(encoder, batches(encoder), metrics, on_death) for encoder in model.encoders
+        }
+        hears = part is not None and "speech" in model.capabilities
+        self.speech = ServedListener(part, metrics.speech) if part is not None and hears else None
+
+    @property
+    def ready(self) -> bool:
+        """Whether nothing of it has died."""
+        hubs = [encoder.hub.ready for encoder in self.encoders.values()]
+        return all(hubs) and (self.generation is None or self.generation.ready)
+
+    def generation_info(self) -> GenerationInfo | None:
+        """What callers may know of what generates."""
+        return self.generation.info() if self.generation is not None else None
+
+    def encoding_infos(self) -> tuple[EncodingInfo, ...]:
+        """What callers may know of what encodes."""
+        return tuple(encoder.info() for encoder in self.encoders.values())
+
+    async def start(self) -> None:
+        """Start every engine, then every batch thread.
+
+        Raises:
+            Exception: what kept an engine from being prepared.
+        """
+        if self.generation is not None:
+            self._metrics.add_model(self.name)
+            await self.generation.start()
+        for encoder in self.encoders.values():
+            await encoder.hub.start()
+
+    def refuse(self, who: str) -> None:
+        """Take no new calls from now on; ``who``: shuts down, for the errors."""
+        for gate in self._gates():
+            gate.refuse(who)
+
+    async def drain(self, timeout_s: float) -> None:
+        """Refuse new calls, let running ones finish for ``timeout_s`` seconds, then fail the rest with Draining."""
+        hub = self.generation
+        calls = [encoder.calls for encoder in self.encoders.values()]
+        recordings = [self.speech.gate] if self.speech is not None else []
+        generating = [hub.drain(timeout_s)] if hub is not None else []
+        await asyncio.gather(*generating, drain_all([*calls, *recordings], timeout_s))
+
+    async def close(self) -> None:
+        """Stop every engine and batch thread."""
+        hubs = [encoder.hub.close() for encoder in self.encoders.values()]
+        await asyncio.gather(*hubs, *([self.generation.close()] if self.generation is not None else []))
+
+    def _gates(self) -> list[Gate]:
+        gates = [encoder.calls for encoder in self.encoders.values()]
+        gates += [self.generation.gate] if self.generation is not None else []
+        return gates + ([self.speech.gate] if self.speech is not None else [])

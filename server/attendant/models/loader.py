@@ -1,0 +1,111 @@
+"""Loads bundles with one set of settings, and keeps the account of the memory that their models take."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from attendant.bundle import Manifest
+from attendant.models.discovery import discover
+from attendant.models.failed import FailedModel
+from attendant.models.ledger import MemoryLedger
+from attendant.models.loaded import LoadedModel, load_model
+from attendant.settings import EncoderSettings, EngineSettings, GpuSettings
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedBundles:
+    """What became of the bundles that a server starts with: models in memory, and those that cannot be served."""
+
+    models: tuple[LoadedModel, ...]
+    failed: tuple[FailedModel, ...] = ()
+
+    def check_some(self) -> None:
+        """Raises the error of the first model that failed if no other was loaded."""
+        if self.failed and not self.models:
+            raise self.failed[0].error
+
+
+class ModelLoader:
+    """Loads bundles. Blocking; one at a time.
+
+    Args:
+        settings, encoder: of models that generate, and of those that encode.
+        verify: check each file's SHA-256.
+        progress: takes a line for each stage.
+
+    Attributes:
+        ledger: of the memory that models hold.
+    """
+
+    def __init__(
+        self,
+        settings: EngineSettings,
+        *,
+        encoder: EncoderSettings | None = None,
+        gpu: GpuSettings | None = None,
+        verify: bool,
+        progress: Callable[[str], None],
+    ) -> None:
+        self._settings = settings
+        self._encoder = encoder or EncoderSettings()
+        self._gpu = gpu
+        self._verify = verify
+        self._progress = progress
+        self.ledger = MemoryLedger()
+
+    def load_all(self, bundles: Sequence[Path], *, strict: bool = False) -> LoadedBundles:
+        """Load every bundle that a server starts with; those that generate share the memory evenly. One that cannot be
+        loaded leaves the others alone.
+
+        Args:
+            bundles: bundle folders, or folders of bundle folders.
+            strict: raise for the first bundle that cannot be loaded.
+
+        Raises:
+            BundleError, ConfigurationError: naming the file or setting and the cause; of the first bundle, if none can
+                be loaded.
+        """
+        found = discover(bundles, self._gpu)
+        models: list[LoadedModel] = []
+        failed: list[FailedModel] = []
+        for model in found.failed:
+            _give_up(model, failed, strict=strict)
+        self.ledger.expect(manifest.name for _, manifest in found.bundles if "generate" in manifest.capabilities)
+        for path, manifest in found.bundles:
+            try:
+                models.append(self.load(path, manifest))
+            except Exception as error:  # noqa: BLE001
+                # supervision point: a bundle's fault, of whatever kind, is its own
+                _give_up(FailedModel.of(manifest.name, error, manifest), failed, strict=strict)
+        loaded = LoadedBundles(tuple(models), tuple(failed))
+        loaded.check_some()
+        return loaded
+
+    def load(self, path: Path, manifest: Manifest) -> LoadedModel:
+        """Load one bundle and run it once. Seconds.
+
+        Raises:
+            BundleError, ConfigurationError: naming the file or setting and the cause. What it had taken is free again.
+        """
+        return load_model(
+            path,
+            manifest,
+            self._settings,
+            self._encoder,
+            self._gpu or GpuSettings(),
+            ledger=self.ledger,
+            verify=self._verify,
+            progress=self._progress,
+        )
+
+
+def _give_up(model: FailedModel, failed: list[FailedModel], *, strict: bool) -> None:
+    if strict:
+        raise model.error
+    logger.error("model %r is not served: %s", model.name, model.error)
+    failed.append(model)
