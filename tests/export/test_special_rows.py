@@ -76,7 +76,9 @@ def test_bart_loads_and_gives_for_texts_and_pairs_together_what_transformers_giv
     assert isinstance(loaded.manifest.input, TextInput)
     assert loaded.tokenizer is not None
     maker = RowMaker(loaded.tokenizer, loaded.manifest.input, with_types=False)
-    one, two, three = TextTokenizer(loaded.tokenizer).encode(["Where is it?", "Hello, the dog does not mind.", "a"], 99)
+    one, two, three = TextTokenizer(loaded.tokenizer).tokenize(
+        ["Where is it?", "Hello, the dog does not mind.", "a"], 99
+    )
     made = [
         maker.single(one, truncate=False, field="inputs"),
         maker.pair(two, one, truncate=False, field="inputs"),

@@ -52,7 +52,7 @@ def classify() -> Any:
         found = []
         for start in range(0, len(texts), 32):
             batch: list[Row] = []
-            for tokens in tokenizer.encode(texts[start : start + 32], rows.max_tokens):
+            for tokens in tokenizer.tokenize(texts[start : start + 32], rows.max_tokens):
                 row = rows.single(tokens, truncate=True, field="input")
                 batch.append(Row(str(len(batch)), rows.arrays(row), len(row), time.monotonic_ns()))
             found += [result["logits"] for result in model.runner.run(batch)]

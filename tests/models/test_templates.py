@@ -117,10 +117,10 @@ def test_callers_learn_which_field_was_wrong() -> None:
     tokenizer: Tokenizer = byte_tokenizer()
     codec = TextCodec(tokenizer, ChatTemplates({"rag": "{{ raise_exception('no documents') }}", "x": "{{ 1 }}"}, {}))
     hello = (ChatMessage("user", "hello"),)
-    assert codec.encode(ChatPrompt(hello, "x")).token_ids == tuple(tokenizer.encode("1").ids)
+    assert codec.tokenize(ChatPrompt(hello, "x")).token_ids == tuple(tokenizer.encode("1").ids)
     with pytest.raises(InvalidRequest, match=r"^template is empty, and this model has no default"):
-        codec.encode(ChatPrompt(hello))
+        codec.tokenize(ChatPrompt(hello))
     with pytest.raises(InvalidRequest, match=r"^messages were refused by the model's chat template: no documents"):
-        codec.encode(ChatPrompt(hello, "rag"))
+        codec.tokenize(ChatPrompt(hello, "rag"))
     with pytest.raises(InvalidRequest, match=r"^messages is empty"):
-        codec.encode(ChatPrompt((), "x"))
+        codec.tokenize(ChatPrompt((), "x"))

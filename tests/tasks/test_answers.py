@@ -20,7 +20,7 @@ def windows(
     tokenizer: Tokenizer, question: str, context: str, *, max_tokens: int, stride: int | None, truncate: bool = False
 ) -> tuple[RowMaker, Tokens, list[TokenRow]]:
     maker = RowMaker(tokenizer, TextInput(max_tokens=max_tokens), with_types=True)
-    asked, read = TextTokenizer(tokenizer).encode([question, context], 1000, spans=True)
+    asked, read = TextTokenizer(tokenizer).tokenize([question, context], 1000, spans=True)
     rows = answer_windows(
         maker, asked, read, stride=stride, truncate=truncate, question_field="q", context_field="c"
     )  # fmt: skip

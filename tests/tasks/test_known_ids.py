@@ -38,7 +38,7 @@ def test_a_token_without_a_row_is_refused_by_name(make: Make) -> None:
     texts = TextTokenizer(tokenizer)
 
     def tokens(text: str) -> Tokens:
-        return texts.encode([text], 50, spans=True)[0]
+        return texts.tokenize([text], 50, spans=True)[0]
 
     maker = RowMaker(tokenizer, TextInput(max_tokens=20, vocab_size=size), with_types=True)
     with pytest.raises(InvalidRequest, match=rf"inputs\[0\] has {size} \('<image>'\).*allowed: 0 to {size - 1}$"):

@@ -38,7 +38,7 @@ def maker(tokenizer: Tokenizer, max_tokens: int = 16) -> RowMaker:
 @pytest.mark.parametrize("texts", [("the cat sat",), ("",), ("the cat", "sat in paris"), ("", "x"), ("a", "")])
 def test_a_row_is_what_the_tokenizer_itself_makes(kind: Callable[[], Tokenizer], texts: tuple[str, ...]) -> None:
     tokenizer = kind()
-    tokens = TextTokenizer(tokenizer).encode(texts, 16)
+    tokens = TextTokenizer(tokenizer).tokenize(texts, 16)
     rows = maker(tokenizer, 64)
     if len(texts) == 2:
         row = rows.pair(tokens[0], tokens[1], truncate=False, field="inputs[0]")
@@ -60,7 +60,7 @@ def test_a_row_is_what_the_tokenizer_itself_makes(kind: Callable[[], Tokenizer],
 def test_truncation_is_the_tokenizers_own(kind: Callable[[], Tokenizer], first: int, second: int, limit: int) -> None:
     tokenizer = kind()
     texts = " ".join("q" * first), " ".join("z" * second)
-    tokens = TextTokenizer(tokenizer).encode(texts, limit)
+    tokens = TextTokenizer(tokenizer).tokenize(texts, limit)
     rows = maker(tokenizer, limit)
     single = rows.single(tokens[0], truncate=True, field="f")
     pair = rows.pair(tokens[0], tokens[1], truncate=True, field="f")
@@ -75,7 +75,7 @@ def test_truncation_is_the_tokenizers_own(kind: Callable[[], Tokenizer], first: 
 @pytest.mark.parametrize("kind", [*KINDS, lambda: byte_level(trim_offsets=False)])
 @pytest.mark.parametrize("text", HARD)
 def test_places_are_code_points_of_the_text(kind: Callable[[], Tokenizer], text: str) -> None:
-    (tokens,) = TextTokenizer(kind()).encode([text], 100, spans=True)
+    (tokens,) = TextTokenizer(kind()).tokenize([text], 100, spans=True)
     covered = set[int]()
     for start, end in tokens.spans.tolist():
         assert 0 <= start <= end <= len(text)
@@ -85,20 +85,20 @@ def test_places_are_code_points_of_the_text(kind: Callable[[], Tokenizer], text:
 
 
 def test_an_emoji_of_several_tokens_is_one_place() -> None:
-    (tokens,) = TextTokenizer(byte_level()).encode(["a \U0001f600b"], 100, spans=True)
+    (tokens,) = TextTokenizer(byte_level()).tokenize(["a \U0001f600b"], 100, spans=True)
     assert [tuple(span) for span in tokens.spans.tolist() if span[1] > span[0]] == [(0, 1), *[(2, 3)] * 4, (3, 4)]
 
 
 def test_words_begin_where_the_vocabulary_or_the_text_says() -> None:
-    (pieces,) = TextTokenizer(word_piece()).encode(["playing paris, qq"], 100, spans=True)
+    (pieces,) = TextTokenizer(word_piece()).tokenize(["playing paris, qq"], 100, spans=True)
     assert pieces.starts_word.tolist() == [True, False, True, True, True, False]
-    (letters,) = TextTokenizer(byte_level()).encode(["ab, c"], 100, spans=True)
+    (letters,) = TextTokenizer(byte_level()).tokenize(["ab, c"], 100, spans=True)
     assert letters.starts_word.tolist() == [True, False, False, True, True]
 
 
 def test_too_long_names_length_and_limit() -> None:
     tokenizer = word_piece()
-    (tokens,) = TextTokenizer(tokenizer).encode(["the " * 20], 16)
+    (tokens,) = TextTokenizer(tokenizer).tokenize(["the " * 20], 16)
     with pytest.raises(InvalidRequest, match=r"inputs\[3\] has 22 tokens.* at most 16"):
         maker(tokenizer).single(tokens, truncate=False, field="inputs[3]")
 
@@ -124,19 +124,19 @@ def test_ten_megabytes_are_refused_or_cut_at_once(kind: Callable[[], Tokenizer])
     tokenizer = kind()
     for text, is_page in (("the cat " * 1_300_000, True), ("a" * 10_000_000, False)):
         counted = Counted(tokenizer)
-        (tokens,) = TextTokenizer(counted).encode([text], 512)  # type: ignore[arg-type]
+        (tokens,) = TextTokenizer(counted).tokenize([text], 512)  # type: ignore[arg-type]
         assert counted.characters <= (20_000 if is_page else 2 * len(text))
         rows = maker(tokenizer, 512)
         if not tokens.complete:
             with pytest.raises(InvalidRequest, match=r"more than \d+ tokens \(\d+ characters\)"):
                 rows.single(tokens, truncate=False, field="f")
-            (start,) = TextTokenizer(tokenizer).encode([text[:5000]], 512)
+            (start,) = TextTokenizer(tokenizer).tokenize([text[:5000]], 512)
             expected = rows.single(start, truncate=True, field="f")
             assert rows.single(tokens, truncate=True, field="f").ids.tolist() == expected.ids.tolist()
 
 
 def test_much_white_space_is_no_long_text() -> None:
-    (tokens,) = TextTokenizer(word_piece()).encode(["the" + " " * 3_000_000 + "cat"], 16, spans=True)
+    (tokens,) = TextTokenizer(word_piece()).tokenize(["the" + " " * 3_000_000 + "cat"], 16, spans=True)
     assert tokens.complete
     assert tokens.spans.tolist() == [[0, 3], [3_000_003, 3_000_006]]
 
@@ -155,7 +155,7 @@ def test_token_ids_are_taken_as_they_are() -> None:
 @given(length=st.integers(0, 60), stride=st.integers(0, 13))
 def test_windows_hold_every_token_and_share_the_stride(length: int, stride: int) -> None:
     tokenizer = word_piece()
-    (tokens,) = TextTokenizer(tokenizer).encode([" ".join("abcdefghij"[i % 10] for i in range(length))], 100)
+    (tokens,) = TextTokenizer(tokenizer).tokenize([" ".join("abcdefghij"[i % 10] for i in range(length))], 100)
     rows = maker(tokenizer).windows(tokens, stride, "f")
     seen: list[int] = []
     for index, row in enumerate(rows):
@@ -171,7 +171,7 @@ def test_windows_hold_every_token_and_share_the_stride(length: int, stride: int)
 def test_windows_have_their_limits() -> None:
     tokenizer = word_piece()
     rows = maker(tokenizer)
-    (tokens,) = TextTokenizer(tokenizer).encode(["the " * 5_000], rows.window_limit(0))
+    (tokens,) = TextTokenizer(tokenizer).tokenize(["the " * 5_000], rows.window_limit(0))
     with pytest.raises(InvalidRequest, match=f"more than {MAX_WINDOWS} windows"):
         rows.windows(tokens, 0, "f")
     with pytest.raises(InvalidRequest, match="stride is 14; allowed: 0 to 13"):

@@ -70,7 +70,7 @@ def test_aggregation_is_that_of_transformers(
     kind: Callable[[], Tokenizer], text: str, strategy: Aggregation, labels: tuple[str, ...]
 ) -> None:
     tokenizer = kind()
-    (tokens,) = TextTokenizer(tokenizer).encode([text], 100, spans=True)
+    (tokens,) = TextTokenizer(tokenizer).tokenize([text], 100, spans=True)
     for seed in range(20):
         logits = logits_for(len(tokens), seed)
         wanted = by_transformers(tokenizer, text, logits, strategy, labels)
@@ -83,14 +83,14 @@ def test_aggregation_is_that_of_transformers(
 @pytest.mark.parametrize("strategy", list(Aggregation))
 @pytest.mark.parametrize("text", TEXTS)
 def test_spans_have_the_text_they_name(text: str, strategy: Aggregation) -> None:
-    (tokens,) = TextTokenizer(byte_level()).encode([text], 100, spans=True)
+    (tokens,) = TextTokenizer(byte_level()).tokenize([text], 100, spans=True)
     found = entities(tokens, logits_for(len(tokens), 1), LABELS, strategy, keep_outside=True)
     assert all(entity.text == text[entity.span.start : entity.span.end] and entity.text for entity in found)
     assert bool(found) == bool(text)
 
 
 def test_one_entity_goes_on_until_another_begins() -> None:
-    tokens = TextTokenizer(word_piece()).encode(["new york the paris in cat"], 100, spans=True)[0]
+    tokens = TextTokenizer(word_piece()).tokenize(["new york the paris in cat"], 100, spans=True)[0]
     wanted = ("B-LOC", "I-LOC", "O", "B-LOC", "B-LOC", "I-PER")
     logits = np.full((6, len(LABELS)), -20, np.float32)
     for place, label in enumerate(wanted):
@@ -105,7 +105,7 @@ def test_one_entity_goes_on_until_another_begins() -> None:
 
 def test_where_windows_meet_each_token_is_read_with_most_text_around_it() -> None:
     tokenizer = word_piece()
-    (tokens,) = TextTokenizer(tokenizer).encode(["a b c d e f g h i j"], 100, spans=True)
+    (tokens,) = TextTokenizer(tokenizer).tokenize(["a b c d e f g h i j"], 100, spans=True)
     maker = RowMaker(tokenizer, TextInput(max_tokens=8), with_types=False)
     rows = maker.windows(tokens, 4, "f")  # six tokens each: a-f, c-h, e-j
     assert [row.first.skipped for row in rows] == [0, 2, 4]
@@ -116,7 +116,7 @@ def test_where_windows_meet_each_token_is_read_with_most_text_around_it() -> Non
 
 def test_windows_of_one_model_agree_with_the_whole() -> None:
     tokenizer = word_piece()
-    (tokens,) = TextTokenizer(tokenizer).encode(["playing the cat sat in new york . " * 9], 1000, spans=True)
+    (tokens,) = TextTokenizer(tokenizer).tokenize(["playing the cat sat in new york . " * 9], 1000, spans=True)
     maker = RowMaker(tokenizer, TextInput(max_tokens=20), with_types=False)
     table = logits_for(tokenizer.get_vocab_size(), 3)  # a model that looks at no other token
     whole = table[tokens.ids]

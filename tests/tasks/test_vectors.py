@@ -135,7 +135,7 @@ def test_a_filled_text_reads_as_the_vocabulary_means_it(
     tokenizer = kind()
     name = "[MASK]" if kind is word_piece else "<mask>"
     filler = MaskFiller(tokenizer, tokenizer.token_to_id(name))
-    (read,) = TextTokenizer(tokenizer).encode([text], 100, spans=True)
+    (read,) = TextTokenizer(tokenizer).tokenize([text], 100, spans=True)
     row = RowMaker(tokenizer, TextInput(max_tokens=64), with_types=False).single(read, truncate=False, field="f")
     masks = filler.masks(row, "f")
     logits = np.zeros((1, tokenizer.get_vocab_size() + 3), np.float32)  # vocabularies are often padded
@@ -153,7 +153,7 @@ def test_several_masks_and_none() -> None:
     filler = MaskFiller(tokenizer, tokenizer.token_to_id("[MASK]"))
     texts = TextTokenizer(tokenizer)
     rows = RowMaker(tokenizer, TextInput(max_tokens=6), with_types=False)
-    read, none = texts.encode(["[MASK] the [MASK]", "the cat sat in [MASK]"], 100, spans=True)
+    read, none = texts.tokenize(["[MASK] the [MASK]", "the cat sat in [MASK]"], 100, spans=True)
     row = rows.single(read, truncate=False, field="f")
     found = filler.fill(read, row, filler.masks(row, "f"), RNG.standard_normal((2, 90)).astype(np.float32))
     assert [(mask.span.start, mask.span.end, len(mask.fills)) for mask in found] == [(0, 6, 5), (11, 17, 5)]

@@ -87,8 +87,8 @@ def _text_ids(
     languages = manifest.languages
     if languages is None:
         _target(languages, translation)
-        return list(text.encode(prompt).token_ids)
-    ids = list(text.encode(TextPrompt(prompt.text, add_special_tokens=False)).token_ids)
+        return list(text.tokenize(prompt).token_ids)
+    ids = list(text.tokenize(TextPrompt(prompt.text, add_special_tokens=False)).token_ids)
     if not prompt.add_special_tokens:
         return ids
     parts: list[int] = []

@@ -66,7 +66,7 @@ class TextCodec:
         templates = load_templates(bundle, manifest, tokenizer)
         return cls(tokenizer, templates, cleans_up=manifest.clean_up_spaces)
 
-    def encode(self, prompt: TextPrompt | ChatPrompt) -> Tokenized:
+    def tokenize(self, prompt: TextPrompt | ChatPrompt) -> Tokenized:
         """Token ids of a prompt.
 
         Raises:

@@ -59,7 +59,7 @@ class TextTokenizer:
         """Whether a token is one of the tokenizer's special ones."""
         return token_id in self._special_ids
 
-    def encode(self, texts: Sequence[str], limit: int, *, spans: bool = False) -> list[Tokens]:
+    def tokenize(self, texts: Sequence[str], limit: int, *, spans: bool = False) -> list[Tokens]:
         """The tokens of each text.
 
         A text so long that it must have far more than ``limit`` tokens is read only as far as it takes to know that

@@ -31,13 +31,13 @@ def moods(tmp_path_factory: pytest.TempPathFactory) -> EncoderPart:
 
 def test_long_texts_do_not_hold_up_the_loop(moods: EncoderPart, monkeypatch: pytest.MonkeyPatch) -> None:
     """The loop turns while they are read: whoever reads them waits for that."""
-    encode, turned, reading = TextTokenizer.encode, threading.Event(), threading.Event()
+    tokenize, turned, reading = TextTokenizer.tokenize, threading.Event(), threading.Event()
 
     def watched(self: TextTokenizer, *texts: Any, **how: Any) -> list[Tokens]:
         turned.clear()
         reading.set()
         assert turned.wait(60), "the loop stands still"
-        return encode(self, *texts, **how)
+        return tokenize(self, *texts, **how)
 
     async def test(service: EncodingService) -> None:
         async def turn() -> None:
@@ -52,7 +52,7 @@ def test_long_texts_do_not_hold_up_the_loop(moods: EncoderPart, monkeypatch: pyt
         await service.classify(ClassifyCall("", items(*["some words " * 20] * 2000)))
         watcher.cancel()
 
-    monkeypatch.setattr(TextTokenizer, "encode", watched)
+    monkeypatch.setattr(TextTokenizer, "tokenize", watched)
     with_encoders([moods], test)
     assert reading.is_set()
 

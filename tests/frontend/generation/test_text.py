@@ -41,7 +41,7 @@ TEXT = st.text(alphabet=st.one_of(st.sampled_from(" abcdéß€😀👩‍👩�
 @pytest.mark.parametrize("codec", [BYTES, SENTENCEPIECE], ids=["byte level", "byte fallback"])
 @given(prompt=TEXT, text=TEXT)
 def test_pieces_joined_are_the_text_after_the_prompt(codec: TextCodec, prompt: str, text: str) -> None:
-    ids = codec.encode(TextPrompt(prompt + text, add_special_tokens=False)).token_ids
+    ids = codec.tokenize(TextPrompt(prompt + text, add_special_tokens=False)).token_ids
     whole = codec.decode(ids)
     for split in {0, len(ids) // 2, len(ids)}:
         before = codec.decode(ids[:split])
@@ -74,7 +74,7 @@ def test_broken_bytes_take_nothing_from_what_follows(name: str, data: st.DataObj
     some = FRAGMENTS[name]
     fragments = data.draw(st.lists(st.sampled_from(some), max_size=30)) if data else [some[0]] * 20 + some[2:] * 2
     ids = [token for fragment in fragments for token in fragment]
-    prompt = list(codec.encode(TextPrompt("ab", add_special_tokens=False)).token_ids)
+    prompt = list(codec.tokenize(TextPrompt("ab", add_special_tokens=False)).token_ids)
     for before in ([], prompt):
         detokenizer = Detokenizer(codec, before)
         text = "".join(detokenizer.push(token) for token in ids) + detokenizer.flush()
@@ -150,7 +150,7 @@ CLEANED = TextCodec(metaspace_tokenizer(), None, cleans_up=True)
 
 @given(st.text("  abcn'tsrevm.?!,", max_size=40))
 def test_spaces_are_cleaned_up_in_a_stream_as_in_a_whole_text(text: str) -> None:
-    ids = CLEANED.encode(TextPrompt(text, add_special_tokens=False)).token_ids
+    ids = CLEANED.tokenize(TextPrompt(text, add_special_tokens=False)).token_ids
     detokenizer = Detokenizer(CLEANED, ())
     found = "".join([detokenizer.push(token) for token in ids]) + detokenizer.flush()
     assert found == CLEANED.decode(ids) == clean_spaces(SENTENCEPIECE.decode(ids))
@@ -162,7 +162,7 @@ def test_what_cleaning_up_changes() -> None:  # what transformers' clean_up_toke
 
 
 def test_special_tokens_can_be_kept() -> None:
-    ids = [*BYTES.encode(TextPrompt("é", add_special_tokens=False)).token_ids, 1, 1]
+    ids = [*BYTES.tokenize(TextPrompt("é", add_special_tokens=False)).token_ids, 1, 1]
     kept = Detokenizer(BYTES, (1,), keep_special_tokens=True)
     assert [kept.push(token) for token in ids] == ["", "é", BYTES.special_tokens[1], BYTES.special_tokens[1]]
 
@@ -174,7 +174,7 @@ def test_the_earliest_stop_string_wins() -> None:
 def chat(text: str, *messages: ChatMessage) -> str:
     """What a model with this template reads of a conversation."""
     codec = TextCodec(BYTES.tokenizer, ChatTemplates({"default": text}, {"bos_token": "<|bos|>"}))
-    return codec.decode(codec.encode(ChatPrompt(messages)).token_ids, skip_special_tokens=False)
+    return codec.decode(codec.tokenize(ChatPrompt(messages)).token_ids, skip_special_tokens=False)
 
 
 HELLO = (ChatMessage("user", "hello"),)
@@ -205,4 +205,4 @@ def test_a_template_that_refuses_or_attacks_is_the_callers_error(text: str, mess
 
 def test_chat_without_a_template_says_so() -> None:
     with pytest.raises(InvalidRequest, match="no chat template"):
-        BYTES.encode(ChatPrompt(HELLO))
+        BYTES.tokenize(ChatPrompt(HELLO))

@@ -32,13 +32,13 @@ class TextTools:
         self.rows = RowMaker(model.tokenizer, spec, with_types=PACKED.token_type_ids.name in names)
         self.filler = None if spec.mask_id is None else MaskFiller(model.tokenizer, spec.mask_id)
 
-    def encode(self, texts: Sequence[str], *, spans: bool = False, limit: int | None = None) -> list[Tokens]:
+    def tokenize(self, texts: Sequence[str], *, spans: bool = False, limit: int | None = None) -> list[Tokens]:
         """Tokens of texts. ``limit``: how many of each are of interest; None: as many as a row may have."""
-        return self.tokenizer.encode(texts, limit or self.rows.max_tokens, spans=spans)
+        return self.tokenizer.tokenize(texts, limit or self.rows.max_tokens, spans=spans)
 
     def prompt_length(self, prompt: str) -> int:
         """How many tokens at the begin of a row are a prompt's, the special ones before it included."""
-        ids = self.rows.single(self.encode([prompt])[0], truncate=True, field="prompt").ids
+        ids = self.rows.single(self.tokenize([prompt])[0], truncate=True, field="prompt").ids
         return len(ids) - self.tokenizer.is_special(int(ids[-1]))
 
     def item_rows(
@@ -55,7 +55,7 @@ class TextTools:
         """
         texts = [prompt + item.text for item in items if item.token_ids is None]
         pairs = [item.pair for item in items if item.token_ids is None and item.pair]
-        tokens = self.encode([*texts, *pairs], spans=spans)
+        tokens = self.tokenize([*texts, *pairs], spans=spans)
         firsts, seconds = iter(tokens[: len(texts)]), iter(tokens[len(texts) :])
         made: list[tuple[TokenRow, Tokens | None, Tokens | None]] = []
         for index, item in enumerate(items):

@@ -38,7 +38,7 @@ async def classify_tokens(
         limit = None if call.stride is None else text.rows.window_limit(call.stride)
         return [
             (tokens, _rows(encoder, tokens, call, f"texts[{index}]"))
-            for index, tokens in enumerate(text.encode(call.texts, spans=True, limit=limit))
+            for index, tokens in enumerate(text.tokenize(call.texts, spans=True, limit=limit))
         ]
 
     made = await active.prepare(make, off_loop=is_long(call.texts))
@@ -64,7 +64,7 @@ async def answer(encoder: ServedEncoder, active: EncoderCall, call: AnswerCall) 
     texts = [text for item in call.inputs for text in (item.question, item.context)]
 
     def make() -> list[tuple[Tokens, list[TokenRow]]]:
-        tokens = encoder.text.encode(texts, spans=True, limit=maker.window_limit(call.stride or 0))
+        tokens = encoder.text.tokenize(texts, spans=True, limit=maker.window_limit(call.stride or 0))
         return [
             (
                 context,

@@ -92,7 +92,7 @@ async def rerank(encoder: ServedEncoder, active: EncoderCall, call: RerankCall) 
     text, documents = encoder.text, call.documents
 
     def make() -> list[TokenRow]:
-        query, *others = text.encode([call.query, *documents])
+        query, *others = text.tokenize([call.query, *documents])
         return [
             text.rows.pair(query, other, truncate=call.truncate, field=f"documents[{index}]")
             for index, other in enumerate(others)
@@ -120,7 +120,7 @@ async def fill_mask(encoder: ServedEncoder, active: EncoderCall, call: FillMaskC
 
     def make() -> list[tuple[Tokens, TokenRow, Ints]]:
         made = []
-        for index, tokens in enumerate(text.encode(call.texts, spans=True)):
+        for index, tokens in enumerate(text.tokenize(call.texts, spans=True)):
             row = text.rows.single(tokens, truncate=call.truncate, field=f"texts[{index}]")
             made.append((tokens, row, filler.masks(row, f"texts[{index}]")))
         return made

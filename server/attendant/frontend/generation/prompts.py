@@ -51,8 +51,8 @@ async def tokenize(model: GeneratorPart, prompt: TextPrompt | ChatPrompt) -> Tok
         InvalidRequest: the model has no chat template, or it refuses the conversation.
     """
     if _num_characters(prompt) < LONG_TEXT:
-        return model.text.encode(prompt)
-    return await asyncio.to_thread(model.text.encode, prompt)
+        return model.text.tokenize(prompt)
+    return await asyncio.to_thread(model.text.tokenize, prompt)
 
 
 def check_ids(model: GeneratorPart, token_ids: Sequence[int], field: str = "token_ids") -> None:
