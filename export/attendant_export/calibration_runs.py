@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
+from attendant.bundle.graph_io import SLOT_CACHE, PositionInputs, SlotInputs, SlotSourceInputs, by_name
 
 from attendant_export.prompts import Ints
 from attendant_export.quantisation.activations import Array, Feeds, InMemory
@@ -36,29 +37,26 @@ def answer_runs(
         cross = {name: array[None] for name, array in found.items()}  # [1, num_kv_heads, num_tokens, head_size]
         length = min(array.shape[2] for array in cross.values())
         taken = answer[:length]  # the kernel refuses more new tokens than the source has positions
-        more: Feeds = {
-            "kv_positions": np.arange(len(taken)),
-            "source_seqlens": np.array([length - 1], np.int32),
-            "source_total": np.array([length], np.int32),
-        }
-        runs.append({**_prompt(layers, taken), **cross, **more})
+        positions: PositionInputs[Array] = PositionInputs(kv_positions=np.arange(len(taken)))
+        told: SlotSourceInputs[Array] = SlotSourceInputs(
+            source_seqlens=np.array([length - 1], np.int32), source_total=np.array([length], np.int32)
+        )
+        runs.append({**_prompt(layers, taken), **cross, **by_name(positions, told)})
     return runs
 
 
 def _prompt(layers: Sequence[CacheShape], tokens: Ints) -> Feeds:
     length = len(tokens)
-    feeds: dict[str, Array] = {
-        "input_ids": tokens[None],
-        "position_ids": np.arange(length)[None],
-        "seqlens_k": np.array([length - 1], np.int32),
-        "total_sequence_length": np.array([length], np.int32),
-        "logits_index": np.arange(length),
-    }
-    for index, layer in enumerate(layers):
-        for kind in ("key", "value"):
-            shape = (1, layer.num_kv_heads, length, layer.head_size)
-            feeds[f"past_{kind}_{index}"] = _zeros(shape)
-    return feeds
+    inputs: SlotInputs[Array] = SlotInputs(
+        input_ids=tokens[None],
+        position_ids=np.arange(length)[None],
+        seqlens_k=np.array([length - 1], np.int32),
+        total_sequence_length=np.array([length], np.int32),
+        logits_index=np.arange(length),
+    )
+    shapes = [(1, layer.num_kv_heads, length, layer.head_size) for layer in layers for _ in range(2)]
+    pasts = SLOT_CACHE.past.names(len(layers))
+    return {**by_name(inputs), **{name: _zeros(shape) for name, shape in zip(pasts, shapes, strict=True)}}
 
 
 @lru_cache(maxsize=4)

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import onnxruntime as ort
+from attendant.bundle.graph_io import CachePorts
+
+Cached = tuple[npt.NDArray[Any], npt.NDArray[Any]]
 
 
 def session_options(threads: int = 0) -> ort.SessionOptions:
@@ -29,3 +36,19 @@ def open_session(
     """
     content = graph if isinstance(graph, bytes) else str(graph)
     return ort.InferenceSession(content, options or session_options(threads), providers=["CPUExecutionProvider"])
+
+
+def bind_cache(
+    binding: ort.IOBinding, cache: CachePorts, calls: Sequence[Cached], types: Mapping[str, int] | None = None
+) -> None:
+    """Binds keys and values of each attention call in place, as inputs and as outputs.
+
+    Args:
+        types: ONNX's numbers of the types of those inputs that numpy has no type for, by name.
+    """
+    arrays = [array for call in calls for array in call]
+    for (past, present), array in zip(cache.names(len(calls)), arrays, strict=True):
+        dtype: type[np.generic] | int = (types or {}).get(past, array.dtype.type)
+        place = ("cpu", 0, dtype, array.shape, array.ctypes.data)
+        binding.bind_input(past, *place)
+        binding.bind_output(present, *place)

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from attendant.bundle import MANIFEST_FILE, FileEntry, ManifestBase, sha256
+from attendant.bundle import MANIFEST_FILE, FileEntry, Manifest, sha256
+from attendant.bundle.graph_io import check_graphs
 
 from attendant_export.errors import DiskFull, OutputError, OutputExists
 
@@ -78,8 +79,13 @@ def file_entries(folder: Path) -> dict[str, FileEntry]:
     }
 
 
-def write_manifest(folder: Path, manifest: ManifestBase) -> None:
-    """Writes ``bundle.json``."""
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Writes ``bundle.json``.
+
+    Raises:
+        BundleError: a graph takes or gives what is not declared in :mod:`attendant.bundle.graph_io`.
+    """
+    check_graphs(manifest, whole=True)
     (folder / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from attendant.bundle import TOKENIZER_FILE, EncoderManifest, TextInput, read_any_manifest
+from attendant.bundle.graph_io import PADDED, ROW_LOGITS
 from attendant_export.encoders.rows import Array, feeds_of
 from attendant_export.session import open_session
 from tokenizers import Tokenizer
@@ -28,7 +29,7 @@ def torch_classifier(model: DistilBertForSequenceClassification, tokenizer: PreT
 
     def logits(rows: list[list[int]]) -> Array:
         feeds = feeds_of("padded", [np.array(row) for row in rows], pad_id=pad)
-        ids, mask = (torch.from_numpy(feeds[name]) for name in ("input_ids", "attention_mask"))
+        ids, mask = (torch.from_numpy(feeds[port.name]) for port in (PADDED.input_ids, PADDED.attention_mask))
         with torch.no_grad():
             found: Array = model.eval()(input_ids=ids, attention_mask=mask).logits.numpy()
         return found
@@ -53,7 +54,7 @@ def bundle_classifier(bundle: Path, threads: int = 1) -> Classifier:
     def logits(rows: list[list[int]]) -> Array:
         ids = [np.array(row[: spec.max_tokens]) for row in rows]
         feeds = feeds_of(layout, ids, pad_id=spec.pad_id, position_offset=spec.position_offset)
-        found: Array = session.run(["logits"], {name: feeds[name] for name in inputs})[0]
+        found: Array = session.run([ROW_LOGITS.name], {name: feeds[name] for name in inputs})[0]
         return found
 
     return lambda texts: _probabilities([row.ids for row in tokenizer.encode_batch(list(texts))], logits)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from attendant.bundle import EncoderManifest, read_any_manifest
+from attendant.bundle.graph_io import IMAGES, ROW_LOGITS
 from attendant_export.session import open_session
 
 from attendant_demo.shapes.draw import LABELS, drawings
@@ -66,7 +67,7 @@ def bundle_classifier(bundle: Path, threads: int = 1) -> Classifier:
     session = open_session(bundle / manifest.graphs["encoder"].file, threads=threads)
 
     def classify(pixels: Floats) -> Floats:
-        logits: Floats = session.run(["logits"], {"pixel_values": pixels})[0]
+        logits: Floats = session.run([ROW_LOGITS.name], {IMAGES.pixel_values.name: pixels})[0]
         return logits
 
     return classify

@@ -11,13 +11,13 @@ import torch
 from attendant.bundle import ChangingFrequencies
 
 from attendant_export.decoders.families import patched
-from attendant_export.decoders.layouts import CacheLayout, SlotLayout
+from attendant_export.decoders.layouts import CacheLayout, SlotLayout, outputs_of
 from attendant_export.decoders.rope import coded_frequencies, fixed_frequencies
 from attendant_export.errors import UnsupportedModel, failures_of
 from attendant_export.graph.kernels import Cache, Kernel
 from attendant_export.progress import Step, no_step
 from attendant_export.tracing.attention import AttentionLayer, AttentionTrace
-from attendant_export.tracing.trace import fused_attention, trace_to_onnx
+from attendant_export.tracing.trace import fused_attention, trace_ports
 
 _PROBE_TOKENS = 4
 _SEQUENCE = 5  # sample size of a trace
@@ -61,16 +61,10 @@ def trace_decoder(
         fixed_frequencies(model) if changing is None else coded_frequencies(model, changing),
     ):
         layers = probe(model, trace)
-        names = [f"{kind}_{index}" for index in range(len(layers)) for kind in ("past_key", "past_value")]
-        graph = trace_to_onnx(
-            layout.step(DecoderStep(model, trace)).eval(),
-            layout.sample_inputs(layers, min(_SEQUENCE, context_length), model.dtype),
-            layout.dynamic_shapes(len(layers), context_length),
-            [*layout.inputs, *names],
-            ["logits", *(name.replace("past", "present") for name in names)],
-            layout.target,
-            step,
-        )
+        inputs = layout.traced(min(_SEQUENCE, context_length), context_length)
+        inputs.add_cache(layout.caches[0], layers, layout.cache_dtype(model.dtype))
+        outputs = outputs_of(layout, len(layers))
+        graph = trace_ports(layout.step(DecoderStep(model, trace)), inputs, outputs, layout.target, step)
     return TracedDecoder(graph, layers)
 
 

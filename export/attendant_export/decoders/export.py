@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from attendant.bundle import DEFAULT_TEMPLATE, GeneratorManifest, Graph, KVLayer, Parity
+from attendant.bundle.graph_io import LOGITS
 
 from attendant_export.auto import Asked, asked_recipes
 from attendant_export.decoders.context import Context, bundle_context
@@ -170,6 +171,6 @@ class DecoderDraft:
 
 def vocab_size(graph: Graph) -> int:
     """How many logits a graph ``decoder`` gives of a token."""
-    width = next(spec.shape[-1] for spec in graph.outputs if spec.name == "logits")
+    width = next(spec.shape[-1] for spec in graph.outputs if spec.name == LOGITS.name)
     assert isinstance(width, int)
     return width

@@ -10,6 +10,7 @@ from typing import Any, get_args
 import onnx_ir as ir
 import torch
 from attendant.bundle import ChangingFrequencies, DType, Graph, KVLayer, Precision, TensorSpec
+from attendant.bundle.graph_io import LOGITS
 
 from attendant_export.calibration_runs import prompt_runs
 from attendant_export.decoders.calibrate import calibrate
@@ -21,6 +22,7 @@ from attendant_export.fidelity.windows import text_windows
 from attendant_export.graph.candidates import add_candidates
 from attendant_export.graph.companions import copy_blocks_model, pick_rows_model
 from attendant_export.graph.kernels import CacheScales
+from attendant_export.graph.nodes import DTYPES
 from attendant_export.graph.passes import rewrite
 from attendant_export.graph.ragged import allow_ragged_rows
 from attendant_export.memory import empty_graph, set_aside
@@ -38,15 +40,7 @@ DECODER_FILE = "decoder.onnx"
 PROMPT_FILE = "prompt.onnx"
 COPY_BLOCKS_FILE = "copy_blocks.onnx"
 PICK_ROWS_FILE = "pick_rows.onnx"
-_DTYPES: dict[ir.DataType, DType] = {
-    ir.DataType.FLOAT: "float32",
-    ir.DataType.FLOAT16: "float16",
-    ir.DataType.BFLOAT16: "bfloat16",
-    ir.DataType.INT8: "int8",
-    ir.DataType.FLOAT8E4M3FN: "float8e4m3fn",
-    ir.DataType.INT32: "int32",
-    ir.DataType.INT64: "int64",
-}
+_DTYPES = {known: dtype for dtype, known in DTYPES.items()}
 
 
 @dataclass(frozen=True)
@@ -147,7 +141,7 @@ def quantised_as(precision: Precision) -> dict[str, Quantised]:
 def paged_companions(decoder: ir.Model, num_layers: int) -> dict[str, tuple[str, ir.Model]]:
     """Adds the choice of candidates to a paged ``decoder``, in place; the files and graphs beside it, by name."""
     add_candidates(decoder)
-    logits = next(value for value in decoder.graph.outputs if value.name == "logits")
+    logits = next(value for value in decoder.graph.outputs if value.name == LOGITS.name)
     return {
         "copy_blocks": (COPY_BLOCKS_FILE, copy_blocks_model(2 * num_layers)),
         "pick_rows": (PICK_ROWS_FILE, pick_rows_model(logits)),

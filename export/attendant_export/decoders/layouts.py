@@ -2,111 +2,90 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from attendant.bundle import Target
+from attendant.bundle.graph_io import (
+    LOGITS,
+    PAGE_CACHE,
+    PAGES,
+    SLOT_CACHE,
+    SLOTS,
+    CachePorts,
+    PageInputs,
+    Port,
+    SlotInputs,
+    grouped,
+    ports_of,
+)
 
 from attendant_export.graph.kernels import Cache, CacheScales, PageKernel, SlotKernel
-from attendant_export.tracing.attention import AttentionLayer
+from attendant_export.tracing.inputs import Feeds, NamedModule, TracedInputs
 
-# Sample sizes of a trace: all different and above 1, so that no dynamic size is taken for another or for a constant.
-_BATCH, _MAX_LENGTH, _NUM_LOGITS = 2, 64, 3
-_TOKENS, _SEQUENCES, _BLOCKS, _BLOCK_SIZE, _TABLE = 7, 4, 9, 16, 6
-
-
-Dimensions = Mapping[str, tuple[str | None, ...]]
-
-_SLOT_DIMENSIONS: Dimensions = {
-    "input_ids": ("batch", "sequence"),
-    "position_ids": ("batch", "sequence"),
-    "seqlens_k": ("batch",),
-    "total_sequence_length": (None,),
-    "logits_index": ("num_logits",),
-    "logits": ("num_logits", None),
+# Sample sizes of a trace, by the names of what varies: above 1, so that none is taken for a constant.
+SLOT_SIZES = {"batch": 2, "max_length": 64, "num_logits": 3, "total": 13, "max_source": 11}
+PAGE_SIZES = {
+    **{"num_sequences": 4, "num_blocks": 9, "block_size": 16, "max_blocks": 6, "num_logits": 3},
+    **{"num_source_blocks": 5, "max_source_blocks": 3},
 }
-_PAGE_DIMENSIONS: Dimensions = {
-    "input_ids": (None, "num_tokens"),
-    "position_ids": (None, "num_tokens"),
-    "cumulative_sequence_length": ("num_sequences + 1",),
-    "past_seqlens": ("num_sequences",),
-    "block_table": ("num_sequences", "max_blocks"),
-    "slot_mapping": ("num_tokens",),
-    "attention_metadata": (None,),
-    "logits_index": ("num_logits",),
-    "logits": ("num_logits", None),
-}
+_MORE_TOKENS = 2  # of pages, than a sample has positions
 
 
 class GraphLayout(Protocol):
-    """What a graph's inputs and outputs look like.
+    """What a decoder graph takes and gives, as it is traced.
 
     Attributes:
         target: the provider it is for.
-        inputs: names of the graph's inputs besides the caches.
-        dimensions: of inputs and outputs besides the caches: a name for each size that varies, None for fixed ones.
-        cache_dimensions: the same for every cache.
+        inputs: besides the caches, in order. caches: after them.
     """
 
     @property
     def target(self) -> Target: ...
     @property
-    def inputs(self) -> tuple[str, ...]: ...
+    def inputs(self) -> tuple[Port, ...]: ...
     @property
-    def dimensions(self) -> Dimensions: ...
-    @property
-    def cache_dimensions(self) -> tuple[str | None, ...]: ...
+    def caches(self) -> tuple[CachePorts, ...]: ...
 
 
 class CacheLayout(GraphLayout, Protocol):
     """The layout of a decoder's cache."""
 
-    def step(self, decoder: torch.nn.Module) -> torch.nn.Module:
-        """Wraps a :class:`~attendant_export.decoders.decoder.DecoderStep` to take ``inputs`` and the caches."""
+    def step(self, decoder: torch.nn.Module) -> NamedModule:
+        """Wraps a :class:`~attendant_export.decoders.decoder.DecoderStep` so that it takes the inputs and the
+        caches."""
         ...
 
-    def sample_inputs(self, layers: Sequence[AttentionLayer], sequence: int, dtype: torch.dtype) -> tuple[Any, ...]:
-        """Arguments to trace with."""
+    def traced(self, sequence: int, context_length: int) -> TracedInputs:
+        """The inputs of a trace besides the caches, for ``sequence`` positions."""
         ...
 
-    def dynamic_shapes(self, num_layers: int, context_length: int) -> tuple[Any, ...]:
-        """Which of their sizes vary, as torch.export wants it."""
+    def cache_dtype(self, dtype: torch.dtype) -> torch.dtype:
+        """Of the caches of a model of this type."""
         ...
 
 
+@dataclass(frozen=True)
 class SlotLayout:
     """A slot of [num_kv_heads, max_length, head_size] per sequence; a run has rows of equal length."""
 
     target: Target = "cpu"
-    inputs: tuple[str, ...] = ("input_ids", "position_ids", "seqlens_k", "total_sequence_length", "logits_index")
-    dimensions = _SLOT_DIMENSIONS
-    cache_dimensions = ("batch", None, "max_length", None)
+    inputs: tuple[Port, ...] = ports_of(SLOTS)
+    caches: tuple[CachePorts, ...] = (SLOT_CACHE,)
 
-    def step(self, decoder: torch.nn.Module) -> torch.nn.Module:
+    def step(self, decoder: torch.nn.Module) -> NamedModule:
         """See :meth:`CacheLayout.step`."""
         return _SlotStep(decoder)
 
-    def sample_inputs(self, layers: Sequence[AttentionLayer], sequence: int, dtype: torch.dtype) -> tuple[Any, ...]:
-        """See :meth:`CacheLayout.sample_inputs`."""
-        return (
-            torch.zeros(_BATCH, sequence, dtype=torch.int64),
-            torch.arange(sequence).repeat(_BATCH, 1),
-            torch.full((_BATCH,), sequence - 1, dtype=torch.int32),
-            torch.tensor([sequence], dtype=torch.int32),
-            torch.arange(_NUM_LOGITS),
-            [_caches((_BATCH, layer.num_kv_heads, _MAX_LENGTH, layer.head_size), dtype) for layer in layers],
-        )
+    def traced(self, sequence: int, context_length: int) -> TracedInputs:
+        """See :meth:`CacheLayout.traced`."""
+        return slot_inputs(self.inputs, sequence, context_length)
 
-    def dynamic_shapes(self, num_layers: int, context_length: int) -> tuple[Any, ...]:
-        """See :meth:`CacheLayout.dynamic_shapes`."""
-        batch, length = torch.export.Dim("batch"), torch.export.Dim("max_length")
-        # Models with a position table index it by sequence: its size bounds the sequence.
-        sequence = torch.export.Dim("sequence", max=context_length)
-        tokens, cache = {0: batch, 1: sequence}, {0: batch, 2: length}
-        rows = {0: torch.export.Dim("num_logits")}
-        return (tokens, tokens, {0: batch}, {}, rows, [(cache, cache) for _ in range(num_layers)])
+    def cache_dtype(self, dtype: torch.dtype) -> torch.dtype:
+        """See :meth:`CacheLayout.cache_dtype`."""
+        return dtype
 
 
 @dataclass(frozen=True)
@@ -116,100 +95,89 @@ class PageLayout:
 
     scales: CacheScales | None = None
     target: Target = "cuda"
+    inputs: tuple[Port, ...] = ports_of(PAGES)
+    caches: tuple[CachePorts, ...] = (PAGE_CACHE,)
 
-    inputs = (
-        "input_ids",
-        "position_ids",
-        "cumulative_sequence_length",
-        "past_seqlens",
-        "block_table",
-        "slot_mapping",
-        "attention_metadata",
-        "logits_index",
-    )
-    dimensions = _PAGE_DIMENSIONS
-    cache_dimensions = ("num_blocks", "block_size", None, None)
-
-    def step(self, decoder: torch.nn.Module) -> torch.nn.Module:
+    def step(self, decoder: torch.nn.Module) -> NamedModule:
         """See :meth:`CacheLayout.step`."""
         return _PageStep(decoder, self.scales)
 
-    def sample_inputs(self, layers: Sequence[AttentionLayer], sequence: int, dtype: torch.dtype) -> tuple[Any, ...]:
-        """See :meth:`CacheLayout.sample_inputs`."""
-        dtype = self.scales.dtype if self.scales is not None else dtype
-        tokens = max(sequence, 2) + _TOKENS - 5
-        return (
-            torch.zeros(1, tokens, dtype=torch.int64),
-            torch.arange(tokens)[None],
-            torch.zeros(_SEQUENCES + 1, dtype=torch.int32),
-            torch.zeros(_SEQUENCES, dtype=torch.int32),
-            torch.zeros(_SEQUENCES, _TABLE, dtype=torch.int32),
-            torch.zeros(tokens, dtype=torch.int32),
-            torch.zeros(3, dtype=torch.int32),
-            torch.arange(_NUM_LOGITS),
-            [_caches((_BLOCKS, _BLOCK_SIZE, layer.num_kv_heads, layer.head_size), dtype) for layer in layers],
-        )
+    def traced(self, sequence: int, context_length: int) -> TracedInputs:
+        """See :meth:`CacheLayout.traced`."""
+        return page_inputs(self.inputs, sequence, context_length)
 
-    def dynamic_shapes(self, num_layers: int, context_length: int) -> tuple[Any, ...]:
-        """See :meth:`CacheLayout.dynamic_shapes`."""
-        dim = torch.export.Dim
-        tokens, sequences = dim("num_tokens", max=context_length), dim("num_sequences")
-        cache = {0: dim("num_blocks"), 1: dim("block_size")}
-        return (
-            {1: tokens},
-            {1: tokens},
-            {0: dim("num_boundaries")},
-            {0: sequences},
-            {0: sequences, 1: dim("max_blocks")},
-            {0: tokens},
-            {},
-            {0: dim("num_logits")},
-            [(cache, cache) for _ in range(num_layers)],
-        )
+    def cache_dtype(self, dtype: torch.dtype) -> torch.dtype:
+        """See :meth:`CacheLayout.cache_dtype`."""
+        return self.scales.dtype if self.scales is not None else dtype
 
 
-class _SlotStep(torch.nn.Module):  # type: ignore[misc]
+def slot_inputs(ports: Sequence[Port], sequence: int, context_length: int) -> TracedInputs:
+    """A trace over slots. Models with a position table index it by sequence: its size bounds the sequence."""
+    return _traced(ports, TracedInputs({**SLOT_SIZES, "sequence": sequence}, {"sequence": context_length}))
+
+
+def page_inputs(ports: Sequence[Port], sequence: int, context_length: int) -> TracedInputs:
+    """A trace over pages."""
+    sizes = {**PAGE_SIZES, "num_tokens": max(sequence, 2) + _MORE_TOKENS}
+    return _traced(ports, TracedInputs(sizes, {"num_tokens": context_length}))
+
+
+def _traced(ports: Sequence[Port], traced: TracedInputs) -> TracedInputs:
+    for port in ports:
+        traced.add(port)
+    return traced
+
+
+def outputs_of(layout: GraphLayout, *counts: int) -> list[str]:
+    """Names of what the graph gives, with so many calls over each of its caches."""
+    presents = [cache.present.names(count) for cache, count in zip(layout.caches, counts, strict=True)]
+    return [LOGITS.name, *(name for names in presents for name in names)]
+
+
+def port_of(layout: GraphLayout, name: str) -> Port | None:
+    """The port of an input or output of a traced graph, or None for what is neither."""
+    plain = {port.name: port for port in (*layout.inputs, LOGITS)}
+    if name in plain:
+        return plain[name]
+    start, _, index = name.rpartition("_")
+    pairs = (pair for cache in layout.caches for pair in (cache.past, cache.present))
+    several = {port.name: port for pair in pairs for port in (pair.key, pair.value)}
+    found = several.get(f"{start}_{{i}}")
+    return None if found is None else found.at(int(index))
+
+
+class _SlotStep(NamedModule):
     def __init__(self, decoder: torch.nn.Module) -> None:
         super().__init__()
         self.decoder = decoder
 
-    def forward(
-        self,
-        input_ids: torch.Tensor,
-        position_ids: torch.Tensor,
-        seqlens_k: torch.Tensor,
-        total_sequence_length: torch.Tensor,
-        logits_index: torch.Tensor,
-        pasts: list[Cache],
-    ) -> tuple[torch.Tensor, list[Cache]]:
-        kernel = SlotKernel(seqlens_k, total_sequence_length)
-        logits, presents = self.decoder(input_ids, position_ids, logits_index, pasts, kernel)
+    def compute(self, feeds: Feeds, *caches: list[Cache]) -> tuple[torch.Tensor, list[Cache]]:
+        inputs: SlotInputs[torch.Tensor] = grouped(SlotInputs, feeds)
+        kernel = SlotKernel(inputs.seqlens_k, inputs.total_sequence_length)
+        logits, presents = self.decoder(inputs.input_ids, inputs.position_ids, inputs.logits_index, *caches, kernel)
         return logits.float(), presents
 
 
-class _PageStep(torch.nn.Module):  # type: ignore[misc]
+class _PageStep(NamedModule):
     def __init__(self, decoder: torch.nn.Module, scales: CacheScales | None) -> None:
         super().__init__()
         self.decoder = decoder
         self.scales = scales
 
-    def forward(  # noqa: PLR0913 - the inputs of a graph, by name
-        self,
-        input_ids: torch.Tensor,
-        position_ids: torch.Tensor,
-        cumulative_sequence_length: torch.Tensor,
-        past_seqlens: torch.Tensor,
-        block_table: torch.Tensor,
-        slot_mapping: torch.Tensor,
-        attention_metadata: torch.Tensor,
-        logits_index: torch.Tensor,
-        pasts: list[Cache],
-    ) -> tuple[torch.Tensor, list[Cache]]:
-        lengths = (cumulative_sequence_length, past_seqlens)
-        kernel = PageKernel(*lengths, block_table, slot_mapping, attention_metadata, self.scales)
-        logits, presents = self.decoder(input_ids, position_ids, logits_index, pasts, kernel)
+    def compute(self, feeds: Feeds, *caches: list[Cache]) -> tuple[torch.Tensor, list[Cache]]:
+        inputs: PageInputs[torch.Tensor] = grouped(PageInputs, feeds)
+        kernel = page_kernel(inputs, self.scales)
+        logits, presents = self.decoder(inputs.input_ids, inputs.position_ids, inputs.logits_index, *caches, kernel)
         return logits, presents
 
 
-def _caches(shape: tuple[int, ...], dtype: torch.dtype) -> Cache:
-    return torch.zeros(shape, dtype=dtype), torch.zeros(shape, dtype=dtype)
+def page_kernel(inputs: PageInputs[torch.Tensor], scales: CacheScales | None = None) -> PageKernel:
+    """The kernel of a run over pages."""
+    return PageKernel(
+        inputs.cumulative_sequence_length,
+        inputs.past_seqlens,
+        inputs.block_table,
+        inputs.slot_mapping,
+        inputs.attention_metadata,
+        scales,
+    )

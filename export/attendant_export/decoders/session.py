@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from attendant.bundle import Graph, KVLayer
+from attendant.bundle.graph_io import LOGITS, SLOT_CACHE, RaggedInputs, SlotInputs, by_name
 
-from attendant_export.session import open_session
+from attendant_export.session import bind_cache, open_session
 
 Floats = npt.NDArray[np.float32]
+Array = npt.NDArray[Any]
 Ints = npt.NDArray[np.int64]
 
 
@@ -80,29 +83,25 @@ class DecoderSession:
         ends = first + counts
         places = np.moveaxis(np.indices(tokens.shape), 0, -1).copy()
         index = np.arange(batch * sequence) if logits_index is None else np.asarray(logits_index, np.int64)
-        feeds = {
-            "input_ids": np.ascontiguousarray(tokens, dtype=np.int64),
-            "position_ids": first[:, None] + np.arange(sequence) + shift,
-            "seqlens_k": (ends - 1).astype(np.int32),
-            "total_sequence_length": np.array([ends.max()], np.int32),
-            "logits_index": index.astype(np.int64),
-            "query_seqlens": counts.astype(np.int32),
-            "pad_index": places,  # the tokens come padded
-            "unpad_index": places,
-        }
+        inputs: SlotInputs[Array] = SlotInputs(
+            input_ids=np.ascontiguousarray(tokens, dtype=np.int64),
+            position_ids=first[:, None] + np.arange(sequence) + shift,
+            seqlens_k=(ends - 1).astype(np.int32),
+            total_sequence_length=np.array([ends.max()], np.int32),
+            logits_index=index.astype(np.int64),
+        )
+        # The tokens come padded.
+        ragged: RaggedInputs[Array] = RaggedInputs(
+            query_seqlens=counts.astype(np.int32), pad_index=places, unpad_index=places
+        )
         session = self._session if sequence == 1 else self._prompt_session
         binding = session.io_binding()
         takes = self._takes if sequence == 1 else self._prompt_takes
-        for name, array in feeds.items():
+        for name, array in by_name(inputs, ragged).items():
             if name in takes:
                 binding.bind_cpu_input(name, array)
-        for layer, pair in enumerate(self.caches):
-            for kind, cache in zip(("key", "value"), pair, strict=True):
-                rows = cache[slots]
-                place = ("cpu", 0, np.float32, rows.shape, rows.ctypes.data)
-                binding.bind_input(f"past_{kind}_{layer}", *place)
-                binding.bind_output(f"present_{kind}_{layer}", *place)
-        binding.bind_output("logits")
+        bind_cache(binding, SLOT_CACHE, [(keys[slots], values[slots]) for keys, values in self.caches])
+        binding.bind_output(LOGITS.name)
         session.run_with_iobinding(binding)
         logits: Floats = binding.get_outputs()[-1].numpy()
         return logits

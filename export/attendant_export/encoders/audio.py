@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from attendant.bundle import AudioInput
+from attendant.bundle.graph_io import FRAME_LOGITS, SOUND, symbols_of
 
 from attendant_export.encoders.attention import EncoderAttention
 from attendant_export.encoders.audio_input import audio_input, ctc_head, load_extractor, load_tokenizer
@@ -18,6 +19,7 @@ from attendant_export.errors import UnsupportedModel, failures_of
 from attendant_export.precision import in_dtype
 from attendant_export.source.folder import SourceFolder
 
+_SAMPLES = SOUND.input_values
 # Of the rows that a finished graph is verified with, beyond the shortest one's, and of a longer row beyond those: one
 # of the two has an odd number of frames, which SEW takes by twos.
 _FRAMES = 41
@@ -36,7 +38,7 @@ class SpeechModule(torch.nn.Module):  # type: ignore[misc]
     def forward(self, feeds: Feeds) -> torch.Tensor:
         """See the class."""
         self.attention.start()
-        logits: torch.Tensor = self.model(input_values=feeds["input_values"].to(self.model.dtype)).logits
+        logits: torch.Tensor = self.model(input_values=feeds[_SAMPLES.name].to(self.model.dtype)).logits
         return logits
 
 
@@ -73,13 +75,13 @@ def plan_speech(model: Any, extractor: Any, tokenizer: Any) -> EncoderPlan:
         shortest = _run(module, samples[0][:, : limits.min_samples])
     if wanted[1].shape[1] - wanted[0].shape[1] != _MORE_FRAMES or shortest.shape[1] < 1:
         raise UnsupportedModel(config.model_type, f"a frame of it is not {head.samples_per_frame} samples")
-    feeds = {"input_values": torch.from_numpy(samples[0])}
+    feeds = {_SAMPLES.name: torch.from_numpy(samples[0])}
     fused = is_fusible(module, feeds, torch.from_numpy(wanted[0]))
 
     def spec(dtype: torch.dtype) -> EncoderSpec:
         cast = in_dtype(model, dtype)
-        dimensions = {"input_values": ("num_rows", "num_samples"), "logits": ("num_rows", "num_frames", None)}
-        return EncoderSpec(SpeechModule(cast).eval(), cast, feeds, "logits", dimensions, fused)
+        dimensions = symbols_of(_SAMPLES, FRAME_LOGITS)
+        return EncoderSpec(SpeechModule(cast).eval(), cast, feeds, FRAME_LOGITS.name, dimensions, fused)
 
     return EncoderPlan(
         task="transcribe",
@@ -112,7 +114,7 @@ def _samples(limits: AudioInput, samples_per_frame: int) -> tuple[Floats, Floats
 
 def _run(module: SpeechModule, rows: Floats) -> Floats:
     """[rows, frames, vocab_size] float32, of each row alone."""
-    found = [module({"input_values": torch.from_numpy(rows[index : index + 1])}) for index in range(len(rows))]
+    found = [module({_SAMPLES.name: torch.from_numpy(rows[index : index + 1])}) for index in range(len(rows))]
     logits: Floats = torch.cat(found).float().numpy()
     return logits
 
@@ -120,6 +122,6 @@ def _run(module: SpeechModule, rows: Floats) -> Floats:
 def _cases(samples: Sequence[Floats], wanted: Sequence[Floats]) -> Sequence[EncoderCase]:
     def case(name: str, rows: Floats, logits: Floats) -> EncoderCase:
         flat = logits.reshape(-1, logits.shape[-1])
-        return EncoderCase(name, {"input_values": rows}, flat, lambda output: output.reshape(-1, output.shape[-1]))
+        return EncoderCase(name, {_SAMPLES.name: rows}, flat, lambda output: output.reshape(-1, output.shape[-1]))
 
     return case("batch", samples[0], wanted[0]), case("single", samples[1], wanted[1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import onnx_ir as ir
+from attendant.bundle.graph_io import PACKED
 
 from attendant_export.encoders.trace import Dimensions
 from attendant_export.graph.hosts import split_skip_norms
@@ -37,11 +38,16 @@ def gather_once(editor: Editor) -> None:
         if place is None or place.size != 1 or attribute(node, "axis", 0) != 1 or gather is None:
             continue
         index = gather.inputs[1]
-        if index is None or not index.is_graph_input() or index.name != "pad_index" or attribute(gather, "axis", 0):
+        if index is None or not _is_view(index) or attribute(gather, "axis", 0):
             continue
         column = editor.constant(place.astype(np.int64), "first_token")
         chosen = editor.before(node, "Gather", [index, column], axis=1)
         editor.replace(node, "Gather", [gather.inputs[0], chosen], axis=0)
+
+
+def _is_view(value: ir.Value) -> bool:
+    """Whether it tells which token each place of the padded view shows."""
+    return bool(value.is_graph_input()) and value.name == PACKED.pad_index.name
 
 
 def bias_once(editor: Editor) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import onnx_ir as ir
 import torch
+from attendant.bundle.graph_io import EMBEDDING, POOLED
 
 from attendant_export.errors import failures_of
 from attendant_export.graph.nodes import Editor
@@ -16,15 +17,15 @@ _ROWS = 3
 
 
 def projection_model(module: torch.nn.Module) -> ir.Model:
-    """A graph from ``pooled`` [num_rows, hidden] float32 to ``embedding`` [num_rows, dimensions] float32."""
+    """A graph from pooled vectors to embeddings, both float32 and one for each row."""
     linear: Any = next(part for part in module.modules() if isinstance(part, torch.nn.Linear))
     sample = torch.zeros(_ROWS, linear.in_features)
     with failures_of("Dense"):
-        shapes = ({0: torch.export.Dim("num_rows")},)
-        model = trace_to_onnx(module.eval(), (sample,), shapes, ["pooled"], ["embedding"])
+        shapes = ({axis: torch.export.Dim(name) for axis, name in enumerate(POOLED.symbols) if name},)
+        model = trace_to_onnx(module.eval(), (sample,), shapes, [POOLED.name], [EMBEDDING.name])
     products_to_matmul(Editor(model.graph))
-    for value in (*model.graph.inputs, *model.graph.outputs):
+    for value, port in zip((*model.graph.inputs, *model.graph.outputs), (POOLED, EMBEDDING), strict=True):
         assert value.shape is not None
-        value.shape = ir.Shape(["num_rows", value.shape[-1]])
+        value.shape = ir.Shape([name or size for name, size in zip(port.symbols, value.shape, strict=True)])
     strip_metadata(model)
     return model

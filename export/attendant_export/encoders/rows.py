@@ -8,32 +8,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from attendant.bundle import RowLayout
+from attendant.bundle.graph_io import PICKED_TOKENS, PackedRows, PaddedRows, by_name, ports_of, symbols_of, text_ports
 
 Ints = npt.NDArray[np.int64]
 Array = npt.NDArray[Any]
 
-_TOKENS: tuple[str | None, ...] = (None, "num_tokens")
-_VIEW: tuple[str | None, ...] = ("num_rows", "max_length")
-PACKED_DIMENSIONS: dict[str, tuple[str | None, ...]] = {
-    "input_ids": _TOKENS,
-    "position_ids": _TOKENS,
-    "token_type_ids": _TOKENS,
-    "pad_index": _VIEW,
-    "unpad_index": ("num_tokens",),
-    "attention_mask": _VIEW,
-    "logits_index": ("num_logits",),
-}
-PADDED_DIMENSIONS: dict[str, tuple[str | None, ...]] = {
-    "input_ids": _VIEW,
-    "attention_mask": _VIEW,
-    "token_type_ids": _VIEW,
-    "logits_index": ("num_logits",),
-}
-
 
 def dimensions_of(layout: RowLayout) -> dict[str, tuple[str | None, ...]]:
     """Of the inputs of a layout for text."""
-    return PACKED_DIMENSIONS if layout == "packed" else PADDED_DIMENSIONS
+    return symbols_of(*text_ports(layout), *ports_of(PICKED_TOKENS))
 
 
 def feeds_of(
@@ -57,17 +40,18 @@ def feeds_of(
         padded = np.full(mask.shape, pad_id, np.int64)
         padded_types = np.zeros(mask.shape, np.int64)
         padded[mask], padded_types[mask] = np.concatenate(rows), np.concatenate(types)
-        return {"input_ids": padded, "attention_mask": mask.astype(np.int64), "token_type_ids": padded_types}
+        return by_name(PaddedRows(input_ids=padded, attention_mask=mask.astype(np.int64), token_type_ids=padded_types))
     starts = lengths.cumsum() - lengths
     positions = np.concatenate([np.arange(length) for length in lengths]) + position_offset
-    return {
-        "input_ids": np.concatenate(rows)[None].astype(np.int64),
-        "position_ids": positions[None].astype(np.int64),
-        "token_type_ids": np.concatenate(types)[None].astype(np.int64),
-        "pad_index": np.minimum(starts[:, None] + np.arange(width), lengths.sum() - 1).astype(np.int64),
-        "unpad_index": np.flatnonzero(mask).astype(np.int64),
-        "attention_mask": mask.astype(np.int32),
-    }
+    packed: PackedRows[Array] = PackedRows(
+        input_ids=np.concatenate(rows)[None].astype(np.int64),
+        position_ids=positions[None].astype(np.int64),
+        token_type_ids=np.concatenate(types)[None].astype(np.int64),
+        pad_index=np.minimum(starts[:, None] + np.arange(width), lengths.sum() - 1).astype(np.int64),
+        unpad_index=np.flatnonzero(mask).astype(np.int64),
+        attention_mask=mask.astype(np.int32),
+    )
+    return by_name(packed)
 
 
 def places_of(layout: RowLayout, rows: Sequence[Ints]) -> Ints:

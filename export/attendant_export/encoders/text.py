@@ -9,6 +9,18 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
+from attendant.bundle.graph_io import (
+    EMBEDDING,
+    PICKED_LOGITS,
+    PICKED_TOKENS,
+    ROW_LOGITS,
+    TOKEN_EMBEDDINGS,
+    TOKEN_LOGITS,
+    PackedRows,
+    PaddedRows,
+    Port,
+    grouped,
+)
 
 from attendant_export.encoders.attention import EncoderAttention, PaddedView
 from attendant_export.encoders.ends import end_logits, end_token
@@ -17,7 +29,14 @@ from attendant_export.errors import UnsupportedModel
 
 HeadKind = Literal["row_logits", "token_logits", "spans", "chosen_logits", "token_embeddings", "row_embedding"]
 Layout = Literal["packed", "padded"]
-_OUTPUTS: dict[HeadKind, str] = {"token_embeddings": "token_embeddings", "row_embedding": "embedding"}
+_OUTPUTS: dict[HeadKind, Port] = {
+    "row_logits": ROW_LOGITS,
+    "token_logits": TOKEN_LOGITS,
+    "spans": TOKEN_LOGITS,
+    "chosen_logits": PICKED_LOGITS,
+    "token_embeddings": TOKEN_EMBEDDINGS,
+    "row_embedding": EMBEDDING,
+}
 _STACKS = ("encoder", "transformer")
 
 
@@ -53,9 +72,9 @@ class TextHead:
     fixed_length: int | None = None
 
     @property
-    def output(self) -> str:
-        """Name of the graph's output."""
-        return _OUTPUTS.get(self.kind, "logits")
+    def output(self) -> Port:
+        """The graph's output where its rows are packed."""
+        return _OUTPUTS[self.kind]
 
     @property
     def by_row(self) -> bool:
@@ -94,41 +113,45 @@ class TextModule(torch.nn.Module):  # type: ignore[misc]
         """Shapes and dtypes as in :class:`attendant.bundle.EncoderManifest`."""
         if self.form.layout == "padded":
             return self._padded(feeds)
-        view = PaddedView(feeds["pad_index"], feeds["unpad_index"], feeds["attention_mask"])
+        rows: PackedRows[torch.Tensor] = grouped(PackedRows, feeds)
+        view = PaddedView(rows.pad_index, rows.unpad_index, rows.attention_mask)
         self.attention.start(view)
-        index = feeds.get("logits_index")
+        index = feeds.get(PICKED_TOKENS.logits_index.name)
         with self._around_stack(view), self._picked(index, view if self.form.inside else None):
-            output = self.head.of(self.model(**self._packed_keywords(feeds, view)))
+            output = self.head.of(self.model(**self._packed_keywords(rows, view)))
         if self.head.by_row or index is not None:
             return output
         return (view.pack(output) if self.form.inside else output)[0]
 
     def _padded(self, feeds: Feeds) -> torch.Tensor:
-        mask = feeds["attention_mask"]
-        keywords = {"input_ids": feeds["input_ids"], "attention_mask": mask}
-        if "token_type_ids" in feeds and "token_type_ids" in self.takes:
-            keywords["token_type_ids"] = feeds["token_type_ids"]
+        rows: PaddedRows[torch.Tensor] = grouped(PaddedRows, feeds)
+        mask = rows.attention_mask
+        keywords = {"input_ids": rows.input_ids, "attention_mask": mask}
+        if rows.token_type_ids is not None and "token_type_ids" in self.takes:
+            keywords["token_type_ids"] = rows.token_type_ids
         if self.head.fixed_length is not None:
             filled = torch.where(mask != 0, keywords["input_ids"], self.pad_id)
             missing = self.head.fixed_length - mask.shape[1]
             keywords = {"input_ids": torch.nn.functional.pad(filled, (0, missing), value=self.pad_id)}
         self.attention.start(padding=keywords.get("attention_mask"))
-        with self._picked(feeds.get("logits_index"), None):
+        with self._picked(feeds.get(PICKED_TOKENS.logits_index.name), None):
             if self.head.kind == "row_logits" and self.end is not None:
                 return end_logits(self.model, self.end, keywords)
             return self.head.of(self.model(**keywords))
 
-    def _packed_keywords(self, feeds: Feeds, view: PaddedView) -> dict[str, torch.Tensor]:
-        tokens = {name: feeds[name] for name in ("input_ids", "token_type_ids") if name in feeds}
-        if "token_type_ids" in self.takes and "token_type_ids" not in tokens:
+    def _packed_keywords(self, rows: PackedRows[torch.Tensor], view: PaddedView) -> dict[str, torch.Tensor]:
+        tokens = {"input_ids": rows.input_ids}
+        if rows.token_type_ids is not None:
+            tokens["token_type_ids"] = rows.token_type_ids
+        elif "token_type_ids" in self.takes:
             # Models look their default up in a table of as many places as a row may have.
-            tokens["token_type_ids"] = torch.zeros_like(feeds["input_ids"])
+            tokens["token_type_ids"] = torch.zeros_like(rows.input_ids)
         if self.form.inside:
             padded = {name: view.pad(ids[..., None])[..., 0] for name, ids in tokens.items() if name in self.takes}
             padded["input_ids"] = torch.where(view.mask != 0, padded["input_ids"], self.pad_id)
             return {**padded, "attention_mask": view.mask}
         if "position_ids" in self.takes:
-            tokens["position_ids"] = feeds["position_ids"]
+            tokens["position_ids"] = rows.position_ids
         if self.form.masked:
             tokens["attention_mask"] = view.mask
         return {name: value for name, value in tokens.items() if name in self.takes}

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from attendant.bundle import EmbeddingHead, EncoderTask, Pooling, Problem, TextInput
+from attendant.bundle.graph_io import in_layout
 
 from attendant_export.encoders.ends import end_token
 from attendant_export.encoders.natural import calibration_feeds, natural_case
@@ -170,18 +171,13 @@ def _spec(model: Any, head: TextHead, way: Way, sample: Sample) -> EncoderSpec:
     types = None if sample.types is None else [np.zeros_like(row) for row in rows]
     chosen = None if sample.chosen is None else [np.arange(0, len(row), 2) for row in rows]
     feeds = sample_feeds(Sample(rows, types, chosen, ()), way, pad_id(model))
-    tokens: tuple[str | None, ...] = ("num_tokens",) if way.form.layout == "packed" else ("num_rows", "max_length")
-    outputs: dict[HeadKind, tuple[str | None, ...]] = {
-        "row_logits": ("num_rows", None),
-        "row_embedding": ("num_rows", None),
-        "chosen_logits": ("num_logits", None),
-    }
-    dimensions = {**dimensions_of(way.form.layout), head.output: outputs.get(head.kind, (*tokens, None))}
+    output = in_layout(head.output, packed=way.form.layout == "packed")
+    dimensions = {**dimensions_of(way.form.layout), output.name: output.symbols}
     return EncoderSpec(
         module=TextModule(model, head, way.form, pad_id(model)).eval(),
         model=model,
         samples={name: torch.from_numpy(value) for name, value in feeds.items()},
-        output=head.output,
+        output=output.name,
         dimensions=dimensions,
         fused=way.form.fused,
     )

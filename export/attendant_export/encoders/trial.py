@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from attendant.bundle.graph_io import PACKED, PICKED_TOKENS
 
 from attendant_export.encoders.rows import Ints, feeds_of, places_of
 from attendant_export.encoders.text import Form, TextHead, TextModule
@@ -90,11 +91,11 @@ def sample_feeds(sample: Sample, way: Way, pad_id: int, max_length: int = 0) -> 
         max_length=max_length,
     )
     if sample.types is None:
-        del feeds["token_type_ids"]
+        del feeds[PACKED.token_type_ids.name]
     if sample.chosen is not None:
         starts = np.cumsum([0, *(len(row) for row in sample.rows[:-1])])
         places = np.concatenate([start + chosen for start, chosen in zip(starts, sample.chosen, strict=True)])
-        feeds["logits_index"] = places_of(way.form.layout, sample.rows)[places]
+        feeds[PICKED_TOKENS.logits_index.name] = places_of(way.form.layout, sample.rows)[places]
     return feeds
 
 

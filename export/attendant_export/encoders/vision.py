@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from attendant.bundle import EmbeddingHead, ImageInput
+from attendant.bundle.graph_io import EMBEDDING, IMAGES, ROW_LOGITS, symbols_of
 
 from attendant_export.encoders.attention import EncoderAttention
 from attendant_export.encoders.fusible import is_fusible
@@ -20,6 +21,7 @@ from attendant_export.errors import UnsupportedModel, failures_of
 from attendant_export.precision import in_dtype
 from attendant_export.source.folder import CONFIG_FILE, SourceFolder
 
+_PIXELS = IMAGES.pixel_values
 ImageTask = Literal["classify_image", "embed_image"]
 
 _FIRST_TOKEN = ("vit", "deit", "beit", "data2vec-vision", "vit_msn")
@@ -43,7 +45,7 @@ class VisionModule(torch.nn.Module):  # type: ignore[misc]
     def forward(self, feeds: Feeds) -> torch.Tensor:
         """See the class."""
         self.attention.start()
-        pixels = feeds["pixel_values"].to(self.model.dtype)
+        pixels = feeds[_PIXELS.name].to(self.model.dtype)
         if self.task == "embed_image" and _has_texts(self.model):
             return _embedding(self.model.get_image_features(pixel_values=pixels), self.attention.architecture)
         output = self.model(pixel_values=pixels)
@@ -78,14 +80,14 @@ def plan_images(model: Any, processor: Any, task: ImageTask) -> EncoderPlan:
     module = VisionModule(model, task).eval()
     with failures_of(architecture), torch.no_grad():
         wanted = np.concatenate([_run(module, samples[row : row + 1]) for row in range(len(samples))])
-    fused = is_fusible(module, {"pixel_values": torch.from_numpy(samples)}, torch.from_numpy(wanted))
-    output = "logits" if task == "classify_image" else "embedding"
+    fused = is_fusible(module, {_PIXELS.name: torch.from_numpy(samples)}, torch.from_numpy(wanted))
+    output = ROW_LOGITS if task == "classify_image" else EMBEDDING
 
     def spec(dtype: torch.dtype) -> EncoderSpec:
         cast = in_dtype(model, dtype)
-        dimensions = {"pixel_values": ("num_rows", None, None, None), output: ("num_rows", None)}
-        feeds = {"pixel_values": torch.from_numpy(samples)}
-        return EncoderSpec(VisionModule(cast, task).eval(), cast, feeds, output, dimensions, fused)
+        dimensions = symbols_of(_PIXELS, output)
+        feeds = {_PIXELS.name: torch.from_numpy(samples)}
+        return EncoderSpec(VisionModule(cast, task).eval(), cast, feeds, output.name, dimensions, fused)
 
     return EncoderPlan(
         task=task,
@@ -144,12 +146,12 @@ def _samples(size: ImageInput, rows: int = 3) -> Floats:
 
 
 def _run(module: VisionModule, pixels: Floats) -> Floats:
-    found: Floats = module({"pixel_values": torch.from_numpy(pixels)}).float().numpy()
+    found: Floats = module({_PIXELS.name: torch.from_numpy(pixels)}).float().numpy()
     return found
 
 
 def _cases(samples: Floats, wanted: Floats) -> Sequence[EncoderCase]:
     def case(name: str, rows: slice) -> EncoderCase:
-        return EncoderCase(name, {"pixel_values": samples[rows]}, wanted[rows], lambda output: output)
+        return EncoderCase(name, {_PIXELS.name: samples[rows]}, wanted[rows], lambda output: output)
 
     return case("batch", slice(None)), case("single", slice(1))

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import onnx_ir as ir
+from attendant.bundle.graph_io import CANDIDATES, LOGITS, PICKING, SAMPLING, CandidateOutputs, Port, by_name, ports_of
 
-from attendant_export.graph.nodes import Editor
+from attendant_export.graph.nodes import Editor, value_of
 
 MAX_CANDIDATES = 64
-_ROWS = "num_logits"
 _DRAW_BLOCK = 256  # tokens whose weights are summed before the draw looks inside
 _PEAK_BLOCK = 64  # near sqrt(vocabulary / candidates), where both levels of the search are equally short
 _FLOOR = np.float32(-3e38)  # above the lowest finite number, with which CUDA's TopK fills up what it sorts
@@ -23,28 +23,23 @@ _FLOOR = np.float32(-3e38)  # above the lowest finite number, with which CUDA's 
 def add_candidates(model: ir.Model) -> None:
     """Adds inputs and outputs to a graph with the output ``logits`` [num_logits, V], in place; ``logits`` stays.
 
-    Inputs: ``inverse_temperature`` [num_logits] float32, positive and finite (1 for greedy rows), and ``uniform``
-    [num_logits] float32 in [0, 1). Outputs, with K the smaller of 64 and V:
-
-    - ``top_logits`` [num_logits, K] float32 and ``top_ids`` [num_logits, K] int64: the largest logits, largest first;
-      which of equal ones come first, or come at all, is the execution provider's choice. None is below -3e38.
-    - ``log_sum`` [num_logits] float32: ln sum exp(logit); not finite where the largest logit is not, or one is NaN.
-    - ``scaled_log_sum`` [num_logits] float32: ln sum exp(logit * inverse_temperature).
-    - ``drawn`` [num_logits] int64: the first token, in the vocabulary's order, at which the running sum of
-      softmax(logit * inverse_temperature) exceeds ``uniform``; ``drawn_logit`` [num_logits] float32: its logit.
+    They are :data:`attendant.bundle.graph_io.SAMPLING` and ``CANDIDATES``, with the smaller of 64 and V candidates.
+    Of the inverse temperature, it has to be positive and finite. Which of equal logits come first, or come at all, is
+    the execution provider's choice; none is below -3e38. ``log_sum`` is not finite where the largest logit is not, or
+    one is NaN.
 
     To be called after every other pass: quantisation takes a product that feeds a TopK for a router. Every node has a
     CUDA kernel of ONNX Runtime that a CUDA graph can hold: GatherND copies its sizes from pageable memory and cannot be
     replayed, and ArgMax leaves open which of equal values it takes.
     """
     graph = model.graph
-    logits = next(value for value in graph.outputs if value.name == "logits")
+    logits = next(value for value in graph.outputs if value.name == LOGITS.name)
     _append_candidates(graph, logits)
 
 
 def candidates_model(vocab_size: int, dtype: ir.DataType = ir.DataType.FLOAT) -> ir.Model:
     """Only the added part, over an input ``logits`` [num_logits, vocab_size] of float32, float16 or bfloat16."""
-    logits = ir.val("logits", dtype, [_ROWS, vocab_size])
+    logits = value_of(PICKING.logits, dtype, vocab_size=vocab_size)
     graph = ir.Graph([logits], [], nodes=[], opset_imports={"": 21}, name="candidates")
     _append_candidates(graph, logits)
     return ir.Model(graph, ir_version=10)
@@ -55,8 +50,8 @@ def _append_candidates(graph: ir.Graph, logits: ir.Value) -> None:
     vocab_size = logits.shape[1]
     assert isinstance(vocab_size, int), "the vocabulary's size is static"
     tail = _Tail(graph)
-    inverse_temperature = tail.column(tail.add_input("inverse_temperature"))
-    uniform = tail.column(tail.add_input("uniform"))
+    inverse_temperature = tail.column(tail.add_input(SAMPLING.inverse_temperature))
+    uniform = tail.column(tail.add_input(SAMPLING.uniform))
     values = logits if logits.dtype == ir.DataType.FLOAT else tail.op("Cast", [logits], to=int(ir.DataType.FLOAT))
     padding = -vocab_size % _DRAW_BLOCK
     padded_size = vocab_size + padding
@@ -76,11 +71,16 @@ def _append_candidates(graph: ir.Graph, logits: ir.Value) -> None:
     scaled_peak = tail.op("Mul", [peak, inverse_temperature])
     scaled_log_sum = tail.op("Add", [scaled_peak, tail.op("Log", [scaled_total])])
     drawn_logit = tail.op("GatherElements", [padded, drawn], axis=1)
-    tail.add_output("top_logits", top_logits, ir.DataType.FLOAT, [_ROWS, num_top])
-    tail.add_output("top_ids", top_ids, ir.DataType.INT64, [_ROWS, num_top])
-    for name, column in (("log_sum", log_sum), ("scaled_log_sum", scaled_log_sum), ("drawn_logit", drawn_logit)):
-        tail.add_output(name, tail.op("Squeeze", [column, tail.ints(1)]), ir.DataType.FLOAT, [_ROWS])
-    tail.add_output("drawn", tail.op("Squeeze", [drawn, tail.ints(1)]), ir.DataType.INT64, [_ROWS])
+    outputs: CandidateOutputs[ir.Value] = CandidateOutputs(
+        top_logits=top_logits,
+        top_ids=top_ids,
+        log_sum=tail.row(log_sum),
+        scaled_log_sum=tail.row(scaled_log_sum),
+        drawn_logit=tail.row(drawn_logit),
+        drawn=tail.row(drawn),
+    )
+    for port, value in zip(ports_of(CANDIDATES), by_name(outputs).values(), strict=True):
+        tail.add_output(port, value, num_candidates=num_top)
 
 
 def _top_of_blocks(tail: _Tail, padded: ir.Value, size: int, num_top: int) -> tuple[ir.Value, ir.Value]:
@@ -183,13 +183,18 @@ class _Tail:
         count = self.op("ReduceSum", [passed, self.ints(1)], keepdims=1)
         return self.op("Cast", [count], to=int(ir.DataType.INT64)), passed
 
-    def add_input(self, name: str) -> ir.Value:
-        value = ir.val(name, ir.DataType.FLOAT, [_ROWS])
+    def row(self, column: ir.Value) -> ir.Value:
+        """[rows, 1] -> [rows]"""
+        return self.op("Squeeze", [column, self.ints(1)])
+
+    def add_input(self, port: Port) -> ir.Value:
+        value = value_of(port)
         self._graph.inputs.append(value)
         return value
 
-    def add_output(self, name: str, value: ir.Value, dtype: ir.DataType, shape: Sequence[int | str]) -> None:
-        value.name, value.type, value.shape = name, ir.TensorType(dtype), ir.Shape(shape)
+    def add_output(self, port: Port, value: ir.Value, **sizes: int) -> None:
+        declared = value_of(port, **sizes)
+        value.name, value.type, value.shape = declared.name, declared.type, declared.shape
         self._graph.outputs.append(value)
 
     def _add(

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import onnx_ir as ir
+from attendant.bundle.graph_io import COPY_FROM, COPY_TO, COPYING, PICKED, PICKING
+
+from attendant_export.graph.nodes import shape_of, value_of
 
 OPSET = 21
 
@@ -10,20 +13,19 @@ OPSET = 21
 def copy_blocks_model(num_tensors: int) -> ir.Model:
     """Block ``target[i]`` of every cache becomes what block ``source[i]`` was before the run.
 
-    Inputs: ``source`` and ``target`` [num_copies] int64; ``cache_{i}`` [num_blocks, words] int64, any cache read as
-    whole words. Outputs: ``copied_{i}``, to be bound to the memory of ``cache_{i}``, so that only blocks are moved.
+    Caches are read as whole words; what comes out is to be bound to the memory of what goes in, so that only blocks are
+    moved.
     """
-    source = ir.val("source", ir.DataType.INT64, ["num_copies"])
-    target = ir.val("target", ir.DataType.INT64, ["num_copies"])
+    source, target = value_of(COPYING.source), value_of(COPYING.target)
     axis = ir.Value(name="axis", const_value=ir.tensor([1], dtype=ir.DataType.INT64, name="axis"))
     rows = ir.node("Unsqueeze", [target, axis], name="rows")
     nodes, caches, copies = [rows], [], []
     for index in range(num_tensors):
-        cache = ir.val(f"cache_{index}", ir.DataType.INT64, ["num_blocks", f"words_{index}"])
+        cache = value_of(COPY_FROM.at(index))
         taken = ir.node("Gather", [cache, source], {"axis": 0}, name=f"take_{index}")
         put = ir.node("ScatterND", [cache, rows.outputs[0], taken.outputs[0]], name=f"put_{index}")
         copied = put.outputs[0]
-        copied.name, copied.type, copied.shape = f"copied_{index}", cache.type, cache.shape
+        copied.name, copied.type, copied.shape = COPY_TO.at(index).name, cache.type, cache.shape
         nodes += [taken, put]
         caches.append(cache)
         copies.append(copied)
@@ -39,18 +41,15 @@ def copy_blocks_model(num_tensors: int) -> ir.Model:
 
 
 def pick_rows_model(logits: ir.Value) -> ir.Model:
-    """Some rows of ``logits`` [num_logits, vocab_size] of the decoder's type, widened for the host.
-
-    Inputs: ``logits``; ``rows`` [num_rows] int64. Output: ``picked`` [num_rows, vocab_size] float32.
-    """
+    """Some rows of ``logits`` [num_logits, vocab_size] of the decoder's type, widened for the host."""
     assert logits.shape is not None
     assert logits.dtype is not None
-    source = ir.val("logits", logits.dtype, ["num_logits", logits.shape[1]])
-    rows = ir.val("rows", ir.DataType.INT64, ["num_rows"])
+    vocab_size = int(logits.shape[1])
+    source, rows = value_of(PICKING.logits, logits.dtype, vocab_size=vocab_size), value_of(PICKING.rows)
     taken = ir.node("Gather", [source, rows], {"axis": 0}, name="take")
     wide = ir.node("Cast", [taken.outputs[0]], {"to": int(ir.DataType.FLOAT)}, name="widen")
     picked = wide.outputs[0]
-    picked.name, picked.type = "picked", ir.TensorType(ir.DataType.FLOAT)
-    picked.shape = ir.Shape(["num_rows", logits.shape[1]])
+    picked.name, picked.type = PICKED.name, ir.TensorType(ir.DataType.FLOAT)
+    picked.shape = ir.Shape(shape_of(PICKED, vocab_size=vocab_size))
     graph = ir.Graph([source, rows], [picked], nodes=[taken, wide], opset_imports={"": OPSET}, name="pick_rows")
     return ir.Model(graph, ir_version=10)

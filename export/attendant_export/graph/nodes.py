@@ -8,11 +8,37 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
+from attendant.bundle import DType
+from attendant.bundle.graph_io import Port, Size
 
 MICROSOFT = "com.microsoft"
 """Domain of the operators that are ONNX Runtime's own."""
 
+DTYPES: dict[DType, ir.DataType] = {
+    "float32": ir.DataType.FLOAT,
+    "float16": ir.DataType.FLOAT16,
+    "bfloat16": ir.DataType.BFLOAT16,
+    "int8": ir.DataType.INT8,
+    "float8e4m3fn": ir.DataType.FLOAT8E4M3FN,
+    "int32": ir.DataType.INT32,
+    "int64": ir.DataType.INT64,
+}
+
 _MARK = "_attendant_"
+
+
+def value_of(port: Port, dtype: ir.DataType | None = None, **sizes: int) -> ir.Value:
+    """A graph input as it is declared.
+
+    Args:
+        dtype: of a port that has the model's. sizes: that the model has.
+    """
+    return ir.val(port.name, DTYPES[port.dtype] if port.dtype else dtype, shape_of(port, **sizes))
+
+
+def shape_of(port: Port, **sizes: int) -> list[int | str]:
+    """The declared shape, with names for what varies."""
+    return [sizes[dim.of] if isinstance(dim, Size) else dim for dim in port.dims]
 
 
 def nodes_of(graph: ir.Graph, *op_types: str) -> list[ir.Node]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import onnx_ir as ir
 from attendant.bundle import ChangingFrequencies
 
-from attendant_export.decoders.layouts import GraphLayout, SlotLayout
+from attendant_export.decoders.layouts import GraphLayout, SlotLayout, port_of
 from attendant_export.graph.cuda import fit_cuda
 from attendant_export.graph.hosts import tune_for_hosts
 from attendant_export.graph.nodes import Editor, attribute, constant_of, nodes_of, producer, same_shape, same_size
@@ -112,11 +112,12 @@ def products_to_matmul(editor: Editor, *, keep_tied: bool = False) -> None:
 
 
 def name_dimensions(graph: ir.Graph, layout: GraphLayout) -> None:
-    """Names the dynamic dimensions as :class:`attendant.bundle.GeneratorManifest` does."""
+    """Names the dynamic dimensions as they are declared."""
     for value in (*graph.inputs, *graph.outputs):
         assert value.shape is not None
-        wanted = layout.dimensions.get(str(value.name), layout.cache_dimensions)
-        sizes = zip(wanted, value.shape, strict=True)
+        port = port_of(layout, str(value.name))
+        assert port is not None, f"{value.name} is not declared"
+        sizes = zip(port.of_equal_rows.symbols, value.shape, strict=True)
         value.shape = ir.Shape([name if name is not None else int(size) for name, size in sizes])
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import onnx_ir as ir
+from attendant.bundle.graph_io import RAGGED, SLOTS, RaggedInputs, by_name, grouped, ports_of
 
-from attendant_export.graph.nodes import Editor, attribute, nodes_of
+from attendant_export.decoders.layouts import SlotLayout, port_of
+from attendant_export.graph.nodes import Editor, attribute, nodes_of, value_of
 
-INPUTS = ("query_seqlens", "pad_index", "unpad_index")
+INPUTS = tuple(port.name for port in ports_of(RAGGED))
 """What a graph takes besides, once its rows may differ."""
 
+_ROWS = "rows"  # of the caches
 _BIAS, _QUERY_SEQLENS = 10, 16  # which inputs of an attention node
 
 
@@ -26,47 +27,46 @@ def allow_ragged_rows(graph: ir.Graph) -> bool:
     attention = nodes_of(graph, "GroupQueryAttention")
     if not attention or any(len(node.inputs) > _BIAS and node.inputs[_BIAS] is not None for node in attention):
         return False
-    seqlens = _add_input(graph, INPUTS[0], ir.DataType.INT32, ["rows"])
-    pad = _add_input(graph, INPUTS[1], ir.DataType.INT64, ["rows", "longest", 2])
-    unpad = _add_input(graph, INPUTS[2], ir.DataType.INT64, ["batch", "sequence", 2])
+    of_rows = [value for value in (*graph.inputs, *graph.outputs) if _is_of_rows(value)]
+    added: RaggedInputs[ir.Value] = grouped(RaggedInputs, {port.name: value_of(port) for port in ports_of(RAGGED)})
+    graph.inputs.extend(by_name(added).values())
     editor = Editor(graph)
     _read_batch_of_tokens(graph)
     for node in attention:
-        _view_padded(editor, node, seqlens, pad, unpad)
-    for value in (*graph.inputs, *graph.outputs):
-        if value.name == "seqlens_k" or str(value.name).startswith(("past_", "present_")):
-            assert value.shape is not None
-            value.shape = ir.Shape(["rows", *list(value.shape)[1:]])
+        _view_padded(editor, node, added)
+    for value in of_rows:
+        assert value.shape is not None
+        value.shape = ir.Shape([_ROWS, *list(value.shape)[1:]])
     return True
 
 
-def _add_input(graph: ir.Graph, name: str, dtype: ir.DataType, shape: Sequence[str | int]) -> ir.Value:
-    value = ir.Value(name=name, shape=ir.Shape(shape), type=ir.TensorType(dtype))
-    graph.inputs.append(value)
-    return value
+def _is_of_rows(value: ir.Value) -> bool:
+    """Whether an input or output of a graph has a row of the caches each."""
+    port = port_of(SlotLayout(), str(value.name))
+    return port is not None and port.dims[0] == _ROWS
 
 
 def _read_batch_of_tokens(graph: ir.Graph) -> None:
     """Has the tokens' batch size read off the tokens. Tracing reads it off any input that has it, and that of the
     caches becomes their rows."""
-    tokens = next(value for value in graph.inputs if value.name in ("input_ids", "position_ids"))
+    tokens = next(value for value in graph.inputs if value.name in (SLOTS.input_ids.name, SLOTS.position_ids.name))
     for node in nodes_of(graph, "Shape"):
         source = node.inputs[0]
-        of_rows = source is not None and source.is_graph_input() and str(source.name).startswith(("past_", "seqlens_k"))
+        of_rows = source is not None and source.is_graph_input() and _is_of_rows(source)
         if of_rows and (attribute(node, "start", 0), attribute(node, "end", None)) == (0, 1):
             node.replace_input_with(0, tokens)
 
 
-def _view_padded(editor: Editor, node: ir.Node, seqlens: ir.Value, pad: ir.Value, unpad: ir.Value) -> None:
+def _view_padded(editor: Editor, node: ir.Node, added: RaggedInputs[ir.Value]) -> None:
     for index, packed in enumerate(node.inputs[:3]):
         if packed is None:  # queries, keys and values come in one tensor
             continue
-        node.replace_input_with(index, editor.before(node, "GatherND", [packed, pad]))
+        node.replace_input_with(index, editor.before(node, "GatherND", [packed, added.pad_index]))
     node.resize_inputs(_QUERY_SEQLENS + 1)
-    node.replace_input_with(_QUERY_SEQLENS, seqlens)
+    node.replace_input_with(_QUERY_SEQLENS, added.query_seqlens)
     attended = node.outputs[0]
     readers = [(use.node, use.idx) for use in attended.uses()]
-    again = editor.after(node, "GatherND", [attended, unpad])
+    again = editor.after(node, "GatherND", [attended, added.unpad_index])
     again.shape, again.type = attended.shape, attended.type
     attended.shape = None  # that of the view
     for reader, index in readers:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
+from attendant.bundle.graph_io import SLOTS
 
 from attendant_export.graph.nodes import Editor, attribute, constant_of, nodes_of, producer, same_shape
 from attendant_export.session import open_session
@@ -27,7 +28,7 @@ def tabulate_positions(editor: Editor, context_length: int) -> None:
     Rotary caches of the tokens at hand become caches of the whole context, indexed by position_ids; other Cos and Sin
     become a Gather from a table. Tables that would take more than 256 MB are left computed.
     """
-    positions = next((value for value in editor.graph.inputs if value.name == "position_ids"), None)
+    positions = next((value for value in editor.graph.inputs if value.name == SLOTS.position_ids.name), None)
     if positions is None:
         return
     tables = _Tables(editor, positions, context_length)
@@ -176,7 +177,9 @@ def _rotation(value: ir.Value | None) -> ir.Node | None:
 
 def _agree(query: ir.Node, key: ir.Node, past: ir.Value | None) -> bool:
     """Whether two rotations are the ones that the attention node can do."""
-    if list(query.inputs[1:]) != list(key.inputs[1:]) or str(getattr(query.inputs[1], "name", "")) != "position_ids":
+    if list(query.inputs[1:]) != list(key.inputs[1:]):
+        return False
+    if str(getattr(query.inputs[1], "name", "")) != SLOTS.position_ids.name:
         return False
     if attribute(query, "interleaved", 0) != attribute(key, "interleaved", 0) or attribute(query, "scale", 1.0) != 1.0:
         return False

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import onnx_ir as ir
+from attendant.bundle.graph_io import SLOTS
 
 from attendant_export.graph.nodes import Editor, attribute, nodes_of, producer
 
@@ -28,7 +29,7 @@ def choose_rows_early(editor: Editor) -> None:
             continue
         moved = _nodes_below(editor.graph, flat)
         if moved:
-            plain = next(value for value in editor.graph.inputs if value.name == "logits_index")
+            plain = next(value for value in editor.graph.inputs if value.name == SLOTS.logits_index.name)
             _narrow(editor, moved, plain)
             editor.redirect(gather.outputs[0], hidden)
             editor.drop_unused()
@@ -38,7 +39,7 @@ def _is_logits_index(value: ir.Value) -> bool:
     """Whether it is the graph's input, or that in a shape it has anyway."""
     reshape = producer(value, "Reshape")
     source = reshape.inputs[0] if reshape is not None else value
-    return source is not None and source.is_graph_input() and source.name == "logits_index"
+    return source is not None and source.is_graph_input() and source.name == SLOTS.logits_index.name
 
 
 def _nodes_below(graph: ir.Graph, flat: ir.Node) -> list[ir.Node]:

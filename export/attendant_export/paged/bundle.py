@@ -10,6 +10,7 @@ from pathlib import Path
 
 import onnx_ir as ir
 from attendant.bundle import MANIFEST_FILE, GeneratorManifest, KVLayer, read_manifest
+from attendant.bundle.graph_io import LOGITS
 
 from attendant_export.decoders.graphs import describe
 from attendant_export.errors import ExportError
@@ -37,7 +38,7 @@ def reference_bundle(bundle: Path, out: Path, *, overwrite: bool = False) -> Gen
         save_reference(bundle / decoder, folder / decoder)
         graph = ir.load(folder / decoder).graph
         pick = manifest.graphs["pick_rows"].file
-        logits = next(value for value in graph.outputs if value.name == "logits")  # its type may have changed
+        logits = next(value for value in graph.outputs if value.name == LOGITS.name)  # its type may have changed
         ir.save(pick_rows_model(logits), folder / pick)
         layers = tuple(
             KVLayer(

@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 from attendant.bundle import KVLayer
+from attendant.bundle.graph_io import LOGITS, PAGE_CACHE, PAGE_SOURCE_CACHE, PageInputs, SamplingInputs, by_name
 
 from attendant_export.paged.reference import to_reference, widen
-from attendant_export.session import open_session
+from attendant_export.session import bind_cache, open_session
 
 Floats = npt.NDArray[np.float32]
 
@@ -88,20 +89,20 @@ class PagedSession:
             table[index, : len(row.blocks)] = row.blocks
         slots = [table[index, at // size] * size + at % size for index, at in enumerate(positions)]
         total = int(bounds[-1])
-        feeds = {
-            "input_ids": np.concatenate([row.tokens for row in rows])[None].astype(np.int64),
-            "position_ids": np.concatenate(positions)[None].astype(np.int64),
-            "cumulative_sequence_length": bounds,
-            "past_seqlens": np.array([row.start for row in rows], np.int32),
-            "block_table": table,
-            "slot_mapping": np.concatenate(slots).astype(np.int32),
-            "attention_metadata": np.array([max(counts), table.shape[1] * size, 0], np.int32),
-            "logits_index": np.arange(total),
-            "inverse_temperature": np.ones(total, np.float32),
-            "uniform": np.zeros(total, np.float32),
-            **(more or {}),
-        }
-        logits = self._run(feeds)
+        inputs: PageInputs[Any] = PageInputs(
+            input_ids=np.concatenate([row.tokens for row in rows])[None].astype(np.int64),
+            position_ids=np.concatenate(positions)[None].astype(np.int64),
+            cumulative_sequence_length=bounds,
+            past_seqlens=np.array([row.start for row in rows], np.int32),
+            block_table=table,
+            slot_mapping=np.concatenate(slots).astype(np.int32),
+            attention_metadata=np.array([max(counts), table.shape[1] * size, 0], np.int32),
+            logits_index=np.arange(total),
+        )
+        sampling: SamplingInputs[Any] = SamplingInputs(
+            inverse_temperature=np.ones(total, np.float32), uniform=np.zeros(total, np.float32)
+        )
+        logits = self._run({**by_name(inputs, sampling), **(more or {})})
         return [logits[start:end] for start, end in itertools.pairwise(bounds)]
 
     def _run(self, feeds: dict[str, Any]) -> Floats:
@@ -109,15 +110,11 @@ class PagedSession:
         for name, array in feeds.items():
             if name in self._inputs:
                 binding.bind_cpu_input(name, np.ascontiguousarray(array))
-        for caches, before, after in ((self.caches, "past", "present"), (self.sources, "cross", "present_cross")):
-            for layer, pair in enumerate(caches):
-                for kind, cache in zip(("key", "value"), pair, strict=True):
-                    fp8 = self._inputs[f"{before}_{kind}_{layer}"] == "tensor(float8e4m3fn)"
-                    dtype = int(ir.DataType.FLOAT8E4M3FN) if fp8 else cache.dtype.type
-                    place = ("cpu", 0, dtype, cache.shape, cache.ctypes.data)
-                    binding.bind_input(f"{before}_{kind}_{layer}", *place)
-                    binding.bind_output(f"{after}_{kind}_{layer}", *place)
-        binding.bind_output("logits")
+        fp8 = int(ir.DataType.FLOAT8E4M3FN)
+        types = {name: fp8 for name, kind in self._inputs.items() if kind == "tensor(float8e4m3fn)"}
+        bind_cache(binding, PAGE_CACHE, self.caches, types)
+        bind_cache(binding, PAGE_SOURCE_CACHE, self.sources, types)
+        binding.bind_output(LOGITS.name)
         self._session.run_with_iobinding(binding)
         logits: Floats = binding.get_outputs()[-1].numpy().astype(np.float32)
         return logits

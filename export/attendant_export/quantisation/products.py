@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import onnx_ir as ir
+from attendant.bundle.graph_io import LOGITS, SLOTS
 
 from attendant_export.graph.nodes import attribute, nodes_of
 
@@ -92,7 +93,7 @@ def _gives_logits(node: ir.Node) -> bool:
     """Whether nothing but elementwise work lies between the product and the graph's output ``logits``."""
     front = list(node.outputs)
     for _ in range(_DEPTH):
-        if any(value.is_graph_output() and value.name == "logits" for value in front):
+        if any(value.is_graph_output() and value.name == LOGITS.name for value in front):
             return True
         readers = {use.node for value in front for use in value.uses()}
         if not readers or any("MatMul" in reader.op_type or "Norm" in reader.op_type for reader in readers):
@@ -136,4 +137,4 @@ def is_token_embedding(node: ir.Node) -> bool:
     if table is None or ids is None or not table.is_initializer() or table.dtype != ir.DataType.FLOAT:
         return False
     is_table = table.shape is not None and len(table.shape) == 2 and attribute(node, "axis", 0) == 0
-    return is_table and ids.is_graph_input() and ids.name == "input_ids"
+    return is_table and ids.is_graph_input() and ids.name == SLOTS.input_ids.name

@@ -13,6 +13,7 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
+from attendant.bundle.graph_io import SLOT_SOURCES
 
 from attendant_export.graph.nodes import Editor, array_of, nodes_of
 from attendant_export.memory import give_back, weight_bytes
@@ -66,7 +67,7 @@ class _Quantiser:
         self._rotator = Rotator(self._editor)
         self._tables = [node for node in nodes_of(model.graph, "Gather") if is_token_embedding(node)]
         self._done: Counter[str] = Counter()
-        only_continues = bool(samples) and is_prompt(samples[0]) and "source_seqlens" not in samples[0]
+        only_continues = bool(samples) and is_prompt(samples[0]) and SLOT_SOURCES.source_seqlens.name not in samples[0]
         self._gain = ROTATION_GAIN if only_continues else ROTATION_GAIN_OF_READERS
         self._more_bits = self._find_more_bits(model, samples)
         self._activations = None

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 import onnxruntime as ort
 import torch
+from attendant.bundle.graph_io import LOGITS, SLOTS, SlotInputs, by_name, grouped
 
 from attendant_export.graph.nodes import array_of
 from attendant_export.quantisation.activations import Array, Feeds, open_in_memory
@@ -29,18 +30,21 @@ TRIAL_TOKENS = 48
 
 def is_prompt(feeds: Feeds) -> bool:
     """Whether they are of a run of a decoder, which gives logits of next tokens."""
-    return {"input_ids", "position_ids", "logits_index"} <= set(feeds)
+    return {SLOTS.input_ids.name, SLOTS.position_ids.name, SLOTS.logits_index.name} <= set(feeds)
 
 
 def shortened(feeds: Feeds, tokens: int = TRIAL_TOKENS) -> Feeds:
     """The run of a decoder over only the first ``tokens`` of its prompt."""
-    length = min(tokens, feeds["input_ids"].shape[1])
-    cut: dict[str, Array] = dict(feeds)
-    cut["input_ids"], cut["position_ids"] = (feeds[name][:, :length] for name in ("input_ids", "position_ids"))
-    cut["seqlens_k"] = np.array([length - 1], np.int32)
-    cut["total_sequence_length"] = np.array([length], np.int32)
-    cut["logits_index"] = np.arange(length)
-    return cut
+    whole: SlotInputs[Array] = grouped(SlotInputs, feeds)
+    length = min(tokens, whole.input_ids.shape[1])
+    cut: SlotInputs[Array] = SlotInputs(
+        input_ids=whole.input_ids[:, :length],
+        position_ids=whole.position_ids[:, :length],
+        seqlens_k=np.array([length - 1], np.int32),
+        total_sequence_length=np.array([length], np.int32),
+        logits_index=np.arange(length),
+    )
+    return {**feeds, **by_name(cut)}
 
 
 def damage(model: ir.Model, groups: Sequence[Group], feeds: Feeds, form: BlockFormat) -> list[float]:
@@ -68,7 +72,7 @@ def damage(model: ir.Model, groups: Sequence[Group], feeds: Feeds, form: BlockFo
 
     def log_probabilities() -> torch.Tensor:
         session.run_with_iobinding(binding)
-        return torch.from_numpy(binding.get_outputs()[outputs.index("logits")].numpy()).log_softmax(-1)
+        return torch.from_numpy(binding.get_outputs()[outputs.index(LOGITS.name)].numpy()).log_softmax(-1)
 
     reference = log_probabilities()
     chances, found = reference.exp(), []

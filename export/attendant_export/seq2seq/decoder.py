@@ -10,6 +10,7 @@ import onnx_ir as ir
 import torch
 from attendant.bundle import Target
 
+from attendant_export.decoders.layouts import outputs_of
 from attendant_export.encoders.passes import bias_once
 from attendant_export.errors import UnsupportedModel, failures_of
 from attendant_export.graph.hosts import split_skip_norms
@@ -22,7 +23,7 @@ from attendant_export.seq2seq.attention import AnswerAttention
 from attendant_export.seq2seq.layouts import answer_layout
 from attendant_export.seq2seq.positions import Positions, has_distances, told_distances, told_positions
 from attendant_export.tracing.attention import AttentionLayer
-from attendant_export.tracing.trace import fused_attention, trace_to_onnx
+from attendant_export.tracing.trace import fused_attention, trace_ports
 
 _PROBE_TOKENS, _SEQUENCE = 4, 5  # sample sizes
 
@@ -73,20 +74,12 @@ def trace_answer(model: Any, context_length: int, target: Target = "cpu", step: 
         told_distances(decoder, positions, context_length),
     ):
         layers, cross_layers = _probe(model, attention, positions)
-        layout = answer_layout(target, len(cross_layers))
-        names = [f"{kind}_{index}" for index in range(len(layers)) for kind in ("past_key", "past_value")]
-        graph = trace_to_onnx(
-            layout.step(AnswerStep(model, attention, positions)).eval(),
-            layout.sample_inputs(layers, cross_layers, min(_SEQUENCE, context_length), model.dtype),
-            layout.dynamic_shapes(len(layers), len(cross_layers), context_length),
-            [*layout.inputs, *names, *layout.sources],
-            [
-                *("logits", *(name.replace("past", "present") for name in names)),
-                *(f"present_{name}" for name in layout.sources),
-            ],
-            target,
-            step,
-        )
+        layout = answer_layout(target)
+        inputs = layout.traced(min(_SEQUENCE, context_length), context_length)
+        for cache, calls in zip(layout.caches, (layers, cross_layers), strict=True):
+            inputs.add_cache(cache, calls, model.dtype)
+        outputs = outputs_of(layout, len(layers), len(cross_layers))
+        graph = trace_ports(layout.step(AnswerStep(model, attention, positions)), inputs, outputs, target, step)
     # A half-precision head may share memory with the embedding table.
     rewrite(graph, context_length, layout, keep_tied=target == "cuda")
     editor = Editor(graph.graph)

@@ -10,6 +10,18 @@ import numpy.typing as npt
 import onnx_ir as ir
 import torch
 from attendant.bundle import AudioSource, SourceLayout, Target, TextSource
+from attendant.bundle.graph_io import (
+    PACKED,
+    PADDED,
+    PAGE_ENCODED,
+    SLOT_ENCODED,
+    SPECTRA,
+    PackedRows,
+    SpectrumRows,
+    by_name,
+    grouped,
+    symbols_of,
+)
 
 from attendant_export.encoders.attention import PaddedView
 from attendant_export.encoders.passes import rewrite_encoder
@@ -25,7 +37,6 @@ from attendant_export.tracing.trace import trace_to_onnx
 
 Row = npt.NDArray[Any]  # tokens [length] int64, or input features [num_mel_bins, num_frames] float32
 LAYOUTS: tuple[SourceLayout, ...] = ("packed", "padded")
-_AUDIO_DIMENSIONS: Dimensions = {"input_features": ("num_rows", None, None)}
 _SAMPLE_LENGTHS = (9, 5, 3)  # of a trace: no two dimensions are alike
 _ALLOWED = 2e-4  # of the spread of keys and values, between rows that run together and rows alone
 _FAILURES = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
@@ -55,26 +66,26 @@ class SourceModule(torch.nn.Module):  # type: ignore[misc]
         encoder = self.model.get_encoder()
         if self.layout is None:
             self.attention.start()
-            return _hidden(encoder(feeds["input_features"].to(self.model.dtype)))
+            return _hidden(encoder(feeds[SPECTRA.input_features.name].to(self.model.dtype)))
         if self.layout == "packed":
-            view = PaddedView(feeds["pad_index"], feeds["unpad_index"], feeds["attention_mask"])
-            self.attention.start(view)
-            ids, mask = feeds["position_ids"], None
+            rows: PackedRows[torch.Tensor] = grouped(PackedRows, feeds)
+            self.attention.start(PaddedView(rows.pad_index, rows.unpad_index, rows.attention_mask))
+            ids, mask = rows.position_ids, None
         else:
-            mask = feeds["attention_mask"]
+            mask = feeds[PADDED.attention_mask.name]
             self.attention.start(padding=mask)
             ids = torch.arange(mask.shape[1])[None]
         self.positions.start(ids)
         with told_positions(encoder, self.positions):
-            return _hidden(encoder(input_ids=feeds["input_ids"], attention_mask=mask))
+            return _hidden(encoder(input_ids=feeds[PACKED.input_ids.name], attention_mask=mask))
 
 
 def source_feeds(source: TextSource | AudioSource, rows: Sequence[Row]) -> dict[str, Row]:
     """The inputs of the graph for ``rows``; one may not need all of them."""
     if isinstance(source, AudioSource):
-        return {"input_features": np.stack(rows).astype(np.float32)}
+        return by_name(SpectrumRows(input_features=np.stack(rows).astype(np.float32)))
     feeds = feeds_of(source.layout, rows, pad_id=source.pad_id, position_offset=source.position_offset)
-    del feeds["token_type_ids"]
+    del feeds[PACKED.token_type_ids.name]
     return feeds
 
 
@@ -101,7 +112,7 @@ def find_layout(model: Any, source: TextSource, rows: Sequence[Row]) -> SourceLa
             reason = next(iter(str(error).strip().splitlines()), reason)
             continue
         if layout == "padded":
-            places = np.flatnonzero(feeds["attention_mask"])
+            places = np.flatnonzero(feeds[PADDED.attention_mask.name])
             found = [part[:, places] for part in found]
         error_size = _relative_error(found, wanted)
         if error_size <= _ALLOWED:
@@ -127,8 +138,8 @@ def trace_source(
     module = SourceModule(model, layout, target).eval()
     samples = {name: torch.from_numpy(value) for name, value in source_feeds(source, _sample_rows(source)).items()}
     names = output_names(len(layers))
-    tokens = ("num_tokens", None, None) if target == "cuda" else (None, "num_tokens", None)
-    dimensions = {**source_dimensions(layout), **dict.fromkeys(names, tokens)}
+    encoded = (PAGE_ENCODED if target == "cuda" else SLOT_ENCODED).key
+    dimensions = {**source_dimensions(layout), **dict.fromkeys(names, encoded.symbols)}
     shapes = tuple(
         {axis: torch.export.Dim.AUTO for axis, name in enumerate(dimensions[key]) if name is not None}
         for key in samples
@@ -152,12 +163,12 @@ def trace_source(
 
 def source_dimensions(layout: SourceLayout | None) -> Dimensions:
     """Names of the sizes of the graph's inputs."""
-    return _AUDIO_DIMENSIONS if layout is None else dimensions_of(layout)
+    return symbols_of(SPECTRA.input_features) if layout is None else dimensions_of(layout)
 
 
 def output_names(num_layers: int) -> list[str]:
     """Of keys and values, call by call."""
-    return [f"cross_{kind}_{index}" for index in range(num_layers) for kind in ("key", "value")]
+    return SLOT_ENCODED.names(num_layers)  # those for pages have the same names
 
 
 def check_dynamic(graph: ir.Graph, dimensions: Dimensions, architecture: str) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from attendant.bundle import AudioSource, Graph, KVLayer, TextSource
+from attendant.bundle.graph_io import PageSourceInputs, by_name
 
 from attendant_export.paged.session import PagedRow, PagedSession, save_reference
 from attendant_export.seq2seq.encoder import Row
@@ -71,12 +73,12 @@ class PagedAnswerSession:
         ]
         owners = np.repeat(numbers, tokens.shape[1])
         total = len(owners)
-        feeds = {
-            "source_bounds": np.arange(total + 1, dtype=np.int32),
-            "source_past_seqlens": (self.source_lengths[owners] - 1).astype(np.int32),
-            "source_block_table": (owners[:, None] * self._columns + np.arange(self._columns)).astype(np.int32),
-            "source_slot_mapping": np.full(total, -1, np.int32),
-            "source_metadata": np.array([1, self._columns * _BLOCK_SIZE, 0], np.int32),
-        }
-        logits = np.concatenate(self._decoder.run(rows, feeds))
+        sources: PageSourceInputs[Any] = PageSourceInputs(
+            source_bounds=np.arange(total + 1, dtype=np.int32),
+            source_past_seqlens=(self.source_lengths[owners] - 1).astype(np.int32),
+            source_block_table=(owners[:, None] * self._columns + np.arange(self._columns)).astype(np.int32),
+            source_slot_mapping=np.full(total, -1, np.int32),
+            source_metadata=np.array([1, self._columns * _BLOCK_SIZE, 0], np.int32),
+        )
+        logits = np.concatenate(self._decoder.run(rows, by_name(sources)))
         return logits if logits_index is None else logits[np.asarray(logits_index, np.int64)]

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from attendant.bundle import AudioSource, Graph, KVLayer, TextSource
+from attendant.bundle.graph_io import (
+    LOGITS,
+    SLOT_CACHE,
+    SLOT_SOURCE_CACHE,
+    PositionInputs,
+    SlotInputs,
+    SlotSourceInputs,
+    by_name,
+)
 
 from attendant_export.seq2seq.encoder import Row, source_feeds
-from attendant_export.session import open_session
+from attendant_export.session import bind_cache, open_session
 
 Floats = npt.NDArray[np.float32]
+Array = npt.NDArray[Any]
 Ints = npt.NDArray[np.int64]
 Caches = list[tuple[Floats, Floats]]
 
@@ -99,28 +110,24 @@ class AnswerSession:
     def _run(self, slots: slice, tokens: Ints, first: Ints, index: Ints) -> Floats:
         sequence = tokens.shape[1]
         ends, sources = first + sequence, self.source_lengths[slots]
-        feeds = {
-            "input_ids": np.ascontiguousarray(tokens, dtype=np.int64),
-            "position_ids": first[:, None] + np.arange(sequence),
-            "seqlens_k": (ends - 1).astype(np.int32),
-            "total_sequence_length": np.array([ends.max()], np.int32),
-            "logits_index": index.astype(np.int64),
-            "kv_positions": np.arange(ends.max()),
-            "source_seqlens": (sources - 1).astype(np.int32),
-            "source_total": np.array([sources.max()], np.int32),
-        }
+        inputs: SlotInputs[Array] = SlotInputs(
+            input_ids=np.ascontiguousarray(tokens, dtype=np.int64),
+            position_ids=first[:, None] + np.arange(sequence),
+            seqlens_k=(ends - 1).astype(np.int32),
+            total_sequence_length=np.array([ends.max()], np.int32),
+            logits_index=index.astype(np.int64),
+        )
+        positions: PositionInputs[Array] = PositionInputs(kv_positions=np.arange(ends.max()))
+        told: SlotSourceInputs[Array] = SlotSourceInputs(
+            source_seqlens=(sources - 1).astype(np.int32), source_total=np.array([sources.max()], np.int32)
+        )
         binding = self._decoder.io_binding()
-        for name, array in feeds.items():
+        for name, array in by_name(inputs, positions, told).items():
             if name in self._takes:
                 binding.bind_cpu_input(name, array)
-        for caches, before, after in ((self.caches, "past", "present"), (self.sources, "cross", "present_cross")):
-            for layer, pair in enumerate(caches):
-                for kind, cache in zip(("key", "value"), pair, strict=True):
-                    rows = cache[slots]
-                    place = ("cpu", 0, np.float32, rows.shape, rows.ctypes.data)
-                    binding.bind_input(f"{before}_{kind}_{layer}", *place)
-                    binding.bind_output(f"{after}_{kind}_{layer}", *place)
-        binding.bind_output("logits")
+        for cache, calls in ((SLOT_CACHE, self.caches), (SLOT_SOURCE_CACHE, self.sources)):
+            bind_cache(binding, cache, [(keys[slots], values[slots]) for keys, values in calls])
+        binding.bind_output(LOGITS.name)
         self._decoder.run_with_iobinding(binding)
         logits: Floats = binding.get_outputs()[-1].numpy()
         return logits

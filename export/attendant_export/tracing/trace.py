@@ -18,6 +18,7 @@ from attendant_export.memory import give_back, set_aside, weight_bytes
 from attendant_export.progress import Step, no_step
 from attendant_export.toolchain import internal
 from attendant_export.tracing.attention import IMPLEMENTATION
+from attendant_export.tracing.inputs import NamedModule, TracedInputs
 from attendant_export.tracing.shortcuts import quick_rules, quick_tracing
 
 OPSET = 21
@@ -110,6 +111,18 @@ def trace_to_onnx(
     del program, exported
     give_back(weight_bytes(model.graph))
     return model
+
+
+def trace_ports(
+    module: NamedModule,
+    inputs: TracedInputs,
+    output_names: Sequence[str],
+    target: Target = "cpu",
+    step: Step = no_step,
+) -> ir.Model:
+    """The graph of ``module`` with these inputs; see :func:`trace_to_onnx`."""
+    module.take(inputs)
+    return trace_to_onnx(module.eval(), inputs.samples, inputs.shapes, inputs.names, output_names, target, step)
 
 
 def _free_names(graph: ir.Graph, names: Sequence[str]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from attendant.bundle import GeneratorManifest
+from attendant.bundle.graph_io import LOGITS, SLOT_CACHE, SLOTS, RaggedInputs, SlotInputs, by_name
 
 from attendant_loadtest.bench.measurement import Measurement
 from attendant_loadtest.bench.workload import Workload
@@ -22,11 +23,10 @@ class BareLoop:
         self._session = session
         self._inputs = {spec.name for spec in manifest.graphs["decoder"].inputs}
         self._logits = np.empty((num_slots, manifest.vocab_size), np.float32)
-        self._cache: dict[str, Array] = {}
-        for i, layer in enumerate(manifest.kv_layers):
-            shape = (num_slots, layer.num_kv_heads, max_length, layer.head_size)
-            for kind in ("key", "value"):
-                self._cache[f"{kind}_{i}"] = np.zeros(shape, layer.dtype)
+        self._cache: dict[tuple[str, str], Array] = {}  # by the names of input and output
+        for number, names in enumerate(SLOT_CACHE.names(len(manifest.kv_layers))):
+            layer = manifest.kv_layers[number // 2]
+            self._cache[names] = np.zeros((num_slots, layer.num_kv_heads, max_length, layer.head_size), layer.dtype)
 
     def measure(self, workload: Workload) -> Measurement:
         """Run the workload wave by wave; a last wave may be smaller."""
@@ -81,26 +81,27 @@ class BareLoop:
 
     def _feeds(self, ids: Array, positions: Array, seqlens: Array, total: Array, index: Array) -> dict[str, Array]:
         places = np.moveaxis(np.indices(ids.shape), 0, -1).copy()  # every token in its own place of attention's view
-        return {
-            "input_ids": ids,
-            "position_ids": positions,
-            "seqlens_k": seqlens,
-            "total_sequence_length": total,
-            "logits_index": index,
-            "query_seqlens": np.full(ids.shape[0], ids.shape[1], np.int32),
-            "pad_index": places,
-            "unpad_index": places,
-        }
+        inputs: SlotInputs[Array] = SlotInputs(
+            input_ids=ids,
+            position_ids=positions,
+            seqlens_k=seqlens,
+            total_sequence_length=total,
+            logits_index=index,
+        )
+        ragged: RaggedInputs[Array] = RaggedInputs(
+            query_seqlens=np.full(ids.shape[0], ids.shape[1], np.int32), pad_index=places, unpad_index=places
+        )
+        return by_name(inputs, ragged)
 
     def _bind(self, feeds: dict[str, Array], slots: slice) -> Any:
         binding = self._session.io_binding()
-        logits = self._logits[: len(feeds["logits_index"])]
+        logits = self._logits[: len(feeds[SLOTS.logits_index.name])]
         places = {name: array for name, array in feeds.items() if name in self._inputs}
-        outputs = {"logits": logits}
-        for name, tensor in self._cache.items():
-            outputs[f"present_{name}"] = tensor[slots]
-            if f"past_{name}" in self._inputs:
-                places[f"past_{name}"] = tensor[slots]
+        outputs = {LOGITS.name: logits}
+        for (past, present), tensor in self._cache.items():
+            outputs[present] = tensor[slots]
+            if past in self._inputs:
+                places[past] = tensor[slots]
         for name, array in places.items():
             binding.bind_input(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
         for name, array in outputs.items():

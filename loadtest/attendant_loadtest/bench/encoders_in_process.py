@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from attendant.bundle import EncoderManifest, TextInput
+from attendant.bundle.graph_io import PACKED
 from attendant.core.encoding import Row
 from attendant.runtime.row_inputs import RowShape, text_inputs
 
@@ -32,7 +33,7 @@ class BareSession:
 
     def feeds(self, rows: Sequence[Ids]) -> Feeds:
         """The graph's inputs for rows of token ids."""
-        made = [Row("", {"input_ids": np.array(ids, np.int64)}, len(ids), 0) for ids in rows]
+        made = [Row("", {PACKED.input_ids.name: np.array(ids, np.int64)}, len(ids), 0) for ids in rows]
         return text_inputs(made, RowShape.of([len(ids) for ids in rows]), self.spec, self.layout, self._inputs)
 
     def padded_feeds(self, rows: Sequence[Ids]) -> Feeds:
@@ -40,7 +41,8 @@ class BareSession:
         longest = max(map(len, rows))
         feeds = self.feeds([[*ids, *[self.spec.pad_id] * (longest - len(ids))] for ids in rows])
         real = np.arange(longest) < np.array([[len(ids)] for ids in rows])
-        feeds["attention_mask"] = real.astype(feeds["attention_mask"].dtype)
+        mask = PACKED.attention_mask.name  # padded rows have the same
+        feeds[mask] = real.astype(feeds[mask].dtype)
         return feeds
 
     def measure(self, rows: Sequence[Ids], batch: int) -> Encoded:

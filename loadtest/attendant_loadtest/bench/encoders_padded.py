@@ -8,8 +8,9 @@ from typing import Any
 
 import onnxruntime as ort
 from attendant.bundle import EncoderManifest
+from attendant.bundle.graph_io import PACKED
 
-_INDICES = ("pad_index", "unpad_index")
+_INDICES = (PACKED.pad_index.name, PACKED.unpad_index.name)
 
 
 def padded_session(bundle: Path, manifest: EncoderManifest, threads: int) -> Any:
@@ -40,9 +41,9 @@ def _without_gathers(nodes: Iterable[Any]) -> Iterable[Any]:
             indices.add(node.output[0])
         if node.op_type != "Gather" or node.input[1] not in indices:
             yield node
-        elif node.input[1] == "pad_index":  # [rows, longest, ...] of [tokens, ...]
+        elif node.input[1] == _INDICES[0]:  # [rows, longest, ...] of [tokens, ...]
             rows, rest, shape = (f"{node.output[0]}/{part}" for part in ("rows", "rest", "shape"))
-            yield helper.make_node("Shape", ["pad_index"], [rows])
+            yield helper.make_node("Shape", [_INDICES[0]], [rows])
             yield helper.make_node("Constant", [], [rest], value_ints=[-1])
             yield helper.make_node("Concat", [rows, rest], [shape], axis=0)
             yield helper.make_node("Reshape", [node.input[0], shape], list(node.output))

@@ -17,6 +17,7 @@ from typing import Any, cast
 
 import numpy as np
 from attendant.bundle import KVLayer, read_manifest
+from attendant.bundle.graph_io import SAMPLING, CandidateOutputs, grouped
 from attendant.core.plan import Move, StepOutput, StepPlan
 from attendant.core.request import Request
 from attendant.core.sampling import SamplingParams
@@ -78,16 +79,16 @@ class SettledRunner(PageRunner):
     """The real runner, whose model always says the same: each run leaves room for no doubt about the next token."""
 
     def _sample(self, run: Any, orders: Any) -> Any:
-        results = run.results
-        if results["top_logits"][-1, 0] != PEAK:
-            top = np.linspace(PEAK, 1, results["top_logits"].shape[1])
-            scaled = top[None, :] * np.array(run.arrays["inverse_temperature"])[:, None]
-            results["top_logits"][:] = top
-            results["top_ids"][:] = np.arange(top.size)
-            results["drawn"][:] = 0
-            results["drawn_logit"][:] = PEAK
-            results["log_sum"][:] = np.log(np.exp(top).sum())
-            results["scaled_log_sum"][:] = np.log(np.exp(scaled).sum(1))
+        results: CandidateOutputs[Any] = grouped(CandidateOutputs, run.results)
+        if results.top_logits[-1, 0] != PEAK:
+            top = np.linspace(PEAK, 1, results.top_logits.shape[1])
+            scaled = top[None, :] * np.array(run.arrays[SAMPLING.inverse_temperature.name])[:, None]
+            results.top_logits[:] = top
+            results.top_ids[:] = np.arange(top.size)
+            results.drawn[:] = 0
+            results.drawn_logit[:] = PEAK
+            results.log_sum[:] = np.log(np.exp(top).sum())
+            results.scaled_log_sum[:] = np.log(np.exp(scaled).sum(1))
         return super()._sample(run, orders)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from attendant.bundle import read_manifest
+from attendant.bundle.graph_io import LOGITS, SLOT_CACHE, RaggedInputs, SlotInputs, by_name
 from attendant.models.generators import load_generator
 from attendant.settings import EngineSettings
 
@@ -33,11 +34,10 @@ class Forced:
         runner: Any = load_generator(bundle, manifest, settings, verify=False).engines[0]._runner
         self._decodes, self._prompts = runner._session, runner._prompt_session
         self._vocab_size = manifest.vocab_size
-        self._cache: dict[str, Array] = {}
-        for i, layer in enumerate(manifest.kv_layers):
-            shape = (num_rows, layer.num_kv_heads, length, layer.head_size)
-            for kind in ("key", "value"):
-                self._cache[f"{kind}_{i}"] = np.zeros(shape, layer.dtype)
+        self._cache: dict[tuple[str, str], Array] = {}  # by the names of input and output
+        for number, names in enumerate(SLOT_CACHE.names(len(manifest.kv_layers))):
+            layer = manifest.kv_layers[number // 2]
+            self._cache[names] = np.zeros((num_rows, layer.num_kv_heads, length, layer.head_size), layer.dtype)
 
     def prompt(self, tokens: Array) -> Array:
         """Logits [n, vocab] float32 of tokens [n] as the chunk of a prompt; where it is cut does not change them."""
@@ -59,19 +59,19 @@ class Forced:
         logits = np.empty((len(wanted), self._vocab_size), np.float32)
         last = positions[:, -1]
         places = np.moveaxis(np.indices(ids.shape), 0, -1)  # every token in its own place of attention's view
-        feeds = {
-            "input_ids": ids.astype(np.int64),
-            "position_ids": positions.astype(np.int64),
-            "seqlens_k": last.astype(np.int32),
-            "total_sequence_length": np.array([last.max() + 1], np.int32),
-            "logits_index": wanted.astype(np.int64),
-            "query_seqlens": np.full(len(ids), ids.shape[1], np.int32),
-            "pad_index": places,
-            "unpad_index": places,
-        }
-        slots = {name: tensor[: len(ids)] for name, tensor in self._cache.items()}
-        feeds |= {f"past_{name}": tensor for name, tensor in slots.items()}
-        outputs = {"logits": logits} | {f"present_{name}": tensor for name, tensor in slots.items()}
+        inputs: SlotInputs[Array] = SlotInputs(
+            input_ids=ids.astype(np.int64),
+            position_ids=positions.astype(np.int64),
+            seqlens_k=last.astype(np.int32),
+            total_sequence_length=np.array([last.max() + 1], np.int32),
+            logits_index=wanted.astype(np.int64),
+        )
+        ragged: RaggedInputs[Array] = RaggedInputs(
+            query_seqlens=np.full(len(ids), ids.shape[1], np.int32), pad_index=places, unpad_index=places
+        )
+        slots = {names: tensor[: len(ids)] for names, tensor in self._cache.items()}
+        feeds = by_name(inputs, ragged) | {past: tensor for (past, _), tensor in slots.items()}
+        outputs = {LOGITS.name: logits} | {present: tensor for (_, present), tensor in slots.items()}
         needed = {node.name for node in session.get_inputs()}
         binding = session.io_binding()
         kept = {name: np.ascontiguousarray(array) for name, array in feeds.items() if name in needed}

@@ -13,6 +13,7 @@ from typing import Any
 
 import onnx_ir as ir
 from attendant.bundle import TOKENIZER_FILE, GeneratorManifest, KVLayer, Origin, Parity, SpecialTokens
+from attendant.bundle.graph_io import LOGITS
 from attendant_export.decoders.decoder import trace_decoder
 from attendant_export.decoders.graphs import COPY_BLOCKS_FILE, DECODER_FILE, PICK_ROWS_FILE, describe, kv_layers
 from attendant_export.decoders.layouts import PageLayout
@@ -89,7 +90,7 @@ def take_weights_out(graph: ir.Graph) -> None:
 
 def _write(model: ir.Model, layers: tuple[KVLayer, ...], shape: LlamaShape, out: Path, name: str) -> None:
     out.mkdir(parents=True, exist_ok=True)
-    logits = next(value for value in model.graph.outputs if value.name == "logits")
+    logits = next(value for value in model.graph.outputs if value.name == LOGITS.name)
     files = {
         "decoder": (DECODER_FILE, model),
         "copy_blocks": (COPY_BLOCKS_FILE, copy_blocks_model(2 * len(layers))),

@@ -60,7 +60,7 @@ from attendant.bundle.graph_io.encoders import (
     SpectrumRows,
     in_layout,
 )
-from attendant.bundle.graph_io.port import Dim, Port, Size, by_name, declared, grouped, port, ports_of
+from attendant.bundle.graph_io.port import Dim, Port, Size, by_name, declared, grouped, port, ports_of, symbols_of
 from attendant.bundle.graph_io.signatures import (
     Signature,
     all_signatures,
@@ -138,5 +138,6 @@ __all__ = [
     "port",
     "ports_of",
     "signature_of",
+    "symbols_of",
     "text_ports",
 ]

@@ -70,8 +70,7 @@ def _fits(size: int | str, dim: Dim, *, whole: bool) -> bool:
     if not whole:
         return True
     if isinstance(dim, str):
-        # In a graph whose rows have equal lengths, those of the cache are those of the tokens.
-        return size == dim or (size, dim) == ("batch", "rows")
+        return size == dim or (size, dim) == ("batch", "rows")  # see Port.of_equal_rows
     return isinstance(size, int)
 
 

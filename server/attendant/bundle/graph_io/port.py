@@ -54,6 +54,11 @@ class Port:
         return replace(self, name=self.name.replace("{i}", number), dims=dims, per=None)
 
     @property
+    def of_equal_rows(self) -> Port:
+        """The same in a graph whose rows have equal lengths: there the rows of caches are those of the tokens."""
+        return replace(self, dims=tuple("batch" if dim == "rows" else dim for dim in self.dims))
+
+    @property
     def symbols(self) -> tuple[str | None, ...]:
         """Of each dimension the name, where it varies from run to run, or None."""
         return tuple(dim if isinstance(dim, str) else None for dim in self.dims)
@@ -90,6 +95,11 @@ def by_name(*groups: Any) -> dict[str, Any]:
 def ports_of(*groups: Any) -> tuple[Port, ...]:
     """All ports of declared groups."""
     return tuple(by_name(*groups).values())
+
+
+def symbols_of(*ports: Port) -> dict[str, tuple[str | None, ...]]:
+    """Of each port, by its name, the names of its sizes that vary, None for fixed ones."""
+    return {port.name: port.symbols for port in ports}
 
 
 def grouped(group: Callable[..., Any], held: Mapping[str, Any]) -> Any:
