@@ -180,6 +180,7 @@ def test_make_knows_its_targets(command: str) -> None:
     run(["make", "-n", *shlex.split(command)[1:]], REPOSITORY)
 
 
+@pytest.mark.network
 def test_make_run_in_a_fresh_clone(tmp_path: Path) -> None:
     """Also that the serving part installs without torch."""
     clone = tmp_path / "clone"

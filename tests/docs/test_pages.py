@@ -28,7 +28,7 @@ def test_the_readme_is_short() -> None:
 def named_files(page: str) -> Iterator[str]:
     """Words of code that are paths: with a slash inside or at the end, or files of Python."""
     for word in re.findall(r"`([\w./*-]+)`", text_of(page)):
-        if word.startswith(".venv"):
+        if word.startswith((".venv", "out/")):  # what commands make
             continue
         if re.fullmatch(r"[\w.-]+(/[\w.*-]+)+/?|\w+/|[\w-]+\.(py|md|proto|toml|yml)", word):
             yield word
