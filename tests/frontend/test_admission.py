@@ -114,6 +114,31 @@ def test_who_is_stuck_does_not_hold_up_the_shutdown(monkeypatch: pytest.MonkeyPa
     run(test)
 
 
+def test_a_gate_drains_twice_where_a_model_leaves_as_the_server_shuts_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission, "LAST_WORDS_S", 0.01)
+
+    async def test() -> None:
+        gate, go_on = Gate("ears"), asyncio.Event()
+
+        async def slow_to_leave() -> None:
+            async with gate.call():
+                try:
+                    await asyncio.sleep(99)
+                finally:
+                    await go_on.wait()
+
+        task = asyncio.create_task(slow_to_leave())
+        await asyncio.sleep(0)
+        assert not await gate.drain(0.01)
+        assert not await gate.drain(0.02)
+        go_on.set()
+        with pytest.raises(Draining, match=r"did not finish within 0\.01 s"):
+            await task
+        assert gate.taken == 0
+
+    run(test)
+
+
 def test_a_call_is_interrupted_where_it_stands() -> None:
     async def test() -> None:
         gates = Gate("ears"), Gate("eyes")

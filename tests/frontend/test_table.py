@@ -13,6 +13,7 @@ from typing import Any
 import psutil
 import pytest
 from attendant.bundle import Manifest, read_any_manifest
+from attendant.core.context import CallContext, working_for
 from attendant.core.errors import BundleError, Draining, ModelFailed, ModelNotFound, Unavailable
 from attendant.core.generation import Delta, GenerationCall, TextPrompt
 from attendant.demo import demo_bundle
@@ -24,7 +25,9 @@ from attendant.models.failed import FailedModel
 from attendant.models.info import ModelInfo, ModelState
 from attendant.models.loaded import LoadedModel
 from attendant.models.loader import ModelLoader
+from attendant.rpc.servicers import GenerationServicer
 from attendant.settings import EncoderSettings, EngineSettings
+from attendant_proto.v1 import generation_pb2 as pb
 from prometheus_client import CollectorRegistry
 
 from tests.frontend.encoding.helpers import items
@@ -148,7 +151,7 @@ def test_nothing_of_a_model_that_left_stays(other: Path, tmp_path: Path) -> None
             assert gc.get_freeze_count() > 0, "what came later is frozen, too"
             call = GenerationCall("other", TextPrompt("hello"), max_tokens=5, stop=("never",), logprobs=1)
             await collect(front_end.generation, call)
-            front_end.generation.token_text(call, 1)
+            front_end.generation.token_texts(call)(1)
             await front_end.encoding.classify(ClassifyCall("moods", items("good")))
             left = [*parts_of(front_end, "other"), *parts_of(front_end, "moods")]
             assert len(left) > 10
@@ -291,5 +294,42 @@ def test_a_model_that_is_being_loaded_is_shown_and_takes_no_calls_yet(other: Pat
         Loader.may.set()
         await wait_until(lambda: front_end.get_model("other").ready)
         await collect(front_end.generation, ask("other"))
+
+    with_front_end(test)
+
+
+def test_who_reads_slowly_has_its_answer_to_the_end(other: Path) -> None:
+    """Its sequences have ended, so the model may leave, though a part of the answer has not been fetched."""
+
+    async def test(front_end: FrontEnd) -> None:
+        await front_end.models.load(other)
+        asked = pb.GenerateRequest(model="other", text="hello", logprobs=1, stopping=pb.Stopping(max_tokens=40))
+        with working_for(CallContext.new()):
+            parts = GenerationServicer(front_end.generation).Generate(asked, None)
+            read = [await anext(parts)]
+            entry = next(entry for entry in front_end.models.entries if entry.name == "other")
+            hub = entry.serving.generation if entry.serving is not None else None
+            assert hub is not None
+            await wait_until(lambda: hub.gate.taken == 0)
+            await front_end.models.unload("other", 1)
+            read += [part async for part in parts]
+        assert read[-1].finish.usage.completion_tokens == 40
+        assert all(token.text for part in read for token in part.logprobs)
+        assert sum(len(part.logprobs) for part in read) == 40
+
+    with_front_end(test)
+
+
+def test_a_call_that_names_no_model_goes_on_when_there_is_another_it_could_mean(other: Path) -> None:
+    async def test(front_end: FrontEnd) -> None:
+        asked = pb.GenerateRequest(text="Where is my parcel?", logprobs=1, stopping=pb.Stopping(max_tokens=20))
+        with working_for(CallContext.new()):
+            parts = GenerationServicer(front_end.generation).Generate(asked, None)
+            await anext(parts)
+            await front_end.models.load(other)
+            read = [part async for part in parts]
+        assert read[-1].HasField("finish")
+        with pytest.raises(ModelNotFound, match="no model is named, and there is not just one"):
+            await collect(front_end.generation, ask(""))
 
     with_front_end(test)

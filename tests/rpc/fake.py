@@ -88,8 +88,8 @@ class FakeService:
     def detokenize(self, model: str, token_ids: Sequence[int], keep_special_tokens: bool) -> str:
         return bytes(token_ids).decode() + ("!" if keep_special_tokens else "")
 
-    def token_text(self, call: GenerationCall, token_id: int) -> str:
-        return f"<{token_id}>"
+    def token_texts(self, call: GenerationCall) -> Callable[[int], str]:
+        return "<{}>".format
 
 
 class FakeFrontEnd:

@@ -164,10 +164,12 @@ class Gate:
         if await self._is_empty_within(timeout_s):
             return True
         logger.warning("%s: %d %s outlived the drain limit of %g s", self._name, self._taken, self._what, timeout_s)
-        self._overdue = Draining(f"{self._who} shut down and the request did not finish within {timeout_s:g} s")
+        said = f"{self._who} shut down and the request did not finish within {timeout_s:g} s"
+        self._overdue = self._overdue or Draining(said)
         now = asyncio.get_running_loop().time()
         for limit in self._calls:
-            limit.reschedule(now)
+            if not limit.expired():  # by a drain before this one
+                limit.reschedule(now)
         self._end_overdue(self._overdue)
         return await self._is_empty_within(LAST_WORDS_S)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from functools import partial
 from typing import Any
 
 from attendant_proto.v1 import generation_pb2, generation_pb2_grpc, models_pb2, models_pb2_grpc
@@ -27,9 +26,10 @@ class GenerationServicer(generation_pb2_grpc.GenerationServicer):
     ) -> AsyncIterator[generation_pb2.GenerateResponse]:
         """Streams the answer. Closing the stream closes the front end's, which frees the work."""
         call = convert.generation_call(request)
-        token_text = partial(self._service.token_text, call)
+        token_text: convert.TokenText | None = None
         async with aclosing(self._service.generate(call, of_this_call())) as parts:
             async for part in parts:
+                token_text = token_text or self._service.token_texts(call)
                 yield convert.generate_response(part, token_text)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -104,10 +104,11 @@ class GenerationService:
         check_ids(loaded, token_ids)
         return loaded.text.decode(token_ids, skip_special_tokens=not keep_special_tokens)
 
-    def token_text(self, call: GenerationCall, token_id: int) -> str:
-        """One token of a call's model decoded alone."""
-        model = _hub(self._models.find(call.model, _wanted(call), inner=True)).model
-        return model.text.decode((token_id,), skip_special_tokens=False, whole=False)
+    def token_texts(self, call: GenerationCall) -> Callable[[int], str]:
+        """What decodes one token of a call's model alone. To be asked for when the first part of the call comes: what
+        it gives holds on to the model's words, whatever comes and goes before the last part has been read."""
+        text = _hub(self._models.find(call.model, _wanted(call), inner=True)).model.text
+        return lambda token_id: text.decode((token_id,), skip_special_tokens=False, whole=False)
 
 
 class _ActiveCall:
