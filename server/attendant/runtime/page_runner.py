@@ -16,10 +16,11 @@ from attendant.bundle.graph_io import CANDIDATES, LOGITS, PAGES, PICKED, PICKING
 from attendant.core.plan import Move, SampleOrder, StepOutput, StepPlan
 from attendant.runtime.candidates import Candidates, candidate_fields, choose, sampling_inputs
 from attendant.runtime.decode_graphs import GraphKey, GraphKeys
-from attendant.runtime.devices import Buffer, Bytes, Device
+from attendant.runtime.devices import Device
 from attendant.runtime.memory import PageMemory
 from attendant.runtime.packed import Fields, Packed
 from attendant.runtime.page_cache import ELEMENT_TYPES, PageCache
+from attendant.runtime.page_runs import PageBuffers, PageRun
 from attendant.runtime.run_error import raises_run_error
 from attendant.runtime.sampler import Sampled, step_output
 from attendant.runtime.step_inputs import Part, StepLengths, StepShape, fill, input_fields, parts_of
@@ -41,47 +42,13 @@ class PageSessions:
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
-    """A run of one shape, bound: inputs and outputs lie in the runner's buffers, where ``inputs`` and ``outputs`` say.
-
-    ``arrays`` and ``results`` are their views in host memory; ``metadata`` [3] int32 is bound itself.
-    """
-
-    shape: StepShape
-    binding: ort.IOBinding
-    options: ort.RunOptions
-    inputs: Packed
-    outputs: Packed
-    arrays: dict[str, npt.NDArray[Any]]
-    results: dict[str, npt.NDArray[Any]]
-    metadata: npt.NDArray[np.int32]
-
-
-@dataclass(frozen=True, slots=True)
 class _Pending:
     """A run that goes on, and what earlier runs of its step gave."""
 
-    run: _Run
+    run: PageRun
     orders: Orders
     sampled: list[Sampled]
     started_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Buffers:
-    """Memory that every run shares: only one goes on at a time."""
-
-    inputs: Buffer
-    outputs: Buffer
-    logits: Buffer
-    host_inputs: Bytes
-    host_outputs: Bytes
-
-    @classmethod
-    def allocate(cls, device: Device, inputs: int, outputs: int, logits: int) -> _Buffers:
-        """Sizes in bytes."""
-        on_device = (device.allocate(inputs), device.allocate(outputs), device.allocate(logits))
-        return cls(*on_device, device.host_memory(inputs), device.host_memory(outputs))
 
 
 class PageRunner:
@@ -123,8 +90,8 @@ class PageRunner:
         self._logits_type = ELEMENT_TYPES[dtype]
         logits_size = limits.num_logits * manifest.vocab_size * element_size(dtype)
         results = Packed(candidate_fields(limits.num_logits, self._num_top))
-        self._buffers = _Buffers.allocate(device, Packed(self._input_fields(limits)).size, results.size, logits_size)
-        self._captured: dict[GraphKey, _Run] = {}
+        self._buffers = PageBuffers.allocate(device, Packed(self._input_fields(limits)).size, results.size, logits_size)
+        self._captured: dict[GraphKey, PageRun] = {}
         self._free = self._new_binding()  # of runs that are bound anew
         self._pending: _Pending | None = None
 
@@ -201,7 +168,7 @@ class PageRunner:
 
     # -- runs
 
-    def _start_part(self, part: Part) -> tuple[_Run, Orders]:
+    def _start_part(self, part: Part) -> tuple[PageRun, Orders]:
         chunks, decode_only = part
         lengths = StepLengths.of(chunks, decode_only=decode_only)
         columns = -(-lengths.longest // self._cache.block_size)
@@ -219,25 +186,25 @@ class PageRunner:
         self._start(run)
         return run, orders
 
-    def _sample(self, run: _Run, orders: Orders) -> list[Sampled]:
+    def _sample(self, run: PageRun, orders: Orders) -> list[Sampled]:
         """Wait for the run."""
         self._finish(run)
         return choose(self._candidates(run), orders, lambda rows: self._fetch(run, rows)) if orders else []
 
-    def _captured_run(self, num_sequences: int, columns: int) -> _Run | None:
+    def _captured_run(self, num_sequences: int, columns: int) -> PageRun | None:
         key = self._keys.of(num_sequences, columns) if self._keys is not None else None
         return self._captured.get(key) if key is not None else None
 
-    def _start(self, run: _Run) -> None:
+    def _start(self, run: PageRun) -> None:
         buffers = self._buffers
         self._device.upload(buffers.host_inputs[: run.inputs.size], buffers.inputs)
         self._sessions.decoder.run_with_iobinding(run.binding, run.options)
 
-    def _finish(self, run: _Run) -> None:
+    def _finish(self, run: PageRun) -> None:
         run.binding.synchronize_outputs()
         self._device.download(self._buffers.outputs, self._buffers.host_outputs[: run.outputs.size])
 
-    def _run_empty(self, run: _Run, bounds: tuple[int, int, int] | None = None) -> dict[str, npt.NDArray[Any]]:
+    def _run_empty(self, run: PageRun, bounds: tuple[int, int, int] | None = None) -> dict[str, npt.NDArray[Any]]:
         """Run sequences that have no past but what ``bounds`` claim of the first, and write nowhere."""
         run.metadata[:] = bounds or (run.shape.num_tokens, run.shape.num_tokens, 0)
         even, rest = divmod(run.shape.num_tokens, run.shape.num_sequences)
@@ -255,10 +222,10 @@ class PageRunner:
         self._finish(run)
         return {name: result.copy() for name, result in run.results.items()}
 
-    def _candidates(self, run: _Run) -> Candidates:
+    def _candidates(self, run: PageRun) -> Candidates:
         return Candidates(self._vocab_size, **run.results)
 
-    def _fetch(self, run: _Run, rows: list[int]) -> npt.NDArray[np.float32]:
+    def _fetch(self, run: PageRun, rows: list[int]) -> npt.NDArray[np.float32]:
         """Rows of the logits, [len(rows), vocab_size] float32."""
         session = self._sessions.pick_rows
         binding = session.io_binding()
@@ -279,7 +246,7 @@ class PageRunner:
             memory.bind(binding, self._needed)
         return binding
 
-    def _bind(self, binding: ort.IOBinding, shape: StepShape, graph_id: int | None = None) -> _Run:
+    def _bind(self, binding: ort.IOBinding, shape: StepShape, graph_id: int | None = None) -> PageRun:
         buffers, kind, index = self._buffers, self._device.kind, self._device.index
         inputs, outputs = Packed(self._input_fields(shape)), Packed(candidate_fields(shape.num_logits, self._num_top))
         for name, field in inputs.fields.items():
@@ -297,7 +264,7 @@ class PageRunner:
         options.add_run_config_entry(_ASYNCHRONOUS, "1")
         options.add_run_config_entry(_GRAPH_ID, _NO_GRAPH if graph_id is None else str(graph_id))
         arrays, results = inputs.views(buffers.host_inputs), outputs.views(buffers.host_outputs)
-        return _Run(shape, binding, options, inputs, outputs, arrays, results, metadata)
+        return PageRun(shape, binding, options, inputs, outputs, arrays, results, metadata)
 
     def _input_fields(self, shape: StepShape) -> Fields:
         fields = dict(input_fields(shape))
