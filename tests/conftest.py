@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from tests import needs, nightly, shared
 from tests.bundles import make_paged_bundle
@@ -15,6 +16,9 @@ from tests.bundles import make_paged_bundle
 # Over tiny models torch's threads only wait for each other, and workers fight for cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+settings.register_profile("any machine", deadline=None)  # an example takes as long as it takes
+settings.load_profile("any machine")
 
 NIGHTLY = pytest.StashKey[int]()
 GUARD = pytest.StashKey[needs.ProcessGuard]()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 from attendant.bundle.graph_io import PAGES, SLOTS, by_name
-from attendant_export.decoders.layouts import CacheLayout, PageLayout, SlotLayout, outputs_of, port_of
+from attendant_export.decoders.layouts import CacheLayout, PageLayout, SlotLayout, outputs_of
+from attendant_export.graph.ports import port_of
 from attendant_export.seq2seq.layouts import AnswerLayout, PagedAnswers, SlotAnswers
 from attendant_export.tracing.attention import AttentionLayer
 from attendant_export.tracing.inputs import Feeds, NamedModule

@@ -134,18 +134,6 @@ def outputs_of(layout: GraphLayout, *counts: int) -> list[str]:
     return [LOGITS.name, *(name for names in presents for name in names)]
 
 
-def port_of(layout: GraphLayout, name: str) -> Port | None:
-    """The port of an input or output of a traced graph, or None for what is neither."""
-    plain = {port.name: port for port in (*layout.inputs, LOGITS)}
-    if name in plain:
-        return plain[name]
-    start, _, index = name.rpartition("_")
-    pairs = (pair for cache in layout.caches for pair in (cache.past, cache.present))
-    several = {port.name: port for pair in pairs for port in (pair.key, pair.value)}
-    found = several.get(f"{start}_{{i}}")
-    return None if found is None else found.at(int(index))
-
-
 class _SlotStep(NamedModule):
     def __init__(self, decoder: torch.nn.Module) -> None:
         super().__init__()

@@ -9,10 +9,11 @@ from __future__ import annotations
 import onnx_ir as ir
 from attendant.bundle import ChangingFrequencies
 
-from attendant_export.decoders.layouts import GraphLayout, SlotLayout, port_of
+from attendant_export.decoders.layouts import GraphLayout, SlotLayout
 from attendant_export.graph.cuda import fit_cuda
 from attendant_export.graph.hosts import tune_for_hosts
 from attendant_export.graph.nodes import Editor, attribute, constant_of, nodes_of, producer, same_shape, same_size
+from attendant_export.graph.ports import port_of
 from attendant_export.graph.rotary import pack_attention_inputs, rotate_in_attention, tabulate_positions
 from attendant_export.graph.wanted_rows import choose_rows_early
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import onnx_ir as ir
 from attendant.bundle.graph_io import RAGGED, SLOTS, RaggedInputs, by_name, grouped, ports_of
 
-from attendant_export.decoders.layouts import SlotLayout, port_of
 from attendant_export.graph.nodes import Editor, attribute, nodes_of, value_of
+from attendant_export.graph.ports import SlotPorts, port_of
 
 INPUTS = tuple(port.name for port in ports_of(RAGGED))
 """What a graph takes besides, once its rows may differ."""
@@ -42,7 +42,7 @@ def allow_ragged_rows(graph: ir.Graph) -> bool:
 
 def _is_of_rows(value: ir.Value) -> bool:
     """Whether an input or output of a graph has a row of the caches each."""
-    port = port_of(SlotLayout(), str(value.name))
+    port = port_of(SlotPorts(), str(value.name))
     return port is not None and port.dims[0] == _ROWS
 
 
