@@ -21,11 +21,11 @@ class Settings(Protocol):
 
     @property
     def seed(self) -> int:
-        """Of everything random."""
+        """The seed of everything random."""
 
     @property
     def num_threads(self) -> int:
-        """Part of what makes a run repeatable."""
+        """The number of threads, a part of what makes a run repeatable."""
 
 
 S = TypeVar("S", bound=Settings)

@@ -81,7 +81,7 @@ class Dialogue:
     system: str | None = None
 
     def messages(self) -> list[dict[str, str]]:
-        """As chat messages."""
+        """The dialogue as chat messages."""
         messages = [{"role": "system", "content": self.system}] if self.system else []
         for turn in self.turns:
             messages += [{"role": "user", "content": turn.question}, {"role": "assistant", "content": turn.answer}]

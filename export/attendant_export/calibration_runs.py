@@ -14,7 +14,7 @@ from attendant_export.quantisation.activations import Array, Feeds, InMemory
 
 
 class CacheShape(Protocol):
-    """Of one attention call."""
+    """The cache of one attention call."""
 
     @property
     def num_kv_heads(self) -> int: ...

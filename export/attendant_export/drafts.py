@@ -19,7 +19,7 @@ Tell = Callable[[str], None]
 
 
 def say_nothing(line: str) -> None:
-    """For those who do not want to be told."""
+    """Tell nothing, to those who do not want to be told."""
 
 
 @dataclass(frozen=True)

@@ -74,12 +74,12 @@ class Recipe:
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of the traced model."""
+        """The type of the traced model."""
         return torch.float32 if self.target == "cpu" else _CUDA_DTYPES[self.precision]
 
     @property
     def cache_dtype(self) -> DType:
-        """Of the KV cache."""
+        """The type of the KV cache."""
         return _CACHE_DTYPES.get(self.kv_cache) or _MANIFEST_DTYPES[self.dtype]
 
 

@@ -24,7 +24,7 @@ _BATCH = 64
 
 
 def torch_classifier(model: DistilBertForSequenceClassification, tokenizer: PreTrainedTokenizerFast) -> Classifier:
-    """By the model that was trained."""
+    """A classifier by the model that was trained."""
     pad = int(model.config.pad_token_id)
 
     def logits(rows: list[list[int]]) -> Array:
@@ -38,7 +38,7 @@ def torch_classifier(model: DistilBertForSequenceClassification, tokenizer: PreT
 
 
 def bundle_classifier(bundle: Path, threads: int = 1) -> Classifier:
-    """By an exported bundle.
+    """A classifier by an exported bundle.
 
     Raises:
         BundleError: it cannot be read.

@@ -39,7 +39,7 @@ class _Place:
     turn: float
 
     def point(self, angle: float, distance: float = 1.0) -> tuple[float, float]:
-        """At an angle from the turn, ``distance`` radii from the centre."""
+        """The point at an angle from the turn, ``distance`` radii from the centre."""
         reach = self.radius * distance
         return self.x + reach * math.cos(self.turn + angle), self.y + reach * math.sin(self.turn + angle)
 

@@ -50,7 +50,7 @@ def score(classify: Classifier, pictures: int = 2000) -> Score:
 
 
 def torch_classifier(model: torch.nn.Module) -> Classifier:
-    """By the model as it was trained."""
+    """A classifier by the model as it was trained."""
 
     def classify(pixels: Floats) -> Floats:
         with torch.no_grad():
@@ -61,7 +61,7 @@ def torch_classifier(model: torch.nn.Module) -> Classifier:
 
 
 def bundle_classifier(bundle: Path, threads: int = 1) -> Classifier:
-    """By an exported bundle."""
+    """A classifier by an exported bundle."""
     manifest = read_any_manifest(bundle)
     assert isinstance(manifest, EncoderManifest)
     session = open_session(bundle / manifest.graphs["encoder"].file, threads=threads)

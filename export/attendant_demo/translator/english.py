@@ -39,7 +39,7 @@ def contracted(text: str, rng: random.Random) -> str:
 
 
 def plural(word: str) -> str:
-    """Of a noun, the last word of which is inflected."""
+    """The plural of a noun, the last word of which is inflected."""
     if re.search(r"(s|x|sh|ch|tato|mato)$", word):
         return word + "es"
     return word[:-1] + "ies" if re.search(r"[^aeiou]y$", word) else word + "s"

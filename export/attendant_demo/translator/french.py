@@ -51,7 +51,7 @@ def begins_with_vowel(word: str) -> bool:
 
 
 def plural(word: str) -> str:
-    """Of a noun or of a masculine adjective."""
+    """The plural of a noun or of a masculine adjective."""
     if word.endswith(("s", "x", "z")):
         return word
     if word.endswith(("eau", "eu")) and word not in ("pneu", "bleu"):
@@ -60,7 +60,7 @@ def plural(word: str) -> str:
 
 
 def feminine(word: str) -> str:
-    """Of an adjective or a participle."""
+    """The feminine of an adjective or a participle."""
     for ending, changed in (("eux", "euse"), ("er", "ère"), ("if", "ive"), ("el", "elle"), ("en", "enne")):
         if word.endswith(ending):
             return word.removesuffix(ending) + changed

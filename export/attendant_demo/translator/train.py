@@ -44,7 +44,7 @@ class TrainSettings:
     bfloat16: bool = True
 
     def polish(self) -> TrainSettings:
-        """Of the second phase, which starts anew at half the learning rate: it halves the mistakes of the first."""
+        """The settings of the second phase, which starts anew at half the learning rate: it halves the mistakes."""
         return replace(self, learning_rate=self.learning_rate / 2, warmup_steps=self.warmup_steps // 5)
 
 

@@ -63,7 +63,7 @@ class CacheLayout(GraphLayout, Protocol):
         ...
 
     def cache_dtype(self, dtype: torch.dtype) -> torch.dtype:
-        """Of the caches of a model of this type."""
+        """The type of the caches of a model of this type."""
         ...
 
 

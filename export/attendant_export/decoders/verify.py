@@ -52,7 +52,7 @@ class Tolerance:
     cosine: float
 
     def describe(self) -> str:
-        """In words, for the manifest."""
+        """The tolerance in words, for the manifest."""
         error = "" if self.max_error is None else f"max abs error <= {self.max_error:g} * max(1, std of the logits), "
         return f"{error}cosine >= {self.cosine:g}"
 

@@ -15,7 +15,7 @@ Array = npt.NDArray[Any]
 
 
 def dimensions_of(layout: RowLayout) -> dict[str, tuple[str | None, ...]]:
-    """Of the inputs of a layout for text."""
+    """The dimensions of the inputs of a layout for text."""
     return symbols_of(*text_ports(layout), *ports_of(PICKED_TOKENS))
 
 

@@ -82,7 +82,7 @@ def is_cross_encoder(folder: SourceFolder) -> bool:
 
 
 def num_labels(config: Mapping[str, Any]) -> int:
-    """Of a classifier; transformers writes them as a table of labels, and none for its default of two."""
+    """The labels of a classifier; transformers writes a table of them, and none for its default of two."""
     labels = config.get("id2label")
     if isinstance(labels, dict):
         return len(labels)

@@ -112,7 +112,7 @@ def natural_rows(
 
 
 def encoded(tokenizer: Tokenizer | None, text: str, length: int) -> list[int]:
-    """At most ``length`` tokens of a text, with special tokens; none where they leave no room."""
+    """The first ``length`` tokens of a text, special ones counted; none where those leave no room."""
     if tokenizer is None:
         return []
     try:

@@ -46,7 +46,7 @@ class Sample:
     wanted: Sequence[Floats]
 
     def slice(self, start: int, stop: int) -> Sample:
-        """Only the rows from ``start`` to ``stop``."""
+        """The rows from ``start`` to ``stop`` alone."""
         cut = slice(start, stop)
         types = None if self.types is None else self.types[cut]
         chosen = None if self.chosen is None else self.chosen[cut]

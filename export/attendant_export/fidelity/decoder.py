@@ -46,7 +46,7 @@ class Stretch:
     steps: int = 96
 
     def within(self, length: int) -> Stretch:
-        """As much of it as a window of ``length`` tokens has room for; the last token only is a target."""
+        """The part of it that a window of ``length`` tokens has room for; the last token only is a target."""
         prompt = min(self.prompt, max(1, length // 3))
         return Stretch(self.rows, prompt, min(self.steps, length - 1 - prompt))
 

@@ -46,11 +46,11 @@ class DistanceSum:
 
     @property
     def entropy(self) -> float:
-        """Of the source model, a position's mean, nats."""
+        """The source model's entropy, a position's mean, nats."""
         return self._entropy / self._positions
 
     def mean(self) -> Distance:
-        """Over all positions taken in, at least one."""
+        """The means over all positions taken in, of which there is at least one."""
         count = self._positions
         return Distance(
             positions=count,

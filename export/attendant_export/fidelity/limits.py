@@ -23,7 +23,7 @@ class Limit:
     agreement: float
 
     def describe(self) -> str:
-        """In words."""
+        """The limit in words."""
         return f"KL <= {self.kl:g} nats, same greedy token >= {self.agreement:.0%}"
 
 

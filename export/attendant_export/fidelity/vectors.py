@@ -36,7 +36,7 @@ VECTOR_LIMITS: dict[str, VectorLimit] = {
 
 
 def compare_vectors(wanted: Floats, found: Floats) -> VectorFidelity:
-    """Of rows [n, width], each with the one in the same place."""
+    """Compares rows [n, width], each with the one in the same place."""
     left, right = wanted.astype(np.float64), found.astype(np.float64)
     norms = np.linalg.norm(left, axis=-1) * np.linalg.norm(right, axis=-1)
     dots = (left * right).sum(-1)

@@ -38,7 +38,7 @@ def add_candidates(model: ir.Model) -> None:
 
 
 def candidates_model(vocab_size: int, dtype: ir.DataType = ir.DataType.FLOAT) -> ir.Model:
-    """Only the added part, over an input ``logits`` [num_logits, vocab_size] of float32, float16 or bfloat16."""
+    """The added part alone, over an input ``logits`` [num_logits, vocab_size] of float32, float16 or bfloat16."""
     logits = value_of(PICKING.logits, dtype, vocab_size=vocab_size)
     graph = ir.Graph([logits], [], nodes=[], opset_imports={"": 21}, name="candidates")
     _append_candidates(graph, logits)

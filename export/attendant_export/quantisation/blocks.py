@@ -29,7 +29,7 @@ class BlockFormat:
 
     @property
     def bits_a_weight(self) -> float:
-        """In a file, with a scale of half precision."""
+        """The bits that a weight takes in a file, with a scale of half precision."""
         return self.bits + (16 + self.bits * self.zeros) / self.block
 
 

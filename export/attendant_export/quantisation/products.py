@@ -44,7 +44,7 @@ class Group:
 
     @property
     def num_weights(self) -> int:
-        """Of all its products."""
+        """The number of weights of all its products."""
         shapes = [node.inputs[1].shape for node in self.nodes if node.inputs[1] is not None]
         return sum(int(shape[0]) * int(shape[1]) for shape in shapes if shape is not None)
 

@@ -48,7 +48,7 @@ def shortened(feeds: Feeds, tokens: int = TRIAL_TOKENS) -> Feeds:
 
 
 def damage(model: ir.Model, groups: Sequence[Group], feeds: Feeds, form: BlockFormat) -> list[float]:
-    """By group, the mean divergence of the next tokens when its products alone have their weights in ``form``.
+    """The mean divergence of the next tokens, group by group, when its products alone have their weights in ``form``.
 
     Args:
         feeds: of one run of a decoder.

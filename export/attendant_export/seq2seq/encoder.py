@@ -58,7 +58,7 @@ class SourceModule(torch.nn.Module):  # type: ignore[misc]
         self.positions = Positions()
 
     def forward(self, feeds: Feeds) -> list[torch.Tensor]:
-        """Per call of the decoder, keys and values, each as :func:`heads_of` has them."""
+        """The keys and values of each call of the decoder, each as :func:`heads_of` has them."""
         return _keys_and_values(self.model, self.attention, self._encode(feeds), self.target)
 
     def _encode(self, feeds: Feeds) -> torch.Tensor:
@@ -167,7 +167,7 @@ def source_dimensions(layout: SourceLayout | None) -> Dimensions:
 
 
 def output_names(num_layers: int) -> list[str]:
-    """Of keys and values, call by call."""
+    """The names of keys and values, call by call."""
     return SLOT_ENCODED.names(num_layers)  # those for pages have the same names
 
 

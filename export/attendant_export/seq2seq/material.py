@@ -49,7 +49,7 @@ class Material:
     trained: bool
 
     def head(self, rows: int, tokens: int) -> Material:
-        """Only the first rows, and the first tokens of their answers."""
+        """The first rows alone, and the first tokens of their answers."""
         answers = [answer[: self.leading + tokens] for answer in self.answers[:rows]]
         return Material(self.rows[:rows], answers, self.leading, self.trained)
 

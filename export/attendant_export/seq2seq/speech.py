@@ -17,8 +17,8 @@ _TASKS = ("transcribe", "translate")
 
 
 def audio_source(model: Any, features: Mapping[str, Any]) -> AudioSource:
-    """From the model's config and ``features``, the content of preprocessor_config.json; Whisper's defaults for
-    the rest."""
+    """What a speech model reads, by its config and ``features``, the content of preprocessor_config.json, or by
+    Whisper's defaults."""
     config = model.config
     return AudioSource(
         max_length=config.max_source_positions,

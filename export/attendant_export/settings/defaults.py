@@ -17,7 +17,7 @@ _EARLY: dict[object, Literal["heuristic", "first", "never"]] = {True: "first", F
 
 
 def generation_defaults(model: Any) -> GenerationDefaults:
-    """From the ``generation_config`` of a model that continues its prompt; one that does not sample is greedy.
+    """The defaults of a model that continues its prompt, from its ``generation_config``; without sampling it is greedy.
 
     Raises:
         SourceError: a setting that has another shape than transformers reads.

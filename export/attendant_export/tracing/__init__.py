@@ -1,1 +1,1 @@
-"""From a torch module to an ONNX graph with fused attention."""
+"""Traces a torch module into an ONNX graph with fused attention."""

@@ -35,12 +35,12 @@ class TracedInputs:
 
     @property
     def plain_names(self) -> tuple[str, ...]:
-        """Of all inputs but the caches."""
+        """The names of all inputs but the caches."""
         return tuple(self._plain)
 
     @property
     def names(self) -> list[str]:
-        """Of all inputs."""
+        """The names of all inputs."""
         return [*self._plain, *self._cache_names]
 
     @property

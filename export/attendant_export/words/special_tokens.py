@@ -8,7 +8,7 @@ from attendant.bundle import SpecialTokens
 
 
 def special_tokens(model: Any, tokenizer: Any, tokenizer_config: dict[str, Any]) -> SpecialTokens:
-    """From generation_config.json, else config.json, else tokenizer_config.json, token by token."""
+    """The special tokens of generation_config.json, else config.json, else tokenizer_config.json, token by token."""
 
     def ids(role: str) -> tuple[int, ...]:
         for config in (model.generation_config, model.config.get_text_config()):

@@ -34,7 +34,7 @@ class Infinity:
 
     @property
     def pid(self) -> int:
-        """Of the server."""
+        """The id of the server's process."""
         return self._process.pid
 
     def measure(self, texts: Sequence[str], clients: int) -> Encoded:

@@ -58,7 +58,7 @@ def rows(model: str, results: Mapping[str, Results], plan: Plan) -> list[Row]:
 
 
 def table(all_rows: Sequence[Row]) -> str:
-    """For a terminal and for Markdown."""
+    """The table, for a terminal and for Markdown."""
     head = ["model", "precision", "what", "unit", "base", "server", "compared", "aim", "met", "quiet rounds", "others"]
     lines = [head, ["---"] * len(head), *map(_cells, all_rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
@@ -68,7 +68,7 @@ def table(all_rows: Sequence[Row]) -> str:
 
 
 def as_json(all_rows: Sequence[Row], results: Mapping[str, Mapping[str, Results]], plan: Plan) -> dict[str, object]:
-    """For a machine: the table, and every measurement by model and precision."""
+    """The table, and every measurement by model and precision, for a machine."""
     measured = {
         model: {
             precision: [{kind: _summary(found) for kind, found in measured.items()} for measured in of.rounds]

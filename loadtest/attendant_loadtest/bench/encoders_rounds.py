@@ -74,7 +74,7 @@ Round = dict[str, Encoded]
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """Of one bundle: its best batch size, and its rounds."""
+    """The results of one bundle: its best batch size, and its rounds."""
 
     best_batch: int
     rounds: list[Round]

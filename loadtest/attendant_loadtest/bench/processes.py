@@ -33,7 +33,7 @@ class Answering:
 
     @property
     def pid(self) -> int:
-        """Of the process."""
+        """The id of the process."""
         return self._process.pid
 
     def ask(self, workload: Mapping[str, Any]) -> dict[str, Any]:

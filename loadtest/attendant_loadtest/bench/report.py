@@ -37,7 +37,7 @@ def rows(precision: str, results: Results, plan: Plan) -> list[Row]:
 
 
 def table(all_rows: Sequence[Row]) -> str:
-    """For a terminal and for Markdown."""
+    """The table, for a terminal and for Markdown."""
     head = ["precision", "requests", "bare tok/s", "engine tok/s", "server tok/s", "engine/bare", "server/bare"]
     head += ["prompt tok/s", "first token ms p50/p99", "inter-token ms p50/p99"]
     head += ["host us/step", "us/seq-step", "server us/tok", "client us/tok", "quiet rounds", "others"]
@@ -49,7 +49,7 @@ def table(all_rows: Sequence[Row]) -> str:
 
 
 def as_json(all_rows: Sequence[Row], plan: Plan) -> dict[str, object]:
-    """For a machine."""
+    """The rows, for a machine."""
     return {"plan": asdict(plan), "rows": [asdict(row) for row in all_rows]}
 
 

@@ -98,7 +98,7 @@ def save_references(path: Path, references: list[Reference]) -> None:
 
 
 def load_references(path: Path) -> list[Reference]:
-    """In the order in which they were saved."""
+    """Loads them in the order in which they were saved."""
     with np.load(path) as arrays:
         count = len(arrays.files) // len(Reference.__slots__)
         return [Reference(*(arrays[f"{name}_{i}"] for name in Reference.__slots__)) for i in range(count)]

@@ -23,7 +23,7 @@ _COPIES = 20
 
 
 def versions() -> dict[str, str]:
-    """Of what is installed and matters."""
+    """The versions of what is installed and matters."""
     found = {"python": platform.python_version()}
     for name in _PACKAGES:
         try:

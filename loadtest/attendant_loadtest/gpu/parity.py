@@ -90,7 +90,7 @@ class _Comparison:
         self._asked: dict[str, _Asked] = {}
 
     def run(self) -> None:
-        """Until everything was compared."""
+        """Compares everything."""
         driver = self._driver
         for step in itertools.count():
             if self._waiting and (step % _STAGGER == 0 or not driver.engine.has_work):

@@ -21,7 +21,7 @@ _WARM_UP_STEPS = 8
 
 
 def engine_settings(sizes: Sizes) -> EngineSettings:
-    """Of the engines whose speed is measured, here and behind the server."""
+    """The settings of the engines whose speed is measured, here and behind the server."""
     return EngineSettings(
         max_num_seqs=max(*sizes.batches, sizes.streams),
         max_context_length=sizes.speed_context,
@@ -108,7 +108,7 @@ class _Bench:
         }
 
     def prefill(self, length: int) -> dict[str, float]:
-        """From a prompt's submission to its first token, on an idle engine."""
+        """The time from a prompt's submission to its first token, on an idle engine."""
         times = []
         for _ in range(self._sizes.repeats + 1):
             prompt = self._prompt(length)

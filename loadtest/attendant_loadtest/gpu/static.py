@@ -48,7 +48,7 @@ class _Generator:
             torch.set_default_dtype(before)
 
     def decode(self, batch: int) -> dict[str, Any]:
-        """From the time of many tokens, that of one taken away."""
+        """The time of a token after the first: from that of many, that of one taken away."""
         sizes = self._sizes
         try:
             self.run(batch, sizes.prompt, 2)  # the memory that it takes

@@ -52,7 +52,7 @@ class Batch:
 
     @property
     def size(self) -> int:
-        """Of the rows together."""
+        """The size of all rows together."""
         return sum(row.size for row in self.rows)
 
 

@@ -39,7 +39,7 @@ class KVLayer(Section):
 
 
 class ChangingFrequencies(Section):
-    """Of rotary embeddings that change with the length of a sequence, beyond ``after`` tokens; the graph takes
+    """Rotary embeddings that change with the length of a sequence, beyond ``after`` tokens; the graph takes
     position_ids as :class:`attendant.core.frequencies.Frequencies` has them. With the cache in slots only."""
 
     kind: Kind

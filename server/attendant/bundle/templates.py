@@ -155,7 +155,7 @@ class _Dict:
         return dict(*args, **kwargs)
 
     def fromkeys(self, *args: Any) -> dict[Any, Any]:
-        """As :meth:`dict.fromkeys`."""
+        """Does what :meth:`dict.fromkeys` does."""
         return dict.fromkeys(*args)
 
 

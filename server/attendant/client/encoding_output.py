@@ -84,7 +84,7 @@ class Output:
         return self._line(result.text)
 
     def end(self) -> None:
-        """After the last result: cosines between vectors, if there are some and not too many."""
+        """Ends the output: with cosines between vectors, if there are some and not too many."""
         if not 2 <= len(self._vectors) <= MAX_COMPARED:
             return
         vectors = np.array(self._vectors, np.float32)

@@ -72,13 +72,14 @@ class CallContext:
         client: str = "",
         trace: TraceContext | None = None,
     ) -> CallContext:
-        """Of a call that comes now. ``request_id``: empty for a fresh one. ``timeout_s``: its caller waits, or None."""
+        """The context of a call that comes now. ``request_id``: empty for a fresh one. ``timeout_s``: how long the
+        caller waits, or None."""
         now_ns = time.monotonic_ns()
         deadline_ns = None if timeout_s is None else now_ns + int(timeout_s * 1e9)
         return cls(request_id or uuid.uuid4().hex, now_ns, deadline_ns, client=client, trace=trace)
 
     def renewed(self) -> CallContext:
-        """Of a part of the call that begins now: with the same id and deadline."""
+        """The context of a part of the call that begins now: with the same id and deadline."""
         return replace(self, arrival_ns=time.monotonic_ns())
 
     def time_left_s(self) -> float | None:

@@ -196,7 +196,7 @@ class Sequence:
         self.rules = tuple([rule.fork() for rule in parent.rules])
 
     def advance(self, num_tokens: int) -> None:
-        """So many more tokens are computed."""
+        """Counts so many more tokens as computed."""
         self.num_computed += num_tokens
 
     def restart(self) -> None:

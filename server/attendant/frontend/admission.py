@@ -26,13 +26,13 @@ class Visitor(Protocol):
 
     @property
     def num_places(self) -> int:
-        """How many it needs, all at once."""
+        """The number of places that it needs, all at once."""
 
     def enter(self) -> None:
-        """There are places now, and they are taken for it."""
+        """Called when there are places: they are taken for it."""
 
     def fail(self, error: AttendantError) -> None:
-        """There never will be."""
+        """Called when there never will be places."""
 
 
 class Gate:

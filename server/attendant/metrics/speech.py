@@ -35,7 +35,7 @@ class SpeechMetrics:
             self._windows.labels(model, kind)
 
     def sound(self, model: str, seconds: float) -> None:
-        """So much was read of a recording."""
+        """Counts what was read of a recording."""
         self._sound.labels(model).inc(seconds)
 
     def window(self, model: str, kind: WindowKind) -> None:

@@ -9,7 +9,7 @@ from attendant.bundle import Capability, EncoderManifest, EncoderTask, Generator
 
 
 class ModelState(enum.Enum):
-    """In which state a model of a server is."""
+    """The state that a model of a server is in."""
 
     LOADING = "loading"
     READY = "ready"

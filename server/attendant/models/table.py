@@ -78,7 +78,7 @@ class Entry(Generic[S]):
 
     @property
     def state(self) -> ModelState:
-        """In which state the model is. One whose engine died has failed, though it is there to say so to its calls."""
+        """The state that the model is in. One whose engine died has failed, though it still tells its calls."""
         if self.failed is not None or (self.serving is not None and not self.serving.ready):
             return ModelState.FAILED
         if self.serving is None:

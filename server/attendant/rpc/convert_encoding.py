@@ -100,7 +100,7 @@ def answer_call(request: pb.AnswerRequest) -> AnswerCall:
 
 
 def rerank_call(request: pb.RerankRequest) -> RerankCall:
-    """As it is."""
+    """The call that a request asks for."""
     return RerankCall(
         model=request.model,
         query=request.query,
@@ -119,12 +119,12 @@ def fill_mask_call(request: pb.FillMaskRequest) -> FillMaskCall:
 
 
 def classify_image_call(request: pb.ClassifyImageRequest) -> ClassifyImageCall:
-    """As it is."""
+    """The call that a request asks for."""
     return ClassifyImageCall(request.model, tuple(request.images), _optional(request, "top_k"), request.raw_scores)
 
 
 def embed_image_call(request: pb.EmbedImageRequest) -> EmbedImageCall:
-    """As it is."""
+    """The call that a request asks for."""
     dimensions, normalize = _optional(request, "dimensions"), _optional(request, "normalize")
     return EmbedImageCall(request.model, tuple(request.images), dimensions, normalize)
 

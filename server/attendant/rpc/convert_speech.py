@@ -72,12 +72,12 @@ def sound(request: pb.SpeechRequest) -> SoundData | RawSound:
 
 
 def raw_sound(message: pb.RawAudio) -> RawSound:
-    """As it is."""
+    """The samples of a message."""
     return RawSound(message.pcm16, message.sampling_rate)
 
 
 def stream_options(request: pb.SpeechStreamRequest | None) -> pb.SpeechOptions:
-    """Of a stream's first request; None if there was none.
+    """The options of a stream's first request; ``request`` is None if there was none.
 
     Raises:
         InvalidRequest: it has none.
@@ -88,7 +88,7 @@ def stream_options(request: pb.SpeechStreamRequest | None) -> pb.SpeechOptions:
 
 
 def stream_sound(request: pb.SpeechStreamRequest) -> RawSound:
-    """Of a stream's further requests.
+    """The sound of one of a stream's further requests.
 
     Raises:
         InvalidRequest: it has none.

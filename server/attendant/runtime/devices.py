@@ -42,7 +42,7 @@ class Device(Protocol):
     def index(self) -> int: ...
 
     def attach(self) -> None:
-        """To be called once by each thread that uses the device."""
+        """Every thread that uses the device calls it once."""
         ...
 
     def allocate(self, size: int) -> Buffer:
@@ -106,7 +106,7 @@ class HostDevice:
             ctypes.memmove(piece.target, piece.origin, piece.size)
 
     def free_memory(self) -> tuple[int, int]:
-        """Not measured: the budget of a processor's KV cache is a setting."""
+        """Zeros: it is not measured, since the budget of a processor's KV cache is a setting."""
         return 0, 0
 
 

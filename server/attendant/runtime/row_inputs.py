@@ -55,7 +55,7 @@ class RowShape:
 
     @property
     def num_tokens(self) -> int:
-        """Of all rows."""
+        """The number of tokens of all rows."""
         return int(self.lengths.sum())
 
 

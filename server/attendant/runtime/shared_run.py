@@ -76,7 +76,7 @@ class SharedRun:
 
 
 def ragged_inputs(rows: Sequence[int], lengths: Sequence[int]) -> RaggedInputs[Array]:
-    """For tokens in one row, ``lengths`` of them in these ``rows`` of the view; rows between are idle."""
+    """The inputs for tokens in one row, ``lengths`` of them in these ``rows`` of the view; rows between are idle."""
     total, longest = sum(lengths), max(lengths)
     counts = np.zeros(rows[-1] + 1, np.int32)
     counts[list(rows)] = lengths

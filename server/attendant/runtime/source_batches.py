@@ -86,5 +86,5 @@ def sources_of(plan: StepPlan) -> list[SourceRow]:
 
 
 def output_names(manifest: GeneratorManifest) -> list[str]:
-    """Of the graph ``encoder``: keys and values, call by call."""
+    """The outputs of the graph ``encoder``: keys and values, call by call."""
     return SLOT_ENCODED.names(len(manifest.cross_layers))  # those for pages have the same names

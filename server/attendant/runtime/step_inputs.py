@@ -63,7 +63,7 @@ def input_fields(shape: StepShape) -> Fields:
 
 @dataclass(frozen=True, slots=True)
 class StepLengths:
-    """Per chunk of a run: ``rows`` of the block table, ``starts`` and ``lengths`` of the chunks, all [n] int32."""
+    """The chunks of a run: ``rows`` of the block table, ``starts`` and ``lengths`` of the chunks, all [n] int32."""
 
     rows: npt.NDArray[np.int32]
     starts: npt.NDArray[np.int32]

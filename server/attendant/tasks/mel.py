@@ -34,7 +34,7 @@ class LogMel:
 
     @property
     def num_samples(self) -> int:
-        """Of a window."""
+        """The number of samples of a window."""
         return self._spec.num_frames * self._spec.hop_length
 
     def __call__(self, samples: Floats) -> Floats:

@@ -30,12 +30,12 @@ class Place:
 
     @property
     def in_row(self) -> slice:
-        """Of the row's tokens."""
+        """The slice of the row's tokens."""
         return slice(self.start, self.start + self.count)
 
     @property
     def in_text(self) -> slice:
-        """Of the text's tokens."""
+        """The slice of the text's tokens."""
         return slice(self.skipped, self.skipped + self.count)
 
 

@@ -11,14 +11,14 @@ Floats = npt.NDArray[np.float32]
 
 
 def softmax(logits: Floats) -> Floats:
-    """Over the last axis, in float32."""
+    """The softmax over the last axis, in float32."""
     shifted = np.exp(logits - logits.max(axis=-1, keepdims=True), dtype=np.float32)
     total: Floats = shifted / shifted.sum(axis=-1, keepdims=True)
     return total
 
 
 def sigmoid(logits: Floats) -> Floats:
-    """Of each, in float32, without overflow."""
+    """The sigmoid of each number, in float32, without overflow."""
     small = np.exp(-np.abs(logits), dtype=np.float32)
     values: Floats = np.where(logits >= 0, 1, small) / (1 + small)
     return values.astype(np.float32, copy=False)

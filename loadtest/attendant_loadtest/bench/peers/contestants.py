@@ -28,7 +28,7 @@ class Model:
 
     @property
     def vocab_size(self) -> int:
-        """Of its logits."""
+        """The width of its logits."""
         size: int = json.loads((self.source / "config.json").read_text(encoding="utf-8"))["vocab_size"]
         return size
 
@@ -78,7 +78,7 @@ def trained_model(cache: Path, checkpoint: Path | None = None) -> Model:
 
 
 def size_mb(bundle: Path) -> float:
-    """Of the graphs and weights of our bundle, in MB."""
+    """The size of the graphs and weights of our bundle, in MB."""
     files = read_manifest(bundle).files
     return sum(entry.size for name, entry in files.items() if ".onnx" in name) / 1e6
 

@@ -43,7 +43,7 @@ class Contest:
 
     @property
     def aims(self) -> dict[str, Aim | None]:
-        """By measure, in the order of the table."""
+        """The aims by measure, in the order of the table."""
         aims = {tokens_per_s(c): _AIMS.get(c) for c in self.concurrency}
         late = dict(zip(FIRST, (Aim(1.0, least=False), Aim(0.5, least=False)), strict=True))
         return {**aims, DECODE: Aim(1.1), PROMPTS: Aim(1.0), **late}

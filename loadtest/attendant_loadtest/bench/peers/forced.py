@@ -84,7 +84,7 @@ class Forced:
 
 
 def judge(bundle: Path, tokens: Array, reference: Array) -> dict[str, Fidelity]:
-    """Of ``prompt`` and ``decode``: each text as one prompt, and all texts as the rows of one batch, token by token.
+    """Judges ``prompt`` and ``decode``: each text a prompt, and all texts as the rows of one batch, token by token.
 
     Args:
         tokens: [rows, n].

@@ -67,11 +67,11 @@ class Judge:
 
     @property
     def num_tokens(self) -> int:
-        """Of the text that is used."""
+        """The number of tokens of the text that is used."""
         return self._tokens.size
 
     def of_peer(self, name: str, made: Made) -> Judged:
-        """A peer's.
+        """Judges a peer.
 
         Raises:
             PeerFailed: it has ended.

@@ -22,7 +22,7 @@ _TORCH = ("torch==2.13.0",)  # first and by itself, so that whatever depends on 
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """For how many sequences a peer must have memory, and of how many positions each, if it asks."""
+    """The sequences that a peer must have memory for, and the positions of each, if it asks."""
 
     positions: int = 256
     sequences: int = 32

@@ -19,7 +19,7 @@ class Peer:
 
     @property
     def pid(self) -> int:
-        """Of its process."""
+        """The id of its process."""
         return self._process.pid
 
     def measure(self, workload: Workload) -> Measurement:

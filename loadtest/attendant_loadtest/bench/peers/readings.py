@@ -36,13 +36,13 @@ def values(rounds: Sequence[Round], measure: str, *ways: str) -> list[tuple[floa
 
 
 def num_quiet(rounds: Sequence[Round], measure: str, *ways: str) -> int:
-    """In how many rounds foreign processes left the machine to ``ways``."""
+    """The number of rounds in which foreign processes left the machine to ``ways``."""
     found = [readings for one in rounds if all(way in (readings := one.get(measure, {})) for way in ways)]
     return sum(all(readings[way].others <= QUIET for way in ways) for readings in found)
 
 
 def as_json(rounds: Sequence[Round]) -> list[Any]:
-    """For a file."""
+    """The rounds, for a file."""
     return [{what: {way: asdict(r) for way, r in found.items()} for what, found in one.items()} for one in rounds]
 
 

@@ -34,7 +34,7 @@ class Way:
         return self.name.startswith(OURS)
 
     def fidelity(self, measure: str) -> Fidelity | None:
-        """Of the runs that ``measure`` measures; the worse one's where it measures both kinds."""
+        """The fidelity of the runs that ``measure`` measures; the worse one's where it measures both kinds."""
         if self.judged is None:
             return None
         prompt = self.judged.prompt or self.judged.decode
@@ -51,7 +51,7 @@ class Way:
 
 
 def our_bits(precision: str) -> tuple[int, int]:
-    """By a precision's name."""
+    """The bits of one of our precisions."""
     if precision == "mixed":
         return 8, 4
     bits = {"fp32": 32, "int8": 8}.get(precision.partition("_")[0].partition("-")[0], 4)

@@ -61,7 +61,7 @@ def row(what: str, rounds: Rounds, figure: Callable[[Measurement], float], aim: 
 
 
 def table(rows: Sequence[Row]) -> str:
-    """For a terminal and for Markdown."""
+    """The table, for a terminal and for Markdown."""
     ways = list(dict.fromkeys(way for found in rows for way in found.figures))
     lines = [["", *ways, "our best / best peer", "aim", "met", "quiet rounds"]]
     lines.append(["---"] * len(lines[0]))

@@ -30,8 +30,8 @@ class SlotInputs(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class RaggedInputs(Generic[T]):
-    """Besides, of a graph whose rows may differ in length: then the tokens may lie in [1, num_tokens], and each row
-    needs room in its cache for ``longest`` new positions."""
+    """What a graph takes besides whose rows may differ in length: then the tokens may lie in [1, num_tokens], and each
+    row needs room in its cache for ``longest`` new positions."""
 
     query_seqlens: T = port(
         "int32", "rows", means="how many tokens of each row are new, 0 for an idle one, whose cache stays as it is"
@@ -45,14 +45,14 @@ class RaggedInputs(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class PositionInputs(Generic[T]):
-    """Besides, of a graph over slots that adds a bias of relative positions to its scores."""
+    """What a graph over slots takes besides that adds a bias of relative positions to its scores."""
 
     kv_positions: T = port("int64", "total", means="0 to total_sequence_length - 1")
 
 
 @dataclass(frozen=True, slots=True)
 class SlotSourceInputs(Generic[T]):
-    """Besides, of a graph that looks at sources in slots."""
+    """What a graph takes besides that looks at sources in slots."""
 
     source_seqlens: T = port("int32", "rows", means="the length of each row's source, minus one")
     source_total: T = port("int32", 1, means="the length of the longest source")
@@ -84,7 +84,7 @@ class PageInputs(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class SamplingInputs(Generic[T]):
-    """Besides, of a graph over pages, which draws a token for each row of logits."""
+    """What a graph over pages takes besides: it draws a token for each row of logits."""
 
     inverse_temperature: T = port("float32", "num_logits", means="1 / temperature, 1 for greedy rows")
     uniform: T = port("float32", "num_logits", means="the number in [0, 1) that draws the token")
@@ -92,8 +92,8 @@ class SamplingInputs(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class PageSourceInputs(Generic[T]):
-    """Besides, of a graph that looks at sources in pages. Each token is a sequence of its own there, the last position
-    of its source."""
+    """What a graph takes besides that looks at sources in pages. Each token is a sequence of its own there, the last
+    position of its source."""
 
     source_bounds: T = port("int32", "num_tokens + 1", means="0, 1, 2 and so on")
     source_past_seqlens: T = port("int32", "num_tokens", means="the length of each token's source, minus one")
@@ -150,7 +150,7 @@ class KeysValues:
         return KeysValues(self.key.at(index), self.value.at(index))
 
     def names(self, count: int) -> list[str]:
-        """Of the first ``count`` calls: key, value, key, value and so on."""
+        """The names of the first ``count`` calls: key, value, key, value and so on."""
         return [port.name for index in range(count) for port in (self.key.at(index), self.value.at(index))]
 
 

@@ -39,7 +39,7 @@ class PaddedRows(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class PickedTokens(Generic[T]):
-    """Besides, of a graph that gives logits of some tokens only."""
+    """What a graph takes besides that gives logits of some tokens only."""
 
     logits_index: T = port(
         "int64", "num_logits", means="which ones, by packed index or by place in the flattened padded view"

@@ -60,7 +60,7 @@ class Port:
 
     @property
     def symbols(self) -> tuple[str | None, ...]:
-        """Of each dimension the name, where it varies from run to run, or None."""
+        """The name of each dimension that varies from run to run, None for fixed ones."""
         return tuple(dim if isinstance(dim, str) else None for dim in self.dims)
 
     def shape(self, sizes: Mapping[str, int]) -> tuple[int, ...]:
@@ -98,7 +98,7 @@ def ports_of(*groups: Any) -> tuple[Port, ...]:
 
 
 def symbols_of(*ports: Port) -> dict[str, tuple[str | None, ...]]:
-    """Of each port, by its name, the names of its sizes that vary, None for fixed ones."""
+    """The names of the sizes that vary, None for fixed ones, of each port by its name."""
     return {port.name: port.symbols for port in ports}
 
 

@@ -134,7 +134,7 @@ def _of_generator(manifest: GeneratorManifest, graph: str) -> Signature | None:
 
 
 def all_signatures() -> tuple[Signature, ...]:
-    """One for every kind of graph, with the ports of attention calls named once; for documentation."""
+    """A signature for every kind of graph, with the ports of attention calls named once; for documentation."""
     tokens = (d.SLOT_ENCODED.key, d.SLOT_ENCODED.value), (d.PAGE_ENCODED.key, d.PAGE_ENCODED.value)
     sources, picked = (*text_ports("packed"), *ports_of(e.SPECTRA)), ports_of(e.PICKED_TOKENS)
     packed = (e.ROW_LOGITS, e.TOKEN_LOGITS, e.PICKED_LOGITS, e.EMBEDDING, e.TOKEN_EMBEDDINGS)

@@ -29,7 +29,7 @@ class _Slice:
 
     @property
     def num_places(self) -> int:
-        """One for each row."""
+        """A place for each row."""
         return len(self.rows)
 
     def enter(self) -> None:

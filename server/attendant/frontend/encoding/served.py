@@ -105,7 +105,7 @@ class ServedEncoder:
 
     @property
     def text(self) -> TextTools:
-        """For tasks on text."""
+        """The tools of tasks on text."""
         assert self._text is not None, f"{self.manifest.name} does not take text"
         return self._text
 

@@ -112,7 +112,7 @@ class SpeechModel:
         return self._codes.get(language, "") if language is not None else ""
 
     def text(self, tokens: Sequence[int], *, keep_special_tokens: bool = False) -> str:
-        """Of tokens among which are no timestamps."""
+        """The text of tokens among which are no timestamps."""
         return self._model.text.decode(tokens, skip_special_tokens=not keep_special_tokens)
 
     async def hear(self, generator: Generator, call: SpeechCall, window: Window, context: CallContext) -> Heard:

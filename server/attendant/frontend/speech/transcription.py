@@ -225,5 +225,5 @@ class _Tally:
         self.num_runs += 1
 
     def timings(self) -> Timings:
-        """Of the call that ends now."""
+        """The timings of the call that ends now."""
         return replace(self._timings, total_ns=time.monotonic_ns() - self._arrival_ns)
