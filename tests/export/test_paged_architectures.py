@@ -23,7 +23,8 @@ import torch
 from attendant_export.decoders.architectures import context_length
 from attendant_export.decoders.families import reference_attention
 from attendant_export.decoders.graphs import write_graphs
-from attendant_export.decoders.verify_pages import Case, run_paged
+from attendant_export.decoders.verify_pages import run_paged
+from attendant_export.parity import Case
 from attendant_export.precision import in_dtype
 from attendant_export.progress import silent
 from attendant_export.prompts import sample_prompts

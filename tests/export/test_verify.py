@@ -11,8 +11,8 @@ import pytest
 from attendant.bundle import ParityCase
 from attendant_export import export
 from attendant_export.decoders import graphs
-from attendant_export.decoders.verify import judge
 from attendant_export.errors import ParityError
+from attendant_export.parity import judge
 from attendant_export.recipe import PRECISIONS, Recipe
 
 from tests.bundles import make_llama, make_tokenizer

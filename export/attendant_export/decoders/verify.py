@@ -1,10 +1,5 @@
-"""Compares a finished graph with the model it came from, and refuses one that is too far off.
-
-Two halves. Fixed cases (whole prompts, chunks, rows that decode together) find damage in a graph of any model: a wrong
-mask, a lost bias or a mixed-up cache moves logits by a good part of their spread, while rounding stays orders of
-magnitude below. Over tiny random models of eleven architectures fp32 stays below 1e-5; int8 keeps a cosine of 0.991
-(latent attention) to 0.9999, int4 of 0.90 to 0.996; the tolerances are bounds on damage, not on rounding. What rounding
-does to a trained model is measured on natural text, in :mod:`attendant_export.fidelity`, with stricter limits.
+"""Compares a finished graph with the model it came from, and refuses one that is too far off: on fixed cases (whole
+prompts, chunks, rows that decode together), and on natural text.
 """
 
 from __future__ import annotations
@@ -16,18 +11,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from attendant.bundle import ChangingFrequencies, Fidelity, Frequencies, Graph, KVLayer, Parity, ParityCase
+from attendant.bundle import ChangingFrequencies, Fidelity, Frequencies, Graph, KVLayer, Parity
 
 from attendant_export.decoders.families import reference_attention
 from attendant_export.decoders.rope import coded_frequencies
 from attendant_export.decoders.session import DecoderSession, Floats, Ints
-from attendant_export.decoders.verify_pages import Case, open_paged, paged_cases
-from attendant_export.errors import ParityError
+from attendant_export.decoders.verify_pages import open_paged, paged_cases
 from attendant_export.fidelity.decoder import PagedDecoder, SlotDecoder, Stretch, measure_decoder
 from attendant_export.fidelity.limits import check_fidelity
 from attendant_export.fidelity.windows import text_windows
 from attendant_export.memory import give_back, set_aside
 from attendant_export.paged.session import PagedSession
+from attendant_export.parity import Case, compare, judge
 from attendant_export.prompts import Encode, sample_prompts
 from attendant_export.recipe import Recipe
 from attendant_export.texts import verification_text
@@ -37,37 +32,6 @@ _DECODE_STEPS = 8
 _LEAST_WINDOW = 8  # tokens
 # The reference function of target cuda is slow: it has one window, and few steps.
 _PAGED_TOKENS, _PAGED_STRETCH = 160, Stretch(rows=1, prompt=96, steps=16)
-
-
-@dataclass(frozen=True)
-class Tolerance:
-    """What a precision may change.
-
-    Attributes:
-        max_error: bound on the largest logit error, in units of the logits' standard deviation (at least 1).
-        cosine: least cosine between all logits of a case and the model's, after taking each position's mean away.
-    """
-
-    max_error: float | None
-    cosine: float
-
-    def describe(self) -> str:
-        """The tolerance in words, for the manifest."""
-        error = "" if self.max_error is None else f"max abs error <= {self.max_error:g} * max(1, std of the logits), "
-        return f"{error}cosine >= {self.cosine:g}"
-
-
-TOLERANCES: dict[str, Tolerance] = {
-    "fp32": Tolerance(max_error=1e-3, cosine=0.99999),
-    "int8": Tolerance(max_error=None, cosine=0.98),
-    "int8_blocks": Tolerance(max_error=None, cosine=0.98),
-    "int4": Tolerance(max_error=None, cosine=0.85),
-    "int4_small": Tolerance(max_error=None, cosine=0.85),
-    "mixed": Tolerance(max_error=None, cosine=0.85),
-    "fp16": Tolerance(max_error=None, cosine=0.995),
-    "bf16": Tolerance(max_error=None, cosine=0.98),
-}
-_EIGHT_BIT_CACHE = Tolerance(max_error=None, cosine=0.95)
 
 
 @dataclass(frozen=True)
@@ -152,38 +116,6 @@ def _fidelity(
     return measure_decoder(model, SlotDecoder(session, length, vocab_size), windows, stretch)
 
 
-def judge(cases: Sequence[ParityCase], spread: float, recipe: Recipe) -> Parity:
-    """The parity report of ``cases``; ``spread`` is the standard deviation of the model's logits.
-
-    Raises:
-        ParityError: a case breaks the tolerance of ``recipe``, or is not a number.
-    """
-    name, tolerance = str(recipe.precision), TOLERANCES[recipe.precision]
-    if recipe.kv_cache != "model" and tolerance.cosine > _EIGHT_BIT_CACHE.cosine:
-        name, tolerance = f"{name} with a cache of {recipe.kv_cache}", _EIGHT_BIT_CACHE
-    for case in cases:
-        bound = None if tolerance.max_error is None else tolerance.max_error * max(1.0, spread)
-        if bound is not None and not case.max_abs_error <= bound:
-            raise ParityError(
-                f"verification failed in {case.name}: the largest logit error is {case.max_abs_error:.3g}, "
-                f"{name} allows {bound:.3g} (cosine {case.cosine:.6f})"
-            )
-        if not case.cosine >= tolerance.cosine:
-            raise ParityError(
-                f"verification failed in {case.name}: the cosine with the model's logits is {case.cosine:.6f}, "
-                f"{name} asks for at least {tolerance.cosine:g} (largest error {case.max_abs_error:.3g})"
-            )
-    positions = sum(case.positions for case in cases)
-    agreement = sum(case.greedy_agreement * case.positions for case in cases) / positions
-    return Parity(
-        max_abs_error=max(case.max_abs_error for case in cases),
-        cosine=min(case.cosine for case in cases),
-        greedy_agreement=agreement,
-        tolerance=tolerance.describe(),
-        cases=tuple(cases),
-    )
-
-
 def _run_cases(session: DecoderSession, prompts: list[Ints], wanted: list[Floats]) -> Iterator[Case]:
     """Prefill whole, prefill in chunks, and decode of rows of different lengths in one batch."""
     first = prompts[0]
@@ -222,23 +154,6 @@ def _beyond(model: Any, session: DecoderSession, prompt: Ints, changing: Changin
         positions = torch.arange(len(prompt))[None] + shift
         wanted = model(tokens, position_ids=positions, use_cache=False).logits[0].float().numpy()
     return Case("beyond", session.run(slice(3, 4), prompt[None], [0], shift=shift), wanted)
-
-
-def compare(case: Case) -> ParityCase:
-    """The distance of two sets of logits."""
-    found, wanted = case.found.astype(np.float64), case.wanted.astype(np.float64)
-    same = float((found.argmax(-1) == wanted.argmax(-1)).mean())
-    # A constant added to all logits of a position changes no probability, but would flatter the cosine.
-    left = found - found.mean(-1, keepdims=True)
-    right = wanted - wanted.mean(-1, keepdims=True)
-    norms = float(np.linalg.norm(left) * np.linalg.norm(right))
-    return ParityCase(
-        name=case.name,
-        max_abs_error=float(np.abs(found - wanted).max()),
-        cosine=float((left * right).sum()) / norms if norms else float("nan"),
-        positions=len(wanted),
-        greedy_agreement=same,
-    )
 
 
 def _spread(wanted: Sequence[Floats]) -> float:

@@ -4,27 +4,18 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from attendant.bundle import KVLayer
 
 from attendant_export.paged.session import Floats, PagedRow, PagedSession, save_reference
+from attendant_export.parity import Case
 from attendant_export.prompts import Ints
 
 _BLOCK_SIZE = 4
 _CHUNKS = (7, 1, 5)
 _DECODE_STEPS = 8
-
-
-@dataclass(frozen=True)
-class Case:
-    """Logits of the graph beside the model's, both [positions, vocab_size] float32."""
-
-    name: str
-    found: Floats
-    wanted: Floats
 
 
 def run_paged(path: Path, layers: Sequence[KVLayer], prompts: list[Ints], wanted: list[Floats]) -> list[Case]:

@@ -114,7 +114,7 @@ class EncoderDraft:
     def verify(self, folder: Path, written: Written) -> Parity:
         """See :meth:`attendant_export.drafts.Draft.verify`."""
         path = folder / written.graphs["encoder"].file
-        return verify_encoder(path, self.plan.cases(), self.recipe.precision, self.plan.natural())
+        return verify_encoder(path, self.plan.cases(), self.recipe, self.plan.natural())
 
     def manifest(self, written: Written, common: Common) -> EncoderManifest:
         """See :meth:`attendant_export.drafts.Draft.manifest`."""

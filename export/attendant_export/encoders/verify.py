@@ -6,19 +6,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from attendant.bundle import Parity, ParityCase, Precision
+from attendant.bundle import Parity, ParityCase
 
-from attendant_export.decoders.verify import TOLERANCES
 from attendant_export.encoders.plan import EncoderCase, Floats
 from attendant_export.errors import ParityError
 from attendant_export.fidelity.vectors import check_vectors, compare_vectors
+from attendant_export.parity import judge
+from attendant_export.recipe import Recipe
 from attendant_export.session import open_session
 
 _SPREAD_ENOUGH = 1e-6
 
 
 def verify_encoder(
-    path: Path, cases: Sequence[EncoderCase], precision: Precision, natural: EncoderCase | None = None
+    path: Path, cases: Sequence[EncoderCase], recipe: Recipe, natural: EncoderCase | None = None
 ) -> Parity:
     """Runs the graph on every case.
 
@@ -28,7 +29,7 @@ def verify_encoder(
         natural: a case of natural text, if there is one.
 
     Raises:
-        ParityError: a case is further off than ``precision`` allows; says by how much.
+        ParityError: a case is further off than ``recipe`` allows; says by how much.
     """
     session = open_session(path)
     inputs = {value.name for value in session.get_inputs()}
@@ -38,41 +39,12 @@ def verify_encoder(
         return case.rows_of(session.run(None, feeds)[0])
 
     spread = float(cases[0].wanted.std())
-    parity = judge([_compare(case, run(case)) for case in cases], spread, precision)
+    parity = judge([_compare(case, run(case)) for case in cases], spread, recipe, "output")
     if natural is None:
         return parity
     vectors = compare_vectors(natural.wanted, run(natural))
-    check_vectors(vectors, precision)
+    check_vectors(vectors, recipe.precision)
     return parity.model_copy(update={"vectors": vectors})
-
-
-def judge(cases: Sequence[ParityCase], spread: float, precision: Precision) -> Parity:
-    """The parity report of ``cases``; ``spread`` is the standard deviation of the model's outputs.
-
-    Raises:
-        ParityError: a case breaks the tolerance of ``precision``, or is not a number.
-    """
-    tolerance = TOLERANCES[precision]
-    for case in cases:
-        bound = None if tolerance.max_error is None else tolerance.max_error * max(1.0, spread)
-        if bound is not None and not case.max_abs_error <= bound:
-            raise ParityError(
-                f"verification failed in {case.name}: the largest error is {case.max_abs_error:.3g}, "
-                f"{precision} allows {bound:.3g} (cosine {case.cosine:.6f})"
-            )
-        if not case.cosine >= tolerance.cosine:
-            raise ParityError(
-                f"verification failed in {case.name}: the cosine with the model's output is {case.cosine:.6f}, "
-                f"{precision} asks for at least {tolerance.cosine:g} (largest error {case.max_abs_error:.3g})"
-            )
-    positions = sum(case.positions for case in cases)
-    return Parity(
-        max_abs_error=max(case.max_abs_error for case in cases),
-        cosine=min(case.cosine for case in cases),
-        greedy_agreement=sum(case.greedy_agreement * case.positions for case in cases) / positions,
-        tolerance=tolerance.describe(),
-        cases=tuple(cases),
-    )
 
 
 def _compare(case: EncoderCase, rows: Floats) -> ParityCase:

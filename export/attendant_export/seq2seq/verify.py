@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 from attendant.bundle import AudioSource, Graph, KVLayer, Parity, TextSource
 
-from attendant_export.decoders.verify import compare, judge
-from attendant_export.decoders.verify_pages import Case
 from attendant_export.fidelity.limits import check_fidelity
+from attendant_export.parity import Case, compare, judge
 from attendant_export.recipe import Recipe
 from attendant_export.seq2seq.encoder import Row
 from attendant_export.seq2seq.fidelity import measure_answers
