@@ -105,7 +105,7 @@ def load_encoder(
         verify_files(path, manifest)
     tokens, limits = batch_limits(manifest, settings)
     device = open_device(manifest.target, gpu_index)
-    free_before, total = device.free_memory()
+    free_before, _ = device.free_memory()
     threads = settings.threads or available_processors()
     where = f"GPU {gpu_index}" if device.kind == "cuda" else f"{threads} threads"
     progress(f"{manifest.name}: loading {manifest.architecture} {manifest.precision} for {manifest.task}, {where}")
@@ -113,8 +113,7 @@ def load_encoder(
     runner = _open(path, manifest, SessionOptions(threads, settings.spinning), device)
     check_encoder(path, manifest, runner, limits, device)
     if ledger is not None and device.kind == "cuda":
-        taken = free_before - device.free_memory()[0]
-        ledger.grant(Memory(f"GPU {device.index}", total, total), manifest.name, taken)
+        _take_down(ledger, manifest, device, free_before)
     progress(
         f"{manifest.name}: ready in {time.monotonic() - started:.1f} s; {limits.layout} batches of up to "
         f"{tokens:,} tokens and {limits.max_rows} rows"
@@ -129,6 +128,12 @@ def load_encoder(
         max_rows=limits.max_rows + settings.max_queue,
         probe=probe_row(manifest),
     )
+
+
+def _take_down(ledger: MemoryLedger, manifest: EncoderManifest, device: Device, free_before: int) -> None:
+    """What the model has taken of a GPU: weights, and what its largest batch needs."""
+    free, total = device.free_memory()
+    ledger.grant(Memory(f"GPU {device.index}", total, total), manifest.name, free_before - free)
 
 
 def _tokenizer(path: Path, spec: TextInput) -> Tokenizer:
