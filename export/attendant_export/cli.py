@@ -42,6 +42,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="cpu",
         help="what the bundle runs on: cpu keeps the KV cache in slots, cuda (NVIDIA GPUs) in pages (default: cpu)",
     )
+    _add_quality(parser)
+    parser.add_argument(
+        "--pooling",
+        choices=["mean", "cls", "last", "max", "mean_sqrt_len", "weighted_mean"],
+        help="how task embed makes one vector of a row's tokens (default: as the model's folder says, or mean)",
+    )
+    parser.add_argument(
+        "--context-length",
+        type=_positive,
+        metavar="N",
+        help="most tokens of prompt and answer together (default: what the model takes)",
+    )
+    parser.add_argument("--name", help="the model's name for clients (default: the last part of SOURCE)")
+    parser.add_argument("--revision", help="branch, tag or commit of a hub id")
+    parser.add_argument("--debug", action="store_true", help="show where in the code an export failed")
+    parser.add_argument("--overwrite", action="store_true", help="replace the bundle at OUT once the new one is whole")
+
+
+def _add_quality(parser: argparse.ArgumentParser) -> None:
+    """Adds what trades fidelity for size and speed."""
     parser.add_argument(
         "--precision",
         choices=["auto", "fp32", "bf16", "fp16", "int8", "int8_blocks", "int4", "int4_small", "mixed"],
@@ -71,21 +91,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="type of the KV cache, cuda only; int8 and fp8 hold twice the tokens, with scales measured at export "
         "(default: the model's)",
     )
-    parser.add_argument(
-        "--pooling",
-        choices=["mean", "cls", "last", "max", "mean_sqrt_len", "weighted_mean"],
-        help="how task embed makes one vector of a row's tokens (default: as the model's folder says, or mean)",
-    )
-    parser.add_argument(
-        "--context-length",
-        type=_positive,
-        metavar="N",
-        help="most tokens of prompt and answer together (default: what the model takes)",
-    )
-    parser.add_argument("--name", help="the model's name for clients (default: the last part of SOURCE)")
-    parser.add_argument("--revision", help="branch, tag or commit of a hub id")
-    parser.add_argument("--debug", action="store_true", help="show where in the code an export failed")
-    parser.add_argument("--overwrite", action="store_true", help="replace the bundle at OUT once the new one is whole")
 
 
 def _positive(text: str) -> int:

@@ -25,62 +25,73 @@ REQUEST_BUCKETS = (
 )
 STEP_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.3, 0.5, 1, 2.5, 5, 10)
 BATCH_BUCKETS = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 256, 512, 1024)
+_MODEL = ("model_name",)
 TOKENS_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
+
+
+class _Maker:
+    """Makes collectors with one series for each model."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+
+    def counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"attendant_{name}", text, (*_MODEL, *labels), registry=self._registry)
+
+    def gauge(self, name: str, text: str) -> Gauge:
+        return Gauge(f"attendant_{name}", text, _MODEL, registry=self._registry)
+
+    def histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
+        return Histogram(f"attendant_{name}", text, _MODEL, buckets=buckets, registry=self._registry)
 
 
 class Collectors:
     """Names, help texts and buckets."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        model = ("model_name",)
-
-        def counter(name: str, text: str, *labels: str) -> Counter:
-            return Counter(f"attendant_{name}", text, (*model, *labels), registry=registry)
-
-        def gauge(name: str, text: str) -> Gauge:
-            return Gauge(f"attendant_{name}", text, model, registry=registry)
-
-        def histogram(name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
-            return Histogram(f"attendant_{name}", text, model, buckets=buckets, registry=registry)
-
         build = Gauge(
             "attendant_build_info", "1, with what runs as labels.", ("version", "onnxruntime"), registry=registry
         )
         build.labels(__version__, _onnxruntime_version()).set(1)
 
-        self.model_ready = gauge("model_ready", "1 for a model that is served, 0 for one that cannot be.")
-        self.first_token = histogram(
+        new = _Maker(registry)
+        self.model_ready = new.gauge("model_ready", "1 for a model that is served, 0 for one that cannot be.")
+        self.first_token = new.histogram(
             "time_to_first_token_seconds",
             "Arrival at the server to first token, tokenising included.",
             FIRST_TOKEN_BUCKETS,
         )
-        self.inter_token = histogram(
+        self.inter_token = new.histogram(
             "inter_token_latency_seconds", "Between two tokens of a sequence, as they leave the engine.", TOKEN_BUCKETS
         )
-        self.time_per_token = histogram(
+        self.time_per_token = new.histogram(
             "request_time_per_output_token_seconds", "Mean time of a sequence's tokens after its first.", TOKEN_BUCKETS
         )
-        self.e2e = histogram("e2e_request_latency_seconds", "Arrival to end.", REQUEST_BUCKETS)
-        self.queue = histogram("request_queue_time_seconds", "Arrival to first scheduled.", REQUEST_BUCKETS)
-        self.prefill = histogram("request_prefill_time_seconds", "First scheduled to first token.", REQUEST_BUCKETS)
-        self.decode = histogram("request_decode_time_seconds", "First to last token.", REQUEST_BUCKETS)
-        self.inference = histogram("request_inference_time_seconds", "First scheduled to last token.", REQUEST_BUCKETS)
-        self.prompt_tokens = counter("prompt_tokens", "Prompt tokens of ended sequences, cached ones included.")
-        self.generation_tokens = counter("generation_tokens", "Tokens generated.")
-        self.success = counter("request_success", "Sequences that ended without an error.", "finished_reason")
-        self.request_failure = counter(
+        self.e2e = new.histogram("e2e_request_latency_seconds", "Arrival to end.", REQUEST_BUCKETS)
+        self.queue = new.histogram("request_queue_time_seconds", "Arrival to first scheduled.", REQUEST_BUCKETS)
+        self.prefill = new.histogram("request_prefill_time_seconds", "First scheduled to first token.", REQUEST_BUCKETS)
+        self.decode = new.histogram("request_decode_time_seconds", "First to last token.", REQUEST_BUCKETS)
+        self.inference = new.histogram(
+            "request_inference_time_seconds", "First scheduled to last token.", REQUEST_BUCKETS
+        )
+        self.prompt_tokens = new.counter("prompt_tokens", "Prompt tokens of ended sequences, cached ones included.")
+        self.generation_tokens = new.counter("generation_tokens", "Tokens generated.")
+        self.success = new.counter("request_success", "Sequences that ended without an error.", "finished_reason")
+        self.request_failure = new.counter(
             "request_failure", "Sequences that ended with an error, and requests refused at the door.", "error"
         )
-        self.running = gauge("num_requests_running", "Sequences that hold KV memory.")
-        self.waiting = gauge("num_requests_waiting", "Sequences in the queue.")
-        self.kv_usage = gauge("kv_cache_usage_perc", "KV memory held by running sequences; 1 is all of its budget.")
-        self.prefix_queries = counter("prefix_cache_queries", "Prompt tokens looked up in the prefix cache.")
-        self.prefix_hits = counter("prefix_cache_hits", "Prompt tokens found in the prefix cache.")
-        self.preemptions = counter("num_preemptions", "Sequences that lost their KV memory to others.")
-        self.step = histogram("step_duration_seconds", "One engine step.", STEP_BUCKETS)
-        self.step_run = histogram("step_run_seconds", "Of a step, inside the model run and sampling.", STEP_BUCKETS)
-        self.step_batch = histogram("step_batch_size", "Sequences that a step advanced by one token.", BATCH_BUCKETS)
-        self.step_tokens = histogram(
+        self.running = new.gauge("num_requests_running", "Sequences that hold KV memory.")
+        self.waiting = new.gauge("num_requests_waiting", "Sequences in the queue.")
+        self.kv_usage = new.gauge("kv_cache_usage_perc", "KV memory held by running sequences; 1 is all of its budget.")
+        self.prefix_queries = new.counter("prefix_cache_queries", "Prompt tokens looked up in the prefix cache.")
+        self.prefix_hits = new.counter("prefix_cache_hits", "Prompt tokens found in the prefix cache.")
+        self.preemptions = new.counter("num_preemptions", "Sequences that lost their KV memory to others.")
+        self.step = new.histogram("step_duration_seconds", "One engine step.", STEP_BUCKETS)
+        self.step_run = new.histogram("step_run_seconds", "Of a step, inside the model run and sampling.", STEP_BUCKETS)
+        self.step_batch = new.histogram(
+            "step_batch_size", "Sequences that a step advanced by one token.", BATCH_BUCKETS
+        )
+        self.step_tokens = new.histogram(
             "step_tokens", "Tokens that a step ran: of prompts, of sources, and generated ones.", TOKENS_BUCKETS
         )
 
