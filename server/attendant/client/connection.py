@@ -21,6 +21,8 @@ from attendant_proto.v1 import (
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
+from attendant.client.older_servers import fill_parts
+
 REQUEST_ID_KEY = "x-request-id"  # in the trailers of every answer of a server
 
 
@@ -64,7 +66,8 @@ class Connection:
     def list_models(self) -> list[models_pb2.Model]:
         """Every model of the server."""
         with self._failing():
-            return list(self._models.ListModels(models_pb2.ListModelsRequest(), timeout=self._timeout_s).models)
+            listed = self._models.ListModels(models_pb2.ListModelsRequest(), timeout=self._timeout_s)
+            return [fill_parts(model) for model in listed.models]
 
     def get_model(self, name: str) -> models_pb2.Model:
         """One model; the only one for an empty name."""
@@ -72,7 +75,7 @@ class Connection:
             model: models_pb2.Model = self._models.GetModel(
                 models_pb2.GetModelRequest(model=name), timeout=self._timeout_s
             )
-            return model
+            return fill_parts(model)
 
     def find_model(self, name: str, tasks: Collection[str], *, speech: bool = False) -> models_pb2.Model:
         """One model; for an empty name the only one that can do one of these tasks, or with ``speech`` takes sound.
