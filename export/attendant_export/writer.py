@@ -86,7 +86,9 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
         BundleError: a graph takes or gives what is not declared in :mod:`attendant.bundle.graph_io`.
     """
     check_graphs(manifest, whole=True)
-    (folder / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    # Left out while it is empty: servers that do not know the field would refuse the bundle for it.
+    unused = None if manifest.further_capabilities else {"further_capabilities"}
+    (folder / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=2, exclude=unused) + "\n", encoding="utf-8")
 
 
 def _move(folder: Path, out: Path) -> None:

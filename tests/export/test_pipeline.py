@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import onnx_ir as ir
 import pytest
-from attendant.bundle import EncoderManifest, Parity, TextInput, read_any_manifest, verify_files
+from attendant.bundle import MANIFEST_FILE, EncoderManifest, Parity, TextInput, read_any_manifest, verify_files
 from attendant_export.decoders.graphs import describe
 from attendant_export.drafts import Common, Order, Written
 from attendant_export.errors import CalibrationError, ParityError
 from attendant_export.pipeline import export
 from attendant_export.prompts import Encode
 from attendant_export.recipe import Recipe
+from attendant_export.writer import write_manifest
 
 from tests.bundles import make_tokenizer
 
@@ -77,6 +78,15 @@ def test_a_kind_that_the_exporter_never_heard_of_becomes_a_bundle(tmp_path: Path
     assert sorted(manifest.files) == ["encoder.onnx", "tokenizer.json"]
     assert (manifest.name, manifest.architecture, manifest.recipe) == ("stand", "stand", ("nothing",))
     assert (manifest.source.id, manifest.parity.cosine) == ("stand", 1.0)
+
+
+def test_a_manifest_names_further_capabilities_only_where_there_are_some(tmp_path: Path) -> None:
+    """Servers of before there were any refuse fields that they do not know."""
+    plain = export(Stand(("fp32",)), [FP32], Order(tmp_path / "b", "stand"))
+    assert "further_capabilities" not in (tmp_path / "b" / MANIFEST_FILE).read_text(encoding="utf-8")
+    more = plain.model_copy(update={"further_capabilities": ("embed",)})
+    write_manifest(tmp_path / "b", more)
+    assert read_any_manifest(tmp_path / "b") == more
 
 
 def test_only_where_the_fastest_is_sought_is_a_second_recipe_tried(tmp_path: Path) -> None:
