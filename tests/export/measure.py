@@ -16,8 +16,9 @@ from attendant_export.calibration_runs import prompt_runs
 from attendant_export.decoders.architectures import context_length
 from attendant_export.decoders.decoder import trace_decoder
 from attendant_export.decoders.families import reference_attention
-from attendant_export.decoders.graphs import describe, kv_layers
+from attendant_export.decoders.graphs import kv_layers
 from attendant_export.decoders.session import DecoderSession
+from attendant_export.graph.files import describe
 from attendant_export.graph.passes import rewrite
 from attendant_export.graph.ragged import allow_ragged_rows
 from attendant_export.quantisation.quantise import quantise

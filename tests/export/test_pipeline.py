@@ -10,9 +10,9 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 from attendant.bundle import MANIFEST_FILE, EncoderManifest, Parity, TextInput, read_any_manifest, verify_files
-from attendant_export.decoders.graphs import describe
 from attendant_export.drafts import Common, Order, Written
 from attendant_export.errors import CalibrationError, ParityError
+from attendant_export.graph.files import save_graphs
 from attendant_export.pipeline import export
 from attendant_export.prompts import Encode
 from attendant_export.recipe import Recipe
@@ -43,8 +43,7 @@ class StandDraft:
 
     def write(self, folder: Path) -> Written:
         model = ir.Model(_table(), ir_version=10)
-        ir.save(model, folder / "encoder.onnx")
-        return Written({"encoder": describe(model.graph, "encoder.onnx")}, ("nothing",))
+        return Written(save_graphs({"encoder": model}, folder), ("nothing",))
 
     def verify(self, folder: Path, written: Written) -> Parity:
         assert (folder / written.graphs["encoder"].file).is_file()
@@ -75,7 +74,7 @@ def test_a_kind_that_the_exporter_never_heard_of_becomes_a_bundle(tmp_path: Path
     manifest = export(Stand(("fp32",), words), [FP32], Order(tmp_path / "b", "stand"))
     assert manifest == read_any_manifest(tmp_path / "b")
     verify_files(tmp_path / "b", manifest)
-    assert sorted(manifest.files) == ["encoder.onnx", "tokenizer.json"]
+    assert sorted(manifest.files) == ["encoder.onnx", "encoder.onnx.data", "tokenizer.json"]
     assert (manifest.name, manifest.architecture, manifest.recipe) == ("stand", "stand", ("nothing",))
     assert (manifest.source.id, manifest.parity.cosine) == ("stand", 1.0)
 

@@ -1,4 +1,4 @@
-"""Makes the ONNX files of a bundle: trace, rewrite, quantise, write; and describes them for the manifest."""
+"""Makes the graphs of a decoder: trace, rewrite, quantise, write."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import Any, get_args
 
 import onnx_ir as ir
 import torch
-from attendant.bundle import ChangingFrequencies, DType, Graph, KVLayer, Precision, TensorSpec
-from attendant.bundle.graph_io import LOGITS
+from attendant.bundle import ChangingFrequencies, DType, KVLayer, Precision
 
 from attendant_export.calibration_runs import prompt_runs
 from attendant_export.decoders.calibrate import calibrate
@@ -19,10 +18,9 @@ from attendant_export.decoders.families import patched
 from attendant_export.decoders.layouts import CacheLayout, PageLayout, SlotLayout
 from attendant_export.drafts import Written
 from attendant_export.fidelity.windows import text_windows
-from attendant_export.graph.candidates import add_candidates
-from attendant_export.graph.companions import copy_blocks_model, pick_rows_model
+from attendant_export.graph.companions import paged_companions
+from attendant_export.graph.files import save_graphs
 from attendant_export.graph.kernels import CacheScales
-from attendant_export.graph.nodes import DTYPES
 from attendant_export.graph.passes import rewrite
 from attendant_export.graph.ragged import allow_ragged_rows
 from attendant_export.memory import empty_graph, set_aside
@@ -35,12 +33,6 @@ from attendant_export.recipe import Recipe
 from attendant_export.texts import calibration_text
 from attendant_export.tracing.attention import AttentionLayer, AttentionTrace
 from attendant_export.tracing.trace import fused_attention
-
-DECODER_FILE = "decoder.onnx"
-PROMPT_FILE = "prompt.onnx"
-COPY_BLOCKS_FILE = "copy_blocks.onnx"
-PICK_ROWS_FILE = "pick_rows.onnx"
-_DTYPES = {known: dtype for dtype, known in DTYPES.items()}
 
 
 @dataclass(frozen=True)
@@ -108,24 +100,22 @@ def write_traced(
     Args:
         windows: tokens of sample text, [length] int64 each, to quantise by.
     """
-    files, done = {"decoder": (DECODER_FILE, traced.model)}, tuple[str, ...]()
+    models, done = {"decoder": traced.model}, tuple[str, ...]()
     if recipe.precision == "mixed":
-        files["prompt"] = (PROMPT_FILE, traced.model.clone())
+        models["prompt"] = traced.model.clone()
     if quantised := quantised_as(recipe.precision):
         # Graphs for CUDA do not run here as they are; theirs is plain rounding.
         runs = prompt_runs(traced.layers, windows) if recipe.target == "cpu" else []
         with progress("quantise") as step:
-            for name, (_, graph) in files.items():
+            for name, graph in models.items():
                 done += quantise(graph, quantised[name], runs, step)
     if recipe.target == "cuda":
-        files |= paged_companions(traced.model, len(traced.layers))
+        models |= paged_companions(traced.model, len(traced.layers))
     else:
-        allow_ragged_rows(files.get("prompt", files["decoder"])[1].graph)
+        allow_ragged_rows(models.get("prompt", traced.model).graph)
     with progress("write"):
-        for name, (file, graph) in files.items():
-            ir.save(graph, folder / file, external_data=f"{file}.data" if name in ("decoder", "prompt") else None)
-    graphs = {name: describe(graph.graph, file) for name, (file, graph) in files.items()}
-    for _, graph in files.values():
+        graphs = save_graphs(models, folder)
+    for graph in models.values():
         empty_graph(graph)
     return Written(graphs, done, kv_layers(traced.layers, recipe.cache_dtype))
 
@@ -136,29 +126,6 @@ def quantised_as(precision: Precision) -> dict[str, Quantised]:
         return {"prompt": "int8", "decoder": "int4"}
     known = [each for each in get_args(Quantised) if each == precision]
     return {"decoder": known[0]} if known else {}
-
-
-def paged_companions(decoder: ir.Model, num_layers: int) -> dict[str, tuple[str, ir.Model]]:
-    """Adds the choice of candidates to a paged ``decoder``, in place; the files and graphs beside it, by name."""
-    add_candidates(decoder)
-    logits = next(value for value in decoder.graph.outputs if value.name == LOGITS.name)
-    return {
-        "copy_blocks": (COPY_BLOCKS_FILE, copy_blocks_model(2 * num_layers)),
-        "pick_rows": (PICK_ROWS_FILE, pick_rows_model(logits)),
-    }
-
-
-def describe(graph: ir.Graph, file: str) -> Graph:
-    """The manifest entry of a graph."""
-
-    def spec(value: ir.Value) -> TensorSpec:
-        assert value.name is not None
-        assert value.shape is not None
-        assert value.dtype is not None
-        shape = tuple(size if isinstance(size, int) else str(size) for size in value.shape)
-        return TensorSpec(name=value.name, dtype=_DTYPES[value.dtype], shape=shape)
-
-    return Graph(file=file, inputs=tuple(map(spec, graph.inputs)), outputs=tuple(map(spec, graph.outputs)))
 
 
 def kv_layers(layers: Sequence[AttentionLayer], dtype: DType = "float32") -> tuple[KVLayer, ...]:

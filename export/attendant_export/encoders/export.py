@@ -6,14 +6,12 @@ import importlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import onnx_ir as ir
-from attendant.bundle import EncoderManifest, EncoderTask, Graph, Parity, Pooling
+from attendant.bundle import EncoderManifest, EncoderTask, Parity, Pooling
 
 from attendant_export.auto import Asked, asked_recipes
 from attendant_export.calibration_file import encoding
-from attendant_export.decoders.graphs import describe
 from attendant_export.drafts import Common, Order, Written
 from attendant_export.encoders.passes import rewrite_encoder
 from attendant_export.encoders.plan import EncoderPlan
@@ -23,13 +21,13 @@ from attendant_export.encoders.text_source import load_text
 from attendant_export.encoders.trace import trace_encoder
 from attendant_export.encoders.verify import verify_encoder
 from attendant_export.errors import failures_of
+from attendant_export.graph.files import save_graphs
 from attendant_export.progress import Progress, silent
 from attendant_export.prompts import Encode
 from attendant_export.quantisation.quantise import quantise
 from attendant_export.recipe import ENCODER_PRECISIONS, Recipe
 from attendant_export.source.folder import SourceFolder
 
-ENCODER_FILE, PROJECTION_FILE = "encoder.onnx", "projection.onnx"
 # Planners of other rows than text: (folder, task) -> EncoderPlan.
 _PLANNERS: dict[EncoderTask, tuple[str, str]] = {
     "classify_image": ("attendant_export.encoders.vision", "plan_vision"),
@@ -102,14 +100,11 @@ class EncoderDraft:
         """See :meth:`attendant_export.drafts.Draft.write`."""
         plan, progress = self.plan, self.order.progress
         graph, done = encoder_graph(plan, self.recipe, progress, self.order.calibration)
-        files: dict[str, tuple[str, Any]] = {"encoder": (ENCODER_FILE, graph)}
+        models = {"encoder": graph}
         if plan.projection is not None:
-            files["projection"] = (PROJECTION_FILE, projection_model(plan.projection))
+            models["projection"] = projection_model(plan.projection)
         with progress("write"):
-            for name, (file, model) in files.items():
-                ir.save(model, folder / file, external_data=f"{file}.data" if name == "encoder" else None)
-        graphs: dict[str, Graph] = {name: describe(model.graph, file) for name, (file, model) in files.items()}
-        return Written(graphs, done)
+            return Written(save_graphs(models, folder), done)
 
     def verify(self, folder: Path, written: Written) -> Parity:
         """See :meth:`attendant_export.drafts.Draft.verify`."""

@@ -5,9 +5,17 @@ from __future__ import annotations
 import onnx_ir as ir
 from attendant.bundle.graph_io import COPY_FROM, COPY_TO, COPYING, PICKED, PICKING
 
+from attendant_export.graph.candidates import add_candidates
 from attendant_export.graph.nodes import shape_of, value_of
 
 OPSET = 21
+
+
+def paged_companions(decoder: ir.Model, num_layers: int) -> dict[str, ir.Model]:
+    """Adds the choice of candidates to a paged ``decoder``, in place; the graphs beside it, by name."""
+    add_candidates(decoder)
+    logits = next(value for value in decoder.graph.outputs if value.name == "logits")
+    return {"copy_blocks": copy_blocks_model(2 * num_layers), "pick_rows": pick_rows_model(logits)}
 
 
 def copy_blocks_model(num_tensors: int) -> ir.Model:

@@ -12,9 +12,9 @@ import onnx_ir as ir
 from attendant.bundle import MANIFEST_FILE, GeneratorManifest, KVLayer, read_manifest
 from attendant.bundle.graph_io import LOGITS
 
-from attendant_export.decoders.graphs import describe
 from attendant_export.errors import ExportError
 from attendant_export.graph.companions import pick_rows_model
+from attendant_export.graph.files import describe
 from attendant_export.paged.session import cache_dtype, save_reference
 from attendant_export.writer import bundle_folder, file_entries, write_manifest
 

@@ -14,9 +14,11 @@ from attendant_export.auto import Asked, Auto
 from attendant_export.calibration_file import encoding
 from attendant_export.calibration_runs import answer_runs
 from attendant_export.decoders.export import vocab_size
-from attendant_export.decoders.graphs import DECODER_FILE, describe, kv_layers, paged_companions
+from attendant_export.decoders.graphs import kv_layers
 from attendant_export.drafts import Common, Order, Written
 from attendant_export.errors import ExportError, UnsupportedModel
+from attendant_export.graph.companions import paged_companions
+from attendant_export.graph.files import save_graphs
 from attendant_export.precision import in_dtype
 from attendant_export.prompts import Encode
 from attendant_export.quantisation.activations import InMemory
@@ -34,7 +36,6 @@ from attendant_export.settings import setting_warnings
 from attendant_export.source.folder import SourceFolder
 from attendant_export.words.special_tokens import special_tokens
 
-ENCODER_FILE = "encoder.onnx"
 _VERIFIED_ROWS = 3
 
 
@@ -137,14 +138,11 @@ class AnswerDraft:
             answer = trace_answer(model, self.context_length, recipe.target, step)
             reader = trace_source(model, self.encoder_input, answer.cross_layers, recipe.target, step)
         done = self._quantise(reader, answer) if recipe.precision == "int8" else ()
-        files = {"encoder": (ENCODER_FILE, reader), "decoder": (DECODER_FILE, answer.model)}
+        models = {"encoder": reader, "decoder": answer.model}
         if recipe.target == "cuda":
-            files |= paged_companions(answer.model, len(answer.layers))
+            models |= paged_companions(answer.model, len(answer.layers))
         with progress("write"):
-            for name, (file, graph) in files.items():
-                external = f"{file}.data" if name in ("encoder", "decoder") else None
-                ir.save(graph, folder / file, external_data=external)
-        graphs = {name: describe(graph.graph, file) for name, (file, graph) in files.items()}
+            graphs = save_graphs(models, folder)
         layers, cross = (kv_layers(each, recipe.cache_dtype) for each in (answer.layers, answer.cross_layers))
         return Written(graphs, done, layers, cross)
 

@@ -15,10 +15,11 @@ import onnx_ir as ir
 from attendant.bundle import TOKENIZER_FILE, GeneratorManifest, KVLayer, Origin, Parity, SpecialTokens
 from attendant.bundle.graph_io import LOGITS
 from attendant_export.decoders.decoder import trace_decoder
-from attendant_export.decoders.graphs import COPY_BLOCKS_FILE, DECODER_FILE, PICK_ROWS_FILE, describe, kv_layers
+from attendant_export.decoders.graphs import kv_layers
 from attendant_export.decoders.layouts import PageLayout
 from attendant_export.graph.candidates import add_candidates
 from attendant_export.graph.companions import copy_blocks_model, pick_rows_model
+from attendant_export.graph.files import describe, file_of
 from attendant_export.graph.passes import rewrite
 from attendant_export.paged.bundle import reference_bundle
 from attendant_export.toolchain import exporter_version, versions
@@ -28,6 +29,7 @@ from attendant_loadtest.bench.bundles import tokenizer
 from attendant_loadtest.gpu.prepare.repeat import TRACED_LAYERS, repeat_middle_layer
 from attendant_loadtest.gpu.shapes import LlamaShape
 
+DECODER_FILE = file_of("decoder")
 DATA_FILE = f"{DECODER_FILE}.data"
 
 _ALIGNMENT = 4096  # bytes
@@ -93,8 +95,8 @@ def _write(model: ir.Model, layers: tuple[KVLayer, ...], shape: LlamaShape, out:
     logits = next(value for value in model.graph.outputs if value.name == LOGITS.name)
     files = {
         "decoder": (DECODER_FILE, model),
-        "copy_blocks": (COPY_BLOCKS_FILE, copy_blocks_model(2 * len(layers))),
-        "pick_rows": (PICK_ROWS_FILE, pick_rows_model(logits)),
+        "copy_blocks": (file_of("copy_blocks"), copy_blocks_model(2 * len(layers))),
+        "pick_rows": (file_of("pick_rows"), pick_rows_model(logits)),
     }
     for file, part in files.values():
         ir.save(part, out / file)
