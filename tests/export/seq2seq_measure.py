@@ -13,14 +13,14 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 import torch
-from attendant.bundle import AnswerRules, GeneratorManifest, TextSource, read_manifest
+from attendant.bundle import GeneratorManifest, Seq2SeqRules, TextSource, read_manifest
 from attendant_export.drafts import Order
 from attendant_export.paged.bundle import reference_bundle
 from attendant_export.pipeline import export
 from attendant_export.recipe import Recipe
 from attendant_export.seq2seq.export import EncoderDecoder
-from attendant_export.seq2seq.session import AnswerSession
-from attendant_export.seq2seq.source import AnswerSource
+from attendant_export.seq2seq.session import Seq2SeqSession
+from attendant_export.seq2seq.source import Seq2SeqSource
 from transformers import GenerationMixin
 
 from tests.export.seq2seq_families import FAMILIES, PREPROCESSOR, make_model, tokenizer_json
@@ -60,7 +60,7 @@ class Answer:
     tokens: list[int] = field(default_factory=list)
     logits: list[Row] = field(default_factory=list)
 
-    def take(self, logits: Row, rules: AnswerRules, forced_first: int | None, eos: Sequence[int]) -> None:
+    def take(self, logits: Row, rules: Seq2SeqRules, forced_first: int | None, eos: Sequence[int]) -> None:
         """Appends the greedy token that the rules allow."""
         self.logits.append(logits)
         allowed = logits.copy()
@@ -93,7 +93,7 @@ class Subject:
             for tensor in (*self.model.parameters(), *self.model.buffers()):
                 tensor.data = tensor.data.half().float() if tensor.is_floating_point() else tensor.data
         audio = name == "whisper"
-        self.source = AnswerSource(
+        self.source = Seq2SeqSource(
             self.model,
             tokenizer_json(name),
             {"tokenizer_class": FAMILIES[name].tokenizer_class, "model_max_length": 96},
@@ -114,10 +114,10 @@ class Subject:
         else:
             self.rows = [generator.integers(len(FAMILIES[name].specials), vocabulary, size) for size in LENGTHS]
 
-    def session(self, slots: int) -> AnswerSession:
+    def session(self, slots: int) -> Seq2SeqSession:
         manifest = self.manifest
         assert manifest.encoder_input is not None
-        return AnswerSession(
+        return Seq2SeqSession(
             self.folder,
             manifest.graphs,
             manifest.encoder_input,

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 from attendant.bundle import (
-    AnswerRules,
     AudioSource,
     GenerationDefaults,
     GeneratorManifest,
+    Seq2SeqRules,
     TextSource,
     read_manifest,
     verify_files,
@@ -28,8 +28,8 @@ from attendant_export.recipe import Recipe
 from attendant_export.seq2seq.encoder import find_layout
 from attendant_export.seq2seq.export import EncoderDecoder
 from attendant_export.seq2seq.languages import languages_of
-from attendant_export.seq2seq.rules import answer_defaults, answer_rules
-from attendant_export.seq2seq.source import AnswerSource, is_encoder_decoder, load_answers
+from attendant_export.seq2seq.rules import seq2seq_defaults, seq2seq_rules
+from attendant_export.seq2seq.source import Seq2SeqSource, is_encoder_decoder, load_seq2seq
 from attendant_export.seq2seq.speech import speech_of
 from attendant_export.source.folder import SourceFolder
 from transformers import GenerationConfig
@@ -39,13 +39,13 @@ from tests.export.seq2seq_families import FAMILIES, PREPROCESSOR, WHISPER_SPECIA
 from tests.export.seq2seq_families import tokenizer_json as tokenizer_of
 from tests.export.seq2seq_measure import Subject, measure
 
-RULES = AnswerRules(start=(2,))
+RULES = Seq2SeqRules(start=(2,))
 
 
-def source_of(name: str, **config: Any) -> AnswerSource:
+def source_of(name: str, **config: Any) -> Seq2SeqSource:
     model = make_model(name, **config)
     tokenizer_config = {"tokenizer_class": FAMILIES[name].tokenizer_class}
-    return AnswerSource(model, tokenizer_of(name), tokenizer_config, PREPROCESSOR if name == "whisper" else {})
+    return Seq2SeqSource(model, tokenizer_of(name), tokenizer_config, PREPROCESSOR if name == "whisper" else {})
 
 
 def test_document_lists_every_family() -> None:
@@ -80,7 +80,7 @@ def test_bundle_of_the_command_line(bart: tuple[Path, GeneratorManifest]) -> Non
     assert manifest.encoder_input == TextSource(
         max_length=96, layout="packed", pad_id=1, vocab_size=manifest.vocab_size
     )
-    assert manifest.answer == AnswerRules(start=(2,), forced_first=0, forced_last=2)
+    assert manifest.answer == Seq2SeqRules(start=(2,), forced_first=0, forced_last=2)
     defaults = manifest.generation_defaults
     assert (defaults.temperature, defaults.num_beams, defaults.length_penalty) == (0.0, 4, 2.0)
     assert (defaults.early_stopping, defaults.no_repeat_ngram_size, defaults.max_tokens) == ("first", 3, 59)
@@ -177,11 +177,11 @@ def test_a_missing_head_is_told(tmp_path: Path) -> None:
     model = make_model("bart")
     model.get_output_embeddings = lambda: None
     with pytest.raises(UnsupportedModel, match="no language-model head"):
-        export(EncoderDecoder(AnswerSource(model, tokenizer_of("bart"))), [Recipe()], Order(tmp_path / "b", "b"))
+        export(EncoderDecoder(Seq2SeqSource(model, tokenizer_of("bart"))), [Recipe()], Order(tmp_path / "b", "b"))
 
 
 def test_a_head_of_its_own_is_read_from_the_folder(tmp_path: Path) -> None:
-    model = load_answers(SourceFolder(save_folder("flan_t5", tmp_path / "m"))).model
+    model = load_seq2seq(SourceFolder(save_folder("flan_t5", tmp_path / "m"))).model
     wanted = make_model("flan_t5")
     assert not torch.equal(wanted.lm_head.weight, wanted.shared.weight)
     assert torch.equal(model.lm_head.weight, wanted.lm_head.weight)
@@ -192,17 +192,17 @@ def test_other_refusals(tmp_path: Path) -> None:
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "share_encoder_decoder_embeddings": False}))
     with pytest.raises(UnsupportedModel, match="vocabularies of their own"):
-        load_answers(SourceFolder(folder))
+        load_seq2seq(SourceFolder(folder))
     (folder / "config.json").write_text(json.dumps({**config, "model_type": "speecht5"}))
     with pytest.raises(UnsupportedModel, match="another kind"):
-        load_answers(SourceFolder(folder))
+        load_seq2seq(SourceFolder(folder))
     (folder / "config.json").write_text(json.dumps({**config, "model_type": "longt5"}))
     with pytest.raises(UnsupportedModel, match="into blocks"):
-        load_answers(SourceFolder(folder))
+        load_seq2seq(SourceFolder(folder))
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "tokenizer.json").unlink()
     with pytest.raises(TokenizerError, match=r"tokenizer\.json"):
-        load_answers(SourceFolder(folder))
+        load_seq2seq(SourceFolder(folder))
     with pytest.raises(ExportError, match="pooling"):
         export_bundle(save_folder("t5", tmp_path / "t5"), tmp_path / "b", pooling="mean")
 
@@ -241,7 +241,7 @@ def test_sources_that_influence_each_other_are_refused() -> None:
 )
 def test_languages(name: str, codes: str, source: tuple[str, ...], target: str) -> None:
     given = source_of(name)
-    found = languages_of(given.architecture, given.tokens, given.tokenizer_config, answer_rules(given.model))
+    found = languages_of(given.architecture, given.tokens, given.tokenizer_config, seq2seq_rules(given.model))
     assert found is not None
     assert (list(found.tokens), found.source, found.target) == (codes.split(), source, target)
     assert found.default_target == ("ro_RO" if name == "mbart" else None)
@@ -265,9 +265,9 @@ def test_rules_and_defaults_without_a_generation_config(tmp_path: Path) -> None:
     config = json.loads((folder / "config.json").read_text())
     more = {"num_beams": 6, "no_repeat_ngram_size": 3, "early_stopping": "never", "forced_bos_token_id": 4}
     (folder / "config.json").write_text(json.dumps({**config, **more, "max_new_tokens": 7}))
-    model = load_answers(SourceFolder(folder)).model
-    rules, defaults = answer_rules(model), answer_defaults(model)
-    assert rules == AnswerRules(start=(FAMILIES["marian"].id_of("<pad>"),), forced_first=4)
+    model = load_seq2seq(SourceFolder(folder)).model
+    rules, defaults = seq2seq_rules(model), seq2seq_defaults(model)
+    assert rules == Seq2SeqRules(start=(FAMILIES["marian"].id_of("<pad>"),), forced_first=4)
     assert (defaults.num_beams, defaults.no_repeat_ngram_size) == (6, 3)
     assert (defaults.early_stopping, defaults.max_tokens) == ("never", 7)
 
@@ -276,11 +276,11 @@ def test_what_a_generation_config_leaves_out() -> None:
     model = make_model("bart")
     model.generation_config = GenerationConfig(bos_token_id=0, eos_token_id=2)
     model.config.forced_eos_token_id = 2  # a default of the class, which generate does not read
-    assert answer_rules(model) == AnswerRules(start=(2,))
-    assert answer_defaults(model) == GenerationDefaults(top_k=50)
+    assert seq2seq_rules(model) == Seq2SeqRules(start=(2,))
+    assert seq2seq_defaults(model) == GenerationDefaults(top_k=50)
     bare = SimpleNamespace(model_type="bart")
     with pytest.raises(UnsupportedModel, match="decoder_start_token_id"):
-        answer_rules(SimpleNamespace(config=bare, generation_config=GenerationConfig()))
+        seq2seq_rules(SimpleNamespace(config=bare, generation_config=GenerationConfig()))
 
 
 def test_speech() -> None:
@@ -294,7 +294,7 @@ def test_speech() -> None:
     assert (found.previous, found.no_speech) == (ids["<|startofprev|>"], ids["<|nospeech|>"])
     assert found.max_initial_timestamp == 25
     assert given.encoder_input() == AudioSource(max_length=50, num_mel_bins=20, num_frames=100)
-    assert answer_rules(given.model).suppressed_first == (ids["<|endoftext|>"],)
+    assert seq2seq_rules(given.model).suppressed_first == (ids["<|endoftext|>"],)
 
     config = given.model.generation_config
     config.lang_to_id = config.task_to_id = config.no_timestamps_token_id = None

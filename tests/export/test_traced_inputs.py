@@ -7,15 +7,15 @@ import torch
 from attendant.bundle.graph_io import PAGES, SLOTS, by_name
 from attendant_export.decoders.layouts import CacheLayout, PageLayout, SlotLayout, outputs_of
 from attendant_export.graph.ports import port_of
-from attendant_export.seq2seq.layouts import AnswerLayout, PagedAnswers, SlotAnswers
+from attendant_export.seq2seq.layouts import PagedSeq2Seq, Seq2SeqLayout, SlotSeq2Seq
 from attendant_export.tracing.attention import AttentionLayer
 from attendant_export.tracing.inputs import Feeds, NamedModule
 
 LAYERS = (AttentionLayer(4, 2, 8, None), AttentionLayer(6, 3, 24, None))
 
 
-@pytest.mark.parametrize("layout", [SlotLayout(), PageLayout(), SlotAnswers(), PagedAnswers()])
-def test_a_trace_has_the_declared_inputs(layout: CacheLayout | AnswerLayout) -> None:
+@pytest.mark.parametrize("layout", [SlotLayout(), PageLayout(), SlotSeq2Seq(), PagedSeq2Seq()])
+def test_a_trace_has_the_declared_inputs(layout: CacheLayout | Seq2SeqLayout) -> None:
     inputs = layout.traced(sequence=5, context_length=64)
     for cache in layout.caches:
         inputs.add_cache(cache, LAYERS, torch.float16)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from attendant.bundle import TOKENIZER_FILE, TextSource, read_manifest
-from attendant_export.seq2seq.session import AnswerSession
+from attendant_export.seq2seq.session import Seq2SeqSession
 from tokenizers import Tokenizer
 from transformers import MarianMTModel, PreTrainedTokenizerFast
 
@@ -38,7 +38,7 @@ def bundle_translator(bundle: Path, threads: int = 0) -> Translator:
     source, rules = manifest.encoder_input, manifest.answer
     assert isinstance(source, TextSource)
     assert rules is not None
-    session = AnswerSession(
+    session = Seq2SeqSession(
         bundle,
         manifest.graphs,
         source,

@@ -69,7 +69,7 @@ class SourceAttention(EncoderAttention):
 
 
 @dataclass
-class AnswerAttention:
+class Seq2SeqAttention:
     """The attention calls of a decoder that answers a source: first probed for their layout, then traced.
 
     Attributes:

@@ -19,8 +19,8 @@ from attendant_export.graph.nodes import Editor
 from attendant_export.graph.passes import join_reshapes, rewrite
 from attendant_export.graph.rotary import pack_attention_inputs
 from attendant_export.progress import Step, no_step
-from attendant_export.seq2seq.attention import AnswerAttention
-from attendant_export.seq2seq.layouts import answer_layout
+from attendant_export.seq2seq.attention import Seq2SeqAttention
+from attendant_export.seq2seq.layouts import seq2seq_layout
 from attendant_export.seq2seq.positions import Positions, has_distances, told_distances, told_positions
 from attendant_export.tracing.attention import AttentionLayer
 from attendant_export.tracing.trace import fused_attention, trace_ports
@@ -29,7 +29,7 @@ _PROBE_TOKENS, _SEQUENCE = 4, 5  # sample sizes
 
 
 @dataclass(frozen=True)
-class TracedAnswer:
+class TracedSeq2Seq:
     """The finished graph ``decoder`` in the model's dtype, and the layout of its attention calls over its cache and
     the source."""
 
@@ -52,7 +52,7 @@ def check_positions(model: Any, target: Target) -> None:
         raise UnsupportedModel(str(model.config.model_type), reason)
 
 
-def trace_answer(model: Any, context_length: int, target: Target = "cpu", step: Step = no_step) -> TracedAnswer:
+def trace_seq2seq(model: Any, context_length: int, target: Target = "cpu", step: Step = no_step) -> TracedSeq2Seq:
     """Traces the decoder of ``model`` with its head, with fused attention, and rewrites the graph.
 
     Args:
@@ -65,7 +65,7 @@ def trace_answer(model: Any, context_length: int, target: Target = "cpu", step: 
     """
     architecture = str(model.config.model_type)
     check_positions(model, target)
-    attention, positions = AnswerAttention(architecture), Positions()
+    attention, positions = Seq2SeqAttention(architecture), Positions()
     decoder = model.get_decoder()
     with (
         failures_of(architecture),
@@ -74,12 +74,12 @@ def trace_answer(model: Any, context_length: int, target: Target = "cpu", step: 
         told_distances(decoder, positions, context_length),
     ):
         layers, cross_layers = _probe(model, attention, positions)
-        layout = answer_layout(target)
+        layout = seq2seq_layout(target)
         inputs = layout.traced(min(_SEQUENCE, context_length), context_length)
         for cache, calls in zip(layout.caches, (layers, cross_layers), strict=True):
             inputs.add_cache(cache, calls, model.dtype)
         outputs = outputs_of(layout, len(layers), len(cross_layers))
-        graph = trace_ports(layout.step(AnswerStep(model, attention, positions)), inputs, outputs, target, step)
+        graph = trace_ports(layout.step(Seq2SeqStep(model, attention, positions)), inputs, outputs, target, step)
     # A half-precision head may share memory with the embedding table.
     rewrite(graph, context_length, layout, keep_tied=target == "cuda")
     editor = Editor(graph.graph)
@@ -87,13 +87,13 @@ def trace_answer(model: Any, context_length: int, target: Target = "cpu", step: 
     join_reshapes(editor)
     pack_attention_inputs(editor)
     split_skip_norms(editor)
-    return TracedAnswer(graph, layers, cross_layers)
+    return TracedSeq2Seq(graph, layers, cross_layers)
 
 
-class AnswerStep(torch.nn.Module):  # type: ignore[misc]
+class Seq2SeqStep(torch.nn.Module):  # type: ignore[misc]
     """One step of the decoder over its caches: tokens in; logits of chosen tokens and both kinds of caches out."""
 
-    def __init__(self, model: Any, attention: AnswerAttention, positions: Positions) -> None:
+    def __init__(self, model: Any, attention: Seq2SeqAttention, positions: Positions) -> None:
         super().__init__()
         self.model = model
         self.attention = attention
@@ -140,7 +140,7 @@ def _run(model: Any, tokens: torch.Tensor) -> Any:
 
 
 def _probe(
-    model: Any, attention: AnswerAttention, positions: Positions
+    model: Any, attention: Seq2SeqAttention, positions: Positions
 ) -> tuple[tuple[AttentionLayer, ...], tuple[AttentionLayer, ...]]:
     """The attention calls of the decoder over its cache and over the source.
 

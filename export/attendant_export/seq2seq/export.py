@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import onnx_ir as ir
-from attendant.bundle import AnswerRules, AudioSource, GeneratorManifest, Parity, TextSource
+from attendant.bundle import AudioSource, GeneratorManifest, Parity, Seq2SeqRules, TextSource
 from tokenizers import Tokenizer
 
 from attendant_export.auto import Asked, Auto
@@ -24,14 +24,14 @@ from attendant_export.prompts import Encode
 from attendant_export.quantisation.activations import InMemory
 from attendant_export.quantisation.quantise import quantise
 from attendant_export.recipe import ENCODER_PRECISIONS, GENERATE, Recipe, RecipeRequest
-from attendant_export.seq2seq.decoder import TracedAnswer, check_positions, trace_answer
+from attendant_export.seq2seq.decoder import TracedSeq2Seq, check_positions, trace_seq2seq
 from attendant_export.seq2seq.encoder import Row, find_layout, source_feeds, trace_source
 from attendant_export.seq2seq.languages import languages_of
 from attendant_export.seq2seq.material import calibration_material, natural_material
-from attendant_export.seq2seq.rules import answer_defaults, answer_rules
-from attendant_export.seq2seq.source import AnswerSource, load_answers
+from attendant_export.seq2seq.rules import seq2seq_defaults, seq2seq_rules
+from attendant_export.seq2seq.source import Seq2SeqSource, load_seq2seq
 from attendant_export.seq2seq.speech import speech_of
-from attendant_export.seq2seq.verify import verify_answers
+from attendant_export.seq2seq.verify import verify_seq2seq
 from attendant_export.settings import setting_warnings
 from attendant_export.source.folder import SourceFolder
 from attendant_export.words.special_tokens import special_tokens
@@ -39,7 +39,7 @@ from attendant_export.words.special_tokens import special_tokens
 _VERIFIED_ROWS = 3
 
 
-def answer_recipe(asked: Recipe | RecipeRequest) -> Recipe:
+def seq2seq_recipe(asked: Recipe | RecipeRequest) -> Recipe:
     """The recipe of an encoder-decoder, by default in the first precision that its target has.
 
     Raises:
@@ -68,18 +68,18 @@ class EncoderDecoders:
         """See :meth:`attendant_export.drafts.Kind.recipes`."""
         if isinstance(asked, Auto):
             return asked.recipes(ENCODER_PRECISIONS[asked.target])
-        return [answer_recipe(asked)]
+        return [seq2seq_recipe(asked)]
 
     def load(self, folder: SourceFolder) -> EncoderDecoder:
         """See :meth:`attendant_export.drafts.Kind.load`."""
-        return EncoderDecoder(load_answers(folder))
+        return EncoderDecoder(load_seq2seq(folder))
 
 
 @dataclass(frozen=True)
 class EncoderDecoder:
     """A model that answers a source. See :class:`attendant_export.drafts.Subject`."""
 
-    source: AnswerSource
+    source: Seq2SeqSource
 
     @property
     def tokenizer_json(self) -> str:
@@ -96,10 +96,10 @@ class EncoderDecoder:
         """Text to token ids, without special tokens; None where sources are no texts."""
         return encoding(self.source.tokenizer_json) if self.source.reads_text else None
 
-    def drafts(self, recipes: Sequence[Recipe], order: Order) -> Iterator[AnswerDraft]:
+    def drafts(self, recipes: Sequence[Recipe], order: Order) -> Iterator[Seq2SeqDraft]:
         """See :meth:`attendant_export.drafts.Subject.drafts`. All recipes share the layout of sources."""
         source, model = self.source, self.source.model
-        rules = answer_rules(model)
+        rules = seq2seq_rules(model)
         if model.get_output_embeddings() is None:
             raise UnsupportedModel(source.architecture, "it has no language-model head")
         check_positions(model, recipes[0].target)
@@ -110,11 +110,11 @@ class EncoderDecoder:
                 layout = find_layout(model, encoder_input, rows)
                 encoder_input = encoder_input.model_copy(update={"layout": layout})
         for recipe in recipes:
-            yield AnswerDraft(source, answer_recipe(recipe), encoder_input, length, rows, rules, order)
+            yield Seq2SeqDraft(source, seq2seq_recipe(recipe), encoder_input, length, rows, rules, order)
 
 
 @dataclass(frozen=True)
-class AnswerDraft:
+class Seq2SeqDraft:
     """An encoder-decoder planned for one recipe. See :class:`attendant_export.drafts.Draft`.
 
     Attributes:
@@ -122,12 +122,12 @@ class AnswerDraft:
         context_length: positions of the decoder.
     """
 
-    source: AnswerSource
+    source: Seq2SeqSource
     recipe: Recipe
     encoder_input: TextSource | AudioSource
     context_length: int
     rows: Sequence[Row]
-    rules: AnswerRules
+    rules: Seq2SeqRules
     order: Order
 
     def write(self, folder: Path) -> Written:
@@ -135,7 +135,7 @@ class AnswerDraft:
         recipe, progress = self.recipe, self.order.progress
         with progress("trace") as step:
             model = in_dtype(self.source.model, recipe.dtype)
-            answer = trace_answer(model, self.context_length, recipe.target, step)
+            answer = trace_seq2seq(model, self.context_length, recipe.target, step)
             reader = trace_source(model, self.encoder_input, answer.cross_layers, recipe.target, step)
         done = self._quantise(reader, answer) if recipe.precision == "int8" else ()
         models = {"encoder": reader, "decoder": answer.model}
@@ -146,7 +146,7 @@ class AnswerDraft:
         layers, cross = (kv_layers(each, recipe.cache_dtype) for each in (answer.layers, answer.cross_layers))
         return Written(graphs, done, layers, cross)
 
-    def _quantise(self, reader: ir.Model, answer: TracedAnswer) -> tuple[str, ...]:
+    def _quantise(self, reader: ir.Model, answer: TracedSeq2Seq) -> tuple[str, ...]:
         """Quantises both graphs in place; says what was done, in words."""
         done: tuple[str, ...] = ()
         with self.order.progress("quantise") as step:
@@ -159,7 +159,7 @@ class AnswerDraft:
 
     def verify(self, folder: Path, written: Written) -> Parity:
         """See :meth:`attendant_export.drafts.Draft.verify`."""
-        return verify_answers(
+        return verify_seq2seq(
             self.source.model,
             folder,
             written.graphs,
@@ -188,7 +188,7 @@ class AnswerDraft:
             context_length=self.context_length,
             vocab_size=vocab_size(written.graphs["decoder"]),
             special_tokens=special_tokens(model, tokenizer, dict(config)),
-            generation_defaults=answer_defaults(model),
+            generation_defaults=seq2seq_defaults(model),
             encoder_input=self.encoder_input,
             cross_layers=written.cross_layers,
             answer=self.rules,

@@ -10,13 +10,13 @@ from attendant.bundle import Fidelity
 
 from attendant_export.fidelity.distance import DistanceSum, Floats
 from attendant_export.seq2seq.material import Material
-from attendant_export.seq2seq.paged_session import PagedAnswerSession
+from attendant_export.seq2seq.paged_session import PagedSeq2SeqSession
 from attendant_export.seq2seq.reference import answer_logits
-from attendant_export.seq2seq.session import AnswerSession
+from attendant_export.seq2seq.session import Seq2SeqSession
 
 
-def measure_answers(
-    model: Any, session: AnswerSession | PagedAnswerSession, material: Material, *, audio: bool
+def measure_seq2seq(
+    model: Any, session: Seq2SeqSession | PagedSeq2SeqSession, material: Material, *, audio: bool
 ) -> Fidelity:
     """Answers whole, and token by token side by side.
 
@@ -38,7 +38,9 @@ def measure_answers(
     )
 
 
-def _decoded(session: AnswerSession | PagedAnswerSession, material: Material, wanted: Sequence[Floats]) -> DistanceSum:
+def _decoded(
+    session: Seq2SeqSession | PagedSeq2SeqSession, material: Material, wanted: Sequence[Floats]
+) -> DistanceSum:
     """The leading tokens but the last together, then a token of each answer at a time; those that end repeat it."""
     count, first = len(material.rows), material.leading - 1
     for index, answer in enumerate(material.answers if first else ()):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from attendant.bundle import AnswerRules, Languages
+from attendant.bundle import Languages, Seq2SeqRules
 
 _MBART_50_ONLY = "xh_ZA"
 SourceParts = tuple[Literal["language", "text", "eos"], ...]
@@ -32,7 +32,7 @@ _MARIAN = _Spelling(r">>([^<>]+)<<", ("text", "eos"), "source")
 
 
 def languages_of(
-    model_type: str, tokens: Mapping[str, int], tokenizer_config: Mapping[str, Any], rules: AnswerRules
+    model_type: str, tokens: Mapping[str, int], tokenizer_config: Mapping[str, Any], rules: Seq2SeqRules
 ) -> Languages | None:
     """The section ``languages`` of a model's manifest; None for a model that is told none.
 

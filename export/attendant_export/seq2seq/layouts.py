@@ -34,11 +34,11 @@ from attendant_export.graph.kernels import Cache, PagedSourceKernel, SlotKernel,
 from attendant_export.tracing.inputs import Feeds, NamedModule, TracedInputs
 
 
-class AnswerLayout(GraphLayout, Protocol):
+class Seq2SeqLayout(GraphLayout, Protocol):
     """A layout of the decoder's own cache, and of those of its sources."""
 
     def step(self, decoder: torch.nn.Module) -> NamedModule:
-        """Wraps an :class:`~attendant_export.seq2seq.decoder.AnswerStep` so that it takes the inputs and the caches."""
+        """Wraps a :class:`~attendant_export.seq2seq.decoder.Seq2SeqStep` so that it takes the inputs and the caches."""
         ...
 
     def traced(self, sequence: int, context_length: int) -> TracedInputs:
@@ -46,13 +46,13 @@ class AnswerLayout(GraphLayout, Protocol):
         ...
 
 
-def answer_layout(target: Target) -> AnswerLayout:
+def seq2seq_layout(target: Target) -> Seq2SeqLayout:
     """The layout for a provider."""
-    return PagedAnswers() if target == "cuda" else SlotAnswers()
+    return PagedSeq2Seq() if target == "cuda" else SlotSeq2Seq()
 
 
 @dataclass(frozen=True)
-class SlotAnswers:
+class SlotSeq2Seq:
     """Slots, and beside them slots of the keys and values of the calls that look at the source."""
 
     target: Target = "cpu"
@@ -60,16 +60,16 @@ class SlotAnswers:
     caches: tuple[CachePorts, ...] = (SLOT_CACHE, SLOT_SOURCE_CACHE)
 
     def step(self, decoder: torch.nn.Module) -> NamedModule:
-        """See :meth:`AnswerLayout.step`."""
+        """See :meth:`Seq2SeqLayout.step`."""
         return _SlotStep(decoder)
 
     def traced(self, sequence: int, context_length: int) -> TracedInputs:
-        """See :meth:`AnswerLayout.traced`."""
+        """See :meth:`Seq2SeqLayout.traced`."""
         return slot_inputs(self.inputs, sequence, context_length)
 
 
 @dataclass(frozen=True)
-class PagedAnswers:
+class PagedSeq2Seq:
     """Pages, and beside them pages of the keys and values of the calls that look at the source."""
 
     target: Target = "cuda"
@@ -77,11 +77,11 @@ class PagedAnswers:
     caches: tuple[CachePorts, ...] = (PAGE_CACHE, PAGE_SOURCE_CACHE)
 
     def step(self, decoder: torch.nn.Module) -> NamedModule:
-        """See :meth:`AnswerLayout.step`."""
+        """See :meth:`Seq2SeqLayout.step`."""
         return _PageStep(decoder)
 
     def traced(self, sequence: int, context_length: int) -> TracedInputs:
-        """See :meth:`AnswerLayout.traced`."""
+        """See :meth:`Seq2SeqLayout.traced`."""
         return page_inputs(self.inputs, sequence, context_length)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from attendant.bundle import AnswerRules, AudioSource, TextSource
+from attendant.bundle import AudioSource, Seq2SeqRules, TextSource
 from tokenizers import Tokenizer
 
 from attendant_export.encoders.text_tokens import encoded, natural_rows
@@ -24,8 +24,8 @@ from attendant_export.samples import RATE, Name, recording, spoken_text
 from attendant_export.seq2seq.encoder import Row
 from attendant_export.seq2seq.features import features_of, window_samples
 from attendant_export.seq2seq.reference import answer_logits, greedy_answer
-from attendant_export.seq2seq.rules import answer_rules
-from attendant_export.seq2seq.source import AnswerSource
+from attendant_export.seq2seq.rules import seq2seq_rules
+from attendant_export.seq2seq.source import Seq2SeqSource
 from attendant_export.seq2seq.speech import speech_of
 from attendant_export.texts import calibration_text, parallel_text
 
@@ -54,7 +54,7 @@ class Material:
         return Material(self.rows[:rows], answers, self.leading, self.trained)
 
 
-def natural_material(source: AnswerSource, encoder_input: TextSource | AudioSource) -> Material | None:
+def natural_material(source: Seq2SeqSource, encoder_input: TextSource | AudioSource) -> Material | None:
     """What to verify with; None where the tokenizer or the recording does not fit the model."""
     rows = _rows(source, encoder_input, "verification")
     if not rows:
@@ -63,12 +63,12 @@ def natural_material(source: AnswerSource, encoder_input: TextSource | AudioSour
     if isinstance(encoder_input, AudioSource):
         trained = _knows_speech(source, encoder_input, rows[0], leading)
     else:
-        trained = _knows_text(source, encoder_input, answer_rules(source.model), leading)
+        trained = _knows_text(source, encoder_input, seq2seq_rules(source.model), leading)
     return Material(rows, _answers(source, encoder_input, rows, leading), len(leading), trained)
 
 
 def calibration_material(
-    source: AnswerSource, encoder_input: TextSource | AudioSource, text: str | None = None
+    source: Seq2SeqSource, encoder_input: TextSource | AudioSource, text: str | None = None
 ) -> tuple[list[Row], list[Ints]]:
     """Sources and the model's answers to quantise by: of ``text`` or the exporter's own, or of the recording; sources
     of random tokens and random answers where those do not fit the model."""
@@ -82,7 +82,7 @@ def calibration_material(
 
 
 def _rows(
-    source: AnswerSource, encoder_input: TextSource | AudioSource, name: Name, text: str | None = None
+    source: Seq2SeqSource, encoder_input: TextSource | AudioSource, name: Name, text: str | None = None
 ) -> list[Row]:
     if isinstance(encoder_input, AudioSource):
         return _speech(encoder_input, name)
@@ -91,20 +91,20 @@ def _rows(
     return list(found[: _CALIBRATION_TEXTS if name == "calibration" else _TEXTS])
 
 
-def _leading(source: AnswerSource, encoder_input: TextSource | AudioSource) -> list[int]:
+def _leading(source: Seq2SeqSource, encoder_input: TextSource | AudioSource) -> list[int]:
     """The tokens that all answers begin with."""
     if isinstance(encoder_input, AudioSource):
         return _speech_start(source)
-    rules = answer_rules(source.model)
+    rules = seq2seq_rules(source.model)
     return [*rules.start, *([rules.forced_first] if rules.forced_first is not None else [])]
 
 
 def _answers(
-    source: AnswerSource, encoder_input: TextSource | AudioSource, rows: Sequence[Row], leading: Sequence[int]
+    source: Seq2SeqSource, encoder_input: TextSource | AudioSource, rows: Sequence[Row], leading: Sequence[int]
 ) -> list[Ints]:
     audio = isinstance(encoder_input, AudioSource)
     steps = min(_SPEECH_ANSWER if audio else _TEXT_ANSWER, source.context_length() - len(leading))
-    rules = answer_rules(source.model)
+    rules = seq2seq_rules(source.model)
     return [greedy_answer(source.model, audio, row, leading, rules, steps) for row in rows]
 
 
@@ -117,13 +117,13 @@ def _speech(source: AudioSource, name: Name) -> list[Row]:
     return [features_of(source, part) for part in (samples, samples[:middle], samples[middle:])]
 
 
-def _speech_start(source: AnswerSource) -> list[int]:
+def _speech_start(source: Seq2SeqSource) -> list[int]:
     speech = speech_of(source.model, source.tokens)
     more = [tokens[name] for tokens, name in ((speech.languages, "en"), (speech.tasks, "transcribe")) if name in tokens]
     return [speech.start_of_transcript, *more, speech.no_timestamps]
 
 
-def _knows_speech(source: AnswerSource, encoder_input: AudioSource, row: Row, leading: Sequence[int]) -> bool:
+def _knows_speech(source: Seq2SeqSource, encoder_input: AudioSource, row: Row, leading: Sequence[int]) -> bool:
     if window_samples(encoder_input) < len(recording("verification")):
         return False
     text = f" {spoken_text('verification')}"
@@ -133,7 +133,7 @@ def _knows_speech(source: AnswerSource, encoder_input: AudioSource, row: Row, le
     return is_trained(nll, targets, width)
 
 
-def _knows_text(source: AnswerSource, encoder_input: TextSource, rules: AnswerRules, leading: Sequence[int]) -> bool:
+def _knows_text(source: Seq2SeqSource, encoder_input: TextSource, rules: Seq2SeqRules, leading: Sequence[int]) -> bool:
     tokenizer = Tokenizer.from_str(source.tokenizer_json)
     width = source.model.get_output_embeddings().weight.shape[0]
     texts = parallel_text()

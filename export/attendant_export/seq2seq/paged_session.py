@@ -18,9 +18,9 @@ from attendant_export.seq2seq.session import EncoderSession, Floats, Ints
 _BLOCK_SIZE = 4
 
 
-class PagedAnswerSession:
+class PagedSeq2SeqSession:
     """Rows, each for an answer to a source of its own, over blocks in an order of their own; as
-    :class:`~attendant_export.seq2seq.session.AnswerSession` otherwise."""
+    :class:`~attendant_export.seq2seq.session.Seq2SeqSession` otherwise."""
 
     def __init__(  # noqa: PLR0913 - the parts it is made of, each by name
         self,
@@ -66,7 +66,7 @@ class PagedAnswerSession:
     def run(
         self, slots: slice, tokens: Ints, starts: Sequence[int], logits_index: Sequence[int] | None = None
     ) -> Floats:
-        """See :meth:`~attendant_export.seq2seq.session.AnswerSession.run`."""
+        """See :meth:`~attendant_export.seq2seq.session.Seq2SeqSession.run`."""
         numbers = list(range(slots.start, slots.stop))
         rows = [
             PagedRow(row, start, self._tables[slot]) for slot, row, start in zip(numbers, tokens, starts, strict=True)

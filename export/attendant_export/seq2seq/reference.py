@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from attendant.bundle import AnswerRules
+from attendant.bundle import Seq2SeqRules
 
 from attendant_export.seq2seq.encoder import Row
 
@@ -25,7 +25,7 @@ def answer_logits(model: Any, audio: bool, row: Row, answer: Ints) -> Floats:
 
 
 def greedy_answer(
-    model: Any, audio: bool, row: Row, leading: Sequence[int], rules: AnswerRules, max_tokens: int
+    model: Any, audio: bool, row: Row, leading: Sequence[int], rules: Seq2SeqRules, max_tokens: int
 ) -> Ints:
     """The most probable token after the other, up to an end token, [n] int64 with the ``leading`` ones."""
     ends = model.generation_config.eos_token_id

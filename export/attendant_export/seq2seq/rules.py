@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from attendant.bundle import AnswerRules, GenerationDefaults
+from attendant.bundle import GenerationDefaults, Seq2SeqRules
 
 from attendant_export.errors import UnsupportedModel
 from attendant_export.settings.defaults import known_ids, setting, shared_settings, suppressed_ids
@@ -22,7 +22,7 @@ def start_token(model: Any) -> Any:
     return next((token for token in found if token is not None), None)
 
 
-def answer_rules(model: Any) -> AnswerRules:
+def seq2seq_rules(model: Any) -> Seq2SeqRules:
     """Tokens that answers begin and end with, and those that they never hold.
 
     Raises:
@@ -31,7 +31,7 @@ def answer_rules(model: Any) -> AnswerRules:
     start = start_token(model)
     if start is None:
         raise UnsupportedModel(str(model.config.model_type), "its config has no decoder_start_token_id")
-    return AnswerRules(
+    return Seq2SeqRules(
         start=tuple(start) if isinstance(start, list | tuple) else (int(start),),
         forced_first=_one(setting(model, "forced_bos_token_id")),
         forced_last=min(known_ids(model, setting(model, "forced_eos_token_id")), default=None),
@@ -40,7 +40,7 @@ def answer_rules(model: Any) -> AnswerRules:
     )
 
 
-def answer_defaults(model: Any) -> GenerationDefaults:
+def seq2seq_defaults(model: Any) -> GenerationDefaults:
     """What a request leaves out."""
     limit, whole = setting(model, "max_new_tokens"), setting(model, "max_length")
     if limit is None and isinstance(whole, int):

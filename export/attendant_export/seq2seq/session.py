@@ -47,7 +47,7 @@ class EncoderSession:
         return self._session.run(None, feeds), list(zip(starts, lengths, strict=True))
 
 
-class AnswerSession:
+class Seq2SeqSession:
     """Slots, each for an answer to a source of its own.
 
     Args:

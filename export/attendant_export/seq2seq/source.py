@@ -26,7 +26,7 @@ _AUDIO_ROWS, _LOUDNESS = 3, 0.5
 
 
 @dataclass(frozen=True)
-class AnswerSource:
+class Seq2SeqSource:
     """An encoder-decoder in memory, and what its folder says.
 
     Attributes:
@@ -100,7 +100,7 @@ def is_encoder_decoder(config: Mapping[str, Any]) -> bool:
     return bool(given)
 
 
-def load_answers(folder: SourceFolder) -> AnswerSource:
+def load_seq2seq(folder: SourceFolder) -> Seq2SeqSource:
     """The model of ``folder``.
 
     Raises:
@@ -116,7 +116,7 @@ def load_answers(folder: SourceFolder) -> AnswerSource:
     words = read_words(folder)
     features = folder.json("preprocessor_config.json", missing_ok=True)
     model = folder.pretrained(auto_class)
-    return AnswerSource(model, words.tokenizer_json, tokenizer_config, features, words.warnings, words.cleans_up)
+    return Seq2SeqSource(model, words.tokenizer_json, tokenizer_config, features, words.warnings, words.cleans_up)
 
 
 def _class_for(model_type: str) -> str:

@@ -13,19 +13,19 @@ from attendant_export.fidelity.limits import check_fidelity
 from attendant_export.parity import Case, compare, judge
 from attendant_export.recipe import Recipe
 from attendant_export.seq2seq.encoder import Row
-from attendant_export.seq2seq.fidelity import measure_answers
+from attendant_export.seq2seq.fidelity import measure_seq2seq
 from attendant_export.seq2seq.material import Material
-from attendant_export.seq2seq.paged_session import PagedAnswerSession
+from attendant_export.seq2seq.paged_session import PagedSeq2SeqSession
 from attendant_export.seq2seq.reference import answer_logits
-from attendant_export.seq2seq.session import AnswerSession, Floats, Ints
+from attendant_export.seq2seq.session import Floats, Ints, Seq2SeqSession
 
-Session = AnswerSession | PagedAnswerSession
+Session = Seq2SeqSession | PagedSeq2SeqSession
 _ANSWER, _SHORTEST, _ROWS = 24, 14, 3
 _DECODE_STEPS, _CHUNKS = 8, (7, 1, 5)
 _PAGED_ROWS, _PAGED_TOKENS = 2, 16  # the reference function of target cuda is slow
 
 
-def verify_answers(  # noqa: PLR0913 - what is compared with what
+def verify_seq2seq(  # noqa: PLR0913 - what is compared with what
     model: Any,
     folder: Path,
     graphs: Mapping[str, Graph],
@@ -63,7 +63,7 @@ def verify_answers(  # noqa: PLR0913 - what is compared with what
     read = [*rows, *(material.rows if material is not None else ())]
     longest = max(source.max_length if isinstance(source, AudioSource) else len(row) for row in read)
     lengths = [answers.shape[1], *(map(len, material.answers) if material is not None else ())]
-    open_session = AnswerSession if recipe.target == "cpu" else PagedAnswerSession
+    open_session = Seq2SeqSession if recipe.target == "cpu" else PagedSeq2SeqSession
     session = open_session(
         folder,
         graphs,
@@ -79,7 +79,7 @@ def verify_answers(  # noqa: PLR0913 - what is compared with what
     parity = judge(cases, float(np.concatenate(wanted).std()), recipe)
     if material is None:
         return parity
-    fidelity = measure_answers(model, session, material, audio=audio)
+    fidelity = measure_seq2seq(model, session, material, audio=audio)
     check_fidelity(fidelity, recipe, max_kl)
     return parity.model_copy(update={"fidelity": fidelity})
 

@@ -43,7 +43,7 @@ from attendant.bundle.manifest import (
     VectorFidelity,
     element_size,
 )
-from attendant.bundle.sources import AnswerRules, AudioSource, Languages, SourceLayout, Speech, TextSource
+from attendant.bundle.sources import AudioSource, Languages, Seq2SeqRules, SourceLayout, Speech, TextSource
 from attendant.bundle.templates import (
     DEFAULT_TEMPLATE,
     TOOLS_TEMPLATE,
@@ -62,7 +62,6 @@ __all__ = [
     "SCHEMA_VERSION",
     "TOKENIZER_FILE",
     "TOOLS_TEMPLATE",
-    "AnswerRules",
     "AudioInput",
     "AudioSource",
     "CacheLayout",
@@ -94,6 +93,7 @@ __all__ = [
     "Problem",
     "RowLayout",
     "Section",
+    "Seq2SeqRules",
     "SourceLayout",
     "SpecialTokens",
     "Speech",

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from attendant.bundle.capabilities import Capability
 from attendant.bundle.defaults import GenerationDefaults
 from attendant.bundle.manifest import DType, ManifestBase, Section, element_size
-from attendant.bundle.sources import AnswerRules, AudioSource, Languages, Speech, TextSource
+from attendant.bundle.sources import AudioSource, Languages, Seq2SeqRules, Speech, TextSource
 from attendant.bundle.templates import DEFAULT_TEMPLATE
 from attendant.core.frequencies import Kind
 
@@ -85,7 +85,7 @@ class GeneratorManifest(ManifestBase):
     clean_up_spaces: bool = False
     encoder_input: Annotated[TextSource | AudioSource, Field(discriminator="kind")] | None = None
     cross_layers: tuple[KVLayer, ...] = ()
-    answer: AnswerRules | None = None
+    answer: Seq2SeqRules | None = None
     languages: Languages | None = None
     speech: Speech | None = None
     frequencies: ChangingFrequencies | None = None

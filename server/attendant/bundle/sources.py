@@ -43,7 +43,7 @@ class AudioSource(Section):
     hop_length: int = Field(default=160, ge=1)
 
 
-class AnswerRules(Section):
+class Seq2SeqRules(Section):
     """How an answer begins, ends, and which tokens it may hold; from generation_config.json.
 
     Attributes:

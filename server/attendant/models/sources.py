@@ -18,7 +18,7 @@ Opening = tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class AnswerStart:
+class DecoderStart:
     """The tokens that an answer continues, and which tokens it has to begin with."""
 
     prompt: tuple[int, ...]
@@ -52,7 +52,7 @@ def text_source(
     return Source({PACKED.input_ids.name: np.array(ids, np.int64)}, len(ids))
 
 
-def answer_start(manifest: GeneratorManifest, translation: Translation | None) -> AnswerStart:
+def decoder_start(manifest: GeneratorManifest, translation: Translation | None) -> DecoderStart:
     """How the answer begins.
 
     Raises:
@@ -64,10 +64,10 @@ def answer_start(manifest: GeneratorManifest, translation: Translation | None) -
     forced: Opening = () if answer.forced_first is None else ((answer.forced_first,),)
     token = _target(manifest.languages, translation)
     if manifest.languages is None or token is None or manifest.languages.target == "source":
-        return AnswerStart(prompt, forced)
+        return DecoderStart(prompt, forced)
     if manifest.languages.target == "start":
-        return AnswerStart((*prompt[:-1], token), forced)
-    return AnswerStart(prompt, ((token,),))
+        return DecoderStart((*prompt[:-1], token), forced)
+    return DecoderStart(prompt, ((token,),))
 
 
 def sample_source(manifest: GeneratorManifest, num_tokens: int = 16) -> Source | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from attendant.bundle import AnswerRules, AudioSource, Graph, KVLayer, SpecialTokens, Speech
+from attendant.bundle import AudioSource, Graph, KVLayer, Seq2SeqRules, SpecialTokens, Speech
 from attendant.core.context import CallContext
 from attendant.core.events import TokenLogprob
 from attendant.core.generation import (
@@ -71,7 +71,7 @@ def speech_model(name: str = "ears", speech: Speech | None = SPEECH) -> Generato
         "encoder_input": source if speech else None,
         "graphs": {"encoder": Graph(file="encoder.onnx", inputs=(), outputs=())},
         "cross_layers": (KVLayer(num_kv_heads=1, head_size=8, dtype="float32"),),
-        "answer": AnswerRules(start=(SOT,)),
+        "answer": Seq2SeqRules(start=(SOT,)),
         "speech": speech,
     }
     return GeneratorPart(

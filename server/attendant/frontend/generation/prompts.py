@@ -11,7 +11,7 @@ from attendant.core.generation import ChatPrompt, GenerationCall, SourcePrompt, 
 from attendant.core.source import Source
 from attendant.models.generators import GeneratorPart
 from attendant.models.info import Tokenized
-from attendant.models.sources import Opening, answer_start, text_source
+from attendant.models.sources import Opening, decoder_start, text_source
 from attendant.tasks.known_ids import check_known
 
 LONG_TEXT = 2_000
@@ -87,7 +87,7 @@ async def _reading(model: GeneratorPart, call: GenerationCall) -> Prepared:
             raise InvalidRequest("chat", "is not possible: this model reads a text; send text or token_ids")
         case TextPrompt() | TokenPrompt() as prompt:
             pass
-    start = answer_start(model.manifest, call.translation)
+    start = decoder_start(model.manifest, call.translation)
     if _num_characters(prompt) < LONG_TEXT:
         source = text_source(model.manifest, model.text, prompt, call.translation)
     else:
