@@ -201,7 +201,7 @@ def test_make_test_is_what_ci_runs() -> None:
 
 @pytest.mark.parametrize(("target", "left_out"), [("test", "not nightly"), ("fast", "not torch"), ("nightly", None)])
 def test_what_the_commands_leave_out(target: str, left_out: str | None) -> None:
-    *_, command = run(["make", "-n", target], REPOSITORY).splitlines()
+    *_, command = run(["make", "-n", "--no-print-directory", target], REPOSITORY).splitlines()
     assert "pytest" in command
     assert (left_out in command) if left_out else (" -m 'not" not in command and ' -m "not' not in command)
 
