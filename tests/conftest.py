@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,8 +83,17 @@ def _code_of(item: pytest.Function) -> Iterable[Any]:
         yield item.cls
     if hasattr(item, "callspec"):
         yield from (value for value in item.callspec.params.values() if callable(value))
-    for fixtures in item._fixtureinfo.name2fixturedefs.values():
+    for fixtures in (*item._fixtureinfo.name2fixturedefs.values(), *_fixtures_by_parameter(item)):
         yield from (fixture.func for fixture in fixtures if needs.is_ours(fixture.func))
+
+
+def _fixtures_by_parameter(item: pytest.Function) -> Iterable[Sequence[pytest.FixtureDef[Any]]]:
+    """Those that a parameter names, of a test that asks for them by ``request.getfixturevalue``, and what they need."""
+    if "request" not in item.fixturenames or not hasattr(item, "callspec"):
+        return ()
+    names = tuple(value for value in item.callspec.params.values() if isinstance(value, str))
+    _, found = item.session._fixturemanager.getfixtureclosure(item, names, frozenset())
+    return found.values()
 
 
 @pytest.hookimpl(wrapper=True)
