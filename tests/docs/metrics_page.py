@@ -5,15 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from attendant.metrics import Metrics
+from attendant.metrics.labels import MOST_MODELS, OTHER
+from attendant.metrics.vllm import ENDS, ERRORS, NAMES
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 
-HEADER = """# Metrics
+HEADER = f"""# Metrics
 
 What `/metrics` on the HTTP port says. Names and meanings are those that dashboards for LLM servers know (vLLM's), with
 the prefix `attendant_`. Durations are in seconds. A counter's name ends in `_total`; a histogram has `_bucket`, `_sum`
 and `_count`. The process's own metrics (`process_resident_memory_bytes`, `process_cpu_seconds_total`, `python_gc_...`)
-are there, too. [Operating](operating.md) says which of them to watch.
+are there, too. Series named `_created` are not. [Operating](operating.md) says which of them to watch.
+
+**Labels.** Nobody's calls make series. `model_name` is the name of a model that the server has or had; calls that name
+no model of it share the value `""`, whatever they name. The first {MOST_MODELS} models that a process loads have series
+of their own, and those that come after share the value `{OTHER}`, which has counts but no state
+(`num_requests_running` and the like). Every other label has a few fixed values: tasks, ends, errors.
 
 Written by `python -m tests.docs`; a test keeps it true.
 
@@ -23,6 +30,30 @@ GROUPS = {
     "Models that encode": "attendant_encoder_",
     "The server and models that generate": "attendant_",
 }
+
+
+VLLM = """## Under vLLM's names
+
+With `metrics.vllm_names` these are there once more, with the label `engine="0"` besides, so that dashboards and
+autoscaling made for vLLM work as they are:
+
+| metric | is |
+|---|---|
+"""
+PICKERS = """## /metrics/load
+
+What endpoint pickers choose by, of the server as a whole: one series of each name, always under vLLM's names, which
+they know. It costs a tenth of `/metrics`, so that it can be read 20 times a second. With one model `model_name` is its
+name, else it is empty.
+
+| metric | meaning |
+|---|---|
+| `vllm:num_requests_waiting` | Sequences in the queues of all models, and rows of those that encode. |
+| `vllm:num_requests_running` | Sequences and rows that run. |
+| `vllm:kv_cache_usage_perc` | KV memory held by running sequences, of the model that has least left; 1 is all of it. |
+| `vllm:cache_config_info` | 1; labels `block_size` and `num_gpu_blocks` say how large the KV memory of all models is. |
+| `vllm:lora_requests_info` | The time in seconds; the labels say that there are no adapters. |
+"""
 
 
 def metrics_page() -> str:
@@ -35,7 +66,20 @@ def metrics_page() -> str:
         tables.append(
             "\n".join([f"## {title}", "", "| metric | kind | labels | meaning |", "|---|---|---|---|", *rows])
         )
-    return HEADER + "\n\n".join(reversed(tables)) + "\n"
+    return "\n\n".join([HEADER + "\n\n".join(reversed(tables)), VLLM + "\n".join(_vllm_rows()), PICKERS])
+
+
+def _vllm_rows() -> Iterator[str]:
+    for metric in _collectors():
+        if metric._name in NAMES:
+            suffix = "_total" if metric._type == "counter" else ""
+            yield f"| `{NAMES[metric._name]}{suffix}` | `{_name(metric)}` |"
+    ends = ", ".join(f"{ours.value} as `{theirs}`" for ours, theirs in ENDS.items())
+    errors = ", ".join(f"{ours} as `{theirs}`" for ours, theirs in ERRORS.items())
+    yield f"| `vllm:request_success_total` | `attendant_request_success_total` ({ends}) and failures ({errors}) |"
+    yield "| `vllm:engine_sleep_state` | 1 for `awake`: engines do not sleep |"
+    yield "| `vllm:cache_config_info` | KV memory of each model, as labels `block_size` and `num_gpu_blocks` |"
+    yield "| `vllm:lora_requests_info` | the time; no adapters |"
 
 
 def names() -> set[str]:
