@@ -93,7 +93,8 @@ class Application:
         self._settings = settings
         self._end = asyncio.Event()
         self.exit_code = EXIT_OK
-        self._metrics = Metrics(vllm_names=settings.metrics.vllm_names)
+        told = settings.metrics
+        self._metrics = Metrics(vllm_names=told.vllm_names, triton_names=told.triton_names)
         self._rpc = RpcServer(settings.grpc)
         self._http = HttpServer(settings.http, http_app(self._metrics, lambda: self._rpc.health.serving))
         self._front_end: FrontEnd | None = None

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from attendant.metrics import Metrics
 from attendant.metrics.labels import MOST_MODELS, OTHER
+from attendant.metrics.triton import COUNTERS, FAILURES, PENDING, REASONS
 from attendant.metrics.vllm import ENDS, ERRORS, NAMES
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
@@ -40,6 +41,14 @@ autoscaling made for vLLM work as they are:
 | metric | is |
 |---|---|
 """
+TRITON = """## Under Triton's names
+
+With `metrics.triton_names` these are there, too, with the labels `model` and `version` (always 1), for what is made for
+Triton. What belongs to a model's sequences and to its rows of batches is added up.
+
+| metric | kind | meaning |
+|---|---|---|
+"""
 PICKERS = """## /metrics/load
 
 What endpoint pickers choose by, of the server as a whole: one series of each name, always under vLLM's names, which
@@ -66,7 +75,15 @@ def metrics_page() -> str:
         tables.append(
             "\n".join([f"## {title}", "", "| metric | kind | labels | meaning |", "|---|---|---|---|", *rows])
         )
-    return "\n\n".join([HEADER + "\n\n".join(reversed(tables)), VLLM + "\n".join(_vllm_rows()), PICKERS])
+    vllm, triton = VLLM + "\n".join(_vllm_rows()), TRITON + "\n".join(_triton_rows())
+    return "\n\n".join([HEADER + "\n\n".join(reversed(tables)), vllm, triton, PICKERS])
+
+
+def _triton_rows() -> Iterator[str]:
+    yield from (f"| `{name}` | counter | {text} |" for name, text in COUNTERS.items())
+    reasons = ", ".join(f"{error} as `{reason}`" for error, reason in REASONS.items())
+    yield f"| `{FAILURES}` | counter | Those that ended in another way, by `reason`: {reasons}, others as `OTHER`. |"
+    yield f"| `{PENDING}` | gauge | Sequences and rows that wait. |"
 
 
 def _vllm_rows() -> Iterator[str]:

@@ -6,11 +6,13 @@ import re
 from collections.abc import Callable
 
 import pytest
+from attendant.core.encoding import BatchStats
 from attendant.core.errors import DeadlineExceeded, InvalidRequest, ModelNotFound, QueueFull, StepFailed
 from attendant.core.events import FailedEvent, FinishedEvent, StepStats
 from attendant.core.request import FinishReason, Timings, Usage
 from attendant.metrics import Metrics, server
 from attendant.metrics.labels import OTHER
+from attendant.metrics.triton import COUNTERS, FAILURES, PENDING
 from prometheus_client import CollectorRegistry, disable_created_metrics, enable_created_metrics, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -330,3 +332,38 @@ def test_vllms_names_are_there_if_asked_for() -> None:
     assert values["vllm:engine_sleep_state"][of_model | {("sleep_state", "awake")}] == 1
     cache = {("block_size", "16"), ("num_gpu_blocks", "100")}
     assert values["vllm:cache_config_info"] == {of_model | cache: 1}
+
+
+def test_tritons_names_are_there_if_asked_for() -> None:
+    metrics = Metrics(triton_names=True)
+    metrics.add_model("g")
+    metrics.encoders.add_model("e", "embed", lambda: 1, lambda: 5)
+    for _ in range(3):
+        metrics.step("g", StepStats(num_waiting=2, num_decode_tokens=4, step_ns=MS))
+    timings = Timings(queue_ns=1 * MS, prefill_ns=2 * MS, decode_ns=4 * MS, first_token_ns=3 * MS, total_ns=8 * MS)
+    metrics.finished("g", FinishedEvent("1", FinishReason.LENGTH, Usage(10, 4, 2), timings))
+    metrics.finished("g", FinishedEvent("2", FinishReason.CANCELLED, Usage(10, 0, 0), Timings()))
+    metrics.refused("g", QueueFull("g", 4, 1.0))
+    metrics.failed("g", FailedEvent("4", StepFailed("boom"), Usage(10, 0, 3), Timings()))
+    metrics.refused("g", InvalidRequest("n", "is 0"))
+    metrics.encoders.batch("e", "embed", BatchStats(2, 10, 12, 3 * MS), [MS, 2 * MS])
+    metrics.encoders.call("e", "embed", "success", 7 * MS)
+    page = metrics.render()[0]
+    values = samples(page)
+
+    def value(name: str, model: str, **labels: str) -> float:
+        series = values[name if name == PENDING else f"{name}_total"]  # the parser gives every counter this end
+        return series[frozenset({"model": model, "version": "1", **labels}.items())]
+
+    def of(model: str) -> list[float]:
+        return [round(value(name, model), 6) for name in COUNTERS]
+
+    assert of("g") == [1, 12, 3, 8000, 1000, 0, 6000, 0]
+    assert of("e") == [1, 2, 1, 9000, 3000, 7000, 6000, 0]
+    assert (value(PENDING, "g"), value(PENDING, "e")) == (2, 5)
+    assert b'\nnv_inference_request_success{model="g",version="1"} 1.0\n' in page
+    reasons = {reason: value(FAILURES, "g", reason=reason) for reason in ("REJECTED", "CANCELED", "BACKEND", "OTHER")}
+    assert reasons == dict.fromkeys(reasons, 1)
+    found = {name: kind for name, kind in kinds(page).items() if name.startswith("nv_inference_")}
+    assert found == {**dict.fromkeys([*COUNTERS, FAILURES], "counter"), PENDING: "gauge"}
+    assert b"nv_inference_" not in Metrics().render()[0]

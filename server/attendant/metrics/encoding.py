@@ -21,7 +21,11 @@ SIZE_BUCKETS = (1, 4, 16, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 6553
 
 
 class EncoderMetrics:
-    """What batch threads do, by model and task. Fed from the event loop's thread."""
+    """What batch threads do, by model and task. Fed from the event loop's thread.
+
+    Attributes:
+        row_seconds: seconds that rows spent in runs, each row counted, by model.
+    """
 
     def __init__(self, registry: CollectorRegistry, errors: Iterable[str], names: ModelNames, load: LoadPage) -> None:
         labels = ("model_name", "task")
@@ -36,6 +40,7 @@ class EncoderMetrics:
         self._names = names
         self._load = load
         self._series: dict[tuple[str, str], _Series] = {}
+        self.row_seconds: dict[str, float] = {}
         self.queue = histogram(
             "queue_seconds", "A row's arrival, making tensors of it included, to the begin of its run.", QUEUE_BUCKETS
         )
@@ -72,6 +77,7 @@ class EncoderMetrics:
         name = self._names.add(model)
         self._series[model, task] = _Series(self, name, task, self._errors)
         self.calls.labels(name, task, SUCCESS)
+        self.row_seconds.setdefault(name, 0.0)
         self._load.add_encoder(model, task, lambda: (running(), waiting()))
         if name == model:  # where several share their series, no one of them has a state
             self.running.labels(name, task).set_function(running)
@@ -87,6 +93,7 @@ class EncoderMetrics:
         """One run, and how long each of its rows had waited, in nanoseconds."""
         series = self._series[model, task]
         series.compute.observe(stats.run_ns / 1e9)
+        self.row_seconds[self._names.of(model)] += stats.run_ns / 1e9 * stats.num_rows
         series.rows.observe(stats.num_rows)
         series.size.observe(stats.size)
         series.padding.inc(stats.padded_size - stats.size)

@@ -25,6 +25,7 @@ from attendant.metrics.labels import MOST_MODELS, ModelNames
 from attendant.metrics.load import LoadPage, ModelLoad
 from attendant.metrics.outcomes import error_name, request_errors
 from attendant.metrics.speech import SpeechMetrics
+from attendant.metrics.triton import triton_families
 from attendant.metrics.vllm import CONSTANT, NAMES, vllm_families
 
 
@@ -34,10 +35,12 @@ class Metrics:
     ``encoders``: those of models that encode. ``speech``: those of models that write what they hear.
 
     Args:
-        vllm_names: write what vLLM has a name for under that name, too.
+        vllm_names, triton_names: write what these have a name for under that name, too.
     """
 
-    def __init__(self, registry: CollectorRegistry | None = None, *, vllm_names: bool = False) -> None:
+    def __init__(
+        self, registry: CollectorRegistry | None = None, *, vllm_names: bool = False, triton_names: bool = False
+    ) -> None:
         self._process = CollectorRegistry() if registry is None else None
         if self._process is not None:
             ProcessCollector(registry=self._process)
@@ -50,7 +53,7 @@ class Metrics:
         errors = [error_name(error) for error in request_errors()]
         self.encoders = EncoderMetrics(registry, errors, self._names, self._load)
         self.speech = SpeechMetrics(registry, self._names)
-        self._vllm_names = vllm_names
+        self._vllm_names, self._triton_names = vllm_names, triton_names
         self._families = [
             (collector, _families(collector, vllm_names))
             for collector in registry._collector_to_names
@@ -123,6 +126,8 @@ class Metrics:
         if self._vllm_names:
             own = {name: load for name, load in self._load.models.copy().items() if self._names.of(name) == name}
             page += vllm_families(self._collectors, own)
+        if self._triton_names:
+            page += triton_families(self._collectors, self.encoders)
         process = generate_latest(self._process) if self._process is not None else b""
         return "".join(page).encode() + process, CONTENT_TYPE_LATEST
 

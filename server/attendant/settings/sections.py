@@ -200,3 +200,6 @@ class MetricsSettings(Section):
     vllm_names: bool = Field(
         False, description="Write what vLLM has a name for under that name, too, for what is made for vLLM."
     )
+    triton_names: bool = Field(
+        False, description="Write what Triton has a name for under that name, too, for what is made for Triton."
+    )
