@@ -125,6 +125,17 @@ def test_a_connection_serves_many_requests_and_then_a_slow_one_is_ended(
         assert connection.recv(1) == b""
 
 
+def test_a_connection_that_is_silent_after_a_request_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_server, "KEEP_ALIVE_S", 0.1)
+    site = Site(app_of(failing()))
+    host, _, port = site.address.rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=HANGS_S) as connection:
+        connection.sendall(b"GET /fine HTTP/1.1\r\nHost: h\r\n\r\n")
+        while connection.recv(10_000):
+            pass
+    site.close()
+
+
 def test_a_request_that_is_none_is_refused(rooms: Rooms) -> None:
     host, _, port = rooms.address.rpartition(":")
     with socket.create_connection((host, int(port)), timeout=HANGS_S) as connection:

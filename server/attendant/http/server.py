@@ -20,6 +20,9 @@ logger = logging.getLogger("attendant.http")
 REQUEST_S = 10.0
 """Seconds that a connection may take until the head of a request is there."""
 
+KEEP_ALIVE_S = 75
+"""Seconds that a connection may be silent between two requests: more than between two scrapes of Prometheus."""
+
 FAREWELL_S = 2
 """Seconds that answers under way may take when the server ends."""
 
@@ -108,6 +111,7 @@ def _config(app: ASGIApp) -> uvicorn.Config:
         access_log=False,  # scrapes are not news
         proxy_headers=False,
         server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=FAREWELL_S,
     )
 
