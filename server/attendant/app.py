@@ -13,6 +13,7 @@ from pathlib import Path
 
 from attendant.core.errors import ConfigurationError
 from attendant.frontend.front_end import FrontEnd
+from attendant.http.app import http_app
 from attendant.http.server import HttpServer
 from attendant.metrics import Metrics
 from attendant.models import garbage
@@ -92,9 +93,10 @@ class Application:
         self._settings = settings
         self._end = asyncio.Event()
         self.exit_code = EXIT_OK
-        self._metrics = Metrics()
+        told = settings.metrics
+        self._metrics = Metrics(vllm_names=told.vllm_names, triton_names=told.triton_names)
         self._rpc = RpcServer(settings.grpc)
-        self._http = HttpServer(settings.http, self._metrics.render, lambda: self._rpc.health.serving)
+        self._http = HttpServer(settings.http, http_app(self._metrics, lambda: self._rpc.health.serving))
         self._front_end: FrontEnd | None = None
 
     async def start(self) -> Endpoints:
@@ -103,7 +105,8 @@ class Application:
         Raises:
             ConfigurationError: a port, a bundle or a setting that cannot be used.
         """
-        endpoints = Endpoints(grpc=self._rpc.bind(), http=self._http.start())
+        endpoints = Endpoints(grpc=self._rpc.bind(), http=self._http.bind())
+        await self._http.start()
         settings, loader = self._settings, self._loader()
         bundles = await asyncio.to_thread(loader.load_all, _bundles(settings), strict=settings.strict)
         front_end = FrontEnd(
@@ -134,7 +137,7 @@ class Application:
                 await asyncio.sleep(LAST_CALLS_S)
             await self._rpc.stop(FAREWELL_S)
             await self._front_end.close()
-        await asyncio.to_thread(self._http.stop)
+        await self._http.stop()
 
     def on_signal(self, number: int) -> None:
         """The first signal stops the server in order; a second one, or one before it serves, ends the process."""

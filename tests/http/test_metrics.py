@@ -6,11 +6,15 @@ import re
 from collections.abc import Callable
 
 import pytest
-from attendant.core.errors import DeadlineExceeded, InvalidRequest, ModelNotFound, QueueFull
+from attendant.core.encoding import BatchStats
+from attendant.core.errors import DeadlineExceeded, InvalidRequest, ModelNotFound, QueueFull, StepFailed
 from attendant.core.events import FailedEvent, FinishedEvent, StepStats
 from attendant.core.request import FinishReason, Timings, Usage
-from attendant.metrics import Metrics
-from prometheus_client import CollectorRegistry
+from attendant.metrics import Metrics, server
+from attendant.metrics.labels import OTHER
+from attendant.metrics.triton import COUNTERS, FAILURES, PENDING
+from prometheus_client import CollectorRegistry, disable_created_metrics, enable_created_metrics, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
 
 Value = Callable[..., float | None]
 MS = 1_000_000
@@ -155,3 +159,211 @@ def test_two_servers_in_one_process_do_not_share_figures() -> None:
     assert b'attendant_generation_tokens_total{model_name="m"} 1.0' in first.render()[0]
     assert b'attendant_generation_tokens_total{model_name="m"} 0.0' in second.render()[0]
     assert b"process_cpu_seconds_total" in first.render()[0]
+
+
+def test_the_page_is_what_the_library_would_write(metrics: Metrics, registry: CollectorRegistry) -> None:
+    metrics.add_model('of "quotes" \\ and\nlines')
+    metrics.encoders.add_model("e", "embed", lambda: 3, lambda: 4)
+    metrics.speech.add_model("m")
+    for seconds in (0.0001, 0.02, 0.02, 7.0, 1000.0):
+        metrics.first_token("m", seconds)
+    for _ in range(20):
+        metrics.step("m", StepStats(num_decode_tokens=2_000_000, kv_used_tokens=1, kv_capacity_tokens=3, step_ns=MS))
+    metrics.refused("", InvalidRequest("n", "is 0"))
+    disable_created_metrics()
+    try:
+        expected = generate_latest(registry).decode()
+    finally:
+        enable_created_metrics()
+    assert metrics.render()[0].decode().splitlines() == expected.splitlines()
+
+
+def test_no_series_says_when_it_was_created() -> None:
+    metrics = Metrics()
+    metrics.add_model("m")
+    assert "_created" not in metrics.render()[0].decode()
+
+
+def test_models_beyond_the_limit_share_their_series(
+    registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "MOST_MODELS", 4)
+    metrics = Metrics(registry)
+    for i in range(9):
+        metrics.add_model(f"m{i}")
+        metrics.encoders.add_model(f"m{i}", "embed", lambda: 1, lambda: 1)
+        metrics.speech.add_model(f"m{i}")
+        metrics.step(f"m{i}", StepStats(num_running=1))
+        metrics.first_token(f"m{i}", 0.01)
+        metrics.refused(f"m{i}", QueueFull("m", 4, 1.0))
+        metrics.encoders.call(f"m{i}", "embed", "success", 1)
+        metrics.speech.sound(f"m{i}", 1.0)
+    metrics.models_ready({f"m{i}": True for i in range(9)})
+    models = {s.labels["model_name"] for f in registry.collect() for s in f.samples if "model_name" in s.labels}
+    assert models == {OTHER, *(f"m{i}" for i in range(4))}
+
+    def value(name: str, **labels: str) -> float | None:
+        return registry.get_sample_value(f"attendant_{name}", {"model_name": OTHER, **labels})
+
+    assert value("time_to_first_token_seconds_count") == 5
+    assert value("request_failure_total", error="queue_full") == 5
+    assert value("encoder_requests_total", task="embed", outcome="success") == 5
+    assert value("speech_audio_seconds_total") == 5
+    assert value("num_requests_running") == 0, "it is no state of one of them"
+    assert 'vllm:num_requests_running{engine="0",model_name=""} 18' in metrics.render_load()[0].decode()
+    for i in range(9):
+        metrics.encoders.forget_model(f"m{i}", "embed")
+
+
+def samples(page: bytes) -> dict[str, dict[frozenset[tuple[str, str]], float]]:
+    """Samples of a page by name and labels, as a parser of Prometheus's text reads them."""
+    found: dict[str, dict[frozenset[tuple[str, str]], float]] = {}
+    for family in text_string_to_metric_families(page.decode()):
+        for sample in family.samples:
+            series = found.setdefault(sample.name, {})
+            labels = frozenset(sample.labels.items())
+            assert labels not in series, f"{sample.name} is there twice"
+            series[labels] = sample.value
+    return found
+
+
+def kinds(page: bytes) -> dict[str, str]:
+    return dict(re.findall(r"^# TYPE (\S+) (\S+)$", page.decode(), re.MULTILINE))
+
+
+def one(page: bytes, name: str) -> tuple[dict[str, str], float]:
+    ((labels, value),) = samples(page)[name].items()
+    return dict(labels), value
+
+
+def test_load_of_one_model() -> None:
+    metrics = Metrics(CollectorRegistry())
+    metrics.add_model("m")
+    metrics.kv_memory("m", 16, 100)
+    metrics.step("m", StepStats(num_running=3, num_waiting=2, kv_used_tokens=400, kv_capacity_tokens=1600))
+    page, content_type = metrics.render_load()
+    assert content_type.startswith("text/plain")
+    of_model = {"engine": "0", "model_name": "m"}
+    assert one(page, "vllm:num_requests_waiting") == (of_model, 2)
+    assert one(page, "vllm:num_requests_running") == (of_model, 3)
+    assert one(page, "vllm:kv_cache_usage_perc") == (of_model, 0.25)
+    cache = {"engine": "0", "block_size": "16", "num_gpu_blocks": "100"}
+    assert one(page, "vllm:cache_config_info") == (cache, 1)
+    labels, now = one(page, "vllm:lora_requests_info")
+    assert labels == {"max_lora": "0", "running_lora_adapters": "", "waiting_lora_adapters": ""}
+    assert now > 1.6e9
+    assert set(kinds(page).values()) == {"gauge"}
+    assert len(kinds(page)) == 5
+
+
+def test_load_of_several_models_is_that_of_the_server() -> None:
+    metrics = Metrics(CollectorRegistry())
+    for name, running, waiting, used in (("a", 1, 2, 10), ("b", 3, 4, 90)):
+        metrics.add_model(name)
+        metrics.step(
+            name, StepStats(num_running=running, num_waiting=waiting, kv_used_tokens=used, kv_capacity_tokens=100)
+        )
+    metrics.kv_memory("a", 8, 10)
+    metrics.kv_memory("b", 32, 10)
+    metrics.encoders.add_model("e", "embed", lambda: 5, lambda: 7)
+    page, _ = metrics.render_load()
+    assert one(page, "vllm:num_requests_running") == ({"engine": "0", "model_name": ""}, 9)
+    assert one(page, "vllm:num_requests_waiting")[1] == 13
+    assert one(page, "vllm:kv_cache_usage_perc")[1] == 0.9
+    assert one(page, "vllm:cache_config_info")[0] == {"engine": "0", "block_size": "8", "num_gpu_blocks": "50"}
+    metrics.models_ready({"a": True})
+    metrics.encoders.forget_model("e", "embed")
+    page, _ = metrics.render_load()
+    assert one(page, "vllm:num_requests_running") == ({"engine": "0", "model_name": "a"}, 1)
+
+
+def test_load_of_a_server_without_models() -> None:
+    page, _ = Metrics(CollectorRegistry()).render_load()
+    assert one(page, "vllm:num_requests_running")[1] == one(page, "vllm:kv_cache_usage_perc")[1] == 0
+
+
+VLLM = {
+    **dict.fromkeys(("num_requests_running", "num_requests_waiting", "kv_cache_usage_perc"), "gauge"),
+    **dict.fromkeys(("cache_config_info", "lora_requests_info", "engine_sleep_state"), "gauge"),
+    **dict.fromkeys(("num_preemptions_total", "prefix_cache_queries_total", "prefix_cache_hits_total"), "counter"),
+    **dict.fromkeys(("prompt_tokens_total", "prompt_tokens_cached_total", "generation_tokens_total"), "counter"),
+    "request_success_total": "counter",
+    **dict.fromkeys(("time_to_first_token_seconds", "inter_token_latency_seconds"), "histogram"),
+    **dict.fromkeys(("request_time_per_output_token_seconds", "e2e_request_latency_seconds"), "histogram"),
+    **dict.fromkeys((f"request_{stage}_time_seconds" for stage in ("queue", "prefill", "decode")), "histogram"),
+    **dict.fromkeys(("request_inference_time_seconds", "iteration_tokens_total"), "histogram"),
+    **dict.fromkeys(("request_prompt_tokens", "request_generation_tokens"), "histogram"),
+}
+"""Names and kinds that vLLM has, after its prefix."""
+
+
+def test_vllms_names_are_there_if_asked_for() -> None:
+    plain, metrics = Metrics(), Metrics(vllm_names=True)
+    for each in (plain, metrics):
+        each.add_model("m")
+        each.kv_memory("m", 16, 100)
+        each.first_token("m", 0.03)
+        each.next_token("m", 0.003)
+        timings = Timings(first_token_ns=30 * MS, decode_ns=3 * MS, total_ns=33 * MS)
+        each.finished("m", FinishedEvent("1", FinishReason.STOP, Usage(10, 4, 2), timings))
+        each.finished("m", FinishedEvent("2", FinishReason.CANCELLED, Usage(10, 0, 0), timings))
+        each.failed("m", FailedEvent("3", DeadlineExceeded("late"), Usage(10, 0, 3), Timings()))
+        each.failed("m", FailedEvent("4", StepFailed("boom"), Usage(10, 0, 3), Timings()))
+        each.refused("m", QueueFull("m", 4, 1.0))
+    assert b"vllm:" not in plain.render()[0]
+    page = metrics.render()[0]
+    found = {name.removeprefix("vllm:"): kind for name, kind in kinds(page).items() if name.startswith("vllm:")}
+    assert found == VLLM
+    own, values = samples(plain.render()[0]), samples(page)
+    of_model = frozenset({"engine": "0", "model_name": "m"}.items())
+    for name in (
+        "num_requests_running",
+        "prompt_tokens_total",
+        "prompt_tokens_cached_total",
+        "generation_tokens_total",
+    ):
+        assert values[f"vllm:{name}"] == {of_model: own[f"attendant_{name}"][frozenset({("model_name", "m")})]}
+    for name in ("time_to_first_token_seconds", "request_prompt_tokens"):
+        ours = {labels | {("engine", "0")}: value for labels, value in own[f"attendant_{name}_bucket"].items()}
+        assert values[f"vllm:{name}_bucket"] == ours
+    assert values["vllm:iteration_tokens_total_count"][of_model] == 0
+    ends = {dict(labels)["finished_reason"]: value for labels, value in values["vllm:request_success_total"].items()}
+    assert ends == {"stop": 1, "length": 0, "abort": 2, "error": 1}
+    assert values["vllm:engine_sleep_state"][of_model | {("sleep_state", "awake")}] == 1
+    cache = {("block_size", "16"), ("num_gpu_blocks", "100")}
+    assert values["vllm:cache_config_info"] == {of_model | cache: 1}
+
+
+def test_tritons_names_are_there_if_asked_for() -> None:
+    metrics = Metrics(triton_names=True)
+    metrics.add_model("g")
+    metrics.encoders.add_model("e", "embed", lambda: 1, lambda: 5)
+    for _ in range(3):
+        metrics.step("g", StepStats(num_waiting=2, num_decode_tokens=4, step_ns=MS))
+    timings = Timings(queue_ns=1 * MS, prefill_ns=2 * MS, decode_ns=4 * MS, first_token_ns=3 * MS, total_ns=8 * MS)
+    metrics.finished("g", FinishedEvent("1", FinishReason.LENGTH, Usage(10, 4, 2), timings))
+    metrics.finished("g", FinishedEvent("2", FinishReason.CANCELLED, Usage(10, 0, 0), Timings()))
+    metrics.refused("g", QueueFull("g", 4, 1.0))
+    metrics.failed("g", FailedEvent("4", StepFailed("boom"), Usage(10, 0, 3), Timings()))
+    metrics.refused("g", InvalidRequest("n", "is 0"))
+    metrics.encoders.batch("e", "embed", BatchStats(2, 10, 12, 3 * MS), [MS, 2 * MS])
+    metrics.encoders.call("e", "embed", "success", 7 * MS)
+    page = metrics.render()[0]
+    values = samples(page)
+
+    def value(name: str, model: str, **labels: str) -> float:
+        series = values[name if name == PENDING else f"{name}_total"]  # the parser gives every counter this end
+        return series[frozenset({"model": model, "version": "1", **labels}.items())]
+
+    def of(model: str) -> list[float]:
+        return [round(value(name, model), 6) for name in COUNTERS]
+
+    assert of("g") == [1, 12, 3, 8000, 1000, 0, 6000, 0]
+    assert of("e") == [1, 2, 1, 9000, 3000, 7000, 6000, 0]
+    assert (value(PENDING, "g"), value(PENDING, "e")) == (2, 5)
+    assert b'\nnv_inference_request_success{model="g",version="1"} 1.0\n' in page
+    reasons = {reason: value(FAILURES, "g", reason=reason) for reason in ("REJECTED", "CANCELED", "BACKEND", "OTHER")}
+    assert reasons == dict.fromkeys(reasons, 1)
+    found = {name: kind for name, kind in kinds(page).items() if name.startswith("nv_inference_")}
+    assert found == {**dict.fromkeys([*COUNTERS, FAILURES], "counter"), PENDING: "gauge"}
+    assert b"nv_inference_" not in Metrics().render()[0]

@@ -76,6 +76,7 @@ class ServedModel:
         if self.generation is not None:
             self._metrics.add_model(self.name)
             await self.generation.start()
+            self._metrics.kv_memory(self.name, *self.generation.kv_blocks)
         for encoder in self.encoders.values():
             await encoder.hub.start()
 

@@ -1,34 +1,44 @@
-"""A small HTTP server in a thread of its own: /metrics for Prometheus, /healthz for load balancers."""
+"""Listens for HTTP and runs the app with uvicorn in the server's event loop: the port first, the end in order."""
 
 from __future__ import annotations
 
-import json
+import asyncio
+import logging
 import socket
-import threading
-from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from attendant.core.errors import ConfigurationError
 from attendant.settings import HttpSettings
 
-Page = tuple[int, bytes, str]  # status, body, content type
+logger = logging.getLogger("attendant.http")
+
+REQUEST_S = 10.0
+"""Seconds that a connection may take until the head of a request is there."""
+
+KEEP_ALIVE_S = 75
+"""Seconds that a connection may be silent between two requests: more than between two scrapes of Prometheus."""
+
+FAREWELL_S = 2
+"""Seconds that answers under way may take when the server ends."""
 
 
 class HttpServer:
-    """Serves what ``metrics`` renders and whether ``serving`` is true. Both are called from other threads."""
+    """Serves ``app`` at one address. Everything but the constructor belongs to one event loop."""
 
-    def __init__(
-        self, settings: HttpSettings, metrics: Callable[[], tuple[bytes, str]], serving: Callable[[], bool]
-    ) -> None:
+    def __init__(self, settings: HttpSettings, app: ASGIApp) -> None:
         self._settings = settings
-        self._metrics = metrics
-        self._serving = serving
-        self._server: ThreadingHTTPServer | None = None
-        self._thread = threading.Thread(target=self._run, name="attendant-http", daemon=True)
+        self._app = app
+        self._socket: socket.socket | None = None
+        self._server: _Server | None = None
+        self._serving: asyncio.Task[None] | None = None
 
-    def start(self) -> str:
-        """Listen.
+    def bind(self) -> str:
+        """Take the port. Who connects waits until :meth:`start`.
 
         Returns:
             host:port, with the real port.
@@ -37,65 +47,128 @@ class HttpServer:
             ConfigurationError: the address cannot be listened on.
         """
         host, port = self._settings.host, self._settings.port
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        # The protocol is named, or asyncio would not switch delays off, and an answer's body would wait 40 ms for the
+        # caller's word that its head has come.
+        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
-            self._server = _server_class(host)((host, port), _handler(self._page))
+            # A port in TIME_WAIT is free; one that is listened on is still refused.
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((host, port))
+            listener.listen()
         except OSError as error:
+            listener.close()
             raise ConfigurationError(
                 f"cannot listen for HTTP on {host}:{port}: {error.strerror or error}; set http.host and http.port "
                 "(port 0 picks a free one)"
             ) from None
-        self._thread.start()
-        return f"[{host}]:{self._server.server_port}" if ":" in host else f"{host}:{self._server.server_port}"
+        listener.setblocking(False)
+        self._socket = listener
+        real = listener.getsockname()[1]
+        return f"[{host}]:{real}" if ":" in host else f"{host}:{real}"
 
-    def stop(self) -> None:
-        """Stop listening; blocks for a moment. May be called if the server never started."""
-        if self._server is not None:
-            self._server.shutdown()
-            self._server.server_close()
-            self._thread.join()
+    async def start(self) -> None:
+        """Answer, from now on. The port must be taken.
 
-    def _run(self) -> None:
-        assert self._server is not None
-        self._server.serve_forever(poll_interval=0.1)
+        Raises:
+            OSError: the system gives no more of what it needs.
+        """
+        assert self._socket is not None, "it is bound"
+        self._server = _Server(_config(self._app))
+        self._serving = asyncio.create_task(self._server.serve([self._socket]), name="attendant-http")
+        self._serving.add_done_callback(_tell)
+        listening = asyncio.ensure_future(self._server.listening.wait())
+        await asyncio.wait((listening, self._serving), return_when=asyncio.FIRST_COMPLETED)
+        if not listening.done():
+            listening.cancel()
+            await self._serving
 
-    def _page(self, path: str) -> Page:
-        if path == "/metrics":
-            return (200, *self._metrics())
-        if path == "/healthz":
-            serving = self._serving()
-            return _json(200 if serving else 503, {"status": "serving" if serving else "not serving"})
-        return _json(404, {"error": f"no such page: {path[:100]}; there are /metrics and /healthz"})
-
-
-def _json(status: int, body: dict[str, str]) -> Page:
-    return status, json.dumps(body).encode() + b"\n", "application/json"
-
-
-def _server_class(host: str) -> type[ThreadingHTTPServer]:
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-        allow_reuse_address = True  # a port in TIME_WAIT is free; one that is listened on is still refused
-        address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
-
-    return Server
+    async def stop(self) -> None:
+        """Stop listening, and end every connection: silent ones at once, others after their answer or FAREWELL_S. May
+        be called if the server never started, and twice."""
+        server, serving, listener = self._server, self._serving, self._socket
+        self._server = self._serving = self._socket = None
+        if server is not None and serving is not None:
+            server.should_exit = True
+            await asyncio.wait((serving,))
+        if listener is not None:
+            listener.close()
 
 
-def _handler(page: Callable[[str], Page]) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        timeout = 10  # seconds that a connection may take over its request
+def _tell(serving: asyncio.Task[None]) -> None:
+    if not serving.cancelled() and (error := serving.exception()) is not None:
+        logger.error("HTTP has ended", exc_info=error)
 
-        def do_GET(self) -> None:
-            status, body, content_type = page(self.path.partition("?")[0])
-            self.send_response(status)
-            self.send_header("Content-Type", content_type)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(body)
 
-        do_HEAD = do_GET  # noqa: N815
+def _config(app: ASGIApp) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http=_Protocol,
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        log_config=None,  # the command line has set logging up
+        access_log=False,  # scrapes are not news
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=FAREWELL_S,
+    )
 
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-            """Scrapes are not news."""
 
-    return Handler
+class _Server(uvicorn.Server):
+    """uvicorn's server, which leaves signals to the application and says when it listens."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = asyncio.Event()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture none."""
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn does."""
+        await super().startup(sockets)
+        self.listening.set()
+
+
+class _Protocol(HttpToolsProtocol):
+    """uvicorn's protocol, which ends a connection that sends no request, or the head of one too slowly."""
+
+    _late: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """The first request is awaited."""
+        super().connection_made(transport)
+        self._await_request()
+
+    def data_received(self, data: bytes) -> None:
+        """A part of a request, or all of it."""
+        super().data_received(data)
+        if self._under_way():
+            self._forget()
+        elif self._late is None:
+            self._await_request()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing is awaited any more."""
+        self._forget()
+        super().connection_lost(exc)
+
+    def _under_way(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _await_request(self) -> None:
+        self._late = self.loop.call_later(REQUEST_S, self._give_up)
+
+    def _give_up(self) -> None:
+        self._late = None
+        if not self._under_way():
+            self.transport.close()
+
+    def _forget(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None

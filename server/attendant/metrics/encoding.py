@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from attendant.core.encoding import BatchStats
+from attendant.metrics.labels import ModelNames
+from attendant.metrics.load import LoadPage
 from attendant.metrics.outcomes import SUCCESS
 
 QUEUE_BUCKETS = (
@@ -19,9 +21,13 @@ SIZE_BUCKETS = (1, 4, 16, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 6553
 
 
 class EncoderMetrics:
-    """What batch threads do, by model and task. Fed from the event loop's thread."""
+    """What batch threads do, by model and task. Fed from the event loop's thread.
 
-    def __init__(self, registry: CollectorRegistry, errors: Iterable[str]) -> None:
+    Attributes:
+        row_seconds: seconds that rows spent in runs, each row counted, by model.
+    """
+
+    def __init__(self, registry: CollectorRegistry, errors: Iterable[str], names: ModelNames, load: LoadPage) -> None:
         labels = ("model_name", "task")
 
         def histogram(name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
@@ -31,7 +37,10 @@ class EncoderMetrics:
             return Gauge(f"attendant_encoder_{name}", text, labels, registry=registry)
 
         self._errors = tuple(errors)
+        self._names = names
+        self._load = load
         self._series: dict[tuple[str, str], _Series] = {}
+        self.row_seconds: dict[str, float] = {}
         self.queue = histogram(
             "queue_seconds", "A row's arrival, making tensors of it included, to the begin of its run.", QUEUE_BUCKETS
         )
@@ -65,20 +74,26 @@ class EncoderMetrics:
         Args:
             running, waiting: how many rows there are, asked by whichever thread renders the page.
         """
-        self._series[model, task] = _Series(self, model, task, self._errors)
-        self.calls.labels(model, task, SUCCESS)
-        self.running.labels(model, task).set_function(running)
-        self.waiting.labels(model, task).set_function(waiting)
+        name = self._names.add(model)
+        self._series[model, task] = _Series(self, name, task, self._errors)
+        self.calls.labels(name, task, SUCCESS)
+        self.row_seconds.setdefault(name, 0.0)
+        self._load.add_encoder(model, task, lambda: (running(), waiting()))
+        if name == model:  # where several share their series, no one of them has a state
+            self.running.labels(name, task).set_function(running)
+            self.waiting.labels(name, task).set_function(waiting)
 
     def forget_model(self, model: str, task: str) -> None:
         """Ask for no numbers of ``model`` any more. What was counted stays."""
+        self._load.forget_encoder(model, task)
         for gauge in (self.running, self.waiting):
-            gauge.labels(model, task).set_function(_none)
+            gauge.labels(self._names.of(model), task).set_function(_none)
 
     def batch(self, model: str, task: str, stats: BatchStats, queue_ns: Iterable[int]) -> None:
         """One run, and how long each of its rows had waited, in nanoseconds."""
         series = self._series[model, task]
         series.compute.observe(stats.run_ns / 1e9)
+        self.row_seconds[self._names.of(model)] += stats.run_ns / 1e9 * stats.num_rows
         series.rows.observe(stats.num_rows)
         series.size.observe(stats.size)
         series.padding.inc(stats.padded_size - stats.size)
@@ -88,7 +103,7 @@ class EncoderMetrics:
     def call(self, model: str, task: str, outcome: str, preprocess_ns: int) -> None:
         """A call ended. ``model``: empty if it named none of this server. ``outcome``: SUCCESS, ``cancelled``, or an
         error's name. ``preprocess_ns``: of one that succeeded."""
-        self.calls.labels(model, task, outcome).inc()
+        self.calls.labels(self._names.of(model), task, outcome).inc()
         if outcome == SUCCESS:
             self._series[model, task].preprocess.observe(preprocess_ns / 1e9)
 

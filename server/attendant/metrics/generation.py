@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from attendant import __version__
 from attendant.core.events import FinishedEvent, StepStats
 from attendant.core.request import FinishReason, Usage
+from attendant.metrics.load import ModelLoad
 from attendant.metrics.outcomes import error_name, request_errors
 
 FIRST_TOKEN_BUCKETS = (
@@ -26,6 +27,10 @@ REQUEST_BUCKETS = (
 STEP_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.3, 0.5, 1, 2.5, 5, 10)
 BATCH_BUCKETS = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 256, 512, 1024)
 _MODEL = ("model_name",)
+LENGTH_BUCKETS = (
+    *(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000),
+    *(10_000, 20_000, 50_000, 100_000, 200_000),
+)
 TOKENS_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
 
 
@@ -75,7 +80,11 @@ class Collectors:
             "request_inference_time_seconds", "First scheduled to last token.", REQUEST_BUCKETS
         )
         self.prompt_tokens = new.counter("prompt_tokens", "Prompt tokens of ended sequences, cached ones included.")
+        self.cached_tokens = new.counter(
+            "prompt_tokens_cached", "Of the prompt tokens, those taken from the KV cache of earlier requests."
+        )
         self.generation_tokens = new.counter("generation_tokens", "Tokens generated.")
+        self.request_prompt, self.request_generation = _lengths(new)
         self.success = new.counter("request_success", "Sequences that ended without an error.", "finished_reason")
         self.request_failure = new.counter(
             "request_failure", "Sequences that ended with an error, and requests refused at the door.", "error"
@@ -96,16 +105,34 @@ class Collectors:
         )
 
 
-class ModelMetrics:
-    """The series of one model, looked up once."""
+def _lengths(new: _Maker) -> tuple[Histogram, Histogram]:
+    ended = "Tokens generated for a sequence that ended without an error."
+    return (
+        new.histogram("request_prompt_tokens", "Prompt tokens of a sequence.", LENGTH_BUCKETS),
+        new.histogram("request_generation_tokens", ended, LENGTH_BUCKETS),
+    )
 
-    def __init__(self, collectors: Collectors, model: str) -> None:
+
+class ModelMetrics:
+    """The series of one model, looked up once.
+
+    Args:
+        load: is told what the model is at.
+        shared: whether several models have these series; then no one of them has a state.
+    """
+
+    def __init__(self, collectors: Collectors, model: str, load: ModelLoad, *, shared: bool) -> None:
+        self._load = load
+        self._shared = shared
         self.generation_tokens = collectors.generation_tokens.labels(model)
         self.inter_token = collectors.inter_token.labels(model)
         self.successes = {r: collectors.success.labels(model, r.value) for r in FinishReason}
         self.failures = {e: collectors.request_failure.labels(model, error_name(e)) for e in request_errors()}
         self._prompt_tokens = collectors.prompt_tokens.labels(model)
         self.first_token = collectors.first_token.labels(model)
+        self._cached_tokens = collectors.cached_tokens.labels(model)
+        self._request_prompt = collectors.request_prompt.labels(model)
+        self._request_generation = collectors.request_generation.labels(model)
         self._time_per_token = collectors.time_per_token.labels(model)
         self._e2e = collectors.e2e.labels(model)
         self._queue = collectors.queue.labels(model)
@@ -129,10 +156,7 @@ class ModelMetrics:
             gauge.set(0)
 
     def step(self, stats: StepStats) -> None:
-        self._running.set(stats.num_running)
-        self._waiting.set(stats.num_waiting)
-        if stats.kv_capacity_tokens:
-            self._kv_usage.set(stats.kv_used_tokens / stats.kv_capacity_tokens)
+        self._state(stats)
         num_tokens = stats.num_fed_tokens + stats.num_prefill_tokens + stats.num_decode_tokens
         if num_tokens:
             self._step.observe(stats.step_ns / 1e9)
@@ -146,10 +170,21 @@ class ModelMetrics:
         if stats.num_preemptions:
             self._preemptions.inc(stats.num_preemptions)
 
+    def _state(self, stats: StepStats) -> None:
+        load = self._load
+        load.running, load.waiting = stats.num_running, stats.num_waiting
+        if stats.kv_capacity_tokens:
+            load.kv_usage = stats.kv_used_tokens / stats.kv_capacity_tokens
+        if not self._shared:
+            self._running.set(load.running)
+            self._waiting.set(load.waiting)
+            self._kv_usage.set(load.kv_usage)
+
     def finished(self, event: FinishedEvent) -> None:
         timings, usage = event.timings, event.usage
         self.successes[event.reason].inc()
         self.usage(usage)
+        self._request_generation.observe(usage.completion_tokens)
         self._e2e.observe(timings.total_ns / 1e9)
         if not usage.completion_tokens:  # cancelled before its first token
             return
@@ -162,6 +197,8 @@ class ModelMetrics:
 
     def usage(self, usage: Usage) -> None:
         self._prompt_tokens.inc(usage.prompt_tokens)
+        self._cached_tokens.inc(usage.cached_tokens)
+        self._request_prompt.observe(usage.prompt_tokens)
 
 
 def _onnxruntime_version() -> str:

@@ -1,9 +1,10 @@
-"""All Prometheus collectors of one server. Fed from the event loop's thread; names as dashboards for LLM servers know
-them (vLLM's), with the prefix ``attendant_``."""
+"""All Prometheus collectors of one server, and the pages made of them. Fed from the event loop's thread; names as
+dashboards for LLM servers know them (vLLM's), with the prefix ``attendant_``."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import islice
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -13,49 +14,77 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
+from prometheus_client.metrics import MetricWrapperBase
 
 from attendant.core.errors import AttendantError
 from attendant.core.events import FailedEvent, FinishedEvent, StepStats
 from attendant.metrics.encoding import EncoderMetrics
+from attendant.metrics.families import Family, read_rows
 from attendant.metrics.generation import Collectors, ModelMetrics
+from attendant.metrics.labels import MOST_MODELS, ModelNames
+from attendant.metrics.load import LoadPage, ModelLoad
 from attendant.metrics.outcomes import error_name, request_errors
 from attendant.metrics.speech import SpeechMetrics
-
-UNKNOWN_MODEL = ""  # requests that name no model of this server share one series, whatever they name
+from attendant.metrics.triton import triton_families
+from attendant.metrics.vllm import CONSTANT, NAMES, vllm_families
 
 
 class Metrics:
-    """The collectors of one server. ``registry``: a new one with the process's own collectors if None.
+    """The collectors of one server. ``registry``: a new one, with the process's own collectors beside it, if None.
 
     ``encoders``: those of models that encode. ``speech``: those of models that write what they hear.
+
+    Args:
+        vllm_names, triton_names: write what these have a name for under that name, too.
     """
 
-    def __init__(self, registry: CollectorRegistry | None = None) -> None:
-        self._registry = CollectorRegistry() if registry is None else registry
-        if registry is None:
-            ProcessCollector(registry=self._registry)
-            PlatformCollector(registry=self._registry)
-            GCCollector(registry=self._registry)
-        self._collectors = Collectors(self._registry)
-        self.encoders = EncoderMetrics(self._registry, [error_name(error) for error in request_errors()])
-        self.speech = SpeechMetrics(self._registry)
+    def __init__(
+        self, registry: CollectorRegistry | None = None, *, vllm_names: bool = False, triton_names: bool = False
+    ) -> None:
+        self._process = CollectorRegistry() if registry is None else None
+        if self._process is not None:
+            ProcessCollector(registry=self._process)
+            PlatformCollector(registry=self._process)
+            GCCollector(registry=self._process)
+        registry = registry or CollectorRegistry()
+        self._load = LoadPage()
+        self._names = ModelNames(MOST_MODELS)
+        self._collectors = Collectors(registry)
+        errors = [error_name(error) for error in request_errors()]
+        self.encoders = EncoderMetrics(registry, errors, self._names, self._load)
+        self.speech = SpeechMetrics(registry, self._names)
+        self._vllm_names, self._triton_names = vllm_names, triton_names
+        self._families = [
+            (collector, _families(collector, vllm_names))
+            for collector in registry._collector_to_names
+            if isinstance(collector, MetricWrapperBase)
+        ]
         self._models: dict[str, ModelMetrics] = {}
         self._shown: set[str] = set()  # models whose readiness is told
 
     def add_model(self, model: str) -> None:
         """Create the series of ``model``, so that they exist at 0."""
-        self._models[model] = ModelMetrics(self._collectors, model)
+        name = self._names.add(model)
+        load = self._load.models[model] = ModelLoad()
+        self._models[model] = ModelMetrics(self._collectors, name, load, shared=name != model)
+
+    def kv_memory(self, model: str, block_size: int, num_blocks: int) -> None:
+        """How large the KV memory of a model is: blocks, and positions of each."""
+        if load := self._load.models.get(model):  # else it is gone already
+            load.block_size, load.num_blocks = block_size, num_blocks
 
     def models_ready(self, ready: Mapping[str, bool]) -> None:
         """Which models this server has, and whether each takes requests. Of those that are gone, what was counted
         stays."""
         for name in self._shown - ready.keys():
             self._collectors.model_ready.remove(name)
-            if series := self._models.get(name):
-                series.idle()
-        for name, value in ready.items():
+        for name in self._load.models.keys() - ready.keys():
+            del self._load.models[name]
+            self._models[name].idle()
+        told = dict(islice(ready.items(), MOST_MODELS))
+        for name, value in told.items():
             self._collectors.model_ready.labels(name).set(value)
-        self._shown = set(ready)
+        self._shown = set(told)
 
     def step(self, model: str, stats: StepStats) -> None:
         """One engine step. A few microseconds."""
@@ -85,9 +114,30 @@ class Metrics:
 
     def refused(self, model: str, error: AttendantError) -> None:
         """A request was turned away at the door."""
-        name = model if model in self._models else UNKNOWN_MODEL
-        self._collectors.request_failure.labels(name, error_name(type(error))).inc()
+        self._collectors.request_failure.labels(self._names.of(model), error_name(type(error))).inc()
 
     def render(self) -> tuple[bytes, str]:
         """The page that Prometheus reads, and its content type. Safe from any thread."""
-        return generate_latest(self._registry), CONTENT_TYPE_LATEST
+        page: list[str] = []
+        for collector, families in self._families:
+            rows = read_rows(collector)
+            for family in families:
+                family.write(page, rows)
+        if self._vllm_names:
+            own = {name: load for name, load in self._load.models.copy().items() if self._names.of(name) == name}
+            page += vllm_families(self._collectors, own)
+        if self._triton_names:
+            page += triton_families(self._collectors, self.encoders)
+        process = generate_latest(self._process) if self._process is not None else b""
+        return "".join(page).encode() + process, CONTENT_TYPE_LATEST
+
+    def render_load(self) -> tuple[bytes, str]:
+        """The page that endpoint pickers read, and its content type. To be called on the event loop's thread."""
+        return self._load.render(), CONTENT_TYPE_LATEST
+
+
+def _families(collector: MetricWrapperBase, vllm_names: bool) -> list[Family]:
+    own = [Family(collector)]
+    if vllm_names and (name := NAMES.get(collector._name)):
+        own.append(Family(collector, name, CONSTANT))
+    return own

@@ -7,6 +7,7 @@ from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter
 
+from attendant.metrics.labels import ModelNames
 from attendant.metrics.outcomes import SUCCESS
 
 WindowKind = Literal["speech", "silence", "partial"]
@@ -15,7 +16,9 @@ WindowKind = Literal["speech", "silence", "partial"]
 class SpeechMetrics:
     """What calls on recordings do, by model. Fed from the event loop's thread."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, names: ModelNames) -> None:
+        self._names = names
+
         def counter(name: str, text: str, *labels: str) -> Counter:
             return Counter(f"attendant_speech_{name}", text, ("model_name", *labels), registry=registry)
 
@@ -29,20 +32,21 @@ class SpeechMetrics:
 
     def add_model(self, model: str) -> None:
         """Create the series of ``model``, so that they exist at 0."""
-        self._requests.labels(model, SUCCESS)
-        self._sound.labels(model)
+        name = self._names.add(model)
+        self._requests.labels(name, SUCCESS)
+        self._sound.labels(name)
         for kind in ("speech", "silence", "partial"):
-            self._windows.labels(model, kind)
+            self._windows.labels(name, kind)
 
     def sound(self, model: str, seconds: float) -> None:
         """Counts what was read of a recording."""
-        self._sound.labels(model).inc(seconds)
+        self._sound.labels(self._names.of(model)).inc(seconds)
 
     def window(self, model: str, kind: WindowKind) -> None:
         """A window was transcribed."""
-        self._windows.labels(model, kind).inc()
+        self._windows.labels(self._names.of(model), kind).inc()
 
     def call(self, model: str, outcome: str) -> None:
         """A call ended. ``model``: empty if it named none of this server. ``outcome``: SUCCESS, ``cancelled``, or an
         error's name."""
-        self._requests.labels(model, outcome).inc()
+        self._requests.labels(self._names.of(model), outcome).inc()

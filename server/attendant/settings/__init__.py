@@ -10,6 +10,7 @@ from attendant.settings.sections import (
     GpuSettings,
     GrpcSettings,
     HttpSettings,
+    MetricsSettings,
     SpeechSettings,
 )
 from attendant.settings.serve import ENV_PREFIX, ServeSettings
@@ -22,6 +23,7 @@ __all__ = [
     "GpuSettings",
     "GrpcSettings",
     "HttpSettings",
+    "MetricsSettings",
     "ServeSettings",
     "SettingsArguments",
     "SpeechSettings",

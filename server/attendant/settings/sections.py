@@ -188,7 +188,18 @@ class GrpcSettings(Section):
 
 
 class HttpSettings(Section):
-    """The HTTP side: /metrics and /healthz."""
+    """The HTTP side: /metrics, /metrics/load and /healthz."""
 
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for every interface.")
     port: Annotated[int, Field(ge=0, le=65535)] = Field(9090, description="Port to listen on; 0 picks a free one.")
+
+
+class MetricsSettings(Section):
+    """What /metrics says besides."""
+
+    vllm_names: bool = Field(
+        False, description="Write what vLLM has a name for under that name, too, for what is made for vLLM."
+    )
+    triton_names: bool = Field(
+        False, description="Write what Triton has a name for under that name, too, for what is made for Triton."
+    )

@@ -21,6 +21,7 @@ from attendant.settings.sections import (
     GpuSettings,
     GrpcSettings,
     HttpSettings,
+    MetricsSettings,
     SpeechSettings,
 )
 
@@ -46,6 +47,7 @@ class ServeSettings(BaseSettings):
     gpu: GpuSettings = GpuSettings()
     grpc: GrpcSettings = GrpcSettings()
     http: HttpSettings = HttpSettings()
+    metrics: MetricsSettings = MetricsSettings()
     drain_timeout_s: Annotated[float, Field(ge=0)] = Field(
         30.0, description="Seconds that running requests may go on after SIGTERM before they are failed."
     )

@@ -84,6 +84,12 @@ class ModelHub:
         """Whether the model takes requests."""
         return self._dead is None
 
+    @property
+    def kv_blocks(self) -> tuple[int, int]:
+        """Positions of a block of KV memory, and blocks of all engines together."""
+        size = self.facts.kv_page_tokens
+        return size, sum(engine.facts.kv_capacity_tokens // size for engine in self._engines)
+
     def info(self) -> GenerationInfo:
         """What callers may know of the model."""
         part = self.model
