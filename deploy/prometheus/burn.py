@@ -13,6 +13,8 @@ BAD = "model:attendant_slo_bad:ratio_rate"
 """Share of events that were bad; the window follows."""
 EVENTS = "model:attendant_slo_events:rate"
 """Events a second; the window follows."""
+TARGET = "model:attendant_slo_target:max"
+"""Share of events that has to be good."""
 LEAST_EVENTS = 100
 """In the longer window: of fewer, one bad one is chance."""
 HOURS = {"5m": 1 / 12, "30m": 0.5, "1h": 1, "2h": 2, "6h": 6, "1d": 24, "3d": 72}
@@ -38,9 +40,10 @@ SPEEDS = (
 
 
 def burn_records() -> Iterator[Record]:
-    """For each objective and window: events a second, and the share of them that is bad."""
+    """For each objective its target and, for each window, events a second and the share of them that is bad."""
     for objective in OBJECTIVES:
         labels = {"slo": objective.name}
+        yield Record(TARGET, objective.target, labels)
         for window in HOURS:
             good, events = (query.replace("WINDOW", window) for query in (objective.good, objective.events))
             yield Record(BAD + window, f"1 - {good} / {events}", labels)
@@ -57,13 +60,13 @@ def burn_alerts() -> Iterator[Alert]:
                 severity="page" if severity == "page" else "ticket",
                 query=" or ".join(f"({_burns(objective, speed)})" for speed in speeds),
                 lasts="",
-                summary=f"{{{{ $labels.model_name }}}} uses up its budget {speed}; objective: {objective.says}",
+                summary=f"{{{{ $labels.model_name }}}} uses up its budget {speed}; promised: {objective.says}",
             )
 
 
 def _burns(objective: Objective, speed: Speed) -> str:
     slo = f'{{slo="{objective.name}"}}'
-    limit = f"{round(speed.factor * objective.budget, 6):g}"
+    limit = f"{speed.factor:g} * (1 - {TARGET}{slo})"
     return (
         f"{BAD}{speed.long}{slo} > {limit} and {BAD}{speed.short}{slo} > {limit} "
         f"and {EVENTS}{speed.long}{slo} * {HOURS[speed.long] * 3600:g} >= {LEAST_EVENTS}"

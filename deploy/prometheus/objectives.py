@@ -1,13 +1,12 @@
-"""What is promised of each model, in numbers that are yours to set: change them here, then `python -m deploy`."""
+"""What is promised of each model. Times and shares of the first two are the server's settings, which it tells."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-FIRST_TOKEN_S = 1.0
-"""Seconds to the first token that an objective allows: a bucket of attendant_time_to_first_token_seconds."""
-INTER_TOKEN_S = 0.1
-"""Seconds between two tokens that an objective allows: a bucket of attendant_inter_token_latency_seconds."""
+ERRORS_SHARE = 0.995
+"""Share of requests that are answered, of those that the caller did not spoil or cancel. Yours to set: change it here,
+then run `python -m deploy`."""
 CALLERS_FAULTS = ("invalid_request", "model_not_found", "request_cancelled", "cancelled")
 """Ways to end that say nothing of the server."""
 
@@ -18,65 +17,69 @@ class Objective:
 
     Attributes:
         name: value of the label ``slo``.
+        title: what its row on a dashboard is called.
         alert: name of its alerts.
-        share: of events that are good, e.g. 0.99.
-        good, events: queries of how many there are a second, by model; WINDOW stands for the time they cover.
+        target: query of the share, by job and model.
+        good, events: queries of how many there are a second, by job and model; WINDOW stands for the time they cover.
         says: the promise in words.
     """
 
     name: str
+    title: str
     alert: str
-    share: float
+    target: str
     good: str
     events: str
     says: str
 
-    @property
-    def budget(self) -> float:
-        """Share of events that may be bad."""
-        return round(1 - self.share, 6)
 
-
-_BY = "sum by (job, model_name)"
 _FAULTS = "|".join(CALLERS_FAULTS)
+_ANSWERED = 'rate(attendant_request_success_total{finished_reason!="cancelled"}[WINDOW])'
 
 
-def _within(histogram: str, seconds: float) -> tuple[str, str]:
-    """Queries of a histogram's events that took at most ``seconds``, and of all its events."""
-    return (
-        f'{_BY} (rate({histogram}_bucket{{le="{seconds}"}}[WINDOW]))',
-        f"{_BY} (rate({histogram}_count[WINDOW]))",
+def by_model(query: str, aggregate: str = "sum") -> str:
+    """A query's series, brought together for each model of each job."""
+    return f"{aggregate} by (job, model_name) ({query})"
+
+
+def _told(name: str, title: str, alert: str, histogram: str, says: str) -> Objective:
+    """One that the server has in its settings and counts by itself."""
+    return Objective(
+        name=name,
+        title=title,
+        alert=alert,
+        target=by_model(f'attendant_slo_target_ratio{{slo="{name}"}}', "max"),
+        good=by_model(f'rate(attendant_slo_attained_total{{slo="{name}"}}[WINDOW])'),
+        events=by_model(f"rate({histogram}_count[WINDOW])"),
+        says=says,
     )
 
 
-_FIRST_TOKEN = _within("attendant_time_to_first_token_seconds", FIRST_TOKEN_S)
-_INTER_TOKEN = _within("attendant_inter_token_latency_seconds", INTER_TOKEN_S)
-_ANSWERED = 'rate(attendant_request_success_total{finished_reason!="cancelled"}[WINDOW])'
-
 OBJECTIVES = (
-    Objective(
-        name="first_token",
+    _told(
+        name="ttft",
+        title="First tokens come in time (slo.objectives: ttft)",
         alert="AttendantFirstTokenBudget",
-        share=0.99,
-        good=_FIRST_TOKEN[0],
-        events=_FIRST_TOKEN[1],
-        says=f"99 % of first tokens come within {FIRST_TOKEN_S:g} s",
+        histogram="attendant_time_to_first_token_seconds",
+        says="first tokens come in time",
     ),
-    Objective(
-        name="inter_token",
+    _told(
+        name="itl",
+        title="Further tokens come in time (slo.objectives: itl)",
         alert="AttendantInterTokenBudget",
-        share=0.99,
-        good=_INTER_TOKEN[0],
-        events=_INTER_TOKEN[1],
-        says=f"99 % of further tokens come within {INTER_TOKEN_S:g} s of the one before",
+        histogram="attendant_inter_token_latency_seconds",
+        says="further tokens come in time",
     ),
     Objective(
         name="errors",
+        title=f"Requests are answered ({100 * ERRORS_SHARE:g} %)",
         alert="AttendantErrorBudget",
-        share=0.995,
-        good=f'{_BY} ({_ANSWERED} or rate(attendant_encoder_requests_total{{outcome="success"}}[WINDOW]))',
-        events=f'{_BY} ({_ANSWERED} or rate(attendant_request_failure_total{{error!~"{_FAULTS}"}}[WINDOW]) '
-        f'or rate(attendant_encoder_requests_total{{outcome!~"{_FAULTS}"}}[WINDOW]))',
-        says="99.5 % of requests that the caller did not spoil or cancel are answered",
+        target=f"0 * {by_model('attendant_model_ready', 'max')} + {ERRORS_SHARE:g}",
+        good=by_model(f'{_ANSWERED} or rate(attendant_encoder_requests_total{{outcome="success"}}[WINDOW])'),
+        events=by_model(
+            f'{_ANSWERED} or rate(attendant_request_failure_total{{error!~"{_FAULTS}"}}[WINDOW]) '
+            f'or rate(attendant_encoder_requests_total{{outcome!~"{_FAULTS}"}}[WINDOW])'
+        ),
+        says="requests are answered",
     ),
 )

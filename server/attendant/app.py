@@ -92,7 +92,7 @@ class Application:
         self._settings = settings
         self._end = asyncio.Event()
         self.exit_code = EXIT_OK
-        self._metrics = Metrics()
+        self._metrics = Metrics(objectives=settings.slo.by_model())
         self._rpc = RpcServer(settings.grpc)
         self._http = HttpServer(settings.http, self._metrics.render, lambda: self._rpc.health.serving)
         self._front_end: FrontEnd | None = None

@@ -74,13 +74,15 @@ def local(name: str, **labels: str) -> str:
 
 FAILURE, SUCCESS = "attendant_request_failure_total", "attendant_request_success_total"
 STOP = {"finished_reason": "stop"}
+EVENTS = {"ttft": "attendant_time_to_first_token_seconds", "itl": "attendant_inter_token_latency_seconds"}
 
 
-def slow(histogram: str, le: str, events: float, bad: float, times: int) -> dict[str, str]:
-    """A histogram of which some events are slow for some time, and then none."""
+def slow(slo: str, events: float, bad: float, times: int) -> dict[str, str]:
+    """Tokens of which some are slow for some time, and then none."""
     return {
-        series(f"{histogram}_count"): counter((events, 2 * times)),
-        series(f"{histogram}_bucket", le=le): counter((events - bad, times), (events, times)),
+        series("attendant_slo_target_ratio", slo=slo): gauge((0.99, 2 * times)),
+        series(f"{EVENTS[slo]}_count"): counter((events, 2 * times)),
+        series("attendant_slo_attained_total", slo=slo): counter((events - bad, times), (events, times)),
     }
 
 
@@ -89,10 +91,8 @@ def failing(events: float, bad: float, times: int) -> dict[str, str]:
     return {
         series(SUCCESS, **STOP): counter((events - bad, times), (events, times)),
         series(FAILURE, error="step_failed"): counter((bad, times), (0, times)),
+        local("attendant_model_ready", model_name="m"): gauge((1, 2 * times)),
     }
-
-
-FIRST, INTER = "attendant_time_to_first_token_seconds", "attendant_inter_token_latency_seconds"
 
 
 def burn(alert: str, slo: str, page: Mapping[str, str], ticket: Mapping[str, str]) -> tuple[Case, Case]:
@@ -107,15 +107,15 @@ def burn(alert: str, slo: str, page: Mapping[str, str], ticket: Mapping[str, str
 CASES = (
     *burn(
         "AttendantFirstTokenBudget",
-        "first_token",
-        slow(FIRST, "1.0", events=60, bad=12, times=90),
-        slow(FIRST, "1.0", events=100, bad=4, times=240),
+        "ttft",
+        slow("ttft", events=60, bad=12, times=90),
+        slow("ttft", events=100, bad=4, times=240),
     ),
     *burn(
         "AttendantInterTokenBudget",
-        "inter_token",
-        slow(INTER, "0.1", events=600, bad=120, times=90),
-        slow(INTER, "0.1", events=1000, bad=40, times=240),
+        "itl",
+        slow("itl", events=600, bad=120, times=90),
+        slow("itl", events=1000, bad=40, times=240),
     ),
     *burn(
         "AttendantErrorBudget",
@@ -214,6 +214,7 @@ QUIET = (
         {
             series(SUCCESS, **STOP): counter((30, 90)),
             series(FAILURE, error="invalid_request"): counter((30, 90)),
+            local("attendant_model_ready", model_name="m"): gauge((1, 90)),
             series(FAILURE, error="model_not_found"): counter((30, 90)),
             series("attendant_encoder_requests_total", task="embed", outcome="invalid_request"): counter((30, 90)),
         },
@@ -221,10 +222,13 @@ QUIET = (
     ),
     Quiet(
         "who goes away is no failure and no answer",
-        {series(SUCCESS, finished_reason="cancelled"): counter((30, 90))},
+        {
+            series(SUCCESS, finished_reason="cancelled"): counter((30, 90)),
+            local("attendant_model_ready", model_name="m"): gauge((1, 90)),
+        },
         "90m",
     ),
-    Quiet("of few requests one that is slow is chance", slow(FIRST, "1.0", events=1, bad=1, times=45), "40m"),
+    Quiet("of few requests one that is slow is chance", slow("ttft", events=1, bad=1, times=45), "40m"),
     Quiet(
         "a batch that is read in time",
         {
@@ -255,6 +259,11 @@ QUIET = (
         "restarts of something else",
         {'process_start_time_seconds{job="other", instance="b"}': gauge((1, 3), (2, 3), (3, 3), (4, 20))},
         "20m",
+    ),
+    Quiet(
+        "a model of which nothing is promised",
+        {series(f"{EVENTS['ttft']}_count"): counter((60, 90)), series(f"{EVENTS['itl']}_count"): counter((60, 90))},
+        "90m",
     ),
     Quiet("a preemption now and then", {series("attendant_num_preemptions_total"): counter((0.5, 30))}, "30m"),
 )

@@ -11,6 +11,7 @@ import pytest
 import yaml
 from attendant.metrics import Metrics
 from attendant.metrics.outcomes import error_name, request_errors
+from attendant.settings import SloSettings
 from prometheus_client import CollectorRegistry
 
 from deploy.files import HERE
@@ -44,18 +45,16 @@ def test_rules_ask_for_errors_that_exist() -> None:
     assert {*CALLERS_FAULTS} - errors == {"cancelled"}
 
 
-def test_limits_of_objectives_are_edges_of_buckets() -> None:
+def test_objectives_that_the_server_tells_are_those_of_its_settings() -> None:
     registry = CollectorRegistry()
-    Metrics(registry).add_model("m")
-    edges = {
-        (sample.name, sample.labels["le"])
+    Metrics(registry, SloSettings().by_model()).add_model("m")
+    told = {
+        sample.labels["slo"]
         for family in registry.collect()
         for sample in family.samples
-        if "le" in sample.labels
+        if sample.name == "attendant_slo_target_ratio"
     }
-    asked = re.findall(r'(\w+_bucket)\{le="([^"]*)"\}', " ".join(objective.good for objective in OBJECTIVES))
-    assert len(asked) == 2
-    assert set(asked) <= edges
+    assert told == {objective.name for objective in OBJECTIVES} - {"errors"}
 
 
 def test_every_alert_has_figures_that_make_it_fire() -> None:

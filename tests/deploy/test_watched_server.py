@@ -11,6 +11,7 @@ import pytest
 
 from deploy.files import HERE
 from deploy.grafana import dashboards
+from deploy.prometheus.objectives import ERRORS_SHARE
 from tests.deploy.prometheus import PrometheusProcess, watching
 from tests.synthetic import make_synthetic_bundle
 from tests.system.server import ServerProcess, eventually, request, serving, tokens_of
@@ -27,7 +28,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     bundle = make_synthetic_bundle(
         folder / "m", name="m", layers=8, heads=16, kv_heads=8, head_size=32, context_length=8192, eos_bias=-1e4
     )
-    with serving(folder / "log", bundle, "--engine.max-num-seqs", 1, "--engine.max-queue", 0) as running:
+    flags = ("--engine.max-num-seqs", 1, "--engine.max-queue", 0, "--slo.objectives", "ttft 1s p90, m: itl 1s p80")
+    with serving(folder / "log", bundle, *flags) as running:
         yield running
 
 
@@ -61,9 +63,15 @@ def test_a_recording_rule_has_the_right_value(prometheus: PrometheusProcess) -> 
         return [float(series["value"][1]) for series in found] == [pytest.approx(expected, rel=1e-6)]
 
     eventually(is_right)
-    (series,) = prometheus.query('model:attendant_slo_bad:ratio_rate5m{slo="first_token"}')
+    (series,) = prometheus.query('model:attendant_slo_bad:ratio_rate5m{slo="ttft"}')
     assert series["metric"]["job"] == "attendant"
     assert series["metric"]["model_name"] == "m"
+    assert 0 <= float(series["value"][1]) <= 1
+
+
+def test_what_is_promised_reaches_the_rules(prometheus: PrometheusProcess) -> None:
+    found = {s["metric"]["slo"]: float(s["value"][1]) for s in prometheus.query("model:attendant_slo_target:max")}
+    assert found == {"ttft": 0.9, "itl": 0.8, "errors": ERRORS_SHARE}
 
 
 def test_an_alert_fires(prometheus: PrometheusProcess) -> None:

@@ -87,7 +87,7 @@ def test_metrics_that_are_named_exist(page: str) -> None:
     assert found <= metrics_page.names()
 
 
-SETTING = re.compile(r"`(?:--(?:no-)?)?((?:engine|encoder|speech|gpu|grpc|http)\.[a-z_-]+)`")
+SETTING = re.compile(r"`(?:--(?:no-)?)?((?:engine|encoder|speech|slo|gpu|grpc|http)\.[a-z_-]+)`")
 
 
 @pytest.mark.parametrize("page", pages())

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from attendant import __version__
 from attendant.core.events import FinishedEvent, StepStats
 from attendant.core.request import FinishReason, Usage
+from attendant.metrics.objectives import ObjectiveSeries
 from attendant.metrics.outcomes import error_name, request_errors
 
 FIRST_TOKEN_BUCKETS = (
@@ -97,9 +98,10 @@ class Collectors:
 
 
 class ModelMetrics:
-    """The series of one model, looked up once."""
+    """The series of one model, looked up once. ``kept``: those of what is promised of it."""
 
-    def __init__(self, collectors: Collectors, model: str) -> None:
+    def __init__(self, collectors: Collectors, model: str, kept: ObjectiveSeries) -> None:
+        self.kept = kept
         self.generation_tokens = collectors.generation_tokens.labels(model)
         self.inter_token = collectors.inter_token.labels(model)
         self.successes = {r: collectors.success.labels(model, r.value) for r in FinishReason}
@@ -157,6 +159,8 @@ class ModelMetrics:
         self._prefill.observe(timings.prefill_ns / 1e9)
         self._decode.observe(timings.decode_ns / 1e9)
         self._inference.observe((timings.prefill_ns + timings.decode_ns) / 1e9)
+        if event.reason is not FinishReason.CANCELLED:
+            self.kept.finished(timings, usage)
         if usage.completion_tokens > 1:
             self._time_per_token.observe(timings.decode_ns / 1e9 / (usage.completion_tokens - 1))
 

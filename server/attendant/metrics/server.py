@@ -16,8 +16,10 @@ from prometheus_client import (
 
 from attendant.core.errors import AttendantError
 from attendant.core.events import FailedEvent, FinishedEvent, StepStats
+from attendant.core.objectives import ObjectivesByModel
 from attendant.metrics.encoding import EncoderMetrics
 from attendant.metrics.generation import Collectors, ModelMetrics
+from attendant.metrics.objectives import ObjectiveCollectors, ObjectiveSeries
 from attendant.metrics.outcomes import error_name, request_errors
 from attendant.metrics.speech import SpeechMetrics
 
@@ -26,17 +28,20 @@ UNKNOWN_MODEL = ""  # requests that name no model of this server share one serie
 
 class Metrics:
     """The collectors of one server. ``registry``: a new one with the process's own collectors if None.
+    ``objectives``: what is promised of models that generate.
 
     ``encoders``: those of models that encode. ``speech``: those of models that write what they hear.
     """
 
-    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+    def __init__(self, registry: CollectorRegistry | None = None, objectives: ObjectivesByModel | None = None) -> None:
         self._registry = CollectorRegistry() if registry is None else registry
         if registry is None:
             ProcessCollector(registry=self._registry)
             PlatformCollector(registry=self._registry)
             GCCollector(registry=self._registry)
         self._collectors = Collectors(self._registry)
+        self._objectives = objectives or ObjectivesByModel()
+        self._kept = ObjectiveCollectors(self._registry)
         self.encoders = EncoderMetrics(self._registry, [error_name(error) for error in request_errors()])
         self.speech = SpeechMetrics(self._registry)
         self._models: dict[str, ModelMetrics] = {}
@@ -44,7 +49,8 @@ class Metrics:
 
     def add_model(self, model: str) -> None:
         """Create the series of ``model``, so that they exist at 0."""
-        self._models[model] = ModelMetrics(self._collectors, model)
+        kept = ObjectiveSeries(self._kept, model, self._objectives.of(model))
+        self._models[model] = ModelMetrics(self._collectors, model, kept)
 
     def models_ready(self, ready: Mapping[str, bool]) -> None:
         """Which models this server has, and whether each takes requests. Of those that are gone, what was counted
@@ -66,12 +72,14 @@ class Metrics:
         series = self._models[model]
         series.generation_tokens.inc()
         series.first_token.observe(seconds)
+        series.kept.first_token(seconds)
 
     def next_token(self, model: str, seconds: float) -> None:
         """A further token of a sequence was delivered, ``seconds`` after the one before."""
         series = self._models[model]
         series.generation_tokens.inc()
         series.inter_token.observe(seconds)
+        series.kept.next_token(seconds)
 
     def finished(self, model: str, event: FinishedEvent) -> None:
         """A sequence ended without an error."""

@@ -10,6 +10,7 @@ from attendant.settings.sections import (
     GpuSettings,
     GrpcSettings,
     HttpSettings,
+    SloSettings,
     SpeechSettings,
 )
 from attendant.settings.serve import ENV_PREFIX, ServeSettings
@@ -24,5 +25,6 @@ __all__ = [
     "HttpSettings",
     "ServeSettings",
     "SettingsArguments",
+    "SloSettings",
     "SpeechSettings",
 ]

@@ -21,6 +21,7 @@ from attendant.settings.sections import (
     GpuSettings,
     GrpcSettings,
     HttpSettings,
+    SloSettings,
     SpeechSettings,
 )
 
@@ -43,6 +44,7 @@ class ServeSettings(BaseSettings):
     engine: EngineSettings = EngineSettings()
     encoder: EncoderSettings = EncoderSettings()
     speech: SpeechSettings = SpeechSettings()
+    slo: SloSettings = SloSettings()
     gpu: GpuSettings = GpuSettings()
     grpc: GrpcSettings = GrpcSettings()
     http: HttpSettings = HttpSettings()
