@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from deploy.grafana import dashboards
-from deploy.prometheus import rules_file
+from deploy.prometheus import manifest, rules_file
 
 HERE = Path(__file__).parent
 
@@ -17,4 +17,8 @@ def files() -> dict[str, str]:
         f"grafana/dashboards/{name}.json": json.dumps(board, indent=1, ensure_ascii=False) + "\n"
         for name, board in dashboards().items()
     }
-    return {"prometheus/attendant.rules.yaml": rules_file(), **boards}
+    return {
+        "prometheus/attendant.rules.yaml": rules_file(),
+        "kubernetes/prometheus-rule.yaml": manifest(),
+        **boards,
+    }
