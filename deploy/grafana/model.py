@@ -199,8 +199,8 @@ ENCODING = Row(
         ),
         Panel(
             "Inputs that failed",
-            "By the error's name; docs/operating.md says what each means.",
-            (Query(total("attendant_encoder_row_failures_total", "task", "error"), "{{task}} {{error}}"),),
+            "By the error's name; docs/operating.md says what each means. Empty: none failed.",
+            (Query(f"{total('attendant_encoder_row_failures_total', 'task', 'error')} > 0", "{{task}} {{error}}"),),
             "short",
             stacked=True,
         ),

@@ -17,6 +17,8 @@ _FAILED = (
 _GOOD = f"sum by (model_name) ({_ANSWERED} or {_ENCODED})"
 _ALL = f"sum by (model_name) ({_ANSWERED} or {_ENCODED} or {_FAILED})"
 
+_ERRORS = total("attendant_request_failure_total", "model_name", "error")
+
 STATUS = Row(
     "Status",
     (
@@ -121,8 +123,9 @@ WORK = Row(
         ),
         Panel(
             "Failures and refusals",
-            "By the error's name; docs/operating.md says what each means. `queue_full` asks for more replicas.",
-            (Query(total("attendant_request_failure_total", "model_name", "error"), "{{model_name}} {{error}}"),),
+            "By the error's name; docs/operating.md says what each means. `queue_full` asks for more replicas. "
+            "Empty: there are none.",
+            (Query(f"{_ERRORS} > 0", "{{model_name}} {{error}}"),),
             "reqps",
             stacked=True,
         ),

@@ -46,7 +46,7 @@ def burn_records() -> Iterator[Record]:
         yield Record(TARGET, objective.target, labels)
         for window in HOURS:
             good, events = (query.replace("WINDOW", window) for query in (objective.good, objective.events))
-            yield Record(BAD + window, f"1 - {good} / {events}", labels)
+            yield Record(BAD + window, f"clamp_min(1 - {good} / {events}, 0)", labels)
             yield Record(EVENTS + window, events, labels)
 
 

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,7 @@ def _fetch() -> None:
             pytest.skip(f"prometheus cannot be fetched: {done.stderr.strip()[-300:]}")
         unpacked = Path(scratch) / "unpacked"
         subprocess.run(["dpkg-deb", "-x", str(packages[0]), str(unpacked)], check=True)
-        if not folder.exists():  # or another worker was faster
+        with suppress(OSError):  # another worker was faster
             unpacked.rename(folder)
 
 
@@ -68,14 +68,21 @@ class PrometheusProcess:
         Raises:
             AssertionError: Prometheus has ended, or does not understand the query.
         """
+        return self._ask("query", query=text)
+
+    def between(self, text: str, start: float, end: float, step_s: float) -> list[dict[str, Any]]:
+        """The same over a time, of Unix seconds: ``values`` are as many times and texts."""
+        return self._ask("query_range", query=text, start=start, end=end, step=step_s)
+
+    def _ask(self, what: str, **parameters: object) -> list[dict[str, Any]]:
         assert self._process.poll() is None, self._log.read_text(encoding="utf-8")
         try:
-            with urlopen(f"{self._address}/api/v1/query?{urlencode({'query': text})}", timeout=60) as answer:
+            with urlopen(f"{self._address}/api/v1/{what}?{urlencode(parameters)}", timeout=60) as answer:
                 found = json.load(answer)
         except HTTPError as error:
             if error.code == HTTPStatus.SERVICE_UNAVAILABLE:
                 return []
-            raise AssertionError(f"{text}: {error.read().decode()}") from error
+            raise AssertionError(f"{parameters}: {error.read().decode()}") from error
         except URLError:
             return []
         result: list[dict[str, Any]] = found["data"]["result"]
