@@ -94,7 +94,9 @@ class Application:
         self._end = asyncio.Event()
         self.exit_code = EXIT_OK
         told = settings.metrics
-        self._metrics = Metrics(vllm_names=told.vllm_names, triton_names=told.triton_names)
+        self._metrics = Metrics(
+            objectives=settings.slo.by_model(), vllm_names=told.vllm_names, triton_names=told.triton_names
+        )
         self._rpc = RpcServer(settings.grpc)
         self._http = HttpServer(settings.http, http_app(self._metrics, lambda: self._rpc.health.serving))
         self._front_end: FrontEnd | None = None

@@ -115,6 +115,7 @@ def _field(path: tuple[str, ...]):  # type: ignore[no-untyped-def]
             ["max_num_batched_tokens is 18", "max_num_seqs 16", "at least 19"],
         ),
         (["--gpu.devices", "0,0"], ["--gpu.devices", "each once"]),
+        (["--slo.objectives", "ttft 300 p99"], ["--slo.objectives", "'ttft 300 p99'", "as in ttft 300ms p99"]),
         (["--gpu.memory-fraction", "1.5"], ["--gpu.memory-fraction", "0.98"]),
         (["--engine.kv-memory", "4Q"], ["--engine.kv-memory", "4Q"]),
         (["--log-level", "loud"], ["--log-level", "'debug', 'info', 'warning' or 'error'", "loud"]),

@@ -34,7 +34,9 @@ def named_files(page: str) -> Iterator[str]:
             yield word
 
 
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/gpu.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/gpu.md", "docs/alerts.md"]
+)
 def test_files_that_are_named_exist(page: str) -> None:
     lost = [w for w in named_files(page) if not any(list((REPOSITORY / house).glob(w)) for house in HOUSES)]
     assert not lost
@@ -79,13 +81,13 @@ def test_every_call_says_how_it_fails() -> None:
 WORD = re.compile(r"`(attendant_[a-z0-9_]+)(?:\{[^`]*\})?`")
 
 
-@pytest.mark.parametrize("page", ["docs/operating.md", "docs/serving.md"])
+@pytest.mark.parametrize("page", ["docs/operating.md", "docs/serving.md", "docs/alerts.md"])
 def test_metrics_that_are_named_exist(page: str) -> None:
     found = {name for name in WORD.findall(text_of(page)) if not name.startswith("attendant_loadtest")}
     assert found <= metrics_page.names()
 
 
-SETTING = re.compile(r"`(?:--(?:no-)?)?((?:engine|encoder|speech|gpu|grpc|http)\.[a-z_-]+)`")
+SETTING = re.compile(r"`(?:--(?:no-)?)?((?:engine|encoder|speech|slo|gpu|grpc|http)\.[a-z_-]+)`")
 
 
 @pytest.mark.parametrize("page", pages())

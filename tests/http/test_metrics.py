@@ -9,6 +9,7 @@ import pytest
 from attendant.core.encoding import BatchStats
 from attendant.core.errors import DeadlineExceeded, InvalidRequest, ModelNotFound, QueueFull, StepFailed
 from attendant.core.events import FailedEvent, FinishedEvent, StepStats
+from attendant.core.objectives import ObjectivesByModel
 from attendant.core.request import FinishReason, Timings, Usage
 from attendant.metrics import Metrics, server
 from attendant.metrics.labels import OTHER
@@ -131,6 +132,56 @@ def test_a_sequence_that_ends_before_its_first_token_has_no_stages(metrics: Metr
     assert value("e2e_request_latency_seconds_count") == 1
     assert value("time_to_first_token_seconds_count") == 0
     assert value("request_queue_time_seconds_count") == 0
+
+
+@pytest.fixture
+def promised(registry: CollectorRegistry) -> Metrics:
+    metrics = Metrics(registry, ObjectivesByModel.parse("ttft 100ms p99, itl 10ms p95, free: itl 1s p99"))
+    metrics.add_model("m")
+    return metrics
+
+
+def test_what_is_promised_is_told(promised: Metrics, value: Value) -> None:
+    promised.add_model("free")
+    assert (value("slo_limit_seconds", slo="ttft"), value("slo_target_ratio", slo="ttft")) == (0.1, 0.99)
+    assert (value("slo_limit_seconds", slo="itl"), value("slo_target_ratio", slo="itl")) == (0.01, 0.95)
+    assert value("slo_limit_seconds", "free", slo="itl") == 1
+    assert [value("slo_attained_total", slo=slo) for slo in ("ttft", "itl", "request")] == [0, 0, 0]
+
+
+def test_what_comes_in_time_is_counted(promised: Metrics, value: Value) -> None:
+    for seconds in (0.05, 0.1, 0.11):
+        promised.first_token("m", seconds)
+    for seconds in (0.01, 0.02, 0.001):
+        promised.next_token("m", seconds)
+    assert (value("slo_attained_total", slo="ttft"), value("slo_attained_total", slo="itl")) == (2, 2)
+    assert (value("time_to_first_token_seconds_count"), value("inter_token_latency_seconds_count")) == (3, 3)
+
+
+@pytest.mark.parametrize(
+    ("first_ms", "decode_ms", "tokens", "reason", "good"),
+    [
+        (100, 30, 4, FinishReason.STOP, 1),
+        (101, 30, 4, FinishReason.STOP, 0),
+        (100, 31, 4, FinishReason.LENGTH, 0),
+        (100, 0, 1, FinishReason.LENGTH, 1),
+        (0, 0, 0, FinishReason.LENGTH, 0),
+        (10, 10, 4, FinishReason.CANCELLED, 0),
+    ],
+)
+def test_goodput_is_whole_answers(
+    promised: Metrics, value: Value, first_ms: int, decode_ms: int, tokens: int, reason: FinishReason, good: int
+) -> None:
+    timings = Timings(decode_ns=decode_ms * MS, first_token_ns=first_ms * MS)
+    promised.finished("m", FinishedEvent("1", reason, Usage(10, 0, tokens), timings))
+    assert value("slo_attained_total", slo="request") == good
+
+
+def test_nothing_is_counted_where_nothing_is_promised(metrics: Metrics, value: Value) -> None:
+    metrics.first_token("m", 0.01)
+    metrics.finished("m", FinishedEvent("1", FinishReason.STOP, Usage(10, 0, 1), Timings()))
+    assert value("slo_attained_total", slo="ttft") is None
+    assert value("slo_attained_total", slo="request") is None
 
 
 def test_failures_and_refusals_count_by_error(metrics: Metrics, value: Value) -> None:

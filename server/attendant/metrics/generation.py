@@ -10,6 +10,7 @@ from attendant import __version__
 from attendant.core.events import FinishedEvent, StepStats
 from attendant.core.request import FinishReason, Usage
 from attendant.metrics.load import ModelLoad
+from attendant.metrics.objectives import ObjectiveSeries
 from attendant.metrics.outcomes import error_name, request_errors
 
 FIRST_TOKEN_BUCKETS = (
@@ -117,11 +118,15 @@ class ModelMetrics:
     """The series of one model, looked up once.
 
     Args:
+        kept: those of what is promised of it.
         load: is told what the model is at.
         shared: whether several models have these series; then no one of them has a state.
     """
 
-    def __init__(self, collectors: Collectors, model: str, load: ModelLoad, *, shared: bool) -> None:
+    def __init__(
+        self, collectors: Collectors, model: str, kept: ObjectiveSeries, load: ModelLoad, *, shared: bool
+    ) -> None:
+        self.kept = kept
         self._load = load
         self._shared = shared
         self.generation_tokens = collectors.generation_tokens.labels(model)
@@ -192,6 +197,8 @@ class ModelMetrics:
         self._prefill.observe(timings.prefill_ns / 1e9)
         self._decode.observe(timings.decode_ns / 1e9)
         self._inference.observe((timings.prefill_ns + timings.decode_ns) / 1e9)
+        if event.reason is not FinishReason.CANCELLED:
+            self.kept.finished(timings, usage)
         if usage.completion_tokens > 1:
             self._time_per_token.observe(timings.decode_ns / 1e9 / (usage.completion_tokens - 1))
 

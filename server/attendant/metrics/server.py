@@ -18,11 +18,13 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from attendant.core.errors import AttendantError
 from attendant.core.events import FailedEvent, FinishedEvent, StepStats
+from attendant.core.objectives import ObjectivesByModel
 from attendant.metrics.encoding import EncoderMetrics
 from attendant.metrics.families import Family, read_rows
 from attendant.metrics.generation import Collectors, ModelMetrics
 from attendant.metrics.labels import MOST_MODELS, ModelNames
 from attendant.metrics.load import LoadPage, ModelLoad
+from attendant.metrics.objectives import ObjectiveCollectors, ObjectiveSeries
 from attendant.metrics.outcomes import error_name, request_errors
 from attendant.metrics.speech import SpeechMetrics
 from attendant.metrics.triton import triton_families
@@ -35,11 +37,17 @@ class Metrics:
     ``encoders``: those of models that encode. ``speech``: those of models that write what they hear.
 
     Args:
+        objectives: what is promised of models that generate.
         vllm_names, triton_names: write what these have a name for under that name, too.
     """
 
     def __init__(
-        self, registry: CollectorRegistry | None = None, *, vllm_names: bool = False, triton_names: bool = False
+        self,
+        registry: CollectorRegistry | None = None,
+        objectives: ObjectivesByModel | None = None,
+        *,
+        vllm_names: bool = False,
+        triton_names: bool = False,
     ) -> None:
         self._process = CollectorRegistry() if registry is None else None
         if self._process is not None:
@@ -50,6 +58,8 @@ class Metrics:
         self._load = LoadPage()
         self._names = ModelNames(MOST_MODELS)
         self._collectors = Collectors(registry)
+        self._objectives = objectives or ObjectivesByModel()
+        self._kept = ObjectiveCollectors(registry)
         errors = [error_name(error) for error in request_errors()]
         self.encoders = EncoderMetrics(registry, errors, self._names, self._load)
         self.speech = SpeechMetrics(registry, self._names)
@@ -66,7 +76,8 @@ class Metrics:
         """Create the series of ``model``, so that they exist at 0."""
         name = self._names.add(model)
         load = self._load.models[model] = ModelLoad()
-        self._models[model] = ModelMetrics(self._collectors, name, load, shared=name != model)
+        kept = ObjectiveSeries(self._kept, name, self._objectives.of(model))
+        self._models[model] = ModelMetrics(self._collectors, name, kept, load, shared=name != model)
 
     def kv_memory(self, model: str, block_size: int, num_blocks: int) -> None:
         """How large the KV memory of a model is: blocks, and positions of each."""
@@ -95,12 +106,14 @@ class Metrics:
         series = self._models[model]
         series.generation_tokens.inc()
         series.first_token.observe(seconds)
+        series.kept.first_token(seconds)
 
     def next_token(self, model: str, seconds: float) -> None:
         """A further token of a sequence was delivered, ``seconds`` after the one before."""
         series = self._models[model]
         series.generation_tokens.inc()
         series.inter_token.observe(seconds)
+        series.kept.next_token(seconds)
 
     def finished(self, model: str, event: FinishedEvent) -> None:
         """A sequence ended without an error."""

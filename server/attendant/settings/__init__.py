@@ -11,6 +11,7 @@ from attendant.settings.sections import (
     GrpcSettings,
     HttpSettings,
     MetricsSettings,
+    SloSettings,
     SpeechSettings,
 )
 from attendant.settings.serve import ENV_PREFIX, ServeSettings
@@ -26,5 +27,6 @@ __all__ = [
     "MetricsSettings",
     "ServeSettings",
     "SettingsArguments",
+    "SloSettings",
     "SpeechSettings",
 ]

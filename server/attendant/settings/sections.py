@@ -7,6 +7,8 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ByteSize, ConfigDict, Field, field_validator, model_validator
 from pydantic_settings import NoDecode
 
+from attendant.core.objectives import ObjectivesByModel
+
 
 class Section(BaseModel):
     """A part of the settings: immutable, and without fields that are not declared."""
@@ -123,6 +125,32 @@ class SpeechSettings(Section):
     max_duration_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
         14_400.0, description="Longest recording, in seconds; longer ones are refused with INVALID_ARGUMENT."
     )
+
+
+class SloSettings(Section):
+    """What is promised of models that generate, for counters and alerts."""
+
+    objectives: str = Field(
+        "ttft 1s p99, itl 100ms p99",
+        description="Objectives, parted by commas, each [MODEL:] ttft or itl, a time, a share. ttft 300ms p99: 99 % of "
+        "first tokens come within 300 ms of the request; itl: of further tokens, after the one before. One of a model "
+        "counts in place of the one of all; empty for none.",
+    )
+
+    @field_validator("objectives", mode="before")
+    @classmethod
+    def _joined(cls, value: object) -> object:
+        return ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
+
+    @field_validator("objectives")
+    @classmethod
+    def _can_be_read(cls, value: str) -> str:
+        ObjectivesByModel.parse(value)
+        return value
+
+    def by_model(self) -> ObjectivesByModel:
+        """The objectives, as the metrics take them."""
+        return ObjectivesByModel.parse(self.objectives)
 
 
 class GpuSettings(Section):

@@ -22,6 +22,7 @@ from attendant.settings.sections import (
     GrpcSettings,
     HttpSettings,
     MetricsSettings,
+    SloSettings,
     SpeechSettings,
 )
 
@@ -44,6 +45,7 @@ class ServeSettings(BaseSettings):
     engine: EngineSettings = EngineSettings()
     encoder: EncoderSettings = EncoderSettings()
     speech: SpeechSettings = SpeechSettings()
+    slo: SloSettings = SloSettings()
     gpu: GpuSettings = GpuSettings()
     grpc: GrpcSettings = GrpcSettings()
     http: HttpSettings = HttpSettings()

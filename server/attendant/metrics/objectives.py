@@ -1,0 +1,75 @@
+"""The Prometheus collectors of what is promised: how often it was kept, and what it is."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from attendant.core.objectives import Objective, Objectives
+from attendant.core.request import Timings, Usage
+
+_LABELS = ("model_name", "slo")
+
+
+class ObjectiveCollectors:
+    """Names and help texts."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.attained = Counter(
+            "attendant_slo_attained",
+            "Events within their objective: first tokens (ttft), further tokens (itl), and sequences whose first token "
+            "and whose mean time of the others were both (request), which is goodput.",
+            _LABELS,
+            registry=registry,
+        )
+        self.limit = Gauge("attendant_slo_limit_seconds", "Time that an objective allows.", _LABELS, registry=registry)
+        self.target = Gauge(
+            "attendant_slo_target_ratio",
+            "Share of events that an objective wants within its time.",
+            _LABELS,
+            registry=registry,
+        )
+
+
+class ObjectiveSeries:
+    """The series of one model, looked up once. Without an objective it has none."""
+
+    def __init__(self, collectors: ObjectiveCollectors, model: str, objectives: Objectives) -> None:
+        self._ttft = _Watch(collectors, model, "ttft", objectives.ttft)
+        self._itl = _Watch(collectors, model, "itl", objectives.itl)
+        self._request = collectors.attained.labels(model, "request") if objectives else None
+
+    def first_token(self, seconds: float) -> None:
+        """A first token came, ``seconds`` after the request's arrival."""
+        self._ttft.event(seconds)
+
+    def next_token(self, seconds: float) -> None:
+        """A further token came, ``seconds`` after the one before."""
+        self._itl.event(seconds)
+
+    def finished(self, timings: Timings, usage: Usage) -> None:
+        """A sequence ended with an answer."""
+        if self._request is None or not usage.completion_tokens:
+            return
+        others = usage.completion_tokens - 1
+        pace_s = timings.decode_ns / 1e9 / others if others else 0.0
+        if self._ttft.allows(timings.first_token_ns / 1e9) and self._itl.allows(pace_s):
+            self._request.inc()
+
+
+class _Watch:
+    """One objective of one model, or none."""
+
+    def __init__(self, collectors: ObjectiveCollectors, model: str, kind: str, objective: Objective | None) -> None:
+        self._limit_s = objective.seconds if objective is not None else float("inf")
+        self._attained = None
+        if objective is not None:
+            self._attained = collectors.attained.labels(model, kind)
+            collectors.limit.labels(model, kind).set(objective.seconds)
+            collectors.target.labels(model, kind).set(objective.share)
+
+    def allows(self, seconds: float) -> bool:
+        return seconds <= self._limit_s
+
+    def event(self, seconds: float) -> None:
+        if self._attained is not None and seconds <= self._limit_s:
+            self._attained.inc()
