@@ -119,7 +119,7 @@ class Application:
         del bundles  # the table has them, and lets go of those that are unloaded
         garbage.freeze()
         await self._rpc.start(front_end)
-        await self._rpc.health.set(serving=True, models=self._ready())
+        await self._rpc.health.set(serving=True, models=front_end.readiness())
         return endpoints
 
     async def ended(self) -> None:
@@ -161,11 +161,8 @@ class Application:
 
     async def _on_change(self) -> None:
         """Models came or went: who asks for their health hears so."""
-        await self._rpc.health.set(serving=self._rpc.health.serving, models=self._ready())
-
-    def _ready(self) -> dict[str, bool]:
         assert self._front_end is not None, "it has started"
-        return {info.name: info.ready for info in self._front_end.list_models()}
+        await self._rpc.health.set(serving=self._rpc.health.serving, models=self._front_end.readiness())
 
     def _on_engine_death(self, model: str, error: BaseException) -> None:
         logger.critical("the engine of model %r died", model, exc_info=error)

@@ -124,6 +124,11 @@ class Draining(Unavailable):
 class EngineDead(Unavailable):
     """The engine of the model has stopped after an internal error."""
 
+    @classmethod
+    def of(cls, model: str) -> "EngineDead":
+        """What ends every call to ``model`` from then on."""
+        return cls(f"the engine of model {model!r} has stopped after an internal error")
+
 
 class StepFailed(AttendantError):
     """The model run that carried this request raised; only the requests of that step are affected."""

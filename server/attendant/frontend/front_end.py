@@ -99,13 +99,17 @@ class FrontEnd:
             raise ModelNotFound(name, tuple(sorted(models)))
         return models[name]
 
+    def readiness(self) -> dict[str, bool]:
+        """Whether each model takes calls, by name."""
+        return {entry.name: entry.state is ModelState.READY for entry in self.models.entries}
+
     async def _changed(self) -> None:
         self._count_ready()
         if self._on_change is not None:
             await self._on_change()
 
     def _count_ready(self) -> None:
-        self._metrics.models_ready({entry.name: entry.state is ModelState.READY for entry in self.models.entries})
+        self._metrics.models_ready(self.readiness())
 
 
 def _info(entry: Entry[ServedModel]) -> ModelInfo:

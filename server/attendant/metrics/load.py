@@ -7,7 +7,7 @@ labels and types are vLLM's, which pickers know without being told.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from attendant.metrics.families import written
@@ -64,7 +64,7 @@ class LoadPage:
             written(QUEUE, "gauge", "Sequences and rows that wait.", [(labels, waiting)]),
             written(RUNNING, "gauge", "Sequences and rows that run.", [(labels, running)]),
             written(KV_USAGE, "gauge", "KV memory held by running sequences; 1 is all of it.", [(labels, usage)]),
-            written(CACHE, "gauge", "1, with the size of the KV memory as labels.", [(self._cache(), 1)]),
+            cache_sizes([self._cache()]),
             adapters(),
         ]
         return "".join(page).encode()
@@ -79,6 +79,11 @@ class LoadPage:
 def cache_labels(block_size: int, num_blocks: int) -> dict[str, str]:
     """The labels that say how large a KV memory is."""
     return {"engine": "0", "block_size": str(block_size), "num_gpu_blocks": str(num_blocks)}
+
+
+def cache_sizes(labels: Iterable[Mapping[str, str]]) -> str:
+    """How large KV memories are, each in labels of its own."""
+    return written(CACHE, "gauge", "1, with the size of the KV memory as labels.", [(each, 1) for each in labels])
 
 
 def adapters() -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from attendant.core.request import FinishReason
 from attendant.metrics.families import read_rows, written
-from attendant.metrics.load import CACHE, ModelLoad, adapters, cache_labels
+from attendant.metrics.load import ModelLoad, adapters, cache_labels, cache_sizes
 
 if TYPE_CHECKING:
     from attendant.metrics.generation import Collectors
@@ -68,13 +68,7 @@ def vllm_families(collectors: Collectors, models: Mapping[str, ModelLoad]) -> It
             for state, value in states.items()
         ],
     )
-    yield written(
-        CACHE,
-        "gauge",
-        "1, with the size of the KV memory as labels.",
-        [
-            ({**cache_labels(load.block_size, load.num_blocks), "model_name": model}, 1)
-            for model, load in models.items()
-        ],
+    yield cache_sizes(
+        {**cache_labels(load.block_size, load.num_blocks), "model_name": model} for model, load in models.items()
     )
     yield adapters()

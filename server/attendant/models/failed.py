@@ -39,6 +39,12 @@ class FailedModel:
         unforeseen.__cause__ = error
         return cls(name, unforeseen, manifest)
 
+    def give_up(self, *, strict: bool) -> None:
+        """Say in the log that it is not served. ``strict``: raise its error instead."""
+        if strict:
+            raise self.error
+        logger.error("model %r is not served: %s", self.name, self.error)
+
     @property
     def cause(self) -> str:
         """What callers may know of the error: without paths of this machine."""

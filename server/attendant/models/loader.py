@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +12,6 @@ from attendant.models.failed import FailedModel
 from attendant.models.ledger import MemoryLedger
 from attendant.models.loaded import LoadedModel, load_model
 from attendant.settings import EncoderSettings, EngineSettings, GpuSettings
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,16 +69,17 @@ class ModelLoader:
         """
         found = discover(bundles, self._gpu)
         models: list[LoadedModel] = []
-        failed: list[FailedModel] = []
-        for model in found.failed:
-            _give_up(model, failed, strict=strict)
+        failed = list(found.failed)
+        for model in failed:
+            model.give_up(strict=strict)
         self.ledger.expect(manifest.name for _, manifest in found.bundles if "generate" in manifest.capabilities)
         for path, manifest in found.bundles:
             try:
                 models.append(self.load(path, manifest))
             except Exception as error:  # noqa: BLE001
                 # supervision point: a bundle's fault, of whatever kind, is its own
-                _give_up(FailedModel.of(manifest.name, error, manifest), failed, strict=strict)
+                failed.append(FailedModel.of(manifest.name, error, manifest))
+                failed[-1].give_up(strict=strict)
         loaded = LoadedBundles(tuple(models), tuple(failed))
         loaded.check_some()
         return loaded
@@ -102,10 +100,3 @@ class ModelLoader:
             verify=self._verify,
             progress=self._progress,
         )
-
-
-def _give_up(model: FailedModel, failed: list[FailedModel], *, strict: bool) -> None:
-    if strict:
-        raise model.error
-    logger.error("model %r is not served: %s", model.name, model.error)
-    failed.append(model)

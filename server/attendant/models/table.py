@@ -249,9 +249,7 @@ class ModelTable(Generic[S]):
 
     def _give_up(self, entry: Entry[S], error: Exception, *, strict: bool = False) -> None:
         failed = FailedModel.of(entry.name, error, entry.manifest)
-        if strict:
-            raise failed.error
-        logger.error("model %r is not served: %s", failed.name, failed.error)
+        failed.give_up(strict=strict)
         self._put(failed)
 
     def _put(self, failed: FailedModel) -> None:

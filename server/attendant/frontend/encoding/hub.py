@@ -195,7 +195,7 @@ class EncoderHub:
         if self._dead is not None:
             return
         self._dead = error
-        death = EngineDead(f"the engine of model {self.model.name!r} has stopped after an internal error")
+        death = EngineDead.of(self.model.name)
         self.gate.shut(death)
         self._fail_all(death)
         self._on_death(self.model.name, error)

@@ -201,7 +201,7 @@ class ModelHub:
             return
         self._take_reports()
         self._dead = error
-        death = EngineDead(f"the engine of model {self.model.name!r} has stopped after an internal error")
+        death = EngineDead.of(self.model.name)
         self.gate.shut(death)
         for request_id in self._live:  # the other engines need not go on
             self.cancel(request_id)
