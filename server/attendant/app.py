@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from attendant.core.errors import ConfigurationError
+from attendant.core.objectives import ObjectivesByModel
 from attendant.frontend.front_end import FrontEnd
 from attendant.http.app import http_app
 from attendant.http.server import HttpServer
@@ -116,6 +117,7 @@ class Application:
         )
         await front_end.start(bundles, strict=settings.strict)
         self._front_end = front_end
+        _warn_of_unknown(settings.slo.by_model(), front_end)
         del bundles  # the table has them, and lets go of those that are unloaded
         garbage.freeze()
         await self._rpc.start(front_end)
@@ -168,6 +170,14 @@ class Application:
         logger.critical("the engine of model %r died", model, exc_info=error)
         self.exit_code = EXIT_ENGINE_DIED
         self.request_stop()
+
+
+def _warn_of_unknown(objectives: ObjectivesByModel, front_end: FrontEnd) -> None:
+    """Tell of objectives for models that are not there: they may come later, or be misspelt."""
+    there = {model.name for model in front_end.list_models() if "generate" in model.capabilities}
+    for name in sorted(objectives.models - there):
+        names = ", ".join(map(repr, sorted(there))) or "none"
+        logger.warning("slo.objectives names %r, and no model that generates has that name; there are: %s", name, names)
 
 
 def _bundles(settings: ServeSettings) -> tuple[Path, ...]:

@@ -116,3 +116,11 @@ def test_a_server_that_drains_is_not_serving_and_its_metrics_can_be_read(slow: P
         assert server.wait() == 0
     assert server.log().count("Traceback") == 0
     assert "uvicorn" not in server.log()
+
+
+def test_an_objective_for_a_model_that_is_not_there_is_told(slow: Path, tmp_path: Path) -> None:
+    objectives = "slow: ttft 1s p99, slwo: itl 50ms p99"
+    with serving(tmp_path / "log", slow, "--slo.objectives", objectives) as server:
+        told = [line for line in server.log().splitlines() if "slo.objectives" in line]
+    assert len(told) == 1
+    assert "names 'slwo', and no model that generates has that name; there are: 'slow'" in told[0]

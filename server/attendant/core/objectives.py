@@ -54,6 +54,11 @@ class ObjectivesByModel:
                 raise ValueError(f"has {kind} of {model or 'all models'} twice; allowed: once")
         return cls(entries)
 
+    @property
+    def models(self) -> frozenset[str]:
+        """The models that are named."""
+        return frozenset(model for model, _, _ in self.entries if model is not None)
+
     def of(self, model: str) -> Objectives:
         """What holds for one model: its own, or that of all."""
         found = {kind: objective for name, kind, objective in self.entries if name is None}
