@@ -81,6 +81,12 @@ class ServerProcess:
         response = self.health.Check(health_pb2.HealthCheckRequest(service=service), timeout=60)
         return bool(response.status == health_pb2.HealthCheckResponse.SERVING)
 
+    def arrived(self) -> float:
+        """Sequences that came in so far: those that wait, that run, and that ended."""
+        found = self.metrics()
+        ended = sum(value for name, value in found.items() if name.startswith("request_success_total{"))
+        return found["num_requests_running"] + found["num_requests_waiting"] + ended
+
     def is_idle(self) -> bool:
         """Nothing runs, waits or holds KV memory."""
         found = self.metrics()

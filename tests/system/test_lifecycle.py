@@ -36,7 +36,7 @@ def start_calls(
     server: ServerProcess, pool: ThreadPoolExecutor, count: int, max_tokens: int
 ) -> list[Future[str | int]]:
     calls = [pool.submit(outcome, server, max_tokens) for _ in range(count)]
-    eventually(lambda: server.metrics()["num_requests_running"] >= min(count, 4))
+    eventually(lambda: server.metrics()["num_requests_running"] >= min(count, 4) and server.arrived() == count)
     return calls
 
 

@@ -214,7 +214,7 @@ def test_sigterm_under_load_ends_every_sequence_once(
         message.stopping.max_tokens = 200
     with serving(tmp_path / "log", paged_bundle, *flags) as server, ThreadPoolExecutor(18) as pool:
         calls = [pool.submit(ending, server, message) for message in messages]
-        eventually(lambda: server.metrics()["num_requests_running"] == 4)
+        eventually(lambda: server.metrics()["num_requests_running"] == 4 and server.arrived() == 36)
         server.terminate()
         endings = [call.result(HANGS_S) for call in calls]
         assert server.wait() == 0
