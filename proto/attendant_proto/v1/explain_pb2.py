@@ -25,21 +25,21 @@ _sym_db = _symbol_database.Default()
 from attendant_proto.v1 import generation_pb2 as attendant__proto_dot_v1_dot_generation__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n attendant_proto/v1/explain.proto\x12\x0c\x61ttendant.v1\x1a#attendant_proto/v1/generation.proto\"\xf5\x01\n\x07Subject\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12+\n\ttoken_ids\x18\x02 \x01(\x0b\x32\x16.attendant.v1.TokenIdsH\x00\x12\"\n\x04\x63hat\x18\x03 \x01(\x0b\x32\x12.attendant.v1.ChatH\x00\x12\x0f\n\x05image\x18\x04 \x01(\x0cH\x00\x12\x0f\n\x05\x61udio\x18\x05 \x01(\x0cH\x00\x12\x13\n\x0bsecond_text\x18\x06 \x01(\t\x12\x19\n\x11no_special_tokens\x18\x07 \x01(\x08\x12.\n\x0btranslation\x18\x08 \x01(\x0b\x32\x19.attendant.v1.TranslationB\x07\n\x05input\"n\n\x0f\x45xplainedAnswer\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12+\n\ttoken_ids\x18\x02 \x01(\x0b\x32\x16.attendant.v1.TokenIdsH\x00\x12\x14\n\nmax_tokens\x18\x03 \x01(\rH\x00\x42\x08\n\x06\x61nswer\"\xcc\x02\n\x10\x41ttentionRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12&\n\x07subject\x18\x02 \x01(\x0b\x32\x15.attendant.v1.Subject\x12-\n\x06\x61nswer\x18\x03 \x01(\x0b\x32\x1d.attendant.v1.ExplainedAnswer\x12)\n\x04kind\x18\x04 \x01(\x0e\x32\x1b.attendant.v1.AttentionKind\x12\x0e\n\x06layers\x18\x05 \x03(\r\x12\r\n\x05heads\x18\x06 \x03(\r\x12\x33\n\treduction\x18\x07 \x01(\x0e\x32 .attendant.v1.AttentionReduction\x12\x13\n\x0b\x66irst_query\x18\x08 \x01(\r\x12\x13\n\x0bnum_queries\x18\t \x01(\r\x12\x13\n\x0b\x61nswer_only\x18\n \x01(\x08\x12\x14\n\x0cwithout_sink\x18\x0b \x01(\x08\"\xaa\x01\n\x11\x41ttentionResponse\x12/\n\x06header\x18\x01 \x01(\x0b\x32\x1d.attendant.v1.AttentionHeaderH\x00\x12\x31\n\x07weights\x18\x02 \x01(\x0b\x32\x1e.attendant.v1.AttentionWeightsH\x00\x12)\n\x03\x65nd\x18\x03 \x01(\x0b\x32\x1a.attendant.v1.AttentionEndH\x00\x42\x06\n\x04part\"c\n\x0e\x45xplainedToken\x12\x0f\n\x02id\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\r\n\x05start\x18\x03 \x01(\r\x12\x0b\n\x03\x65nd\x18\x04 \x01(\r\x12\x0f\n\x07special\x18\x05 \x01(\x08\x42\x05\n\x03_id\"\xf2\x02\n\x0f\x41ttentionHeader\x12\r\n\x05model\x18\x01 \x01(\t\x12)\n\x04kind\x18\x02 \x01(\x0e\x32\x1b.attendant.v1.AttentionKind\x12\x12\n\nnum_layers\x18\x03 \x01(\r\x12\x11\n\tnum_heads\x18\x04 \x01(\r\x12-\n\x07queries\x18\x05 \x03(\x0b\x32\x1c.attendant.v1.ExplainedToken\x12*\n\x04keys\x18\x06 \x03(\x0b\x32\x1c.attendant.v1.ExplainedToken\x12\x13\n\x0b\x66irst_query\x18\x07 \x01(\r\x12\x19\n\x11num_prompt_tokens\x18\x08 \x01(\r\x12\x0e\n\x06\x61nswer\x18\t \x01(\t\x12\x12\n\nanswer_ids\x18\n \x03(\r\x12%\n\x04grid\x18\x0b \x01(\x0b\x32\x12.attendant.v1.GridH\x00\x88\x01\x01\x12\x0f\n\x07\x66rame_s\x18\x0c \x01(\x01\x12\x0e\n\x06source\x18\r \x01(\tB\x07\n\x05_grid\"9\n\x04Grid\x12\x0c\n\x04rows\x18\x01 \x01(\r\x12\x0f\n\x07\x63olumns\x18\x02 \x01(\r\x12\x12\n\nnum_prefix\x18\x03 \x01(\r\"M\n\x10\x41ttentionWeights\x12\x12\n\x05layer\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\r\n\x05heads\x18\x02 \x03(\r\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\x42\x08\n\x06_layer\"?\n\x0c\x41ttentionEnd\x12\x0f\n\x07queue_s\x18\x01 \x01(\x01\x12\r\n\x05run_s\x18\x02 \x01(\x01\x12\x0f\n\x07total_s\x18\x03 \x01(\x01\"+\n\rCharacterSpan\x12\r\n\x05start\x18\x01 \x01(\r\x12\x0b\n\x03\x65nd\x18\x02 \x01(\r\"\x9f\x02\n\x10\x41ttributeRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12&\n\x07subject\x18\x02 \x01(\x0b\x32\x15.attendant.v1.Subject\x12-\n\x06\x61nswer\x18\x03 \x01(\x0b\x32\x1d.attendant.v1.ExplainedAnswer\x12\r\n\x05label\x18\x04 \x01(\t\x12/\n\x06method\x18\x05 \x01(\x0e\x32\x1f.attendant.v1.AttributionMethod\x12+\n\x04unit\x18\x06 \x01(\x0e\x32\x1d.attendant.v1.AttributionUnit\x12*\n\x05spans\x18\x07 \x03(\x0b\x32\x1b.attendant.v1.CharacterSpan\x12\x0c\n\x04mask\x18\x08 \x01(\x08\"a\n\x0e\x41ttributedPart\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\r\n\x05start\x18\x02 \x01(\r\x12\x0b\n\x03\x65nd\x18\x03 \x01(\r\x12\x0e\n\x06weight\x18\x04 \x01(\x01\x12\x15\n\rtoken_weights\x18\x05 \x03(\x02\"\xc3\x01\n\x11\x41ttributeResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12+\n\x05parts\x18\x02 \x03(\x0b\x32\x1c.attendant.v1.AttributedPart\x12\x0f\n\x07logprob\x18\x03 \x01(\x01\x12\x0e\n\x06\x61nswer\x18\x04 \x01(\t\x12\x12\n\nanswer_ids\x18\x05 \x03(\r\x12\x15\n\ranswer_tokens\x18\x06 \x03(\t\x12&\n\x07timings\x18\x07 \x01(\x0b\x32\x15.attendant.v1.Timings\"?\n\rWordInContext\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x0c\n\x04word\x18\x02 \x01(\t\x12\x12\n\noccurrence\x18\x03 \x01(\r\"Q\n\x11SimilarityRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12-\n\x08\x63ontexts\x18\x02 \x03(\x0b\x32\x1b.attendant.v1.WordInContext\"c\n\x12SimilarityResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12-\n\x05words\x18\x02 \x03(\x0b\x32\x1e.attendant.v1.SimilarityTokens\x12\x0f\n\x07\x63osines\x18\x03 \x03(\x02\"@\n\x10SimilarityTokens\x12,\n\x06tokens\x18\x01 \x03(\x0b\x32\x1c.attendant.v1.ExplainedToken*~\n\rAttentionKind\x12\x1e\n\x1a\x41TTENTION_KIND_UNSPECIFIED\x10\x00\x12\x17\n\x13\x41TTENTION_KIND_SELF\x10\x01\x12\x1a\n\x16\x41TTENTION_KIND_ENCODER\x10\x02\x12\x18\n\x14\x41TTENTION_KIND_CROSS\x10\x03*\xd5\x01\n\x12\x41ttentionReduction\x12\x1c\n\x18\x41TTENTION_REDUCTION_NONE\x10\x00\x12\"\n\x1e\x41TTENTION_REDUCTION_MEAN_HEADS\x10\x01\x12!\n\x1d\x41TTENTION_REDUCTION_MAX_HEADS\x10\x02\x12\x1c\n\x18\x41TTENTION_REDUCTION_MEAN\x10\x03\x12\x1b\n\x17\x41TTENTION_REDUCTION_MAX\x10\x04\x12\x1f\n\x1b\x41TTENTION_REDUCTION_ROLLOUT\x10\x05*U\n\x11\x41ttributionMethod\x12 \n\x1c\x41TTRIBUTION_METHOD_OCCLUSION\x10\x00\x12\x1e\n\x1a\x41TTRIBUTION_METHOD_ROLLOUT\x10\x01*H\n\x0f\x41ttributionUnit\x12\x19\n\x15\x41TTRIBUTION_UNIT_WORD\x10\x00\x12\x1a\n\x16\x41TTRIBUTION_UNIT_TOKEN\x10\x01\x32\xf8\x01\n\x07\x45xplain\x12N\n\tAttention\x12\x1e.attendant.v1.AttentionRequest\x1a\x1f.attendant.v1.AttentionResponse0\x01\x12L\n\tAttribute\x12\x1e.attendant.v1.AttributeRequest\x1a\x1f.attendant.v1.AttributeResponse\x12O\n\nSimilarity\x12\x1f.attendant.v1.SimilarityRequest\x1a .attendant.v1.SimilarityResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n attendant_proto/v1/explain.proto\x12\x0c\x61ttendant.v1\x1a#attendant_proto/v1/generation.proto\"\xf5\x01\n\x07Subject\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12+\n\ttoken_ids\x18\x02 \x01(\x0b\x32\x16.attendant.v1.TokenIdsH\x00\x12\"\n\x04\x63hat\x18\x03 \x01(\x0b\x32\x12.attendant.v1.ChatH\x00\x12\x0f\n\x05image\x18\x04 \x01(\x0cH\x00\x12\x0f\n\x05\x61udio\x18\x05 \x01(\x0cH\x00\x12\x13\n\x0bsecond_text\x18\x06 \x01(\t\x12\x19\n\x11no_special_tokens\x18\x07 \x01(\x08\x12.\n\x0btranslation\x18\x08 \x01(\x0b\x32\x19.attendant.v1.TranslationB\x07\n\x05input\"n\n\x0f\x45xplainedAnswer\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12+\n\ttoken_ids\x18\x02 \x01(\x0b\x32\x16.attendant.v1.TokenIdsH\x00\x12\x14\n\nmax_tokens\x18\x03 \x01(\rH\x00\x42\x08\n\x06\x61nswer\"\xcc\x02\n\x10\x41ttentionRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12&\n\x07subject\x18\x02 \x01(\x0b\x32\x15.attendant.v1.Subject\x12-\n\x06\x61nswer\x18\x03 \x01(\x0b\x32\x1d.attendant.v1.ExplainedAnswer\x12)\n\x04kind\x18\x04 \x01(\x0e\x32\x1b.attendant.v1.AttentionKind\x12\x0e\n\x06layers\x18\x05 \x03(\r\x12\r\n\x05heads\x18\x06 \x03(\r\x12\x33\n\treduction\x18\x07 \x01(\x0e\x32 .attendant.v1.AttentionReduction\x12\x13\n\x0b\x66irst_query\x18\x08 \x01(\r\x12\x13\n\x0bnum_queries\x18\t \x01(\r\x12\x13\n\x0b\x61nswer_only\x18\n \x01(\x08\x12\x14\n\x0cwithout_sink\x18\x0b \x01(\x08\"\xaa\x01\n\x11\x41ttentionResponse\x12/\n\x06header\x18\x01 \x01(\x0b\x32\x1d.attendant.v1.AttentionHeaderH\x00\x12\x31\n\x07weights\x18\x02 \x01(\x0b\x32\x1e.attendant.v1.AttentionWeightsH\x00\x12)\n\x03\x65nd\x18\x03 \x01(\x0b\x32\x1a.attendant.v1.AttentionEndH\x00\x42\x06\n\x04part\"c\n\x0e\x45xplainedToken\x12\x0f\n\x02id\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\r\n\x05start\x18\x03 \x01(\r\x12\x0b\n\x03\x65nd\x18\x04 \x01(\r\x12\x0f\n\x07special\x18\x05 \x01(\x08\x42\x05\n\x03_id\"\x89\x03\n\x0f\x41ttentionHeader\x12\r\n\x05model\x18\x01 \x01(\t\x12)\n\x04kind\x18\x02 \x01(\x0e\x32\x1b.attendant.v1.AttentionKind\x12\x12\n\nnum_layers\x18\x03 \x01(\r\x12\x11\n\tnum_heads\x18\x04 \x01(\r\x12-\n\x07queries\x18\x05 \x03(\x0b\x32\x1c.attendant.v1.ExplainedToken\x12*\n\x04keys\x18\x06 \x03(\x0b\x32\x1c.attendant.v1.ExplainedToken\x12\x13\n\x0b\x66irst_query\x18\x07 \x01(\r\x12\x19\n\x11num_prompt_tokens\x18\x08 \x01(\r\x12\x0e\n\x06\x61nswer\x18\t \x01(\t\x12\x12\n\nanswer_ids\x18\n \x03(\r\x12\x15\n\ranswer_tokens\x18\x0e \x03(\t\x12%\n\x04grid\x18\x0b \x01(\x0b\x32\x12.attendant.v1.GridH\x00\x88\x01\x01\x12\x0f\n\x07\x66rame_s\x18\x0c \x01(\x01\x12\x0e\n\x06source\x18\r \x01(\tB\x07\n\x05_grid\"9\n\x04Grid\x12\x0c\n\x04rows\x18\x01 \x01(\r\x12\x0f\n\x07\x63olumns\x18\x02 \x01(\r\x12\x12\n\nnum_prefix\x18\x03 \x01(\r\"M\n\x10\x41ttentionWeights\x12\x12\n\x05layer\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\r\n\x05heads\x18\x02 \x03(\r\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\x42\x08\n\x06_layer\"?\n\x0c\x41ttentionEnd\x12\x0f\n\x07queue_s\x18\x01 \x01(\x01\x12\r\n\x05run_s\x18\x02 \x01(\x01\x12\x0f\n\x07total_s\x18\x03 \x01(\x01\"+\n\rCharacterSpan\x12\r\n\x05start\x18\x01 \x01(\r\x12\x0b\n\x03\x65nd\x18\x02 \x01(\r\"\x9f\x02\n\x10\x41ttributeRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12&\n\x07subject\x18\x02 \x01(\x0b\x32\x15.attendant.v1.Subject\x12-\n\x06\x61nswer\x18\x03 \x01(\x0b\x32\x1d.attendant.v1.ExplainedAnswer\x12\r\n\x05label\x18\x04 \x01(\t\x12/\n\x06method\x18\x05 \x01(\x0e\x32\x1f.attendant.v1.AttributionMethod\x12+\n\x04unit\x18\x06 \x01(\x0e\x32\x1d.attendant.v1.AttributionUnit\x12*\n\x05spans\x18\x07 \x03(\x0b\x32\x1b.attendant.v1.CharacterSpan\x12\x0c\n\x04mask\x18\x08 \x01(\x08\"a\n\x0e\x41ttributedPart\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\r\n\x05start\x18\x02 \x01(\r\x12\x0b\n\x03\x65nd\x18\x03 \x01(\r\x12\x0e\n\x06weight\x18\x04 \x01(\x01\x12\x15\n\rtoken_weights\x18\x05 \x03(\x02\"\xc3\x01\n\x11\x41ttributeResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12+\n\x05parts\x18\x02 \x03(\x0b\x32\x1c.attendant.v1.AttributedPart\x12\x0f\n\x07logprob\x18\x03 \x01(\x01\x12\x0e\n\x06\x61nswer\x18\x04 \x01(\t\x12\x12\n\nanswer_ids\x18\x05 \x03(\r\x12\x15\n\ranswer_tokens\x18\x06 \x03(\t\x12&\n\x07timings\x18\x07 \x01(\x0b\x32\x15.attendant.v1.Timings\"?\n\rWordInContext\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x0c\n\x04word\x18\x02 \x01(\t\x12\x12\n\noccurrence\x18\x03 \x01(\r\"Q\n\x11SimilarityRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12-\n\x08\x63ontexts\x18\x02 \x03(\x0b\x32\x1b.attendant.v1.WordInContext\"c\n\x12SimilarityResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12-\n\x05words\x18\x02 \x03(\x0b\x32\x1e.attendant.v1.SimilarityTokens\x12\x0f\n\x07\x63osines\x18\x03 \x03(\x02\"@\n\x10SimilarityTokens\x12,\n\x06tokens\x18\x01 \x03(\x0b\x32\x1c.attendant.v1.ExplainedToken*~\n\rAttentionKind\x12\x1e\n\x1a\x41TTENTION_KIND_UNSPECIFIED\x10\x00\x12\x17\n\x13\x41TTENTION_KIND_SELF\x10\x01\x12\x1a\n\x16\x41TTENTION_KIND_ENCODER\x10\x02\x12\x18\n\x14\x41TTENTION_KIND_CROSS\x10\x03*\xd5\x01\n\x12\x41ttentionReduction\x12\x1c\n\x18\x41TTENTION_REDUCTION_NONE\x10\x00\x12\"\n\x1e\x41TTENTION_REDUCTION_MEAN_HEADS\x10\x01\x12!\n\x1d\x41TTENTION_REDUCTION_MAX_HEADS\x10\x02\x12\x1c\n\x18\x41TTENTION_REDUCTION_MEAN\x10\x03\x12\x1b\n\x17\x41TTENTION_REDUCTION_MAX\x10\x04\x12\x1f\n\x1b\x41TTENTION_REDUCTION_ROLLOUT\x10\x05*U\n\x11\x41ttributionMethod\x12 \n\x1c\x41TTRIBUTION_METHOD_OCCLUSION\x10\x00\x12\x1e\n\x1a\x41TTRIBUTION_METHOD_ROLLOUT\x10\x01*H\n\x0f\x41ttributionUnit\x12\x19\n\x15\x41TTRIBUTION_UNIT_WORD\x10\x00\x12\x1a\n\x16\x41TTRIBUTION_UNIT_TOKEN\x10\x01\x32\xf8\x01\n\x07\x45xplain\x12N\n\tAttention\x12\x1e.attendant.v1.AttentionRequest\x1a\x1f.attendant.v1.AttentionResponse0\x01\x12L\n\tAttribute\x12\x1e.attendant.v1.AttributeRequest\x1a\x1f.attendant.v1.AttributeResponse\x12O\n\nSimilarity\x12\x1f.attendant.v1.SimilarityRequest\x1a .attendant.v1.SimilarityResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'attendant_proto.v1.explain_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ATTENTIONKIND']._serialized_start=2579
-  _globals['_ATTENTIONKIND']._serialized_end=2705
-  _globals['_ATTENTIONREDUCTION']._serialized_start=2708
-  _globals['_ATTENTIONREDUCTION']._serialized_end=2921
-  _globals['_ATTRIBUTIONMETHOD']._serialized_start=2923
-  _globals['_ATTRIBUTIONMETHOD']._serialized_end=3008
-  _globals['_ATTRIBUTIONUNIT']._serialized_start=3010
-  _globals['_ATTRIBUTIONUNIT']._serialized_end=3082
+  _globals['_ATTENTIONKIND']._serialized_start=2602
+  _globals['_ATTENTIONKIND']._serialized_end=2728
+  _globals['_ATTENTIONREDUCTION']._serialized_start=2731
+  _globals['_ATTENTIONREDUCTION']._serialized_end=2944
+  _globals['_ATTRIBUTIONMETHOD']._serialized_start=2946
+  _globals['_ATTRIBUTIONMETHOD']._serialized_end=3031
+  _globals['_ATTRIBUTIONUNIT']._serialized_start=3033
+  _globals['_ATTRIBUTIONUNIT']._serialized_end=3105
   _globals['_SUBJECT']._serialized_start=88
   _globals['_SUBJECT']._serialized_end=333
   _globals['_EXPLAINEDANSWER']._serialized_start=335
@@ -51,29 +51,29 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EXPLAINEDTOKEN']._serialized_start=955
   _globals['_EXPLAINEDTOKEN']._serialized_end=1054
   _globals['_ATTENTIONHEADER']._serialized_start=1057
-  _globals['_ATTENTIONHEADER']._serialized_end=1427
-  _globals['_GRID']._serialized_start=1429
-  _globals['_GRID']._serialized_end=1486
-  _globals['_ATTENTIONWEIGHTS']._serialized_start=1488
-  _globals['_ATTENTIONWEIGHTS']._serialized_end=1565
-  _globals['_ATTENTIONEND']._serialized_start=1567
-  _globals['_ATTENTIONEND']._serialized_end=1630
-  _globals['_CHARACTERSPAN']._serialized_start=1632
-  _globals['_CHARACTERSPAN']._serialized_end=1675
-  _globals['_ATTRIBUTEREQUEST']._serialized_start=1678
-  _globals['_ATTRIBUTEREQUEST']._serialized_end=1965
-  _globals['_ATTRIBUTEDPART']._serialized_start=1967
-  _globals['_ATTRIBUTEDPART']._serialized_end=2064
-  _globals['_ATTRIBUTERESPONSE']._serialized_start=2067
-  _globals['_ATTRIBUTERESPONSE']._serialized_end=2262
-  _globals['_WORDINCONTEXT']._serialized_start=2264
-  _globals['_WORDINCONTEXT']._serialized_end=2327
-  _globals['_SIMILARITYREQUEST']._serialized_start=2329
-  _globals['_SIMILARITYREQUEST']._serialized_end=2410
-  _globals['_SIMILARITYRESPONSE']._serialized_start=2412
-  _globals['_SIMILARITYRESPONSE']._serialized_end=2511
-  _globals['_SIMILARITYTOKENS']._serialized_start=2513
-  _globals['_SIMILARITYTOKENS']._serialized_end=2577
-  _globals['_EXPLAIN']._serialized_start=3085
-  _globals['_EXPLAIN']._serialized_end=3333
+  _globals['_ATTENTIONHEADER']._serialized_end=1450
+  _globals['_GRID']._serialized_start=1452
+  _globals['_GRID']._serialized_end=1509
+  _globals['_ATTENTIONWEIGHTS']._serialized_start=1511
+  _globals['_ATTENTIONWEIGHTS']._serialized_end=1588
+  _globals['_ATTENTIONEND']._serialized_start=1590
+  _globals['_ATTENTIONEND']._serialized_end=1653
+  _globals['_CHARACTERSPAN']._serialized_start=1655
+  _globals['_CHARACTERSPAN']._serialized_end=1698
+  _globals['_ATTRIBUTEREQUEST']._serialized_start=1701
+  _globals['_ATTRIBUTEREQUEST']._serialized_end=1988
+  _globals['_ATTRIBUTEDPART']._serialized_start=1990
+  _globals['_ATTRIBUTEDPART']._serialized_end=2087
+  _globals['_ATTRIBUTERESPONSE']._serialized_start=2090
+  _globals['_ATTRIBUTERESPONSE']._serialized_end=2285
+  _globals['_WORDINCONTEXT']._serialized_start=2287
+  _globals['_WORDINCONTEXT']._serialized_end=2350
+  _globals['_SIMILARITYREQUEST']._serialized_start=2352
+  _globals['_SIMILARITYREQUEST']._serialized_end=2433
+  _globals['_SIMILARITYRESPONSE']._serialized_start=2435
+  _globals['_SIMILARITYRESPONSE']._serialized_end=2534
+  _globals['_SIMILARITYTOKENS']._serialized_start=2536
+  _globals['_SIMILARITYTOKENS']._serialized_end=2600
+  _globals['_EXPLAIN']._serialized_start=3108
+  _globals['_EXPLAIN']._serialized_end=3356
 # @@protoc_insertion_point(module_scope)

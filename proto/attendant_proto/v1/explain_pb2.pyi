@@ -129,7 +129,7 @@ class ExplainedToken(_message.Message):
     def __init__(self, id: _Optional[int] = ..., text: _Optional[str] = ..., start: _Optional[int] = ..., end: _Optional[int] = ..., special: _Optional[bool] = ...) -> None: ...
 
 class AttentionHeader(_message.Message):
-    __slots__ = ("model", "kind", "num_layers", "num_heads", "queries", "keys", "first_query", "num_prompt_tokens", "answer", "answer_ids", "grid", "frame_s", "source")
+    __slots__ = ("model", "kind", "num_layers", "num_heads", "queries", "keys", "first_query", "num_prompt_tokens", "answer", "answer_ids", "answer_tokens", "grid", "frame_s", "source")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     NUM_LAYERS_FIELD_NUMBER: _ClassVar[int]
@@ -140,6 +140,7 @@ class AttentionHeader(_message.Message):
     NUM_PROMPT_TOKENS_FIELD_NUMBER: _ClassVar[int]
     ANSWER_FIELD_NUMBER: _ClassVar[int]
     ANSWER_IDS_FIELD_NUMBER: _ClassVar[int]
+    ANSWER_TOKENS_FIELD_NUMBER: _ClassVar[int]
     GRID_FIELD_NUMBER: _ClassVar[int]
     FRAME_S_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
@@ -153,10 +154,11 @@ class AttentionHeader(_message.Message):
     num_prompt_tokens: int
     answer: str
     answer_ids: _containers.RepeatedScalarFieldContainer[int]
+    answer_tokens: _containers.RepeatedScalarFieldContainer[str]
     grid: Grid
     frame_s: float
     source: str
-    def __init__(self, model: _Optional[str] = ..., kind: _Optional[_Union[AttentionKind, str]] = ..., num_layers: _Optional[int] = ..., num_heads: _Optional[int] = ..., queries: _Optional[_Iterable[_Union[ExplainedToken, _Mapping]]] = ..., keys: _Optional[_Iterable[_Union[ExplainedToken, _Mapping]]] = ..., first_query: _Optional[int] = ..., num_prompt_tokens: _Optional[int] = ..., answer: _Optional[str] = ..., answer_ids: _Optional[_Iterable[int]] = ..., grid: _Optional[_Union[Grid, _Mapping]] = ..., frame_s: _Optional[float] = ..., source: _Optional[str] = ...) -> None: ...
+    def __init__(self, model: _Optional[str] = ..., kind: _Optional[_Union[AttentionKind, str]] = ..., num_layers: _Optional[int] = ..., num_heads: _Optional[int] = ..., queries: _Optional[_Iterable[_Union[ExplainedToken, _Mapping]]] = ..., keys: _Optional[_Iterable[_Union[ExplainedToken, _Mapping]]] = ..., first_query: _Optional[int] = ..., num_prompt_tokens: _Optional[int] = ..., answer: _Optional[str] = ..., answer_ids: _Optional[_Iterable[int]] = ..., answer_tokens: _Optional[_Iterable[str]] = ..., grid: _Optional[_Union[Grid, _Mapping]] = ..., frame_s: _Optional[float] = ..., source: _Optional[str] = ...) -> None: ...
 
 class Grid(_message.Message):
     __slots__ = ("rows", "columns", "num_prefix")
