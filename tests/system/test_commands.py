@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import pty
 import select
@@ -38,6 +39,20 @@ def test_generate_reads_standard_input_and_prints_json(server: ServerProcess) ->
 def test_generate_uses_the_chat_template(server: ServerProcess) -> None:
     done = attendant("generate", "hello", "--server", server.grpc, "--max-tokens", 1, "--json")
     assert json.loads(done.stdout)["usage"]["prompt_tokens"] == 8  # <|user|>hello<|end|><|assistant|>
+
+
+def test_generate_scores_an_answer_that_is_given(server: ServerProcess) -> None:
+    asked = ("generate", "hello", "--server", server.grpc)
+    score = json.loads(attendant(*asked, "--score", "abc", "--json").stdout)
+    assert [token["text"] for token in score["tokens"]] == ["a", "b", "c"]
+    assert score["logprob"] == pytest.approx(sum(token["logprob"] for token in score["tokens"]))
+    assert score["perplexity"] == pytest.approx(math.exp(-score["logprob"] / 3))
+    lines = attendant(*asked, "--score", "abc").stdout.splitlines()
+    assert len(lines) == 4
+    assert "3 tokens, perplexity" in lines[-1]
+    refused = attendant(*asked, "--score", "abc", "--max-tokens", 2)
+    assert "stopping.max_tokens" in refused.stderr
+    assert "forced_answer" in attendant(*asked, "--score", "").stderr
 
 
 def test_errors_of_calls_take_one_line(server: ServerProcess) -> None:

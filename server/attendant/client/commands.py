@@ -20,6 +20,7 @@ from attendant.client.request import (
     statistics,
     text_request,
 )
+from attendant.client.score import Score
 from attendant.client.terminal import Answer
 
 
@@ -30,6 +31,11 @@ def add_generate_arguments(parser: ArgumentParser) -> None:
         "--raw", action="store_true", help="continue TEXT as it stands, even if the model has a chat template"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object when the answer is complete")
+    parser.add_argument(
+        "--score",
+        metavar="ANSWER",
+        help="generate nothing: say how probable the model holds ANSWER, token for token, as natural logarithms",
+    )
     add_server_arguments(parser)
     add_generation_arguments(parser)
 
@@ -57,6 +63,10 @@ def generate(args: Namespace) -> int:
         chat = not args.raw and connection.find_model(args.model, ("generate",)).generation.HasField("chat")
         message = pb.ChatMessage(role="user", content=text)
         request = chat_request(args, [message]) if chat else text_request(args, text)
+        if args.score is not None:
+            score = Score.of(connection, request, args.score)
+            print(json.dumps(score.dictionary(), ensure_ascii=False) if args.json else "\n".join(score.lines()))
+            return 0
         responses = connection.generate(request)
         if args.json:
             print(json.dumps(_collect(responses), ensure_ascii=False))

@@ -56,6 +56,7 @@ class Connection:
         }
         self._speech: Any = speech_pb2_grpc.SpeechStub(self._channel)  # type: ignore[no-untyped-call]
         self._models: Any = models_pb2_grpc.ModelsStub(self._channel)  # type: ignore[no-untyped-call]
+        self._tokenizer: Any = models_pb2_grpc.TokenizerStub(self._channel)  # type: ignore[no-untyped-call]
 
     def __enter__(self) -> Connection:
         return self
@@ -112,6 +113,13 @@ class Connection:
                 yield from call
             finally:
                 call.cancel()
+
+    def tokenize(self, model: str, text: str) -> models_pb2.TokenizeResponse:
+        """Tokens of a text as it stands within another, without the tokenizer's own special ones."""
+        with self._failing():
+            request = models_pb2.TokenizeRequest(model=model, text=text, no_special_tokens=True)
+            response: models_pb2.TokenizeResponse = self._tokenizer.Tokenize(request, timeout=self._timeout_s)
+            return response
 
     def transcribe(self, request: speech_pb2.SpeechRequest) -> speech_pb2.SpeechResponse:
         """What is said in a recording."""

@@ -97,6 +97,8 @@ class GenerationCall:
         length_decay: start and factor, as :class:`~attendant.core.sampling.LengthDecay` has them.
         no_default_settings: what the call leaves out is off, whatever the model's defaults say.
         keep_special_tokens: the text has special tokens, too, all but the one that ends it.
+        forced_answer: the tokens of the answer, whatever the model would choose; nothing else may say how it chooses or
+            ends.
     """
 
     model: str
@@ -136,6 +138,7 @@ class GenerationCall:
     translation: Translation | None = None
     whole: bool = False
     keep_special_tokens: bool = False
+    forced_answer: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

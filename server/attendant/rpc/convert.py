@@ -65,6 +65,7 @@ def generation_call(request: pb.GenerateRequest) -> GenerationCall:
         whole=request.whole,
         no_default_settings=request.no_default_settings,
         keep_special_tokens=request.keep_special_tokens,
+        forced_answer=tuple(request.forced_answer.ids) if request.HasField("forced_answer") else None,
         **sampling_fields(request.sampling),
     )
 

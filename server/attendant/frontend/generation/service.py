@@ -15,6 +15,7 @@ from attendant.core.request import Request
 from attendant.core.sampling import SamplingParams
 from attendant.frontend.generation.call_settings import call_settings
 from attendant.frontend.generation.detokenizer import Detokenizer
+from attendant.frontend.generation.forced_answer import forced
 from attendant.frontend.generation.hub import ModelHub
 from attendant.frontend.generation.inner import InnerCall
 from attendant.frontend.generation.params import beam_params, for_sequence, sampling_params
@@ -77,6 +78,8 @@ class GenerationService:
             prepared = await prepare(hub.model, call)
             if inner:
                 prepared = replace(prepared, opening=asked.opening)
+            if call.forced_answer is not None:
+                call, prepared = forced(call, hub.model, prepared)
             settings = call_settings(call, hub.model.manifest)
             params = sampling_params(call, settings, hub.model, prepared)
             if inner:
