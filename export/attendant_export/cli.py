@@ -29,8 +29,12 @@ _TASKS = (  # those of attendant_export.encoders.tasks, whose imports are heavy
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of the command. Imports nothing heavy."""
-    parser.add_argument("source", metavar="SOURCE", help="a model folder in the Hugging Face format, or a hub id")
-    parser.add_argument("out", metavar="OUT", type=Path, help="where the bundle goes: a folder that does not exist yet")
+    parser.add_argument(
+        "source", metavar="SOURCE", nargs="?", help="a model folder in the Hugging Face format, or a hub id"
+    )
+    parser.add_argument(
+        "out", metavar="OUT", nargs="?", type=Path, help="where the bundle goes: a folder that does not exist yet"
+    )
     parser.add_argument(
         "--task",
         choices=_TASKS,
@@ -56,6 +60,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--name", help="the model's name for clients (default: the last part of SOURCE)")
     parser.add_argument("--revision", help="branch, tag or commit of a hub id")
+    parser.add_argument(
+        "--add-attention",
+        type=Path,
+        metavar="BUNDLE",
+        help="in place of an export: make the bundle in this folder give its attention, from its served graphs; "
+        "needs neither SOURCE nor OUT",
+    )
     parser.add_argument("--debug", action="store_true", help="show where in the code an export failed")
     parser.add_argument("--overwrite", action="store_true", help="replace the bundle at OUT once the new one is whole")
 
@@ -110,7 +121,7 @@ def run(args: argparse.Namespace) -> int:
     """
     try:
         with _terminated_as_interrupt():
-            return _export(args)
+            return _add_attention(args) if args.add_attention is not None else _export(args)
     except ExportError as error:
         if args.debug:
             traceback.print_exc()
@@ -128,7 +139,19 @@ def run(args: argparse.Namespace) -> int:
         return _INTERRUPTED
 
 
+def _add_attention(args: argparse.Namespace) -> int:
+    from attendant_export.attention.existing import add_attention, lines_of
+
+    if args.source is not None:
+        raise ExportError("--add-attention takes the folder of a bundle and nothing else; leave SOURCE and OUT out")
+    for line in lines_of(add_attention(args.add_attention)):
+        print(f"{args.add_attention}: {line}")
+    return 0
+
+
 def _export(args: argparse.Namespace) -> int:
+    if args.source is None or args.out is None:
+        raise ExportError("an export takes two arguments: SOURCE, a model folder or hub id, and OUT, a new folder")
     from attendant_export.toolchain import check_installed
 
     check_installed()

@@ -13,6 +13,7 @@ ExportError
 │   └── DiskFull                no space left
 ├── CalibrationError            the text to calibrate with cannot be read, or is too short
 ├── ParityError                 the finished graph differs from the source model by more than its precision allows
+├── AttentionError              the attention that was asked for cannot be given, or is not the model's
 ├── CheckpointError             a trained checkpoint of the package index cannot be had
 │   ├── UnknownCheckpoint       no checkpoint has this name; names those that there are
 │   ├── PackageUnavailable      pip is missing or cannot fetch the package; says why
@@ -120,6 +121,10 @@ class DiskFull(OutputError):
 
 class CalibrationError(ExportError):
     """The text to calibrate with cannot be read, or is too short."""
+
+
+class AttentionError(ExportError):
+    """The bundle cannot give the attention that was asked for, or gives another than the source model's."""
 
 
 class ParityError(ExportError):

@@ -15,7 +15,7 @@ WORDS = {"logits", "rows", "source", "target", "picked", "drawn", "uniform", "em
 """Names that are words with other meanings, too."""
 TRANSFORMERS = {
     *("input_ids", "position_ids", "token_type_ids", "attention_mask"),
-    *("pixel_values", "input_values", "input_features", "past_key_values"),
+    *("pixel_values", "input_values", "input_features", "past_key_values", "decoder_input_ids"),
 }
 """Names that transformers' own functions have for their arguments."""
 OPERATOR = "export/attendant_export/paged/function.py"

@@ -1,5 +1,6 @@
 """The bundle: a folder with ``bundle.json``, ONNX files and ``tokenizer.json``. The contract of exporter and server."""
 
+from attendant.bundle.attention import AttentionKind, AttentionLayers, AttentionManifest, AttentionOrigin, Patches
 from attendant.bundle.capabilities import Capability, EncoderTask
 from attendant.bundle.decoders import (
     PAGED_RUN_TOKENS,
@@ -37,12 +38,12 @@ from attendant.bundle.manifest import (
     Parity,
     ParityCase,
     Precision,
-    Section,
     Target,
     TensorSpec,
     VectorFidelity,
     element_size,
 )
+from attendant.bundle.section import Section
 from attendant.bundle.sources import AudioSource, Languages, Seq2SeqRules, SourceLayout, Speech, TextSource
 from attendant.bundle.templates import (
     DEFAULT_TEMPLATE,
@@ -62,6 +63,10 @@ __all__ = [
     "SCHEMA_VERSION",
     "TOKENIZER_FILE",
     "TOOLS_TEMPLATE",
+    "AttentionKind",
+    "AttentionLayers",
+    "AttentionManifest",
+    "AttentionOrigin",
     "AudioInput",
     "AudioSource",
     "CacheLayout",
@@ -88,6 +93,7 @@ __all__ = [
     "Origin",
     "Parity",
     "ParityCase",
+    "Patches",
     "Pooling",
     "Precision",
     "Problem",

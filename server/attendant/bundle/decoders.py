@@ -10,7 +10,8 @@ from pydantic import Field, model_validator
 
 from attendant.bundle.capabilities import Capability
 from attendant.bundle.defaults import GenerationDefaults
-from attendant.bundle.manifest import DType, ManifestBase, Section, element_size
+from attendant.bundle.manifest import DType, ManifestBase, element_size
+from attendant.bundle.section import Section
 from attendant.bundle.sources import AudioSource, Languages, Seq2SeqRules, Speech, TextSource
 from attendant.bundle.templates import DEFAULT_TEMPLATE
 from attendant.core.frequencies import Kind

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any, Literal
 
-from attendant.bundle.manifest import Section
+from attendant.bundle.section import Section
 from attendant.core.token_sequences import TokenSequences
 
 

@@ -7,7 +7,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from attendant.bundle.capabilities import Capability, EncoderTask
-from attendant.bundle.manifest import ManifestBase, Section
+from attendant.bundle.manifest import ManifestBase
+from attendant.bundle.section import Section
 
 RowLayout = Literal["packed", "padded", "equal"]
 Problem = Literal["single_label", "multi_label", "regression"]

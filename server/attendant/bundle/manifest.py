@@ -6,9 +6,11 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from attendant.bundle.attention import AttentionManifest
 from attendant.bundle.capabilities import Capability
+from attendant.bundle.section import Section
 
 SCHEMA_VERSION = 1
 MANIFEST_FILE = "bundle.json"
@@ -17,12 +19,6 @@ TOKENIZER_FILE = "tokenizer.json"
 Target = Literal["cpu", "cuda"]
 Precision = Literal["fp32", "fp16", "bf16", "int8", "int8_blocks", "int4", "int4_small", "mixed"]
 DType = Literal["float32", "float16", "bfloat16", "int8", "uint8", "float8e4m3fn", "int32", "int64", "bool"]
-
-
-class Section(BaseModel):
-    """A part of a manifest: immutable, and without fields that are not declared."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 def element_size(dtype: DType) -> int:
@@ -145,6 +141,7 @@ class ManifestBase(Section):
     ``graphs``: the ONNX files by what they are for. ``recipe``: what quantisation did to them, in words.
     ``warnings``: what the checkpoint says that is not served as it says it, one sentence each.
     ``further_capabilities``: what the bundle can do besides what its task and its sections say.
+    ``attention``: what it tells of its attention; None: it has no graph for that.
     """
 
     schema_version: Literal[1] = 1
@@ -161,6 +158,7 @@ class ManifestBase(Section):
     source: Origin
     exporter_version: str
     further_capabilities: tuple[Capability, ...] = ()
+    attention: AttentionManifest | None = None
 
     @property
     @abstractmethod

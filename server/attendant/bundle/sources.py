@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from attendant.bundle.manifest import Section
+from attendant.bundle.section import Section
 
 SourceLayout = Literal["packed", "padded"]
 SourcePart = Literal["language", "text", "eos"]

@@ -19,8 +19,10 @@ from attendant.bundle import (
     TextInput,
     verify_files,
 )
+from attendant.core.attention import AttentionModel
 from attendant.core.encoding import Row
 from attendant.core.errors import BundleError, ConfigurationError
+from attendant.models.attention import attention_of
 from attendant.models.encoder_check import check_encoder, probe_row
 from attendant.models.ledger import Memory, MemoryLedger
 from attendant.models.memory import available_processors
@@ -51,6 +53,7 @@ class EncoderPart:
         max_batch_tokens: of a batch together. ``limits``: the same and more, in the units of the model's rows.
         max_rows: rows that run or wait, together.
         probe: a row that nobody sent, which the model has been run with.
+        attention: gives what its tokens look at; None if the bundle has no graph for that.
     """
 
     manifest: EncoderManifest
@@ -61,6 +64,7 @@ class EncoderPart:
     max_batch_tokens: int
     max_rows: int
     probe: Row | None = None
+    attention: AttentionModel | None = None
 
     @property
     def name(self) -> str:
@@ -127,6 +131,7 @@ def load_encoder(
         max_batch_tokens=tokens,
         max_rows=limits.max_rows + settings.max_queue,
         probe=probe_row(manifest),
+        attention=attention_of(path, manifest, threads, spinning=settings.spinning),
     )
 
 

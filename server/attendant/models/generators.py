@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from attendant.bundle import Capability, GeneratorManifest, verify_files
+from attendant.core.attention import AttentionModel
 from attendant.core.errors import AttendantError, BundleError, EngineDead
 from attendant.core.events import FailedEvent
 from attendant.core.request import Request
 from attendant.core.sampling import SamplingParams
 from attendant.engine.engine import Engine
+from attendant.models.attention import attention_of
 from attendant.models.ledger import MemoryLedger
+from attendant.models.memory import available_processors
 from attendant.models.pages import load_pages
 from attendant.models.slots import load_slots
 from attendant.models.sources import sample_source
@@ -28,6 +31,7 @@ class GeneratorPart:
     Attributes:
         engines: one for each device, all of the same bundle. They are not started: each needs a thread that owns it.
         max_running, max_requests: sequences that run, and that run or wait, in all engines together.
+        attention: gives what its tokens look at; None if the bundle has no graph for that.
     """
 
     manifest: GeneratorManifest
@@ -36,6 +40,7 @@ class GeneratorPart:
     context_length: int
     max_running: int
     max_requests: int
+    attention: AttentionModel | None = None
 
     @property
     def name(self) -> str:
@@ -87,6 +92,7 @@ def load_generator(
         context_length=loaded.context_length,
         max_running=max_running,
         max_requests=max_running + settings.max_queue,
+        attention=attention_of(path, manifest, settings.threads or available_processors(), spinning=settings.spinning),
     )
     _warm_up(model)
     capacity = loaded.capacity_tokens * len(loaded.engines)

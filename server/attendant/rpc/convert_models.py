@@ -15,6 +15,7 @@ from attendant.bundle import (
 )
 from attendant.models.failed import FailedModel
 from attendant.models.info import EncodingInfo, GenerationInfo, ModelInfo, ModelState
+from attendant.rpc.convert_attention import attention_message
 from attendant.rpc.convert_sampling import default_sampling
 from attendant.rpc.flat_model import fill_flat_fields
 from attendant.rpc.parity import parity_message
@@ -47,6 +48,7 @@ def _served(info: ModelInfo) -> pb.Model:
         generation=_generation(generation) if generation is not None else None,
         encodings=[_encoding(part) for part in info.encodings],
         recognition=_recognition(generation.manifest) if generation is not None else None,
+        attention=attention_message(info.manifest.attention),
     )
 
 

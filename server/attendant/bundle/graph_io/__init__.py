@@ -3,6 +3,7 @@
 The exporter traces by it, the manifest is checked against it, and sessions and runners read their names from it.
 """
 
+from attendant.bundle.graph_io.attention import EAGER, HIDDEN, WEIGHTS, EagerInputs
 from attendant.bundle.graph_io.check import check_graphs, check_inputs
 from attendant.bundle.graph_io.decoders import (
     CANDIDATES,
@@ -62,6 +63,8 @@ from attendant.bundle.graph_io.encoders import (
 )
 from attendant.bundle.graph_io.port import Dim, Port, Size, by_name, declared, grouped, port, ports_of, symbols_of
 from attendant.bundle.graph_io.signatures import (
+    ATTENTION,
+    ATTENTION_SOURCE,
     Signature,
     all_signatures,
     encoder_inputs,
@@ -71,12 +74,16 @@ from attendant.bundle.graph_io.signatures import (
 )
 
 __all__ = [
+    "ATTENTION",
+    "ATTENTION_SOURCE",
     "CANDIDATES",
     "COPYING",
     "COPY_FROM",
     "COPY_TO",
+    "EAGER",
     "EMBEDDING",
     "FRAME_LOGITS",
+    "HIDDEN",
     "IMAGES",
     "LOGITS",
     "PACKED",
@@ -104,10 +111,12 @@ __all__ = [
     "SPECTRA",
     "TOKEN_EMBEDDINGS",
     "TOKEN_LOGITS",
+    "WEIGHTS",
     "CachePorts",
     "CandidateOutputs",
     "CopyInputs",
     "Dim",
+    "EagerInputs",
     "ImageRows",
     "KeysValues",
     "PackedRows",

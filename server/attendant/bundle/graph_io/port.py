@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar, cast
 from attendant.bundle.manifest import DType
 
 T = TypeVar("T")
-Per = Literal["layer", "cross_layer", "cache"]
+Per = Literal["layer", "cross_layer", "cache", "self_attention", "encoder_attention", "cross_attention"]
 
 _PORT = "port"
 
@@ -37,7 +37,8 @@ class Port:
         dims: its sizes: a number; the name of one that varies, or ``name + 1``; or a :class:`Size` of the model.
         meaning: what it holds, in words.
         on_host: it lies in host memory also where the graph runs on a device.
-        per: what there is one for each of; None: there is one. A ``cache`` is the keys or the values of a layer.
+        per: what there is one for each of; None: there is one. A ``cache`` is the keys or the values of a
+            layer; ``..._attention``: a layer whose attention is given.
     """
 
     name: str

@@ -7,10 +7,15 @@ from dataclasses import dataclass
 
 from attendant.bundle.decoders import GeneratorManifest
 from attendant.bundle.encoders import AudioInput, EncoderManifest, ImageInput, RowLayout
+from attendant.bundle.graph_io import attention as a
 from attendant.bundle.graph_io import decoders as d
 from attendant.bundle.graph_io import encoders as e
 from attendant.bundle.graph_io.port import Per, Port, ports_of
 from attendant.bundle.sources import AudioSource
+from attendant.core.attention import AttentionKind
+
+ATTENTION, ATTENTION_SOURCE = "attention", "attention_source"
+"""Graphs that give attention: the model's, and of an encoder-decoder that of its encoder."""
 
 Manifest = GeneratorManifest | EncoderManifest
 
@@ -65,6 +70,8 @@ _DECODERS = {
 }
 _COPY_BLOCKS = Signature("copy_blocks", (*ports_of(d.COPYING), d.COPY_FROM), (d.COPY_TO,))
 _PICK_ROWS = Signature("pick_rows", ports_of(d.PICKING), (d.PICKED,))
+_ATTENTION = (a.HIDDEN, *a.WEIGHTS.values())
+_EAGER_INPUTS = (*ports_of(a.EAGER), *a.EAGER_MEDIA)
 _PROJECTION = Signature("projection", (e.POOLED,), (e.EMBEDDING,))
 
 
@@ -107,14 +114,42 @@ def signature_of(manifest: Manifest, graph: str) -> Signature | None:
     """What the graph of this name in a bundle may take and give, every port by its own name; None for a graph that no
     bundle has."""
     if isinstance(manifest, EncoderManifest):
-        if graph == "encoder":
-            of = f"{manifest.task} in layout {manifest.layout}"
-            return Signature(of, encoder_inputs(manifest), (encoder_output(manifest),))
-        return _PROJECTION if graph == "projection" else None
-    layers = len(manifest.kv_layers)
-    counts: dict[Per, int] = {"layer": layers, "cross_layer": len(manifest.cross_layers), "cache": 2 * layers}
-    found = _of_generator(manifest, graph)
+        found = _of_encoder(manifest, graph)
+        counts = _attention_counts(manifest)
+    else:
+        found = _of_generator(manifest, graph)
+        layers = len(manifest.kv_layers)
+        counts = {"layer": layers, "cross_layer": len(manifest.cross_layers), "cache": 2 * layers}
+        counts |= _attention_counts(manifest)
     return None if found is None else found.counted(counts)
+
+
+def _attention_counts(manifest: Manifest) -> dict[Per, int]:
+    kinds = {found.kind: found.num_layers for found in manifest.attention.kinds} if manifest.attention else {}
+    return {port.per: kinds.get(kind, 0) for kind, port in a.WEIGHTS.items() if port.per is not None}
+
+
+def _gives_attention(manifest: Manifest, served: Signature, *kinds: AttentionKind) -> Signature:
+    """Of a graph beside ``served``, which gives its caches, too; or of one that was traced for attention alone."""
+    weights = tuple(a.WEIGHTS[kind] for kind in kinds)
+    if manifest.attention is not None and manifest.attention.origin == "eager":
+        return Signature("attention, in a graph of its own", _EAGER_INPUTS, _ATTENTION)
+    caches = tuple(port for port in served.outputs if port.per is not None)
+    hidden = () if kinds == ("encoder",) else (a.HIDDEN,)
+    return Signature(f"the attention of {served.of}", served.inputs, (*hidden, *weights, *caches))
+
+
+def _of_encoder(manifest: EncoderManifest, graph: str) -> Signature | None:
+    of = f"{manifest.task} in layout {manifest.layout}"
+    served = Signature(of, encoder_inputs(manifest), (encoder_output(manifest),))
+    match graph:
+        case "encoder":
+            return served
+        case "projection":
+            return _PROJECTION
+        case "attention":
+            return _gives_attention(manifest, served, "self")
+    return None
 
 
 def _of_generator(manifest: GeneratorManifest, graph: str) -> Signature | None:
@@ -126,6 +161,12 @@ def _of_generator(manifest: GeneratorManifest, graph: str) -> Signature | None:
             encoded = d.PAGE_ENCODED if layout == "pages" else d.SLOT_ENCODED
             rows = ports_of(e.SPECTRA) if isinstance(source, AudioSource) else text_ports(source.layout)
             return Signature("the encoder of sources", rows, (encoded.key, encoded.value))
+        case "attention":
+            kinds: tuple[AttentionKind, ...] = ("self",) if source is None else ("self", "cross")
+            return _gives_attention(manifest, _DECODERS[layout, source is not None], *kinds)
+        case "attention_source" if source is not None:
+            served = _of_generator(manifest, "encoder")
+            return None if served is None else _gives_attention(manifest, served, "encoder")
         case "copy_blocks":
             return _COPY_BLOCKS
         case "pick_rows":
@@ -150,4 +191,6 @@ def all_signatures() -> tuple[Signature, ...]:
         Signature("an encoder of images", ports_of(e.IMAGES), (e.ROW_LOGITS, e.EMBEDDING)),
         Signature("an encoder of sound", ports_of(e.SOUND), (e.FRAME_LOGITS,)),
         _PROJECTION,
+        Signature("the attention of a served graph, which it gives in place of logits", (), _ATTENTION),
+        Signature("attention in a graph of its own, which reads a whole sequence", _EAGER_INPUTS, _ATTENTION),
     )
