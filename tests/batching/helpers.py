@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from attendant.batching.policy import BatchLimits
 from attendant.batching.thread import BatchThread
+from attendant.core.attention import AttentionModel, JobFailure, JobReport, JobResult
 from attendant.core.encoding import Arrays, BatchReport, BatchStats, Row
 
 _numbers = itertools.count()
@@ -53,15 +54,26 @@ class FakeRunner:
 class Running:
     """A batch thread whose reports and death are collected."""
 
-    def __init__(self, runner: FakeRunner, limits: BatchLimits, probe: Row | None = None) -> None:
+    def __init__(
+        self,
+        runner: FakeRunner,
+        limits: BatchLimits,
+        probe: Row | None = None,
+        attention: AttentionModel | None = None,
+    ) -> None:
         self.runner = runner
         self.ends: dict[str, Any] = {}  # RowResult or RowFailure
         self.stats: list[BatchStats] = []
+        self.jobs: queue.SimpleQueue[JobResult | JobFailure] = queue.SimpleQueue()
         self.died: queue.SimpleQueue[BaseException] = queue.SimpleQueue()
         self._ended: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self.thread = BatchThread("test", runner, limits, self._deliver, self.died.put, probe)
+        self.thread = BatchThread("test", runner, limits, self._deliver, self.died.put, probe, attention)
 
-    def _deliver(self, report: BatchReport) -> None:
+    def _deliver(self, report: BatchReport | JobReport) -> None:
+        if isinstance(report, JobReport):
+            for job in report.ends:
+                self.jobs.put(job)
+            return
         assert report.ends
         for end in report.ends:
             assert end.id not in self.ends, "a row ends once"

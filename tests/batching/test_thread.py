@@ -8,12 +8,15 @@ import time
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from attendant.batching.policy import BatchLimits
+from attendant.core.attention import JobFailure, JobResult
 from attendant.core.encoding import RowFailure, RowResult
 from attendant.core.errors import DeadlineExceeded, RequestCancelled, StepFailed
 
 from tests.batching.helpers import HANGS_S, FakeRunner, Running, row
+from tests.sidework.helpers import FAILS, FakeAttention, job
 
 LIMITS = BatchLimits("packed", 1000, 8)
 
@@ -249,3 +252,31 @@ def test_every_row_ends_once_under_random_load(runner: FakeRunner, layout: Any) 
             assert one.id in cancelled
         else:
             assert one.arrays["input_ids"][0] == -1
+
+
+def test_jobs_run_between_batches_and_end_whatever_becomes_of_rows() -> None:
+    attention = FakeAttention()
+    runner = FakeRunner()
+    with Running(runner, LIMITS, attention=attention) as running:
+        running.thread.work(job("alone", 12))
+        alone = running.jobs.get(timeout=HANGS_S)
+        assert isinstance(alone, JobResult)
+        assert np.array_equal(alone.pieces[1].weights, attention.weights(12)[1])
+        for number in range(4):
+            running.thread.work(job(str(number), FAILS if number == 1 else 6))
+            running.thread.submit([row(), row(value=-1)])
+        running.wait(8)
+        found = [running.jobs.get(timeout=HANGS_S) for _ in range(4)]
+        assert [(end.id, type(end)) for end in found] == [
+            *(("0", JobResult), ("1", JobFailure), ("2", JobResult), ("3", JobResult))
+        ]
+
+
+def test_a_batch_that_waits_for_more_rows_leaves_its_time_to_jobs() -> None:
+    patient = replace(LIMITS, max_delay_ns=10**15)
+    with Running(FakeRunner(), patient, attention=FakeAttention()) as running:
+        running.thread.submit([row(row_id="r")])
+        running.thread.work(job("j", 12))
+        assert running.jobs.get(timeout=HANGS_S).id == "j"
+        running.thread.cancel(["r"])
+        running.wait(1)

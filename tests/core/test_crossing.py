@@ -11,7 +11,19 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from attendant.core import beams, encoding, errors, events, request, sampling, source
+from attendant.core import attention, beams, encoding, errors, events, request, sampling, source
+from attendant.core.attention import (
+    AttentionJob,
+    AttentionPart,
+    AttentionPiece,
+    AttentionRun,
+    AttentionShape,
+    AttentionSubject,
+    AttentionView,
+    JobFailure,
+    JobReport,
+    JobResult,
+)
 from attendant.core.beams import BeamParams
 from attendant.core.encoding import BatchReport, BatchStats, Row, RowFailure, RowResult
 from attendant.core.errors import (
@@ -94,10 +106,17 @@ STATS = StepStats(num_running=1, step_ns=5)
 ROW = Row("1", {"input_ids": np.arange(3)}, 3, 10, 20)
 RESULT = RowResult("1", {"logits": np.arange(6, dtype=np.float32).reshape(2, 3)[1]}, 10, 5)
 FAILURE = RowFailure("2", StepFailed("the run failed"))
+WEIGHTS = np.full((2, 3, 4), 0.25, np.float32)
+SHAPE = AttentionShape("self", 2, 4)
+SUBJECT = AttentionSubject({"input_ids": np.arange(3)}, Source({"input_ids": np.arange(4)}, 4))
+JOB = AttentionJob("1", SUBJECT, AttentionView("self", (0, 1), (2,)), 10, 20, keeps_hidden=True)
+JOB_RESULT = JobResult("1", (AttentionPiece(1, (2, 3), WEIGHTS),), WEIGHTS[0], 10, 5)
 CROSSING = (
     Request("1", (4, 5), PARAMS, 10, 20, Source({"input_ids": np.arange(4)}, 4), BeamParams(2, 2), ("1", "2")),
     *(FINISHED, TOKEN, FailedEvent("1", QueueFull("one", 8, 0.25), USAGE, TIMINGS)),
     StepReport((TOKEN, FINISHED), STATS, 10),
+    *(JOB, JobReport((JOB_RESULT, JobFailure("2", StepFailed("the run failed"), 5)))),
+    *(SHAPE, AttentionRun((AttentionPart("self", 1, 2, WEIGHTS),), 2, WEIGHTS[0])),
     *(ROW, BatchReport((RESULT, FAILURE), BatchStats(1, 3, 4, 5)), EngineFacts("one-0", 4, 64, 256, 16)),
 )
 
@@ -148,5 +167,5 @@ def test_no_kind_of_what_crosses_is_left_out() -> None:
         }
 
     seen = {kind for value in CROSSING for kind in inside(value)}
-    rooms = (beams, encoding, events, request, sampling, source)
+    rooms = (attention, beams, encoding, events, request, sampling, source)
     assert set().union(*map(declared, rooms)) <= seen

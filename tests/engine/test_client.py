@@ -10,6 +10,7 @@ from attendant.engine.block_pool import BlockPool
 from attendant.engine.client import ThreadEngineClient
 from attendant.engine.facts import EngineFacts
 from attendant.engine.slot_pool import SlotPool
+from attendant.engine.thread import Report
 
 from tests.engine.helpers import request
 from tests.engine.test_thread import CONTEXT, make
@@ -33,12 +34,14 @@ def test_the_facts_are_those_of_the_pool_and_the_limits() -> None:
 
 def test_a_client_starts_its_thread_once_and_may_be_stopped_before() -> None:
     engine, _, _ = make()
-    reports: queue.SimpleQueue[StepReport] = queue.SimpleQueue()
+    reports: queue.SimpleQueue[Report] = queue.SimpleQueue()
     client = ThreadEngineClient("one", engine)
     client.stop()
     client.start(reports.put, lambda error: None)
     client.submit(request("r", [1, 2, 3], 1))
-    assert [event.request_id for event in reports.get(timeout=300).events] == ["r", "r"]
+    report = reports.get(timeout=300)
+    assert isinstance(report, StepReport)
+    assert [event.request_id for event in report.events] == ["r", "r"]
     client.stop()
     with pytest.raises(AssertionError, match="starts once"):
         client.start(reports.put, lambda error: None)

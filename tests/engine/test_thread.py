@@ -7,8 +7,10 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import pytest
-from attendant.core.errors import EngineDead, StepFailed
+from attendant.core.attention import AttentionModel, JobFailure, JobReport, JobResult
+from attendant.core.errors import EngineDead, RequestCancelled, StepFailed
 from attendant.core.events import FinishedEvent, StepReport
 from attendant.core.plan import Move, StepOutput, StepPlan
 from attendant.core.request import FinishReason
@@ -20,6 +22,7 @@ from attendant.engine.scheduler import Scheduler
 from attendant.engine.thread import EngineThread, Stop
 
 from tests.engine.helpers import BlockRunner, Collected, drain, expected, request
+from tests.sidework.helpers import FAILS, FakeAttention, job
 
 CONTEXT = 64
 
@@ -69,13 +72,18 @@ def make() -> tuple[Engine, Device, Scheduler]:
 class Running:
     """An engine thread whose reports and death are collected."""
 
-    def __init__(self, engine: Engine, device: Device) -> None:
+    def __init__(self, engine: Engine, device: Device, attention: AttentionModel | None = None) -> None:
         self.device = device
+        self.jobs: queue.SimpleQueue[JobResult | JobFailure] = queue.SimpleQueue()
         self.collected = Collected()
         self.ended: queue.SimpleQueue[object] = queue.SimpleQueue()
-        self.thread = EngineThread("test", engine, self._deliver, self._died)
+        self.thread = EngineThread("test", engine, self._deliver, self._died, attention)
 
-    def _deliver(self, report: StepReport) -> None:
+    def _deliver(self, report: StepReport | JobReport) -> None:
+        if isinstance(report, JobReport):
+            for job in report.ends:
+                self.jobs.put(job)
+            return
         self.device.log.append("deliver")
         self.collected.take(report.events)
         for event in report.events:
@@ -235,3 +243,70 @@ def test_accounts_that_do_not_add_up_are_a_dead_engine(monkeypatch: pytest.Monke
     monkeypatch.setattr(scheduler.pool, "check", lambda: (_ for _ in ()).throw(error))
     running.thread.start()
     assert running.ended.get(timeout=300) is error
+
+
+def test_jobs_run_while_nothing_else_does_and_between_steps() -> None:
+    engine, device, _ = make()
+    attention = FakeAttention()
+    running = Running(engine, device, attention)
+    running.thread.start()
+    running.thread.work(job("alone", 12))
+    alone = running.jobs.get(timeout=300)
+    assert isinstance(alone, JobResult)
+    assert np.array_equal(alone.pieces[0].weights, attention.weights(12)[0])
+    running.thread.submit(request("r", [1, 2, 3], 30))
+    for number in range(3):
+        running.thread.work(job(f"beside {number}", 12))
+    assert [running.jobs.get(timeout=300).id for _ in range(3)] == ["beside 0", "beside 1", "beside 2"]
+    running.ended.get(timeout=300)
+    assert running.collected.answer("r")[:2] == expected([1, 2, 3], 30, context=CONTEXT)
+    running.thread.stop()
+
+
+def test_a_job_that_fails_costs_neither_the_thread_nor_another() -> None:
+    engine, device, _ = make()
+    running = Running(engine, device, FakeAttention())
+    running.thread.start()
+    running.thread.work(job("bad", FAILS))
+    running.thread.work(job("good", 5))
+    running.thread.submit(request("r", [1, 2, 3], 4))
+    failed, good = running.jobs.get(timeout=300), running.jobs.get(timeout=300)
+    assert isinstance(failed, JobFailure)
+    assert isinstance(failed.error, StepFailed)
+    assert (failed.id, good.id, type(good)) == ("bad", "good", JobResult)
+    running.ended.get(timeout=300)
+    assert running.collected.answer("r")[:2] == expected([1, 2, 3], 4, context=CONTEXT)
+    running.thread.stop()
+
+
+def test_a_request_that_is_cancelled_while_a_job_runs_ends_all_the_same() -> None:
+    engine, device, _ = make()
+    running = Running(engine, device, attention := FakeAttention())
+    running.thread.start()
+    attention.hold()
+    running.thread.work(job("j", 12))
+    attention.wait_until_running()
+    running.thread.submit(request("r", [1, 2, 3], 4))
+    running.thread.cancel("r")
+    running.thread.end_work("j")
+    attention.go_on()
+    ended = running.jobs.get(timeout=300)
+    assert isinstance(ended, JobFailure)
+    assert isinstance(ended.error, RequestCancelled)
+    end = running.ended.get(timeout=300)
+    assert isinstance(end, FinishedEvent)
+    assert attention.num_closed == 1
+    running.thread.stop()
+
+
+def test_a_stopped_thread_lets_go_of_the_job_that_ran() -> None:
+    engine, device, _ = make()
+    running = Running(engine, device, attention := FakeAttention())
+    running.thread.start()
+    attention.hold()
+    running.thread.work(job("j", 12))
+    attention.wait_until_running()
+    running.thread.submit(request("r", [1, 2, 3], 4))
+    attention.go_on()
+    running.thread.stop()
+    assert attention.num_closed == 1

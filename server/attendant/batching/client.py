@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from attendant.batching.policy import BatchLimits
-from attendant.batching.thread import BatchThread, RowRunner
-from attendant.core.encoding import BatchReport, Row
+from attendant.batching.thread import BatchThread, Report, RowRunner
+from attendant.core.attention import AttentionJob, AttentionModel
+from attendant.core.encoding import Row
 
-Deliver = Callable[[BatchReport], None]
+Deliver = Callable[[Report], None]
 OnDeath = Callable[[BaseException], None]
 
 
@@ -24,7 +25,7 @@ class BatchClient(Protocol):
         """Begin to take rows. To be called once.
 
         Args:
-            deliver: takes reports, in order, none left out, on a thread of the client's.
+            deliver: takes reports, of rows and of jobs, in order, none left out, on a thread of the client's.
             on_death: takes the exception that ended everything, on such a thread; nothing is delivered after it.
         """
 
@@ -34,19 +35,34 @@ class BatchClient(Protocol):
     def cancel(self, row_ids: Sequence[str]) -> None:
         """Ask for rows to end; those that run go on to their end, and those not known have ended already."""
 
+    def work(self, job: AttentionJob) -> None:
+        """Hand a job over, to batches that have what computes it. It ends in exactly one report, unless all stops or
+        dies before."""
+
+    def end_work(self, job_id: str) -> None:
+        """Ask for a job to end before its next run; one that is not known has ended already."""
+
     def stop(self) -> None:
-        """End after the run that goes on, whose report is delivered. Rows that wait get no more. Blocks."""
+        """End after the run that goes on, whose report is delivered. Rows and jobs that wait get no more. Blocks."""
 
 
 class ThreadBatchClient:
     """Batches in this process, on a thread of their own; see :class:`BatchClient` and, for the arguments,
     :class:`attendant.batching.thread.BatchThread`."""
 
-    def __init__(self, name: str, runner: RowRunner, limits: BatchLimits, probe: Row | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        runner: RowRunner,
+        limits: BatchLimits,
+        probe: Row | None = None,
+        attention: AttentionModel | None = None,
+    ) -> None:
         self._name = name
         self._runner = runner
         self._limits = limits
         self._probe = probe
+        self._attention = attention
         self._thread: BatchThread | None = None
 
     @property
@@ -57,7 +73,9 @@ class ThreadBatchClient:
     def start(self, deliver: Deliver, on_death: OnDeath) -> None:
         """See :class:`BatchClient`."""
         assert self._thread is None, "it starts once"
-        self._thread = BatchThread(self._name, self._runner, self._limits, deliver, on_death, self._probe)
+        self._thread = BatchThread(
+            self._name, self._runner, self._limits, deliver, on_death, self._probe, self._attention
+        )
         self._thread.start()
 
     def submit(self, rows: Sequence[Row]) -> None:
@@ -69,6 +87,16 @@ class ThreadBatchClient:
         """See :class:`BatchClient`."""
         assert self._thread is not None, "it has not started"
         self._thread.cancel(row_ids)
+
+    def work(self, job: AttentionJob) -> None:
+        """See :class:`BatchClient`."""
+        assert self._thread is not None, "it has not started"
+        self._thread.work(job)
+
+    def end_work(self, job_id: str) -> None:
+        """See :class:`BatchClient`."""
+        assert self._thread is not None, "it has not started"
+        self._thread.end_work(job_id)
 
     def stop(self) -> None:
         """See :class:`BatchClient`."""

@@ -13,8 +13,10 @@ from typing import Protocol
 
 from attendant.batching.policy import Batch, BatchLimits, batch_of, choose, due_in_ns
 from attendant.batching.queue import RowQueue
+from attendant.core.attention import AttentionJob, AttentionModel, JobReport
 from attendant.core.encoding import Arrays, BatchReport, BatchStats, Row, RowFailure, RowResult
 from attendant.core.errors import DeadlineExceeded, RequestCancelled, StepFailed
+from attendant.sidework.jobs import EndWork, SideJobs, Work
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +50,8 @@ class Stop:
     """Inbox: end the thread, whatever waits."""
 
 
-Command = Submit | Cancel | Stop
+Command = Submit | Cancel | Work | EndWork | Stop
+Report = BatchReport | JobReport
 
 
 class BatchThread:
@@ -56,13 +59,15 @@ class BatchThread:
 
     A row that waits when it is cancelled, or when its deadline comes, is never run. The rows of a run that raised are
     run again in halves, before others, until those are found that fail alone. If all of them do, and ``probe``, too,
-    the runner is of no use any more and the thread ends. The callbacks run on this thread and must not block.
+    the runner is of no use any more and the thread ends. Jobs run between batches, a run at a time, when it is their
+    turn. The callbacks run on this thread and must not block.
 
     Args:
         name: of the model, for the thread and the log.
         deliver: takes reports, in order, none left out.
         on_death: takes the exception that ended the thread; nothing is delivered after it.
         probe: a row that nobody sent, to tell rows that fail from a runner that does.
+        attention: computes jobs; None: there are none.
     """
 
     def __init__(
@@ -70,9 +75,10 @@ class BatchThread:
         name: str,
         runner: RowRunner,
         limits: BatchLimits,
-        deliver: Callable[[BatchReport], None],
+        deliver: Callable[[Report], None],
         on_death: Callable[[BaseException], None],
         probe: Row | None = None,
+        attention: AttentionModel | None = None,
     ) -> None:
         self._runner = runner
         self._limits = limits
@@ -80,6 +86,7 @@ class BatchThread:
         self._deliver = deliver
         self._on_death = on_death
         self._waiting = RowQueue()
+        self._jobs = SideJobs(attention, deliver)
         self._suspects: deque[tuple[Row, ...]] = deque()  # parts of runs that raised
         self._any_saved = False  # of the run that raised last
         self._num_running = 0
@@ -103,6 +110,14 @@ class BatchThread:
         """Ask for rows to end; those that run go on to their end. Any thread may call."""
         self._inbox.put(Cancel(tuple(row_ids)))
 
+    def work(self, job: AttentionJob) -> None:
+        """Hand a job over. Any thread may call."""
+        self._inbox.put(Work(job))
+
+    def end_work(self, job_id: str) -> None:
+        """Ask for a job to end before its next run. Any thread may call."""
+        self._inbox.put(EndWork(job_id))
+
     def stop(self, timeout_s: float = 60.0) -> None:
         """End the thread after the run it is in, whose report is delivered; rows that wait get no more."""
         if self._thread.is_alive():
@@ -112,20 +127,27 @@ class BatchThread:
     def _main(self) -> None:
         try:
             while self._obey():
-                self._turn()
+                if self._due_in_s() == 0:
+                    started_ns = time.monotonic_ns()
+                    self._turn()
+                    self._jobs.others_ran(time.monotonic_ns() - started_ns)
+                if self._jobs.may_run(others_wait=self._others_wait()):
+                    self._jobs.run(self._others_wait)
         except BaseException as error:  # supervision point: a dead thread must not go unnoticed
             logger.exception("the batch thread has ended")
             self._on_death(error)
+        finally:
+            self._jobs.close()
 
     def _obey(self) -> bool:
-        """Carry out every command at hand, and those that come until a batch is due. False: stop."""
+        """Carry out every command at hand, and those that come until a batch is due, or a run of a job. False: stop."""
         timeout_s: float | None = 0.0
         while True:
             try:
                 command = self._inbox.get(block=timeout_s != 0, timeout=timeout_s)
             except queue.Empty:
                 timeout_s = self._due_in_s()
-                if timeout_s == 0:
+                if timeout_s == 0 or self._jobs.may_run(others_wait=self._others_wait()):
                     return True
                 continue
             match command:
@@ -135,9 +157,17 @@ class BatchThread:
                         self._waiting.add(row, now_ns)
                 case Cancel(row_ids):
                     self._end_waiting(row_ids)
+                case Work(job):
+                    self._jobs.add(job)
+                case EndWork(job_id):
+                    self._jobs.cancel(job_id)
                 case Stop():
                     return False
             timeout_s = 0.0
+
+    def _others_wait(self) -> bool:
+        """Whether a batch is due, or somebody has come: rows that wait for others of their kind leave the time free."""
+        return not self._inbox.empty() or self._due_in_s() == 0
 
     def _due_in_s(self) -> float | None:
         if len(self._suspects):

@@ -9,10 +9,14 @@ from typing import Any, Literal, Protocol
 import numpy.typing as npt
 
 from attendant.core.encoding import Arrays
+from attendant.core.errors import AttendantError
 from attendant.core.source import Source
 
 AttentionKind = Literal["self", "encoder", "cross"]
 """Tokens at tokens of their own sequence; of an encoder-decoder's source; of its answer at its source."""
+
+Reduction = Literal["none", "mean_heads", "max_heads", "mean", "max", "rollout"]
+"""What becomes of layers and heads: each as it is; one piece for each layer; one piece of all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,3 +83,84 @@ class AttentionModel(Protocol):
         Raises:
             RunError: ONNX Runtime could not run it.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionView:
+    """What is kept of a subject's attention.
+
+    Attributes:
+        layers, heads: numbers of those that count, in order, at least one of each. Rollout takes all layers and heads.
+        first_query, num_queries: rows that are kept; None: all from the first on.
+        num_keys: keys of a row that are kept; None: all. Behind the last query a decoder has none but zeros.
+        without_sink: the first key is taken out of every row, and the rest sums up to 1; a row that had nothing but the
+            first key has nothing then.
+    """
+
+    kind: AttentionKind
+    layers: tuple[int, ...]
+    heads: tuple[int, ...]
+    reduction: Reduction = "none"
+    first_query: int = 0
+    num_queries: int | None = None
+    num_keys: int | None = None
+    without_sink: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionJob:
+    """A subject that a model's thread computes beside its other work, run by run.
+
+    Attributes:
+        id: unique among the jobs of a model that have not ended.
+        view: of its attention; None: nothing of it is kept.
+        share: of the time of others' work that its runs get while others wait.
+        keeps_hidden: the last hidden states of all its tokens are kept.
+        arrival_ns: when its call came. deadline_ns: when it is of no use any more, or None. Both monotonic.
+    """
+
+    id: str
+    subject: AttentionSubject
+    view: AttentionView | None
+    arrival_ns: int
+    deadline_ns: int | None = None
+    share: float = 0.05
+    keeps_hidden: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionPiece:
+    """Weights of one layer, or of all as one (``layer`` is None). ``weights``: [max(heads, 1), queries, keys] float32,
+    of these heads, or of all as one (none)."""
+
+    layer: int | None
+    heads: tuple[int, ...]
+    weights: npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class JobResult:
+    """A job that has been computed. ``hidden``: [tokens, hidden] float32 where they were to be kept. ``started_ns``:
+    when its first run began, monotonic; ``run_ns``: what its runs took together."""
+
+    id: str
+    pieces: tuple[AttentionPiece, ...]
+    hidden: npt.NDArray[Any] | None
+    started_ns: int
+    run_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobFailure:
+    """A job that has ended without a result. ``run_ns``: what its runs took together."""
+
+    id: str
+    error: AttendantError
+    run_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class JobReport:
+    """What a model's thread tells of its jobs: each ends exactly once."""
+
+    ends: tuple[JobResult | JobFailure, ...]

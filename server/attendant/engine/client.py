@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from attendant.core.events import StepReport
+from attendant.core.attention import AttentionJob, AttentionModel
 from attendant.core.request import Request
 from attendant.engine.engine import Engine
 from attendant.engine.facts import EngineFacts
-from attendant.engine.thread import EngineThread
+from attendant.engine.thread import EngineThread, Report
 
-Deliver = Callable[[StepReport], None]
+Deliver = Callable[[Report], None]
 OnDeath = Callable[[BaseException], None]
 
 
@@ -29,7 +29,8 @@ class EngineClient(Protocol):
         """Start the engine and wait until it is prepared, which may take minutes. To be called once.
 
         Args:
-            deliver: takes the report of each step, in order, none left out, on a thread of the client's.
+            deliver: takes the report of each step, in order, none left out, and those of jobs, on a thread of the
+                client's.
             on_death: takes the exception that ended the engine, on such a thread; nothing is delivered after it.
 
         Raises:
@@ -42,22 +43,31 @@ class EngineClient(Protocol):
     def cancel(self, request_id: str) -> None:
         """Ask for a request to end before the next step; one that is not known has ended already."""
 
+    def work(self, job: AttentionJob) -> None:
+        """Hand a job over, to an engine that has what computes it. It ends in exactly one report, unless the engine
+        stops or dies before."""
+
+    def end_work(self, job_id: str) -> None:
+        """Ask for a job to end before its next run; one that is not known has ended already."""
+
     def stop(self) -> None:
-        """End the engine after the step it is in, whose report is delivered. Requests that still run get no more."""
+        """End the engine after the step it is in, whose report is delivered. Requests and jobs that still run get no
+        more."""
 
 
 class ThreadEngineClient:
-    """An engine in this process, on a thread of its own; see :class:`EngineClient`."""
+    """An engine in this process, on a thread of its own; see :class:`EngineClient`. ``attention``: computes jobs."""
 
-    def __init__(self, name: str, engine: Engine) -> None:
+    def __init__(self, name: str, engine: Engine, attention: AttentionModel | None = None) -> None:
         self.facts = engine.facts(name)
         self._engine = engine
+        self._attention = attention
         self._thread: EngineThread | None = None
 
     def start(self, deliver: Deliver, on_death: OnDeath) -> None:
         """See :class:`EngineClient`."""
         assert self._thread is None, "an engine starts once"
-        self._thread = EngineThread(self.facts.name, self._engine, deliver, on_death)
+        self._thread = EngineThread(self.facts.name, self._engine, deliver, on_death, self._attention)
         self._thread.start()
 
     def submit(self, request: Request) -> None:
@@ -69,6 +79,16 @@ class ThreadEngineClient:
         """See :class:`EngineClient`."""
         assert self._thread is not None, "it has not started"
         self._thread.cancel(request_id)
+
+    def work(self, job: AttentionJob) -> None:
+        """See :class:`EngineClient`."""
+        assert self._thread is not None, "it has not started"
+        self._thread.work(job)
+
+    def end_work(self, job_id: str) -> None:
+        """See :class:`EngineClient`."""
+        assert self._thread is not None, "it has not started"
+        self._thread.end_work(job_id)
 
     def stop(self) -> None:
         """See :class:`EngineClient`."""

@@ -5,13 +5,16 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 
+from attendant.core.attention import AttentionJob, AttentionModel, JobReport
 from attendant.core.events import StepReport
 from attendant.core.request import Request
 from attendant.engine.engine import Engine
+from attendant.sidework.jobs import EndWork, SideJobs, Work
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +38,8 @@ class Stop:
     """Inbox: end the thread, whatever is running."""
 
 
-Command = Submit | Cancel | Stop
+Command = Submit | Cancel | Work | EndWork | Stop
+Report = StepReport | JobReport
 
 
 class EngineThread:
@@ -43,24 +47,28 @@ class EngineThread:
 
     A step's report is delivered when the next step has been launched, so that its readers work while the device runs
     and not while the next run is being prepared; when no work is left, at once. Before it waits for work, the engine's
-    accounts are checked.
+    accounts are checked. Jobs run between steps, a run at a time, when it is their turn.
 
     Args:
         name: of the engine, for the thread and the log.
-        deliver: takes the report of each step, in order, none left out.
+        deliver: takes the report of each step, in order, none left out, and those of jobs.
         on_death: takes the exception that ended the thread; nothing is delivered after it.
+        attention: computes jobs; None: there are none.
     """
 
     def __init__(
         self,
         name: str,
         engine: Engine,
-        deliver: Callable[[StepReport], None],
+        deliver: Callable[[Report], None],
         on_death: Callable[[BaseException], None],
+        attention: AttentionModel | None = None,
     ) -> None:
         self._engine = engine
         self._deliver = deliver
         self._on_death = on_death
+        self._jobs = SideJobs(attention, deliver)
+        self._told = False  # the engine, of something that its next step reports
         self._report: StepReport | None = None  # not delivered yet
         self._inbox: queue.SimpleQueue[Command] = queue.SimpleQueue()
         self._prepared: Future[None] = Future()
@@ -83,6 +91,14 @@ class EngineThread:
         """Ask for a request to end before the next step. Any thread may call."""
         self._inbox.put(Cancel(request_id))
 
+    def work(self, job: AttentionJob) -> None:
+        """Hand a job over. Any thread may call."""
+        self._inbox.put(Work(job))
+
+    def end_work(self, job_id: str) -> None:
+        """Ask for a job to end before its next run. Any thread may call."""
+        self._inbox.put(EndWork(job_id))
+
     def stop(self, timeout_s: float = 60.0) -> None:
         """End the thread after the step it is in, whose report is delivered; requests that still run get no more."""
         if self._thread.is_alive():
@@ -99,12 +115,27 @@ class EngineThread:
         try:
             try:
                 while self._obey():
-                    self._step()
+                    self._turn()
             finally:
                 self._flush()
+                self._jobs.close()
         except BaseException as error:  # supervision point: a dead engine must not go unnoticed
             logger.exception("the engine thread has ended")
             self._on_death(error)
+
+    def _turn(self) -> None:
+        """A step, and a run of a job if it is its turn, before which the step's tokens leave."""
+        if self._told or self._engine.has_work:
+            self._told = False
+            started_ns = time.monotonic_ns()
+            self._step()
+            self._jobs.others_ran(time.monotonic_ns() - started_ns)
+        if self._jobs.may_run(others_wait=self._others_wait()):
+            self._flush()
+            self._jobs.run(self._others_wait)
+
+    def _others_wait(self) -> bool:
+        return self._engine.has_work or not self._inbox.empty()
 
     def _step(self) -> None:
         self._engine.begin()
@@ -121,7 +152,7 @@ class EngineThread:
 
     def _obey(self) -> bool:
         """Carry out every command at hand, waiting for one if there is no work. False: stop."""
-        block = not self._engine.has_work
+        block = not (self._engine.has_work or self._jobs.has_work)
         if block:
             self._engine.check()
         while True:
@@ -132,8 +163,14 @@ class EngineThread:
             match command:
                 case Submit(request):
                     self._engine.submit(request)
+                    self._told = True
                 case Cancel(request_id):
                     self._engine.cancel(request_id)
+                    self._told = True
+                case Work(job):
+                    self._jobs.add(job)
+                case EndWork(job_id):
+                    self._jobs.cancel(job_id)
                 case Stop():
                     return False
             block = False

@@ -9,10 +9,13 @@ from attendant.models.generators import GeneratorPart
 
 
 def engine_clients(model: GeneratorPart) -> tuple[EngineClient, ...]:
-    """A client for each engine of a model that generates. They are not started."""
-    return tuple(ThreadEngineClient(f"{model.name}-{i}", engine) for i, engine in enumerate(model.engines))
+    """A client for each engine of a model that generates. They are not started. The first computes jobs."""
+    return tuple(
+        ThreadEngineClient(f"{model.name}-{i}", engine, None if i else model.attention)
+        for i, engine in enumerate(model.engines)
+    )
 
 
 def batch_client(model: EncoderPart) -> BatchClient:
     """A client for a model that encodes. It is not started."""
-    return ThreadBatchClient(model.name, model.runner, model.limits, model.probe)
+    return ThreadBatchClient(model.name, model.runner, model.limits, model.probe, model.attention)

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from attendant.batching.client import Deliver, OnDeath, ThreadBatchClient
 from attendant.batching.thread import Cancel, Submit
+from attendant.core.attention import AttentionJob
 from attendant.core.encoding import Row
+from attendant.sidework.jobs import EndWork, Work
 
 from tests.frontend.child import Child
 from tests.frontend.encoding import helpers
@@ -31,6 +33,12 @@ class ProcessBatchClient:
     def cancel(self, row_ids: Sequence[str]) -> None:
         self._child.tell(Cancel(tuple(row_ids)))
 
+    def work(self, job: AttentionJob) -> None:
+        self._child.tell(Work(job))
+
+    def end_work(self, job_id: str) -> None:
+        self._child.tell(EndWork(job_id))
+
     def stop(self) -> None:
         self._child.stop()
 
@@ -42,11 +50,15 @@ class _Batches(ThreadBatchClient):
 
     def __init__(self, bundle: Path) -> None:
         part = helpers.load(bundle)
-        super().__init__("child", part.runner, part.limits, part.probe)
+        super().__init__("child", part.runner, part.limits, part.probe, part.attention)
 
-    def take(self, message: Submit | Cancel) -> None:
+    def take(self, message: Submit | Cancel | Work | EndWork) -> None:
         match message:
             case Submit(rows):
                 self.submit(rows)
             case Cancel(row_ids):
                 self.cancel(row_ids)
+            case Work(job):
+                self.work(job)
+            case EndWork(job_id):
+                self.end_work(job_id)

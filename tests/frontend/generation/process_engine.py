@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from attendant.core.attention import AttentionJob
 from attendant.core.request import Request
 from attendant.engine.client import Deliver, OnDeath, ThreadEngineClient
 from attendant.engine.facts import EngineFacts
 from attendant.engine.thread import Cancel, Submit
+from attendant.sidework.jobs import EndWork, Work
 
 from tests.frontend.child import Child
 from tests.frontend.generation import helpers
@@ -30,6 +32,12 @@ class ProcessEngineClient:
     def cancel(self, request_id: str) -> None:
         self._child.tell(Cancel(request_id))
 
+    def work(self, job: AttentionJob) -> None:
+        self._child.tell(Work(job))
+
+    def end_work(self, job_id: str) -> None:
+        self._child.tell(EndWork(job_id))
+
     def stop(self) -> None:
         self._child.stop()
 
@@ -38,11 +46,16 @@ class _Engine(ThreadEngineClient):
     """In the child."""
 
     def __init__(self, bundle: Path) -> None:
-        super().__init__("child-0", helpers.load(bundle).engines[0])
+        part = helpers.load(bundle)
+        super().__init__("child-0", part.engines[0], part.attention)
 
-    def take(self, message: Submit | Cancel) -> None:
+    def take(self, message: Submit | Cancel | Work | EndWork) -> None:
         match message:
             case Submit(request):
                 self.submit(request)
             case Cancel(request_id):
                 self.cancel(request_id)
+            case Work(job):
+                self.work(job)
+            case EndWork(job_id):
+                self.end_work(job_id)

@@ -7,9 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from attendant.batching.client import BatchClient
+from attendant.batching.thread import Report
+from attendant.core.attention import JobReport
 from attendant.core.encoding import BatchReport, Row, RowFailure, RowResult
 from attendant.core.errors import AttendantError, Draining, EngineDead, InvalidRequest
 from attendant.frontend.admission import Gate
+from attendant.frontend.jobs import JobHub
 from attendant.metrics import Metrics, error_name
 from attendant.models.encoders import EncoderPart
 
@@ -71,7 +74,8 @@ class EncoderHub:
     others wait.
 
     Attributes:
-        gate: has a place for each row that runs or waits.
+        gate: has a place for each row, and each job, that runs or waits.
+        jobs: what the batch thread computes beside its batches.
 
     Args:
         batches: runs the rows, wherever; the hub starts and stops it.
@@ -94,6 +98,7 @@ class EncoderHub:
         self._dead: BaseException | None = None
         self._row_s = 0.01  # moving average of the time that a row takes in a batch
         self.gate = Gate(model.name, model.max_rows, what="inputs", retry_after_s=lambda excess: excess * self._row_s)
+        self.jobs = JobHub(self.gate, batches.work, batches.end_work)
         self._metrics.add_model(model.name, model.task, self._num_running, self._num_waiting)
 
     @property
@@ -163,8 +168,11 @@ class EncoderHub:
 
     # -- from the client's thread
 
-    def _deliver(self, report: BatchReport) -> None:
-        self._loop.call_soon_threadsafe(self._on_report, report)
+    def _deliver(self, report: Report) -> None:
+        if isinstance(report, JobReport):
+            self._loop.call_soon_threadsafe(self.jobs.on_report, report)
+        else:
+            self._loop.call_soon_threadsafe(self._on_report, report)
 
     def _died(self, error: BaseException) -> None:
         self._loop.call_soon_threadsafe(self._on_dead, error)
@@ -201,6 +209,7 @@ class EncoderHub:
         self._on_death(self.model.name, error)
 
     def _fail_all(self, error: AttendantError) -> None:
+        self.jobs.fail_all(error)
         self._on_ends([RowFailure(row_id, error) for row_id in self._live])
 
 

@@ -9,14 +9,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from attendant.core.attention import JobReport
 from attendant.core.errors import AttendantError, Draining, EngineDead
 from attendant.core.events import EngineEvent, FailedEvent, FinishedEvent, StepReport, StepStats, TokenEvent
 from attendant.core.request import Timings, Usage
 from attendant.engine.client import EngineClient
 from attendant.engine.facts import EngineFacts
+from attendant.engine.thread import Report
 from attendant.frontend.admission import Gate
 from attendant.frontend.generation.router import Router
 from attendant.frontend.generation.streams import SequenceStream
+from attendant.frontend.jobs import JobHub
 from attendant.metrics import Metrics
 from attendant.models.generators import GeneratorPart
 from attendant.models.info import GenerationInfo
@@ -47,7 +50,8 @@ class ModelHub:
 
     Attributes:
         facts: what holds for each of the engines.
-        gate: has a place for each sequence that runs or waits.
+        gate: has a place for each sequence, and each job, that runs or waits.
+        jobs: what the first engine's thread computes beside its steps.
     """
 
     def __init__(
@@ -73,6 +77,7 @@ class ModelHub:
             retry_after_s=lambda excess: self._end_interval_s,
             end_overdue=self._end_with,
         )
+        self.jobs = JobHub(self.gate, self._engines[0].work, self._engines[0].end_work)
         self._router = Router(len(self._engines), self.facts.max_running)
         self._can_wait: set[str] = set()  # live sequences whose tokens may come late; clients' threads look
         self._reports: list[deque[StepReport]] = [deque() for _ in self._engines]  # clients' threads append
@@ -140,13 +145,17 @@ class ModelHub:
 
     def _end_with(self, error: Draining) -> None:
         """Let the engines end everything before their next steps."""
+        self.jobs.end_with(error)
         for request_id, live in self._live.items():
             live.stream.end_with(error)
             self.cancel(request_id)
 
     # -- from the clients' threads
 
-    def _deliver(self, engine: int, report: StepReport) -> None:
+    def _deliver(self, engine: int, report: Report) -> None:
+        if isinstance(report, JobReport):
+            self._loop.call_soon_threadsafe(self.jobs.on_report, report)
+            return
         self._reports[engine].append(report)
         since_ns = self._held_since_ns[engine] or report.at_ns
         if report.at_ns - since_ns >= HELD_NS or any(map(self._is_awaited, report.events)):
@@ -209,5 +218,6 @@ class ModelHub:
         self._on_death(self.model.name, error)
 
     def _fail_all(self, error: AttendantError) -> None:
+        self.jobs.fail_all(error)
         for request_id in tuple(self._live):
             self._on_end(FailedEvent(request_id, error, Usage(0, 0, 0), Timings()))
