@@ -8,6 +8,8 @@ DOCS := .venv-docs
 # A real model (ARGS="--model smollm2") needs the exporter.
 RUN := $(if $(findstring --model,$(ARGS)),$(DEV),$(SERVE))
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# What runs again and again keeps its bytecode, also where the environment says otherwise.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: run test fast nightly coverage check docs real proto bench loadtest demo-model demo-encoders demo-translator clean
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Generator, Iterable, Sequence
 from pathlib import Path
@@ -35,6 +36,16 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[GUARD] = needs.ProcessGuard()
     folder = shared.begin()
     config.add_cleanup(lambda: shared.end(folder))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What collection makes stays till the end: a search for garbage in it finds none and takes a second or two."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:

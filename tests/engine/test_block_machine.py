@@ -71,6 +71,8 @@ class PagesMachine(RuleBasedStateMachine):
         for _ in range(count):
             self.collected.take(self.engine.step().events)
             self.pool.check()
+            if not self.engine.has_work:
+                break
 
     @precondition(lambda self: self.asked)
     @rule(pick=st.integers(0, 99))
