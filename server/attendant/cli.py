@@ -231,6 +231,14 @@ def _configure_transcribe(parser: Parser) -> Run:
     return _client(transcribe)
 
 
+def _configure_explain(parser: Parser) -> Run:
+    from attendant.client.explain.arguments import add_explain_arguments
+    from attendant.client.explain.command import explain
+
+    add_explain_arguments(parser)
+    return _client(explain)
+
+
 def _client(command: Run) -> Run:
     from attendant.client.connection import CallFailed
 
@@ -273,6 +281,7 @@ COMMANDS: dict[str, tuple[str, Callable[[Parser], Run]]] = {
     "fill-mask": ("Words for the masks in texts.", _configure_encoding("fill-mask")),
     "see": ("Labels or vectors of image files.", _configure_encoding("see")),
     "transcribe": ("The words of recordings.", _configure_transcribe),
+    "explain": ("Show what a model looked at, and what its answer hung on.", _configure_explain),
     "models": ("List a server's models.", _configure_models),
     "export": ("Make a bundle from a Hugging Face model.", _configure_export),
 }

@@ -11,6 +11,8 @@ import grpc
 from attendant_proto.v1 import (
     encoding_pb2,
     encoding_pb2_grpc,
+    explain_pb2,
+    explain_pb2_grpc,
     generation_pb2,
     generation_pb2_grpc,
     models_pb2,
@@ -55,6 +57,7 @@ class Connection:
             encoding_pb2.TranscribeRequest: encoding.Transcribe,
         }
         self._speech: Any = speech_pb2_grpc.SpeechStub(self._channel)  # type: ignore[no-untyped-call]
+        self._explain: Any = explain_pb2_grpc.ExplainStub(self._channel)  # type: ignore[no-untyped-call]
         self._models: Any = models_pb2_grpc.ModelsStub(self._channel)  # type: ignore[no-untyped-call]
         self._tokenizer: Any = models_pb2_grpc.TokenizerStub(self._channel)  # type: ignore[no-untyped-call]
 
@@ -138,6 +141,27 @@ class Connection:
                 yield from call
             finally:
                 call.cancel()
+
+    def attention(self, request: explain_pb2.AttentionRequest) -> Generator[explain_pb2.AttentionResponse]:
+        """What a model looked at, layer by layer. Leaving the iterator early cancels the call."""
+        with self._failing():
+            call = self._explain.Attention(request, timeout=self._timeout_s)
+            try:
+                yield from call
+            finally:
+                call.cancel()
+
+    def attribute(self, request: explain_pb2.AttributeRequest) -> explain_pb2.AttributeResponse:
+        """What an answer hung on."""
+        with self._failing():
+            response: explain_pb2.AttributeResponse = self._explain.Attribute(request, timeout=self._timeout_s)
+            return response
+
+    def similarity(self, request: explain_pb2.SimilarityRequest) -> explain_pb2.SimilarityResponse:
+        """How alike words in several contexts are."""
+        with self._failing():
+            response: explain_pb2.SimilarityResponse = self._explain.Similarity(request, timeout=self._timeout_s)
+            return response
 
     @contextmanager
     def _failing(self) -> Iterator[None]:

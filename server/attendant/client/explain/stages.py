@@ -1,0 +1,41 @@
+"""The stages of a request that generates, of the times in its answer, and what is done in each."""
+
+from __future__ import annotations
+
+from attendant_proto.v1 import generation_pb2 as pb
+
+from attendant.client.explain.views import Stage, Steps
+
+
+def stages_of(model: str, text: str, answer: str, finish: pb.Finish) -> Steps:
+    """What the time of an answer went to. Together the stages are ``total_s``; what the server's clocks do not tell
+    apart is told as one."""
+    usage, timings = finish.usage, finish.timings
+    before = timings.first_token_s - timings.queue_s - timings.prefill_s
+    after = timings.total_s - timings.first_token_s - timings.decode_s
+    computed = usage.prompt_tokens - usage.cached_tokens
+    stages = (
+        Stage(
+            "tokenise",
+            max(before, 0.0),
+            f"The text becomes {usage.prompt_tokens} tokens: words and parts of words, each a number in the model's "
+            "vocabulary. Limits are checked.",
+        ),
+        Stage("queue", timings.queue_s, "The request waits for its place in a batch with others."),
+        Stage(
+            "prefill",
+            timings.prefill_s,
+            f"{computed} tokens at once (embed: each becomes a vector; position: it is turned by where it stands; "
+            "attend: layer by layer it takes in what it looks at). Keys and values are kept. The last vector becomes "
+            "probabilities, and the first token of the answer is drawn.",
+        ),
+        Stage(
+            "decode",
+            timings.decode_s,
+            f"{max(usage.completion_tokens - 1, 0)} further tokens, one a step: only the newest one is computed, and "
+            "looks at the keys and values that were kept.",
+        ),
+        Stage("detokenise", max(after, 0.0), "Tokens become text again, whole characters only, and the answer ends."),
+    )
+    counts = f"{usage.prompt_tokens} tokens of prompt, {usage.cached_tokens} of them known from before; "
+    return Steps(model, text, answer, stages, f"{counts}{usage.completion_tokens} tokens of answer.")
