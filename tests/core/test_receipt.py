@@ -70,7 +70,7 @@ def test_tokens_are_hashed_as_little_endian_numbers_whatever_pieces_they_come_in
 
 
 def test_arrays_are_hashed_with_name_type_and_shape() -> None:
-    arrays = {"x": np.array([[1, 2]], np.float32), "input_ids": np.array([1, 256], np.int64)}
+    arrays: dict[str, np.ndarray] = {"x": np.array([[1, 2]], np.float32), "input_ids": np.array([1, 256], np.int64)}
     expected = "671c2d6f79756faafbab347fff03ab28c5b363c49dbd1718140dc5616232c594"
     assert arrays_digest(arrays).hex() == expected
     assert arrays_digest({"x": arrays["x"].T}) != arrays_digest({"x": arrays["x"]})
