@@ -15,6 +15,7 @@ from attendant.core.errors import ConfigurationError
 from attendant.core.objectives import ObjectivesByModel
 from attendant.frontend.front_end import FrontEnd
 from attendant.http.app import http_app
+from attendant.http.page.routes import Page
 from attendant.http.server import HttpServer
 from attendant.metrics import Metrics
 from attendant.models import garbage
@@ -67,6 +68,8 @@ async def serve(settings: ServeSettings, ready: Callable[[Endpoints], Awaitable[
     try:
         endpoints = await application.start()
         print(f"attendant: gRPC on {endpoints.grpc}")
+        if settings.http.page != "off":
+            print(f"attendant: page on http://{endpoints.http}/")
         print(f"attendant: metrics on http://{endpoints.http}/metrics", flush=True)
         visit = asyncio.ensure_future(_visit(application, ready, endpoints)) if ready else None
         await application.ended()
@@ -99,8 +102,9 @@ class Application:
             objectives=settings.slo.by_model(), vllm_names=told.vllm_names, triton_names=told.triton_names
         )
         self._rpc = RpcServer(settings.grpc)
-        self._http = HttpServer(settings.http, http_app(self._metrics, lambda: self._rpc.health.serving))
         self._front_end: FrontEnd | None = None
+        self._page = Page(settings.http.page, self._metrics, lambda: self._front_end, self._is_serving)
+        self._http = HttpServer(settings.http, http_app(self._metrics, self._is_serving, self._page))
 
     async def start(self) -> Endpoints:
         """Take the ports, load the models, serve.
@@ -110,6 +114,7 @@ class Application:
         """
         endpoints = Endpoints(grpc=self._rpc.bind(), http=self._http.bind())
         await self._http.start()
+        self._page.start()
         settings, loader = self._settings, self._loader()
         bundles = await asyncio.to_thread(loader.load_all, _bundles(settings), strict=settings.strict)
         front_end = FrontEnd(
@@ -141,6 +146,7 @@ class Application:
                 await asyncio.sleep(LAST_CALLS_S)
             await self._rpc.stop(FAREWELL_S)
             await self._front_end.close()
+        await self._page.close()
         await self._http.stop()
 
     def on_signal(self, number: int) -> None:
@@ -150,6 +156,9 @@ class Application:
             os._exit(128 + number)
         logger.info("%s: draining for at most %g s", signal.Signals(number).name, self._settings.drain_timeout_s)
         self.request_stop()
+
+    def _is_serving(self) -> bool:
+        return self._rpc.health.serving
 
     def _loader(self) -> ModelLoader:
         settings = self._settings

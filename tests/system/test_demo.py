@@ -17,8 +17,9 @@ from tests.system.server import attendant, environment, serving
 def test_once_answers_and_exits() -> None:
     done = attendant("demo", "--once", "--grpc.port", 0, "--http.port", 0)
     assert done.returncode == 0, done.stderr
-    grpc_line, metrics_line, *rest = [line for line in done.stdout.splitlines() if line]
+    grpc_line, page_line, metrics_line, *rest = [line for line in done.stdout.splitlines() if line]
     assert grpc_line.startswith("attendant: gRPC on 127.0.0.1:")
+    assert page_line.startswith("attendant: page on http://127.0.0.1:")
     assert metrics_line.startswith("attendant: metrics on http://127.0.0.1:")
     assert rest[0].startswith('$ attendant generate "')
     assert len(rest[1].split()) > 3, "no sensible answer"

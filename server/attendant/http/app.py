@@ -15,24 +15,26 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from attendant.http.answers import said
 from attendant.http.health import health_routes
 from attendant.http.metrics import metrics_routes
+from attendant.http.page.routes import Page
 from attendant.metrics import Metrics
 
 logger = logging.getLogger("attendant.http")
 
 
-def http_app(metrics: Metrics, serving: Callable[[], bool]) -> ASGIApp:
+def http_app(metrics: Metrics, serving: Callable[[], bool], page: Page | None = None) -> ASGIApp:
     """Everything that the HTTP port answers.
 
     Args:
         serving: whether the server takes calls, asked at each request.
+        page: the live page; None for none.
     """
-    return app_of([*metrics_routes(metrics), *health_routes(serving)])
+    return app_of([*metrics_routes(metrics), *health_routes(serving), *(page.routes() if page is not None else ())])
 
 
 def app_of(routes: Sequence[Route]) -> ASGIApp:
     """An app of these routes. A path without one answers 404 with the paths there are; a route that raises answers 500
     and nothing of the cause, which the log has."""
-    paths = " and ".join(route.path for route in routes)
+    paths = " and ".join(route.path for route in routes if not route.path.startswith("/page/"))
 
     def refuse(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException), "it is registered for no other"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import cast
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from attendant.core.encoding import BatchStats
+from attendant.metrics.counts import ModelCounts, Times, ends, sum_of, value_of
 from attendant.metrics.labels import ModelNames
 from attendant.metrics.load import LoadPage
 from attendant.metrics.outcomes import SUCCESS
@@ -88,6 +90,35 @@ class EncoderMetrics:
         self._load.forget_encoder(model, task)
         for gauge in (self.running, self.waiting):
             gauge.labels(self._names.of(model), task).set_function(_none)
+
+    def counts(self) -> dict[str, ModelCounts]:
+        """What was counted so far of each model whose rows are asked for, all its tasks together."""
+        found: dict[str, ModelCounts] = {}
+        for (model, task), load in self._load.encoders.items():
+            if self._names.of(model) == model:
+                counts = self._counts(model, task, *load())
+                found[model] = counts if model not in found else found[model].plus(counts)
+        return found
+
+    def _counts(self, model: str, task: str, running: int, waiting: int) -> ModelCounts:
+        series = self._series[model, task]
+        series_of_calls = cast(dict[tuple[str, ...], Counter], self.calls._metrics)
+        ended = [(labels[2], value_of(n)) for labels, n in series_of_calls.items() if labels[:2] == (model, task)]
+        failed, refused = ends(end for end in ended if end[0] != SUCCESS)
+        runs = Times.of(series.compute)
+        return ModelCounts(
+            kind="encode",
+            first=Times.of(series.queue),
+            each=runs,
+            units=sum_of(series.rows),
+            answered=dict(ended).get(SUCCESS, 0.0),
+            failed=failed,
+            refused=refused,
+            batches=runs.total,
+            rows=sum_of(series.rows),
+            running=running,
+            waiting=waiting,
+        )
 
     def batch(self, model: str, task: str, stats: BatchStats, queue_ns: Iterable[int]) -> None:
         """One run, and how long each of its rows had waited, in nanoseconds."""

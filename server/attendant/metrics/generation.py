@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from attendant import __version__
 from attendant.core.events import FinishedEvent, StepStats
 from attendant.core.request import FinishReason, Usage
+from attendant.metrics.counts import ModelCounts, Times, ends, sum_of, value_of
 from attendant.metrics.load import ModelLoad
 from attendant.metrics.objectives import ObjectiveSeries
 from attendant.metrics.outcomes import error_name, request_errors
@@ -201,6 +202,29 @@ class ModelMetrics:
             self.kept.finished(timings, usage)
         if usage.completion_tokens > 1:
             self._time_per_token.observe(timings.decode_ns / 1e9 / (usage.completion_tokens - 1))
+
+    def counts(self) -> ModelCounts | None:
+        """What was counted so far; None where several models share it."""
+        if self._shared:
+            return None
+        failed, refused = ends((error_name(error), value_of(count)) for error, count in self.failures.items())
+        batch, (first_kept, each_kept), load = Times.of(self._step_batch), self.kept.attained(), self._load
+        return ModelCounts(
+            kind="generate",
+            first=Times.of(self.first_token),
+            each=Times.of(self.inter_token),
+            units=value_of(self.generation_tokens),
+            answered=sum(value_of(n) for r, n in self.successes.items() if r is not FinishReason.CANCELLED),
+            failed=failed,
+            refused=refused,
+            batches=batch.total,
+            rows=sum_of(self._step_batch),
+            running=load.running,
+            waiting=load.waiting,
+            kv_usage=load.kv_usage,
+            first_kept=first_kept,
+            each_kept=each_kept,
+        )
 
     def usage(self, usage: Usage) -> None:
         self._prompt_tokens.inc(usage.prompt_tokens)

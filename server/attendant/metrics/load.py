@@ -44,6 +44,11 @@ class LoadPage:
         """Models that generate, by name."""
         return self._models
 
+    @property
+    def encoders(self) -> dict[tuple[str, str], Callable[[], tuple[int, int]]]:
+        """What says how many rows run and how many wait, by model and task."""
+        return self._encoders
+
     def add_encoder(self, model: str, task: str, load: Callable[[], tuple[int, int]]) -> None:
         """``load``: says how many rows run and how many wait."""
         self._encoders[model, task] = load

@@ -6,6 +6,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from attendant.core.objectives import Objective, Objectives
 from attendant.core.request import Timings, Usage
+from attendant.metrics.counts import value_of
 
 _LABELS = ("model_name", "slo")
 
@@ -55,6 +56,10 @@ class ObjectiveSeries:
         if self._ttft.allows(timings.first_token_ns / 1e9) and self._itl.allows(pace_s):
             self._request.inc()
 
+    def attained(self) -> tuple[float | None, float | None]:
+        """How many first tokens, and how many further ones, were in time; None where nothing is promised of them."""
+        return self._ttft.kept, self._itl.kept
+
 
 class _Watch:
     """One objective of one model, or none."""
@@ -66,6 +71,10 @@ class _Watch:
             self._attained = collectors.attained.labels(model, kind)
             collectors.limit.labels(model, kind).set(objective.seconds)
             collectors.target.labels(model, kind).set(objective.share)
+
+    @property
+    def kept(self) -> float | None:
+        return None if self._attained is None else value_of(self._attained)
 
     def allows(self, seconds: float) -> bool:
         return seconds <= self._limit_s

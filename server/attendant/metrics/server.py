@@ -19,6 +19,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from attendant.core.errors import AttendantError
 from attendant.core.events import FailedEvent, FinishedEvent, StepStats
 from attendant.core.objectives import ObjectivesByModel
+from attendant.metrics.counts import ModelCounts
 from attendant.metrics.encoding import EncoderMetrics
 from attendant.metrics.families import Family, read_rows
 from attendant.metrics.generation import Collectors, ModelMetrics
@@ -128,6 +129,11 @@ class Metrics:
     def refused(self, model: str, error: AttendantError) -> None:
         """A request was turned away at the door."""
         self._collectors.request_failure.labels(self._names.of(model), error_name(type(error))).inc()
+
+    def counts(self) -> dict[str, ModelCounts]:
+        """What was counted so far of each model that is there, by name. To be called on the event loop's thread."""
+        found = {name: self._models[name].counts() for name in self._load.models}
+        return self.encoders.counts() | {name: counts for name, counts in found.items() if counts is not None}
 
     def render(self) -> tuple[bytes, str]:
         """The page that Prometheus reads, and its content type. Safe from any thread."""

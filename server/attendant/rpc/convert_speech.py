@@ -19,7 +19,6 @@ from attendant.frontend.speech.calls import (
     SpeechTask,
 )
 from attendant.rpc.convert import beam_call, timings_message, usage_message
-from attendant.rpc.convert_receipt import seal
 from attendant.rpc.convert_sampling import sampling_fields
 
 TASKS: Mapping[int, SpeechTask] = {
@@ -55,7 +54,6 @@ def speech_call(options: pb.SpeechOptions) -> SpeechCall:
         language=options.language,
         timestamps=options.timestamps,
         condition_on_previous_text=options.condition_on_previous_text,
-        receipt=options.receipt,
     )
 
 
@@ -105,7 +103,7 @@ def stream_sound(request: pb.SpeechStreamRequest) -> RawSound:
 
 def speech_response(result: SpeechResult) -> pb.SpeechResponse:
     """All of a recording."""
-    response = pb.SpeechResponse(
+    return pb.SpeechResponse(
         text=result.text,
         segments=map(_segment, result.segments),
         language=result.language,
@@ -115,8 +113,6 @@ def speech_response(result: SpeechResult) -> pb.SpeechResponse:
         timings=timings_message(result.timings),
         warnings=result.warnings,
     )
-    seal(response, result.receipt)
-    return response
 
 
 def stream_response(part: SpeechPart) -> pb.SpeechStreamResponse:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ByteSize, ConfigDict, Field, field_validator, model_validator
 from pydantic_settings import NoDecode
@@ -216,10 +216,15 @@ class GrpcSettings(Section):
 
 
 class HttpSettings(Section):
-    """The HTTP side: /metrics, /metrics/load and /healthz."""
+    """The HTTP side: /metrics, /metrics/load, /healthz and the live page at /."""
 
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for every interface.")
     port: Annotated[int, Field(ge=0, le=65535)] = Field(9090, description="Port to listen on; 0 picks a free one.")
+    page: Literal["loopback", "everyone", "off"] = Field(
+        "loopback",
+        description="Who gets the live page at /, which can also run models: browsers on this machine (loopback), "
+        "everyone who reaches the port (until there are tokens: whoever does so may use the models), or nobody (off).",
+    )
 
 
 class MetricsSettings(Section):

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from attendant.core.receipt import Receipt
 from attendant.tasks.answers import DEFAULT_ANSWER_TOKENS
 from attendant.tasks.masks import DEFAULT_FILLS
 from attendant.tasks.tokens import Aggregation
@@ -41,14 +40,7 @@ class Audio:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """What every call may ask for. ``receipt``: give one with the answer."""
-
-    receipt: bool = field(default=False, kw_only=True)
-
-
-@dataclass(frozen=True, slots=True)
-class EmbedCall(Call):
+class EmbedCall:
     """Vectors of texts. ``None``: the dimensions, and the length, that the model was made for.
 
     ``prompt``: the name of one of the model's; empty for its default one, or with ``no_prompt`` none at all.
@@ -65,7 +57,7 @@ class EmbedCall(Call):
 
 
 @dataclass(frozen=True, slots=True)
-class ClassifyCall(Call):
+class ClassifyCall:
     """Labels of texts. ``top_k`` None: all labels."""
 
     model: str
@@ -76,7 +68,7 @@ class ClassifyCall(Call):
 
 
 @dataclass(frozen=True, slots=True)
-class ClassifyTokensCall(Call):
+class ClassifyTokensCall:
     """Labelled spans of texts. ``stride`` None: a text that is too long is cut or refused."""
 
     model: str
@@ -88,7 +80,7 @@ class ClassifyTokensCall(Call):
 
 
 @dataclass(frozen=True, slots=True)
-class AnswerCall(Call):
+class AnswerCall:
     """Answers found in texts."""
 
     model: str
@@ -101,7 +93,7 @@ class AnswerCall(Call):
 
 
 @dataclass(frozen=True, slots=True)
-class RerankCall(Call):
+class RerankCall:
     """Documents by how well they fit a query."""
 
     model: str
@@ -114,7 +106,7 @@ class RerankCall(Call):
 
 
 @dataclass(frozen=True, slots=True)
-class FillMaskCall(Call):
+class FillMaskCall:
     """Tokens for the masks of texts."""
 
     model: str
@@ -124,7 +116,7 @@ class FillMaskCall(Call):
 
 
 @dataclass(frozen=True, slots=True)
-class ClassifyImageCall(Call):
+class ClassifyImageCall:
     """Labels of image files."""
 
     model: str
@@ -134,7 +126,7 @@ class ClassifyImageCall(Call):
 
 
 @dataclass(frozen=True, slots=True)
-class EmbedImageCall(Call):
+class EmbedImageCall:
     """Vectors of image files."""
 
     model: str
@@ -144,7 +136,7 @@ class EmbedImageCall(Call):
 
 
 @dataclass(frozen=True, slots=True)
-class TranscribeCall(Call):
+class TranscribeCall:
     """What is said in recordings."""
 
     model: str
@@ -169,8 +161,7 @@ class EncodingUsage:
 
 @dataclass(frozen=True, slots=True)
 class Encoded(Generic[T]):
-    """A call's results, in the order of its inputs. ``receipt``: where it was asked for, as yet without an output."""
+    """A call's results, in the order of its inputs."""
 
     results: Sequence[T]
     usage: EncodingUsage
-    receipt: Receipt | None = None

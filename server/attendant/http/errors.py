@@ -1,0 +1,47 @@
+"""The one table from the error tree to HTTP statuses, and the body that says what was wrong."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+from starlette.responses import Response
+
+from attendant.core import errors
+
+STATUSES: dict[type[errors.AttendantError], int] = {
+    errors.AttendantError: 500,
+    errors.InvalidRequest: 400,
+    errors.ModelNotFound: 404,
+    errors.ModelFailed: 503,
+    errors.QueueFull: 429,
+    errors.DeadlineExceeded: 504,
+    errors.RequestCancelled: 499,  # the caller has gone: nobody reads it
+    errors.Unavailable: 503,
+    errors.Draining: 503,
+    errors.EngineDead: 503,
+    errors.StepFailed: 500,
+    errors.ConfigurationError: 500,
+    errors.BundleError: 500,
+    errors.DeviceOutOfMemory: 500,
+    errors.MemoryTaken: 500,
+}
+
+
+def error_body(error: errors.AttendantError) -> dict[str, Any]:
+    """What was wrong, in words; of a request that breaks a rule also the field, of a full queue when to come again."""
+    body: dict[str, Any] = {"error": str(error)}
+    if isinstance(error, errors.InvalidRequest):
+        body["field"] = error.field
+    if isinstance(error, errors.QueueFull):
+        body["retry_after_s"] = error.retry_after_s
+    return body
+
+
+def error_answer(error: errors.AttendantError) -> Response:
+    """The answer that ends a call with ``error``."""
+    headers = {"cache-control": "no-store"}
+    if isinstance(error, errors.QueueFull):
+        headers["retry-after"] = str(math.ceil(error.retry_after_s))
+    return Response(json.dumps(error_body(error)) + "\n", STATUSES[type(error)], headers, "application/json")
