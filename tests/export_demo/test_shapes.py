@@ -50,9 +50,14 @@ def test_every_label_is_drawn_as_often() -> None:
 def test_a_shape_is_there_to_be_seen(label: str) -> None:
     rng = random.Random(label)
     for _ in range(20):
-        picture = draw_one(label, rng)
-        assert (picture.size, picture.mode) == ((SIZE, SIZE), "RGB")
-        assert np.asarray(picture).std(axis=(0, 1)).max() > 5
+        drawing = draw_one(label, rng)
+        assert (drawing.image.size, drawing.image.mode, drawing.label) == ((SIZE, SIZE), "RGB", label)
+        assert np.asarray(drawing.image).std(axis=(0, 1)).max() > 5
+        assert (drawing.mask.size, drawing.mask.mode) == ((SIZE, SIZE), "L")
+        brightness = np.asarray(drawing.image.convert("L"), np.float32)
+        inside = np.asarray(drawing.mask) > 127
+        apart = abs(brightness[inside].mean() - brightness[~inside].mean())
+        assert apart > 30, "the mask lies over the shape, whose brightness is another than the ground's"
 
 
 def test_pixels_are_those_that_the_server_makes(manifest: EncoderManifest) -> None:

@@ -87,6 +87,7 @@ CALLS = st.builds(
     translation=st.none() | st.builds(Translation, TEXT, TEXT),
     whole=st.booleans(),
     forced_answer=st.none() | TOKENS,
+    receipt=st.booleans(),
 )
 
 
@@ -100,6 +101,7 @@ def request_of(call: GenerationCall) -> pb.GenerateRequest:
         n=call.n,
         logprobs=call.logprobs,
         forced_answer=_ids(call.forced_answer),
+        receipt=call.receipt,
         whole=call.whole,
         no_default_settings=call.no_default_settings,
         sampling=pb.Sampling(
@@ -183,7 +185,7 @@ def test_every_field_of_a_request_is_read() -> None:
     """A field that is added to the wire and forgotten in the converter fails here."""
     known = {"model", "text", "token_ids", "chat", "sampling", "stopping", "n", "logprobs", "no_special_tokens"}
     known |= {"beam_search", "translation", "whole", "no_default_settings", "keep_special_tokens"}
-    known |= {"forced_answer"}
+    known |= {"forced_answer", "receipt"}
     assert set(pb.GenerateRequest.DESCRIPTOR.fields_by_name) == known
     fields = set(GenerationCall.__dataclass_fields__)
     assert set(pb.Sampling.DESCRIPTOR.fields_by_name) | set(pb.Stopping.DESCRIPTOR.fields_by_name) <= fields

@@ -68,7 +68,7 @@ def test_every_setting_of_a_call_that_the_wire_nests_is_found() -> None:
     """What a call has under a name of its own, and the wire inside another message, is in the table."""
     own = {field.name for kind in (GenerationCall, BeamCall, Translation) for field in dataclasses.fields(kind)}
     flat = {"model", "prompt", "n", "logprobs", "beam_search", "translation", "whole"}
-    flat |= {"no_default_settings", "keep_special_tokens", "forced_answer"}
+    flat |= {"no_default_settings", "keep_special_tokens", "forced_answer", "receipt"}
     assert own - flat <= PATHS[GENERATION].keys()
 
 

@@ -23,10 +23,12 @@ Points = list[tuple[float, float]]
 
 @dataclass(frozen=True)
 class Drawing:
-    """A picture, ``SIZE`` x ``SIZE`` pixels in mode RGB, and the label of what is on it."""
+    """A picture, ``SIZE`` x ``SIZE`` pixels in mode RGB, and the label of what is on it. ``mask``: as large, in mode L,
+    white where the shape is, black where the ground is."""
 
     image: Image.Image
     label: str
+    mask: Image.Image
 
 
 @dataclass(frozen=True)
@@ -135,11 +137,11 @@ def drawings(seed: str | int, count: int) -> Iterator[Drawing]:
     rng = random.Random(f"shapes {seed}")
     for index in range(count):
         label = LABELS[index % len(LABELS)]
-        yield Drawing(draw_one(label, rng), label)
+        yield draw_one(label, rng)
 
 
-def draw_one(label: str, rng: random.Random) -> Image.Image:
-    """A picture of one of ``LABELS``, ``SIZE`` x ``SIZE`` pixels in mode RGB."""
+def draw_one(label: str, rng: random.Random) -> Drawing:
+    """A drawing of one of ``LABELS``."""
     radius = rng.uniform(0.3, 0.46) * _LARGE
     x, y = (rng.uniform(radius, _LARGE - radius) for _ in range(2))
     mask = Image.new("L", (_LARGE, _LARGE))
@@ -149,7 +151,7 @@ def draw_one(label: str, rng: random.Random) -> Image.Image:
     picture = Image.composite(_surface(front, rng), _surface(back, rng), mask)
     if rng.random() < 0.3:
         picture = picture.filter(ImageFilter.GaussianBlur(rng.uniform(0.2, 0.8)))
-    return _with_noise(picture, rng)
+    return Drawing(_with_noise(picture, rng), label, mask)
 
 
 def _colours(rng: random.Random) -> tuple[Colour, Colour]:

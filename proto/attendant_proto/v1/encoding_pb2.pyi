@@ -1,4 +1,5 @@
 from attendant_proto.v1 import generation_pb2 as _generation_pb2
+from attendant_proto.v1 import receipt_pb2 as _receipt_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -116,7 +117,7 @@ class EncodingUsage(_message.Message):
     def __init__(self, num_tokens: _Optional[int] = ..., num_truncated: _Optional[int] = ..., queue_s: _Optional[float] = ..., preprocess_s: _Optional[float] = ..., compute_s: _Optional[float] = ..., total_s: _Optional[float] = ...) -> None: ...
 
 class EmbedRequest(_message.Message):
-    __slots__ = ("model", "inputs", "truncate", "dimensions", "normalize", "per_token", "prompt", "no_prompt")
+    __slots__ = ("model", "inputs", "truncate", "dimensions", "normalize", "per_token", "prompt", "no_prompt", "receipt")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     INPUTS_FIELD_NUMBER: _ClassVar[int]
     TRUNCATE_FIELD_NUMBER: _ClassVar[int]
@@ -125,6 +126,7 @@ class EmbedRequest(_message.Message):
     PER_TOKEN_FIELD_NUMBER: _ClassVar[int]
     PROMPT_FIELD_NUMBER: _ClassVar[int]
     NO_PROMPT_FIELD_NUMBER: _ClassVar[int]
+    RECEIPT_FIELD_NUMBER: _ClassVar[int]
     model: str
     inputs: _containers.RepeatedCompositeFieldContainer[TextInput]
     truncate: bool
@@ -133,15 +135,18 @@ class EmbedRequest(_message.Message):
     per_token: bool
     prompt: str
     no_prompt: bool
-    def __init__(self, model: _Optional[str] = ..., inputs: _Optional[_Iterable[_Union[TextInput, _Mapping]]] = ..., truncate: _Optional[bool] = ..., dimensions: _Optional[int] = ..., normalize: _Optional[bool] = ..., per_token: _Optional[bool] = ..., prompt: _Optional[str] = ..., no_prompt: _Optional[bool] = ...) -> None: ...
+    receipt: bool
+    def __init__(self, model: _Optional[str] = ..., inputs: _Optional[_Iterable[_Union[TextInput, _Mapping]]] = ..., truncate: _Optional[bool] = ..., dimensions: _Optional[int] = ..., normalize: _Optional[bool] = ..., per_token: _Optional[bool] = ..., prompt: _Optional[str] = ..., no_prompt: _Optional[bool] = ..., receipt: _Optional[bool] = ...) -> None: ...
 
 class EmbedResponse(_message.Message):
-    __slots__ = ("embeddings", "usage")
+    __slots__ = ("embeddings", "usage", "receipt")
     EMBEDDINGS_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
+    RECEIPT_FIELD_NUMBER: _ClassVar[int]
     embeddings: _containers.RepeatedCompositeFieldContainer[Embedding]
     usage: EncodingUsage
-    def __init__(self, embeddings: _Optional[_Iterable[_Union[Embedding, _Mapping]]] = ..., usage: _Optional[_Union[EncodingUsage, _Mapping]] = ...) -> None: ...
+    receipt: _receipt_pb2.Receipt
+    def __init__(self, embeddings: _Optional[_Iterable[_Union[Embedding, _Mapping]]] = ..., usage: _Optional[_Union[EncodingUsage, _Mapping]] = ..., receipt: _Optional[_Union[_receipt_pb2.Receipt, _Mapping]] = ...) -> None: ...
 
 class Embedding(_message.Message):
     __slots__ = ("values", "tokens")
@@ -162,26 +167,30 @@ class TokenEmbedding(_message.Message):
     def __init__(self, token_id: _Optional[int] = ..., span: _Optional[_Union[Span, _Mapping]] = ..., values: _Optional[_Iterable[float]] = ...) -> None: ...
 
 class ClassifyRequest(_message.Message):
-    __slots__ = ("model", "inputs", "truncate", "top_k", "raw_scores")
+    __slots__ = ("model", "inputs", "truncate", "top_k", "raw_scores", "receipt")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     INPUTS_FIELD_NUMBER: _ClassVar[int]
     TRUNCATE_FIELD_NUMBER: _ClassVar[int]
     TOP_K_FIELD_NUMBER: _ClassVar[int]
     RAW_SCORES_FIELD_NUMBER: _ClassVar[int]
+    RECEIPT_FIELD_NUMBER: _ClassVar[int]
     model: str
     inputs: _containers.RepeatedCompositeFieldContainer[TextInput]
     truncate: bool
     top_k: int
     raw_scores: bool
-    def __init__(self, model: _Optional[str] = ..., inputs: _Optional[_Iterable[_Union[TextInput, _Mapping]]] = ..., truncate: _Optional[bool] = ..., top_k: _Optional[int] = ..., raw_scores: _Optional[bool] = ...) -> None: ...
+    receipt: bool
+    def __init__(self, model: _Optional[str] = ..., inputs: _Optional[_Iterable[_Union[TextInput, _Mapping]]] = ..., truncate: _Optional[bool] = ..., top_k: _Optional[int] = ..., raw_scores: _Optional[bool] = ..., receipt: _Optional[bool] = ...) -> None: ...
 
 class ClassifyResponse(_message.Message):
-    __slots__ = ("results", "usage")
+    __slots__ = ("results", "usage", "receipt")
     RESULTS_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
+    RECEIPT_FIELD_NUMBER: _ClassVar[int]
     results: _containers.RepeatedCompositeFieldContainer[Classification]
     usage: EncodingUsage
-    def __init__(self, results: _Optional[_Iterable[_Union[Classification, _Mapping]]] = ..., usage: _Optional[_Union[EncodingUsage, _Mapping]] = ...) -> None: ...
+    receipt: _receipt_pb2.Receipt
+    def __init__(self, results: _Optional[_Iterable[_Union[Classification, _Mapping]]] = ..., usage: _Optional[_Union[EncodingUsage, _Mapping]] = ..., receipt: _Optional[_Union[_receipt_pb2.Receipt, _Mapping]] = ...) -> None: ...
 
 class Classification(_message.Message):
     __slots__ = ("labels",)
@@ -200,28 +209,32 @@ class Label(_message.Message):
     def __init__(self, label: _Optional[str] = ..., score: _Optional[float] = ..., index: _Optional[int] = ...) -> None: ...
 
 class ClassifyTokensRequest(_message.Message):
-    __slots__ = ("model", "texts", "truncate", "aggregation", "stride", "keep_outside")
+    __slots__ = ("model", "texts", "truncate", "aggregation", "stride", "keep_outside", "receipt")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     TEXTS_FIELD_NUMBER: _ClassVar[int]
     TRUNCATE_FIELD_NUMBER: _ClassVar[int]
     AGGREGATION_FIELD_NUMBER: _ClassVar[int]
     STRIDE_FIELD_NUMBER: _ClassVar[int]
     KEEP_OUTSIDE_FIELD_NUMBER: _ClassVar[int]
+    RECEIPT_FIELD_NUMBER: _ClassVar[int]
     model: str
     texts: _containers.RepeatedScalarFieldContainer[str]
     truncate: bool
     aggregation: Aggregation
     stride: int
     keep_outside: bool
-    def __init__(self, model: _Optional[str] = ..., texts: _Optional[_Iterable[str]] = ..., truncate: _Optional[bool] = ..., aggregation: _Optional[_Union[Aggregation, str]] = ..., stride: _Optional[int] = ..., keep_outside: _Optional[bool] = ...) -> None: ...
+    receipt: bool
+    def __init__(self, model: _Optional[str] = ..., texts: _Optional[_Iterable[str]] = ..., truncate: _Optional[bool] = ..., aggregation: _Optional[_Union[Aggregation, str]] = ..., stride: _Optional[int] = ..., keep_outside: _Optional[bool] = ..., receipt: _Optional[bool] = ...) -> None: ...
 
 class ClassifyTokensResponse(_message.Message):
-    __slots__ = ("results", "usage")
+    __slots__ = ("results", "usage", "receipt")
     RESULTS_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
+    RECEIPT_FIELD_NUMBER: _ClassVar[int]
     results: _containers.RepeatedCompositeFieldContainer[TokenClassification]
     usage: EncodingUsage
-    def __init__(self, results: _Optional[_Iterable[_Union[TokenClassification, _Mapping]]] = ..., usage: _Optional[_Union[EncodingUsage, _Mapping]] = ...) -> None: ...
+    receipt: _receipt_pb2.Receipt
+    def __init__(self, results: _Optional[_Iterable[_Union[TokenClassification, _Mapping]]] = ..., usage: _Optional[_Union[EncodingUsage, _Mapping]] = ..., receipt: _Optional[_Union[_receipt_pb2.Receipt, _Mapping]] = ...) -> None: ...
 
 class TokenClassification(_message.Message):
     __slots__ = ("entities",)
@@ -242,7 +255,7 @@ class Entity(_message.Message):
     def __init__(self, label: _Optional[str] = ..., score: _Optional[float] = ..., span: _Optional[_Union[Span, _Mapping]] = ..., text: _Optional[str] = ...) -> None: ...
 
 class AnswerRequest(_message.Message):
-    __slots__ = ("model", "inputs", "top_k", "max_answer_tokens", "stride", "truncate", "allow_no_answer")
+    __slots__ = ("model", "inputs", "top_k", "max_answer_tokens", "stride", "truncate", "allow_no_answer", "receipt")
     class Input(_message.Message):
         __slots__ = ("question", "context")
         QUESTION_FIELD_NUMBER: _ClassVar[int]
@@ -257,6 +270,7 @@ class AnswerRequest(_message.Message):
     STRIDE_FIELD_NUMBER: _ClassVar[int]
     TRUNCATE_FIELD_NUMBER: _ClassVar[int]
     ALLOW_NO_ANSWER_FIELD_NUMBER: _ClassVar[int]
+    RECEIPT_FIELD_NUMBER: _ClassVar[int]
     model: str
     inputs: _containers.RepeatedCompositeFieldContainer[AnswerRequest.Input]
     top_k: int
@@ -264,15 +278,18 @@ class AnswerRequest(_message.Message):
     stride: int
     truncate: bool
     allow_no_answer: bool
-    def __init__(self, model: _Optional[str] = ..., inputs: _Optional[_Iterable[_Union[AnswerRequest.Input, _Mapping]]] = ..., top_k: _Optional[int] = ..., max_answer_tokens: _Optional[int] = ..., stride: _Optional[int] = ..., truncate: _Optional[bool] = ..., allow_no_answer: _Optional[bool] = ...) -> None: ...
+    receipt: bool
+    def __init__(self, model: _Optional[str] = ..., inputs: _Optional[_Iterable[_Union[AnswerRequest.Input, _Mapping]]] = ..., top_k: _Optional[int] = ..., max_answer_tokens: _Optional[int] = ..., stride: _Optional[int] = ..., truncate: _Optional[bool] = ..., allow_no_answer: _Optional[bool] = ..., receipt: _Optional[bool] = ...) -> None: ...
 
 class AnswerResponse(_message.Message):
-    __slots__ = ("results", "usage")
+    __slots__ = ("results", "usage", "receipt")
     RESULTS_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
+    RECEIPT_FIELD_NUMBER: _ClassVar[int]
     results: _containers.RepeatedCompositeFieldContainer[Answers]
     usage: EncodingUsage
-    def __init__(self, results: _Optional[_Iterable[_Union[Answers, _Mapping]]] = ..., usage: _Optional[_Union[EncodingUsage, _Mapping]] = ...) -> None: ...
+    receipt: _receipt_pb2.Receipt
+    def __init__(self, results: _Optional[_Iterable[_Union[Answers, _Mapping]]] = ..., usage: _Optional[_Union[EncodingUsage, _Mapping]] = ..., receipt: _Optional[_Union[_receipt_pb2.Receipt, _Mapping]] = ...) -> None: ...
 
 class Answers(_message.Message):
     __slots__ = ("answers",)
@@ -291,7 +308,7 @@ class Answer(_message.Message):
     def __init__(self, text: _Optional[str] = ..., score: _Optional[float] = ..., span: _Optional[_Union[Span, _Mapping]] = ...) -> None: ...
 
 class RerankRequest(_message.Message):
-    __slots__ = ("model", "query", "documents", "truncate", "top_k", "return_documents", "raw_scores")
+    __slots__ = ("model", "query", "documents", "truncate", "top_k", "return_documents", "raw_scores", "receipt")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     QUERY_FIELD_NUMBER: _ClassVar[int]
     DOCUMENTS_FIELD_NUMBER: _ClassVar[int]
@@ -299,6 +316,7 @@ class RerankRequest(_message.Message):
     TOP_K_FIELD_NUMBER: _ClassVar[int]
     RETURN_DOCUMENTS_FIELD_NUMBER: _ClassVar[int]
     RAW_SCORES_FIELD_NUMBER: _ClassVar[int]
+    RECEIPT_FIELD_NUMBER: _ClassVar[int]
     model: str
     query: str
     documents: _containers.RepeatedScalarFieldContainer[str]
@@ -306,15 +324,18 @@ class RerankRequest(_message.Message):
     top_k: int
     return_documents: bool
     raw_scores: bool
-    def __init__(self, model: _Optional[str] = ..., query: _Optional[str] = ..., documents: _Optional[_Iterable[str]] = ..., truncate: _Optional[bool] = ..., top_k: _Optional[int] = ..., return_documents: _Optional[bool] = ..., raw_scores: _Optional[bool] = ...) -> None: ...
+    receipt: bool
+    def __init__(self, model: _Optional[str] = ..., query: _Optional[str] = ..., documents: _Optional[_Iterable[str]] = ..., truncate: _Optional[bool] = ..., top_k: _Optional[int] = ..., return_documents: _Optional[bool] = ..., raw_scores: _Optional[bool] = ..., receipt: _Optional[bool] = ...) -> None: ...
 
 class RerankResponse(_message.Message):
-    __slots__ = ("results", "usage")
+    __slots__ = ("results", "usage", "receipt")
     RESULTS_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
+    RECEIPT_FIELD_NUMBER: _ClassVar[int]
     results: _containers.RepeatedCompositeFieldContainer[RankedDocument]
     usage: EncodingUsage
-    def __init__(self, results: _Optional[_Iterable[_Union[RankedDocument, _Mapping]]] = ..., usage: _Optional[_Union[EncodingUsage, _Mapping]] = ...) -> None: ...
+    receipt: _receipt_pb2.Receipt
+    def __init__(self, results: _Optional[_Iterable[_Union[RankedDocument, _Mapping]]] = ..., usage: _Optional[_Union[EncodingUsage, _Mapping]] = ..., receipt: _Optional[_Union[_receipt_pb2.Receipt, _Mapping]] = ...) -> None: ...
 
 class RankedDocument(_message.Message):
     __slots__ = ("index", "score", "document")
@@ -327,24 +348,28 @@ class RankedDocument(_message.Message):
     def __init__(self, index: _Optional[int] = ..., score: _Optional[float] = ..., document: _Optional[str] = ...) -> None: ...
 
 class FillMaskRequest(_message.Message):
-    __slots__ = ("model", "texts", "truncate", "top_k")
+    __slots__ = ("model", "texts", "truncate", "top_k", "receipt")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     TEXTS_FIELD_NUMBER: _ClassVar[int]
     TRUNCATE_FIELD_NUMBER: _ClassVar[int]
     TOP_K_FIELD_NUMBER: _ClassVar[int]
+    RECEIPT_FIELD_NUMBER: _ClassVar[int]
     model: str
     texts: _containers.RepeatedScalarFieldContainer[str]
     truncate: bool
     top_k: int
-    def __init__(self, model: _Optional[str] = ..., texts: _Optional[_Iterable[str]] = ..., truncate: _Optional[bool] = ..., top_k: _Optional[int] = ...) -> None: ...
+    receipt: bool
+    def __init__(self, model: _Optional[str] = ..., texts: _Optional[_Iterable[str]] = ..., truncate: _Optional[bool] = ..., top_k: _Optional[int] = ..., receipt: _Optional[bool] = ...) -> None: ...
 
 class FillMaskResponse(_message.Message):
-    __slots__ = ("results", "usage")
+    __slots__ = ("results", "usage", "receipt")
     RESULTS_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
+    RECEIPT_FIELD_NUMBER: _ClassVar[int]
     results: _containers.RepeatedCompositeFieldContainer[FilledText]
     usage: EncodingUsage
-    def __init__(self, results: _Optional[_Iterable[_Union[FilledText, _Mapping]]] = ..., usage: _Optional[_Union[EncodingUsage, _Mapping]] = ...) -> None: ...
+    receipt: _receipt_pb2.Receipt
+    def __init__(self, results: _Optional[_Iterable[_Union[FilledText, _Mapping]]] = ..., usage: _Optional[_Union[EncodingUsage, _Mapping]] = ..., receipt: _Optional[_Union[_receipt_pb2.Receipt, _Mapping]] = ...) -> None: ...
 
 class FilledText(_message.Message):
     __slots__ = ("masks",)
@@ -373,28 +398,32 @@ class Fill(_message.Message):
     def __init__(self, token_id: _Optional[int] = ..., token: _Optional[str] = ..., score: _Optional[float] = ..., text: _Optional[str] = ...) -> None: ...
 
 class ClassifyImageRequest(_message.Message):
-    __slots__ = ("model", "images", "top_k", "raw_scores")
+    __slots__ = ("model", "images", "top_k", "raw_scores", "receipt")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     IMAGES_FIELD_NUMBER: _ClassVar[int]
     TOP_K_FIELD_NUMBER: _ClassVar[int]
     RAW_SCORES_FIELD_NUMBER: _ClassVar[int]
+    RECEIPT_FIELD_NUMBER: _ClassVar[int]
     model: str
     images: _containers.RepeatedScalarFieldContainer[bytes]
     top_k: int
     raw_scores: bool
-    def __init__(self, model: _Optional[str] = ..., images: _Optional[_Iterable[bytes]] = ..., top_k: _Optional[int] = ..., raw_scores: _Optional[bool] = ...) -> None: ...
+    receipt: bool
+    def __init__(self, model: _Optional[str] = ..., images: _Optional[_Iterable[bytes]] = ..., top_k: _Optional[int] = ..., raw_scores: _Optional[bool] = ..., receipt: _Optional[bool] = ...) -> None: ...
 
 class EmbedImageRequest(_message.Message):
-    __slots__ = ("model", "images", "dimensions", "normalize")
+    __slots__ = ("model", "images", "dimensions", "normalize", "receipt")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     IMAGES_FIELD_NUMBER: _ClassVar[int]
     DIMENSIONS_FIELD_NUMBER: _ClassVar[int]
     NORMALIZE_FIELD_NUMBER: _ClassVar[int]
+    RECEIPT_FIELD_NUMBER: _ClassVar[int]
     model: str
     images: _containers.RepeatedScalarFieldContainer[bytes]
     dimensions: int
     normalize: bool
-    def __init__(self, model: _Optional[str] = ..., images: _Optional[_Iterable[bytes]] = ..., dimensions: _Optional[int] = ..., normalize: _Optional[bool] = ...) -> None: ...
+    receipt: bool
+    def __init__(self, model: _Optional[str] = ..., images: _Optional[_Iterable[bytes]] = ..., dimensions: _Optional[int] = ..., normalize: _Optional[bool] = ..., receipt: _Optional[bool] = ...) -> None: ...
 
 class AudioInput(_message.Message):
     __slots__ = ("wav", "samples", "sampling_rate")
@@ -407,20 +436,24 @@ class AudioInput(_message.Message):
     def __init__(self, wav: _Optional[bytes] = ..., samples: _Optional[bytes] = ..., sampling_rate: _Optional[int] = ...) -> None: ...
 
 class TranscribeRequest(_message.Message):
-    __slots__ = ("model", "inputs")
+    __slots__ = ("model", "inputs", "receipt")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     INPUTS_FIELD_NUMBER: _ClassVar[int]
+    RECEIPT_FIELD_NUMBER: _ClassVar[int]
     model: str
     inputs: _containers.RepeatedCompositeFieldContainer[AudioInput]
-    def __init__(self, model: _Optional[str] = ..., inputs: _Optional[_Iterable[_Union[AudioInput, _Mapping]]] = ...) -> None: ...
+    receipt: bool
+    def __init__(self, model: _Optional[str] = ..., inputs: _Optional[_Iterable[_Union[AudioInput, _Mapping]]] = ..., receipt: _Optional[bool] = ...) -> None: ...
 
 class TranscribeResponse(_message.Message):
-    __slots__ = ("results", "usage")
+    __slots__ = ("results", "usage", "receipt")
     RESULTS_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
+    RECEIPT_FIELD_NUMBER: _ClassVar[int]
     results: _containers.RepeatedCompositeFieldContainer[Transcript]
     usage: EncodingUsage
-    def __init__(self, results: _Optional[_Iterable[_Union[Transcript, _Mapping]]] = ..., usage: _Optional[_Union[EncodingUsage, _Mapping]] = ...) -> None: ...
+    receipt: _receipt_pb2.Receipt
+    def __init__(self, results: _Optional[_Iterable[_Union[Transcript, _Mapping]]] = ..., usage: _Optional[_Union[EncodingUsage, _Mapping]] = ..., receipt: _Optional[_Union[_receipt_pb2.Receipt, _Mapping]] = ...) -> None: ...
 
 class Transcript(_message.Message):
     __slots__ = ("text", "words", "warnings")

@@ -22,9 +22,10 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from attendant_proto.v1 import receipt_pb2 as attendant__proto_dot_v1_dot_receipt__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#attendant_proto/v1/generation.proto\x12\x0c\x61ttendant.v1\"\x80\x04\n\x0fGenerateRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0e\n\x04text\x18\x02 \x01(\tH\x00\x12+\n\ttoken_ids\x18\x03 \x01(\x0b\x32\x16.attendant.v1.TokenIdsH\x00\x12\"\n\x04\x63hat\x18\x04 \x01(\x0b\x32\x12.attendant.v1.ChatH\x00\x12(\n\x08sampling\x18\x05 \x01(\x0b\x32\x16.attendant.v1.Sampling\x12(\n\x08stopping\x18\x06 \x01(\x0b\x32\x16.attendant.v1.Stopping\x12\t\n\x01n\x18\x07 \x01(\r\x12\x15\n\x08logprobs\x18\x08 \x01(\rH\x01\x88\x01\x01\x12\x19\n\x11no_special_tokens\x18\t \x01(\x08\x12-\n\x0b\x62\x65\x61m_search\x18\n \x01(\x0b\x32\x18.attendant.v1.BeamSearch\x12.\n\x0btranslation\x18\x0b \x01(\x0b\x32\x19.attendant.v1.Translation\x12\r\n\x05whole\x18\x0c \x01(\x08\x12\x1b\n\x13no_default_settings\x18\x12 \x01(\x08\x12\x1b\n\x13keep_special_tokens\x18\r \x01(\x08\x12-\n\rforced_answer\x18\x13 \x01(\x0b\x32\x16.attendant.v1.TokenIdsB\x08\n\x06promptB\x0b\n\t_logprobs\"\xb4\x02\n\nBeamSearch\x12\x11\n\tnum_beams\x18\x01 \x01(\r\x12\x1b\n\x0elength_penalty\x18\x02 \x01(\x02H\x00\x88\x01\x01\x12\x43\n\x0e\x65\x61rly_stopping\x18\x03 \x01(\x0e\x32&.attendant.v1.BeamSearch.EarlyStoppingH\x01\x88\x01\x01\x12\x18\n\x0brenormalize\x18\t \x01(\x08H\x02\x88\x01\x01\"a\n\rEarlyStopping\x12\x1c\n\x18\x45\x41RLY_STOPPING_HEURISTIC\x10\x00\x12\x18\n\x14\x45\x41RLY_STOPPING_FIRST\x10\x01\x12\x18\n\x14\x45\x41RLY_STOPPING_NEVER\x10\x02\x42\x11\n\x0f_length_penaltyB\x11\n\x0f_early_stoppingB\x0e\n\x0c_renormalize\"?\n\x0bTranslation\x12\x17\n\x0fsource_language\x18\x01 \x01(\t\x12\x17\n\x0ftarget_language\x18\x02 \x01(\t\"\x17\n\x08TokenIds\x12\x0b\n\x03ids\x18\x01 \x03(\r\";\n\x0eTokenSequences\x12)\n\tsequences\x18\x01 \x03(\x0b\x32\x16.attendant.v1.TokenIds\"\x82\x01\n\x0cSequenceBias\x12\x31\n\x07\x65ntries\x18\x01 \x03(\x0b\x32 .attendant.v1.SequenceBias.Entry\x1a?\n\x05\x45ntry\x12(\n\x08sequence\x18\x01 \x01(\x0b\x32\x16.attendant.v1.TokenIds\x12\x0c\n\x04\x62ias\x18\x02 \x01(\x02\",\n\x0bLengthDecay\x12\r\n\x05start\x18\x01 \x01(\r\x12\x0e\n\x06\x66\x61\x63tor\x18\x02 \x01(\x02\",\n\x0b\x43hatMessage\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\"E\n\x04\x43hat\x12+\n\x08messages\x18\x01 \x03(\x0b\x32\x19.attendant.v1.ChatMessage\x12\x10\n\x08template\x18\x02 \x01(\t\"\xfd\x08\n\x08Sampling\x12\x18\n\x0btemperature\x18\x01 \x01(\x02H\x00\x88\x01\x01\x12\x12\n\x05top_k\x18\x02 \x01(\rH\x01\x88\x01\x01\x12\x12\n\x05top_p\x18\x03 \x01(\x02H\x02\x88\x01\x01\x12\x12\n\x05min_p\x18\x04 \x01(\x02H\x03\x88\x01\x01\x12\x1f\n\x12repetition_penalty\x18\x05 \x01(\x02H\x04\x88\x01\x01\x12\x1d\n\x10presence_penalty\x18\x06 \x01(\x02H\x05\x88\x01\x01\x12\x1e\n\x11\x66requency_penalty\x18\x07 \x01(\x02H\x06\x88\x01\x01\x12\x39\n\nlogit_bias\x18\x08 \x03(\x0b\x32%.attendant.v1.Sampling.LogitBiasEntry\x12\x11\n\x04seed\x18\t \x01(\x04H\x07\x88\x01\x01\x12!\n\x14no_repeat_ngram_size\x18\n \x01(\rH\x08\x88\x01\x01\x12\x16\n\ttypical_p\x18\x10 \x01(\x02H\t\x88\x01\x01\x12\x1b\n\x0e\x65psilon_cutoff\x18\x11 \x01(\x02H\n\x88\x01\x01\x12\x17\n\neta_cutoff\x18\x12 \x01(\x02H\x0b\x88\x01\x01\x12\x12\n\x05top_h\x18\x13 \x01(\x02H\x0c\x88\x01\x01\x12)\n\x1c\x65ncoder_no_repeat_ngram_size\x18\x14 \x01(\rH\r\x88\x01\x01\x12\'\n\x1a\x65ncoder_repetition_penalty\x18\x15 \x01(\x02H\x0e\x88\x01\x01\x12/\n\x0fsuppress_tokens\x18\x16 \x01(\x0b\x32\x16.attendant.v1.TokenIds\x12\x35\n\x15\x62\x65gin_suppress_tokens\x18\x17 \x01(\x0b\x32\x16.attendant.v1.TokenIds\x12/\n\tbad_words\x18\x18 \x01(\x0b\x32\x1c.attendant.v1.TokenSequences\x12\x31\n\rsequence_bias\x18\x19 \x01(\x0b\x32\x1a.attendant.v1.SequenceBias\x12,\n\x0c\x66orced_first\x18\x1a \x01(\x0b\x32\x16.attendant.v1.TokenIds\x12+\n\x0b\x66orced_last\x18\x1b \x01(\x0b\x32\x16.attendant.v1.TokenIds\x12/\n\x0clength_decay\x18\x1c \x01(\x0b\x32\x19.attendant.v1.LengthDecay\x1a\x30\n\x0eLogitBiasEntry\x12\x0b\n\x03key\x18\x01 \x01(\r\x12\r\n\x05value\x18\x02 \x01(\x02:\x02\x38\x01\x42\x0e\n\x0c_temperatureB\x08\n\x06_top_kB\x08\n\x06_top_pB\x08\n\x06_min_pB\x15\n\x13_repetition_penaltyB\x13\n\x11_presence_penaltyB\x14\n\x12_frequency_penaltyB\x07\n\x05_seedB\x17\n\x15_no_repeat_ngram_sizeB\x0c\n\n_typical_pB\x11\n\x0f_epsilon_cutoffB\r\n\x0b_eta_cutoffB\x08\n\x06_top_hB\x1f\n\x1d_encoder_no_repeat_ngram_sizeB\x1d\n\x1b_encoder_repetition_penalty\"\x80\x01\n\x08Stopping\x12\x17\n\nmax_tokens\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x12\n\nmin_tokens\x18\x02 \x01(\r\x12\x0c\n\x04stop\x18\x03 \x03(\t\x12\x16\n\x0estop_token_ids\x18\x04 \x03(\r\x12\x12\n\nignore_eos\x18\x05 \x01(\x08\x42\r\n\x0b_max_tokens\"\xa7\x01\n\x10GenerateResponse\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x11\n\ttoken_ids\x18\x03 \x03(\r\x12-\n\x08logprobs\x18\x04 \x03(\x0b\x32\x1b.attendant.v1.TokenLogprobs\x12)\n\x06\x66inish\x18\x05 \x01(\x0b\x32\x14.attendant.v1.FinishH\x00\x88\x01\x01\x42\t\n\x07_finish\"\xb6\x01\n\rTokenLogprobs\x12\x10\n\x08token_id\x18\x01 \x01(\r\x12\x0f\n\x07logprob\x18\x02 \x01(\x02\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x34\n\x03top\x18\x04 \x03(\x0b\x32\'.attendant.v1.TokenLogprobs.Alternative\x1a>\n\x0b\x41lternative\x12\x10\n\x08token_id\x18\x01 \x01(\r\x12\x0f\n\x07logprob\x18\x02 \x01(\x02\x12\x0c\n\x04text\x18\x03 \x01(\t\"\xbb\x01\n\x06\x46inish\x12*\n\x06reason\x18\x01 \x01(\x0e\x32\x1a.attendant.v1.FinishReason\x12\x15\n\x0bstop_string\x18\x02 \x01(\tH\x00\x12\x17\n\rstop_token_id\x18\x03 \x01(\rH\x00\x12\"\n\x05usage\x18\x04 \x01(\x0b\x32\x13.attendant.v1.Usage\x12&\n\x07timings\x18\x05 \x01(\x0b\x32\x15.attendant.v1.TimingsB\t\n\x07matched\"P\n\x05Usage\x12\x15\n\rprompt_tokens\x18\x01 \x01(\r\x12\x15\n\rcached_tokens\x18\x02 \x01(\r\x12\x19\n\x11\x63ompletion_tokens\x18\x03 \x01(\r\"g\n\x07Timings\x12\x0f\n\x07queue_s\x18\x01 \x01(\x01\x12\x11\n\tprefill_s\x18\x02 \x01(\x01\x12\x10\n\x08\x64\x65\x63ode_s\x18\x03 \x01(\x01\x12\x15\n\rfirst_token_s\x18\x04 \x01(\x01\x12\x0f\n\x07total_s\x18\x05 \x01(\x01*|\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02\x12\x1b\n\x17\x46INISH_REASON_CANCELLED\x10\x03\x32Y\n\nGeneration\x12K\n\x08Generate\x12\x1d.attendant.v1.GenerateRequest\x1a\x1e.attendant.v1.GenerateResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#attendant_proto/v1/generation.proto\x12\x0c\x61ttendant.v1\x1a attendant_proto/v1/receipt.proto\"\x91\x04\n\x0fGenerateRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0e\n\x04text\x18\x02 \x01(\tH\x00\x12+\n\ttoken_ids\x18\x03 \x01(\x0b\x32\x16.attendant.v1.TokenIdsH\x00\x12\"\n\x04\x63hat\x18\x04 \x01(\x0b\x32\x12.attendant.v1.ChatH\x00\x12(\n\x08sampling\x18\x05 \x01(\x0b\x32\x16.attendant.v1.Sampling\x12(\n\x08stopping\x18\x06 \x01(\x0b\x32\x16.attendant.v1.Stopping\x12\t\n\x01n\x18\x07 \x01(\r\x12\x15\n\x08logprobs\x18\x08 \x01(\rH\x01\x88\x01\x01\x12\x19\n\x11no_special_tokens\x18\t \x01(\x08\x12-\n\x0b\x62\x65\x61m_search\x18\n \x01(\x0b\x32\x18.attendant.v1.BeamSearch\x12.\n\x0btranslation\x18\x0b \x01(\x0b\x32\x19.attendant.v1.Translation\x12\r\n\x05whole\x18\x0c \x01(\x08\x12\x1b\n\x13no_default_settings\x18\x12 \x01(\x08\x12\x1b\n\x13keep_special_tokens\x18\r \x01(\x08\x12-\n\rforced_answer\x18\x13 \x01(\x0b\x32\x16.attendant.v1.TokenIds\x12\x0f\n\x07receipt\x18\x14 \x01(\x08\x42\x08\n\x06promptB\x0b\n\t_logprobs\"\xb4\x02\n\nBeamSearch\x12\x11\n\tnum_beams\x18\x01 \x01(\r\x12\x1b\n\x0elength_penalty\x18\x02 \x01(\x02H\x00\x88\x01\x01\x12\x43\n\x0e\x65\x61rly_stopping\x18\x03 \x01(\x0e\x32&.attendant.v1.BeamSearch.EarlyStoppingH\x01\x88\x01\x01\x12\x18\n\x0brenormalize\x18\t \x01(\x08H\x02\x88\x01\x01\"a\n\rEarlyStopping\x12\x1c\n\x18\x45\x41RLY_STOPPING_HEURISTIC\x10\x00\x12\x18\n\x14\x45\x41RLY_STOPPING_FIRST\x10\x01\x12\x18\n\x14\x45\x41RLY_STOPPING_NEVER\x10\x02\x42\x11\n\x0f_length_penaltyB\x11\n\x0f_early_stoppingB\x0e\n\x0c_renormalize\"?\n\x0bTranslation\x12\x17\n\x0fsource_language\x18\x01 \x01(\t\x12\x17\n\x0ftarget_language\x18\x02 \x01(\t\"\x17\n\x08TokenIds\x12\x0b\n\x03ids\x18\x01 \x03(\r\";\n\x0eTokenSequences\x12)\n\tsequences\x18\x01 \x03(\x0b\x32\x16.attendant.v1.TokenIds\"\x82\x01\n\x0cSequenceBias\x12\x31\n\x07\x65ntries\x18\x01 \x03(\x0b\x32 .attendant.v1.SequenceBias.Entry\x1a?\n\x05\x45ntry\x12(\n\x08sequence\x18\x01 \x01(\x0b\x32\x16.attendant.v1.TokenIds\x12\x0c\n\x04\x62ias\x18\x02 \x01(\x02\",\n\x0bLengthDecay\x12\r\n\x05start\x18\x01 \x01(\r\x12\x0e\n\x06\x66\x61\x63tor\x18\x02 \x01(\x02\",\n\x0b\x43hatMessage\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\"E\n\x04\x43hat\x12+\n\x08messages\x18\x01 \x03(\x0b\x32\x19.attendant.v1.ChatMessage\x12\x10\n\x08template\x18\x02 \x01(\t\"\xfd\x08\n\x08Sampling\x12\x18\n\x0btemperature\x18\x01 \x01(\x02H\x00\x88\x01\x01\x12\x12\n\x05top_k\x18\x02 \x01(\rH\x01\x88\x01\x01\x12\x12\n\x05top_p\x18\x03 \x01(\x02H\x02\x88\x01\x01\x12\x12\n\x05min_p\x18\x04 \x01(\x02H\x03\x88\x01\x01\x12\x1f\n\x12repetition_penalty\x18\x05 \x01(\x02H\x04\x88\x01\x01\x12\x1d\n\x10presence_penalty\x18\x06 \x01(\x02H\x05\x88\x01\x01\x12\x1e\n\x11\x66requency_penalty\x18\x07 \x01(\x02H\x06\x88\x01\x01\x12\x39\n\nlogit_bias\x18\x08 \x03(\x0b\x32%.attendant.v1.Sampling.LogitBiasEntry\x12\x11\n\x04seed\x18\t \x01(\x04H\x07\x88\x01\x01\x12!\n\x14no_repeat_ngram_size\x18\n \x01(\rH\x08\x88\x01\x01\x12\x16\n\ttypical_p\x18\x10 \x01(\x02H\t\x88\x01\x01\x12\x1b\n\x0e\x65psilon_cutoff\x18\x11 \x01(\x02H\n\x88\x01\x01\x12\x17\n\neta_cutoff\x18\x12 \x01(\x02H\x0b\x88\x01\x01\x12\x12\n\x05top_h\x18\x13 \x01(\x02H\x0c\x88\x01\x01\x12)\n\x1c\x65ncoder_no_repeat_ngram_size\x18\x14 \x01(\rH\r\x88\x01\x01\x12\'\n\x1a\x65ncoder_repetition_penalty\x18\x15 \x01(\x02H\x0e\x88\x01\x01\x12/\n\x0fsuppress_tokens\x18\x16 \x01(\x0b\x32\x16.attendant.v1.TokenIds\x12\x35\n\x15\x62\x65gin_suppress_tokens\x18\x17 \x01(\x0b\x32\x16.attendant.v1.TokenIds\x12/\n\tbad_words\x18\x18 \x01(\x0b\x32\x1c.attendant.v1.TokenSequences\x12\x31\n\rsequence_bias\x18\x19 \x01(\x0b\x32\x1a.attendant.v1.SequenceBias\x12,\n\x0c\x66orced_first\x18\x1a \x01(\x0b\x32\x16.attendant.v1.TokenIds\x12+\n\x0b\x66orced_last\x18\x1b \x01(\x0b\x32\x16.attendant.v1.TokenIds\x12/\n\x0clength_decay\x18\x1c \x01(\x0b\x32\x19.attendant.v1.LengthDecay\x1a\x30\n\x0eLogitBiasEntry\x12\x0b\n\x03key\x18\x01 \x01(\r\x12\r\n\x05value\x18\x02 \x01(\x02:\x02\x38\x01\x42\x0e\n\x0c_temperatureB\x08\n\x06_top_kB\x08\n\x06_top_pB\x08\n\x06_min_pB\x15\n\x13_repetition_penaltyB\x13\n\x11_presence_penaltyB\x14\n\x12_frequency_penaltyB\x07\n\x05_seedB\x17\n\x15_no_repeat_ngram_sizeB\x0c\n\n_typical_pB\x11\n\x0f_epsilon_cutoffB\r\n\x0b_eta_cutoffB\x08\n\x06_top_hB\x1f\n\x1d_encoder_no_repeat_ngram_sizeB\x1d\n\x1b_encoder_repetition_penalty\"\x80\x01\n\x08Stopping\x12\x17\n\nmax_tokens\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x12\n\nmin_tokens\x18\x02 \x01(\r\x12\x0c\n\x04stop\x18\x03 \x03(\t\x12\x16\n\x0estop_token_ids\x18\x04 \x03(\r\x12\x12\n\nignore_eos\x18\x05 \x01(\x08\x42\r\n\x0b_max_tokens\"\xa7\x01\n\x10GenerateResponse\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x11\n\ttoken_ids\x18\x03 \x03(\r\x12-\n\x08logprobs\x18\x04 \x03(\x0b\x32\x1b.attendant.v1.TokenLogprobs\x12)\n\x06\x66inish\x18\x05 \x01(\x0b\x32\x14.attendant.v1.FinishH\x00\x88\x01\x01\x42\t\n\x07_finish\"\xb6\x01\n\rTokenLogprobs\x12\x10\n\x08token_id\x18\x01 \x01(\r\x12\x0f\n\x07logprob\x18\x02 \x01(\x02\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x34\n\x03top\x18\x04 \x03(\x0b\x32\'.attendant.v1.TokenLogprobs.Alternative\x1a>\n\x0b\x41lternative\x12\x10\n\x08token_id\x18\x01 \x01(\r\x12\x0f\n\x07logprob\x18\x02 \x01(\x02\x12\x0c\n\x04text\x18\x03 \x01(\t\"\xe3\x01\n\x06\x46inish\x12*\n\x06reason\x18\x01 \x01(\x0e\x32\x1a.attendant.v1.FinishReason\x12\x15\n\x0bstop_string\x18\x02 \x01(\tH\x00\x12\x17\n\rstop_token_id\x18\x03 \x01(\rH\x00\x12\"\n\x05usage\x18\x04 \x01(\x0b\x32\x13.attendant.v1.Usage\x12&\n\x07timings\x18\x05 \x01(\x0b\x32\x15.attendant.v1.Timings\x12&\n\x07receipt\x18\x06 \x01(\x0b\x32\x15.attendant.v1.ReceiptB\t\n\x07matched\"P\n\x05Usage\x12\x15\n\rprompt_tokens\x18\x01 \x01(\r\x12\x15\n\rcached_tokens\x18\x02 \x01(\r\x12\x19\n\x11\x63ompletion_tokens\x18\x03 \x01(\r\"g\n\x07Timings\x12\x0f\n\x07queue_s\x18\x01 \x01(\x01\x12\x11\n\tprefill_s\x18\x02 \x01(\x01\x12\x10\n\x08\x64\x65\x63ode_s\x18\x03 \x01(\x01\x12\x15\n\rfirst_token_s\x18\x04 \x01(\x01\x12\x0f\n\x07total_s\x18\x05 \x01(\x01*|\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02\x12\x1b\n\x17\x46INISH_REASON_CANCELLED\x10\x03\x32Y\n\nGeneration\x12K\n\x08Generate\x12\x1d.attendant.v1.GenerateRequest\x1a\x1e.attendant.v1.GenerateResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,48 +34,48 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SAMPLING_LOGITBIASENTRY']._loaded_options = None
   _globals['_SAMPLING_LOGITBIASENTRY']._serialized_options = b'8\001'
-  _globals['_FINISHREASON']._serialized_start=3341
-  _globals['_FINISHREASON']._serialized_end=3465
-  _globals['_GENERATEREQUEST']._serialized_start=54
-  _globals['_GENERATEREQUEST']._serialized_end=566
-  _globals['_BEAMSEARCH']._serialized_start=569
-  _globals['_BEAMSEARCH']._serialized_end=877
-  _globals['_BEAMSEARCH_EARLYSTOPPING']._serialized_start=726
-  _globals['_BEAMSEARCH_EARLYSTOPPING']._serialized_end=823
-  _globals['_TRANSLATION']._serialized_start=879
-  _globals['_TRANSLATION']._serialized_end=942
-  _globals['_TOKENIDS']._serialized_start=944
-  _globals['_TOKENIDS']._serialized_end=967
-  _globals['_TOKENSEQUENCES']._serialized_start=969
-  _globals['_TOKENSEQUENCES']._serialized_end=1028
-  _globals['_SEQUENCEBIAS']._serialized_start=1031
-  _globals['_SEQUENCEBIAS']._serialized_end=1161
-  _globals['_SEQUENCEBIAS_ENTRY']._serialized_start=1098
-  _globals['_SEQUENCEBIAS_ENTRY']._serialized_end=1161
-  _globals['_LENGTHDECAY']._serialized_start=1163
-  _globals['_LENGTHDECAY']._serialized_end=1207
-  _globals['_CHATMESSAGE']._serialized_start=1209
-  _globals['_CHATMESSAGE']._serialized_end=1253
-  _globals['_CHAT']._serialized_start=1255
-  _globals['_CHAT']._serialized_end=1324
-  _globals['_SAMPLING']._serialized_start=1327
-  _globals['_SAMPLING']._serialized_end=2476
-  _globals['_SAMPLING_LOGITBIASENTRY']._serialized_start=2160
-  _globals['_SAMPLING_LOGITBIASENTRY']._serialized_end=2208
-  _globals['_STOPPING']._serialized_start=2479
-  _globals['_STOPPING']._serialized_end=2607
-  _globals['_GENERATERESPONSE']._serialized_start=2610
-  _globals['_GENERATERESPONSE']._serialized_end=2777
-  _globals['_TOKENLOGPROBS']._serialized_start=2780
-  _globals['_TOKENLOGPROBS']._serialized_end=2962
-  _globals['_TOKENLOGPROBS_ALTERNATIVE']._serialized_start=2900
-  _globals['_TOKENLOGPROBS_ALTERNATIVE']._serialized_end=2962
-  _globals['_FINISH']._serialized_start=2965
-  _globals['_FINISH']._serialized_end=3152
-  _globals['_USAGE']._serialized_start=3154
-  _globals['_USAGE']._serialized_end=3234
-  _globals['_TIMINGS']._serialized_start=3236
-  _globals['_TIMINGS']._serialized_end=3339
-  _globals['_GENERATION']._serialized_start=3467
-  _globals['_GENERATION']._serialized_end=3556
+  _globals['_FINISHREASON']._serialized_start=3432
+  _globals['_FINISHREASON']._serialized_end=3556
+  _globals['_GENERATEREQUEST']._serialized_start=88
+  _globals['_GENERATEREQUEST']._serialized_end=617
+  _globals['_BEAMSEARCH']._serialized_start=620
+  _globals['_BEAMSEARCH']._serialized_end=928
+  _globals['_BEAMSEARCH_EARLYSTOPPING']._serialized_start=777
+  _globals['_BEAMSEARCH_EARLYSTOPPING']._serialized_end=874
+  _globals['_TRANSLATION']._serialized_start=930
+  _globals['_TRANSLATION']._serialized_end=993
+  _globals['_TOKENIDS']._serialized_start=995
+  _globals['_TOKENIDS']._serialized_end=1018
+  _globals['_TOKENSEQUENCES']._serialized_start=1020
+  _globals['_TOKENSEQUENCES']._serialized_end=1079
+  _globals['_SEQUENCEBIAS']._serialized_start=1082
+  _globals['_SEQUENCEBIAS']._serialized_end=1212
+  _globals['_SEQUENCEBIAS_ENTRY']._serialized_start=1149
+  _globals['_SEQUENCEBIAS_ENTRY']._serialized_end=1212
+  _globals['_LENGTHDECAY']._serialized_start=1214
+  _globals['_LENGTHDECAY']._serialized_end=1258
+  _globals['_CHATMESSAGE']._serialized_start=1260
+  _globals['_CHATMESSAGE']._serialized_end=1304
+  _globals['_CHAT']._serialized_start=1306
+  _globals['_CHAT']._serialized_end=1375
+  _globals['_SAMPLING']._serialized_start=1378
+  _globals['_SAMPLING']._serialized_end=2527
+  _globals['_SAMPLING_LOGITBIASENTRY']._serialized_start=2211
+  _globals['_SAMPLING_LOGITBIASENTRY']._serialized_end=2259
+  _globals['_STOPPING']._serialized_start=2530
+  _globals['_STOPPING']._serialized_end=2658
+  _globals['_GENERATERESPONSE']._serialized_start=2661
+  _globals['_GENERATERESPONSE']._serialized_end=2828
+  _globals['_TOKENLOGPROBS']._serialized_start=2831
+  _globals['_TOKENLOGPROBS']._serialized_end=3013
+  _globals['_TOKENLOGPROBS_ALTERNATIVE']._serialized_start=2951
+  _globals['_TOKENLOGPROBS_ALTERNATIVE']._serialized_end=3013
+  _globals['_FINISH']._serialized_start=3016
+  _globals['_FINISH']._serialized_end=3243
+  _globals['_USAGE']._serialized_start=3245
+  _globals['_USAGE']._serialized_end=3325
+  _globals['_TIMINGS']._serialized_start=3327
+  _globals['_TIMINGS']._serialized_end=3430
+  _globals['_GENERATION']._serialized_start=3558
+  _globals['_GENERATION']._serialized_end=3647
 # @@protoc_insertion_point(module_scope)

@@ -24,63 +24,64 @@ _sym_db = _symbol_database.Default()
 
 from attendant_proto.v1 import explain_pb2 as attendant__proto_dot_v1_dot_explain__pb2
 from attendant_proto.v1 import generation_pb2 as attendant__proto_dot_v1_dot_generation__pb2
+from attendant_proto.v1 import receipt_pb2 as attendant__proto_dot_v1_dot_receipt__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x61ttendant_proto/v1/models.proto\x12\x0c\x61ttendant.v1\x1a attendant_proto/v1/explain.proto\x1a#attendant_proto/v1/generation.proto\"\x13\n\x11ListModelsRequest\"9\n\x12ListModelsResponse\x12#\n\x06models\x18\x01 \x03(\x0b\x32\x13.attendant.v1.Model\" \n\x0fGetModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\"\xc8\x08\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x14\n\x0c\x63\x61pabilities\x18* \x03(\t\x12\'\n\x05state\x18\x1e \x01(\x0e\x32\x18.attendant.v1.ModelState\x12\r\n\x05\x63\x61use\x18\x1f \x01(\t\x12(\n\x06\x62undle\x18+ \x01(\x0b\x32\x18.attendant.v1.BundleInfo\x12\x30\n\ngeneration\x18, \x01(\x0b\x32\x1c.attendant.v1.GenerationInfo\x12-\n\tencodings\x18- \x03(\x0b\x32\x1a.attendant.v1.EncodingInfo\x12-\n\x0brecognition\x18. \x01(\x0b\x32\x18.attendant.v1.SpeechInfo\x12.\n\tattention\x18/ \x01(\x0b\x32\x1b.attendant.v1.AttentionInfo\x12\x14\n\x0c\x61rchitecture\x18\x03 \x01(\t\x12\x0c\n\x04task\x18\x04 \x01(\t\x12\x11\n\tprecision\x18\x05 \x01(\t\x12\x0e\n\x06target\x18\x06 \x01(\t\x12\x16\n\x0e\x63ontext_length\x18\x07 \x01(\r\x12\x12\n\nvocab_size\x18\x08 \x01(\r\x12\x19\n\x11has_chat_template\x18\t \x01(\x08\x12\r\n\x05ready\x18\n \x01(\x08\x12\x30\n\x10\x64\x65\x66\x61ult_sampling\x18\x0b \x01(\x0b\x32\x16.attendant.v1.Sampling\x12\x1f\n\x12\x64\x65\x66\x61ult_max_tokens\x18\x0c \x01(\rH\x00\x88\x01\x01\x12\x0e\n\x06source\x18\r \x01(\t\x12$\n\x06parity\x18\x0e \x01(\x0b\x32\x14.attendant.v1.Parity\x12\x13\n\x0bmax_running\x18\x0f \x01(\r\x12\x14\n\x0cmax_requests\x18\x10 \x01(\r\x12\x0e\n\x06labels\x18\x11 \x03(\t\x12\x12\n\ndimensions\x18\x12 \x01(\r\x12\x11\n\tlanguages\x18\x13 \x03(\t\x12\x19\n\x11max_source_tokens\x18\x14 \x01(\r\x12\x19\n\x11\x64\x65\x66\x61ult_num_beams\x18\x15 \x01(\r\x12\x0e\n\x06speech\x18\x16 \x01(\x08\x12\x0e\n\x06recipe\x18\x17 \x03(\t\x12\x0f\n\x07prompts\x18\" \x03(\t\x12\x16\n\x0e\x64\x65\x66\x61ult_prompt\x18# \x01(\t\x12\x1a\n\x12\x64\x65\x66\x61ult_dimensions\x18$ \x01(\r\x12\x16\n\x0e\x63hat_templates\x18% \x03(\t\x12\x14\n\x0c\x64\x65\x66\x61ult_stop\x18& \x03(\t\x12\x1f\n\x12\x64\x65\x66\x61ult_min_length\x18\' \x01(\rH\x01\x88\x01\x01\x12\x1f\n\x12\x64\x65\x66\x61ult_max_length\x18( \x01(\rH\x02\x88\x01\x01\x12\x10\n\x08warnings\x18) \x03(\tB\x15\n\x13_default_max_tokensB\x15\n\x13_default_min_lengthB\x15\n\x13_default_max_length\"\xbc\x01\n\rAttentionInfo\x12\x0e\n\x06source\x18\x01 \x01(\t\x12,\n\x05kinds\x18\x02 \x03(\x0b\x32\x1d.attendant.v1.AttentionLayers\x12\x1a\n\rmax_abs_error\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12%\n\x04grid\x18\x04 \x01(\x0b\x32\x12.attendant.v1.GridH\x01\x88\x01\x01\x12\x0f\n\x07\x66rame_s\x18\x05 \x01(\x01\x42\x10\n\x0e_max_abs_errorB\x07\n\x05_grid\"c\n\x0f\x41ttentionLayers\x12)\n\x04kind\x18\x01 \x01(\x0e\x32\x1b.attendant.v1.AttentionKind\x12\x12\n\nnum_layers\x18\x02 \x01(\r\x12\x11\n\tnum_heads\x18\x03 \x01(\r\"\x9d\x01\n\nBundleInfo\x12\x14\n\x0c\x61rchitecture\x18\x01 \x01(\t\x12\x11\n\tprecision\x18\x02 \x01(\t\x12\x0e\n\x06target\x18\x03 \x01(\t\x12\x0e\n\x06source\x18\x04 \x01(\t\x12\x0e\n\x06recipe\x18\x05 \x03(\t\x12\x10\n\x08warnings\x18\x06 \x03(\t\x12$\n\x06parity\x18\x07 \x01(\x0b\x32\x14.attendant.v1.Parity\"f\n\x06Limits\x12\x16\n\x0e\x63ontext_length\x18\x01 \x01(\r\x12\x19\n\x11max_source_tokens\x18\x02 \x01(\r\x12\x13\n\x0bmax_running\x18\x03 \x01(\r\x12\x14\n\x0cmax_requests\x18\x04 \x01(\r\"\xb7\x01\n\x0eGenerationInfo\x12$\n\x06limits\x18\x01 \x01(\x0b\x32\x14.attendant.v1.Limits\x12\x12\n\nvocab_size\x18\x02 \x01(\r\x12\x32\n\x08\x64\x65\x66\x61ults\x18\x03 \x01(\x0b\x32 .attendant.v1.GenerationDefaults\x12$\n\x04\x63hat\x18\x04 \x01(\x0b\x32\x16.attendant.v1.ChatInfo\x12\x11\n\tlanguages\x18\x05 \x03(\t\"\xd7\x01\n\x12GenerationDefaults\x12(\n\x08sampling\x18\x01 \x01(\x0b\x32\x16.attendant.v1.Sampling\x12\x17\n\nmax_tokens\x18\x02 \x01(\rH\x00\x88\x01\x01\x12\x11\n\tnum_beams\x18\x03 \x01(\r\x12\x0c\n\x04stop\x18\x04 \x03(\t\x12\x17\n\nmin_length\x18\x05 \x01(\rH\x01\x88\x01\x01\x12\x17\n\nmax_length\x18\x06 \x01(\rH\x02\x88\x01\x01\x42\r\n\x0b_max_tokensB\r\n\x0b_min_lengthB\r\n\x0b_max_length\"\x1d\n\x08\x43hatInfo\x12\x11\n\ttemplates\x18\x01 \x03(\t\"\x91\x01\n\x0c\x45ncodingInfo\x12\x0c\n\x04task\x18\x01 \x01(\t\x12$\n\x06limits\x18\x02 \x01(\x0b\x32\x14.attendant.v1.Limits\x12\x12\n\nvocab_size\x18\x03 \x01(\r\x12\x0e\n\x06labels\x18\x04 \x03(\t\x12)\n\x07vectors\x18\x05 \x01(\x0b\x32\x18.attendant.v1.VectorInfo\"e\n\nVectorInfo\x12\x12\n\ndimensions\x18\x01 \x01(\r\x12\x1a\n\x12\x64\x65\x66\x61ult_dimensions\x18\x02 \x01(\r\x12\x0f\n\x07prompts\x18\x03 \x03(\t\x12\x16\n\x0e\x64\x65\x66\x61ult_prompt\x18\x04 \x01(\t\"E\n\nSpeechInfo\x12\x11\n\tlanguages\x18\x01 \x03(\t\x12\r\n\x05tasks\x18\x02 \x03(\t\x12\x15\n\rsampling_rate\x18\x03 \x01(\r\"\xa2\x01\n\x06Parity\x12\x15\n\rmax_abs_error\x18\x01 \x01(\x02\x12\x0e\n\x06\x63osine\x18\x02 \x01(\x02\x12\x18\n\x10greedy_agreement\x18\x03 \x01(\x02\x12(\n\x08\x66idelity\x18\x04 \x01(\x0b\x32\x16.attendant.v1.Fidelity\x12-\n\x07vectors\x18\x05 \x01(\x0b\x32\x1c.attendant.v1.VectorFidelity\"|\n\x08\x46idelity\x12\x0f\n\x07trained\x18\x01 \x01(\x08\x12\x0f\n\x07\x65ntropy\x18\x02 \x01(\x01\x12&\n\x06prompt\x18\x03 \x01(\x0b\x32\x16.attendant.v1.Distance\x12&\n\x06\x64\x65\x63ode\x18\x04 \x01(\x0b\x32\x16.attendant.v1.Distance\"g\n\x08\x44istance\x12\x11\n\tpositions\x18\x01 \x01(\r\x12\x0b\n\x03nll\x18\x02 \x01(\x01\x12\x15\n\rreference_nll\x18\x03 \x01(\x01\x12\n\n\x02kl\x18\x04 \x01(\x01\x12\x18\n\x10greedy_agreement\x18\x05 \x01(\x01\"G\n\x0eVectorFidelity\x12\x0f\n\x07vectors\x18\x01 \x01(\r\x12\x0e\n\x06\x63osine\x18\x02 \x01(\x01\x12\x14\n\x0cleast_cosine\x18\x03 \x01(\x01\"x\n\x0fTokenizeRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0e\n\x04text\x18\x02 \x01(\tH\x00\x12\"\n\x04\x63hat\x18\x03 \x01(\x0b\x32\x12.attendant.v1.ChatH\x00\x12\x19\n\x11no_special_tokens\x18\x04 \x01(\x08\x42\x07\n\x05input\"5\n\x10TokenizeResponse\x12\x11\n\ttoken_ids\x18\x01 \x03(\r\x12\x0e\n\x06tokens\x18\x02 \x03(\t\"R\n\x11\x44\x65tokenizeRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x11\n\ttoken_ids\x18\x02 \x03(\r\x12\x1b\n\x13keep_special_tokens\x18\x03 \x01(\x08\"\"\n\x12\x44\x65tokenizeResponse\x12\x0c\n\x04text\x18\x01 \x01(\t*\x8b\x01\n\nModelState\x12\x1b\n\x17MODEL_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11MODEL_STATE_READY\x10\x01\x12\x16\n\x12MODEL_STATE_FAILED\x10\x02\x12\x17\n\x13MODEL_STATE_LOADING\x10\x03\x12\x18\n\x14MODEL_STATE_DRAINING\x10\x04\x32\x99\x01\n\x06Models\x12O\n\nListModels\x12\x1f.attendant.v1.ListModelsRequest\x1a .attendant.v1.ListModelsResponse\x12>\n\x08GetModel\x12\x1d.attendant.v1.GetModelRequest\x1a\x13.attendant.v1.Model2\xa7\x01\n\tTokenizer\x12I\n\x08Tokenize\x12\x1d.attendant.v1.TokenizeRequest\x1a\x1e.attendant.v1.TokenizeResponse\x12O\n\nDetokenize\x12\x1f.attendant.v1.DetokenizeRequest\x1a .attendant.v1.DetokenizeResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x61ttendant_proto/v1/models.proto\x12\x0c\x61ttendant.v1\x1a attendant_proto/v1/explain.proto\x1a#attendant_proto/v1/generation.proto\x1a attendant_proto/v1/receipt.proto\"\x13\n\x11ListModelsRequest\"9\n\x12ListModelsResponse\x12#\n\x06models\x18\x01 \x03(\x0b\x32\x13.attendant.v1.Model\" \n\x0fGetModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\"\xec\x08\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x14\n\x0c\x63\x61pabilities\x18* \x03(\t\x12\'\n\x05state\x18\x1e \x01(\x0e\x32\x18.attendant.v1.ModelState\x12\r\n\x05\x63\x61use\x18\x1f \x01(\t\x12(\n\x06\x62undle\x18+ \x01(\x0b\x32\x18.attendant.v1.BundleInfo\x12\x30\n\ngeneration\x18, \x01(\x0b\x32\x1c.attendant.v1.GenerationInfo\x12-\n\tencodings\x18- \x03(\x0b\x32\x1a.attendant.v1.EncodingInfo\x12-\n\x0brecognition\x18. \x01(\x0b\x32\x18.attendant.v1.SpeechInfo\x12.\n\tattention\x18/ \x01(\x0b\x32\x1b.attendant.v1.AttentionInfo\x12\"\n\x05maker\x18\x30 \x01(\x0b\x32\x13.attendant.v1.Maker\x12\x14\n\x0c\x61rchitecture\x18\x03 \x01(\t\x12\x0c\n\x04task\x18\x04 \x01(\t\x12\x11\n\tprecision\x18\x05 \x01(\t\x12\x0e\n\x06target\x18\x06 \x01(\t\x12\x16\n\x0e\x63ontext_length\x18\x07 \x01(\r\x12\x12\n\nvocab_size\x18\x08 \x01(\r\x12\x19\n\x11has_chat_template\x18\t \x01(\x08\x12\r\n\x05ready\x18\n \x01(\x08\x12\x30\n\x10\x64\x65\x66\x61ult_sampling\x18\x0b \x01(\x0b\x32\x16.attendant.v1.Sampling\x12\x1f\n\x12\x64\x65\x66\x61ult_max_tokens\x18\x0c \x01(\rH\x00\x88\x01\x01\x12\x0e\n\x06source\x18\r \x01(\t\x12$\n\x06parity\x18\x0e \x01(\x0b\x32\x14.attendant.v1.Parity\x12\x13\n\x0bmax_running\x18\x0f \x01(\r\x12\x14\n\x0cmax_requests\x18\x10 \x01(\r\x12\x0e\n\x06labels\x18\x11 \x03(\t\x12\x12\n\ndimensions\x18\x12 \x01(\r\x12\x11\n\tlanguages\x18\x13 \x03(\t\x12\x19\n\x11max_source_tokens\x18\x14 \x01(\r\x12\x19\n\x11\x64\x65\x66\x61ult_num_beams\x18\x15 \x01(\r\x12\x0e\n\x06speech\x18\x16 \x01(\x08\x12\x0e\n\x06recipe\x18\x17 \x03(\t\x12\x0f\n\x07prompts\x18\" \x03(\t\x12\x16\n\x0e\x64\x65\x66\x61ult_prompt\x18# \x01(\t\x12\x1a\n\x12\x64\x65\x66\x61ult_dimensions\x18$ \x01(\r\x12\x16\n\x0e\x63hat_templates\x18% \x03(\t\x12\x14\n\x0c\x64\x65\x66\x61ult_stop\x18& \x03(\t\x12\x1f\n\x12\x64\x65\x66\x61ult_min_length\x18\' \x01(\rH\x01\x88\x01\x01\x12\x1f\n\x12\x64\x65\x66\x61ult_max_length\x18( \x01(\rH\x02\x88\x01\x01\x12\x10\n\x08warnings\x18) \x03(\tB\x15\n\x13_default_max_tokensB\x15\n\x13_default_min_lengthB\x15\n\x13_default_max_length\"\xbc\x01\n\rAttentionInfo\x12\x0e\n\x06source\x18\x01 \x01(\t\x12,\n\x05kinds\x18\x02 \x03(\x0b\x32\x1d.attendant.v1.AttentionLayers\x12\x1a\n\rmax_abs_error\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12%\n\x04grid\x18\x04 \x01(\x0b\x32\x12.attendant.v1.GridH\x01\x88\x01\x01\x12\x0f\n\x07\x66rame_s\x18\x05 \x01(\x01\x42\x10\n\x0e_max_abs_errorB\x07\n\x05_grid\"c\n\x0f\x41ttentionLayers\x12)\n\x04kind\x18\x01 \x01(\x0e\x32\x1b.attendant.v1.AttentionKind\x12\x12\n\nnum_layers\x18\x02 \x01(\r\x12\x11\n\tnum_heads\x18\x03 \x01(\r\"\x9d\x01\n\nBundleInfo\x12\x14\n\x0c\x61rchitecture\x18\x01 \x01(\t\x12\x11\n\tprecision\x18\x02 \x01(\t\x12\x0e\n\x06target\x18\x03 \x01(\t\x12\x0e\n\x06source\x18\x04 \x01(\t\x12\x0e\n\x06recipe\x18\x05 \x03(\t\x12\x10\n\x08warnings\x18\x06 \x03(\t\x12$\n\x06parity\x18\x07 \x01(\x0b\x32\x14.attendant.v1.Parity\"f\n\x06Limits\x12\x16\n\x0e\x63ontext_length\x18\x01 \x01(\r\x12\x19\n\x11max_source_tokens\x18\x02 \x01(\r\x12\x13\n\x0bmax_running\x18\x03 \x01(\r\x12\x14\n\x0cmax_requests\x18\x04 \x01(\r\"\xb7\x01\n\x0eGenerationInfo\x12$\n\x06limits\x18\x01 \x01(\x0b\x32\x14.attendant.v1.Limits\x12\x12\n\nvocab_size\x18\x02 \x01(\r\x12\x32\n\x08\x64\x65\x66\x61ults\x18\x03 \x01(\x0b\x32 .attendant.v1.GenerationDefaults\x12$\n\x04\x63hat\x18\x04 \x01(\x0b\x32\x16.attendant.v1.ChatInfo\x12\x11\n\tlanguages\x18\x05 \x03(\t\"\xd7\x01\n\x12GenerationDefaults\x12(\n\x08sampling\x18\x01 \x01(\x0b\x32\x16.attendant.v1.Sampling\x12\x17\n\nmax_tokens\x18\x02 \x01(\rH\x00\x88\x01\x01\x12\x11\n\tnum_beams\x18\x03 \x01(\r\x12\x0c\n\x04stop\x18\x04 \x03(\t\x12\x17\n\nmin_length\x18\x05 \x01(\rH\x01\x88\x01\x01\x12\x17\n\nmax_length\x18\x06 \x01(\rH\x02\x88\x01\x01\x42\r\n\x0b_max_tokensB\r\n\x0b_min_lengthB\r\n\x0b_max_length\"\x1d\n\x08\x43hatInfo\x12\x11\n\ttemplates\x18\x01 \x03(\t\"\x91\x01\n\x0c\x45ncodingInfo\x12\x0c\n\x04task\x18\x01 \x01(\t\x12$\n\x06limits\x18\x02 \x01(\x0b\x32\x14.attendant.v1.Limits\x12\x12\n\nvocab_size\x18\x03 \x01(\r\x12\x0e\n\x06labels\x18\x04 \x03(\t\x12)\n\x07vectors\x18\x05 \x01(\x0b\x32\x18.attendant.v1.VectorInfo\"e\n\nVectorInfo\x12\x12\n\ndimensions\x18\x01 \x01(\r\x12\x1a\n\x12\x64\x65\x66\x61ult_dimensions\x18\x02 \x01(\r\x12\x0f\n\x07prompts\x18\x03 \x03(\t\x12\x16\n\x0e\x64\x65\x66\x61ult_prompt\x18\x04 \x01(\t\"E\n\nSpeechInfo\x12\x11\n\tlanguages\x18\x01 \x03(\t\x12\r\n\x05tasks\x18\x02 \x03(\t\x12\x15\n\rsampling_rate\x18\x03 \x01(\r\"\xa2\x01\n\x06Parity\x12\x15\n\rmax_abs_error\x18\x01 \x01(\x02\x12\x0e\n\x06\x63osine\x18\x02 \x01(\x02\x12\x18\n\x10greedy_agreement\x18\x03 \x01(\x02\x12(\n\x08\x66idelity\x18\x04 \x01(\x0b\x32\x16.attendant.v1.Fidelity\x12-\n\x07vectors\x18\x05 \x01(\x0b\x32\x1c.attendant.v1.VectorFidelity\"|\n\x08\x46idelity\x12\x0f\n\x07trained\x18\x01 \x01(\x08\x12\x0f\n\x07\x65ntropy\x18\x02 \x01(\x01\x12&\n\x06prompt\x18\x03 \x01(\x0b\x32\x16.attendant.v1.Distance\x12&\n\x06\x64\x65\x63ode\x18\x04 \x01(\x0b\x32\x16.attendant.v1.Distance\"g\n\x08\x44istance\x12\x11\n\tpositions\x18\x01 \x01(\r\x12\x0b\n\x03nll\x18\x02 \x01(\x01\x12\x15\n\rreference_nll\x18\x03 \x01(\x01\x12\n\n\x02kl\x18\x04 \x01(\x01\x12\x18\n\x10greedy_agreement\x18\x05 \x01(\x01\"G\n\x0eVectorFidelity\x12\x0f\n\x07vectors\x18\x01 \x01(\r\x12\x0e\n\x06\x63osine\x18\x02 \x01(\x01\x12\x14\n\x0cleast_cosine\x18\x03 \x01(\x01\"x\n\x0fTokenizeRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0e\n\x04text\x18\x02 \x01(\tH\x00\x12\"\n\x04\x63hat\x18\x03 \x01(\x0b\x32\x12.attendant.v1.ChatH\x00\x12\x19\n\x11no_special_tokens\x18\x04 \x01(\x08\x42\x07\n\x05input\"5\n\x10TokenizeResponse\x12\x11\n\ttoken_ids\x18\x01 \x03(\r\x12\x0e\n\x06tokens\x18\x02 \x03(\t\"R\n\x11\x44\x65tokenizeRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x11\n\ttoken_ids\x18\x02 \x03(\r\x12\x1b\n\x13keep_special_tokens\x18\x03 \x01(\x08\"\"\n\x12\x44\x65tokenizeResponse\x12\x0c\n\x04text\x18\x01 \x01(\t*\x8b\x01\n\nModelState\x12\x1b\n\x17MODEL_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11MODEL_STATE_READY\x10\x01\x12\x16\n\x12MODEL_STATE_FAILED\x10\x02\x12\x17\n\x13MODEL_STATE_LOADING\x10\x03\x12\x18\n\x14MODEL_STATE_DRAINING\x10\x04\x32\x99\x01\n\x06Models\x12O\n\nListModels\x12\x1f.attendant.v1.ListModelsRequest\x1a .attendant.v1.ListModelsResponse\x12>\n\x08GetModel\x12\x1d.attendant.v1.GetModelRequest\x1a\x13.attendant.v1.Model2\xa7\x01\n\tTokenizer\x12I\n\x08Tokenize\x12\x1d.attendant.v1.TokenizeRequest\x1a\x1e.attendant.v1.TokenizeResponse\x12O\n\nDetokenize\x12\x1f.attendant.v1.DetokenizeRequest\x1a .attendant.v1.DetokenizeResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'attendant_proto.v1.models_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_MODELSTATE']._serialized_start=3413
-  _globals['_MODELSTATE']._serialized_end=3552
-  _globals['_LISTMODELSREQUEST']._serialized_start=120
-  _globals['_LISTMODELSREQUEST']._serialized_end=139
-  _globals['_LISTMODELSRESPONSE']._serialized_start=141
-  _globals['_LISTMODELSRESPONSE']._serialized_end=198
-  _globals['_GETMODELREQUEST']._serialized_start=200
-  _globals['_GETMODELREQUEST']._serialized_end=232
-  _globals['_MODEL']._serialized_start=235
-  _globals['_MODEL']._serialized_end=1331
-  _globals['_ATTENTIONINFO']._serialized_start=1334
-  _globals['_ATTENTIONINFO']._serialized_end=1522
-  _globals['_ATTENTIONLAYERS']._serialized_start=1524
-  _globals['_ATTENTIONLAYERS']._serialized_end=1623
-  _globals['_BUNDLEINFO']._serialized_start=1626
-  _globals['_BUNDLEINFO']._serialized_end=1783
-  _globals['_LIMITS']._serialized_start=1785
-  _globals['_LIMITS']._serialized_end=1887
-  _globals['_GENERATIONINFO']._serialized_start=1890
-  _globals['_GENERATIONINFO']._serialized_end=2073
-  _globals['_GENERATIONDEFAULTS']._serialized_start=2076
-  _globals['_GENERATIONDEFAULTS']._serialized_end=2291
-  _globals['_CHATINFO']._serialized_start=2293
-  _globals['_CHATINFO']._serialized_end=2322
-  _globals['_ENCODINGINFO']._serialized_start=2325
-  _globals['_ENCODINGINFO']._serialized_end=2470
-  _globals['_VECTORINFO']._serialized_start=2472
-  _globals['_VECTORINFO']._serialized_end=2573
-  _globals['_SPEECHINFO']._serialized_start=2575
-  _globals['_SPEECHINFO']._serialized_end=2644
-  _globals['_PARITY']._serialized_start=2647
-  _globals['_PARITY']._serialized_end=2809
-  _globals['_FIDELITY']._serialized_start=2811
-  _globals['_FIDELITY']._serialized_end=2935
-  _globals['_DISTANCE']._serialized_start=2937
-  _globals['_DISTANCE']._serialized_end=3040
-  _globals['_VECTORFIDELITY']._serialized_start=3042
-  _globals['_VECTORFIDELITY']._serialized_end=3113
-  _globals['_TOKENIZEREQUEST']._serialized_start=3115
-  _globals['_TOKENIZEREQUEST']._serialized_end=3235
-  _globals['_TOKENIZERESPONSE']._serialized_start=3237
-  _globals['_TOKENIZERESPONSE']._serialized_end=3290
-  _globals['_DETOKENIZEREQUEST']._serialized_start=3292
-  _globals['_DETOKENIZEREQUEST']._serialized_end=3374
-  _globals['_DETOKENIZERESPONSE']._serialized_start=3376
-  _globals['_DETOKENIZERESPONSE']._serialized_end=3410
-  _globals['_MODELS']._serialized_start=3555
-  _globals['_MODELS']._serialized_end=3708
-  _globals['_TOKENIZER']._serialized_start=3711
-  _globals['_TOKENIZER']._serialized_end=3878
+  _globals['_MODELSTATE']._serialized_start=3483
+  _globals['_MODELSTATE']._serialized_end=3622
+  _globals['_LISTMODELSREQUEST']._serialized_start=154
+  _globals['_LISTMODELSREQUEST']._serialized_end=173
+  _globals['_LISTMODELSRESPONSE']._serialized_start=175
+  _globals['_LISTMODELSRESPONSE']._serialized_end=232
+  _globals['_GETMODELREQUEST']._serialized_start=234
+  _globals['_GETMODELREQUEST']._serialized_end=266
+  _globals['_MODEL']._serialized_start=269
+  _globals['_MODEL']._serialized_end=1401
+  _globals['_ATTENTIONINFO']._serialized_start=1404
+  _globals['_ATTENTIONINFO']._serialized_end=1592
+  _globals['_ATTENTIONLAYERS']._serialized_start=1594
+  _globals['_ATTENTIONLAYERS']._serialized_end=1693
+  _globals['_BUNDLEINFO']._serialized_start=1696
+  _globals['_BUNDLEINFO']._serialized_end=1853
+  _globals['_LIMITS']._serialized_start=1855
+  _globals['_LIMITS']._serialized_end=1957
+  _globals['_GENERATIONINFO']._serialized_start=1960
+  _globals['_GENERATIONINFO']._serialized_end=2143
+  _globals['_GENERATIONDEFAULTS']._serialized_start=2146
+  _globals['_GENERATIONDEFAULTS']._serialized_end=2361
+  _globals['_CHATINFO']._serialized_start=2363
+  _globals['_CHATINFO']._serialized_end=2392
+  _globals['_ENCODINGINFO']._serialized_start=2395
+  _globals['_ENCODINGINFO']._serialized_end=2540
+  _globals['_VECTORINFO']._serialized_start=2542
+  _globals['_VECTORINFO']._serialized_end=2643
+  _globals['_SPEECHINFO']._serialized_start=2645
+  _globals['_SPEECHINFO']._serialized_end=2714
+  _globals['_PARITY']._serialized_start=2717
+  _globals['_PARITY']._serialized_end=2879
+  _globals['_FIDELITY']._serialized_start=2881
+  _globals['_FIDELITY']._serialized_end=3005
+  _globals['_DISTANCE']._serialized_start=3007
+  _globals['_DISTANCE']._serialized_end=3110
+  _globals['_VECTORFIDELITY']._serialized_start=3112
+  _globals['_VECTORFIDELITY']._serialized_end=3183
+  _globals['_TOKENIZEREQUEST']._serialized_start=3185
+  _globals['_TOKENIZEREQUEST']._serialized_end=3305
+  _globals['_TOKENIZERESPONSE']._serialized_start=3307
+  _globals['_TOKENIZERESPONSE']._serialized_end=3360
+  _globals['_DETOKENIZEREQUEST']._serialized_start=3362
+  _globals['_DETOKENIZEREQUEST']._serialized_end=3444
+  _globals['_DETOKENIZERESPONSE']._serialized_start=3446
+  _globals['_DETOKENIZERESPONSE']._serialized_end=3480
+  _globals['_MODELS']._serialized_start=3625
+  _globals['_MODELS']._serialized_end=3778
+  _globals['_TOKENIZER']._serialized_start=3781
+  _globals['_TOKENIZER']._serialized_end=3948
 # @@protoc_insertion_point(module_scope)

@@ -1,4 +1,5 @@
 from attendant_proto.v1 import generation_pb2 as _generation_pb2
+from attendant_proto.v1 import receipt_pb2 as _receipt_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -9,7 +10,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class SpeechOptions(_message.Message):
-    __slots__ = ("model", "task", "language", "timestamps", "beam_search", "sampling", "condition_on_previous_text", "keep_special_tokens")
+    __slots__ = ("model", "task", "language", "timestamps", "beam_search", "sampling", "condition_on_previous_text", "keep_special_tokens", "receipt")
     class Task(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         TASK_TRANSCRIBE: _ClassVar[SpeechOptions.Task]
@@ -24,6 +25,7 @@ class SpeechOptions(_message.Message):
     SAMPLING_FIELD_NUMBER: _ClassVar[int]
     CONDITION_ON_PREVIOUS_TEXT_FIELD_NUMBER: _ClassVar[int]
     KEEP_SPECIAL_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    RECEIPT_FIELD_NUMBER: _ClassVar[int]
     model: str
     task: SpeechOptions.Task
     language: str
@@ -32,7 +34,8 @@ class SpeechOptions(_message.Message):
     sampling: _generation_pb2.Sampling
     condition_on_previous_text: bool
     keep_special_tokens: bool
-    def __init__(self, model: _Optional[str] = ..., task: _Optional[_Union[SpeechOptions.Task, str]] = ..., language: _Optional[str] = ..., timestamps: _Optional[bool] = ..., beam_search: _Optional[_Union[_generation_pb2.BeamSearch, _Mapping]] = ..., sampling: _Optional[_Union[_generation_pb2.Sampling, _Mapping]] = ..., condition_on_previous_text: _Optional[bool] = ..., keep_special_tokens: _Optional[bool] = ...) -> None: ...
+    receipt: bool
+    def __init__(self, model: _Optional[str] = ..., task: _Optional[_Union[SpeechOptions.Task, str]] = ..., language: _Optional[str] = ..., timestamps: _Optional[bool] = ..., beam_search: _Optional[_Union[_generation_pb2.BeamSearch, _Mapping]] = ..., sampling: _Optional[_Union[_generation_pb2.Sampling, _Mapping]] = ..., condition_on_previous_text: _Optional[bool] = ..., keep_special_tokens: _Optional[bool] = ..., receipt: _Optional[bool] = ...) -> None: ...
 
 class RawAudio(_message.Message):
     __slots__ = ("pcm16", "sampling_rate")
@@ -77,7 +80,7 @@ class SpeechSegment(_message.Message):
     def __init__(self, start_s: _Optional[float] = ..., end_s: _Optional[float] = ..., text: _Optional[str] = ..., token_ids: _Optional[_Iterable[int]] = ..., mean_logprob: _Optional[float] = ..., no_speech_probability: _Optional[float] = ...) -> None: ...
 
 class SpeechResponse(_message.Message):
-    __slots__ = ("text", "segments", "language", "language_probability", "duration_s", "usage", "timings", "warnings")
+    __slots__ = ("text", "segments", "language", "language_probability", "duration_s", "usage", "timings", "warnings", "receipt")
     TEXT_FIELD_NUMBER: _ClassVar[int]
     SEGMENTS_FIELD_NUMBER: _ClassVar[int]
     LANGUAGE_FIELD_NUMBER: _ClassVar[int]
@@ -86,6 +89,7 @@ class SpeechResponse(_message.Message):
     USAGE_FIELD_NUMBER: _ClassVar[int]
     TIMINGS_FIELD_NUMBER: _ClassVar[int]
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    RECEIPT_FIELD_NUMBER: _ClassVar[int]
     text: str
     segments: _containers.RepeatedCompositeFieldContainer[SpeechSegment]
     language: str
@@ -94,7 +98,8 @@ class SpeechResponse(_message.Message):
     usage: _generation_pb2.Usage
     timings: _generation_pb2.Timings
     warnings: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, text: _Optional[str] = ..., segments: _Optional[_Iterable[_Union[SpeechSegment, _Mapping]]] = ..., language: _Optional[str] = ..., language_probability: _Optional[float] = ..., duration_s: _Optional[float] = ..., usage: _Optional[_Union[_generation_pb2.Usage, _Mapping]] = ..., timings: _Optional[_Union[_generation_pb2.Timings, _Mapping]] = ..., warnings: _Optional[_Iterable[str]] = ...) -> None: ...
+    receipt: _receipt_pb2.Receipt
+    def __init__(self, text: _Optional[str] = ..., segments: _Optional[_Iterable[_Union[SpeechSegment, _Mapping]]] = ..., language: _Optional[str] = ..., language_probability: _Optional[float] = ..., duration_s: _Optional[float] = ..., usage: _Optional[_Union[_generation_pb2.Usage, _Mapping]] = ..., timings: _Optional[_Union[_generation_pb2.Timings, _Mapping]] = ..., warnings: _Optional[_Iterable[str]] = ..., receipt: _Optional[_Union[_receipt_pb2.Receipt, _Mapping]] = ...) -> None: ...
 
 class SpeechStreamResponse(_message.Message):
     __slots__ = ("segment", "partial", "finish")

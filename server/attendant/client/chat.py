@@ -9,6 +9,7 @@ from argparse import ArgumentParser, Namespace
 from attendant_proto.v1 import generation_pb2 as pb
 
 from attendant.client.connection import CallFailed, Connection
+from attendant.client.keeping import Keeping, add_keeping_arguments
 from attendant.client.request import add_generation_arguments, add_server_arguments, chat_request, statistics
 from attendant.client.terminal import Answer
 
@@ -20,6 +21,7 @@ def add_chat_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--system", metavar="TEXT", help="a system message that opens every conversation")
     add_server_arguments(parser)
     add_generation_arguments(parser)
+    add_keeping_arguments(parser)
 
 
 def chat(args: Namespace) -> int:
@@ -27,7 +29,7 @@ def chat(args: Namespace) -> int:
     with contextlib.suppress(ImportError):
         import readline  # noqa: F401  # input() then edits lines and remembers them
     interactive = sys.stdin.isatty()
-    with Connection(args.server, args.timeout) as connection:
+    with Connection(args.server, args.timeout, Keeping.of(args)) as connection:
         model = connection.find_model(args.model, ("generate",))
         if not model.generation.HasField("chat"):
             raise CallFailed(f"model {model.name!r} has no chat template; use `attendant generate`")

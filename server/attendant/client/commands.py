@@ -12,6 +12,7 @@ from attendant_proto.v1 import models_pb2
 from google.protobuf.json_format import MessageToDict
 
 from attendant.client.connection import Connection
+from attendant.client.keeping import Keeping, add_keeping_arguments
 from attendant.client.model_report import details, table
 from attendant.client.request import (
     add_generation_arguments,
@@ -38,6 +39,7 @@ def add_generate_arguments(parser: ArgumentParser) -> None:
     )
     add_server_arguments(parser)
     add_generation_arguments(parser)
+    add_keeping_arguments(parser)
 
 
 def add_models_arguments(parser: ArgumentParser) -> None:
@@ -59,7 +61,7 @@ def generate(args: Namespace) -> int:
     except UnicodeError:
         print("attendant: error: the prompt is not valid UTF-8", file=sys.stderr)
         return 2
-    with Connection(args.server, args.timeout) as connection:
+    with Connection(args.server, args.timeout, Keeping.of(args)) as connection:
         chat = not args.raw and connection.find_model(args.model, ("generate",)).generation.HasField("chat")
         message = pb.ChatMessage(role="user", content=text)
         request = chat_request(args, [message]) if chat else text_request(args, text)

@@ -23,7 +23,9 @@ from attendant_proto.v1 import (
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
+from attendant.client.keeping import CannotKeep, Keeping
 from attendant.client.older_servers import fill_parts
+from attendant.traffic.calls import ask_for_receipt
 
 REQUEST_ID_KEY = "x-request-id"  # in the trailers of every answer of a server
 
@@ -36,10 +38,14 @@ class Connection:
     """Calls to the server at ``address`` (host:port). ``timeout_s`` limits each call; None for no limit.
 
     Every method raises :class:`CallFailed`.
+
+    Args:
+        keeping: takes each call that was answered, with its receipt; None: nobody does.
     """
 
-    def __init__(self, address: str, timeout_s: float | None = None) -> None:
+    def __init__(self, address: str, timeout_s: float | None = None, keeping: Keeping | None = None) -> None:
         self._address = address
+        self._keeping = keeping
         self._timeout_s = timeout_s
         # The server has a limit of its own.
         self._channel = grpc.insecure_channel(address, [("grpc.max_receive_message_length", -1)])
@@ -105,15 +111,24 @@ class Connection:
 
     def encode(self, request: Any) -> Any:
         """The response to a request of attendant.v1.Encoding, whose type says which call it is."""
+        self._prepare(request)
         with self._failing():
-            return self._encoding[type(request)](request, timeout=self._timeout_s)
+            response = self._encoding[type(request)](request, timeout=self._timeout_s)
+            self.keep(request, (response,))
+            return response
 
     def generate(self, request: generation_pb2.GenerateRequest) -> Generator[generation_pb2.GenerateResponse]:
         """The answer as it comes. Leaving the iterator early cancels the call."""
+        self._prepare(request)
         with self._failing():
             call = self._generation.Generate(request, timeout=self._timeout_s)
+            kept: list[generation_pb2.GenerateResponse] = []
             try:
-                yield from call
+                for response in call:
+                    if self._keeping is not None:
+                        kept.append(response)
+                    yield response
+                self.keep(request, kept)
             finally:
                 call.cancel()
 
@@ -126,8 +141,10 @@ class Connection:
 
     def transcribe(self, request: speech_pb2.SpeechRequest) -> speech_pb2.SpeechResponse:
         """What is said in a recording."""
+        self._prepare(request)
         with self._failing():
             response: speech_pb2.SpeechResponse = self._speech.Transcribe(request, timeout=self._timeout_s)
+            self.keep(request, (response,))
             return response
 
     def stream_transcribe(
@@ -163,12 +180,24 @@ class Connection:
             response: explain_pb2.SimilarityResponse = self._explain.Similarity(request, timeout=self._timeout_s)
             return response
 
+    def _prepare(self, request: Any) -> None:
+        if self._keeping is not None:
+            ask_for_receipt(request)
+
+    def keep(self, request: Any, responses: Iterable[Any]) -> None:
+        """Hand a call that was answered to who keeps them, if somebody does."""
+        if self._keeping is not None:
+            with self._failing():
+                self._keeping.keep(request, responses)
+
     @contextmanager
     def _failing(self) -> Iterator[None]:
         try:
             yield
         except grpc.RpcError as error:
             raise CallFailed(_describe(error, self._address)) from None
+        except CannotKeep as error:
+            raise CallFailed(str(error)) from None
 
 
 def _describe(error: Any, address: str) -> str:

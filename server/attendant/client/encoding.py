@@ -23,6 +23,7 @@ from attendant.client.encoding_arguments import (
     add_tag_arguments,
 )
 from attendant.client.encoding_output import Output
+from attendant.client.keeping import Keeping
 
 T = TypeVar("T")
 
@@ -173,7 +174,7 @@ def _for_each(
     waiting = iter(inputs)
     found = False
     try:
-        with Connection(args.server, args.timeout) as connection:
+        with Connection(args.server, args.timeout, Keeping.of(args)) as connection:
             while some := list(islice(waiting, args.batch)):
                 found = True
                 response = connection.encode(request(some))

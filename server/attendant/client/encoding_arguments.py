@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser
 
+from attendant.client.keeping import add_keeping_arguments
 from attendant.client.request import add_server_arguments, number
 
 LIMIT = 2**32
@@ -120,3 +121,4 @@ def _add_common(parser: ArgumentParser, batch: int = 256) -> None:
     parser.add_argument("--stats", action="store_true", help="print token counts and timings on standard error")
     parser.set_defaults(batch=batch)
     add_server_arguments(parser)
+    add_keeping_arguments(parser)

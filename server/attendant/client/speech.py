@@ -13,6 +13,7 @@ from attendant_proto.v1.generation_pb2 import BeamSearch
 
 from attendant.client.connection import CallFailed, Connection
 from attendant.client.encoding import read_file, spell
+from attendant.client.keeping import Keeping
 from attendant.client.speech_output import SpeechOutput
 from attendant.core.errors import InvalidRequest
 from attendant.tasks.sound import SoundFile
@@ -23,7 +24,7 @@ PIECE_S = 0.2  # seconds of sound in a message
 
 def transcribe(args: Namespace) -> int:
     """What is said in sound files."""
-    with Connection(args.server, args.timeout) as connection:
+    with Connection(args.server, args.timeout, Keeping.of(args)) as connection:
         model = connection.find_model(args.model, ("transcribe",), speech=True)
         if "speech" not in model.capabilities:
             return _spell(args, model.name)
@@ -55,6 +56,7 @@ def _options(args: Namespace, model: str) -> pb.SpeechOptions:
         language=args.language,
         timestamps=args.timestamps,
         beam_search=None if args.beams is None else BeamSearch(num_beams=args.beams),
+        receipt=Keeping.of(args) is not None,
     )
 
 
@@ -71,6 +73,8 @@ def _stream(connection: Connection, options: pb.SpeechOptions, path: str, output
             case "finish":
                 finish = response.finish
     output.finish(path, finish)
+    whole = pb.RawAudio(pcm16=b"".join(pieces), sampling_rate=STREAM_RATE)
+    connection.keep(pb.SpeechRequest(options=options, raw=whole), (finish,))
     return finish
 
 

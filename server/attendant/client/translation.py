@@ -13,6 +13,7 @@ from attendant_proto.v1 import generation_pb2 as pb
 
 from attendant.client.connection import Connection
 from attendant.client.encoding import read_file
+from attendant.client.keeping import Keeping, add_keeping_arguments
 from attendant.client.request import add_server_arguments, number
 from attendant.client.terminal import printable
 
@@ -29,6 +30,7 @@ def add_translate_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--beams", metavar="N", type=number(2**32), help="search N wide; 1 is greedy")
     parser.add_argument("--json", action="store_true", help="print one JSON object a line, one for each text")
     add_server_arguments(parser)
+    add_keeping_arguments(parser)
 
 
 def translate(args: Namespace) -> int:
@@ -39,7 +41,10 @@ def translate(args: Namespace) -> int:
     found = False
     try:
         # The connection closes first: its calls end, and with them the threads.
-        with ThreadPoolExecutor(MAX_IN_FLIGHT) as pool, Connection(args.server, args.timeout) as connection:
+        with (
+            ThreadPoolExecutor(MAX_IN_FLIGHT) as pool,
+            Connection(args.server, args.timeout, Keeping.of(args)) as connection,
+        ):
             for text, answer in _in_order(pool, connection, args):
                 found = True
                 _show(args, text, answer)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from attendant.core.beams import EarlyStopping
 from attendant.core.events import TokenLogprob
+from attendant.core.receipt import Receipt
 from attendant.core.request import FinishReason, Timings, Usage
 from attendant.core.source import Source
 
@@ -99,6 +100,7 @@ class GenerationCall:
         keep_special_tokens: the text has special tokens, too, all but the one that ends it.
         forced_answer: the tokens of the answer, whatever the model would choose; nothing else may say how it chooses or
             ends.
+        receipt: give a receipt with the end of each sequence.
     """
 
     model: str
@@ -139,6 +141,7 @@ class GenerationCall:
     whole: bool = False
     keep_special_tokens: bool = False
     forced_answer: tuple[int, ...] | None = None
+    receipt: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +157,8 @@ class Delta:
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """The end of sequence ``index``; exactly one for each sequence of a call that succeeds."""
+    """The end of sequence ``index``; exactly one for each sequence of a call that succeeds. ``receipt``: where the call
+    asks for it."""
 
     index: int
     reason: FinishReason
@@ -162,6 +166,7 @@ class Finish:
     timings: Timings
     stop_string: str | None = None
     stop_token_id: int | None = None
+    receipt: Receipt | None = None
 
 
 GenerationPart = Delta | Finish

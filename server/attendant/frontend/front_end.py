@@ -118,4 +118,4 @@ def _info(entry: Entry[ServedModel]) -> ModelInfo:
     if served is None:
         return ModelInfo(entry.manifest, entry.capabilities, entry.state)
     parts = served.generation_info(), served.encoding_infos()
-    return ModelInfo(entry.manifest, entry.capabilities, entry.state, *parts)
+    return ModelInfo(entry.manifest, entry.capabilities, entry.state, *parts, served.maker)

@@ -30,6 +30,7 @@ class ServedModel:
         engines, batches: say how the model's engines, and its batches, are reached.
 
     Attributes:
+        maker: of the model's answers, as receipts tell it.
         generation, speech: what calls that generate, and recordings, go to; None if the model takes none.
         encoders: what calls of each task that encodes go to.
     """
@@ -45,6 +46,7 @@ class ServedModel:
     ) -> None:
         part = model.generator
         self.name = model.name
+        self.maker = model.maker
         self._metrics = metrics
         self.generation = ModelHub(part, engines(part), metrics, on_death) if part is not None else None
         self.encoders: dict[EncoderTask, ServedEncoder] = {

@@ -6,6 +6,7 @@ import enum
 from dataclasses import dataclass
 
 from attendant.bundle import Capability, EncoderManifest, EncoderTask, GeneratorManifest, Manifest
+from attendant.core.receipt import Maker
 
 
 class ModelState(enum.Enum):
@@ -62,6 +63,7 @@ class ModelInfo:
         state: it takes calls if it is ready; it has failed if an engine or a batch thread of it has died.
         generation: None for a model that does not generate, or is being loaded.
         encodings: one for each task that encodes.
+        maker: of its answers, as receipts tell it; None while it is not in memory.
     """
 
     manifest: Manifest
@@ -69,6 +71,7 @@ class ModelInfo:
     state: ModelState
     generation: GenerationInfo | None = None
     encodings: tuple[EncodingInfo, ...] = ()
+    maker: Maker | None = None
 
     @property
     def name(self) -> str:

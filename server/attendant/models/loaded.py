@@ -8,9 +8,11 @@ from pathlib import Path
 
 from attendant.bundle import Capability, EncoderManifest, EncoderTask, Manifest
 from attendant.core.errors import BundleError
+from attendant.core.receipt import Maker
 from attendant.models.encoders import EncoderPart, load_encoder
 from attendant.models.generators import GeneratorPart, load_generator
 from attendant.models.ledger import MemoryLedger
+from attendant.models.maker import maker_of
 from attendant.settings import EncoderSettings, EngineSettings, GpuSettings
 
 
@@ -21,20 +23,27 @@ class LoadedModel:
     Attributes:
         generator: what takes calls that generate, or None.
         encoders: what takes calls that encode, one for each task.
+        maker: of its answers, as receipts tell it.
     """
 
     manifest: Manifest
+    maker: Maker
     generator: GeneratorPart | None = None
     encoders: tuple[EncoderPart, ...] = ()
 
     @classmethod
-    def of(cls, *parts: GeneratorPart | EncoderPart) -> LoadedModel:
-        """A model of these parts, of which one at most generates; it has the first one's manifest and so its name."""
+    def of(cls, *parts: GeneratorPart | EncoderPart, maker: Maker | None = None) -> LoadedModel:
+        """A model of these parts, of which one at most generates; it has the first one's manifest and so its name.
+
+        Args:
+            maker: of its answers; None: of parts that no bundle was read for.
+        """
         generators = [part for part in parts if isinstance(part, GeneratorPart)]
         encoders = tuple(part for part in parts if isinstance(part, EncoderPart))
         assert len(generators) <= 1, "one engine has the name"
         assert len({part.task for part in encoders}) == len(encoders), "one encoder has the task"
-        return cls(parts[0].manifest, next(iter(generators), None), encoders)
+        manifest = parts[0].manifest
+        return cls(manifest, maker or maker_of(manifest), next(iter(generators), None), encoders)
 
     @property
     def name(self) -> str:
@@ -92,4 +101,5 @@ def load_model(
         ledger.release(manifest.name)
         raise
     ledger.settle(manifest.name)
-    return LoadedModel.of(part)
+    threads = encoder.threads if isinstance(part, EncoderPart) else settings.threads
+    return LoadedModel.of(part, maker=maker_of(manifest, path, threads))

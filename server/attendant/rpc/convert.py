@@ -26,6 +26,7 @@ from attendant.core.generation import (
 )
 from attendant.core.request import FinishReason, Timings, Usage
 from attendant.models.info import Tokenized
+from attendant.rpc.convert_receipt import receipt_message
 from attendant.rpc.convert_sampling import optional, sampling_fields
 
 TokenText = Callable[[int], str]
@@ -66,6 +67,7 @@ def generation_call(request: pb.GenerateRequest) -> GenerationCall:
         no_default_settings=request.no_default_settings,
         keep_special_tokens=request.keep_special_tokens,
         forced_answer=tuple(request.forced_answer.ids) if request.HasField("forced_answer") else None,
+        receipt=request.receipt,
         **sampling_fields(request.sampling),
     )
 
@@ -137,6 +139,7 @@ def _finish(part: Finish) -> pb.Finish:
         stop_token_id=part.stop_token_id if part.stop_string is None else None,
         usage=usage_message(part.usage),
         timings=timings_message(part.timings),
+        receipt=receipt_message(part.receipt) if part.receipt is not None else None,
     )
 
 

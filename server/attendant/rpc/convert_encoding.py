@@ -56,6 +56,7 @@ def embed_call(request: pb.EmbedRequest) -> EmbedCall:
         per_token=request.per_token,
         prompt=request.prompt,
         no_prompt=request.no_prompt,
+        receipt=request.receipt,
     )
 
 
@@ -67,6 +68,7 @@ def classify_call(request: pb.ClassifyRequest) -> ClassifyCall:
         truncate=request.truncate,
         top_k=_optional(request, "top_k"),
         raw_scores=request.raw_scores,
+        receipt=request.receipt,
     )
 
 
@@ -83,6 +85,7 @@ def classify_tokens_call(request: pb.ClassifyTokensRequest) -> ClassifyTokensCal
         aggregation=aggregation,
         stride=_optional(request, "stride"),
         keep_outside=request.keep_outside,
+        receipt=request.receipt,
     )
 
 
@@ -96,6 +99,7 @@ def answer_call(request: pb.AnswerRequest) -> AnswerCall:
         max_answer_tokens=_optional(request, "max_answer_tokens", DEFAULT_ANSWER_TOKENS),
         stride=_optional(request, "stride"),
         allow_no_answer=request.allow_no_answer,
+        receipt=request.receipt,
     )
 
 
@@ -109,29 +113,32 @@ def rerank_call(request: pb.RerankRequest) -> RerankCall:
         top_k=_optional(request, "top_k"),
         return_documents=request.return_documents,
         raw_scores=request.raw_scores,
+        receipt=request.receipt,
     )
 
 
 def fill_mask_call(request: pb.FillMaskRequest) -> FillMaskCall:
     """Absent numbers become their defaults."""
     top_k = _optional(request, "top_k", DEFAULT_FILLS)
-    return FillMaskCall(request.model, tuple(request.texts), request.truncate, top_k)
+    return FillMaskCall(request.model, tuple(request.texts), request.truncate, top_k, receipt=request.receipt)
 
 
 def classify_image_call(request: pb.ClassifyImageRequest) -> ClassifyImageCall:
     """The call that a request asks for."""
-    return ClassifyImageCall(request.model, tuple(request.images), _optional(request, "top_k"), request.raw_scores)
+    top_k = _optional(request, "top_k")
+    return ClassifyImageCall(request.model, tuple(request.images), top_k, request.raw_scores, receipt=request.receipt)
 
 
 def embed_image_call(request: pb.EmbedImageRequest) -> EmbedImageCall:
     """The call that a request asks for."""
     dimensions, normalize = _optional(request, "dimensions"), _optional(request, "normalize")
-    return EmbedImageCall(request.model, tuple(request.images), dimensions, normalize)
+    return EmbedImageCall(request.model, tuple(request.images), dimensions, normalize, receipt=request.receipt)
 
 
 def transcribe_call(request: pb.TranscribeRequest) -> TranscribeCall:
     """Raises InvalidRequest: an input that is neither a file nor samples."""
-    return TranscribeCall(request.model, tuple(_audio(index, item) for index, item in enumerate(request.inputs)))
+    inputs = tuple(_audio(index, item) for index, item in enumerate(request.inputs))
+    return TranscribeCall(request.model, inputs, receipt=request.receipt)
 
 
 # -- responses

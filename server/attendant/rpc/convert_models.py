@@ -16,6 +16,7 @@ from attendant.bundle import (
 from attendant.models.failed import FailedModel
 from attendant.models.info import EncodingInfo, GenerationInfo, ModelInfo, ModelState
 from attendant.rpc.convert_attention import attention_message
+from attendant.rpc.convert_receipt import maker_message
 from attendant.rpc.convert_sampling import default_sampling
 from attendant.rpc.flat_model import fill_flat_fields
 from attendant.rpc.parity import parity_message
@@ -49,6 +50,7 @@ def _served(info: ModelInfo) -> pb.Model:
         encodings=[_encoding(part) for part in info.encodings],
         recognition=_recognition(generation.manifest) if generation is not None else None,
         attention=attention_message(info.manifest.attention),
+        maker=maker_message(info.maker) if info.maker is not None else None,
     )
 
 

@@ -19,6 +19,7 @@ from attendant.frontend.speech.calls import (
     SpeechTask,
 )
 from attendant.rpc.convert import beam_call, timings_message, usage_message
+from attendant.rpc.convert_receipt import seal
 from attendant.rpc.convert_sampling import sampling_fields
 
 TASKS: Mapping[int, SpeechTask] = {
@@ -54,6 +55,7 @@ def speech_call(options: pb.SpeechOptions) -> SpeechCall:
         language=options.language,
         timestamps=options.timestamps,
         condition_on_previous_text=options.condition_on_previous_text,
+        receipt=options.receipt,
     )
 
 
@@ -103,7 +105,7 @@ def stream_sound(request: pb.SpeechStreamRequest) -> RawSound:
 
 def speech_response(result: SpeechResult) -> pb.SpeechResponse:
     """All of a recording."""
-    return pb.SpeechResponse(
+    response = pb.SpeechResponse(
         text=result.text,
         segments=map(_segment, result.segments),
         language=result.language,
@@ -113,6 +115,8 @@ def speech_response(result: SpeechResult) -> pb.SpeechResponse:
         timings=timings_message(result.timings),
         warnings=result.warnings,
     )
+    seal(response, result.receipt)
+    return response
 
 
 def stream_response(part: SpeechPart) -> pb.SpeechStreamResponse:

@@ -17,6 +17,7 @@ from attendant.frontend.encoding.calls import Encoded
 from attendant.frontend.encoding.service import EncodingService
 from attendant.rpc import convert_encoding as convert
 from attendant.rpc.context import of_this_call
+from attendant.rpc.convert_receipt import seal
 from attendant.rpc.stream import replies
 from attendant.tasks.masks import FilledMask
 
@@ -50,7 +51,12 @@ class _Kind(Generic[C, T, R]):
         call = await asyncio.to_thread(self.read, request) if large else self.read(request)
         encoded = await self.run(call, context)
         many = self.size(encoded.results) > MANY_RESULTS
-        return await asyncio.to_thread(self.write, encoded) if many else self.write(encoded)
+        return await asyncio.to_thread(self._response, encoded) if many else self._response(encoded)
+
+    def _response(self, encoded: Encoded[T]) -> R:
+        response = self.write(encoded)
+        seal(response, encoded.receipt)
+        return response
 
 
 def _num_parts(results: Sequence[Sequence[object]]) -> int:

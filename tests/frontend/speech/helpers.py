@@ -29,6 +29,7 @@ from attendant.frontend.speech.service import SpeechService
 from attendant.metrics import Metrics
 from attendant.models.generators import GeneratorPart
 from attendant.models.loaded import LoadedModel
+from attendant.models.maker import maker_of
 from attendant.models.table import ModelTable
 from attendant.settings import SpeechSettings
 from attendant.tasks.media_threads import MediaThreads
@@ -180,6 +181,7 @@ class WithoutEngines:
 
     def __init__(self, part: GeneratorPart, metrics: Metrics) -> None:
         self.name = part.name
+        self.maker = maker_of(part.manifest)
         self.speech = None if part.manifest.speech is None else ServedListener(part, metrics.speech)
 
     def refuse(self, who: str) -> None:

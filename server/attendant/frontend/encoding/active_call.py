@@ -15,6 +15,7 @@ from attendant.core.encoding import Arrays, Row, RowResult
 from attendant.core.errors import DeadlineExceeded
 from attendant.frontend.encoding.calls import EncodingUsage
 from attendant.frontend.encoding.hub import AdmittedCall
+from attendant.frontend.encoding.receipts import LARGE_ROWS, RowDigests
 from attendant.tasks.media_threads import MediaThreads
 
 T = TypeVar("T")
@@ -35,6 +36,7 @@ class EncoderCall:
         ids: numbers for rows that no other row of the model has.
         context: of the call.
         media: decode its files.
+        digests: of its rows, if it gets a receipt.
     """
 
     def __init__(
@@ -43,10 +45,12 @@ class EncoderCall:
         ids: itertools.count[int],
         context: CallContext,
         media: MediaThreads,
+        digests: RowDigests | None = None,
     ) -> None:
         self._hub = hub
         self._ids = ids
         self._media = media
+        self._digests = digests
         self._context = context
         self._runs: dict[int, int] = {}  # how long they took, by when they began
         self.preprocess_ns = 0
@@ -121,6 +125,8 @@ class EncoderCall:
         read_off_loop: bool,
     ) -> list[T]:
         inputs = await make(part, arrays)
+        if self._digests is not None:
+            await self._digest(self._digests, part, inputs)
         results = await self._hub.run([self._row(found) for found in inputs])
         self._runs.update((result.started_ns, result.run_ns) for result in results)
 
@@ -129,6 +135,14 @@ class EncoderCall:
 
         many = read_off_loop or _numbers(results) > MANY_NUMBERS
         return await asyncio.to_thread(read_all) if many else read_all()
+
+    async def _digest(self, digests: RowDigests, part: range, inputs: Sequence[Arrays]) -> None:
+        def digest() -> None:
+            for index, arrays in zip(part, inputs, strict=True):
+                digests.take(index, arrays)
+
+        large = sum(array.nbytes for arrays in inputs for array in arrays.values()) > LARGE_ROWS
+        await asyncio.to_thread(digest) if large else digest()
 
     async def _make(self, part: range, arrays: Callable[[int], Arrays]) -> list[Arrays]:
         return await self.prepare(lambda: [arrays(index) for index in part], off_loop=False)

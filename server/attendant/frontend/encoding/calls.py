@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from attendant.core.receipt import Receipt
 from attendant.tasks.answers import DEFAULT_ANSWER_TOKENS
 from attendant.tasks.masks import DEFAULT_FILLS
 from attendant.tasks.tokens import Aggregation
@@ -40,7 +41,14 @@ class Audio:
 
 
 @dataclass(frozen=True, slots=True)
-class EmbedCall:
+class Call:
+    """What every call may ask for. ``receipt``: give one with the answer."""
+
+    receipt: bool = field(default=False, kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedCall(Call):
     """Vectors of texts. ``None``: the dimensions, and the length, that the model was made for.
 
     ``prompt``: the name of one of the model's; empty for its default one, or with ``no_prompt`` none at all.
@@ -57,7 +65,7 @@ class EmbedCall:
 
 
 @dataclass(frozen=True, slots=True)
-class ClassifyCall:
+class ClassifyCall(Call):
     """Labels of texts. ``top_k`` None: all labels."""
 
     model: str
@@ -68,7 +76,7 @@ class ClassifyCall:
 
 
 @dataclass(frozen=True, slots=True)
-class ClassifyTokensCall:
+class ClassifyTokensCall(Call):
     """Labelled spans of texts. ``stride`` None: a text that is too long is cut or refused."""
 
     model: str
@@ -80,7 +88,7 @@ class ClassifyTokensCall:
 
 
 @dataclass(frozen=True, slots=True)
-class AnswerCall:
+class AnswerCall(Call):
     """Answers found in texts."""
 
     model: str
@@ -93,7 +101,7 @@ class AnswerCall:
 
 
 @dataclass(frozen=True, slots=True)
-class RerankCall:
+class RerankCall(Call):
     """Documents by how well they fit a query."""
 
     model: str
@@ -106,7 +114,7 @@ class RerankCall:
 
 
 @dataclass(frozen=True, slots=True)
-class FillMaskCall:
+class FillMaskCall(Call):
     """Tokens for the masks of texts."""
 
     model: str
@@ -116,7 +124,7 @@ class FillMaskCall:
 
 
 @dataclass(frozen=True, slots=True)
-class ClassifyImageCall:
+class ClassifyImageCall(Call):
     """Labels of image files."""
 
     model: str
@@ -126,7 +134,7 @@ class ClassifyImageCall:
 
 
 @dataclass(frozen=True, slots=True)
-class EmbedImageCall:
+class EmbedImageCall(Call):
     """Vectors of image files."""
 
     model: str
@@ -136,7 +144,7 @@ class EmbedImageCall:
 
 
 @dataclass(frozen=True, slots=True)
-class TranscribeCall:
+class TranscribeCall(Call):
     """What is said in recordings."""
 
     model: str
@@ -161,7 +169,8 @@ class EncodingUsage:
 
 @dataclass(frozen=True, slots=True)
 class Encoded(Generic[T]):
-    """A call's results, in the order of its inputs."""
+    """A call's results, in the order of its inputs. ``receipt``: where it was asked for, as yet without an output."""
 
     results: Sequence[T]
     usage: EncodingUsage
+    receipt: Receipt | None = None

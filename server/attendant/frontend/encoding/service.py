@@ -6,11 +6,13 @@ import asyncio
 import itertools
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Protocol, TypeVar
 
 from attendant.bundle import EncoderTask
 from attendant.core.context import CallContext
 from attendant.core.errors import AttendantError, DeadlineExceeded
+from attendant.core.receipt import Maker
 from attendant.frontend.encoding import media, spans, text
 from attendant.frontend.encoding.active_call import EncoderCall
 from attendant.frontend.encoding.calls import (
@@ -25,6 +27,7 @@ from attendant.frontend.encoding.calls import (
     RerankCall,
     TranscribeCall,
 )
+from attendant.frontend.encoding.receipts import RowDigests, draft
 from attendant.frontend.encoding.served import ServedEncoder
 from attendant.metrics import SUCCESS, Metrics, error_name
 from attendant.models.lookup import encoding
@@ -47,6 +50,10 @@ class _Call(Protocol):
     def model(self) -> str:
         """Name of a model, or empty."""
 
+    @property
+    def receipt(self) -> bool:
+        """Whether it asks for one."""
+
 
 C = TypeVar("C", bound=_Call)
 T = TypeVar("T")
@@ -59,6 +66,10 @@ class Encodes(Protocol):
     @property
     def name(self) -> str:
         """What callers call it."""
+
+    @property
+    def maker(self) -> Maker:
+        """What makes its answers."""
 
     @property
     def encoders(self) -> Mapping[EncoderTask, ServedEncoder]:
@@ -132,8 +143,11 @@ class EncodingService:
             served = self._models.find(call.model, encoding(task))
             name, encoder = served.name, served.encoders[task]
             async with encoder.calls.call():
-                active = EncoderCall(encoder.hub.admit(), self._ids, context, self._media)
+                digests = RowDigests() if call.receipt else None
+                active = EncoderCall(encoder.hub.admit(), self._ids, context, self._media, digests)
                 encoded = await behaviour(encoder, active, call)
+                if digests is not None:
+                    encoded = replace(encoded, receipt=draft(served.maker, task, encoder.manifest, call, digests))
             outcome, preprocess_ns = SUCCESS, active.preprocess_ns
             return encoded
         except AttendantError as error:

@@ -11,7 +11,17 @@ from attendant.models.generators import GeneratorPart
 
 _FIELD = "forced_answer"
 _BESIDE = frozenset(
-    ("model", "prompt", "ignore_eos", "logprobs", "translation", "whole", "keep_special_tokens", "no_default_settings")
+    (
+        "model",
+        "prompt",
+        "ignore_eos",
+        "logprobs",
+        "translation",
+        "whole",
+        "keep_special_tokens",
+        "no_default_settings",
+        "receipt",
+    )
 )
 """What else a call may say: nothing of it chooses a token, or ends the answer before its last one."""
 

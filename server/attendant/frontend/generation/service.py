@@ -11,6 +11,7 @@ from attendant.core.beams import BeamParams
 from attendant.core.context import CallContext
 from attendant.core.errors import AttendantError
 from attendant.core.generation import ChatPrompt, Finish, GenerationCall, GenerationPart, TextPrompt
+from attendant.core.receipt import Maker
 from attendant.core.request import Request
 from attendant.core.sampling import SamplingParams
 from attendant.frontend.generation.call_settings import call_settings
@@ -20,6 +21,7 @@ from attendant.frontend.generation.hub import ModelHub
 from attendant.frontend.generation.inner import InnerCall
 from attendant.frontend.generation.params import beam_params, for_sequence, sampling_params
 from attendant.frontend.generation.prompts import Prepared, check_ids, prepare, tokenize
+from attendant.frontend.generation.receipts import CallReceipts
 from attendant.frontend.generation.stop_strings import StopStrings
 from attendant.frontend.generation.streams import CallStream, SequenceStream
 from attendant.metrics import Metrics
@@ -34,6 +36,10 @@ class Generates(Protocol):
     @property
     def name(self) -> str:
         """What callers call it."""
+
+    @property
+    def maker(self) -> Maker:
+        """What makes its answers."""
 
     @property
     def generation(self) -> ModelHub | None:
@@ -89,11 +95,14 @@ class GenerationService:
         except AttendantError as error:
             self._metrics.refused(name, error)
             raise
-        active = _ActiveCall(hub, call, prepared, params, beams, settings.stop_strings, context, self._ids)
+        stop = settings.stop_strings
+        receipts = CallReceipts(served.maker, call, prepared, params, beams, stop) if call.receipt else None
+        active = _ActiveCall(hub, call, prepared, params, beams, stop, context, self._ids)
         try:
             active.submit_next()
             while not active.finished:
-                yield await active.next_part()
+                part = await active.next_part()
+                yield part if receipts is None else receipts.complete(part)
         finally:
             active.close()
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from attendant.core.generation import GenerationCall
+from attendant.core.receipt import Receipt
 from attendant.core.request import Timings, Usage
 
 SpeechTask = Literal["transcribe", "translate"]
@@ -22,6 +23,7 @@ class SpeechCall:
         timestamps: segments with times; without, one for each window.
         condition_on_previous_text: windows are given the text before them.
         how: sampling and beam search of each window; its prompt is not read.
+        receipt: give one with the result.
     """
 
     model: str
@@ -30,6 +32,7 @@ class SpeechCall:
     language: str = ""
     timestamps: bool = False
     condition_on_previous_text: bool = False
+    receipt: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,7 @@ class SpeechResult:
     usage: Usage
     timings: Timings
     warnings: tuple[str, ...] = ()
+    receipt: Receipt | None = None
 
 
 SpeechPart = Segment | Partial | SpeechResult

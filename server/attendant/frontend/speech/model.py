@@ -84,6 +84,7 @@ class SpeechModel:
         assert speech is not None, "whoever makes this has looked"
         assert isinstance(source, AudioSource), "the manifest has checked it"
         self.name = model.name
+        self.manifest = model.manifest
         self.speech: Speech = speech
         self.source = source
         self.log_mel = LogMel(source)

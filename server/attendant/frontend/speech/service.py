@@ -9,9 +9,11 @@ from typing import Protocol
 
 from attendant.core.context import CallContext
 from attendant.core.errors import AttendantError
+from attendant.core.receipt import Maker
 from attendant.frontend.speech.calls import RawSound, SoundData, SpeechCall, SpeechPart, SpeechResult
 from attendant.frontend.speech.feed import Feed, FileFeed, StreamFeed
 from attendant.frontend.speech.model import Generator, SpeechModel
+from attendant.frontend.speech.receipts import SpeechReceipt, seeded
 from attendant.frontend.speech.served import ServedListener
 from attendant.frontend.speech.transcription import Transcription
 from attendant.metrics import SUCCESS, Metrics, error_name
@@ -23,6 +25,10 @@ from attendant.tasks.media_threads import MediaThreads
 
 class Hears(Protocol):
     """What takes the calls of a model."""
+
+    @property
+    def maker(self) -> Maker:
+        """What makes its answers."""
 
     @property
     def speech(self) -> ServedListener | None:
@@ -97,12 +103,15 @@ class SpeechService:
     ) -> AsyncGenerator[SpeechPart, None]:
         context, name, outcome = given or CallContext.new(), "", "error"
         try:
-            listener = self._models.find(call.model, SPEECH).speech
+            served = self._models.find(call.model, SPEECH)
+            listener = served.speech
             assert listener is not None, "the lookup has looked"
             model = listener.model
             name = model.name
             model.check(call)
-            transcription = Transcription(model, self._generator, call, self._metrics, context, self._media)
+            call = seeded(call) if call.receipt else call
+            receipt = SpeechReceipt(served.maker, model.manifest, call) if call.receipt else None
+            transcription = Transcription(model, self._generator, call, self._metrics, context, self._media, receipt)
             async with (
                 listener.gate.call(),
                 feed_of(model) as feed,

@@ -19,6 +19,7 @@ from attendant.core.request import Timings, Usage
 from attendant.frontend.speech.calls import Partial, Segment, SpeechCall, SpeechPart, SpeechResult
 from attendant.frontend.speech.feed import Feed
 from attendant.frontend.speech.model import Generator, Heard, SpeechModel, Window
+from attendant.frontend.speech.receipts import SpeechReceipt
 from attendant.metrics import SpeechMetrics
 from attendant.tasks.media_threads import MediaThreads
 from attendant.tasks.mel import Floats
@@ -34,6 +35,7 @@ class Transcription:
     Args:
         context: of the call.
         media: make features of sound.
+        receipt: takes down what is heard, if the call gets one.
     """
 
     def __init__(
@@ -44,8 +46,10 @@ class Transcription:
         metrics: SpeechMetrics,
         context: CallContext,
         media: MediaThreads,
+        receipt: SpeechReceipt | None = None,
     ) -> None:
         self._media = media
+        self._receipt = receipt
         self._model = model
         self._generator = generator
         self._call = call
@@ -92,6 +96,8 @@ class Transcription:
             if more is None:
                 break
             self._sound = np.concatenate([self._sound, more])
+            if self._receipt is not None:
+                self._receipt.heard(more)
             self._metrics.sound(self._model.name, len(more) / self._rate)
 
     async def _partial(self, otherwise: str) -> str:
@@ -194,6 +200,7 @@ class Transcription:
             duration_s=self._start / self._rate,
             usage=self._tally.usage,
             timings=self._tally.timings(),
+            receipt=self._receipt.draft() if self._receipt is not None else None,
         )
 
 
