@@ -132,13 +132,6 @@ class Connection:
             finally:
                 call.cancel()
 
-    def tokenize(self, model: str, text: str) -> models_pb2.TokenizeResponse:
-        """Tokens of a text as it stands within another, without the tokenizer's own special ones."""
-        with self._failing():
-            request = models_pb2.TokenizeRequest(model=model, text=text, no_special_tokens=True)
-            response: models_pb2.TokenizeResponse = self._tokenizer.Tokenize(request, timeout=self._timeout_s)
-            return response
-
     def transcribe(self, request: speech_pb2.SpeechRequest) -> speech_pb2.SpeechResponse:
         """What is said in a recording."""
         self._prepare(request)
@@ -158,6 +151,12 @@ class Connection:
                 yield from call
             finally:
                 call.cancel()
+
+    def tokenize(self, request: models_pb2.TokenizeRequest) -> models_pb2.TokenizeResponse:
+        """The tokens that a prompt becomes."""
+        with self._failing():
+            response: models_pb2.TokenizeResponse = self._tokenizer.Tokenize(request, timeout=self._timeout_s)
+            return response
 
     def attention(self, request: explain_pb2.AttentionRequest) -> Generator[explain_pb2.AttentionResponse]:
         """What a model looked at, layer by layer. Leaving the iterator early cancels the call."""

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from attendant_proto.v1 import generation_pb2 as pb
+from attendant_proto.v1 import models_pb2
 
 from attendant.client.connection import Connection
 
@@ -35,7 +36,7 @@ class Score:
         Raises:
             CallFailed: the server refused it, or failed.
         """
-        ids = connection.tokenize(request.model, answer).token_ids if isinstance(answer, str) else answer
+        ids = _within(connection, request.model, answer) if isinstance(answer, str) else answer
         asked = pb.GenerateRequest()
         asked.CopyFrom(request)
         asked.forced_answer.CopyFrom(pb.TokenIds(ids=ids))
@@ -63,3 +64,8 @@ class Score:
         """For JSON."""
         tokens = [{"id": token.id, "text": token.text, "logprob": token.logprob} for token in self.tokens]
         return {"tokens": tokens, "logprob": self.logprob, "perplexity": self.perplexity}
+
+
+def _within(connection: Connection, model: str, text: str) -> Sequence[int]:
+    """Tokens of a text as it stands within another, without the tokenizer's own special ones."""
+    return connection.tokenize(models_pb2.TokenizeRequest(model=model, text=text, no_special_tokens=True)).token_ids

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from attendant_proto.v1 import explain_pb2 as pb
@@ -116,7 +117,8 @@ def steps(connection: Connection, args: Namespace, text: str) -> Steps:
     """An answer, and what its time went to."""
     model = connection.find_model(args.model, ("generate",))
     subject = _subject(args, model, text)
-    prompt = {"chat": subject.chat} if subject.HasField("chat") else {"text": subject.text}
+    prompt: dict[str, Any] = {"chat": subject.chat} if subject.HasField("chat") else {"text": subject.text}
+    tokens = connection.tokenize(models_pb2.TokenizeRequest(model=model.name, **prompt))
     stopping = generation_pb2.Stopping(max_tokens=args.max_tokens)
     request = generation_pb2.GenerateRequest(model=model.name, stopping=stopping, **prompt)
     said: list[str] = []
@@ -125,7 +127,7 @@ def steps(connection: Connection, args: Namespace, text: str) -> Steps:
         said.append(response.text)
         if response.HasField("finish"):
             finish = response.finish
-    return stages_of(model.name, text, "".join(said), finish)
+    return stages_of(model.name, text, tokens, "".join(said), finish)
 
 
 def _reduction(args: Namespace) -> Reduction:

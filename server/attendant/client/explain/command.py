@@ -31,7 +31,7 @@ def explain(args: Namespace) -> int:
 
 def _views(args: Namespace) -> list[View]:
     if args.recorded is not None:
-        return _recorded(args.recorded)
+        return read_recorded(args.recorded)
     text = _text(args)
     with Connection(args.server, args.timeout) as connection:
         if args.context:
@@ -47,7 +47,8 @@ def _views(args: Namespace) -> list[View]:
         ]
 
 
-def _recorded(path: str) -> list[View]:
+def read_recorded(path: str) -> list[View]:
+    """The views of a file that ``--json`` wrote. Raises CallFailed."""
     try:
         views = [from_json(line) for line in read_file(path).decode().splitlines() if line.strip()]
     except (NotRecorded, UnicodeError) as error:

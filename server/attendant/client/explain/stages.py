@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from attendant_proto.v1 import generation_pb2 as pb
+from attendant_proto.v1 import models_pb2
 
 from attendant.client.explain.views import Stage, Steps
 
+MOST_TOKENS = 40
+"""So many tokens of a prompt are shown."""
 
-def stages_of(model: str, text: str, answer: str, finish: pb.Finish) -> Steps:
-    """What the time of an answer went to. Together the stages are ``total_s``; what the server's clocks do not tell
-    apart is told as one."""
+
+def stages_of(model: str, text: str, tokens: models_pb2.TokenizeResponse, answer: str, finish: pb.Finish) -> Steps:
+    """What the time of an answer went to; together the stages are ``total_s``. ``tokens``: those of the prompt."""
     usage, timings = finish.usage, finish.timings
     before = timings.first_token_s - timings.queue_s - timings.prefill_s
     after = timings.total_s - timings.first_token_s - timings.decode_s
@@ -18,8 +21,8 @@ def stages_of(model: str, text: str, answer: str, finish: pb.Finish) -> Steps:
         Stage(
             "tokenise",
             max(before, 0.0),
-            f"The text becomes {usage.prompt_tokens} tokens: words and parts of words, each a number in the model's "
-            "vocabulary. Limits are checked.",
+            f"The text becomes {usage.prompt_tokens} tokens, words and parts of words, each a number in the model's "
+            f"vocabulary: {_spelled(tokens)}",
         ),
         Stage("queue", timings.queue_s, "The request waits for its place in a batch with others."),
         Stage(
@@ -39,3 +42,9 @@ def stages_of(model: str, text: str, answer: str, finish: pb.Finish) -> Steps:
     )
     counts = f"{usage.prompt_tokens} tokens of prompt, {usage.cached_tokens} of them known from before; "
     return Steps(model, text, answer, stages, f"{counts}{usage.completion_tokens} tokens of answer.")
+
+
+def _spelled(tokens: models_pb2.TokenizeResponse) -> str:
+    pairs = list(zip(tokens.tokens, tokens.token_ids, strict=True))
+    shown = ", ".join(f"{token} ({number})" for token, number in pairs[:MOST_TOKENS])
+    return f"{shown} and {len(pairs) - MOST_TOKENS} more." if len(pairs) > MOST_TOKENS else f"{shown}."
