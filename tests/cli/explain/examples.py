@@ -96,6 +96,7 @@ def heard() -> Attention:
         layers=(Layer(None, (), weights),),
         answer=" one two",
         frame_s=0.02,
+        heard_s=2.2,
     )
 
 

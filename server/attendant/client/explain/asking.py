@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from argparse import Namespace
 from collections.abc import Iterable
 from typing import Any
@@ -26,9 +27,12 @@ from attendant.client.explain.views import (
     Steps,
     Token,
 )
+from attendant.core.errors import InvalidRequest
+from attendant.tasks.sound import SoundFile
 
 TEXT_TASKS = ("generate", "embed", "classify", "classify_tokens", "answer", "rerank", "fill_mask")
 IMAGE_TASKS = ("classify_image", "embed_image")
+_RATE = 16_000  # Hz
 
 
 def find_model(connection: Connection, args: Namespace) -> models_pb2.Model:
@@ -68,12 +72,15 @@ def attention(connection: Connection, args: Namespace, model: models_pb2.Model, 
         rows=_rows(header, answer_only=request.answer_only),
         keys=tuple(map(_token, header.keys)),
         layers=layers,
+        asked_layers=tuple(args.layer),
+        asked_heads=tuple(args.head),
         first_row=header.first_query + request.answer_only,
         num_prompt=header.num_prompt_tokens,
         answer=header.answer,
         text=subject.text,
         grid=_grid(header),
-        frame_s=header.frame_s if kind != "self" else 0.0,
+        frame_s=header.frame_s,
+        heard_s=_seconds(subject.audio) if subject.audio else 0.0,
         source=header.source,
         image=subject.image,
     )
@@ -193,6 +200,18 @@ def _rows(header: pb.AttentionHeader, *, answer_only: bool) -> tuple[Token, ...]
 
 def _token(token: pb.ExplainedToken) -> Token:
     return Token(token.text, token.start, token.end, token.special)
+
+
+def _seconds(audio: bytes) -> float:
+    """How long a recording is; 0 if that cannot be told from here."""
+    num_samples = 0
+    try:
+        file = SoundFile(audio, _RATE, math.inf, "audio")
+        while (part := file.read()) is not None:
+            num_samples += len(part)
+    except InvalidRequest:
+        return 0.0
+    return num_samples / _RATE
 
 
 def _grid(header: pb.AttentionHeader) -> Grid | None:

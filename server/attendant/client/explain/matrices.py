@@ -11,7 +11,7 @@ import numpy as np
 
 from attendant.client.explain import words
 from attendant.client.explain.colors import HEAT, Ramp, css, ink
-from attendant.client.explain.views import Attention, Floats, Panel, Similarity, num_heard
+from attendant.client.explain.views import Attention, Floats, Panel, Similarity
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,7 +62,7 @@ def _matrix(axis: Axes, view: Attention, panel: Panel, *, small: bool) -> None:
     )
     axis.tick_params(length=0)
     if timed:
-        axis.set_xlim(0.0, num_heard(weights) * view.frame_s)
+        axis.set_xlim(0.0, view.num_heard * view.frame_s)
         axis.set_xlabel(axis.get_xlabel() or "seconds")
     if small:
         axis.set_xticks(axis.get_xticks() if timed else [])

@@ -55,7 +55,7 @@ function show(place, view, id) {
     name.textContent = panel.title;
     main.replaceChildren();
     if (view.grid) patches(main, view, values);
-    else if (view.frame) { const strip = element(main, "div", {className: "strip"}); bars(strip, values, top, view.frame); }
+    else if (view.frame) { const strip = element(main, "div", {className: "strip"}); bars(strip, values, top, view); }
     else text(main, view.pieces, values, top);
     const order = values.map((_, key) => key).filter((key) => values[key] > 0).sort((a, b) => values[b] - values[a]);
     spoken.textContent = "Most: " + order.slice(0, 5).map((key) => `${view.keys[key]} ${percent(values[key])}`).join(", ");
@@ -67,7 +67,7 @@ function show(place, view, id) {
       const button = element(small, "button", {type: "button", textContent: panel.head === null ? `layer ${each.layer}` : `head ${each.head}`});
       button.setAttribute("aria-pressed", String(number === state.panel));
       const those = row(number);
-      bars(button, those, Math.max(...those, 1e-9), view.frame);
+      bars(button, those, Math.max(...those, 1e-9), view);
       button.onclick = () => {
         state.panel = number;
         const slider = place.querySelector("input[type=range]");
@@ -89,8 +89,8 @@ function text(place, pieces, values, top) {
   }
 }
 
-function bars(place, values, top, frame) {
-  const last = frame ? Math.min(values.length, values.reduce((end, w, key) => w >= .05 * top ? key + 10 : end, 1)) : values.length;
+function bars(place, values, top, {frame, heard}) {
+  const last = frame ? heard : values.length;
   const svg = place.appendChild(document.createElementNS("http://www.w3.org/2000/svg", "svg"));
   svg.setAttribute("viewBox", `0 0 ${last} 100`);
   svg.setAttribute("preserveAspectRatio", "none");

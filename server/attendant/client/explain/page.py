@@ -155,6 +155,7 @@ def _values(view: Attention) -> dict[str, Any]:
         "grid": None if view.grid is None else [view.grid.rows, view.grid.columns, view.grid.num_prefix],
         "image": picture,
         "frame": view.frame_s if words.is_timed(view) else 0,
+        "heard": view.num_heard,
         "row": "token of the answer" if view.answer else "token that looks",
     }
 

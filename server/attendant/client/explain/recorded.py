@@ -95,7 +95,9 @@ def _attention(values: dict[str, Any]) -> Attention:
     layers = tuple(_layer(layer, len(rows), len(keys)) for layer in values["layers"])
     grid = None if values["grid"] is None else Grid(**values["grid"])
     image = base64.b64decode(values["image"], validate=True)
-    return Attention(**{**values, "rows": rows, "keys": keys, "layers": layers, "grid": grid, "image": image})
+    made = {"rows": rows, "keys": keys, "layers": layers, "grid": grid, "image": image}
+    asked = {name: tuple(values[name]) for name in ("asked_layers", "asked_heads")}
+    return Attention(**{**values, **made, **asked})
 
 
 def _layer(values: dict[str, Any], num_rows: int, num_keys: int) -> Layer:

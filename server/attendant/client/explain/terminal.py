@@ -9,7 +9,7 @@ import numpy as np
 
 from attendant.client.explain import words
 from attendant.client.explain.painter import Painter, padded
-from attendant.client.explain.views import Attention, Attribution, Panel, Similarity, Steps, View, num_heard
+from attendant.client.explain.views import Attention, Attribution, Panel, Similarity, Steps, View
 from attendant.client.terminal import printable
 
 MOST_PANELS = 12
@@ -89,7 +89,7 @@ def _patches(view: Attention, panel: Panel, painter: Painter) -> Iterator[str]:
 
 def _times(view: Attention, panel: Panel, painter: Painter) -> Iterator[str]:
     room = painter.columns - _NAME - 10
-    last = num_heard(panel.weights)
+    last = view.num_heard
     for token, row in list(zip(view.rows, panel.weights, strict=True))[:_MOST_ROWS]:
         bins = np.array([part.max() if len(part) else 0.0 for part in np.array_split(row[:last], room)])
         strip = "".join(painter.level(float(value) / max(float(bins.max()), 1e-12)) for value in bins)

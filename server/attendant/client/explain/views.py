@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -58,12 +59,14 @@ class Attention:
 
     Attributes:
         kind: "self", "encoder" or "cross".
+        asked_layers, asked_heads: which were asked for, by number from 0; none: all.
         rows: what the rows of weights are named by: the tokens of the answer, or the tokens that look.
         first_row: number of the first row's token in the whole sequence.
         keys: what was looked at, one for each column.
         num_prompt: of a decoder: keys from this number on are the answer; 0: there is none.
         text: that was given, or "".
-        frame_s: of a recording: what a key lasts, in seconds.
+        frame_s: of a recording: what a key lasts, in seconds. heard_s: the recording itself, whose window goes on with
+            silence; 0: nobody knows.
         image: of an image: the file.
     """
 
@@ -76,12 +79,15 @@ class Attention:
     rows: tuple[Token, ...]
     keys: tuple[Token, ...]
     layers: tuple[Layer, ...]
+    asked_layers: tuple[int, ...] = ()
+    asked_heads: tuple[int, ...] = ()
     first_row: int = 0
     num_prompt: int = 0
     answer: str = ""
     text: str = ""
     grid: Grid | None = None
     frame_s: float = 0.0
+    heard_s: float = 0.0
     source: str = ""
     image: bytes = field(default=b"", repr=False)
 
@@ -89,6 +95,18 @@ class Attention:
     def num_panels(self) -> int:
         """How many matrices there are."""
         return sum(max(len(layer.heads), 1) for layer in self.layers)
+
+    @property
+    def num_heard(self) -> int:
+        """Of a recording: frames that have some of it."""
+        return min(math.ceil(self.heard_s / self.frame_s), len(self.keys)) if self.heard_s else len(self.keys)
+
+    @property
+    def asked(self) -> str:
+        """Which layers and heads were asked for, in words."""
+        if not self.asked_layers and not self.asked_heads:
+            return "all layers and heads"
+        return f"{_numbered('layer', self.asked_layers)}, {_numbered('head', self.asked_heads)}"
 
     def panels(self) -> Iterator[Panel]:
         """Each matrix by itself, layer by layer."""
@@ -98,9 +116,7 @@ class Attention:
 
     def _title(self, layer: Layer, index: int) -> str:
         if layer.number is None:
-            return {"mean": "mean of all layers and heads", "max": "largest of all layers and heads"}.get(
-                self.reduction, self.reduction
-            )
+            return {"mean": f"mean of {self.asked}", "max": f"largest of {self.asked}"}.get(self.reduction, "rollout")
         if layer.heads:
             return f"layer {layer.number}, head {layer.heads[index]}"
         return f"layer {layer.number}, {'largest' if self.reduction == 'max-heads' else 'mean'} of its heads"
@@ -111,6 +127,12 @@ class Attention:
         layers = tuple(Layer(each.number, each.heads, each.weights[:, chosen]) for each in self.layers)
         rows = tuple(self.rows[number] for number in chosen)
         return replace(self, rows=rows, layers=layers, first_row=self.first_row + chosen[0])
+
+
+def _numbered(noun: str, numbers: Sequence[int]) -> str:
+    if not numbers:
+        return f"all {noun}s"
+    return f"{noun}{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,10 +205,3 @@ def part_weights(attention: Attention, parts: tuple[Part, ...]) -> Floats:
 def _stands_in(token: Token, part: Part) -> bool:
     """A token may begin with the space before its word: its last character tells."""
     return token.end > token.start and part.start < token.end <= part.end
-
-
-def num_heard(weights: Floats) -> int:
-    """Frames up to a fifth of a second behind the last one that got a twentieth of a row's largest weight: what comes
-    after them in a window is silence. ``weights``: [rows, frames]."""
-    heard = np.flatnonzero((weights >= 0.05 * weights.max(axis=1, keepdims=True)).any(axis=0))
-    return int(min(heard[-1] + 10, weights.shape[1]))

@@ -53,8 +53,8 @@ def key_name(view: Attention, key: int) -> str:
 
 
 def is_timed(view: Attention) -> bool:
-    """Its keys are frames of a recording."""
-    return view.frame_s > 0 and view.kind != "self"
+    """Its keys are frames of a recording; an answer's own tokens are not."""
+    return view.frame_s > 0 and (view.kind != "self" or not view.answer)
 
 
 def title_of(view: View) -> str:
@@ -97,15 +97,17 @@ def caption(view: Attention) -> list[str]:
 def _reduced(view: Attention) -> str:
     match view.reduction:
         case "mean":
-            return "Mean of the layers and heads that were asked for"
+            return f"Mean of {view.asked}"
         case "max":
-            return "Largest weight among the layers and heads that were asked for"
+            return f"Largest weight among {view.asked}"
         case "rollout":
             return "Attention rollout through all layers"
         case "mean-heads":
-            return "Mean of the heads of each layer"
+            return (
+                f"Mean of the heads of each layer ({view.asked})" if view.asked_heads else "Mean of each layer's heads"
+            )
         case "max-heads":
-            return "Largest weight among the heads of each layer"
+            return f"Largest weight among the heads of each layer ({view.asked})"
     return "Single heads"
 
 
