@@ -63,6 +63,7 @@ function show(place, view, id) {
       panel.head === null ? true : each.layer === panel.layer);
     small.replaceChildren();
     smallTitle.textContent = mates.length < 2 ? "" : panel.head === null ? "All layers" : `Heads of layer ${panel.layer}`;
+    smallTitle.hidden = mates.length < 2;
     if (mates.length > 1) mates.forEach(([each, number]) => {
       const button = element(small, "button", {type: "button", textContent: panel.head === null ? `layer ${each.layer}` : `head ${each.head}`});
       button.setAttribute("aria-pressed", String(number === state.panel));
