@@ -205,6 +205,13 @@ def _configure_translate(parser: Parser) -> Run:
     return _client(translate)
 
 
+def _configure_replay(parser: Parser) -> Run:
+    from attendant.client.replay.command import add_replay_arguments, replay
+
+    add_replay_arguments(parser)
+    return _client(replay)
+
+
 def _configure_models(parser: Parser) -> Run:
     from attendant.client.commands import add_models_arguments, models
 
@@ -282,6 +289,7 @@ COMMANDS: dict[str, tuple[str, Callable[[Parser], Run]]] = {
     "see": ("Labels or vectors of image files.", _configure_encoding("see")),
     "transcribe": ("The words of recordings.", _configure_transcribe),
     "explain": ("Show what a model looked at, and what its answer hung on.", _configure_explain),
+    "replay": ("Make kept answers again, and tell what changed.", _configure_replay),
     "models": ("List a server's models.", _configure_models),
     "export": ("Make a bundle from a Hugging Face model.", _configure_export),
 }

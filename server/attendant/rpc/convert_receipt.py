@@ -1,17 +1,14 @@
-"""Receipts as messages, and the digest of an answer as it is on the wire."""
+"""Receipts as messages, and how a response gets one."""
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
 from typing import Any
 
 from attendant_proto.v1 import receipt_pb2 as pb
 
 from attendant.core.receipt import Maker, Receipt
-
-_NOT_THE_ANSWER = ("usage", "timings", "receipt")
-"""Fields of a response that are another at each call."""
+from attendant.traffic.digests import answer_digest
 
 
 def receipt_message(receipt: Receipt) -> pb.Receipt:
@@ -45,13 +42,3 @@ def seal(response: Any, receipt: Receipt | None) -> None:
     """Put the receipt into a response that is complete otherwise, with the digest of what is in there."""
     if receipt is not None:
         response.receipt.CopyFrom(receipt_message(replace(receipt, output=answer_digest(response))))
-
-
-def answer_digest(response: Any) -> str:
-    """SHA-256 of a response without usage, timings and receipt, as it is on the wire. It is left as it is."""
-    bare = type(response)()
-    bare.CopyFrom(response)
-    for name in _NOT_THE_ANSWER:
-        if name in bare.DESCRIPTOR.fields_by_name:
-            bare.ClearField(name)
-    return hashlib.sha256(bare.SerializeToString(deterministic=True)).hexdigest()
