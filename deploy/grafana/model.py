@@ -253,10 +253,33 @@ SPEECH = Row(
     closed=True,
 )
 
+EXPLAIN = Row(
+    "Explanations",
+    (
+        Panel(
+            "Calls that explain",
+            "Attention, attribution and similarity, by how they ended.",
+            (Query(total("attendant_explain_requests_total", "kind", "outcome"), "{{kind}} {{outcome}}"),),
+            "reqps",
+            width=12,
+            stacked=True,
+        ),
+        Panel(
+            "Time in the model",
+            "Share of the model's thread that looking at attention took. While others wait it stays near "
+            "`explain.share` or below; more means that nobody else wanted the time.",
+            (Query(total("attendant_explain_run_seconds_total"), "attention"),),
+            "percentunit",
+            width=12,
+        ),
+    ),
+    closed=True,
+)
+
 BOARD = Board(
     uid="attendant-model",
     title="Attendant / One model",
     says="Where the time of one model's requests goes, and what its engine or its batches do.",
     variables=(JOB, MODEL),
-    rows=(REQUESTS, ENGINE, ENCODING, SPEECH),
+    rows=(REQUESTS, ENGINE, ENCODING, SPEECH, EXPLAIN),
 )

@@ -101,7 +101,7 @@ class Application:
         self._metrics = Metrics(
             objectives=settings.slo.by_model(), vllm_names=told.vllm_names, triton_names=told.triton_names
         )
-        self._rpc = RpcServer(settings.grpc)
+        self._rpc = RpcServer(settings.grpc, explain=settings.explain.enabled)
         self._front_end: FrontEnd | None = None
         self._page = Page(settings.http.page, self._metrics, lambda: self._front_end, self._is_serving)
         self._http = HttpServer(settings.http, http_app(self._metrics, self._is_serving, self._page))
@@ -118,7 +118,12 @@ class Application:
         settings, loader = self._settings, self._loader()
         bundles = await asyncio.to_thread(loader.load_all, _bundles(settings), strict=settings.strict)
         front_end = FrontEnd(
-            self._metrics, self._on_engine_death, settings.speech, loader=loader, on_change=self._on_change
+            self._metrics,
+            self._on_engine_death,
+            settings.speech,
+            explain=settings.explain,
+            loader=loader,
+            on_change=self._on_change,
         )
         await front_end.start(bundles, strict=settings.strict)
         self._front_end = front_end

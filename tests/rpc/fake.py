@@ -94,9 +94,12 @@ class FakeService:
 
 class FakeFrontEnd:
     """Stands for :class:`attendant.frontend.front_end.FrontEnd`; ``encoding`` answers calls on encoders, ``speech``
-    those on recordings."""
+    those on recordings, ``explain`` those that explain."""
 
-    def __init__(self, generation: FakeService, encoding: object, speech: object = None) -> None:
+    def __init__(
+        self, generation: FakeService, encoding: object, speech: object = None, explain: object = None
+    ) -> None:
+        self.explain = explain
         self.generation = generation
         self.encoding = encoding
         self.speech = speech
@@ -121,11 +124,12 @@ async def serving(
     settings: GrpcSettings | None = None,
     encoding: object | None = None,
     speech: object | None = None,
+    explain: object | None = None,
 ) -> AsyncIterator[tuple[str, RpcServer]]:
     """A real gRPC server over ``service`` on a free port of the loopback."""
     server = RpcServer(settings or GrpcSettings(port=0))
     address = server.bind()
-    await server.start(FakeFrontEnd(service, encoding or NoEncoders(), speech))  # type: ignore[arg-type]
+    await server.start(FakeFrontEnd(service, encoding or NoEncoders(), speech, explain))  # type: ignore[arg-type]
     await server.health.set(serving=True)
     try:
         yield address, server

@@ -12,15 +12,15 @@ import pytest
 from attendant.core.errors import ConfigurationError, Draining, InvalidRequest, QueueFull, StepFailed
 from attendant.rpc.server import SERVICES, RpcServer
 from attendant.settings import GrpcSettings
+from attendant_proto.v1 import explain_pb2, explain_pb2_grpc, generation_pb2_grpc, models_pb2, models_pb2_grpc
 from attendant_proto.v1 import generation_pb2 as pb
-from attendant_proto.v1 import generation_pb2_grpc, models_pb2, models_pb2_grpc
 from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_status import rpc_status
 from pydantic import ByteSize
 
-from tests.rpc.fake import FINISH, FakeService, connected, delta, run, serving
+from tests.rpc.fake import FINISH, FakeFrontEnd, FakeService, NoEncoders, connected, delta, run, serving
 
 REQUEST = pb.GenerateRequest(text="hello")
 
@@ -267,8 +267,23 @@ def test_reflection_lists_every_service() -> None:
             async for response in stub.ServerReflectionInfo(iter([request])):
                 names = {service.name for service in response.list_services_response.service}
             assert {*SERVICES, "grpc.health.v1.Health"} <= names
-            ours = {f"attendant.v1.{name}" for name in ("Generation", "Encoding", "Speech", "Models", "Tokenizer")}
-            assert set(SERVICES) == ours
+            ours = ("Generation", "Encoding", "Speech", "Models", "Tokenizer", "Explain")
+            assert set(SERVICES) == {f"attendant.v1.{name}" for name in ours}
+
+    run(test)
+
+
+def test_a_service_that_is_turned_off_is_not_there() -> None:
+    async def test() -> None:
+        server = RpcServer(GrpcSettings(port=0), explain=False)
+        address = server.bind()
+        await server.start(FakeFrontEnd(FakeService(), NoEncoders()))  # type: ignore[arg-type]
+        async with grpc.aio.insecure_channel(address) as channel:
+            stub: Any = explain_pb2_grpc.ExplainStub(channel)  # type: ignore[no-untyped-call]
+            with pytest.raises(grpc.RpcError) as caught:
+                await stub.Similarity(explain_pb2.SimilarityRequest())
+            assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+        await server.stop(0)
 
     run(test)
 

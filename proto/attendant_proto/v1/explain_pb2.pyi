@@ -171,14 +171,16 @@ class Grid(_message.Message):
     def __init__(self, rows: _Optional[int] = ..., columns: _Optional[int] = ..., num_prefix: _Optional[int] = ...) -> None: ...
 
 class AttentionWeights(_message.Message):
-    __slots__ = ("layer", "heads", "data")
+    __slots__ = ("layer", "heads", "data", "first_query")
     LAYER_FIELD_NUMBER: _ClassVar[int]
     HEADS_FIELD_NUMBER: _ClassVar[int]
     DATA_FIELD_NUMBER: _ClassVar[int]
+    FIRST_QUERY_FIELD_NUMBER: _ClassVar[int]
     layer: int
     heads: _containers.RepeatedScalarFieldContainer[int]
     data: bytes
-    def __init__(self, layer: _Optional[int] = ..., heads: _Optional[_Iterable[int]] = ..., data: _Optional[bytes] = ...) -> None: ...
+    first_query: int
+    def __init__(self, layer: _Optional[int] = ..., heads: _Optional[_Iterable[int]] = ..., data: _Optional[bytes] = ..., first_query: _Optional[int] = ...) -> None: ...
 
 class AttentionEnd(_message.Message):
     __slots__ = ("queue_s", "run_s", "total_s")
@@ -269,14 +271,16 @@ class SimilarityRequest(_message.Message):
     def __init__(self, model: _Optional[str] = ..., contexts: _Optional[_Iterable[_Union[WordInContext, _Mapping]]] = ...) -> None: ...
 
 class SimilarityResponse(_message.Message):
-    __slots__ = ("model", "words", "cosines")
+    __slots__ = ("model", "words", "cosines", "timings")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     WORDS_FIELD_NUMBER: _ClassVar[int]
     COSINES_FIELD_NUMBER: _ClassVar[int]
+    TIMINGS_FIELD_NUMBER: _ClassVar[int]
     model: str
     words: _containers.RepeatedCompositeFieldContainer[SimilarityTokens]
     cosines: _containers.RepeatedScalarFieldContainer[float]
-    def __init__(self, model: _Optional[str] = ..., words: _Optional[_Iterable[_Union[SimilarityTokens, _Mapping]]] = ..., cosines: _Optional[_Iterable[float]] = ...) -> None: ...
+    timings: AttentionEnd
+    def __init__(self, model: _Optional[str] = ..., words: _Optional[_Iterable[_Union[SimilarityTokens, _Mapping]]] = ..., cosines: _Optional[_Iterable[float]] = ..., timings: _Optional[_Union[AttentionEnd, _Mapping]] = ...) -> None: ...
 
 class SimilarityTokens(_message.Message):
     __slots__ = ("tokens",)

@@ -33,8 +33,8 @@ class ExplainStub:
     wait (setting explain.share). Attention is not an explanation: Attribute says what an answer hung on.
 
     Errors: INVALID_ARGUMENT (google.rpc.BadRequest names the field and what is allowed, a number of weights above
-    explain.max_weights among them), NOT_FOUND (the models that exist), FAILED_PRECONDITION (the model cannot be served,
-    or its bundle gives no attention), RESOURCE_EXHAUSTED (queue full; google.rpc.RetryInfo), DEADLINE_EXCEEDED,
+    explain.max_weights among them; or the model gives no attention), NOT_FOUND (the models that exist),
+    FAILED_PRECONDITION (the model cannot be served), RESOURCE_EXHAUSTED (queue full; google.rpc.RetryInfo), DEADLINE_EXCEEDED,
     CANCELLED, UNAVAILABLE (the server is draining), INTERNAL.
     """
 
@@ -69,8 +69,8 @@ class ExplainServicer:
     wait (setting explain.share). Attention is not an explanation: Attribute says what an answer hung on.
 
     Errors: INVALID_ARGUMENT (google.rpc.BadRequest names the field and what is allowed, a number of weights above
-    explain.max_weights among them), NOT_FOUND (the models that exist), FAILED_PRECONDITION (the model cannot be served,
-    or its bundle gives no attention), RESOURCE_EXHAUSTED (queue full; google.rpc.RetryInfo), DEADLINE_EXCEEDED,
+    explain.max_weights among them; or the model gives no attention), NOT_FOUND (the models that exist),
+    FAILED_PRECONDITION (the model cannot be served), RESOURCE_EXHAUSTED (queue full; google.rpc.RetryInfo), DEADLINE_EXCEEDED,
     CANCELLED, UNAVAILABLE (the server is draining), INTERNAL.
     """
 
@@ -129,8 +129,8 @@ class Explain:
     wait (setting explain.share). Attention is not an explanation: Attribute says what an answer hung on.
 
     Errors: INVALID_ARGUMENT (google.rpc.BadRequest names the field and what is allowed, a number of weights above
-    explain.max_weights among them), NOT_FOUND (the models that exist), FAILED_PRECONDITION (the model cannot be served,
-    or its bundle gives no attention), RESOURCE_EXHAUSTED (queue full; google.rpc.RetryInfo), DEADLINE_EXCEEDED,
+    explain.max_weights among them; or the model gives no attention), NOT_FOUND (the models that exist),
+    FAILED_PRECONDITION (the model cannot be served), RESOURCE_EXHAUSTED (queue full; google.rpc.RetryInfo), DEADLINE_EXCEEDED,
     CANCELLED, UNAVAILABLE (the server is draining), INTERNAL.
     """
 

@@ -21,4 +21,7 @@ GeneratorCapability = Literal["generate", "continue", "translate", "speech"]
 """``generate``: takes calls of the service Generation; ``continue``: its answer continues the prompt; ``translate``: it
 reads a text as a source and writes another; ``speech``: it writes what it hears, for the service Speech."""
 
-Capability = GeneratorCapability | EncoderTask
+ExplainCapability = Literal["attention"]
+"""``attention``: calls of the service Explain see what it looks at."""
+
+Capability = GeneratorCapability | EncoderTask | ExplainCapability

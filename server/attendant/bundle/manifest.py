@@ -168,4 +168,5 @@ class ManifestBase(Section):
     @property
     def capabilities(self) -> tuple[Capability, ...]:
         """All that the bundle can do, each once."""
-        return tuple(dict.fromkeys((*self.own_capabilities, *self.further_capabilities)))
+        explains: tuple[Capability, ...] = () if self.attention is None else ("attention",)
+        return tuple(dict.fromkeys((*self.own_capabilities, *self.further_capabilities, *explains)))

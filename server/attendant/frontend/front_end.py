@@ -8,6 +8,7 @@ from attendant.batching.client import BatchClient
 from attendant.core.errors import ModelNotFound
 from attendant.engine.client import EngineClient
 from attendant.frontend.encoding.service import EncodingService
+from attendant.frontend.explain.service import ExplainService
 from attendant.frontend.generation.service import GenerationService
 from attendant.frontend.served_model import OnDeath, ServedModel
 from attendant.frontend.speech.service import SpeechService
@@ -20,7 +21,7 @@ from attendant.models.info import ModelInfo, ModelState
 from attendant.models.loaded import LoadedModel
 from attendant.models.loader import LoadedBundles, ModelLoader
 from attendant.models.table import Entry, ModelTable
-from attendant.settings import SpeechSettings
+from attendant.settings import ExplainSettings, SpeechSettings
 from attendant.tasks.media_threads import MediaThreads
 
 MAX_MEDIA_JOBS = 2
@@ -32,14 +33,14 @@ class FrontEnd:
 
     Args:
         on_death: called on the loop with the model's name and the exception when a thread that runs a model dies.
-        speech: of models that write what they hear.
+        speech: of models that write what they hear. explain: of calls that explain.
         loader: of models that come after the start; None: none do.
         on_change: told whenever a model came, went or failed, after the start.
         engines, batches: say how a model's engines, and its batches, are reached.
 
     Attributes:
         models: the table of models, which loads and unloads them while others serve.
-        generation, encoding, speech: what skins talk to, one for each kind of calls.
+        generation, encoding, speech, explain: what skins talk to, one for each kind of calls.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class FrontEnd:
         on_death: OnDeath,
         speech: SpeechSettings | None = None,
         *,
+        explain: ExplainSettings | None = None,
         loader: ModelLoader | None = None,
         on_change: Callable[[], Awaitable[None]] | None = None,
         engines: Callable[[GeneratorPart], Sequence[EngineClient]] = engine_clients,
@@ -64,6 +66,9 @@ class FrontEnd:
         self._media = MediaThreads(MAX_MEDIA_JOBS)
         self.encoding = EncodingService(self.models, metrics, self._media)
         self.speech = SpeechService(self.models, self.generation, metrics, speech or SpeechSettings(), self._media)
+        self.explain = ExplainService(
+            self.models, self.generation, self.encoding, metrics, explain or ExplainSettings(), self._media
+        )
 
     async def start(self, bundles: LoadedBundles, *, strict: bool = False) -> None:
         """Start every model. One that cannot be prepared is given up, unless that leaves none.

@@ -33,6 +33,7 @@ class ServedModel:
         maker: of the model's answers, as receipts tell it.
         generation, speech: what calls that generate, and recordings, go to; None if the model takes none.
         encoders: what calls of each task that encodes go to.
+        explained: lets calls that explain in.
     """
 
     def __init__(
@@ -52,6 +53,8 @@ class ServedModel:
         self.encoders: dict[EncoderTask, ServedEncoder] = {
             encoder.task: ServedEncoder(encoder, batches(encoder), metrics, on_death) for encoder in model.encoders
         }
+        self.explained = Gate(model.name, what="calls that explain")
+        metrics.explain.add_model(model.name)
         hears = part is not None and "speech" in model.capabilities
         self.speech = ServedListener(part, metrics.speech) if part is not None and hears else None
 
@@ -93,7 +96,7 @@ class ServedModel:
         calls = [encoder.calls for encoder in self.encoders.values()]
         recordings = [self.speech.gate] if self.speech is not None else []
         generating = [hub.drain(timeout_s)] if hub is not None else []
-        await asyncio.gather(*generating, drain_all([*calls, *recordings], timeout_s))
+        await asyncio.gather(*generating, drain_all([*calls, *recordings, self.explained], timeout_s))
 
     async def close(self) -> None:
         """Stop every engine and batch thread."""
@@ -101,6 +104,6 @@ class ServedModel:
         await asyncio.gather(*hubs, *([self.generation.close()] if self.generation is not None else []))
 
     def _gates(self) -> list[Gate]:
-        gates = [encoder.calls for encoder in self.encoders.values()]
+        gates = [self.explained, *(encoder.calls for encoder in self.encoders.values())]
         gates += [self.generation.gate] if self.generation is not None else []
         return gates + ([self.speech.gate] if self.speech is not None else [])

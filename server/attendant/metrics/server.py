@@ -21,6 +21,7 @@ from attendant.core.events import FailedEvent, FinishedEvent, StepStats
 from attendant.core.objectives import ObjectivesByModel
 from attendant.metrics.counts import ModelCounts
 from attendant.metrics.encoding import EncoderMetrics
+from attendant.metrics.explain import ExplainMetrics
 from attendant.metrics.families import Family, read_rows
 from attendant.metrics.generation import Collectors, ModelMetrics
 from attendant.metrics.labels import MOST_MODELS, ModelNames
@@ -36,6 +37,7 @@ class Metrics:
     """The collectors of one server. ``registry``: a new one, with the process's own collectors beside it, if None.
 
     ``encoders``: those of models that encode. ``speech``: those of models that write what they hear.
+    ``explain``: those of calls that explain.
 
     Args:
         objectives: what is promised of models that generate.
@@ -64,6 +66,7 @@ class Metrics:
         errors = [error_name(error) for error in request_errors()]
         self.encoders = EncoderMetrics(registry, errors, self._names, self._load)
         self.speech = SpeechMetrics(registry, self._names)
+        self.explain = ExplainMetrics(registry, self._names)
         self._vllm_names, self._triton_names = vllm_names, triton_names
         self._families = [
             (collector, _families(collector, vllm_names))

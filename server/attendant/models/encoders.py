@@ -79,7 +79,7 @@ class EncoderPart:
     @property
     def capabilities(self) -> tuple[Capability, ...]:
         """What it can do."""
-        return (self.task,)
+        return (self.task,) if self.attention is None else (self.task, "attention")
 
 
 def load_encoder(

@@ -50,7 +50,7 @@ class GeneratorPart:
     @property
     def capabilities(self) -> tuple[Capability, ...]:
         """What it can do."""
-        return self.manifest.own_capabilities
+        return (*self.manifest.own_capabilities, *(() if self.attention is None else ("attention",)))
 
 
 def load_generator(

@@ -86,7 +86,7 @@ def load_model(
     Raises:
         BundleError, ConfigurationError: naming the file or setting and the cause.
     """
-    if beyond := set(manifest.capabilities).difference(manifest.own_capabilities):
+    if beyond := set(manifest.capabilities).difference((*manifest.own_capabilities, "attention")):
         raise BundleError(path, f"can do more than this server knows to load: {', '.join(sorted(beyond))}")
     part: GeneratorPart | EncoderPart
     try:

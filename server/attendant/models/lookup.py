@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -38,6 +38,7 @@ class Wanted:
         field: of the request, which names the model.
         ambiguous: the reason if no model is named and ``fitting`` would do; None: then none is found.
         other: the reason if the model ``name`` is for ``task`` instead.
+        or_else: capabilities that will do, too. Then a call that names no model means the only one with any of them.
     """
 
     capability: Capability
@@ -45,6 +46,11 @@ class Wanted:
     field: str
     ambiguous: str | None
     other: str
+    or_else: tuple[Capability, ...] = ()
+
+    def fits(self, capabilities: Collection[Capability]) -> bool:
+        """Whether a model with these can be asked."""
+        return self.capability in capabilities or any(each in capabilities for each in self.or_else)
 
 
 def _for_task(task: Capability, *by_default: Capability, ambiguous: bool) -> Wanted:
@@ -66,6 +72,23 @@ SPEECH = Wanted(
     "model",
     "is empty; allowed: {fitting}",
     "is {name}, which does not write what it hears; allowed, for speech: {fitting}",
+)
+
+
+ATTENTION = Wanted(
+    "attention",
+    ("attention",),
+    "model",
+    "is empty; allowed, of those that give attention: {fitting}",
+    "is {name}, whose bundle gives no attention; allowed, of those that do: {fitting}",
+)
+ATTRIBUTE = Wanted(
+    "generate",
+    ("generate",),
+    "model",
+    "is empty; allowed, of those that generate or classify texts: {fitting}",
+    "is {name}, which is for task {task}; allowed, of those that generate or classify texts: {fitting}",
+    or_else=("classify", "rerank"),
 )
 
 
@@ -97,8 +120,8 @@ def find(models: Iterable[K], name: str, wanted: Wanted, *, inner: bool = False)
         raise ModelNotFound(name, loaded, None if several else wanted.by_default[-1], failed)
     if refusal := found.refusal(inner=inner):
         raise refusal
-    if wanted.capability not in found.capabilities:
-        fitting = _listed(model for model in known.values() if wanted.capability in model.capabilities)
+    if not wanted.fits(found.capabilities):
+        fitting = _listed(model for model in known.values() if wanted.fits(model.capabilities))
         raise InvalidRequest(
             wanted.field, wanted.other.format(name=repr(name), task=found.capabilities[0], fitting=fitting)
         )
@@ -116,6 +139,8 @@ def _only(models: Iterable[K], wanted: Wanted) -> K | None:
 def _fitting(models: Iterable[K], wanted: Wanted) -> list[K]:
     """Every model that a call may mean which names none."""
     known = list(models)
+    if wanted.or_else:
+        return [model for model in known if wanted.fits(model.capabilities)]
     for capability in wanted.by_default:
         if fitting := [model for model in known if capability in model.capabilities]:
             return fitting

@@ -72,12 +72,18 @@ class TextCodec:
         Raises:
             InvalidRequest: a chat prompt for a model without a template, or one that the template refuses.
         """
-        if isinstance(prompt, ChatPrompt):
-            # the template writes every special token itself
-            encoding = self.tokenizer.encode(self._render(prompt), add_special_tokens=False)
-        else:
-            encoding = self.tokenizer.encode(prompt.text, add_special_tokens=prompt.add_special_tokens)
+        # a template writes every special token itself
+        special = isinstance(prompt, TextPrompt) and prompt.add_special_tokens
+        encoding = self.tokenizer.encode(self.rendered(prompt), add_special_tokens=special)
         return Tokenized(tuple(encoding.ids), tuple(encoding.tokens))
+
+    def rendered(self, prompt: TextPrompt | ChatPrompt) -> str:
+        """The text that a prompt's tokens are made of: itself, or what the template makes of a conversation.
+
+        Raises:
+            InvalidRequest: as :meth:`tokenize`.
+        """
+        return self._render(prompt) if isinstance(prompt, ChatPrompt) else prompt.text
 
     def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool = True, whole: bool = True) -> str:
         """Text of token ids; bytes that are no character become U+FFFD.

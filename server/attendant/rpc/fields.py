@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from attendant_proto.v1 import generation_pb2, models_pb2, speech_pb2
+from attendant_proto.v1 import explain_pb2, generation_pb2, models_pb2, speech_pb2
 
 from attendant.core.errors import AttendantError, InvalidRequest
 
@@ -26,7 +26,11 @@ _SPEECH = {
     **_paths(speech_pb2.SpeechOptions, "sampling", "beam_search", before="options."),
     **_paths(speech_pb2.SpeechRequest, "options", "raw"),
 }
+_EXPLAIN = _paths(explain_pb2.AttentionRequest, "subject")
+_EXPLAIN |= {name: f"subject.translation.{name}" for name in ("source_language", "target_language")}
+_EXPLAIN |= {name: f"subject.chat.{name}" for name in ("messages", "template")}
 PATHS: Mapping[str, Paths] = {
+    explain_pb2.DESCRIPTOR.services_by_name["Explain"].full_name: _EXPLAIN,
     generation_pb2.DESCRIPTOR.services_by_name["Generation"].full_name: _GENERATION,
     models_pb2.DESCRIPTOR.services_by_name["Tokenizer"].full_name: _GENERATION,
     speech_pb2.DESCRIPTOR.services_by_name["Speech"].full_name: _SPEECH,

@@ -8,6 +8,8 @@ import grpc.aio
 from attendant_proto.v1 import (
     encoding_pb2,
     encoding_pb2_grpc,
+    explain_pb2,
+    explain_pb2_grpc,
     generation_pb2,
     generation_pb2_grpc,
     models_pb2,
@@ -21,6 +23,7 @@ from grpc_reflection.v1alpha import reflection
 from attendant.core.errors import ConfigurationError
 from attendant.frontend.front_end import FrontEnd
 from attendant.rpc.encoding import EncodingServicer
+from attendant.rpc.explain import ExplainServicer
 from attendant.rpc.health import Health
 from attendant.rpc.interceptor import Supervisor
 from attendant.rpc.servicers import GenerationServicer, ModelsServicer, TokenizerServicer
@@ -29,18 +32,25 @@ from attendant.settings import GrpcSettings
 
 SERVICES = tuple(
     service.full_name
-    for file in (generation_pb2.DESCRIPTOR, encoding_pb2.DESCRIPTOR, speech_pb2.DESCRIPTOR, models_pb2.DESCRIPTOR)
+    for file in (
+        *(generation_pb2.DESCRIPTOR, encoding_pb2.DESCRIPTOR, speech_pb2.DESCRIPTOR, models_pb2.DESCRIPTOR),
+        explain_pb2.DESCRIPTOR,
+    )
     for service in file.services_by_name.values()
 )
 
 
-class RpcServer:
-    """attendant.v1 on one port. All of its methods belong to one event loop."""
+EXPLAIN = explain_pb2.DESCRIPTOR.services_by_name["Explain"].full_name
 
-    def __init__(self, settings: GrpcSettings) -> None:
+
+class RpcServer:
+    """attendant.v1 on one port. All of its methods belong to one event loop. ``explain``: serve Explain, too."""
+
+    def __init__(self, settings: GrpcSettings, *, explain: bool = True) -> None:
         self._settings = settings
+        self._services = tuple([name for name in SERVICES if explain or name != EXPLAIN])
         self._server = grpc.aio.server(interceptors=(Supervisor(),), options=channel_options(settings))
-        self.health = Health(SERVICES)
+        self.health = Health(self._services)
 
     def bind(self) -> str:
         """Take the port. Callers may connect from now on; they are answered after :meth:`start`.
@@ -78,8 +88,14 @@ class RpcServer:
         speech_pb2_grpc.add_SpeechServicer_to_server(  # type: ignore[no-untyped-call]
             SpeechServicer(front_end.speech), self._server
         )
+        if EXPLAIN in self._services:
+            explain_pb2_grpc.add_ExplainServicer_to_server(  # type: ignore[no-untyped-call]
+                ExplainServicer(front_end.explain), self._server
+            )
         await self.health.add_to(self._server)
-        reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
+        reflection.enable_server_reflection(
+            (*self._services, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
+        )
         await self._server.start()
 
     async def stop(self, grace_s: float) -> None:

@@ -7,6 +7,7 @@ from attendant.settings.arguments import ENV_CONFIG, SettingsArguments
 from attendant.settings.sections import (
     EncoderSettings,
     EngineSettings,
+    ExplainSettings,
     GpuSettings,
     GrpcSettings,
     HttpSettings,
@@ -21,6 +22,7 @@ __all__ = [
     "ENV_PREFIX",
     "EncoderSettings",
     "EngineSettings",
+    "ExplainSettings",
     "GpuSettings",
     "GrpcSettings",
     "HttpSettings",

@@ -127,6 +127,27 @@ class SpeechSettings(Section):
     )
 
 
+class ExplainSettings(Section):
+    """The service Explain: what models looked at, and what their answers hung on."""
+
+    enabled: bool = Field(True, description="Serve it.")
+    share: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.05, description="Time that it may take of a model while others wait, as a share of what they take."
+    )
+    max_weights: Annotated[int, Field(ge=1)] = Field(
+        2**25, description="Attention weights that a call may ask for (4 bytes each); more end with INVALID_ARGUMENT."
+    )
+    max_tokens: Annotated[int, Field(ge=1)] = Field(
+        2048, description="Tokens, prompt and answer together, of what is looked at."
+    )
+    max_parts: Annotated[int, Field(ge=1)] = Field(
+        256, description="Parts of a text that Attribute leaves out in turn: each is a call of the model."
+    )
+    answer_tokens: Annotated[int, Field(ge=1)] = Field(
+        32, description="Tokens of a model's answer at most, where a call neither gives one nor says how long."
+    )
+
+
 class SloSettings(Section):
     """What is promised of models that generate, for counters and alerts."""
 

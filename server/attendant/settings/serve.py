@@ -18,6 +18,7 @@ from pydantic_settings import (
 from attendant.settings.sections import (
     EncoderSettings,
     EngineSettings,
+    ExplainSettings,
     GpuSettings,
     GrpcSettings,
     HttpSettings,
@@ -45,6 +46,7 @@ class ServeSettings(BaseSettings):
     engine: EngineSettings = EngineSettings()
     encoder: EncoderSettings = EncoderSettings()
     speech: SpeechSettings = SpeechSettings()
+    explain: ExplainSettings = ExplainSettings()
     slo: SloSettings = SloSettings()
     gpu: GpuSettings = GpuSettings()
     grpc: GrpcSettings = GrpcSettings()

@@ -11,6 +11,7 @@ import numpy as np
 from attendant_proto.v1 import explain_pb2 as pb
 from attendant_proto.v1 import generation_pb2, models_pb2
 
+from attendant.client.attention import read_attention
 from attendant.client.connection import CallFailed, Connection
 from attendant.client.encoding import read_file
 from attendant.client.explain.arguments import form_of
@@ -175,20 +176,10 @@ def _answer(args: Namespace, model: models_pb2.Model) -> pb.ExplainedAnswer | No
 
 
 def _received(responses: Iterable[pb.AttentionResponse]) -> tuple[pb.AttentionHeader, tuple[Layer, ...]]:
-    header = pb.AttentionHeader()
-    layers: list[Layer] = []
-    for response in responses:
-        match response.WhichOneof("part"):
-            case "header":
-                header = response.header
-            case "weights":
-                part = response.weights
-                shape = (max(len(part.heads), 1), len(header.queries), len(header.keys))
-                weights: Floats = np.frombuffer(part.data, "<f4").reshape(shape)
-                layers.append(Layer(part.layer if part.HasField("layer") else None, tuple(part.heads), weights))
-    if not layers:
+    answer = read_attention(responses)
+    if not answer.layers:
         raise CallFailed("the server gave no weights")
-    return header, tuple(layers)
+    return answer.header, tuple([Layer(each.layer, each.heads, each.weights) for each in answer.layers])
 
 
 def _rows(header: pb.AttentionHeader, *, answer_only: bool) -> tuple[Token, ...]:

@@ -134,6 +134,10 @@ class EncodingService:
         """The words of each recording."""
         return await self._run("transcribe", media.transcribe_all, call, context)
 
+    def part_of(self, encoder: ServedEncoder, context: CallContext) -> EncoderCall:
+        """What runs the rows of a call of another room, which was let in there."""
+        return EncoderCall(encoder.hub.admit(), self._ids, context, self._media)
+
     async def _run(
         self, task: EncoderTask, behaviour: Behaviour[C, T], call: C, given: CallContext | None
     ) -> Encoded[T]:

@@ -56,7 +56,7 @@ async def embed(encoder: ServedEncoder, active: EncoderCall, call: EmbedCall) ->
         row, first, second = made[index]
         # What a model was made to normalise is the pooled vector; those of tokens are, only if that is asked for.
         values = finish(vectors, call.dimensions, normalise=bool(call.normalize))
-        spans = _row_spans(row, first, second, len(prompt))
+        spans = row_spans(row, first, second, len(prompt))
         return Embedding(token_values=values, token_ids=row.ids, token_spans=spans)
 
     results = await active.run(
@@ -170,7 +170,7 @@ def _prompt(call: EmbedCall, head: EmbeddingHead) -> str:
     return prompts[call.prompt]
 
 
-def _row_spans(row: TokenRow, first: Tokens | None, second: Tokens | None, num_prompt: int) -> Ints:
+def row_spans(row: TokenRow, first: Tokens | None, second: Tokens | None, num_prompt: int) -> Ints:
     """Where each token of a row stands in its text, [n, 2]; special tokens, the prompt's and given ones nowhere."""
     spans = np.zeros((len(row), 2), np.int64)
     if first is not None:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from attendant.bundle import Patches
 from attendant.core.attention import AttentionKind, AttentionPiece, Reduction
 from attendant.core.generation import ChatPrompt, TextPrompt, TokenPrompt, Translation
+from attendant.core.request import Timings
 from attendant.tasks.spans import Span
 
 Method = Literal["occlusion", "rollout"]
@@ -163,13 +164,14 @@ class AttributedPart:
 
 @dataclass(frozen=True, slots=True)
 class Attribution:
-    """What an answer, or a label, hung on. ``logprob``: of it with the whole input; 0 for rollout."""
+    """What an answer, or a label, hung on. ``logprob``: of it with the whole input; 0 for rollout. ``timings``: sums of
+    all calls that it took; what was no generation counts as prefill."""
 
     model: str
     parts: tuple[AttributedPart, ...]
     logprob: float
     answer: Answered
-    timings: ExplainTimings
+    timings: Timings
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,94 @@
+"""What calls that explain are made of: a subject as its model sees it, and what the model's thread computes of it."""
+
+from __future__ import annotations
+
+import itertools
+
+from attendant.core.attention import AttentionJob, AttentionSubject, AttentionView, JobResult
+from attendant.core.context import CallContext
+from attendant.core.errors import InvalidRequest
+from attendant.frontend.explain import encoding, hearing
+from attendant.frontend.explain.calls import GivenAnswer, Subject
+from attendant.frontend.explain.generating import GeneratedSubjects
+from attendant.frontend.explain.subjects import Explains, Looked, name_of, place_of
+from attendant.frontend.speech.model import Generator
+from attendant.metrics.explain import ExplainMetrics
+from attendant.settings import ExplainSettings
+from attendant.tasks.media_threads import MediaThreads
+
+NO_ANSWER = GivenAnswer(max_tokens=0)
+
+
+class Looking:
+    """Looks at subjects of any model.
+
+    Args:
+        generator: answers where nobody does.
+        media: decode files.
+    """
+
+    def __init__(
+        self, generator: Generator, metrics: ExplainMetrics, settings: ExplainSettings, media: MediaThreads
+    ) -> None:
+        self._generator = generator
+        self._metrics = metrics
+        self._settings = settings
+        self._media = media
+        self._ids = itertools.count()
+
+    async def look(
+        self, model: Explains, subject: Subject, answer: GivenAnswer | None, context: CallContext, field: str = ""
+    ) -> Looked:
+        """The subject as the model sees it, with its answer.
+
+        Args:
+            field: names a text, which has no answer, in errors.
+
+        Raises:
+            AttendantError: the model does not read it, or could not answer.
+        """
+        try:
+            if model.speech is not None and model.generation is not None:
+                part = model.generation.model
+                return await hearing.look(
+                    hearing.Listens(model.speech.model, part, self._generator, self._media, self._settings, context),
+                    subject,
+                    answer,
+                )
+            if model.generation is not None:
+                subjects = GeneratedSubjects(model.generation.model, self._generator, self._settings, context)
+                return await subjects.look(subject, NO_ANSWER if field else answer)
+            encoder = next(iter(model.encoders.values()))
+            return await encoding.look(encoder, subject, answer, self._media)
+        except InvalidRequest as error:
+            if field and error.field == name_of(subject):
+                raise InvalidRequest(field, error.reason) from None
+            raise
+
+    async def compute(
+        self,
+        model: Explains,
+        subject: AttentionSubject,
+        context: CallContext,
+        *,
+        view: AttentionView | None = None,
+        keeps_hidden: bool = False,
+    ) -> JobResult:
+        """Have the model's thread compute a subject's attention, or its hidden states.
+
+        Raises:
+            QueueFull, Draining, EngineDead, DeadlineExceeded, StepFailed: it was not.
+        """
+        jobs, _ = place_of(model)
+        job = AttentionJob(
+            f"{context.request_id}#{next(self._ids)}",
+            subject,
+            view,
+            context.arrival_ns,
+            context.deadline_ns,
+            self._settings.share,
+            keeps_hidden,
+        )
+        result = await jobs.run(job)
+        self._metrics.ran(model.name, result.run_ns)
+        return result
