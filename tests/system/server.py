@@ -24,6 +24,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 HANGS_S = 300.0
 """After so long a test hangs, however busy the machine."""
+PATIENT = ("--drain-timeout-s", 100 * HANGS_S)
+"""A server that would wait for its calls for ever leaves only because there is nothing to wait for."""
 REPOSITORY = Path(__file__).parents[2]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import struct
 import threading
-import time
 import wave
 import zlib
 from collections.abc import Iterator
@@ -22,7 +21,7 @@ from attendant_proto.v1 import encoding_pb2 as pb
 from attendant_proto.v1 import encoding_pb2_grpc, models_pb2
 
 from tests.system.encoders import FLAGS, MASK, MAX_TOKENS, failure, make_encoders, png, texts
-from tests.system.server import HANGS_S, ServerProcess, attendant, eventually, serving
+from tests.system.server import HANGS_S, PATIENT, ServerProcess, attendant, eventually, serving
 
 TEXT = "caf\u00e9 \U0001f469\u200d\U0001f680 e\u0301"
 
@@ -196,7 +195,9 @@ def test_five_thousand_inputs_in_one_call(stub: Any) -> None:
         assert vectors[index].values == pytest.approx(alone.values, abs=1e-6)
 
 
-def test_models_and_metrics(running: ServerProcess) -> None:
+def test_models_and_metrics(stub: Any, running: ServerProcess) -> None:
+    stub.Classify(pb.ClassifyRequest(inputs=texts("a")), timeout=HANGS_S)
+    stub.Embed(pb.EmbedRequest(inputs=texts("a")), timeout=HANGS_S)
     models = {model.name: model for model in running.models.ListModels(models_pb2.ListModelsRequest()).models}
     assert models["moods"].task == "classify"
     assert list(models["moods"].labels) == ["no", "maybe", "yes"]
@@ -259,15 +260,15 @@ def test_a_client_that_goes_away_frees_its_places(running: ServerProcess) -> Non
     call = encoding_pb2_grpc.EncodingStub(channel).Classify.future(
         pb.ClassifyRequest(inputs=texts(*["x" * 60] * 20_000))
     )
-    time.sleep(0.3)
+
+    def busy() -> bool:
+        found = running.metrics()
+        return any(v for k, v in found.items() if k.startswith(("encoder_rows_waiting", "encoder_rows_running")))
+
+    eventually(busy)
     call.cancel()
     channel.close()
-
-    def idle() -> bool:
-        found = running.metrics()
-        return not any(v for k, v in found.items() if k.startswith(("encoder_rows_waiting", "encoder_rows_running")))
-
-    eventually(idle)
+    eventually(lambda: not busy())
 
 
 def test_a_deadline_that_passes_in_the_queue(stub: Any, running: ServerProcess) -> None:
@@ -292,7 +293,7 @@ def test_a_deadline_that_passes_while_a_call_runs_is_counted(stub: Any, running:
 
 
 def test_sigterm_lets_a_call_of_many_rows_finish(encoders: Path, tmp_path: Path) -> None:
-    with serving(tmp_path / "log", encoders / "moods", *FLAGS) as server, ThreadPoolExecutor(1) as pool:
+    with serving(tmp_path / "log", encoders / "moods", *FLAGS, *PATIENT) as server, ThreadPoolExecutor(1) as pool:
         stub = encoding_pb2_grpc.EncodingStub(server.channel)
         stub.Classify(pb.ClassifyRequest(inputs=texts("warm")), timeout=HANGS_S)
         large = pool.submit(stub.Classify, pb.ClassifyRequest(inputs=texts(*["x" * 60] * 30_000)), timeout=HANGS_S)

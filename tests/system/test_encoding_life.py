@@ -13,7 +13,7 @@ from attendant_proto.v1 import encoding_pb2_grpc
 from grpc_health.v1 import health_pb2
 
 from tests.system.encoders import FLAGS, failure, make_encoders, texts
-from tests.system.server import HANGS_S, attendant, eventually, request, serving, tokens_of
+from tests.system.server import HANGS_S, PATIENT, attendant, eventually, request, serving, tokens_of
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def test_sigterm_under_load_answers_every_call(encoders: Path, tmp_path: Path) -
                     outcomes.append(f"{error.code().name}: {error.details()}")
                     return
 
-    with serving(tmp_path / "log", encoders / "moods", *FLAGS) as server, ThreadPoolExecutor(6) as pool:
+    with serving(tmp_path / "log", encoders / "moods", *FLAGS, *PATIENT) as server, ThreadPoolExecutor(6) as pool:
         for _ in range(6):
             pool.submit(load, server.grpc)
         eventually(lambda: outcomes.count("OK") > 20)

@@ -15,13 +15,21 @@ from attendant_proto.v1 import models_pb2
 from grpc_health.v1 import health_pb2
 
 from tests.synthetic import make_synthetic_bundle
-from tests.system.server import HANGS_S, LONG, ServerProcess, attendant, eventually, request, serving, tokens_of
+from tests.system.server import (
+    HANGS_S,
+    LONG,
+    PATIENT,
+    ServerProcess,
+    attendant,
+    eventually,
+    request,
+    serving,
+    tokens_of,
+)
 
 POISON = 77
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
-PATIENT = ("--drain-timeout-s", 100 * HANGS_S)
-"""A server that would wait for its calls for ever leaves only because there is nothing to wait for."""
 
 
 def outcome(server: ServerProcess, max_tokens: int) -> str | int:
@@ -35,16 +43,21 @@ def outcome(server: ServerProcess, max_tokens: int) -> str | int:
 def start_calls(
     server: ServerProcess, pool: ThreadPoolExecutor, count: int, max_tokens: int
 ) -> list[Future[str | int]]:
+    """Calls that have arrived. They are long: on a busy machine others might be over before all have."""
     calls = [pool.submit(outcome, server, max_tokens) for _ in range(count)]
     eventually(lambda: server.metrics()["num_requests_running"] >= min(count, 4) and server.arrived() == count)
     return calls
 
 
 def test_sigterm_under_load_lets_running_calls_finish(slow: Path, tmp_path: Path) -> None:
-    with serving(tmp_path / "log", slow, "--engine.max-num-seqs", 4) as server, ThreadPoolExecutor(8) as pool:
+    arguments = (slow, "--engine.max-num-seqs", 4, *PATIENT)
+    with serving(tmp_path / "log", *arguments) as server, ThreadPoolExecutor(8) as pool:
         watch = server.health.Watch(health_pb2.HealthCheckRequest(service="attendant.v1.Generation"))
         assert next(watch).status == SERVING
-        calls = start_calls(server, pool, 6, 300)
+        held = server.generation.Generate(request("hello", LONG))  # keeps the drain going until all is asked
+        next(held)
+        calls = [pool.submit(outcome, server, 300) for _ in range(6)]
+        eventually(lambda: server.arrived() == 7)
         server.terminate()
         assert next(watch).status == NOT_SERVING
         assert server.healthz() == 503
@@ -52,6 +65,7 @@ def test_sigterm_under_load_lets_running_calls_finish(slow: Path, tmp_path: Path
             list(server.generation.Generate(request("late")))
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
         assert "shutting down" in caught.value.details()
+        held.cancel()
         assert [call.result(HANGS_S) for call in calls] == [300] * 6
         assert server.wait() == 0
     assert "Traceback" not in server.log()

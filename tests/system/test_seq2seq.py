@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -152,10 +151,12 @@ def test_many_callers_get_what_each_gets_alone(running: ServerProcess) -> None:
 
 def test_a_caller_that_leaves_frees_all_its_beams(running: ServerProcess) -> None:
     stopping = pb.Stopping(max_tokens=90, ignore_eos=True)
+    eventually(running.is_idle)
+    before = running.arrived()
     calls = [
         running.generation.Generate(ask("bart", "long " * 10, beam_search=BEAMS, stopping=stopping)) for _ in range(6)
     ]
-    threading.Event().wait(0.3)
+    eventually(lambda: running.arrived() > before)
     for call in calls:
         call.cancel()
     eventually(running.is_idle)

@@ -172,7 +172,8 @@ def test_a_hub_that_is_closed_fails_what_waits(fake: EncoderPart, runner: FakeRu
         second = asyncio.create_task(hub.run([row()]))
         await asyncio.sleep(0)
         closed = asyncio.create_task(hub.close())
-        await asyncio.sleep(0.01)
+        inbox = hub._batches._thread._inbox  # type: ignore[attr-defined]
+        await wait_until(lambda: inbox.qsize() == 2)  # the second call's row, and the word to stop
         runner.gate.set()
         await closed
         assert len(await first) == 1
