@@ -89,7 +89,8 @@ GOODPUT = Row(
     (
         Panel(
             "Promised time",
-            "How long a first token (ttft) or a further token (itl) may take, by the setting slo.objectives.",
+            "How long a first token (ttft), a further token (itl) or the results of a model that encodes (latency) may "
+            "take, by the setting slo.objectives.",
             (Query(f"{_PROMISED} (attendant_slo_limit_seconds{{{SERIES}}})", "{{model_name}} {{slo}}"),),
             "s",
             "stat",
@@ -106,13 +107,17 @@ GOODPUT = Row(
         ),
         Panel(
             "Goodput",
-            "Requests a second whose first token and whose pace were both as promised, beside all that were answered. "
-            "Where the two part, more load makes nobody happier.",
+            "Requests a second whose first token and whose pace were both as promised, and calls on models that encode "
+            "whose results were, beside all that were answered. Where the two part, more load makes nobody happier.",
             (
                 Query(total("attendant_slo_attained_total", matchers='slo="request"'), "{{model_name}} as promised"),
                 Query(
                     total("attendant_request_success_total", matchers='finished_reason!="cancelled"'),
                     "{{model_name}} answered",
+                ),
+                Query(total("attendant_slo_attained_total", matchers='slo="latency"'), "{{model_name}} in time"),
+                Query(
+                    total("attendant_encoder_requests_total", matchers='outcome="success"'), "{{model_name}} results"
                 ),
             ),
             "reqps",

@@ -1,4 +1,4 @@
-"""What is promised of each model. Times and shares of the first two are the server's settings, which it tells."""
+"""What is promised of each model. Times and shares of all but errors are the server's settings, which it tells."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def by_model(query: str, aggregate: str = "sum") -> str:
     return f"{aggregate} by (job, model_name) ({query})"
 
 
-def _told(name: str, title: str, alert: str, histogram: str, says: str) -> Objective:
+def _told(name: str, title: str, alert: str, counter: str, says: str) -> Objective:
     """One that the server has in its settings and counts by itself."""
     return Objective(
         name=name,
@@ -50,7 +50,7 @@ def _told(name: str, title: str, alert: str, histogram: str, says: str) -> Objec
         alert=alert,
         target=by_model(f'attendant_slo_target_ratio{{slo="{name}"}}', "max"),
         good=by_model(f'rate(attendant_slo_attained_total{{slo="{name}"}}[WINDOW])'),
-        events=by_model(f"rate({histogram}_count[WINDOW])"),
+        events=by_model(f"rate({counter}[WINDOW])"),
         says=says,
     )
 
@@ -60,15 +60,22 @@ OBJECTIVES = (
         name="ttft",
         title="First tokens come in time (slo.objectives: ttft)",
         alert="AttendantFirstTokenBudget",
-        histogram="attendant_time_to_first_token_seconds",
+        counter="attendant_time_to_first_token_seconds_count",
         says="first tokens come in time",
     ),
     _told(
         name="itl",
         title="Further tokens come in time (slo.objectives: itl)",
         alert="AttendantInterTokenBudget",
-        histogram="attendant_inter_token_latency_seconds",
+        counter="attendant_inter_token_latency_seconds_count",
         says="further tokens come in time",
+    ),
+    _told(
+        name="latency",
+        title="Results of models that encode come in time (slo.objectives: latency)",
+        alert="AttendantLatencyBudget",
+        counter='attendant_encoder_requests_total{outcome="success"}',
+        says="results of models that encode come in time",
     ),
     Objective(
         name="errors",

@@ -10,9 +10,11 @@ import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
+from attendant.bundle.capabilities import EncoderTask
 from attendant.core.errors import ConfigurationError
-from attendant.core.objectives import ObjectivesByModel
+from attendant.core.objectives import ENCODING, GENERATING, ObjectivesByModel
 from attendant.frontend.front_end import FrontEnd
 from attendant.http.app import http_app
 from attendant.http.page.routes import Page
@@ -188,10 +190,18 @@ class Application:
 
 def _warn_of_unknown(objectives: ObjectivesByModel, front_end: FrontEnd) -> None:
     """Tell of objectives for models that are not there: they may come later, or be misspelt."""
-    there = {model.name for model in front_end.list_models() if "generate" in model.capabilities}
-    for name in sorted(objectives.models - there):
-        names = ", ".join(map(repr, sorted(there))) or "none"
-        logger.warning("slo.objectives names %r, and no model that generates has that name; there are: %s", name, names)
+    for kinds, capabilities, does in (
+        (GENERATING, {"generate"}, "generates"),
+        (ENCODING, {*get_args(EncoderTask)}, "encodes"),
+    ):
+        there = {model.name for model in front_end.list_models() if capabilities & set(model.capabilities)}
+        for name in sorted(objectives.models(kinds) - there):
+            logger.warning(
+                "slo.objectives names %r, and no model that %s has that name; there are: %s",
+                name,
+                does,
+                ", ".join(map(repr, sorted(there))) or "none",
+            )
 
 
 def _bundles(settings: ServeSettings) -> tuple[Path, ...]:

@@ -74,14 +74,22 @@ def local(name: str, **labels: str) -> str:
 
 FAILURE, SUCCESS = "attendant_request_failure_total", "attendant_request_success_total"
 STOP = {"finished_reason": "stop"}
-EVENTS = {"ttft": "attendant_time_to_first_token_seconds", "itl": "attendant_inter_token_latency_seconds"}
+
+
+def of_slo(slo: str) -> str:
+    """The series of all events that an objective is about."""
+    return {
+        "ttft": series("attendant_time_to_first_token_seconds_count"),
+        "itl": series("attendant_inter_token_latency_seconds_count"),
+        "latency": series("attendant_encoder_requests_total", task="embed", outcome="success"),
+    }[slo]
 
 
 def slow(slo: str, events: float, bad: float, times: int) -> dict[str, str]:
-    """Tokens of which some are slow for some time, and then none."""
+    """Tokens, or results, of which some are slow for some time, and then none."""
     return {
         series("attendant_slo_target_ratio", slo=slo): gauge((0.99, 2 * times)),
-        series(f"{EVENTS[slo]}_count"): counter((events, 2 * times)),
+        of_slo(slo): counter((events, 2 * times)),
         series("attendant_slo_attained_total", slo=slo): counter((events - bad, times), (events, times)),
     }
 
@@ -116,6 +124,12 @@ CASES = (
         "itl",
         slow("itl", events=600, bad=120, times=90),
         slow("itl", events=1000, bad=40, times=240),
+    ),
+    *burn(
+        "AttendantLatencyBudget",
+        "latency",
+        slow("latency", events=60, bad=12, times=90),
+        slow("latency", events=100, bad=4, times=240),
     ),
     *burn(
         "AttendantErrorBudget",
@@ -262,7 +276,7 @@ QUIET = (
     ),
     Quiet(
         "a model of which nothing is promised",
-        {series(f"{EVENTS['ttft']}_count"): counter((60, 90)), series(f"{EVENTS['itl']}_count"): counter((60, 90))},
+        {of_slo(slo): counter((60, 90)) for slo in ("ttft", "itl", "latency")},
         "90m",
     ),
     Quiet("a preemption now and then", {series("attendant_num_preemptions_total"): counter((0.5, 30))}, "30m"),

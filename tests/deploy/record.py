@@ -31,7 +31,8 @@ def main(seconds: float = 60.0) -> int:
     """Record for so many seconds, then draw."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        flags = ("--demo", "--engine.max-num-seqs", 8, "--engine.max-queue", 2)
+        objectives = "ttft 1s p99, itl 100ms p99, latency 50ms p99"
+        flags = ("--demo", "--engine.max-num-seqs", 8, "--engine.max-queue", 2, "--slo.objectives", objectives)
         with serving(folder / "log", *flags) as server, watching(server.http[7:], RULES, folder) as prometheus:
             eventually(lambda: bool(prometheus.query("attendant_model_ready")))
             start = time.time()

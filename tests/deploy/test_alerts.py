@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from attendant.core.objectives import ObjectivesByModel
 from attendant.metrics import Metrics
 from attendant.metrics.outcomes import error_name, request_errors
 from attendant.settings import SloSettings
@@ -47,7 +48,9 @@ def test_rules_ask_for_errors_that_exist() -> None:
 
 def test_objectives_that_the_server_tells_are_those_of_its_settings() -> None:
     registry = CollectorRegistry()
-    Metrics(registry, SloSettings().by_model()).add_model("m")
+    metrics = Metrics(registry, ObjectivesByModel.parse(f"{SloSettings().objectives}, latency 1s p99"))
+    metrics.add_model("m")
+    metrics.encoders.add_model("m", "embed", lambda: 0, lambda: 0)
     told = {
         sample.labels["slo"]
         for family in registry.collect()

@@ -177,6 +177,21 @@ def test_goodput_is_whole_answers(
     assert value("slo_attained_total", slo="request") == good
 
 
+def test_results_of_models_that_encode_are_counted(registry: CollectorRegistry, value: Value) -> None:
+    metrics = Metrics(registry, ObjectivesByModel.parse("latency 50ms p99, free: latency 1s p50"))
+    for model in ("m", "free"):
+        metrics.encoders.add_model(model, "embed", lambda: 0, lambda: 0)
+    assert (value("slo_limit_seconds", slo="latency"), value("slo_target_ratio", slo="latency")) == (0.05, 0.99)
+    assert value("slo_limit_seconds", "free", slo="latency") == 1
+    assert value("slo_attained_total", slo="latency") == 0
+    for total_ms in (49, 50, 51):
+        for model in ("m", "free"):
+            metrics.encoders.call(model, "embed", "success", 1, total_ms * MS)
+    metrics.encoders.call("m", "embed", "cancelled")
+    assert (value("slo_attained_total", slo="latency"), value("slo_attained_total", "free", slo="latency")) == (2, 3)
+    assert value("slo_attained_total", slo="request") is None
+
+
 def test_nothing_is_counted_where_nothing_is_promised(metrics: Metrics, value: Value) -> None:
     metrics.first_token("m", 0.01)
     metrics.finished("m", FinishedEvent("1", FinishReason.STOP, Usage(10, 0, 1), Timings()))

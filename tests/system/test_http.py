@@ -17,7 +17,7 @@ from attendant.app import Application
 from attendant.settings import EngineSettings, GrpcSettings, HttpSettings, MetricsSettings, ServeSettings
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.system.server import HANGS_S, ServerProcess, eventually, request, serving, tokens_of
+from tests.system.server import HANGS_S, LONG, PATIENT, ServerProcess, eventually, request, serving, tokens_of
 
 
 def status_of(url: str) -> int:
@@ -94,12 +94,15 @@ def test_http_answers_before_models_are_loaded_and_until_the_end(fast: Path, loa
 
 
 def test_a_server_that_drains_is_not_serving_and_its_metrics_can_be_read(slow: Path, tmp_path: Path) -> None:
-    arguments = (slow, "--engine.max-num-seqs", 2, "--metrics.vllm-names")
-    with serving(tmp_path / "log", *arguments) as server, ThreadPoolExecutor(4) as pool:
-        calls = [pool.submit(lambda: tokens_of(server.generation.Generate(request("hello", 300)))) for _ in range(3)]
+    arguments = (slow, "--engine.max-num-seqs", 2, "--metrics.vllm-names", *PATIENT)
+    with serving(tmp_path / "log", *arguments) as server, ThreadPoolExecutor(1) as pool:
+        held = [server.generation.Generate(request("hello", LONG)) for _ in range(2)]
+        for each in held:
+            next(each)
+        waiting = pool.submit(lambda: tokens_of(server.generation.Generate(request("hello", 300))))
         of_model = {"engine": "0", "model_name": "slow"}
         eventually(lambda: load_of(server)["vllm:num_requests_running"] == (of_model, 2))
-        eventually(lambda: load_of(server)["vllm:num_requests_waiting"] == (of_model, 1))  # the third may arrive later
+        eventually(lambda: load_of(server)["vllm:num_requests_waiting"] == (of_model, 1))
         load = load_of(server)
         labels, usage = load["vllm:kv_cache_usage_perc"]
         assert labels == of_model
@@ -112,15 +115,18 @@ def test_a_server_that_drains_is_not_serving_and_its_metrics_can_be_read(slow: P
         eventually(lambda: server.healthz() == 503)
         assert server.metrics()["num_requests_running"] > 0
         assert load_of(server)["vllm:num_requests_running"][1] > 0
-        assert [len(call.result(HANGS_S)) for call in calls] == [300] * 3
+        for each in held:
+            each.cancel()
+        assert len(waiting.result(HANGS_S)) == 300
         assert server.wait() == 0
     assert server.log().count("Traceback") == 0
     assert "uvicorn" not in server.log()
 
 
 def test_an_objective_for_a_model_that_is_not_there_is_told(slow: Path, tmp_path: Path) -> None:
-    objectives = "slow: ttft 1s p99, slwo: itl 50ms p99"
+    objectives = "slow: ttft 1s p99, slwo: itl 50ms p99, slow: latency 50ms p99"
     with serving(tmp_path / "log", slow, "--slo.objectives", objectives) as server:
         told = [line for line in server.log().splitlines() if "slo.objectives" in line]
-    assert len(told) == 1
+    assert len(told) == 2
     assert "names 'slwo', and no model that generates has that name; there are: 'slow'" in told[0]
+    assert "names 'slow', and no model that encodes has that name; there are: none" in told[1]

@@ -1,15 +1,19 @@
-"""What is promised of a model's speed, as an operator writes it: ``ttft 300ms p99``."""
+"""What is promised of a model's speed, as an operator writes it: ``ttft 300ms p99``, ``latency 50ms p99``."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 _FORM = re.compile(
-    r"(?:(?P<model>.+):)?\s*(?P<kind>ttft|itl)\s+(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>ms|s)\s+p(?P<share>\d+(?:\.\d+)?)"
+    r"(?:(?P<model>.+):)?\s*(?P<kind>ttft|itl|latency)\s+(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>ms|s)\s+p(?P<share>\d+(?:\.\d+)?)"
 )
 _SECONDS = {"ms": 1e-3, "s": 1.0}
+GENERATING = frozenset({"ttft", "itl"})
+"""Kinds of objectives of models that generate."""
+ENCODING = frozenset({"latency"})
+"""Kinds of objectives of models that encode."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,25 +28,24 @@ class Objective:
 class Objectives:
     """What is promised of one model; None: nothing.
 
-    ``ttft``: from a request's arrival to its first token. ``itl``: between two tokens of an answer.
+    ``ttft``: from a request's arrival to its first token. ``itl``: between two tokens of an answer. ``latency``: from
+    the arrival of a call on a model that encodes to its results.
     """
 
     ttft: Objective | None = None
     itl: Objective | None = None
-
-    def __bool__(self) -> bool:
-        return self.ttft is not None or self.itl is not None
+    latency: Objective | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectivesByModel:
-    """What is promised of every model, and of single ones in its place: (model or None, ttft or itl, objective)."""
+    """What is promised of every model, and of single ones in its place: (model or None, kind, objective)."""
 
     entries: tuple[tuple[str | None, str, Objective], ...] = ()
 
     @classmethod
     def parse(cls, text: str) -> ObjectivesByModel:
-        """Read objectives parted by commas, each ``[MODEL:] ttft|itl LIMIT pSHARE``.
+        """Read objectives parted by commas, each ``[MODEL:] ttft|itl|latency LIMIT pSHARE``.
 
         Raises:
             ValueError: one has another form, is impossible, or there twice.
@@ -54,16 +57,15 @@ class ObjectivesByModel:
                 raise ValueError(f"has {kind} of {model or 'all models'} twice; allowed: once")
         return cls(entries)
 
-    @property
-    def models(self) -> frozenset[str]:
-        """The models that are named."""
-        return frozenset(model for model, _, _ in self.entries if model is not None)
+    def models(self, kinds: Collection[str]) -> frozenset[str]:
+        """The models that have objectives of these kinds by name."""
+        return frozenset(model for model, kind, _ in self.entries if model is not None and kind in kinds)
 
     def of(self, model: str) -> Objectives:
         """What holds for one model: its own, or that of all."""
         found = {kind: objective for name, kind, objective in self.entries if name is None}
         found |= {kind: objective for name, kind, objective in self.entries if name == model}
-        return Objectives(found.get("ttft"), found.get("itl"))
+        return Objectives(**found)
 
 
 def _parsed(text: str) -> Iterator[tuple[str | None, str, Objective]]:
@@ -71,7 +73,8 @@ def _parsed(text: str) -> Iterator[tuple[str | None, str, Objective]]:
         match = _FORM.fullmatch(part)
         if match is None:
             raise ValueError(
-                f"has {part!r}; allowed: [MODEL:] ttft or itl, a time in ms or s, a share, as in ttft 300ms p99"
+                f"has {part!r}; allowed: [MODEL:] ttft, itl or latency, a time in ms or s, a share, "
+                "as in ttft 300ms p99"
             )
         seconds = float(match["number"]) * _SECONDS[match["unit"]]
         share = float(match["share"]) / 100

@@ -11,6 +11,7 @@ from attendant.core.encoding import BatchStats
 from attendant.metrics.counts import ModelCounts, Times, ends, sum_of, value_of
 from attendant.metrics.labels import ModelNames
 from attendant.metrics.load import LoadPage
+from attendant.metrics.objectives import LatencySeries
 from attendant.metrics.outcomes import SUCCESS
 
 QUEUE_BUCKETS = (
@@ -29,7 +30,14 @@ class EncoderMetrics:
         row_seconds: seconds that rows spent in runs, each row counted, by model.
     """
 
-    def __init__(self, registry: CollectorRegistry, errors: Iterable[str], names: ModelNames, load: LoadPage) -> None:
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        errors: Iterable[str],
+        names: ModelNames,
+        load: LoadPage,
+        kept: Callable[[str], LatencySeries],
+    ) -> None:
         labels = ("model_name", "task")
 
         def histogram(name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
@@ -41,6 +49,7 @@ class EncoderMetrics:
         self._errors = tuple(errors)
         self._names = names
         self._load = load
+        self._kept = kept
         self._series: dict[tuple[str, str], _Series] = {}
         self.row_seconds: dict[str, float] = {}
         self.queue = histogram(
@@ -77,7 +86,7 @@ class EncoderMetrics:
             running, waiting: how many rows there are, asked by whichever thread renders the page.
         """
         name = self._names.add(model)
-        self._series[model, task] = _Series(self, name, task, self._errors)
+        self._series[model, task] = _Series(self, name, task, self._errors, self._kept(model))
         self.calls.labels(name, task, SUCCESS)
         self.row_seconds.setdefault(name, 0.0)
         self._load.add_encoder(model, task, lambda: (running(), waiting()))
@@ -131,12 +140,14 @@ class EncoderMetrics:
         for waited_ns in queue_ns:
             series.queue.observe(waited_ns / 1e9)
 
-    def call(self, model: str, task: str, outcome: str, preprocess_ns: int) -> None:
+    def call(self, model: str, task: str, outcome: str, preprocess_ns: int = 0, total_ns: int = 0) -> None:
         """A call ended. ``model``: empty if it named none of this server. ``outcome``: SUCCESS, ``cancelled``, or an
-        error's name. ``preprocess_ns``: of one that succeeded."""
+        error's name. ``preprocess_ns``, ``total_ns``: of one that succeeded, the latter from its arrival on."""
         self.calls.labels(self._names.of(model), task, outcome).inc()
         if outcome == SUCCESS:
-            self._series[model, task].preprocess.observe(preprocess_ns / 1e9)
+            series = self._series[model, task]
+            series.preprocess.observe(preprocess_ns / 1e9)
+            series.kept.answered(total_ns / 1e9)
 
     def failed(self, model: str, task: str, error: str) -> None:
         """A row that a batch thread had taken ended with an error, named as in attendant_request_failure_total."""
@@ -150,7 +161,10 @@ def _none() -> int:
 class _Series:
     """The series of one model, looked up once."""
 
-    def __init__(self, collectors: EncoderMetrics, model: str, task: str, errors: Iterable[str]) -> None:
+    def __init__(
+        self, collectors: EncoderMetrics, model: str, task: str, errors: Iterable[str], kept: LatencySeries
+    ) -> None:
+        self.kept = kept
         self.queue = collectors.queue.labels(model, task)
         self.compute = collectors.compute.labels(model, task)
         self.rows = collectors.rows.labels(model, task)

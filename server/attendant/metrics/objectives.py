@@ -17,8 +17,9 @@ class ObjectiveCollectors:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.attained = Counter(
             "attendant_slo_attained",
-            "Events within their objective: first tokens (ttft), further tokens (itl), and sequences whose first token "
-            "and whose mean time of the others were both (request), which is goodput.",
+            "Events within their objective: first tokens (ttft), further tokens (itl), sequences whose first token and "
+            "whose mean time of the others were both (request), which is goodput, and calls on models that encode "
+            "(latency).",
             _LABELS,
             registry=registry,
         )
@@ -32,12 +33,13 @@ class ObjectiveCollectors:
 
 
 class ObjectiveSeries:
-    """The series of one model, looked up once. Without an objective it has none."""
+    """The series of one model that generates, looked up once. Without an objective it has none."""
 
     def __init__(self, collectors: ObjectiveCollectors, model: str, objectives: Objectives) -> None:
         self._ttft = _Watch(collectors, model, "ttft", objectives.ttft)
         self._itl = _Watch(collectors, model, "itl", objectives.itl)
-        self._request = collectors.attained.labels(model, "request") if objectives else None
+        watched = objectives.ttft is not None or objectives.itl is not None
+        self._request = collectors.attained.labels(model, "request") if watched else None
 
     def first_token(self, seconds: float) -> None:
         """A first token came, ``seconds`` after the request's arrival."""
@@ -59,6 +61,17 @@ class ObjectiveSeries:
     def attained(self) -> tuple[float | None, float | None]:
         """How many first tokens, and how many further ones, were in time; None where nothing is promised of them."""
         return self._ttft.kept, self._itl.kept
+
+
+class LatencySeries:
+    """The series of one model that encodes, looked up once. Without an objective it has none."""
+
+    def __init__(self, collectors: ObjectiveCollectors, model: str, objectives: Objectives) -> None:
+        self._latency = _Watch(collectors, model, "latency", objectives.latency)
+
+    def answered(self, seconds: float) -> None:
+        """A call has its results, ``seconds`` after its arrival."""
+        self._latency.event(seconds)
 
 
 class _Watch:

@@ -26,7 +26,7 @@ from attendant.metrics.families import Family, read_rows
 from attendant.metrics.generation import Collectors, ModelMetrics
 from attendant.metrics.labels import MOST_MODELS, ModelNames
 from attendant.metrics.load import LoadPage, ModelLoad
-from attendant.metrics.objectives import ObjectiveCollectors, ObjectiveSeries
+from attendant.metrics.objectives import LatencySeries, ObjectiveCollectors, ObjectiveSeries
 from attendant.metrics.outcomes import error_name, request_errors
 from attendant.metrics.speech import SpeechMetrics
 from attendant.metrics.triton import triton_families
@@ -40,7 +40,7 @@ class Metrics:
     ``explain``: those of calls that explain.
 
     Args:
-        objectives: what is promised of models that generate.
+        objectives: what is promised of models.
         vllm_names, triton_names: write what these have a name for under that name, too.
     """
 
@@ -64,7 +64,7 @@ class Metrics:
         self._objectives = objectives or ObjectivesByModel()
         self._kept = ObjectiveCollectors(registry)
         errors = [error_name(error) for error in request_errors()]
-        self.encoders = EncoderMetrics(registry, errors, self._names, self._load)
+        self.encoders = EncoderMetrics(registry, errors, self._names, self._load, self._latency)
         self.speech = SpeechMetrics(registry, self._names)
         self.explain = ExplainMetrics(registry, self._names)
         self._vllm_names, self._triton_names = vllm_names, triton_names
@@ -82,6 +82,9 @@ class Metrics:
         load = self._load.models[model] = ModelLoad()
         kept = ObjectiveSeries(self._kept, name, self._objectives.of(model))
         self._models[model] = ModelMetrics(self._collectors, name, kept, load, shared=name != model)
+
+    def _latency(self, model: str) -> LatencySeries:
+        return LatencySeries(self._kept, self._names.of(model), self._objectives.of(model))
 
     def kv_memory(self, model: str, block_size: int, num_blocks: int) -> None:
         """How large the KV memory of a model is: blocks, and positions of each."""

@@ -149,13 +149,14 @@ class ExplainSettings(Section):
 
 
 class SloSettings(Section):
-    """What is promised of models that generate, for counters and alerts."""
+    """What is promised of models, for counters and alerts."""
 
     objectives: str = Field(
         "ttft 1s p99, itl 100ms p99",
-        description="Objectives, parted by commas, each [MODEL:] ttft or itl, a time, a share. ttft 300ms p99: 99 % of "
-        "first tokens come within 300 ms of the request; itl: of further tokens, after the one before. One of a model "
-        "counts in place of the one of all; empty for none.",
+        description="Objectives, parted by commas, each [MODEL:] ttft, itl or latency, a time, a share. "
+        "ttft 300ms p99: 99 % of first tokens come within 300 ms of the request; itl: of further tokens, after the one "
+        "before; latency: of results of models that encode, after the call. One of a model counts in place of the one "
+        "of all; empty for none.",
     )
 
     @field_validator("objectives", mode="before")

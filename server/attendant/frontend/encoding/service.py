@@ -142,7 +142,7 @@ class EncodingService:
         self, task: EncoderTask, behaviour: Behaviour[C, T], call: C, given: CallContext | None
     ) -> Encoded[T]:
         context = given or CallContext.new()
-        name, outcome, preprocess_ns = "", "error", 0
+        name, outcome, preprocess_ns, total_ns = "", "error", 0, 0
         try:
             served = self._models.find(call.model, encoding(task))
             name, encoder = served.name, served.encoders[task]
@@ -152,7 +152,7 @@ class EncodingService:
                 encoded = await behaviour(encoder, active, call)
                 if digests is not None:
                     encoded = replace(encoded, receipt=draft(served.maker, task, encoder.manifest, call, digests))
-            outcome, preprocess_ns = SUCCESS, active.preprocess_ns
+            outcome, preprocess_ns, total_ns = SUCCESS, active.preprocess_ns, encoded.usage.total_ns
             return encoded
         except AttendantError as error:
             outcome = error_name(type(error))
@@ -163,4 +163,4 @@ class EncodingService:
             outcome = error_name(DeadlineExceeded) if late else "cancelled"
             raise
         finally:
-            self._metrics.call(name, task, outcome, preprocess_ns)
+            self._metrics.call(name, task, outcome, preprocess_ns, total_ns)
