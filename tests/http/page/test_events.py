@@ -12,6 +12,7 @@ from attendant.http.page import events
 from attendant.http.page.events import Events
 from attendant.metrics import Metrics
 
+from tests.http.loop import HANGS_S
 from tests.http.page.served import PageSite, eventually
 from tests.synthetic import make_synthetic_bundle
 
@@ -85,6 +86,17 @@ def site() -> Iterator[PageSite]:
     site = PageSite()
     yield site
     site.close()
+
+
+def test_an_end_that_comes_with_a_listener_is_not_forgotten() -> None:
+    async def test() -> None:
+        stream = Events(Metrics(), list, lambda: True)
+        stream.start()
+        await asyncio.sleep(0)
+        stream._came.set()
+        await asyncio.wait_for(stream.close(), HANGS_S)
+
+    asyncio.run(test())
 
 
 def test_a_stream_over_a_socket_ends_with_the_server(site: PageSite) -> None:

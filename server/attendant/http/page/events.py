@@ -7,6 +7,7 @@ import json
 import logging
 import time
 from collections.abc import AsyncGenerator, Callable
+from contextlib import suppress
 from typing import Any
 
 from attendant import __version__
@@ -102,10 +103,10 @@ class Events:
         if self._listeners:
             await asyncio.sleep(PERIOD_S)
             return
-        try:
-            await asyncio.wait_for(self._came.wait(), IDLE_PERIOD_S)
-        except TimeoutError:
-            return
+        # Not by wait_for: that of Python 3.11 forgets a cancellation which comes together with what it waits for.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(IDLE_PERIOD_S):
+                await self._came.wait()
 
     def _snapshot(self, point: Point | None) -> dict[str, Any]:
         told = {
