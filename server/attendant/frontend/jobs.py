@@ -18,12 +18,20 @@ class JobHub:
     Args:
         gate: of the model.
         work: hands a job over. end_work: asks for one to end.
+        ran: told what the runs of a job that has ended took together, in nanoseconds.
     """
 
-    def __init__(self, gate: Gate, work: Callable[[AttentionJob], None], end_work: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        gate: Gate,
+        work: Callable[[AttentionJob], None],
+        end_work: Callable[[str], None],
+        ran: Callable[[int], None],
+    ) -> None:
         self._gate = gate
         self._work = work
         self._end_work = end_work
+        self._ran = ran
         self._loop = asyncio.get_running_loop()
         self._live: dict[str, asyncio.Future[JobResult]] = {}
 
@@ -52,6 +60,7 @@ class JobHub:
             if done is None:
                 continue
             self._gate.give_back()
+            self._ran(end.run_ns)
             if done.done():  # its caller went away
                 continue
             if isinstance(end, JobFailure):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from attendant.batching.client import BatchClient
 from attendant.batching.thread import Report
@@ -98,7 +99,7 @@ class EncoderHub:
         self._dead: BaseException | None = None
         self._row_s = 0.01  # moving average of the time that a row takes in a batch
         self.gate = Gate(model.name, model.max_rows, what="inputs", retry_after_s=lambda excess: excess * self._row_s)
-        self.jobs = JobHub(self.gate, batches.work, batches.end_work)
+        self.jobs = JobHub(self.gate, batches.work, batches.end_work, partial(metrics.explain.ran, model.name))
         self._metrics.add_model(model.name, model.task, self._num_running, self._num_waiting)
 
     @property

@@ -12,7 +12,6 @@ from attendant.frontend.explain.calls import GivenAnswer, Subject
 from attendant.frontend.explain.generating import GeneratedSubjects
 from attendant.frontend.explain.subjects import Explains, Looked, name_of, place_of
 from attendant.frontend.speech.model import Generator
-from attendant.metrics.explain import ExplainMetrics
 from attendant.settings import ExplainSettings
 from attendant.tasks.media_threads import MediaThreads
 
@@ -27,11 +26,8 @@ class Looking:
         media: decode files.
     """
 
-    def __init__(
-        self, generator: Generator, metrics: ExplainMetrics, settings: ExplainSettings, media: MediaThreads
-    ) -> None:
+    def __init__(self, generator: Generator, settings: ExplainSettings, media: MediaThreads) -> None:
         self._generator = generator
-        self._metrics = metrics
         self._settings = settings
         self._media = media
         self._ids = itertools.count()
@@ -89,6 +85,4 @@ class Looking:
             self._settings.share,
             keeps_hidden,
         )
-        result = await jobs.run(job)
-        self._metrics.ran(model.name, result.run_ns)
-        return result
+        return await jobs.run(job)

@@ -64,7 +64,7 @@ class ExplainService:
         self._encoding = encoding
         self._metrics = metrics.explain
         self._settings = settings
-        self._looking = Looking(generation, metrics.explain, settings, media)
+        self._looking = Looking(generation, settings, media)
 
     async def attention(self, call: AttentionCall, context: CallContext | None = None) -> Attended:
         """What each token of a subject looked at."""

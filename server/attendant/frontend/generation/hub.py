@@ -77,7 +77,9 @@ class ModelHub:
             retry_after_s=lambda excess: self._end_interval_s,
             end_overdue=self._end_with,
         )
-        self.jobs = JobHub(self.gate, self._engines[0].work, self._engines[0].end_work)
+        self.jobs = JobHub(
+            self.gate, self._engines[0].work, self._engines[0].end_work, partial(metrics.explain.ran, model.name)
+        )
         self._router = Router(len(self._engines), self.facts.max_running)
         self._can_wait: set[str] = set()  # live sequences whose tokens may come late; clients' threads look
         self._reports: list[deque[StepReport]] = [deque() for _ in self._engines]  # clients' threads append
