@@ -168,6 +168,19 @@ WORK = Row(
             (Query(total("attendant_speech_audio_seconds_total"), MODEL),),
             "short",
         ),
+        Panel(
+            "Spans of traces",
+            "What becomes of them: `sent` to the collector, `failed` because it did not take them, `dropped` because "
+            "too many waited. Empty where traces are off.",
+            (
+                Query(
+                    f'sum by (outcome) (rate(attendant_trace_spans_total{{job=~"$job"}}{WINDOW})) > 0',
+                    "{{outcome}}",
+                ),
+            ),
+            "short",
+            stacked=True,
+        ),
     ),
 )
 

@@ -81,6 +81,7 @@ class Panel:
             "legendFormat": query.legend,
             "range": not at_once,
             "instant": at_once,
+            "exemplar": self.kind == "timeseries" and "_bucket{" in query.text,
             "format": {"table": "table", "heatmap": "heatmap"}.get(self.kind, "time_series"),
         }
 

@@ -7,10 +7,10 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from attendant.bundle.capabilities import EncoderTask
 from attendant.core.errors import ConfigurationError
@@ -23,7 +23,10 @@ from attendant.metrics import Metrics
 from attendant.models import garbage
 from attendant.models.loader import ModelLoader
 from attendant.rpc.server import RpcServer
-from attendant.settings import ServeSettings
+from attendant.settings import ServeSettings, TracesSettings
+
+if TYPE_CHECKING:
+    from attendant.traces.tracer import SpanTracer
 
 logger = logging.getLogger("attendant")
 
@@ -103,10 +106,12 @@ class Application:
         self._metrics = Metrics(
             objectives=settings.slo.by_model(), vllm_names=told.vllm_names, triton_names=told.triton_names
         )
-        self._rpc = RpcServer(settings.grpc, explain=settings.explain.enabled)
+        self._addresses: dict[str, tuple[str, int]] = {}
+        self._tracer = _tracer(settings.traces, self._metrics, self._addresses) if settings.traces.enabled else None
+        self._rpc = RpcServer(settings.grpc, self._tracer, explain=settings.explain.enabled)
         self._front_end: FrontEnd | None = None
         self._page = Page(settings.http.page, self._metrics, lambda: self._front_end, self._is_serving)
-        self._http = HttpServer(settings.http, http_app(self._metrics, self._is_serving, self._page))
+        self._http = HttpServer(settings.http, http_app(self._metrics, self._is_serving, self._page, self._tracer))
 
     async def start(self) -> Endpoints:
         """Take the ports, load the models, serve.
@@ -115,6 +120,9 @@ class Application:
             ConfigurationError: a port, a bundle or a setting that cannot be used.
         """
         endpoints = Endpoints(grpc=self._rpc.bind(), http=self._http.bind())
+        self._addresses |= {"grpc": _host_and_port(endpoints.grpc), "http": _host_and_port(endpoints.http)}
+        if self._tracer is not None:
+            self._tracer.start()
         await self._http.start()
         self._page.start()
         settings, loader = self._settings, self._loader()
@@ -155,6 +163,8 @@ class Application:
             await self._front_end.close()
         await self._page.close()
         await self._http.stop()
+        if self._tracer is not None:
+            await asyncio.to_thread(self._tracer.close)
 
     def on_signal(self, number: int) -> None:
         """The first signal stops the server in order; a second one, or one before it serves, ends the process."""
@@ -186,6 +196,22 @@ class Application:
         logger.critical("the engine of model %r died", model, exc_info=error)
         self.exit_code = EXIT_ENGINE_DIED
         self.request_stop()
+
+
+def _tracer(settings: TracesSettings, metrics: Metrics, addresses: Mapping[str, tuple[str, int]]) -> SpanTracer:
+    try:
+        from attendant.traces.tracer import SpanTracer
+    except ImportError as error:
+        raise ConfigurationError(
+            f"traces.enabled needs packages that are missing ({error.name}); run: pip install 'attendant[traces]'"
+        ) from None
+    metrics.traces.add()
+    return SpanTracer(settings, metrics.traces, addresses)
+
+
+def _host_and_port(endpoint: str) -> tuple[str, int]:
+    host, _, port = endpoint.rpartition(":")
+    return host.strip("[]"), int(port)
 
 
 def _warn_of_unknown(objectives: ObjectivesByModel, front_end: FrontEnd) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import random
 import re
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+
+from attendant.core.stages import NOWHERE, Arrival, Stage, Value
 
 _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 
@@ -19,13 +22,16 @@ class TraceContext:
 
     Attributes:
         trace_id: 32 hexadecimal digits.
-        parent_id: 16 of them; the caller's span.
+        parent_id: 16 of them; the span that the call is a part of: the caller's, or where the server follows traces
+            its own.
         sampled: the caller may have recorded the trace.
+        state: what systems along the way say of it (``tracestate``), as it came.
     """
 
     trace_id: str
     parent_id: str
     sampled: bool = False
+    state: str = ""
 
     @classmethod
     def parse(cls, traceparent: str) -> TraceContext | None:
@@ -54,6 +60,8 @@ class CallContext:
         priority: the higher, the sooner; 0 unless somebody says otherwise. It is carried and told, and nothing more.
         client: where the call came from, in the words of what took it in; empty if nobody knows.
         trace: that it is a part of, or None.
+        baggage: what its caller sends along for everybody (W3C Baggage), as it came.
+        stage: where it is noted what is done with this context.
     """
 
     request_id: str
@@ -62,6 +70,8 @@ class CallContext:
     priority: int = 0
     client: str = ""
     trace: TraceContext | None = None
+    baggage: str = ""
+    stage: Stage = field(default=NOWHERE, compare=False, repr=False)
 
     @classmethod
     def new(
@@ -71,16 +81,31 @@ class CallContext:
         *,
         client: str = "",
         trace: TraceContext | None = None,
+        baggage: str = "",
     ) -> CallContext:
         """The context of a call that comes now. ``request_id``: empty for a fresh one. ``timeout_s``: how long the
         caller waits, or None."""
         now_ns = time.monotonic_ns()
         deadline_ns = None if timeout_s is None else now_ns + int(timeout_s * 1e9)
-        return cls(request_id or uuid.uuid4().hex, now_ns, deadline_ns, client=client, trace=trace)
+        return cls(request_id or uuid.uuid4().hex, now_ns, deadline_ns, client=client, trace=trace, baggage=baggage)
 
     def renewed(self) -> CallContext:
         """The context of a part of the call that begins now: with the same id and deadline."""
         return replace(self, arrival_ns=time.monotonic_ns())
+
+    def part(self, name: str, **attributes: Value) -> CallContext:
+        """The context of a call of its own that came as a part of this one, now. Its trail, if there is one, is to be
+        closed."""
+        whole, parent = self.stage.trail, self.trace
+        if whole is None or parent is None:
+            return self.renewed()
+        trail = whole.part(Arrival("part", name, attributes), f"{random.getrandbits(64) or 1:016x}", parent)
+        trace = replace(parent, parent_id=trail.span_id)
+        return replace(self, arrival_ns=trail.root.begin_ns, trace=trace, stage=trail.root)
+
+    def within(self, stage: Stage) -> CallContext:
+        """The context of what is done in ``stage``."""
+        return self if stage is self.stage else replace(self, stage=stage)
 
     def time_left_s(self) -> float | None:
         """Seconds until the deadline, below 0 after it; None without one."""

@@ -39,6 +39,7 @@ class Request:
         hypotheses: with beam search, the ids that its results have as sequences of their own, the best first: as many
             as ``beams.num_return_sequences``, the first is ``id``.
         priority: of its call; nothing depends on it yet.
+        noted: somebody wants to know which runs computed its prompt.
     """
 
     id: str
@@ -52,6 +53,7 @@ class Request:
     cache_salt: bytes = b""
     rules: tuple[TokenRule, ...] = ()
     priority: int = 0
+    noted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +66,25 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class PromptRun:
+    """A step that computed a part of a prompt, or of a source: when it began and ended, monotonic.
+
+    ``start`` is the first position of ``num_tokens``; -1 for a source's.
+    """
+
+    begin_ns: int
+    end_ns: int
+    start: int
+    num_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
 class Timings:
     """Where the time of one sequence went, in nanoseconds; 0 for a stage that was not reached.
 
     queue: arrival to first scheduled. prefill: first scheduled to first token. decode: first to last token.
-    first_token: arrival to first token (time to first token). total: arrival to end.
+    first_token: arrival to first token (time to first token). total: arrival to end. runs: those that computed its
+    prompt, of a request that is noted, the first of them if they were very many.
     """
 
     queue_ns: int = 0
@@ -76,3 +92,4 @@ class Timings:
     decode_ns: int = 0
     first_token_ns: int = 0
     total_ns: int = 0
+    runs: tuple[PromptRun, ...] = ()

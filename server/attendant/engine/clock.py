@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from attendant.core.request import Timings
+from attendant.core.request import PromptRun, Timings
+
+MOST_RUNS = 32
+"""Runs over one prompt that are told."""
 
 
 @dataclass(slots=True)
@@ -15,6 +18,12 @@ class Clock:
     first_scheduled_ns: int = 0
     first_token_ns: int = 0
     last_token_ns: int = 0
+    runs: tuple[PromptRun, ...] = ()
+
+    def run(self, run: PromptRun) -> None:
+        """A part of the prompt was computed."""
+        if len(self.runs) < MOST_RUNS:
+            self.runs += (run,)
 
     def scheduled(self, now_ns: int) -> None:
         """The sequence has got a place; its first one counts."""
@@ -35,4 +44,5 @@ class Clock:
             decode_ns=self.last_token_ns - first,
             first_token_ns=first - self.arrival_ns if first else 0,
             total_ns=now_ns - self.arrival_ns,
+            runs=self.runs,
         )

@@ -32,7 +32,7 @@ from types import MappingProxyType
 from attendant.core.errors import AttendantError, DeadlineExceeded, StepFailed
 from attendant.core.events import EngineEvent, TokenEvent
 from attendant.core.plan import StepOutput, StepPlan
-from attendant.core.request import FinishReason, Request
+from attendant.core.request import FinishReason, PromptRun, Request
 from attendant.engine.apart import failed_run
 from attendant.engine.chunking import SMALLEST_BUDGET
 from attendant.engine.limits import SchedulerLimits
@@ -57,6 +57,7 @@ class Scheduler:
         self._running: list[Sequence] = []  # in the queue's order
         self._events: list[EngineEvent] = []
         self._spent = 0  # tokens of prompts since the last decodes, which wait meanwhile
+        self._began_ns = 0
         self.num_preemptions = 0
 
     @property
@@ -86,6 +87,7 @@ class Scheduler:
 
     def schedule(self, now_ns: int) -> StepPlan:
         """Decide the next step. An empty plan means that nothing is left to do."""
+        self._began_ns = now_ns
         self._drop_expired(now_ns)
         decoding: list[Sequence] = []
         begun: list[Sequence] = []
@@ -117,6 +119,7 @@ class Scheduler:
         """Take the results of a step in. ``blamed``: requests whose run raised, also alone, and what it raised."""
         errors = {id_: StepFailed(reason) for id_, reason in output.failures.items()}
         errors |= {id_: failed_run(id_, cause) for id_, cause in blamed.items()}
+        self._note_runs(plan, now_ns)
         for chunk in (*plan.decodes, *plan.prefills):
             sequence = self._live.get(chunk.request_id)
             if sequence is None or sequence.id in errors:  # or another beam of the same search has failed
@@ -137,6 +140,15 @@ class Scheduler:
         """Everything that happened since the last call, in order."""
         events, self._events = tuple(self._events), []
         return events
+
+    def _note_runs(self, plan: StepPlan, now_ns: int) -> None:
+        """Tell those who want to know it what the step computed of their prompts and sources."""
+        ordered = [(feed.request_id, -1, feed.size) for feed in plan.feeds]
+        ordered += [(chunk.request_id, chunk.start, len(chunk.tokens)) for chunk in plan.prefills]
+        for request_id, start, size in ordered:
+            sequence = self._live.get(request_id)
+            if sequence is not None and sequence.request.noted:
+                sequence.clock.run(PromptRun(self._began_ns, now_ns, start, size))
 
     # -- placing
 

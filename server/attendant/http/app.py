@@ -12,7 +12,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from attendant.core.stages import Tracer
 from attendant.http.answers import said
+from attendant.http.calls import Calls
 from attendant.http.health import health_routes
 from attendant.http.metrics import metrics_routes
 from attendant.http.page.routes import Page
@@ -21,17 +23,21 @@ from attendant.metrics import Metrics
 logger = logging.getLogger("attendant.http")
 
 
-def http_app(metrics: Metrics, serving: Callable[[], bool], page: Page | None = None) -> ASGIApp:
+def http_app(
+    metrics: Metrics, serving: Callable[[], bool], page: Page | None = None, tracer: Tracer | None = None
+) -> ASGIApp:
     """Everything that the HTTP port answers.
 
     Args:
         serving: whether the server takes calls, asked at each request.
         page: the live page; None for none.
+        tracer: takes in how calls went; None: nobody does.
     """
-    return app_of([*metrics_routes(metrics), *health_routes(serving), *(page.routes() if page is not None else ())])
+    pages = page.routes() if page is not None else ()
+    return app_of([*metrics_routes(metrics), *health_routes(serving), *pages], tracer)
 
 
-def app_of(routes: Sequence[Route]) -> ASGIApp:
+def app_of(routes: Sequence[Route], tracer: Tracer | None = None) -> ASGIApp:
     """An app of these routes. A path without one answers 404 with the paths there are; a route that raises answers 500
     and nothing of the cause, which the log has."""
     paths = " and ".join(route.path for route in routes if not route.path.startswith("/page/"))
@@ -51,7 +57,7 @@ def app_of(routes: Sequence[Route]) -> ASGIApp:
 
     app = Starlette(routes=routes, exception_handlers={HTTPException: refuse, Exception: fail})
     app.router.redirect_slashes = False  # a path has one spelling
-    return _Guarded(app)
+    return _Guarded(Calls(app, tracer))
 
 
 class _Guarded:

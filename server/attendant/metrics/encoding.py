@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from itertools import zip_longest
 from typing import cast
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from attendant.core.encoding import BatchStats
+from attendant.core.stages import Exemplar
 from attendant.metrics.counts import ModelCounts, Times, ends, sum_of, value_of
 from attendant.metrics.labels import ModelNames
 from attendant.metrics.load import LoadPage
@@ -129,16 +131,19 @@ class EncoderMetrics:
             waiting=waiting,
         )
 
-    def batch(self, model: str, task: str, stats: BatchStats, queue_ns: Iterable[int]) -> None:
-        """One run, and how long each of its rows had waited, in nanoseconds."""
+    def batch(
+        self, model: str, task: str, stats: BatchStats, queue_ns: Sequence[int], exemplars: Sequence[Exemplar] = ()
+    ) -> None:
+        """One run, and how long each of its rows had waited, in nanoseconds. ``exemplars``: one for each row, or none
+        at all."""
         series = self._series[model, task]
-        series.compute.observe(stats.run_ns / 1e9)
+        series.compute.observe(stats.run_ns / 1e9, next(filter(None, exemplars), None))
         self.row_seconds[self._names.of(model)] += stats.run_ns / 1e9 * stats.num_rows
         series.rows.observe(stats.num_rows)
         series.size.observe(stats.size)
         series.padding.inc(stats.padded_size - stats.size)
-        for waited_ns in queue_ns:
-            series.queue.observe(waited_ns / 1e9)
+        for waited_ns, exemplar in zip_longest(queue_ns, exemplars):
+            series.queue.observe(waited_ns / 1e9, exemplar)
 
     def call(self, model: str, task: str, outcome: str, preprocess_ns: int = 0, total_ns: int = 0) -> None:
         """A call ended. ``model``: empty if it named none of this server. ``outcome``: SUCCESS, ``cancelled``, or an

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from attendant import __version__
 from attendant.core.events import FinishedEvent, StepStats
 from attendant.core.request import FinishReason, Usage
+from attendant.core.stages import Exemplar
 from attendant.metrics.counts import ModelCounts, Times, ends, sum_of, value_of
 from attendant.metrics.load import ModelLoad
 from attendant.metrics.objectives import ObjectiveSeries
@@ -186,17 +187,17 @@ class ModelMetrics:
             self._waiting.set(load.waiting)
             self._kv_usage.set(load.kv_usage)
 
-    def finished(self, event: FinishedEvent) -> None:
+    def finished(self, event: FinishedEvent, exemplar: Exemplar) -> None:
         timings, usage = event.timings, event.usage
         self.successes[event.reason].inc()
         self.usage(usage)
         self._request_generation.observe(usage.completion_tokens)
-        self._e2e.observe(timings.total_ns / 1e9)
+        self._e2e.observe(timings.total_ns / 1e9, exemplar)
         if not usage.completion_tokens:  # cancelled before its first token
             return
-        self._queue.observe(timings.queue_ns / 1e9)
-        self._prefill.observe(timings.prefill_ns / 1e9)
-        self._decode.observe(timings.decode_ns / 1e9)
+        self._queue.observe(timings.queue_ns / 1e9, exemplar)
+        self._prefill.observe(timings.prefill_ns / 1e9, exemplar)
+        self._decode.observe(timings.decode_ns / 1e9, exemplar)
         self._inference.observe((timings.prefill_ns + timings.decode_ns) / 1e9)
         if event.reason is not FinishReason.CANCELLED:
             self.kept.finished(timings, usage)

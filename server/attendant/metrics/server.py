@@ -14,21 +14,26 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST as OPENMETRICS
+from prometheus_client.openmetrics.exposition import generate_latest as generate_open
 
 from attendant.core.errors import AttendantError
 from attendant.core.events import FailedEvent, FinishedEvent, StepStats
 from attendant.core.objectives import ObjectivesByModel
+from attendant.core.stages import Exemplar
 from attendant.metrics.counts import ModelCounts
 from attendant.metrics.encoding import EncoderMetrics
 from attendant.metrics.explain import ExplainMetrics
-from attendant.metrics.families import Family, read_rows
+from attendant.metrics.families import Family, opened, read_rows
 from attendant.metrics.generation import Collectors, ModelMetrics
 from attendant.metrics.labels import MOST_MODELS, ModelNames
 from attendant.metrics.load import LoadPage, ModelLoad
 from attendant.metrics.objectives import LatencySeries, ObjectiveCollectors, ObjectiveSeries
 from attendant.metrics.outcomes import error_name, request_errors
 from attendant.metrics.speech import SpeechMetrics
+from attendant.metrics.traces import TraceMetrics
 from attendant.metrics.triton import triton_families
 from attendant.metrics.vllm import CONSTANT, NAMES, vllm_families
 
@@ -38,6 +43,7 @@ class Metrics:
 
     ``encoders``: those of models that encode. ``speech``: those of models that write what they hear.
     ``explain``: those of calls that explain.
+    ``traces``: of what becomes of spans.
 
     Args:
         objectives: what is promised of models.
@@ -67,6 +73,7 @@ class Metrics:
         self.encoders = EncoderMetrics(registry, errors, self._names, self._load, self._latency)
         self.speech = SpeechMetrics(registry, self._names)
         self.explain = ExplainMetrics(registry, self._names)
+        self.traces = TraceMetrics(registry)
         self._vllm_names, self._triton_names = vllm_names, triton_names
         self._families = [
             (collector, _families(collector, vllm_names))
@@ -108,23 +115,23 @@ class Metrics:
         """One engine step. A few microseconds."""
         self._models[model].step(stats)
 
-    def first_token(self, model: str, seconds: float) -> None:
-        """A sequence's first token was delivered, ``seconds`` after its arrival."""
+    def first_token(self, model: str, seconds: float, exemplar: Exemplar = None) -> None:
+        """A sequence's first token was delivered, ``seconds`` after its arrival. ``exemplar``: labels of its trace."""
         series = self._models[model]
         series.generation_tokens.inc()
-        series.first_token.observe(seconds)
+        series.first_token.observe(seconds, exemplar)
         series.kept.first_token(seconds)
 
-    def next_token(self, model: str, seconds: float) -> None:
+    def next_token(self, model: str, seconds: float, exemplar: Exemplar = None) -> None:
         """A further token of a sequence was delivered, ``seconds`` after the one before."""
         series = self._models[model]
         series.generation_tokens.inc()
-        series.inter_token.observe(seconds)
+        series.inter_token.observe(seconds, exemplar)
         series.kept.next_token(seconds)
 
-    def finished(self, model: str, event: FinishedEvent) -> None:
+    def finished(self, model: str, event: FinishedEvent, exemplar: Exemplar = None) -> None:
         """A sequence ended without an error."""
-        self._models[model].finished(event)
+        self._models[model].finished(event, exemplar)
 
     def failed(self, model: str, event: FailedEvent) -> None:
         """A sequence that an engine had taken ended with an error."""
@@ -141,24 +148,39 @@ class Metrics:
         found = {name: self._models[name].counts() for name in self._load.models}
         return self.encoders.counts() | {name: counts for name, counts in found.items() if counts is not None}
 
-    def render(self) -> tuple[bytes, str]:
-        """The page that Prometheus reads, and its content type. Safe from any thread."""
+    def render(self, accept: str = "") -> tuple[bytes, str]:
+        """The page that Prometheus reads, and its content type. Safe from any thread.
+
+        Args:
+            accept: the header of that name. Who takes OpenMetrics gets it, exemplars included.
+        """
+        openmetrics = takes_openmetrics(accept)
         page: list[str] = []
         for collector, families in self._families:
-            rows = read_rows(collector)
+            rows = read_rows(collector, exemplars=openmetrics)
             for family in families:
-                family.write(page, rows)
+                family.write(page, rows, openmetrics=openmetrics)
+        also: list[str] = []
         if self._vllm_names:
             own = {name: load for name, load in self._load.models.copy().items() if self._names.of(name) == name}
-            page += vllm_families(self._collectors, own)
+            also += vllm_families(self._collectors, own)
         if self._triton_names:
-            page += triton_families(self._collectors, self.encoders)
+            also += triton_families(self._collectors, self.encoders)
+        if openmetrics:
+            page += map(opened, also)
+            process = generate_open(self._process or CollectorRegistry())  # type: ignore[no-untyped-call]
+            return "".join(page).encode() + process, OPENMETRICS
         process = generate_latest(self._process) if self._process is not None else b""
-        return "".join(page).encode() + process, CONTENT_TYPE_LATEST
+        return "".join([*page, *also]).encode() + process, CONTENT_TYPE_LATEST
 
     def render_load(self) -> tuple[bytes, str]:
         """The page that endpoint pickers read, and its content type. To be called on the event loop's thread."""
         return self._load.render(), CONTENT_TYPE_LATEST
+
+
+def takes_openmetrics(accept: str) -> bool:
+    """Whether somebody with this header takes OpenMetrics 1.0."""
+    return bool(accept) and choose_encoder(accept)[1].startswith("application/openmetrics-text")
 
 
 def _families(collector: MetricWrapperBase, vllm_names: bool) -> list[Family]:

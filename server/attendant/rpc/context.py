@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 from attendant.core.context import CallContext, TraceContext, current_call
 from attendant.rpc.status import REQUEST_ID_KEY
 
-TRACE_KEY = "traceparent"
+TRACE_KEY, STATE_KEY, BAGGAGE_KEY = "traceparent", "tracestate", "baggage"
 MAX_REQUEST_ID = 128
 _SANE = re.compile(rf"[!-~]{{1,{MAX_REQUEST_ID}}}")
 
@@ -20,12 +21,19 @@ def call_context(context: Any) -> CallContext:
     gets a fresh id, as one does that sends none: an id is no reason to refuse a call.
     """
     request_id, trace = "", None
+    also: dict[str, list[str]] = {STATE_KEY: [], BAGGAGE_KEY: []}  # may be spread over several entries
     for key, value in context.invocation_metadata() or ():
         if key == REQUEST_ID_KEY and _SANE.fullmatch(value):
             request_id = value
         elif key == TRACE_KEY and isinstance(value, str):
             trace = TraceContext.parse(value)
-    return CallContext.new(request_id, context.time_remaining(), client=context.peer(), trace=trace)
+        elif key in also and isinstance(value, str):
+            also[key].append(value)
+    if trace is not None and also[STATE_KEY]:
+        trace = replace(trace, state=",".join(also[STATE_KEY]))
+    return CallContext.new(
+        request_id, context.time_remaining(), client=context.peer(), trace=trace, baggage=",".join(also[BAGGAGE_KEY])
+    )
 
 
 def of_this_call() -> CallContext:

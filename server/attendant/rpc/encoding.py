@@ -151,7 +151,7 @@ class EncodingServicer(encoding_pb2_grpc.EncodingServicer):
             kind = self._kinds.get(request.WhichOneof("call") or "")
             if kind is None:
                 raise InvalidRequest("call", f"is missing; allowed: one of {', '.join(self._kinds)}")
-            response = await kind.reply(getattr(request, request.WhichOneof("call")), of_this_call().renewed())
+            response = await kind.reply(getattr(request, request.WhichOneof("call")), of_this_call())
             return pb.EncodingResponse(id=request.id, **{kind.field: response})
 
         async with aclosing(replies(requests, reply)) as responses:

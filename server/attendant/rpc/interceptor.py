@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
-from typing import Any
+from typing import Any, Self
 
 import grpc
 import grpc.aio
@@ -15,11 +15,18 @@ from google.protobuf.message import DecodeError
 
 from attendant.core.context import working_for
 from attendant.core.errors import AttendantError, InvalidRequest
+from attendant.core.stages import Arrival, Tracer
 from attendant.rpc import status
 from attendant.rpc.context import call_context
 from attendant.rpc.fields import on_wire
 
 logger = logging.getLogger("attendant.rpc")
+
+NOT_TRACED = ("/grpc.health.", "/grpc.reflection.")
+"""Methods that ask how the server is; they are asked all the time."""
+
+DEADLINE_SLACK_S = 0.01
+"""A cancel so long before a call's deadline is that deadline: its caller's clock began earlier."""
 
 Unary = Callable[[Any, Any], Awaitable[Any]]
 Stream = Callable[[Any, Any], AsyncGenerator[Any]]
@@ -32,9 +39,13 @@ class Supervisor(grpc.aio.ServerInterceptor):
     gRPC cancels a call's task when its client cancels, its deadline passes or its connection breaks. The wrapper then
     closes the servicer's stream before it lets go, so that the work below ends at once, not when the garbage collector
     finds it.
+
+    Args:
+        tracer: takes in how calls went, but for those that only ask how the server is; None: nobody does.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tracer: Tracer | None = None) -> None:
+        self._tracer = tracer
         self._handlers: dict[str, Any] = {}
 
     async def intercept_service(
@@ -46,79 +57,96 @@ class Supervisor(grpc.aio.ServerInterceptor):
         if handler is None:
             handler = await continuation(handler_call_details)
             if handler is not None:
-                handler = self._handlers[method] = _supervise(handler, method)
+                tracer = None if method.startswith(NOT_TRACED) else self._tracer
+                handler = self._handlers[method] = _supervise(handler, method, tracer)
         return handler
 
 
-def _supervise(handler: Any, method: str) -> Any:
+def _supervise(handler: Any, method: str, tracer: Tracer | None) -> Any:
     # The wrappers decode the request themselves: gRPC would answer UNKNOWN, with Python's words, to one it cannot read.
     decode, encode = handler.request_deserializer, handler.response_serializer
     if handler.unary_unary:
-        supervised = _supervise_unary(handler.unary_unary, method, decode)
+        supervised = _supervise_unary(handler.unary_unary, method, decode, tracer)
         return grpc.unary_unary_rpc_method_handler(supervised, response_serializer=encode)
     if handler.unary_stream and inspect.isasyncgenfunction(handler.unary_stream):
-        supervised = _supervise_stream(handler.unary_stream, method, decode)
+        supervised = _supervise_stream(handler.unary_stream, method, decode, tracer)
         return grpc.unary_stream_rpc_method_handler(supervised, response_serializer=encode)
     if handler.stream_stream and inspect.isasyncgenfunction(handler.stream_stream):
-        supervised = _supervise_both(handler.stream_stream, method, decode)
+        supervised = _supervise_both(handler.stream_stream, method, decode, tracer)
         return grpc.stream_stream_rpc_method_handler(supervised, response_serializer=encode)
     return handler  # health's Watch, which answers for itself
 
 
-def _supervise_unary(behaviour: Unary, method: str, decode: Decode) -> Unary:
+def _supervise_unary(behaviour: Unary, method: str, decode: Decode, tracer: Tracer | None) -> Unary:
     async def supervised(data: bytes, context: Any) -> Any:
-        async with _Call(method, context):
-            return await behaviour(_request(decode, data), context)
+        async with _Call(method, context, tracer) as call:
+            return await behaviour(call.request(decode, data), context)
 
     return supervised
 
 
-def _supervise_stream(behaviour: Stream, method: str, decode: Decode) -> Unary:
+def _supervise_stream(behaviour: Stream, method: str, decode: Decode, tracer: Tracer | None) -> Unary:
     async def supervised(data: bytes, context: Any) -> None:
         write = context.write
-        async with _Call(method, context), aclosing(behaviour(_request(decode, data), context)) as responses:
+        async with (
+            _Call(method, context, tracer) as call,
+            aclosing(behaviour(call.request(decode, data), context)) as responses,
+        ):
             async for response in responses:
                 await write(response)
 
     return supervised
 
 
-def _supervise_both(behaviour: Stream, method: str, decode: Decode) -> Unary:
+def _supervise_both(behaviour: Stream, method: str, decode: Decode, tracer: Tracer | None) -> Unary:
     async def supervised(messages: AsyncIterator[bytes], context: Any) -> None:
         write = context.write
-        async with _Call(method, context), aclosing(behaviour(_requests(decode, messages), context)) as responses:
+        async with (
+            _Call(method, context, tracer) as call,
+            aclosing(behaviour(_requests(call, decode, messages), context)) as responses,
+        ):
             async for response in responses:
                 await write(response)
 
     return supervised
 
 
-async def _requests(decode: Decode, messages: AsyncIterator[bytes]) -> AsyncIterator[Any]:
+async def _requests(call: _Call, decode: Decode, messages: AsyncIterator[bytes]) -> AsyncIterator[Any]:
     async for data in messages:
-        yield _request(decode, data)
-
-
-def _request(decode: Decode, data: bytes) -> Any:
-    try:
-        return decode(data)
-    except DecodeError as error:
-        raise InvalidRequest("request", f"is not a message of this method: {error}") from None
+        yield call.request(decode, data)
 
 
 class _Call:
     """Around one call, in its task: its context, and the status that an exception ends it with."""
 
-    def __init__(self, method: str, context: Any) -> None:
+    def __init__(self, method: str, context: Any, tracer: Tracer | None) -> None:
         self._method = method
         self._service = method.strip("/").partition("/")[0]
         self._context = context
         self._call = call_context(context)
+        if tracer is not None:
+            self._call = tracer.begin(self._call, Arrival("grpc", method.strip("/")))
         self._id = self._call.request_id
+        self._received = False
         self._scope = working_for(self._call)
-        context.set_trailing_metadata(((status.REQUEST_ID_KEY, self._id),))
+        trail = self._call.stage.trail
+        kept = trail is not None and trail.sampled
+        context.set_trailing_metadata(((status.REQUEST_ID_KEY, self._id), *self._trace(kept=kept)))
 
-    async def __aenter__(self) -> None:
+    def request(self, decode: Decode, data: bytes) -> Any:
+        """The message that the call sent. Raises InvalidRequest for one that cannot be read."""
+        try:
+            return decode(data)
+        except DecodeError as error:
+            raise InvalidRequest("request", f"is not a message of this method: {error}") from None
+        finally:
+            if not self._received:
+                self._received = True
+                self._call.stage.add("receive", self._call.arrival_ns, time.monotonic_ns(), request_bytes=len(data))
+
+    async def __aenter__(self) -> Self:
         self._scope.__enter__()
+        return self
 
     async def __aexit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         try:
@@ -128,7 +156,7 @@ class _Call:
 
     async def _end(self, error: BaseException | None) -> None:
         if error is None:
-            self._log("OK")
+            self._ended(grpc.StatusCode.OK)
         elif isinstance(error, AttendantError):
             code, message, trailers = status.of(on_wire(error, self._service), self._id)
             if code is grpc.StatusCode.INTERNAL:  # the engine's log has the cause, under an id that begins so
@@ -138,15 +166,24 @@ class _Call:
             logger.error("%s failed, request id %s", self._method, self._id, exc_info=error)
             await self._abort(*status.of_unexpected(self._id))
         else:  # cancelled, or gRPC's own word that the call is over
-            self._log("CANCELLED")
+            left_s = self._call.time_left_s()
+            late = left_s is not None and left_s <= DEADLINE_SLACK_S
+            self._ended(grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED)
 
     async def _abort(self, code: grpc.StatusCode, message: str, trailers: status.Trailers) -> None:
-        self._log(code.name)
-        await self._context.abort(code, message, trailers)
+        kept = self._ended(code, message)
+        await self._context.abort(code, message, (*trailers, *self._trace(kept=kept)))
 
-    def _log(self, outcome: str) -> None:
+    def _trace(self, *, kept: bool) -> status.Trailers:
+        trace = self._call.trace
+        return ((status.TRACE_ID_KEY, trace.trace_id),) if kept and trace is not None else ()
+
+    def _ended(self, code: grpc.StatusCode, message: str = "") -> bool:
+        """Say how the call ended. Returns whether its trace is kept."""
         if logger.isEnabledFor(logging.DEBUG):
             call, seconds = self._call, (time.monotonic_ns() - self._call.arrival_ns) / 1e9
             logger.debug(
-                "%s %s %s %.3fs %s priority %d", self._method, outcome, call.client, seconds, self._id, call.priority
+                "%s %s %s %.3fs %s priority %d", self._method, code.name, call.client, seconds, self._id, call.priority
             )
+        trail = self._call.stage.trail
+        return trail is not None and trail.close(status.end_of(code, message))

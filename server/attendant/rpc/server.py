@@ -21,6 +21,7 @@ from grpc_health.v1 import health
 from grpc_reflection.v1alpha import reflection
 
 from attendant.core.errors import ConfigurationError
+from attendant.core.stages import Tracer
 from attendant.frontend.front_end import FrontEnd
 from attendant.rpc.encoding import EncodingServicer
 from attendant.rpc.explain import ExplainServicer
@@ -44,12 +45,17 @@ EXPLAIN = explain_pb2.DESCRIPTOR.services_by_name["Explain"].full_name
 
 
 class RpcServer:
-    """attendant.v1 on one port. All of its methods belong to one event loop. ``explain``: serve Explain, too."""
+    """attendant.v1 on one port. All of its methods belong to one event loop.
 
-    def __init__(self, settings: GrpcSettings, *, explain: bool = True) -> None:
+    Args:
+        tracer: takes in how calls went; None: nobody does.
+        explain: serve Explain, too.
+    """
+
+    def __init__(self, settings: GrpcSettings, tracer: Tracer | None = None, *, explain: bool = True) -> None:
         self._settings = settings
         self._services = tuple([name for name in SERVICES if explain or name != EXPLAIN])
-        self._server = grpc.aio.server(interceptors=(Supervisor(),), options=channel_options(settings))
+        self._server = grpc.aio.server(interceptors=(Supervisor(tracer),), options=channel_options(settings))
         self.health = Health(self._services)
 
     def bind(self) -> str:

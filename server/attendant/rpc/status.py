@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
 from attendant.core import errors
+from attendant.core.stages import CallEnd
 
 CODES: dict[type[errors.AttendantError], grpc.StatusCode] = {
     errors.AttendantError: grpc.StatusCode.INTERNAL,
@@ -30,8 +31,17 @@ CODES: dict[type[errors.AttendantError], grpc.StatusCode] = {
     errors.MemoryTaken: grpc.StatusCode.INTERNAL,
 }
 
+SERVERS_FAULTS = frozenset(
+    (
+        *(grpc.StatusCode.UNKNOWN, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNIMPLEMENTED),
+        *(grpc.StatusCode.INTERNAL, grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DATA_LOSS),
+    )
+)
+"""Codes that a server answers for (OpenTelemetry's conventions for gRPC); the others are the caller's doing."""
+
 DETAILS_KEY = "grpc-status-details-bin"
 REQUEST_ID_KEY = "x-request-id"
+TRACE_ID_KEY = "x-trace-id"
 RETRY_KEY = "retry-after-ms"
 # Bytes. Peers refuse trailers above 8 KiB, and a message travels in them twice, once with each odd byte as three.
 MAX_TEXT = 1024
@@ -48,6 +58,12 @@ def of(error: errors.AttendantError, request_id: str) -> tuple[grpc.StatusCode, 
     if isinstance(error, errors.QueueFull):
         trailers = (*trailers, (RETRY_KEY, str(math.ceil(error.retry_after_s * 1000))))
     return code, message, trailers
+
+
+def end_of(code: grpc.StatusCode, message: str = "") -> CallEnd:
+    """How a call ended, for its trace."""
+    failed = code in SERVERS_FAULTS
+    return CallEnd(code.name, failed=failed, refused=not failed and code is not grpc.StatusCode.OK, message=message)
 
 
 def call_error(error: errors.AttendantError) -> encoding_pb2.CallError:

@@ -6,8 +6,10 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
+import grpc
 from attendant_proto.v1 import encoding_pb2 as pb
 
+from attendant.core.context import CallContext, current_call, working_for
 from attendant.core.errors import AttendantError, InvalidRequest
 from attendant.rpc import status
 
@@ -15,6 +17,9 @@ logger = logging.getLogger("attendant.rpc")
 
 MAX_CALLS = 256
 """Calls of one stream whose responses have not left yet. No further one is read until one has: the sender waits."""
+
+MOST_OF_ID = 200
+"""Characters of a call's id that its trace has."""
 
 Reply = Callable[[pb.EncodingRequest], Awaitable[pb.EncodingResponse]]
 
@@ -82,15 +87,23 @@ class _Calls:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _serve(self, request: pb.EncodingRequest) -> None:
+        context = (current_call() or CallContext.new()).part("call", call_id=request.id[:MOST_OF_ID])
+        code = grpc.StatusCode.CANCELLED
         try:
-            response = await self._reply(request)
+            with working_for(context):
+                response = await self._reply(request)
+            code = grpc.StatusCode.OK
         except AttendantError as error:
+            code = status.CODES[type(error)]
             response = _failed(request.id, error)
         except Exception as error:  # supervision point: as the interceptor's, for one call of a stream
             logger.error("a call of a stream failed, id %s", request.id, exc_info=error)
+            code = grpc.StatusCode.INTERNAL
             response = pb.EncodingResponse(id=request.id, error=status.unexpected_call_error(request.id))
         finally:
             del self._live[request.id]
+            if context.stage.trail is not None:
+                context.stage.trail.close(status.end_of(code))
         self._ready.put_nowait(response)
 
 

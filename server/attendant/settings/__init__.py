@@ -16,6 +16,7 @@ from attendant.settings.sections import (
     SpeechSettings,
 )
 from attendant.settings.serve import ENV_PREFIX, ServeSettings
+from attendant.settings.traces import TracesSettings
 
 __all__ = [
     "ENV_CONFIG",
@@ -31,4 +32,5 @@ __all__ = [
     "SettingsArguments",
     "SloSettings",
     "SpeechSettings",
+    "TracesSettings",
 ]

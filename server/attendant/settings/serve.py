@@ -26,6 +26,7 @@ from attendant.settings.sections import (
     SloSettings,
     SpeechSettings,
 )
+from attendant.settings.traces import TracesSettings
 
 ENV_PREFIX = "ATTENDANT_"
 
@@ -52,6 +53,7 @@ class ServeSettings(BaseSettings):
     grpc: GrpcSettings = GrpcSettings()
     http: HttpSettings = HttpSettings()
     metrics: MetricsSettings = MetricsSettings()
+    traces: TracesSettings = TracesSettings()
     drain_timeout_s: Annotated[float, Field(ge=0)] = Field(
         30.0, description="Seconds that running requests may go on after SIGTERM before they are failed."
     )

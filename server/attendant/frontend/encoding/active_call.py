@@ -55,9 +55,11 @@ class EncoderCall:
         self._runs: dict[int, int] = {}  # how long they took, by when they began
         self.preprocess_ns = 0
 
-    async def prepare(self, make: Callable[[], T], *, off_loop: bool) -> T:
-        """What ``make`` returns, its time counted as preprocessing. ``off_loop``: it takes more than a moment."""
-        made, spent_ns = await asyncio.to_thread(_timed, make) if off_loop else _timed(make)
+    async def prepare(self, make: Callable[[], T], *, off_loop: bool, what: str = "tokenise") -> T:
+        """What ``make`` returns, its time counted as preprocessing, and noted as ``what``. ``off_loop``: it takes more
+        than a moment."""
+        with self._context.stage.begin(what):
+            made, spent_ns = await asyncio.to_thread(_timed, make) if off_loop else _timed(make)
         self.preprocess_ns += spent_ns
         return made
 
@@ -127,14 +129,15 @@ class EncoderCall:
         inputs = await make(part, arrays)
         if self._digests is not None:
             await self._digest(self._digests, part, inputs)
-        results = await self._hub.run([self._row(found) for found in inputs])
+        results = await self._hub.run([self._row(found) for found in inputs], self._context.stage)
         self._runs.update((result.started_ns, result.run_ns) for result in results)
 
         def read_all() -> list[T]:
             return [read(index, result.outputs) for index, result in zip(part, results, strict=True)]
 
         many = read_off_loop or _numbers(results) > MANY_NUMBERS
-        return await asyncio.to_thread(read_all) if many else read_all()
+        with self._context.stage.begin("results"):
+            return await asyncio.to_thread(read_all) if many else read_all()
 
     async def _digest(self, digests: RowDigests, part: range, inputs: Sequence[Arrays]) -> None:
         def digest() -> None:
@@ -145,7 +148,7 @@ class EncoderCall:
         await asyncio.to_thread(digest) if large else digest()
 
     async def _make(self, part: range, arrays: Callable[[int], Arrays]) -> list[Arrays]:
-        return await self.prepare(lambda: [arrays(index) for index in part], off_loop=False)
+        return await self.prepare(lambda: [arrays(index) for index in part], off_loop=False, what="tensors")
 
     async def _decode(self, part: range, arrays: Callable[[int], Arrays]) -> list[Arrays]:
         def decode(index: int) -> Arrays:
@@ -154,10 +157,11 @@ class EncoderCall:
             return arrays(index)
 
         made: list[Arrays] = []
-        for index in part:
-            decoded, spent_ns = await self._media.run(partial(_timed, partial(decode, index)))
-            self.preprocess_ns += spent_ns
-            made.append(decoded)
+        with self._context.stage.begin("decode files", files=len(part)):
+            for index in part:
+                decoded, spent_ns = await self._media.run(partial(_timed, partial(decode, index)))
+                self.preprocess_ns += spent_ns
+                made.append(decoded)
         return made
 
     def _row(self, arrays: Arrays) -> Row:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,7 +13,9 @@ from attendant.batching.thread import Report
 from attendant.core.attention import JobReport
 from attendant.core.encoding import BatchReport, Row, RowFailure, RowResult
 from attendant.core.errors import AttendantError, Draining, EngineDead, InvalidRequest
+from attendant.core.stages import NOWHERE, Exemplar, Stage
 from attendant.frontend.admission import Gate
+from attendant.frontend.encoding.way import RowsWay, note_shared_run
 from attendant.frontend.jobs import JobHub
 from attendant.metrics import Metrics, error_name
 from attendant.models.encoders import EncoderPart
@@ -21,11 +24,19 @@ from attendant.models.encoders import EncoderPart
 class _Slice:
     """Rows that are handed over together, once there are places for them.
 
-    ``hand_over`` does it. ``done``: when every one has its result, or one of them failed.
+    ``hand_over`` does it. ``done``: when every one has its result, or one of them failed. ``way``: where it is noted
+    how they fare; None: nowhere.
     """
 
-    def __init__(self, rows: Sequence[Row], done: asyncio.Future[None], hand_over: Callable[[_Slice], None]) -> None:
+    def __init__(
+        self,
+        rows: Sequence[Row],
+        done: asyncio.Future[None],
+        hand_over: Callable[[_Slice], None],
+        way: RowsWay | None,
+    ) -> None:
         self.rows = rows
+        self.way = way
         self.results: list[RowResult | None] = [None] * len(rows)
         self.done = done
         self._hand_over = hand_over
@@ -38,6 +49,8 @@ class _Slice:
 
     def enter(self) -> None:
         """Hand the rows over."""
+        if self.way is not None:
+            self.way.entered()
         self._hand_over(self)
 
     def fail(self, error: AttendantError) -> None:
@@ -65,6 +78,11 @@ class _Live:
     slice: _Slice
     index: int
     arrival_ns: int
+
+    def exemplar(self) -> Exemplar:
+        """Of its call's trace, now."""
+        way = self.slice.way
+        return None if way is None else way.trail.exemplar(time.monotonic_ns())
 
 
 class EncoderHub:
@@ -138,15 +156,19 @@ class EncoderHub:
                 f"make {count} rows; allowed: at most {self.model.max_rows} in one call (encoder.max_queue)",
             )
 
-    async def run_when_room(self, rows: Sequence[Row]) -> list[RowResult]:
+    async def run_when_room(self, rows: Sequence[Row], stage: Stage = NOWHERE) -> list[RowResult]:
         """Compute rows once there are places for them; see :meth:`AdmittedCall.run`."""
-        part = _Slice(rows, self._loop.create_future(), self._hand_over)
+        way = RowsWay.of(stage, len(rows))
+        part = _Slice(rows, self._loop.create_future(), self._hand_over, way)
         self.gate.let_in_when_room(part)
         try:
             await part.done
         except BaseException:
             self._give_up(part)
             raise
+        finally:
+            if way is not None:
+                way.end()
         return [result for result in part.results if result is not None]
 
     def _hand_over(self, part: _Slice) -> None:
@@ -181,15 +203,23 @@ class EncoderHub:
     # -- back on the loop
 
     def _on_report(self, report: BatchReport) -> None:
-        waited_ns = [
-            end.started_ns - live.arrival_ns
+        waited = [
+            (end.started_ns, live)
             for end in report.ends
             if isinstance(end, RowResult) and (live := self._live.get(end.id))
         ]
+        self._note_run(report, {live.slice.way: None for _, live in waited if live.slice.way is not None})
         self._on_ends(report.ends)
         if stats := report.stats:
             self._row_s += 0.1 * (stats.run_ns / 1e9 / stats.num_rows - self._row_s)
-            self._metrics.batch(self.model.name, self.model.task, stats, waited_ns)
+            waited_ns = [begun_ns - live.arrival_ns for begun_ns, live in waited]
+            exemplars = [live.exemplar() for _, live in waited]
+            self._metrics.batch(self.model.name, self.model.task, stats, waited_ns, exemplars)
+
+    def _note_run(self, report: BatchReport, ways: Mapping[RowsWay, None]) -> None:
+        if ways and report.stats is not None:
+            first = next(end for end in report.ends if isinstance(end, RowResult))
+            note_shared_run(tuple(ways), first, report.stats, self.model.name, self.model.task)
 
     def _on_ends(self, ends: Sequence[RowResult | RowFailure]) -> None:
         before = len(self._live)
@@ -222,9 +252,9 @@ class AdmittedCall:
         self._hub = hub
         self._begun = False
 
-    async def run(self, rows: Sequence[Row]) -> list[RowResult]:
+    async def run(self, rows: Sequence[Row], stage: Stage = NOWHERE) -> list[RowResult]:
         """Compute rows, and return their results in their order. If one fails, or the task is cancelled, the others
-        that wait are not run.
+        that wait are not run. ``stage``: where it is noted how they fare.
 
         Raises:
             Draining, EngineDead: no rows are run any more.
@@ -238,4 +268,4 @@ class AdmittedCall:
         if not self._begun:
             self._hub.gate.check_room(len(rows))
             self._begun = True
-        return await self._hub.run_when_room(rows)
+        return await self._hub.run_when_room(rows, stage)

@@ -29,6 +29,7 @@ from attendant.frontend.encoding.calls import (
 )
 from attendant.frontend.encoding.receipts import RowDigests, draft
 from attendant.frontend.encoding.served import ServedEncoder
+from attendant.frontend.encoding.way import begin_call, note_result
 from attendant.metrics import SUCCESS, Metrics, error_name
 from attendant.models.lookup import encoding
 from attendant.models.table import Finder
@@ -144,14 +145,17 @@ class EncodingService:
         context = given or CallContext.new()
         name, outcome, preprocess_ns, total_ns = "", "error", 0, 0
         try:
-            served = self._models.find(call.model, encoding(task))
-            name, encoder = served.name, served.encoders[task]
-            async with encoder.calls.call():
-                digests = RowDigests() if call.receipt else None
-                active = EncoderCall(encoder.hub.admit(), self._ids, context, self._media, digests)
-                encoded = await behaviour(encoder, active, call)
-                if digests is not None:
-                    encoded = replace(encoded, receipt=draft(served.maker, task, encoder.manifest, call, digests))
+            with begin_call(context, task, call.model) as stage:
+                served = self._models.find(call.model, encoding(task))
+                name, encoder = served.name, served.encoders[task]
+                async with encoder.calls.call():
+                    digests = RowDigests() if call.receipt else None
+                    within = context.within(stage)
+                    active = EncoderCall(encoder.hub.admit(), self._ids, within, self._media, digests)
+                    encoded = await behaviour(encoder, active, call)
+                    if digests is not None:
+                        encoded = replace(encoded, receipt=draft(served.maker, task, encoder.manifest, call, digests))
+                note_result(stage, name, encoded)
             outcome, preprocess_ns, total_ns = SUCCESS, active.preprocess_ns, encoded.usage.total_ns
             return encoded
         except AttendantError as error:

@@ -133,6 +133,8 @@ class ModelHub:
             self._live[stream.request.id] = _Live(stream, engine, counts=stream is streams[0])
             if stream.can_wait:
                 self._can_wait.add(stream.request.id)
+            if stream.way is not None:
+                stream.way.submitted()
         self._engines[engine].submit(first)
 
     def cancel(self, request_id: str) -> None:
@@ -186,7 +188,9 @@ class ModelHub:
             if isinstance(event, TokenEvent):
                 if live := self._live.get(event.request_id):
                     is_first, seconds = live.stream.on_token(event, report.at_ns)
-                    (metrics.first_token if is_first else metrics.next_token)(name, seconds)
+                    way = live.stream.way
+                    exemplar = None if way is None else way.exemplar(report.at_ns)
+                    (metrics.first_token if is_first else metrics.next_token)(name, seconds, exemplar)
             else:
                 self._on_end(event)
 
@@ -197,9 +201,11 @@ class ModelHub:
         self._can_wait.discard(event.request_id)
         if live.counts:
             self._router.ended(live.engine)
+        way = live.stream.way
+        exemplar = None if way is None else way.exemplar(time.monotonic_ns())
         ended = live.stream.on_end(event)
         if isinstance(ended, FinishedEvent):
-            self._metrics.finished(self.model.name, ended)
+            self._metrics.finished(self.model.name, ended, exemplar)
         else:
             self._metrics.failed(self.model.name, ended)
         now = time.monotonic()

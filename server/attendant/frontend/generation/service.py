@@ -24,6 +24,7 @@ from attendant.frontend.generation.prompts import Prepared, check_ids, prepare, 
 from attendant.frontend.generation.receipts import CallReceipts
 from attendant.frontend.generation.stop_strings import StopStrings
 from attendant.frontend.generation.streams import CallStream, SequenceStream
+from attendant.frontend.generation.way import Answer, SequenceWay, begin_call, note_params
 from attendant.metrics import Metrics
 from attendant.models.info import Tokenized
 from attendant.models.lookup import GENERATE, TRANSLATE, Wanted
@@ -78,33 +79,41 @@ class GenerationService:
         self, asked: InnerCall, context: CallContext, *, inner: bool
     ) -> AsyncGenerator[GenerationPart, None]:
         call, name = asked.call, ""
-        try:
-            served = self._models.find(call.model, _wanted(call), inner=inner)
-            name, hub = served.name, _hub(served)
-            prepared = await prepare(hub.model, call)
-            if inner:
-                prepared = replace(prepared, opening=asked.opening)
-            if call.forced_answer is not None:
-                call, prepared = forced(call, hub.model, prepared)
-            settings = call_settings(call, hub.model.manifest)
-            params = sampling_params(call, settings, hub.model, prepared)
-            if inner:
-                params = replace(params, timestamps=asked.timestamps, asked_logprobs=asked.asked_logprobs)
-            beams = beam_params(call, settings, hub.facts, params, prepared)
-            hub.gate.take(call.n, inner=inner)
-        except AttendantError as error:
-            self._metrics.refused(name, error)
-            raise
-        stop = settings.stop_strings
-        receipts = CallReceipts(served.maker, call, prepared, params, beams, stop) if call.receipt else None
-        active = _ActiveCall(hub, call, prepared, params, beams, stop, context, self._ids)
-        try:
-            active.submit_next()
-            while not active.finished:
-                part = await active.next_part()
-                yield part if receipts is None else receipts.complete(part)
-        finally:
-            active.close()
+        with begin_call(context, call, inner=inner) as stage:
+            try:
+                served = self._models.find(call.model, _wanted(call), inner=inner)
+                name, hub = served.name, _hub(served)
+                with stage.begin("tokenise") as tokenising:
+                    prepared = await prepare(hub.model, call)
+                    tokenising.note(num_tokens=len(prepared.prompt))
+                if inner:
+                    prepared = replace(prepared, opening=asked.opening)
+                if call.forced_answer is not None:
+                    call, prepared = forced(call, hub.model, prepared)
+                with stage.begin("admission"):
+                    settings = call_settings(call, hub.model.manifest)
+                    params = sampling_params(call, settings, hub.model, prepared)
+                    if inner:
+                        params = replace(params, timestamps=asked.timestamps, asked_logprobs=asked.asked_logprobs)
+                    beams = beam_params(call, settings, hub.facts, params, prepared)
+                    hub.gate.take(call.n, inner=inner)
+                note_params(stage, name, params)
+            except AttendantError as error:
+                self._metrics.refused(name, error)
+                raise
+            stop = settings.stop_strings
+            receipts = CallReceipts(served.maker, call, prepared, params, beams, stop) if call.receipt else None
+            active = _ActiveCall(hub, call, prepared, params, beams, stop, context.within(stage), self._ids)
+            answer = Answer(stage, context.arrival_ns)
+            try:
+                active.submit_next()
+                while not active.finished:
+                    part = await active.next_part()
+                    answer.take(part)
+                    yield part if receipts is None else receipts.complete(part)
+            finally:
+                active.close()
+                answer.end()
 
     async def tokenize(self, model: str, prompt: TextPrompt | ChatPrompt) -> Tokenized:
         """Token ids of a text or a conversation. Raises ModelNotFound, InvalidRequest."""
@@ -194,6 +203,7 @@ class _ActiveCall:
             self._beams,
             tuple(self._requests) if self._beams is not None else (),
             priority=self._context.priority,
+            noted=self._context.stage.noted,
         )
 
     def _sequence(self, index: int, request: Request) -> SequenceStream:
@@ -207,6 +217,7 @@ class _ActiveCall:
             stop=lambda: hub.cancel(request.id),
             hidden={} if keeps_special else text.special_tokens,
             whole=self._call.whole,
+            way=SequenceWay.of(self._context.stage, index if len(self._requests) > 1 else None),
         )
 
 

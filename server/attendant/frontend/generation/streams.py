@@ -15,6 +15,7 @@ from attendant.core.generation import Delta, Finish, GenerationPart
 from attendant.core.request import FinishReason, Request
 from attendant.frontend.generation.detokenizer import Detokenizer
 from attendant.frontend.generation.stop_strings import StopStrings
+from attendant.frontend.generation.way import SequenceWay
 
 
 class CallStream:
@@ -68,9 +69,10 @@ class SequenceStream:
         stop: called when a stop string was found; the engine must be told to end the sequence.
         hidden: text of the special tokens that the detokenizer leaves out.
         whole: put out one part with all text and tokens at the end.
+        way: where it is noted how the sequence fares; None: nowhere.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what one sequence has, each by name
         self,
         call: CallStream,
         index: int,
@@ -81,10 +83,12 @@ class SequenceStream:
         *,
         hidden: Mapping[int, str] = MappingProxyType({}),
         whole: bool = False,
+        way: SequenceWay | None = None,
     ) -> None:
         self.index = index
         self._held: list[Delta] | None = [] if whole else None
         self.request = request
+        self.way = way
         self._call = call
         self._detokenizer = detokenizer
         self._stops = stops
@@ -108,10 +112,13 @@ class SequenceStream:
         """
         before, self._last_token_ns = self._last_token_ns, at_ns
         if self._stop_string is None:
+            begin_ns = time.monotonic_ns() if self.way is not None else 0
             self._num_tokens += 1
             text = self._detokenizer.push(event.token_id)
             text, self._stop_string = self._stops.push(text, self._hidden.get(event.token_id, ""))
             self._put(text, (event.token_id,), () if event.logprob is None else (event.logprob,))
+            if self.way is not None:
+                self.way.token(begin_ns)
             if self._stop_string is not None:
                 self._stop()
         return before == 0, (at_ns - (before or self.request.arrival_ns)) / 1e9
@@ -122,14 +129,9 @@ class SequenceStream:
 
     def on_end(self, event: FinishedEvent | FailedEvent) -> FinishedEvent | FailedEvent:
         """Take the terminal event in. Returns it as the caller sees it."""
-        if self._stop_string is not None:
-            usage = replace(event.usage, completion_tokens=self._num_tokens)
-            event = FinishedEvent(event.request_id, FinishReason.STOP, usage, event.timings)
-        elif self._ending is not None:
-            event = FailedEvent(event.request_id, self._ending, event.usage, event.timings)
-        elif isinstance(event, FinishedEvent) and event.reason is FinishReason.CANCELLED and self._is_late():
-            # the transport gave up at the deadline a moment before the engine did
-            event = FailedEvent(event.request_id, DeadlineExceeded("the deadline passed"), event.usage, event.timings)
+        event = self._as_seen(event)
+        if self.way is not None:
+            self.way.ended(event, self.request)
         if isinstance(event, FailedEvent):
             self._call.fail(event.error)
             return event
@@ -140,6 +142,17 @@ class SequenceStream:
         self._call.put(
             Finish(self.index, event.reason, event.usage, event.timings, self._stop_string, event.stop_token_id)
         )
+        return event
+
+    def _as_seen(self, event: FinishedEvent | FailedEvent) -> FinishedEvent | FailedEvent:
+        if self._stop_string is not None:
+            usage = replace(event.usage, completion_tokens=self._num_tokens)
+            event = FinishedEvent(event.request_id, FinishReason.STOP, usage, event.timings)
+        elif self._ending is not None:
+            event = FailedEvent(event.request_id, self._ending, event.usage, event.timings)
+        elif isinstance(event, FinishedEvent) and event.reason is FinishReason.CANCELLED and self._is_late():
+            # the transport gave up at the deadline a moment before the engine did
+            event = FailedEvent(event.request_id, DeadlineExceeded("the deadline passed"), event.usage, event.timings)
         return event
 
     def _is_late(self) -> bool:

@@ -10,6 +10,7 @@ from typing import Protocol
 from attendant.core.context import CallContext
 from attendant.core.errors import AttendantError
 from attendant.core.receipt import Maker
+from attendant.core.stages import Stage
 from attendant.frontend.speech.calls import RawSound, SoundData, SpeechCall, SpeechPart, SpeechResult
 from attendant.frontend.speech.feed import Feed, FileFeed, StreamFeed
 from attendant.frontend.speech.model import Generator, SpeechModel
@@ -111,14 +112,21 @@ class SpeechService:
             model.check(call)
             call = seeded(call) if call.receipt else call
             receipt = SpeechReceipt(served.maker, model.manifest, call) if call.receipt else None
-            transcription = Transcription(model, self._generator, call, self._metrics, context, self._media, receipt)
-            async with (
-                listener.gate.call(),
-                feed_of(model) as feed,
-                aclosing(transcription.parts(feed)) as parts,
-            ):
-                async for part in parts:
-                    yield part
+            with context.stage.begin(
+                "transcribe", operation="transcribe", requested_model=call.model, model=name
+            ) as stage:
+                transcription = Transcription(
+                    model, self._generator, call, self._metrics, context.within(stage), self._media, receipt
+                )
+                async with (
+                    listener.gate.call(),
+                    feed_of(model) as feed,
+                    aclosing(transcription.parts(feed)) as parts,
+                ):
+                    async for part in parts:
+                        if isinstance(part, SpeechResult):
+                            _note_result(stage, part)
+                        yield part
             outcome = SUCCESS
         except AttendantError as error:
             outcome = error_name(type(error))
@@ -128,6 +136,17 @@ class SpeechService:
             raise
         finally:
             self._metrics.call(name, outcome)
+
+
+def _note_result(stage: Stage, result: SpeechResult) -> None:
+    usage = result.usage
+    stage.note(
+        audio_s=result.duration_s,
+        language=result.language,
+        prompt_tokens=usage.prompt_tokens,
+        cached_tokens=usage.cached_tokens,
+        completion_tokens=usage.completion_tokens,
+    )
 
 
 async def _once(sound: RawSound) -> AsyncGenerator[RawSound, None]:

@@ -72,9 +72,10 @@ class Transcription:
             AttendantError: refused at the first window, or failed later; nothing follows.
         """
         while True:
-            async with aclosing(self._filled(feed)) as texts:
-                async for text in texts:
-                    yield text
+            with self._context.stage.begin("fill window"):
+                async with aclosing(self._filled(feed)) as texts:
+                    async for text in texts:
+                        yield text
             if not len(self._sound):
                 break
             for segment in await self._window():
@@ -173,16 +174,20 @@ class Transcription:
                 await asyncio.sleep(full.retry_after_s)
 
     async def _hear(self, sound: Floats, *, partial: bool) -> Heard:
-        features = await self._media.run(lambda: self._model.log_mel(sound))
-        begin_ns = time.monotonic_ns()
-        self._check_time()
-        window = Window(
-            features=features,
-            language=self._language,
-            before=tuple(self._before) if self._call.condition_on_previous_text else (),
-            partial=partial,
-        )
-        heard = await self._model.hear(self._generator, self._call, window, self._context)
+        with self._context.stage.begin(
+            "window", start_s=self._start / self._rate, audio_s=len(sound) / self._rate, partial=partial
+        ) as stage:
+            with stage.begin("features"):
+                features = await self._media.run(lambda: self._model.log_mel(sound))
+            begin_ns = time.monotonic_ns()
+            self._check_time()
+            window = Window(
+                features=features,
+                language=self._language,
+                before=tuple(self._before) if self._call.condition_on_previous_text else (),
+                partial=partial,
+            )
+            heard = await self._model.hear(self._generator, self._call, window, self._context.within(stage))
         self._tally.add(heard.finish, begin_ns)
         return heard
 

@@ -1,0 +1,116 @@
+"""What a request's headers say of the call that it is, and how calls end: what rpc's interceptor does for gRPC."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from attendant.core.context import CallContext, TraceContext, working_for
+from attendant.core.stages import Arrival, CallEnd, Tracer
+
+REQUEST_ID, TRACE_ID = "x-request-id", "x-trace-id"
+_SANE = re.compile(r"[!-~]{1,128}")
+_ASKS = ("GET", "HEAD")
+"""Methods of requests that look at pages; the others are calls, which ask a model for something."""
+
+ABANDONED = 499
+"""Status of a call whose caller went away before there was one (nginx's)."""
+
+
+def call_context(scope: Scope) -> CallContext:
+    """The context of a request that comes now. An ``x-request-id`` is taken over under the same rules as in gRPC."""
+    headers = Headers(scope=scope)
+    request_id = headers.get(REQUEST_ID, "")
+    trace = TraceContext.parse(headers.get("traceparent", ""))
+    state = ",".join(headers.getlist("tracestate"))
+    host, port = scope.get("client") or ("", 0)
+    client = f"[{host}]:{port}" if ":" in host else f"{host}:{port}" if host else ""
+    return CallContext.new(
+        request_id if _SANE.fullmatch(request_id) else "",
+        client=client,
+        trace=replace(trace, state=state) if trace is not None and state else trace,
+        baggage=",".join(headers.getlist("baggage")),
+    )
+
+
+class Calls:
+    """An app whose every call has its context: see :func:`attendant.core.context.current_call`. The answer bears the
+    call's id.
+
+    Args:
+        tracer: takes in how calls went; None: nobody does.
+    """
+
+    def __init__(self, app: ASGIApp, tracer: Tracer | None) -> None:
+        self._app = app
+        self._tracer = tracer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] in _ASKS:
+            await self._app(scope, receive, send)
+            return
+        context = call_context(scope)
+        if self._tracer is not None:
+            context = self._tracer.begin(context, Arrival("http", scope["method"], _attributes(scope)))
+        answer = _Answer(send, context)
+        with working_for(context):
+            try:
+                await self._app(scope, receive, answer.send)
+            finally:
+                self._end(scope, context, answer)
+
+    def _end(self, scope: Scope, context: CallContext, answer: _Answer) -> None:
+        trail = context.stage.trail
+        if trail is None:
+            return
+        route = getattr(scope.get("route"), "path", "")
+        if route:  # the name of a span has no part that callers choose
+            trail.root.name = f"{scope['method']} {route}"
+            trail.root.note(http_route=route)
+        status, failed = answer.status, answer.status >= 500
+        if not answer.complete and status < 400:  # the caller has gone
+            status = ABANDONED
+        trail.close(CallEnd(str(status), failed=failed, refused=not failed and status >= 400))
+
+
+class _Answer:
+    """The answer to a call on its way: its status, and whether all of it has left."""
+
+    def __init__(self, send: Send, context: CallContext) -> None:
+        self._send = send
+        self._context = context
+        self.status = 0
+        self.complete = False
+
+    async def send(self, message: Message) -> None:
+        """Let a message pass; the first one gets the ids."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message = {**message, "headers": [*message.get("headers", ()), *self._ids()]}
+        elif message["type"] == "http.response.body" and not message.get("more_body", False):
+            self.complete = True
+        await self._send(message)
+
+    def _ids(self) -> list[tuple[bytes, bytes]]:
+        context, trail = self._context, self._context.stage.trail
+        ids = [(REQUEST_ID.encode(), context.request_id.encode())]
+        if trail is not None and trail.sampled:
+            ids.append((TRACE_ID.encode(), trail.trace_id.encode()))
+        return ids
+
+
+def _attributes(scope: Scope) -> Mapping[str, str]:
+    headers = Headers(scope=scope)
+    found = {
+        "http_method": scope["method"],
+        "path": scope["path"][:200],
+        "scheme": scope["scheme"],
+        "http_version": scope["http_version"],
+    }
+    if agent := headers.get("user-agent", ""):
+        found["user_agent"] = agent[:200]
+    return found
