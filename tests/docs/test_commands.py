@@ -28,12 +28,13 @@ CLIENT = r"attendant (generate|chat|models|classify|translate|see|embed|tag|answ
 TRANSCRIBE = r"attendant transcribe "
 EXPORT = r"attendant export "
 SERVE = r"attendant serve \./"
+TRACED = r"attendant serve --traces\."
 HELP = r"attendant serve --help$"
 LOAD = r"make loadtest "
 QUICK_BENCH = r"make bench ARGS=--quick$"
 BENCH = r"make bench (?!ARGS=--quick)"
 TARGET = r"make [a-z-]+( [A-Z]+=\S+)*$|make run ARGS=\"--model smollm2\"$|make \.venv-dev/\.done$|make test ARGS="
-KINDS = (CLIENT, TRANSCRIBE, EXPORT, SERVE, HELP, LOAD, QUICK_BENCH, BENCH, TARGET)
+KINDS = (CLIENT, TRANSCRIBE, EXPORT, SERVE, TRACED, HELP, LOAD, QUICK_BENCH, BENCH, TARGET)
 
 
 def of_kind(kind: str) -> list[str]:
@@ -114,6 +115,13 @@ def test_export_and_serve(tmp_path: Path) -> None:
         with serving(tmp_path / f"log{number}", tmp_path / words[2]) as process:
             models = run([*here([words[0], "models"]), "--server", process.grpc], tmp_path)
             assert "my-model" in models
+
+
+@pytest.mark.parametrize("command", of_kind(TRACED))
+def test_serving_with_traces(command: str, tmp_path: Path) -> None:
+    make_encoders(tmp_path / "encoders")
+    with serving(tmp_path / "log", tmp_path / "encoders" / "moods", *FLAGS, *shlex.split(command)[2:]) as process:
+        assert "attendant_trace_spans_total" in process.page()
 
 
 def test_transcribe(tmp_path: Path) -> None:

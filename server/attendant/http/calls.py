@@ -9,7 +9,7 @@ from dataclasses import replace
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from attendant.core.context import CallContext, TraceContext, working_for
+from attendant.core.context import CallContext, TraceContext, current_call, working_for
 from attendant.core.stages import Arrival, CallEnd, Tracer
 
 REQUEST_ID, TRACE_ID = "x-request-id", "x-trace-id"
@@ -35,6 +35,13 @@ def call_context(scope: Scope) -> CallContext:
         trace=replace(trace, state=state) if trace is not None and state else trace,
         baggage=",".join(headers.getlist("baggage")),
     )
+
+
+def of_this_call() -> CallContext:
+    """The context of the call that is being served here."""
+    context = current_call()
+    assert context is not None, "Calls has made one"
+    return context
 
 
 class Calls:

@@ -9,7 +9,6 @@ import numpy as np
 from starlette.requests import Request
 from starlette.responses import Response
 
-from attendant.core.context import CallContext
 from attendant.core.errors import InvalidRequest
 from attendant.frontend.encoding.calls import (
     AnswerCall,
@@ -26,6 +25,7 @@ from attendant.frontend.encoding.calls import (
     TextItem,
 )
 from attendant.frontend.encoding.service import EncodingService
+from attendant.http.calls import of_this_call
 from attendant.http.page.answers import Line, in_one
 from attendant.http.page.bodies import Body, FileBytes, read_body
 from attendant.tasks.embeddings import Embedding
@@ -93,7 +93,7 @@ class Encoding:
 
         async def call(body: TextBody) -> Line:
             call = ClassifyCall(body.model, (TextItem(body.text),), truncate=True)
-            return _said(await self._service().classify(call, _context()), labels=_labels)
+            return _said(await self._service().classify(call, of_this_call()), labels=_labels)
 
         return await _answer(request, TextBody, call)
 
@@ -102,7 +102,7 @@ class Encoding:
 
         async def call(body: TextBody) -> Line:
             call = ClassifyTokensCall(body.model, (body.text,))
-            encoded = await self._service().classify_tokens(call, _context())
+            encoded = await self._service().classify_tokens(call, of_this_call())
             return _said(encoded, spans=lambda found: [_span(e.span, e.text, e.score, e.label) for e in found])
 
         return await _answer(request, TextBody, call)
@@ -111,7 +111,7 @@ class Encoding:
         """Words for the masks of a text."""
 
         async def call(body: TextBody) -> Line:
-            encoded = await self._service().fill_mask(FillMaskCall(body.model, (body.text,)), _context())
+            encoded = await self._service().fill_mask(FillMaskCall(body.model, (body.text,)), of_this_call())
             return _said(
                 encoded,
                 masks=lambda masks: [
@@ -126,7 +126,7 @@ class Encoding:
 
         async def call(body: QuestionBody) -> Line:
             call = AnswerCall(body.model, (Question(body.question, body.context),), top_k=3)
-            encoded = await self._service().answer(call, _context())
+            encoded = await self._service().answer(call, of_this_call())
             return _said(encoded, answers=lambda found: [_span(a.span, a.text, a.score) for a in found])
 
         return await _answer(request, QuestionBody, call)
@@ -136,7 +136,7 @@ class Encoding:
 
         async def call(body: RerankBody) -> Line:
             call = RerankCall(body.model, body.query, _few("documents", body.documents), truncate=True)
-            encoded = await self._service().rerank(call, _context())
+            encoded = await self._service().rerank(call, of_this_call())
             ranked = [{"index": found.index, "score": float(found.score)} for found in encoded.results]
             return {"ranked": ranked, **_usage(encoded.usage)}
 
@@ -147,7 +147,7 @@ class Encoding:
 
         async def call(body: TextsBody) -> Line:
             items = tuple(TextItem(text) for text in _few("texts", body.texts))
-            encoded = await self._service().embed(EmbedCall(body.model, items, truncate=True), _context())
+            encoded = await self._service().embed(EmbedCall(body.model, items, truncate=True), of_this_call())
             return {**_cosines(encoded.results), **_usage(encoded.usage)}
 
         return await _answer(request, TextsBody, call)
@@ -157,7 +157,7 @@ class Encoding:
 
         async def call(body: ImageBody) -> Line:
             call = ClassifyImageCall(body.model, (body.image,), top_k=None)
-            return _said(await self._service().classify_image(call, _context()), labels=_labels)
+            return _said(await self._service().classify_image(call, of_this_call()), labels=_labels)
 
         return await _answer(request, ImageBody, call)
 
@@ -166,7 +166,7 @@ class Encoding:
 
         async def call(body: ImagesBody) -> Line:
             call = EmbedImageCall(body.model, _few("images", body.images))
-            encoded = await self._service().embed_image(call, _context())
+            encoded = await self._service().embed_image(call, of_this_call())
             return {**_cosines(encoded.results), **_usage(encoded.usage)}
 
         return await _answer(request, ImagesBody, call)
@@ -177,10 +177,6 @@ async def _answer(request: Request, kind: type[B], call: Callable[[B], Awaitable
         return await call(await read_body(request, kind))
 
     return await in_one(request, work)
-
-
-def _context() -> CallContext:
-    return CallContext.new(client="page")
 
 
 def _said(encoded: Encoded[Any], **results: Callable[[Any], object]) -> Line:

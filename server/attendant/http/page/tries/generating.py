@@ -23,6 +23,7 @@ from attendant.core.generation import (
     Translation,
 )
 from attendant.frontend.generation.service import GenerationService
+from attendant.http.calls import of_this_call
 from attendant.http.page.answers import Line, in_lines
 from attendant.http.page.bodies import Body, read_body
 
@@ -83,7 +84,7 @@ class Generating:
         """``prompt`` with its tokens, parts of the answer, ``finish`` with the steps."""
 
         async def work() -> AsyncGenerator[Line, None]:
-            return _generated(self._service(), await read_body(request, GenerateBody), CallContext.new(client="page"))
+            return _generated(self._service(), await read_body(request, GenerateBody), of_this_call())
 
         return await in_lines(request, work)
 
@@ -99,7 +100,7 @@ class Generating:
                 translation=Translation(body.source_language, body.target_language),
                 logprobs=NUM_ALTERNATIVES,
             )
-            return _answered(self._service(), call, CallContext.new(client="page"), tokenise_ns=None)
+            return _answered(self._service(), call, of_this_call(), tokenise_ns=None)
 
         return await in_lines(request, work)
 

@@ -13,6 +13,7 @@ from attendant.core.generation import GenerationCall, TokenPrompt
 from attendant.frontend.encoding.calls import Audio, TranscribeCall
 from attendant.frontend.front_end import FrontEnd
 from attendant.frontend.speech.calls import SoundData, SpeechCall
+from attendant.http.calls import of_this_call
 from attendant.http.page.answers import Line, in_one
 from attendant.http.page.bodies import Body, FileBytes, read_body
 
@@ -37,7 +38,7 @@ class Hearing:
 
         async def work() -> Line:
             body = await read_body(request, TranscribeBody)
-            front_end, context = self._front_end(), CallContext.new(client="page")
+            front_end, context = self._front_end(), of_this_call()
             if "speech" in front_end.get_model(body.model).capabilities:
                 return await _generated(front_end, body, context)
             return await _read_off(front_end, body, context)
