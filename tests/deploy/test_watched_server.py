@@ -106,7 +106,7 @@ def test_panels_have_something_to_show(prometheus: PrometheusProcess) -> None:
             for series in found:
                 asked = set(re.findall(r"\{\{(\w+)\}\}", target["legendFormat"]))
                 assert asked <= series["metric"].keys(), panel["title"]
-    assert empty == {"Recordings", "Sound", "Windows", "Inputs that failed"}
+    assert empty == {"Recordings", "Sound", "Windows", "Inputs that failed", "Spans of traces"}
 
 
 def _shown() -> Iterator[dict[str, Any]]:
