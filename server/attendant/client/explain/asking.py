@@ -59,7 +59,7 @@ def attention(connection: Connection, args: Namespace, model: models_pb2.Model, 
         layers=args.layer,
         heads=args.head,
         reduction=f"ATTENTION_REDUCTION_{reduction.upper().replace('-', '_')}",
-        answer_only="generate" in model.capabilities and kind != "encoder",
+        answer_only="generate" in model.capabilities and kind != "encoder" and args.max_tokens != 0,
         without_sink=not args.with_sink and kind != "cross",
     )
     header, layers = _received(connection.attention(request))

@@ -32,11 +32,11 @@ def draw_patches(view: Attention) -> Figure:
     figure = Figure(figsize=(_EACH * columns, (_EACH + 0.25) * rows))
     axes = np.array(figure.subplots(rows, columns, squeeze=False)).ravel()
     pixels = pixels_of(view)
-    axes[0].imshow(pixels)
+    axes[0].imshow(pixels, interpolation="none")
     axes[0].set_title("the picture", fontsize=8)
     for axis, panel in zip(axes[1:], panels, strict=False):
         shares = grid_of(view, panel.weights)
-        axis.imshow(veiled(pixels, shares))
+        axis.imshow(veiled(pixels, shares), interpolation="none")
         axis.set_title(panel.title, fontsize=8)
         _numbers(axis, shares, pixels.shape)
     for axis in axes:

@@ -6,7 +6,7 @@ import base64
 import binascii
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -40,7 +40,7 @@ class NotRecorded(ValueError):
 def to_json(view: View) -> str:
     """A view as one line of JSON."""
     (name,) = (name for name, kind in _KINDS.items() if isinstance(view, kind))
-    return json.dumps({"view": name, **_plain(asdict(view))}, ensure_ascii=False, separators=(",", ":"))
+    return json.dumps({"view": name, **_plain(view)}, ensure_ascii=False, separators=(",", ":"))
 
 
 def from_json(line: str) -> View:
@@ -58,8 +58,10 @@ def from_json(line: str) -> View:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(part) for key, part in value.items()}
+    if isinstance(value, Token):  # there may be many, and most have a text and nothing else
+        return {key: part for key, part in asdict(value).items() if part or key == "text"}
+    if is_dataclass(value):
+        return {each.name: _plain(getattr(value, each.name)) for each in fields(value)}
     if isinstance(value, list | tuple):
         return [_plain(part) for part in value]
     if isinstance(value, np.ndarray):
