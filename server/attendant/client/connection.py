@@ -87,8 +87,11 @@ class Connection:
             )
             return fill_parts(model)
 
-    def find_model(self, name: str, tasks: Collection[str], *, speech: bool = False) -> models_pb2.Model:
-        """One model; for an empty name the only one that can do one of these tasks, or with ``speech`` takes sound.
+    def find_model(
+        self, name: str, tasks: Collection[str], *, speech: bool = False, attention: bool = False
+    ) -> models_pb2.Model:
+        """One model; for an empty name the only one that can do one of these tasks, or with ``speech`` takes sound, and
+        with ``attention`` gives it.
 
         Of several that generate it is the only one that continues a prompt.
 
@@ -100,12 +103,15 @@ class Connection:
         known = self.list_models()
         wanted = {*tasks, "speech"} if speech else set(tasks)
         fitting = [model for model in known if not wanted.isdisjoint(model.capabilities)]
+        if attention:
+            fitting = [model for model in fitting if "attention" in model.capabilities]
         if "generate" in tasks:
             fitting = [model for model in fitting if "continue" in model.capabilities] or fitting
         if len(fitting) > 1:
             raise CallFailed(f"this server has several models for it; name one with --model: {_names(fitting)}")
         if not fitting:
             what = " or ".join(map(repr, tasks))
+            what += " that gives attention" if attention else ""
             raise CallFailed(f"no model for task {what} is loaded; loaded models: {_names(known)}")
         return fitting[0]
 

@@ -81,7 +81,12 @@ def _add_subject(parser: ArgumentParser) -> None:
     subject.add_argument("--audio", metavar="FILE", help="a recording in place of TEXT")
     subject.add_argument("--second", metavar="TEXT", help="the second text of a model that reads pairs")
     subject.add_argument("--answer", metavar="TEXT", help="what a model that generates said (default: it says it now)")
-    subject.add_argument("--max-tokens", metavar="N", type=number(LIMIT), help="most tokens of an answer that it gives; 0: only TEXT itself")
+    subject.add_argument(
+        "--max-tokens",
+        metavar="N",
+        type=number(LIMIT),
+        help="most tokens of an answer that it gives; 0: only TEXT itself",
+    )
     subject.add_argument("--raw", action="store_true", help="TEXT as it stands, even if the model has a chat template")
     subject.add_argument("--from", dest="from_language", metavar="LANG", help="models that translate: of the text")
     subject.add_argument("--to", dest="to_language", metavar="LANG", help="models that translate: of the answer")

@@ -14,7 +14,7 @@ from attendant_proto.v1 import generation_pb2, models_pb2
 from attendant.client.attention import read_attention
 from attendant.client.connection import CallFailed, Connection
 from attendant.client.encoding import read_file
-from attendant.client.explain.arguments import form_of
+from attendant.client.explain.arguments import form_of, methods
 from attendant.client.explain.stages import stages_of
 from attendant.client.explain.views import (
     Attention,
@@ -38,11 +38,12 @@ _RATE = 16_000  # Hz
 
 def find_model(connection: Connection, args: Namespace) -> models_pb2.Model:
     """The model that is meant. Raises CallFailed."""
+    attention = methods(args) != ["occlusion"]
     if args.image is not None:
-        return connection.find_model(args.model, IMAGE_TASKS)
+        return connection.find_model(args.model, IMAGE_TASKS, attention=attention)
     if args.audio is not None:
-        return connection.find_model(args.model, ("transcribe",), speech=True)
-    return connection.find_model(args.model, TEXT_TASKS)
+        return connection.find_model(args.model, ("transcribe",), speech=True, attention=attention)
+    return connection.find_model(args.model, TEXT_TASKS, attention=attention)
 
 
 def attention(connection: Connection, args: Namespace, model: models_pb2.Model, text: str) -> Attention:
