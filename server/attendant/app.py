@@ -110,7 +110,13 @@ class Application:
         self._tracer = _tracer(settings.traces, self._metrics, self._addresses) if settings.traces.enabled else None
         self._rpc = RpcServer(settings.grpc, self._tracer, explain=settings.explain.enabled)
         self._front_end: FrontEnd | None = None
-        self._page = Page(settings.http.page, self._metrics, lambda: self._front_end, self._is_serving)
+        self._page = Page(
+            settings.http.page,
+            self._metrics,
+            lambda: self._front_end,
+            self._is_serving,
+            explains=settings.explain.enabled,
+        )
         self._http = HttpServer(settings.http, http_app(self._metrics, self._is_serving, self._page, self._tracer))
 
     async def start(self) -> Endpoints:

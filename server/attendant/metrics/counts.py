@@ -72,6 +72,7 @@ class ModelCounts:
         failed: those that did not, without those that their callers spoiled or cancelled; ``refused`` are among them.
         batches: steps that advanced sequences, or runs. rows: sequences, or rows, of all of them.
         first_kept, each_kept: events of ``first`` and ``each`` within what is promised; None where nothing is.
+        answered_kept: calls of an encoder within what is promised.
         running, waiting: sequences or rows, now.
         kv_usage: share of the KV memory that running sequences hold, now; None of an encoder.
     """
@@ -90,6 +91,7 @@ class ModelCounts:
     kv_usage: float | None = None
     first_kept: float | None = None
     each_kept: float | None = None
+    answered_kept: float | None = None
 
     def since(self, before: ModelCounts) -> ModelCounts:
         """What was counted after ``before``; what it is at stays."""
@@ -105,10 +107,11 @@ class ModelCounts:
             rows=self.rows - before.rows,
             first_kept=_less(self.first_kept, before.first_kept),
             each_kept=_less(self.each_kept, before.each_kept),
+            answered_kept=_less(self.answered_kept, before.answered_kept),
         )
 
     def plus(self, other: ModelCounts) -> ModelCounts:
-        """Both together, of one model that encodes for several tasks."""
+        """Both together, of one model that encodes for several tasks, which have ``answered_kept`` in common."""
         return replace(
             self,
             first=self.first + other.first,

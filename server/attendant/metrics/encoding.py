@@ -129,6 +129,7 @@ class EncoderMetrics:
             rows=sum_of(series.rows),
             running=running,
             waiting=waiting,
+            answered_kept=series.kept.attained,
         )
 
     def batch(

@@ -73,6 +73,11 @@ class LatencySeries:
         """A call has its results, ``seconds`` after its arrival."""
         self._latency.event(seconds)
 
+    @property
+    def attained(self) -> float | None:
+        """How many calls were in time; None where nothing is promised of them."""
+        return self._latency.kept
+
 
 class _Watch:
     """One objective of one model, or none."""

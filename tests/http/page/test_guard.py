@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 from attendant.http.page.files import page_files
+from attendant.http.page.routes import Page
+from attendant.metrics import Metrics
 
 from tests.http.page.served import PageSite
 
@@ -93,6 +95,13 @@ def test_it_can_be_off() -> None:
         assert site.send("/page/events", method="GET")[0] == 404
     finally:
         site.close()
+
+
+def test_it_can_be_without_what_models_looked_at() -> None:
+    page = Page("loopback", Metrics(), lambda: None, lambda: True, explains=False)
+    paths = {route.path for route in page.routes()}
+    assert "/page/generate" in paths
+    assert not paths & {"/page/attention", "/page/attribute", "/page/similarity"}
 
 
 def test_browsers_load_nothing_from_elsewhere_and_run_no_inline_script(site: PageSite) -> None:

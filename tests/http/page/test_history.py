@@ -90,7 +90,9 @@ def test_what_is_promised_is_counted_of_both_kinds_of_tokens() -> None:
     fake = Fake()
     fake.later(1.0, first=times(2, 0, 0, 0), each=times(8, 0, 0, 0), first_kept=1.0, each_kept=8.0)
     assert fake.history.board()["models"]["m"]["kept"] == 0.9
-    fake.later(1.0, each_kept=None, first_kept=None)
+    fake.later(1.0, each_kept=None, first_kept=None, answered=4.0, answered_kept=3.0)
+    assert fake.history.board()["models"]["m"]["kept"] == 0.75
+    fake.later(1.0, answered_kept=None)
     assert fake.history.board()["models"]["m"]["kept"] is None
 
 

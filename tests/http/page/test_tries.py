@@ -8,12 +8,15 @@ import json
 import logging
 import math
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
-from attendant.core.generation import Delta, GenerationCall, TextPrompt
+from attendant.core.generation import Delta, GenerationCall, TextPrompt, TokenPrompt
 from attendant.demo import demo_bundles
+from attendant.frontend.explain.calls import AttentionCall, GivenAnswer, Subject
 from attendant.http.page import bodies
 from PIL import Image, ImageDraw
 
@@ -133,6 +136,10 @@ def test_other_tasks_answer(site: PageSite) -> None:
         ("generate", {"model": "sentiment", "text": "a"}, 400, "model", "is for task classify"),
         ("classify_image", {"model": "shapes", "image": "!"}, 400, "image", "is not base64"),
         ("classify_image", {"model": "shapes", "image": "aGFsbG8="}, 400, "images[0]", ""),
+        ("attention", {"model": "demo", "text": "a", "chat": [], "token_ids": [1]}, 400, "text", "2 are given"),
+        ("attention", {"model": "endless", "text": "a"}, 400, "model", "gives no attention"),
+        ("attention", {"model": "demo", "text": "a", "kind": "all"}, 400, "kind", "'self', 'encoder' or 'cross'"),
+        ("similarity", {"model": "sentiment", "contexts": []}, 400, "contexts", "allowed: 2 to 64"),
         ("embed", {"model": "embed", "texts": ["a"] * 33}, 400, "texts", "at most 32"),
     ],
 )
@@ -155,6 +162,46 @@ def test_a_body_is_limited(site: PageSite, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(bodies, "MOST_BYTES", 1000)
     status, _, answer = site.send("/page/classify", {"model": "sentiment", "text": "x" * 2000})
     assert (status, json.loads(answer)["error"]) == (400, "body has more than 1,000 bytes, which is the limit")
+
+
+def weights(line: Any) -> np.ndarray:
+    return np.frombuffer(base64.b64decode(line["weights"]), "<f4").reshape(line["shape"])
+
+
+def test_what_a_token_looked_at_is_the_services(site: PageSite) -> None:
+    ids = [token["id"] for token in site.lines("generate", model="demo", text="Where is my order?")[0]["prompt"]]
+    asked = {"model": "demo", "token_ids": ids, "answer_ids": ids[:2], "first_query": 5, "num_queries": 1}
+    header, *layers, end = site.lines("attention", **asked)
+    keys = [token["text"] for token in header["header"]["keys"]]
+    assert keys == ["Where", " is", " my", " order", "?", "Where"]  # up to the token itself
+    assert len(layers) == header["header"]["num_layers"] == 4
+    call = AttentionCall("demo", Subject(TokenPrompt(tuple(ids))), GivenAnswer(token_ids=tuple(ids[:2])), first_query=5)
+    assert site.front_end is not None
+    served = site.loop.run(site.front_end.explain.attention(replace(call, num_queries=1)))
+    for line, piece in zip(layers, served.pieces, strict=True):
+        np.testing.assert_array_equal(weights(line), piece.weights)
+        np.testing.assert_allclose(weights(line).sum(-1), 1, rtol=1e-5)
+    assert end["end"]["run_s"] > 0
+
+
+def test_an_image_has_a_grid(site: PageSite) -> None:
+    header, *_ = site.lines("attention", model="shapes", image=png_of_a_square(), first_query=0, num_queries=1)
+    grid = header["header"]["grid"]
+    assert grid["rows"] * grid["columns"] + grid["num_prefix"] == len(header["header"]["keys"])
+
+
+def test_what_an_answer_hung_on(site: PageSite) -> None:
+    told = site.call("attribute", model="sentiment", text="a lovely film")
+    assert [part["text"] for part in told["parts"]] == ["a", "lovely", "film"]
+    assert max(told["parts"], key=lambda part: part["weight"])["text"] == "lovely"
+    assert told["answer"] == "positive"
+
+
+def test_a_word_in_two_contexts(site: PageSite) -> None:
+    contexts = [{"text": text, "word": "day"} for text in ("a bad day", "a lovely day", "a bad day")]
+    cosines = np.array(site.call("similarity", model="sentiment", contexts=contexts)["cosines"])
+    assert cosines[0, 2] == pytest.approx(1)
+    assert cosines[0, 1] < 0.9
 
 
 def running(site: PageSite) -> int:

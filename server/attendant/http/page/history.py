@@ -137,7 +137,11 @@ def _line(counts: ModelCounts, seconds: float) -> dict[str, Any]:
 
 def _kept(counts: ModelCounts) -> float | None:
     """The share of events that kept what is promised of them; None without a promise or without events."""
-    promised = [(counts.first_kept, counts.first.total), (counts.each_kept, counts.each.total)]
+    promised = [
+        (counts.first_kept, counts.first.total),
+        (counts.each_kept, counts.each.total),
+        (counts.answered_kept, counts.answered),
+    ]
     told = [(kept, events) for kept, events in promised if kept is not None]
     return _ratio(sum(kept for kept, _ in told), sum(events for _, events in told))
 

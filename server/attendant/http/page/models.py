@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from attendant.bundle import TextInput
 from attendant.frontend.front_end import FrontEnd
 from attendant.models.failed import FailedModel
 from attendant.models.info import ModelInfo, ModelState
@@ -12,17 +13,18 @@ from attendant.models.info import ModelInfo, ModelState
 _CAUSE_OF_DEATH = "its engine has stopped after an internal error"
 
 
-def models_of(front_end: FrontEnd | None) -> list[dict[str, Any]]:
-    """Every model as JSON has it; none as long as they are being loaded."""
-    return [] if front_end is None else [_model(info) for info in front_end.list_models()]
+def model_teller(front_end: Callable[[], FrontEnd | None], *, explains: bool) -> Callable[[], list[dict[str, Any]]]:
+    """What tells of every model of ``front_end()``, asked each time, as JSON has it; of none as long as they are being
+    loaded. ``explains``: what they looked at is served."""
+
+    def tell() -> list[dict[str, Any]]:
+        served = front_end()
+        return [] if served is None else [_model(info, explains) for info in served.list_models()]
+
+    return tell
 
 
-def model_teller(front_end: Callable[[], FrontEnd | None]) -> Callable[[], list[dict[str, Any]]]:
-    """What tells of the models of ``front_end()``, asked each time."""
-    return lambda: models_of(front_end())
-
-
-def _model(info: ModelInfo | FailedModel) -> dict[str, Any]:
+def _model(info: ModelInfo | FailedModel, explains: bool) -> dict[str, Any]:
     if isinstance(info, FailedModel):
         return {"name": info.name, "state": "failed", "cause": info.cause, "can": list(info.capabilities)}
     told: dict[str, Any] = {
@@ -33,6 +35,9 @@ def _model(info: ModelInfo | FailedModel) -> dict[str, Any]:
         "precision": info.manifest.precision,
         "version": info.manifest.version,
     }
+    if explains and info.manifest.attention is not None:
+        told["looks"] = [layers.kind for layers in info.manifest.attention.kinds]
+        told["compares_words"] = isinstance(getattr(info.manifest, "input", None), TextInput)
     if info.state is ModelState.FAILED:
         told["cause"] = _CAUSE_OF_DEATH
     if info.generation is not None:

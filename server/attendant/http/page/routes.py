@@ -17,6 +17,7 @@ from attendant.http.page.files import File, page_files
 from attendant.http.page.guard import Audience, Endpoint, Guard
 from attendant.http.page.models import model_teller
 from attendant.http.page.tries.encoding import Encoding
+from attendant.http.page.tries.explaining import Explaining
 from attendant.http.page.tries.generating import Generating
 from attendant.http.page.tries.hearing import Hearing
 from attendant.metrics import Metrics
@@ -31,6 +32,7 @@ class Page:
         audience: who gets it.
         front_end: the models, asked at each request; None as long as they are being loaded.
         serving: whether the server takes calls.
+        explains: serve what models looked at, too.
     """
 
     def __init__(
@@ -39,10 +41,13 @@ class Page:
         metrics: Metrics,
         front_end: Callable[[], FrontEnd | None],
         serving: Callable[[], bool],
+        *,
+        explains: bool = True,
     ) -> None:
         self._audience = audience
+        self._explains = explains
         self._front_end = front_end
-        self._events = Events(metrics, model_teller(front_end), serving)
+        self._events = Events(metrics, model_teller(front_end, explains=explains), serving)
 
     def routes(self) -> list[Route]:
         """Everything that the page is and asks; nothing if nobody gets it."""
@@ -85,6 +90,15 @@ class Page:
             "embed": encoding.embed,
             "classify_image": encoding.see,
             "embed_image": encoding.embed_images,
+            **(self._explaining() if self._explains else {}),
+        }
+
+    def _explaining(self) -> dict[str, Endpoint]:
+        explaining = Explaining(lambda: self._models().explain)
+        return {
+            "attention": explaining.attention,
+            "attribute": explaining.attribute,
+            "similarity": explaining.similarity,
         }
 
     def _models(self) -> FrontEnd:

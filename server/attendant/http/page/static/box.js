@@ -1,6 +1,6 @@
 // A box to try a model: fields, run and stop, what went wrong in words, and a place for the result.
 import { CallError } from "./calls.js";
-import { byId, el, freshId, setText } from "./dom.js";
+import { el, freshId, percent, setText } from "./dom.js";
 
 /** A field with its label. Gives [node, input]. */
 export function field(label, input, hint = "") {
@@ -88,9 +88,7 @@ export function bars(entries) {
   for (const { label, score } of entries) {
     const fill = el("span", { class: "fill", "aria-hidden": "true" });
     fill.style.width = `${Math.max(0, Math.min(1, score)) * 100}%`;
-    list.append(el("li", {}, el("span", { class: "label" }, label), el("span", { class: "track" }, fill), el("span", { class: "score" }, score >= 0 && score <= 1 ? `${(score * 100).toFixed(1)} %` : score.toFixed(3))));
+    list.append(el("li", {}, el("span", { class: "label" }, label), el("span", { class: "track" }, fill), el("span", { class: "score" }, score >= 0 && score <= 1 ? percent(score, 1) : score.toFixed(3))));
   }
   return list;
 }
-
-export { byId };

@@ -29,6 +29,7 @@ const KINDS = {
     ["batch", "Batch", "inputs a run", plain],
     ["waiting", "Queue", "waiting", plain],
     ["refused", "Refused", "in five seconds", plain],
+    ["kept", "Objectives", "kept in time", share],
   ],
 };
 const WITH_P99 = { first_s: "first_p99_s", each_s: "each_p99_s" };
@@ -123,7 +124,7 @@ export class Charts {
     const view = this.view();
     const told = Object.values(this.points.at(-1)?.models ?? {}).length;
     setText(this.note, told ? "The last ten minutes; each point is about five seconds." : "Figures come with the first model that is ready.");
-    if (view.kind === "generate" && told && !this.shown.some((chart) => chart.key === "kept") && this.hasObjectives(view)) this.build();
+    if (told && !this.shown.some((chart) => chart.key === "kept") && this.hasObjectives(view)) this.build();
   }
 
   resize() {

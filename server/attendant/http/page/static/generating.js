@@ -67,16 +67,16 @@ async function stream(box, model, name, body, subject) {
     ? "Choose a token, by a click or with the arrow keys and Enter, to see what it looked at."
     : "Choose a token, by a click or with the arrow keys and Enter, to see what else might have stood there.";
   const look = model.looks ? new TokenLook(about, model, subject, prompt, tokens) : null;
-  list.chosen = (index) => {
+  list.onChosen((index) => {
     if (!look) about.replaceChildren(alternatives(tokens[index]));
     else look.show(index, alternatives(tokens[index]));
-  };
+  });
 }
 
 /** Tokens that can be chosen, one of which has the focus. */
 class TokenList {
   constructor(home, tokens) {
-    Object.assign(this, { home, tokens, chosen: null, at: 0 });
+    Object.assign(this, { home, tokens, told: null, chosen: null, at: 0 });
     home.addEventListener("click", (event) => {
       const node = event.target.closest("[role=option]");
       if (node) this.choose(this.nodes().indexOf(node));
@@ -104,9 +104,15 @@ class TokenList {
 
   choose(index) {
     this.focus(index);
-    if (!this.chosen) return;
+    this.chosen = index;
     this.nodes().forEach((node, number) => node.setAttribute("aria-selected", String(number === index)));
-    this.chosen(index);
+    this.told?.(index);
+  }
+
+  /** Who hears which token is chosen, and which one was while the answer was still on its way. */
+  onChosen(told) {
+    this.told = told;
+    if (this.chosen !== null) told(this.chosen);
   }
 
   focus(index) {

@@ -4,6 +4,8 @@ import { attention, attribute, largest, reduced, rowOf, withoutSink } from "./at
 import { el, freshId, percent, setText, svg } from "./dom.js";
 
 const VIEWS = [["layer", "one layer"], ["mean", "mean of all layers"], ["max", "largest of all layers"], ["rollout", "rollout"]];
+const HARDLY = 0.2;
+/** Natural logarithm: a probability that falls by less than a fifth hangs on nothing much. */
 const NOTE = "Attention says where a model read, not why it answered so. What the answer hung on is beside it: each part left out in turn.";
 
 /** Shows rows of attention over `keys`: `paint(row)` draws one. Gives `node` and `show(found, query)`. */
@@ -124,7 +126,6 @@ class TokenPainter {
       const node = el(tag, { class: token.special ? "cell special" : "cell", title: percent(row[index], 1), type: this.choose ? "button" : null,
         "aria-pressed": this.choose ? String(index === this.chosen) : null, onclick: this.choose ? () => this.choose(index) : null }, token.text);
       node.style.setProperty("--share", `${Math.round((row[index] / most) * 100)}%`);
-      node.dataset.strong = String(row[index] / most > 0.55);
       return node;
     }));
   }
@@ -149,25 +150,25 @@ class PatchPainter {
     return `row ${Math.floor(place / this.grid.columns) + 1}, column ${(place % this.grid.columns) + 1}`;
   }
 
-  cells(row) {
-    const patches = [...row].slice(this.grid.num_prefix);
+  /** `opacity` of a patch, of its share of the largest. */
+  drawing(row, name, opacity) {
+    const { columns, rows, num_prefix: first } = this.grid;
+    const patches = [...row].slice(first);
     const most = Math.max(...patches, 1e-9);
-    return patches.map((value, index) => svg("rect", {
-      x: index % this.grid.columns, y: Math.floor(index / this.grid.columns), width: 1.01, height: 1.01, class: "patch", "fill-opacity": (0.92 * value / most).toFixed(3),
+    const cells = patches.map((value, index) => svg("rect", {
+      x: index % columns, y: Math.floor(index / columns), width: 1.01, height: 1.01, "fill-opacity": opacity(value / most).toFixed(3),
     }));
-  }
-
-  drawing(row) {
-    return svg("svg", { viewBox: `0 0 ${this.grid.columns} ${this.grid.rows}`, preserveAspectRatio: "none", "aria-hidden": "true" }, ...this.cells(row));
+    return svg("svg", { viewBox: `0 0 ${columns} ${rows}`, preserveAspectRatio: "none", "aria-hidden": "true", class: name }, ...cells);
   }
 
   paint(home, row) {
     home.classList.add("picture");
-    home.replaceChildren(el("div", { class: "under" }, el("img", { src: this.url, alt: "The image, shaded where the model looked" }), this.drawing(row)));
+    const image = el("img", { src: this.url, alt: "The image, dark where the model did not look" });
+    home.replaceChildren(el("div", { class: "under" }, image, this.drawing(row, "dim", (share) => 0.85 * (1 - share))));
   }
 
   small(row) {
-    return this.drawing(row);
+    return this.drawing(row, "square", (share) => share);
   }
 }
 
@@ -187,7 +188,8 @@ export class OcclusionView {
   /** `weight(part)`: of which number; `text`: what the parts are of, where they say their places in it. */
   show(told, weight, text) {
     const values = told.parts.map(weight);
-    const most = Math.max(...values.map(Math.abs), 1e-9);
+    const largest = Math.max(...values.map(Math.abs));
+    const most = Math.max(largest, HARDLY); // little is to look like little
     const pieces = [];
     let at = 0;
     const characters = text === undefined ? null : [...text];
@@ -199,20 +201,25 @@ export class OcclusionView {
       const value = values[index];
       const node = el("span", { class: value >= 0 ? "cell for" : "cell against", title: signed(value) }, part.text);
       node.style.setProperty("--share", `${Math.round((Math.abs(value) / most) * 100)}%`);
-      node.dataset.strong = String(Math.abs(value) / most > 0.55);
       pieces.push(node);
     });
     this.body.replaceChildren(...pieces);
     const order = [...values.keys()].sort((one, other) => Math.abs(values[other]) - Math.abs(values[one])).slice(0, 4);
-    setText(this.top, `Weighs most: ${order.map((index) => `“${told.parts[index].text.trim()}” ${signed(values[index])}`).join(", ")}.`);
+    const lead = largest < HARDLY ? "No part weighs much by itself" : "Weighs most";
+    setText(this.top, `${lead}: ${order.map((index) => `“${told.parts[index].text.trim()}” ${signed(values[index])}`).join(", ")}.`);
     setText(this.about, "How much less probable the answer is without a part (natural logarithm). + speaks for the answer, − against it.");
   }
 }
 
-const signed = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(2)}`;
+/** A change of a log-probability, with the digits that tell it from 0. */
+function signed(value) {
+  const size = Math.abs(value);
+  if (size < 0.0005) return "0";
+  return `${value < 0 ? "−" : "+"}${size.toFixed(size < 0.095 ? 3 : 2)}`;
+}
 
-function pair(attentionNode, occlusionNode) {
-  return [el("div", { class: "pair" }, attentionNode, occlusionNode), el("p", { class: "note" }, NOTE)];
+function pair(attentionNode, ...beside) {
+  return [el("div", { class: "pair" }, attentionNode, el("div", { class: "beside" }, beside)), el("p", { class: "note" }, NOTE)];
 }
 
 /** For tokens of an answer: which tokens before them, or of the source, each looked at. */
@@ -226,13 +233,13 @@ export class TokenLook {
     this.view = new AttentionView({ title: this.crosses ? "What it looked at in the source" : "What it looked at", sink: !this.crosses, ask: (kind, query) => this.rows(this.index, kind, query) });
     if (this.crosses) this.view.view.querySelector("[value=rollout]").remove();
     this.occlusion = new OcclusionView("What it hung on");
-    this.node = el("div", { class: "look" }, this.title, pair(this.view.node, this.occlusion.node), this.side);
+    this.node = el("div", { class: "look" }, this.title, pair(this.view.node, this.occlusion.node, this.side));
   }
 
   async show(index, alternatives) {
     this.index = index;
     if (!this.home.contains(this.node)) this.home.replaceChildren(this.node);
-    setText(this.title, `Token ${index + 1}: “${this.tokens[index].text}”`);
+    setText(this.title, `Token ${index + 1}: “${this.tokens[index].text.trim()}”`);
     this.side.replaceChildren(alternatives);
     await Promise.all([this.showAttention(index), this.showOcclusion(index)]);
   }
