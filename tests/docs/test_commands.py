@@ -24,7 +24,7 @@ from tests.system.server import ServerProcess, environment, serving
 GRPC, HTTP = "127.0.0.1:50051", "http://127.0.0.1:9090"
 COMMANDS = commands()
 
-CLIENT = r"attendant (generate|chat|models|classify|translate|see|embed|tag|answer|rerank|fill-mask)\b"
+CLIENT = r"attendant (generate|chat|models|classify|translate|see|embed|tag|answer|rerank|fill-mask|explain)\b"
 TRANSCRIBE = r"attendant transcribe "
 EXPORT = r"attendant export "
 SERVE = r"attendant serve \./"

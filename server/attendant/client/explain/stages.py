@@ -14,17 +14,14 @@ MOST_TOKENS = 40
 def stages_of(model: str, text: str, tokens: models_pb2.TokenizeResponse, answer: str, finish: pb.Finish) -> Steps:
     """What the time of an answer went to; together the stages are ``total_s``. ``tokens``: those of the prompt."""
     usage, timings = finish.usage, finish.timings
-    before = timings.first_token_s - timings.queue_s - timings.prefill_s
-    after = timings.total_s - timings.first_token_s - timings.decode_s
     computed = usage.prompt_tokens - usage.cached_tokens
     stages = (
         Stage(
-            "tokenise",
-            max(before, 0.0),
+            "tokenise, wait",
+            timings.first_token_s - timings.prefill_s,
             f"The text becomes {usage.prompt_tokens} tokens, words and parts of words, each a number in the model's "
-            f"vocabulary: {_spelled(tokens)}",
+            f"vocabulary: {_spelled(tokens)} Then the request waits for its place in a batch with others.",
         ),
-        Stage("queue", timings.queue_s, "The request waits for its place in a batch with others."),
         Stage(
             "prefill",
             timings.prefill_s,
@@ -34,11 +31,10 @@ def stages_of(model: str, text: str, tokens: models_pb2.TokenizeResponse, answer
         ),
         Stage(
             "decode",
-            timings.decode_s,
+            timings.total_s - timings.first_token_s,
             f"{max(usage.completion_tokens - 1, 0)} further tokens, one a step: only the newest one is computed, and "
-            "looks at the keys and values that were kept.",
+            "looks at the keys and values that were kept. Tokens become text as they come, whole characters only.",
         ),
-        Stage("detokenise", max(after, 0.0), "Tokens become text again, whole characters only, and the answer ends."),
     )
     counts = f"{usage.prompt_tokens} tokens of prompt, {usage.cached_tokens} of them known from before; "
     return Steps(model, text, answer, stages, f"{counts}{usage.completion_tokens} tokens of answer.")
