@@ -88,7 +88,7 @@ async def measure(path: Path) -> None:
         ledger=MemoryLedger(),
         verify=False,
     )
-    front_end = FrontEnd(Metrics(), lambda name, error: print(name, error))
+    front_end = FrontEnd(Metrics(), print)
     await front_end.start(LoadedBundles((model,)))
     for lookers in (0, LOOKERS):  # what is opened when somebody asks is open
         await run_round(front_end, lookers)
