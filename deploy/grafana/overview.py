@@ -163,6 +163,14 @@ WORK = Row(
             stacked=True,
         ),
         Panel(
+            "Calls that are recorded",
+            "What became of the share of calls that `record.file` is to keep. Anything but `written` is missing in the "
+            "file: too many waited, a call was too large, or the disk is full.",
+            (Query(f'sum by (outcome) (rate(attendant_recorded_calls_total{{job=~"$job"}}{WINDOW}))', "{{outcome}}"),),
+            "reqps",
+            stacked=True,
+        ),
+        Panel(
             "Sound",
             "Seconds of sound transcribed in each second: 10 means ten live speakers could be followed.",
             (Query(total("attendant_speech_audio_seconds_total"), MODEL),),

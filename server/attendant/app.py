@@ -23,7 +23,9 @@ from attendant.metrics import Metrics
 from attendant.models import garbage
 from attendant.models.loader import ModelLoader
 from attendant.rpc.server import RpcServer
-from attendant.settings import ServeSettings, TracesSettings
+from attendant.settings import RecordSettings, ServeSettings, TracesSettings
+from attendant.traffic.files import RotatingFile
+from attendant.traffic.recorder import Recorder
 
 if TYPE_CHECKING:
     from attendant.traces.tracer import SpanTracer
@@ -109,6 +111,7 @@ class Application:
         self._addresses: dict[str, tuple[str, int]] = {}
         self._tracer = _tracer(settings.traces, self._metrics, self._addresses) if settings.traces.enabled else None
         self._rpc = RpcServer(settings.grpc, self._tracer, explain=settings.explain.enabled)
+        self._recorder: Recorder | None = None
         self._front_end: FrontEnd | None = None
         self._page = Page(
             settings.http.page,
@@ -129,6 +132,7 @@ class Application:
         self._addresses |= {"grpc": _host_and_port(endpoints.grpc), "http": _host_and_port(endpoints.http)}
         if self._tracer is not None:
             self._tracer.start()
+        self._recorder = _recorder(self._settings.record, self._metrics)
         await self._http.start()
         self._page.start()
         settings, loader = self._settings, self._loader()
@@ -146,7 +150,7 @@ class Application:
         _warn_of_unknown(settings.slo.by_model(), front_end)
         del bundles  # the table has them, and lets go of those that are unloaded
         garbage.freeze()
-        await self._rpc.start(front_end)
+        await self._rpc.start(front_end, self._recorder)
         await self._rpc.health.set(serving=True, models=front_end.readiness())
         return endpoints
 
@@ -167,6 +171,8 @@ class Application:
                 await asyncio.sleep(LAST_CALLS_S)
             await self._rpc.stop(FAREWELL_S)
             await self._front_end.close()
+        if self._recorder is not None:
+            await asyncio.to_thread(self._recorder.close)
         await self._page.close()
         await self._http.stop()
         if self._tracer is not None:
@@ -234,6 +240,25 @@ def _warn_of_unknown(objectives: ObjectivesByModel, front_end: FrontEnd) -> None
                 does,
                 ", ".join(map(repr, sorted(there))) or "none",
             )
+
+
+def _recorder(settings: RecordSettings, metrics: Metrics) -> Recorder | None:
+    """What keeps calls, if that is set."""
+    if settings.file is None:
+        return None
+    recorder = Recorder(
+        RotatingFile(settings.file, settings.max_bytes, settings.max_files), settings.share, metrics.recorded.call
+    )
+    try:
+        recorder.start()
+    except OSError as error:
+        raise ConfigurationError(f"record.file: {settings.file} cannot be written: {error.strerror or error}") from None
+    logger.warning(
+        "record.file: %.4g %% of all calls are written to %s, with the texts that callers send and get",
+        100 * settings.share,
+        settings.file,
+    )
+    return recorder
 
 
 def _bundles(settings: ServeSettings) -> tuple[Path, ...]:

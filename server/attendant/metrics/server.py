@@ -34,6 +34,7 @@ from attendant.metrics.objectives import LatencySeries, ObjectiveCollectors, Obj
 from attendant.metrics.outcomes import error_name, request_errors
 from attendant.metrics.speech import SpeechMetrics
 from attendant.metrics.traces import TraceMetrics
+from attendant.metrics.traffic import RecordMetrics
 from attendant.metrics.triton import triton_families
 from attendant.metrics.vllm import CONSTANT, NAMES, vllm_families
 
@@ -44,6 +45,7 @@ class Metrics:
     ``encoders``: those of models that encode. ``speech``: those of models that write what they hear.
     ``explain``: those of calls that explain.
     ``traces``: of what becomes of spans.
+    ``recorded``: of calls that are written to a file.
 
     Args:
         objectives: what is promised of models.
@@ -74,6 +76,7 @@ class Metrics:
         self.speech = SpeechMetrics(registry, self._names)
         self.explain = ExplainMetrics(registry, self._names)
         self.traces = TraceMetrics(registry)
+        self.recorded = RecordMetrics(registry)
         self._vllm_names, self._triton_names = vllm_names, triton_names
         self._families = [
             (collector, _families(collector, vllm_names))

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from attendant_proto.v1 import encoding_pb2 as pb
 from attendant_proto.v1 import encoding_pb2_grpc
@@ -18,8 +18,10 @@ from attendant.frontend.encoding.service import EncodingService
 from attendant.rpc import convert_encoding as convert
 from attendant.rpc.context import of_this_call
 from attendant.rpc.convert_receipt import seal
+from attendant.rpc.recording import CallRecording
 from attendant.rpc.stream import replies
 from attendant.tasks.masks import FilledMask
+from attendant.traffic.recorder import Recorder
 
 LARGE_REQUEST = 65_536
 """Bytes from which on a request is read in a thread."""
@@ -71,9 +73,10 @@ def _num_fills(results: Sequence[Sequence[FilledMask]]) -> int:
 
 
 class EncodingServicer(encoding_pb2_grpc.EncodingServicer):
-    """attendant.v1.Encoding."""
+    """attendant.v1.Encoding. ``recorder``: keeps some of the calls."""
 
-    def __init__(self, service: EncodingService) -> None:
+    def __init__(self, service: EncodingService, recorder: Recorder | None = None) -> None:
+        self._recorder = recorder
         vectors, labels = convert.embed_response, convert.classify_response
         self._embed = _Kind(convert.embed_call, service.embed, vectors, "embed")
         self._classify = _Kind(convert.classify_call, service.classify, labels, "classify")
@@ -106,41 +109,41 @@ class EncodingServicer(encoding_pb2_grpc.EncodingServicer):
 
     async def Embed(self, request: pb.EmbedRequest, context: Any) -> pb.EmbedResponse:  # noqa: N802
         """Vectors of texts."""
-        return await self._embed.reply(request, of_this_call())
+        return await self._reply(self._embed, request, of_this_call())
 
     async def Classify(self, request: pb.ClassifyRequest, context: Any) -> pb.ClassifyResponse:  # noqa: N802
         """Labels of texts."""
-        return await self._classify.reply(request, of_this_call())
+        return await self._reply(self._classify, request, of_this_call())
 
     async def ClassifyTokens(  # noqa: N802
         self, request: pb.ClassifyTokensRequest, context: Any
     ) -> pb.ClassifyTokensResponse:
         """Labelled spans of texts."""
-        return await self._classify_tokens.reply(request, of_this_call())
+        return await self._reply(self._classify_tokens, request, of_this_call())
 
     async def Answer(self, request: pb.AnswerRequest, context: Any) -> pb.AnswerResponse:  # noqa: N802
         """Answers found in texts."""
-        return await self._answer.reply(request, of_this_call())
+        return await self._reply(self._answer, request, of_this_call())
 
     async def Rerank(self, request: pb.RerankRequest, context: Any) -> pb.RerankResponse:  # noqa: N802
         """Documents in order."""
-        return await self._rerank.reply(request, of_this_call())
+        return await self._reply(self._rerank, request, of_this_call())
 
     async def FillMask(self, request: pb.FillMaskRequest, context: Any) -> pb.FillMaskResponse:  # noqa: N802
         """Tokens for masks."""
-        return await self._fill_mask.reply(request, of_this_call())
+        return await self._reply(self._fill_mask, request, of_this_call())
 
     async def ClassifyImage(self, request: pb.ClassifyImageRequest, context: Any) -> pb.ClassifyResponse:  # noqa: N802
         """Labels of images."""
-        return await self._classify_image.reply(request, of_this_call())
+        return await self._reply(self._classify_image, request, of_this_call())
 
     async def EmbedImage(self, request: pb.EmbedImageRequest, context: Any) -> pb.EmbedResponse:  # noqa: N802
         """Vectors of images."""
-        return await self._embed_image.reply(request, of_this_call())
+        return await self._reply(self._embed_image, request, of_this_call())
 
     async def Transcribe(self, request: pb.TranscribeRequest, context: Any) -> pb.TranscribeResponse:  # noqa: N802
         """Words of recordings."""
-        return await self._transcribe.reply(request, of_this_call())
+        return await self._reply(self._transcribe, request, of_this_call())
 
     async def Stream(  # noqa: N802
         self, requests: AsyncIterator[pb.EncodingRequest], context: Any
@@ -151,9 +154,15 @@ class EncodingServicer(encoding_pb2_grpc.EncodingServicer):
             kind = self._kinds.get(request.WhichOneof("call") or "")
             if kind is None:
                 raise InvalidRequest("call", f"is missing; allowed: one of {', '.join(self._kinds)}")
-            response = await kind.reply(getattr(request, request.WhichOneof("call")), of_this_call())
+            call = getattr(request, request.WhichOneof("call"))
+            response = await self._reply(kind, call, of_this_call())
             return pb.EncodingResponse(id=request.id, **{kind.field: response})
 
         async with aclosing(replies(requests, reply)) as responses:
             async for response in responses:
                 yield response
+
+    async def _reply(self, kind: _Kind[C, T, R], request: Any, context: CallContext) -> R:
+        recording = CallRecording.begin(self._recorder, request)
+        response = await kind.reply(request, context)
+        return response if recording is None else cast("R", recording.whole(response))

@@ -30,6 +30,7 @@ from attendant.rpc.interceptor import Supervisor
 from attendant.rpc.servicers import GenerationServicer, ModelsServicer, TokenizerServicer
 from attendant.rpc.speech import SpeechServicer
 from attendant.settings import GrpcSettings
+from attendant.traffic.recorder import Recorder
 
 SERVICES = tuple(
     service.full_name
@@ -77,10 +78,10 @@ class RpcServer:
             ) from None
         return f"{host}:{port}"
 
-    async def start(self, front_end: FrontEnd) -> None:
-        """Answer calls. Health says NOT_SERVING until told otherwise."""
+    async def start(self, front_end: FrontEnd, recorder: Recorder | None = None) -> None:
+        """Answer calls. Health says NOT_SERVING until told otherwise. ``recorder``: keeps some of them."""
         generation_pb2_grpc.add_GenerationServicer_to_server(  # type: ignore[no-untyped-call]
-            GenerationServicer(front_end.generation), self._server
+            GenerationServicer(front_end.generation, recorder), self._server
         )
         models_pb2_grpc.add_ModelsServicer_to_server(  # type: ignore[no-untyped-call]
             ModelsServicer(front_end), self._server
@@ -89,10 +90,10 @@ class RpcServer:
             TokenizerServicer(front_end.generation), self._server
         )
         encoding_pb2_grpc.add_EncodingServicer_to_server(  # type: ignore[no-untyped-call]
-            EncodingServicer(front_end.encoding), self._server
+            EncodingServicer(front_end.encoding, recorder), self._server
         )
         speech_pb2_grpc.add_SpeechServicer_to_server(  # type: ignore[no-untyped-call]
-            SpeechServicer(front_end.speech), self._server
+            SpeechServicer(front_end.speech, recorder), self._server
         )
         if EXPLAIN in self._services:
             explain_pb2_grpc.add_ExplainServicer_to_server(  # type: ignore[no-untyped-call]

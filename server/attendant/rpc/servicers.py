@@ -13,24 +13,31 @@ from attendant.frontend.generation.service import GenerationService
 from attendant.rpc import convert
 from attendant.rpc.context import of_this_call
 from attendant.rpc.convert_models import model_message
+from attendant.rpc.recording import CallRecording
+from attendant.traffic.recorder import Recorder
 
 
 class GenerationServicer(generation_pb2_grpc.GenerationServicer):
-    """attendant.v1.Generation."""
+    """attendant.v1.Generation. ``recorder``: keeps some of the calls."""
 
-    def __init__(self, service: GenerationService) -> None:
+    def __init__(self, service: GenerationService, recorder: Recorder | None = None) -> None:
         self._service = service
+        self._recorder = recorder
 
     async def Generate(  # noqa: N802
         self, request: generation_pb2.GenerateRequest, context: Any
     ) -> AsyncIterator[generation_pb2.GenerateResponse]:
         """Streams the answer. Closing the stream closes the front end's, which frees the work."""
+        recording = CallRecording.begin(self._recorder, request)
         call = convert.generation_call(request)
         token_text: convert.TokenText | None = None
         async with aclosing(self._service.generate(call, of_this_call())) as parts:
             async for part in parts:
                 token_text = token_text or self._service.token_texts(call)
-                yield convert.generate_response(part, token_text)
+                response = convert.generate_response(part, token_text)
+                yield response if recording is None else recording.passes(response)
+        if recording is not None:
+            recording.ended()
 
 
 class ModelsServicer(models_pb2_grpc.ModelsServicer):

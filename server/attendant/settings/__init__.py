@@ -12,6 +12,7 @@ from attendant.settings.sections import (
     GrpcSettings,
     HttpSettings,
     MetricsSettings,
+    RecordSettings,
     SloSettings,
     SpeechSettings,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "GrpcSettings",
     "HttpSettings",
     "MetricsSettings",
+    "RecordSettings",
     "ServeSettings",
     "SettingsArguments",
     "SloSettings",

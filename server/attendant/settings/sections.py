@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ByteSize, ConfigDict, Field, field_validator, model_validator
@@ -246,6 +247,21 @@ class HttpSettings(Section):
         "loopback",
         description="Who gets the live page at /, which can also run models: browsers on this machine (loopback), "
         "everyone who reaches the port (until there are tokens: whoever does so may use the models), or nobody (off).",
+    )
+
+
+class RecordSettings(Section):
+    """Calls that are kept in a file, for `attendant replay`. It has what callers send and get, texts included."""
+
+    file: Path | None = Field(
+        None, description="File that answered gRPC calls are added to, with their receipts. Default: none."
+    )
+    share: Annotated[float, Field(ge=0, le=1)] = Field(1.0, description="Share of the calls that are kept.")
+    max_bytes: Annotated[ByteSize, Field(ge=1024)] = Field(
+        ByteSize(64 * 1024 * 1024), description="Size of a file; then it becomes FILE.1, and FILE.1 becomes FILE.2."
+    )
+    max_files: Annotated[int, Field(ge=1, le=1000)] = Field(
+        4, description="Files that are kept, the one that grows included; older ones are deleted."
     )
 
 

@@ -23,6 +23,7 @@ from attendant.settings.sections import (
     GrpcSettings,
     HttpSettings,
     MetricsSettings,
+    RecordSettings,
     SloSettings,
     SpeechSettings,
 )
@@ -54,6 +55,7 @@ class ServeSettings(BaseSettings):
     http: HttpSettings = HttpSettings()
     metrics: MetricsSettings = MetricsSettings()
     traces: TracesSettings = TracesSettings()
+    record: RecordSettings = RecordSettings()
     drain_timeout_s: Annotated[float, Field(ge=0)] = Field(
         30.0, description="Seconds that running requests may go on after SIGTERM before they are failed."
     )
