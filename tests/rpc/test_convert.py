@@ -239,7 +239,7 @@ NANOSECONDS = st.integers(0, 10**15)
         UINT32,
         st.sampled_from(FinishReason),
         st.builds(Usage, UINT32, UINT32, UINT32),
-        st.builds(Timings, NANOSECONDS, NANOSECONDS, NANOSECONDS, NANOSECONDS, NANOSECONDS),
+        st.builds(Timings, NANOSECONDS, NANOSECONDS, NANOSECONDS, NANOSECONDS, NANOSECONDS, tokenize_ns=NANOSECONDS),
         st.none() | TEXT,
         st.none() | UINT32,
     )
@@ -260,7 +260,7 @@ def test_ends_survive_the_wire(part: Finish) -> None:
         part.usage.cached_tokens,
         part.usage.completion_tokens,
     )
-    for name in ("queue", "prefill", "decode", "first_token", "total"):
+    for name in ("queue", "prefill", "decode", "first_token", "total", "tokenize"):
         assert getattr(finish.timings, f"{name}_s") * 1e9 == pytest.approx(getattr(part.timings, f"{name}_ns"))
 
 

@@ -129,7 +129,7 @@ def test_a_word_in_two_contexts(explain: Explain) -> None:
 
 def test_the_steps_of_a_request(explain: Explain) -> None:
     view = explain("--steps", QUESTION, "--model", "demo", "--max-tokens", 8)
-    assert [stage["name"] for stage in view["stages"]] == ["tokenise, wait", "prefill", "decode"]
+    assert [stage["name"] for stage in view["stages"]] == ["tokenise", "queue", "prefill", "decode"]
     assert all(stage["seconds"] > 0 for stage in view["stages"])
     assert "8 tokens of answer" in view["counts"]
     assert "Where" in view["stages"][0]["meaning"]

@@ -84,7 +84,8 @@ class Timings:
 
     queue: arrival to first scheduled. prefill: first scheduled to first token. decode: first to last token.
     first_token: arrival to first token (time to first token). total: arrival to end. runs: those that computed its
-    prompt, of a request that is noted, the first of them if they were very many.
+    prompt, of a request that is noted, the first of them if they were very many. tokenize: of queue, making tokens of
+    the prompt.
     """
 
     queue_ns: int = 0
@@ -93,3 +94,4 @@ class Timings:
     first_token_ns: int = 0
     total_ns: int = 0
     runs: tuple[PromptRun, ...] = ()
+    tokenize_ns: int = 0

@@ -160,6 +160,7 @@ def timings_message(timings: Timings) -> pb.Timings:
         decode_s=timings.decode_ns / 1e9,
         first_token_s=timings.first_token_ns / 1e9,
         total_s=timings.total_ns / 1e9,
+        tokenize_s=timings.tokenize_ns / 1e9,
     )
 
 

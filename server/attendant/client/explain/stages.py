@@ -17,10 +17,15 @@ def stages_of(model: str, text: str, tokens: models_pb2.TokenizeResponse, answer
     computed = usage.prompt_tokens - usage.cached_tokens
     stages = (
         Stage(
-            "tokenise, wait",
-            timings.first_token_s - timings.prefill_s,
+            "tokenise",
+            timings.tokenize_s,
             f"The text becomes {usage.prompt_tokens} tokens, words and parts of words, each a number in the model's "
-            f"vocabulary: {_spelled(tokens)} Then the request waits for its place in a batch with others.",
+            f"vocabulary: {_spelled(tokens)}",
+        ),
+        Stage(
+            "queue",
+            timings.first_token_s - timings.prefill_s - timings.tokenize_s,
+            "The request waits for its place in a batch with others.",
         ),
         Stage(
             "prefill",

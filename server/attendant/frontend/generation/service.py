@@ -172,8 +172,10 @@ class _ActiveCall:
         part = await self._stream.get()
         while self._num_submitted < len(self._requests):
             self.submit_next()
-        self._num_finished += isinstance(part, Finish)
-        return part
+        if not isinstance(part, Finish):
+            return part
+        self._num_finished += 1
+        return replace(part, timings=replace(part.timings, tokenize_ns=self._prepared.tokenize_ns))
 
     def close(self) -> None:
         """End whatever is not finished, and give back the places of what was never submitted."""
