@@ -11,6 +11,9 @@ DAILY: Mapping[str, Iterable[str]] = {
     "export/test_architectures.py::test_graph_gives_the_models_logits": (
         *("gpt2", "llama", "gemma2", "mixtral", "deepseek_v3", "bloom", "gpt_oss"),
     ),
+    "export/test_attention.py::test_an_encoder_decoder_gives_all_three_kinds": ("t5", "whisper"),
+    "export/test_attention.py::test_an_encoder_of_text_gives_it": ("bert-auto", "deberta_v2-eager"),
+    "export/test_attention.py::test_windows_caps_and_sinks_of_decoders_are_in_it": ("gemma2",),
     "export/test_audio.py::test_a_bundle_hears_what_torch_hears": ("wav2vec2",),
     "export/test_encoders.py::test_rows_run_together_as_documented": (
         *("bert-embed", "bert-classify", "bert-classify_tokens", "bert-answer", "bert-fill_mask"),
@@ -71,6 +74,7 @@ NIGHTLY = (
     "export/test_sentence_transformers.py::test_real_rows_do_not_depend_on_their_batch",
     "export_demo/test_shapes.py::test_the_build_makes_model_bundle_and_report",
     "loadtest/test_gpu_kit.py",
+    "real/test_real_attention.py",
     "real/test_real_isolation.py",
     "real/test_real_words.py",
     "real/test_settings.py",

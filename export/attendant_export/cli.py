@@ -61,6 +61,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", help="the model's name for clients (default: the last part of SOURCE)")
     parser.add_argument("--revision", help="branch, tag or commit of a hub id")
     parser.add_argument(
+        "--attention",
+        choices=["auto", "fused", "eager", "none"],
+        default="auto",
+        help="what gives the model's attention to those who ask what it looked at; fused: its served graph with more "
+        "outputs, a small file beside it; eager: a graph of its own, with all weights again in float32; auto: fused "
+        "where the model's attention is such that it goes, else none (default: auto)",
+    )
+    parser.add_argument(
         "--add-attention",
         type=Path,
         metavar="BUNDLE",
@@ -140,11 +148,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _add_attention(args: argparse.Namespace) -> int:
-    from attendant_export.attention.existing import add_attention, lines_of
+    from attendant_export.attention.existing import add_attention
 
     if args.source is not None:
         raise ExportError("--add-attention takes the folder of a bundle and nothing else; leave SOURCE and OUT out")
-    for line in lines_of(add_attention(args.add_attention)):
+    for line in add_attention(args.add_attention):
         print(f"{args.add_attention}: {line}")
     return 0
 
@@ -158,6 +166,7 @@ def _export(args: argparse.Namespace) -> int:
     from attendant_export.progress import on_stderr
 
     with on_stderr("start"):  # its imports take seconds
+        from attendant_export.attention.lines import lines_of
         from attendant_export.calibration_file import read_calibration
         from attendant_export.export import export_bundle
 
@@ -172,6 +181,7 @@ def _export(args: argparse.Namespace) -> int:
         name=args.name,
         revision=args.revision,
         overwrite=args.overwrite,
+        attention=args.attention,
         progress=on_stderr,
         tell=lambda line: print(line, file=sys.stderr),
     )
@@ -186,7 +196,7 @@ def _export(args: argparse.Namespace) -> int:
         f"max error {parity.max_abs_error:.2g}, cosine {parity.cosine:.6f}, "
         f"same {'greedy token' if generates else 'largest output'} at {parity.greedy_agreement:.1%} of positions"
     )
-    for line in _fidelity(parity):
+    for line in (*_fidelity(parity), *(lines_of(manifest.attention) if manifest.attention is not None else ())):
         print(line)
     return 0
 

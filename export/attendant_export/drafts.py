@@ -9,6 +9,8 @@ from typing import Protocol, TypedDict, TypeVar
 
 from attendant.bundle import FileEntry, Graph, KVLayer, Manifest, Origin, Parity, Precision, Target
 
+from attendant_export.attention.choice import AttentionChoice
+from attendant_export.attention.reference import Look
 from attendant_export.auto import Asked
 from attendant_export.progress import Progress, silent
 from attendant_export.prompts import Encode
@@ -32,6 +34,7 @@ class Order:
         context_length: at most so many tokens of prompt and answer together; by default what the model takes.
         max_kl: the largest divergence, nats a token, where several recipes are tried for it.
         source: where the model came from.
+        attention: which graph gives the model's attention.
         overwrite: whether a bundle at ``out`` is replaced, once the new one is whole.
         tell: is told warnings, and what attempts came to, in lines.
     """
@@ -43,6 +46,7 @@ class Order:
     max_kl: float | None = None
     source: Origin | None = None
     overwrite: bool = False
+    attention: AttentionChoice = "auto"
     progress: Progress = silent
     tell: Tell = say_nothing
 
@@ -100,6 +104,10 @@ class Draft(Protocol[MadeOf]):
         Raises:
             ParityError: it is further off than the recipe allows; says by how much.
         """
+        ...
+
+    def look(self, written: Written) -> Look | None:
+        """The model and a sequence to look at its attention with; None where there is no attention to be looked at."""
         ...
 
     def manifest(self, written: Written, common: Common) -> MadeOf:

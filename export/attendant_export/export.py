@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from attendant.bundle import EncoderTask, GeneratorManifest, Manifest, Origin, Pooling
 
+from attendant_export.attention.choice import AttentionChoice
 from attendant_export.auto import Asked, Auto
 from attendant_export.decoders.architectures import check_model
 from attendant_export.decoders.export import Decoder, Decoders
@@ -41,6 +42,7 @@ def export_bundle(  # noqa: PLR0913 - the options of an export
     name: str | None = None,
     revision: str | None = None,
     overwrite: bool = False,
+    attention: AttentionChoice = "auto",
     progress: Progress = silent,
     tell: Tell = say_nothing,
 ) -> Manifest:
@@ -52,6 +54,7 @@ def export_bundle(  # noqa: PLR0913 - the options of an export
         task: one of :data:`attendant_export.encoders.tasks.TASKS`; by default what the model was made for.
         pooling: of task embed; by default what the model's folder says, or the mean.
         context_length: most tokens of prompt and answer together; by default what the model takes.
+        attention: which graph gives the model's attention, see :mod:`attendant_export.attention.choice`.
         tell: is told warnings, and what :class:`Auto` finds, in lines.
 
     Raises:
@@ -75,6 +78,7 @@ def export_bundle(  # noqa: PLR0913 - the options of an export
         max_kl=asked.max_kl if isinstance(asked, Auto) else None,
         source=Origin(id=folder.id, revision=folder.revision, versions=versions()),
         overwrite=overwrite,
+        attention=attention,
         progress=progress,
         tell=tell,
     )
@@ -108,6 +112,7 @@ def export_model(  # noqa: PLR0913 - the options of an export
     chat_template: str | None = None,
     tokenizer_config: dict[str, Any] | None = None,
     overwrite: bool = False,
+    attention: AttentionChoice = "auto",
     progress: Progress = silent,
     tell: Tell = say_nothing,
 ) -> GeneratorManifest:
@@ -121,6 +126,7 @@ def export_model(  # noqa: PLR0913 - the options of an export
         chat_template: jinja source of the default template, beside a tokenizer.json.
         tokenizer_config: content of a tokenizer_config.json, for the special tokens a config leaves out.
         context_length: most tokens of prompt and answer together; by default what the model takes.
+        attention: which graph gives the model's attention, see :mod:`attendant_export.attention.choice`.
         tell: is told warnings, and what :class:`Auto` finds, in lines.
 
     Raises:
@@ -137,6 +143,7 @@ def export_model(  # noqa: PLR0913 - the options of an export
         max_kl=asked.max_kl if isinstance(asked, Auto) else None,
         source=source,
         overwrite=overwrite,
+        attention=attention,
         progress=progress,
         tell=tell,
     )

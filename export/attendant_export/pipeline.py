@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import cast
 
 from attendant.bundle import TOKENIZER_FILE, Manifest, Origin
 
+from attendant_export.attention.choice import add_attention
 from attendant_export.calibration_file import check_calibration
-from attendant_export.drafts import Common, Draft, M, Order, Subject
+from attendant_export.drafts import Common, Draft, M, Order, Subject, Written
 from attendant_export.errors import ParityError
 from attendant_export.recipe import Recipe
 from attendant_export.toolchain import exporter_version, versions
@@ -45,21 +48,35 @@ def make_bundle(draft: Draft[M], tokenizer_json: str | None, order: Order) -> M:
             (folder / TOKENIZER_FILE).write_text(tokenizer_json, encoding="utf-8")
         with order.progress("verify"):
             parity = draft.verify(folder, written)
+        common = Common(
+            name=order.name,
+            target=draft.recipe.target,
+            precision=draft.recipe.precision,
+            recipe=written.recipe,
+            graphs=written.graphs,
+            files={},
+            parity=parity,
+            source=order.source or Origin(id=order.name, versions=versions()),
+            exporter_version=exporter_version(),
+        )
+        manifest = _with_attention(draft, folder, draft.manifest(written, common), written, order)
         with order.progress("seal"):
-            common = Common(
-                name=order.name,
-                target=draft.recipe.target,
-                precision=draft.recipe.precision,
-                recipe=written.recipe,
-                graphs=written.graphs,
-                files=file_entries(folder),
-                parity=parity,
-                source=order.source or Origin(id=order.name, versions=versions()),
-                exporter_version=exporter_version(),
-            )
-            manifest = draft.manifest(written, common)
+            manifest = cast(M, manifest.model_copy(update={"files": file_entries(folder)}))
             write_manifest(folder, manifest)
     return manifest
+
+
+def _with_attention(draft: Draft[M], folder: Path, manifest: M, written: Written, order: Order) -> M:
+    """The same with graphs that give the model's attention, as it was ordered."""
+    look = draft.look(written) if order.attention != "none" else None
+    if look is None:
+        return manifest
+    with order.progress("attention") as step:
+        added = add_attention(folder, manifest, look, order.attention, order.tell, step)
+    if added is None:
+        return manifest
+    changed = {"graphs": {**manifest.graphs, **added.graphs}, "attention": added.section}
+    return cast(M, manifest.model_copy(update=changed))
 
 
 def _fastest(drafts: Iterable[Draft[M]], tokenizer_json: str | None, order: Order) -> M:

@@ -86,8 +86,8 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
         BundleError: a graph takes or gives what is not declared in :mod:`attendant.bundle.graph_io`.
     """
     check_graphs(manifest, whole=True)
-    # Left out while it is empty: servers that do not know the field would refuse the bundle for it.
-    unused = None if manifest.further_capabilities else {"further_capabilities"}
+    # Left out while they are empty: servers that do not know the fields would refuse the bundle for them.
+    unused = {name for name in ("further_capabilities", "attention") if not getattr(manifest, name)}
     (folder / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=2, exclude=unused) + "\n", encoding="utf-8")
 
 

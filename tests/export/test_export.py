@@ -37,6 +37,7 @@ def test_command_writes_a_bundle_that_checks_out(bundle: Path) -> None:
     manifest = read_manifest(bundle)
     verify_files(bundle, manifest)
     assert sorted(path.name for path in bundle.iterdir()) == [
+        "attention.onnx",
         "bundle.json",
         "decoder.onnx",
         "decoder.onnx.data",
@@ -86,7 +87,7 @@ def test_weights_lie_in_an_external_file_by_a_relative_path(bundle: Path) -> Non
 
 
 def test_graph_tells_nothing_of_the_machine_it_was_made_on(bundle: Path) -> None:
-    content = (bundle / "decoder.onnx").read_bytes()
+    content = (bundle / "decoder.onnx").read_bytes() + (bundle / "attention.onnx").read_bytes()
     assert str(Path(sys.prefix)).encode() not in content
     assert b"site-packages" not in content
 
@@ -97,10 +98,11 @@ def test_command_tells_its_stages_and_its_result(
     assert main([str(llama_source), str(tmp_path / "b"), "--name", "my-model"]) == 0
     captured = capfd.readouterr()
     assert [line.split()[0] for line in captured.err.splitlines() if line.endswith(" s")] == [
-        *("start", "load", "trace", "rewrite", "write", "verify", "seal")
+        *("start", "load", "trace", "rewrite", "write", "verify", "attention", "seal")
     ]
     assert "my-model (llama, fp32, " in captured.out
     assert "same greedy token at 100.0% of positions" in captured.out
+    assert "attention from the served graph, layers x heads: self 2 x 4; within " in captured.out
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,9 @@ class StandDraft:
             raise ParityError("far off")
         return Parity(max_abs_error=0.0, cosine=1.0, greedy_agreement=1.0, tolerance="none", cases=())
 
+    def look(self, written: Written) -> None:
+        return None
+
     def manifest(self, written: Written, common: Common) -> EncoderManifest:
         rows = TextInput(max_tokens=8, pad_id=0)
         return EncoderManifest(

@@ -73,6 +73,12 @@ def whisper_bundle(whisper: Path) -> Made:
     return lambda precision: _made(whisper.name, "--bundle", precision)
 
 
+@pytest.fixture(scope="session")
+def fp32_bundle() -> Made:
+    """A checkpoint, by the name of its folder, in float32."""
+    return lambda name: _made(name, "--bundle", "fp32")
+
+
 @pytest.fixture(scope="session", params=ENCODER_PRECISIONS["cpu"])
 def minilm_bundle(request: pytest.FixtureRequest, minilm: Path) -> Path:
     """MiniLM in each precision of encoders."""

@@ -5,21 +5,38 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from attendant.bundle import MANIFEST_FILE, AttentionManifest, FileEntry, Manifest, read_any_manifest, sha256
+import numpy as np
+from attendant.bundle import (
+    MANIFEST_FILE,
+    AttentionManifest,
+    AudioInput,
+    AudioSource,
+    EncoderManifest,
+    FileEntry,
+    ImageInput,
+    Manifest,
+    TextInput,
+    read_any_manifest,
+    sha256,
+)
+from attendant.bundle.graph_io import EAGER, IMAGES, SOUND, SPECTRA
 
 from attendant_export.attention.fused import Companions, frame_seconds, source_of, write_fused
+from attendant_export.attention.lines import lines_of
+from attendant_export.attention.session import Inputs, check_rows, look_fused, session_failures
 from attendant_export.errors import AttentionError
 from attendant_export.graph.attention import NoAttention
 
+_TOKENS, _FRAMES = 8, 20  # of what it is tried with
 
-def add_attention(bundle: Path) -> AttentionManifest:
-    """Makes the bundle give its attention from the nodes of its served graphs; all that was there stays as it is.
 
-    How far the weights are from the source model's is not known then.
+def add_attention(bundle: Path) -> list[str]:
+    """Makes the bundle give its attention from the nodes of its served graphs, and tries that; returns what was done.
+
+    All that was there stays as it is. How far the weights are from the source model's is not known then.
 
     Raises:
         AttentionError: it cannot, or gives it already, or is no bundle; says why. All is as it was.
@@ -32,8 +49,12 @@ def add_attention(bundle: Path) -> AttentionManifest:
         raise AttentionError(f"{bundle} gives attention already ({manifest.attention.origin})")
     source, image = source_of(manifest), getattr(manifest, "input", None)
     try:
-        made = write_fused(bundle, manifest.graphs, source, image if getattr(image, "kind", "") == "image" else None)
-    except NoAttention as reason:
+        made = write_fused(bundle, manifest.graphs, source, image if isinstance(image, ImageInput) else None)
+        with session_failures():
+            seen = look_fused(bundle, manifest, {**manifest.graphs, **made.graphs}, _sample(manifest))
+        check_rows(seen)
+    except (NoAttention, AttentionError) as reason:
+        remove_attention(bundle, manifest)
         raise AttentionError(
             f"{manifest.name} cannot give attention from its served graph: {reason}; "
             "export the model again with --attention eager"
@@ -42,7 +63,46 @@ def add_attention(bundle: Path) -> AttentionManifest:
     files = {graph.file: bundle / graph.file for graph in made.graphs.values()}
     entries = {name: FileEntry(size=path.stat().st_size, sha256=sha256(path)) for name, path in files.items()}
     _seal(bundle, manifest, made, section, entries)
-    return section
+    return lines_of(section, made.left_out)
+
+
+def remove_attention(folder: Path, manifest: Manifest) -> None:
+    """Removes what was written in vain beside the graphs of ``manifest``."""
+    served = {graph.file for graph in manifest.graphs.values()}
+    for path in folder.glob("attention*.onnx*"):
+        if path.name not in served:
+            path.unlink()
+
+
+def _sample(manifest: Manifest) -> Inputs:
+    """Something to look at."""
+    noise = np.random.default_rng(0)
+    if not isinstance(manifest, EncoderManifest):
+        answer = _ids(manifest.vocab_size, min(_TOKENS, manifest.context_length))
+        match manifest.encoder_input:
+            case None:
+                return {EAGER.input_ids.name: answer}
+            case AudioSource(num_mel_bins=bins, num_frames=frames):
+                read = {SPECTRA.input_features.name: noise.standard_normal((1, bins, frames)).astype(np.float32)}
+            case spec:
+                read = {EAGER.input_ids.name: _ids(spec.vocab_size or manifest.vocab_size, spec.max_length)}
+        return {**read, EAGER.decoder_input_ids.name: answer}
+    match manifest.input:
+        case ImageInput(height=height, width=width):
+            return {IMAGES.pixel_values.name: noise.standard_normal((1, 3, height, width)).astype(np.float32)}
+        case AudioInput(min_samples=least, max_samples=most):
+            step = manifest.ctc.samples_per_frame if manifest.ctc else 1
+            samples = min(least + _FRAMES * step, most)
+            return {SOUND.input_values.name: noise.standard_normal((1, samples)).astype(np.float32)}
+        case TextInput(vocab_size=known, max_tokens=most, end_id=end):
+            ids = _ids(known or 1, most)
+            if end is not None:
+                ids[0, -1] = end
+            return {EAGER.input_ids.name: ids}
+
+
+def _ids(vocab_size: int, most: int) -> Any:
+    return np.arange(1, 1 + min(_TOKENS, most))[None] % vocab_size  # [1, n] int64
 
 
 def _seal(
@@ -61,11 +121,3 @@ def _seal(
         stream.write(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
     Path(new).chmod(path.stat().st_mode)
     Path(new).replace(path)
-
-
-def lines_of(made: AttentionManifest, left_out: Iterable[str] = ()) -> list[str]:
-    """What was made, for people."""
-    kinds = ", ".join(f"{kind.kind} {kind.num_layers} x {kind.num_heads}" for kind in made.kinds)
-    known = "not compared" if made.max_abs_error is None else f"within {made.max_abs_error:.1g} of the model's"
-    where = "the served graph" if made.origin == "fused" else "a graph of its own"
-    return [f"attention from {where}, layers x heads: {kinds}; {known}", *left_out]

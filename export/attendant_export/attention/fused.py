@@ -12,6 +12,7 @@ from attendant.bundle import (
     AttentionKind,
     AttentionLayers,
     AttentionManifest,
+    AttentionOrigin,
     AudioSource,
     EncoderManifest,
     Graph,
@@ -40,11 +41,12 @@ class Companions:
     kinds: tuple[AttentionLayers, ...]
     patches: Patches | None = None
     left_out: tuple[str, ...] = ()
+    origin: AttentionOrigin = "fused"
 
     def section(self, error: float | None, frame_s: float | None = None) -> AttentionManifest:
         """What the manifest says of it. ``error``: the largest of a weight, or None if nobody looked."""
         return AttentionManifest(
-            origin="fused", kinds=self.kinds, max_abs_error=error, patches=self.patches, frame_s=frame_s
+            origin=self.origin, kinds=self.kinds, max_abs_error=error, patches=self.patches, frame_s=frame_s
         )
 
 
@@ -86,7 +88,7 @@ def write_fused(folder: Path, graphs: Mapping[str, Graph], source: Source, image
         for kind in get_args(AttentionKind)
         if kind in given
     ]
-    patches = None if image is None else _patches(model.graph, image)
+    patches = patches_of(model.graph, image)
     for name, each in made.items():
         ir.save(each, folder / file_of(name))  # weights stay where they are, in the files of the served graphs
     entries = {name: describe(each.graph, file_of(name)) for name, each in made.items()}
@@ -99,8 +101,10 @@ def _check_size(heads: list[int], length: int) -> None:
         raise NoAttention(f"{len(heads)} layers of {heads[0]} heads over {length} positions are {gigabytes:.1f} GB")
 
 
-def _patches(graph: ir.Graph, image: ImageInput) -> Patches | None:
+def patches_of(graph: ir.Graph, image: ImageInput | None) -> Patches | None:
     """Where the patches lie, by the convolution that makes them and the number of tokens; None if not in a grid."""
+    if image is None:
+        return None
     pixels = next((value for value in graph.inputs if value.name == IMAGES.pixel_values.name), None)
     first = [node for node in nodes_of(graph, "Conv") if node.inputs[0] is pixels]
     hidden = graph.outputs[0].producer()

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from attendant.bundle import DEFAULT_TEMPLATE, GeneratorManifest, Graph, KVLayer, Parity
-from attendant.bundle.graph_io import LOGITS
+from attendant.bundle.graph_io import LOGITS, PACKED
 
+from attendant_export.attention.reference import Look
 from attendant_export.auto import Asked, asked_recipes
 from attendant_export.decoders.context import Context, bundle_context
+from attendant_export.decoders.families import reference_attention
 from attendant_export.decoders.graphs import TracedGraph, trace_graph, write_traced
 from attendant_export.decoders.source import DecoderSource, load_decoder
 from attendant_export.decoders.verify import Reader, verify
@@ -128,6 +130,12 @@ class DecoderDraft:
             prompt_path=folder / graphs["prompt"].file if "prompt" in graphs else None,
             max_kl=self.order.max_kl,
         )
+
+    def look(self, written: Written) -> Look:
+        """See :meth:`attendant_export.drafts.Draft.look`."""
+        model, length = self.decoder.source.model, self.context.plain_length
+        prompt = sample_prompts(model, written.layers, length, self.decoder.encode)[0]
+        return Look(model, {PACKED.input_ids.name: prompt[None]}, lambda: reference_attention(model))
 
     def manifest(self, written: Written, common: Common) -> GeneratorManifest:
         """See :meth:`attendant_export.drafts.Draft.manifest`."""

@@ -10,6 +10,7 @@ import torch
 from attendant.bundle import AudioInput
 from attendant.bundle.graph_io import FRAME_LOGITS, SOUND, symbols_of
 
+from attendant_export.attention.reference import Look
 from attendant_export.encoders.attention import EncoderAttention
 from attendant_export.encoders.audio_input import audio_input, ctc_head, load_extractor, load_tokenizer
 from attendant_export.encoders.fusible import is_fusible
@@ -91,6 +92,7 @@ def plan_speech(model: Any, extractor: Any, tokenizer: Any) -> EncoderPlan:
         spec=spec,
         cases=lambda: _cases(samples, wanted),
         ctc=head,
+        look=lambda: Look(model, {_SAMPLES.name: samples[0][:1]}),
     )
 
 

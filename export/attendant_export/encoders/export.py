@@ -10,6 +10,7 @@ from pathlib import Path
 import onnx_ir as ir
 from attendant.bundle import EncoderManifest, EncoderTask, Parity, Pooling
 
+from attendant_export.attention.reference import Look
 from attendant_export.auto import Asked, asked_recipes
 from attendant_export.calibration_file import encoding
 from attendant_export.drafts import Common, Order, Written
@@ -110,6 +111,10 @@ class EncoderDraft:
         """See :meth:`attendant_export.drafts.Draft.verify`."""
         path = folder / written.graphs["encoder"].file
         return verify_encoder(path, self.plan.cases(), self.recipe, self.plan.natural())
+
+    def look(self, written: Written) -> Look | None:
+        """See :meth:`attendant_export.drafts.Draft.look`."""
+        return None if self.plan.look is None else self.plan.look()
 
     def manifest(self, written: Written, common: Common) -> EncoderManifest:
         """See :meth:`attendant_export.drafts.Draft.manifest`."""

@@ -20,6 +20,7 @@ from attendant.bundle import (
     TextInput,
 )
 
+from attendant_export.attention.reference import Look
 from attendant_export.encoders.trace import EncoderSpec
 
 Array = npt.NDArray[Any]
@@ -56,6 +57,7 @@ class EncoderPlan:
             exporter's own; None where those of ``cases`` have to do.
         tokenizer_json: content of tokenizer.json, for text.
         projection: a torch module [rows, hidden] -> [rows, dimensions], float32, that becomes a graph of its own.
+        look: the model with one row, to look at its attention.
         warnings: what of the folder is not served as it says, one sentence each.
 
     The others are fields of :class:`attendant.bundle.EncoderManifest`.
@@ -76,6 +78,7 @@ class EncoderPlan:
     tokenizer_json: str | None = None
     projection: torch.nn.Module | None = None
     warnings: tuple[str, ...] = ()
+    look: Callable[[], Look] | None = None
 
     def sample_runs(self, text: str | None = None) -> Sequence[Mapping[str, Array]]:
         """Inputs of runs to quantise by."""

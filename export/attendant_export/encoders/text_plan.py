@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import torch
 from attendant.bundle import EmbeddingHead, EncoderTask, Pooling, Problem, TextInput
-from attendant.bundle.graph_io import in_layout
+from attendant.bundle.graph_io import PACKED, in_layout
 
+from attendant_export.attention.reference import Look
 from attendant_export.encoders.ends import end_token
 from attendant_export.encoders.natural import calibration_feeds, natural_case
 from attendant_export.encoders.plan import EncoderCase, EncoderPlan
-from attendant_export.encoders.rows import dimensions_of
+from attendant_export.encoders.rows import Ints, dimensions_of
 from attendant_export.encoders.sentence_transformers import SentenceModel
 from attendant_export.encoders.text import HeadKind, TextHead, TextModule
 from attendant_export.encoders.text_tokens import (
@@ -136,7 +137,14 @@ def plan_text(source: EncoderSource) -> EncoderPlan:
         tokenizer_json=tokenizer,
         projection=sentence.projection,
         warnings=source.warnings,
+        look=lambda: Look(model, _one_row(sample)),
     )
+
+
+def _one_row(sample: Sample) -> dict[str, Ints]:
+    """The first row of ``sample``, as the model takes it alone."""
+    row = {PACKED.input_ids.name: sample.rows[0][None]}
+    return row if sample.types is None else row | {PACKED.token_type_ids.name: sample.types[0][None]}
 
 
 def text_head(model: Any, task: EncoderTask) -> TextHead:

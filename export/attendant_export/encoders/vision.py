@@ -10,6 +10,7 @@ import torch
 from attendant.bundle import EmbeddingHead, ImageInput
 from attendant.bundle.graph_io import EMBEDDING, IMAGES, ROW_LOGITS, symbols_of
 
+from attendant_export.attention.reference import Look
 from attendant_export.encoders.attention import EncoderAttention
 from attendant_export.encoders.fusible import is_fusible
 from attendant_export.encoders.plan import EncoderCase, EncoderPlan, Floats
@@ -98,6 +99,7 @@ def plan_images(model: Any, processor: Any, task: ImageTask) -> EncoderPlan:
         cases=lambda: _cases(samples, wanted),
         labels=labels_of(model) if task == "classify_image" else (),
         problem=problem_of(model) if task == "classify_image" else "single_label",
+        look=lambda: Look(_tower(model), {_PIXELS.name: samples[:1]}),
         embedding=_head(model, wanted.shape[-1]) if task == "embed_image" else None,
     )
 
@@ -107,6 +109,11 @@ def _load(folder: SourceFolder, task: ImageTask) -> Any:
     if task == "classify_image":
         return folder.pretrained("AutoModelForImageClassification")
     return folder.pretrained(_PROJECTED.get(model_type, "AutoModel"), ("pooler",) if model_type in _FIRST_TOKEN else ())
+
+
+def _tower(model: Any) -> Any:
+    """The part that sees."""
+    return model.vision_model if _has_texts(model) else model
 
 
 def _has_texts(model: Any) -> bool:

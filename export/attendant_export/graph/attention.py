@@ -14,7 +14,7 @@ import onnx_ir as ir
 from attendant.bundle import AttentionKind
 from attendant.bundle.graph_io import HIDDEN, LOGITS, TOKEN_EMBEDDINGS, WEIGHTS, Port
 
-from attendant_export.graph.nodes import Editor, attribute, constant_of, nodes_of, producer, shape_of
+from attendant_export.graph.nodes import Editor, attribute, constant_of, nodes_of, producer, same_size, shape_of
 
 ATTENTION_NODES = ("GroupQueryAttention", "MultiHeadAttention")
 _AFTER_SOFTMAX = 2  # what GroupQueryAttention's qk_output may be
@@ -94,7 +94,7 @@ def _give_hidden(editor: Editor, nodes: list[ir.Node]) -> None:
     decodes = nodes[0].op_type == "GroupQueryAttention"
     if decodes and output.name != LOGITS.name:
         raise NoAttention(f"its first output is {output.name}, not {LOGITS.name}")
-    hidden = _before_head(output, below) if decodes else _last_states(output, below)
+    hidden = _before_head(output, below) if decodes else _last_states(output, below, _fixed_query(nodes[-1]))
     width = hidden.shape[-1] if hidden.shape is not None else None
     if not isinstance(width, int):
         raise NoAttention(f"the width of its hidden states ({hidden.name}) is not known")
@@ -102,6 +102,8 @@ def _give_hidden(editor: Editor, nodes: list[ir.Node]) -> None:
     assert maker is not None
     shape = editor.constant(np.array([-1, width], np.int64), "hidden_shape")
     flat = editor.after(maker, "Reshape", [hidden, shape])
+    if hidden.dtype not in (None, ir.DataType.FLOAT):
+        flat = editor.after(flat.producer(), "Cast", [flat], to=int(ir.DataType.FLOAT))
     flat.name, flat.dtype = HIDDEN.name, ir.DataType.FLOAT
     flat.shape = ir.Shape(shape_of(HIDDEN, hidden_size=width))
     editor.graph.outputs.remove(output)
@@ -153,15 +155,28 @@ def _is_quantising(value: ir.Value) -> bool:
     return weight is not None and str(node.inputs[1].name).startswith("without_outliers")
 
 
-def _last_states(output: ir.Value, below: set[ir.Value]) -> ir.Value:
+def _fixed_query(node: ir.Node) -> ir.Value | None:
+    """The queries of an attention node that always has as many, as those of images are."""
+    query = node.inputs[0]
+    fixed = query is not None and query.shape is not None and isinstance(query.shape[1], int)
+    return query if fixed else None
+
+
+def _last_states(output: ir.Value, below: set[ir.Value], query: ir.Value | None) -> ir.Value:
     """The last of what an encoder has for each token: what its head picks, pools or multiplies."""
     if output.name == TOKEN_EMBEDDINGS.name:
         return output
     value = _before_head(output, below) if output.name == LOGITS.name else output
-    while not _is_per_token(value):
+    while not _is_per_token(value, query):
         value = _up(value, below)
     return value
 
 
-def _is_per_token(value: ir.Value) -> bool:
-    return value.shape is not None and len(value.shape) == _PER_TOKEN
+def _is_per_token(value: ir.Value, query: ir.Value | None) -> bool:
+    """Whether it is [rows, tokens, channels], of those of ``query`` where these are fixed. A head that pools may have
+    one place for each row, too."""
+    if value.shape is None or len(value.shape) != _PER_TOKEN or value.shape[1] == 1:
+        return False
+    if query is None or query.shape is None:
+        return True
+    return all(map(same_size, value.shape[:2], query.shape[:2]))

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import onnx_ir as ir
 from attendant.bundle import AudioSource, GeneratorManifest, Parity, Seq2SeqRules, TextSource
+from attendant.bundle.graph_io import EAGER, SPECTRA
 from tokenizers import Tokenizer
 
+from attendant_export.attention.reference import Look
 from attendant_export.auto import Asked, Auto
 from attendant_export.calibration_file import encoding
 from attendant_export.calibration_runs import answer_runs
@@ -31,12 +33,13 @@ from attendant_export.seq2seq.material import calibration_material, natural_mate
 from attendant_export.seq2seq.rules import seq2seq_defaults, seq2seq_rules
 from attendant_export.seq2seq.source import Seq2SeqSource, load_seq2seq
 from attendant_export.seq2seq.speech import speech_of
-from attendant_export.seq2seq.verify import verify_seq2seq
+from attendant_export.seq2seq.verify import random_answers, verify_seq2seq
 from attendant_export.settings import setting_warnings
 from attendant_export.source.folder import SourceFolder
 from attendant_export.words.special_tokens import special_tokens
 
 _VERIFIED_ROWS = 3
+_LOOKED_AT = 20  # tokens of an answer
 
 
 def seq2seq_recipe(asked: Recipe | RecipeRequest) -> Recipe:
@@ -172,6 +175,13 @@ class Seq2SeqDraft:
             material=natural_material(self.source, self.encoder_input),
             max_kl=self.order.max_kl,
         )
+
+    def look(self, written: Written) -> Look:
+        """See :meth:`attendant_export.drafts.Draft.look`."""
+        model, row = self.source.model, self.rows[0]
+        read = SPECTRA.input_features if isinstance(self.encoder_input, AudioSource) else EAGER.input_ids
+        answer = random_answers(model, 1, min(_LOOKED_AT, self.context_length))
+        return Look(model, {read.name: row[None], EAGER.decoder_input_ids.name: answer})
 
     def manifest(self, written: Written, common: Common) -> GeneratorManifest:
         """See :meth:`attendant_export.drafts.Draft.manifest`."""

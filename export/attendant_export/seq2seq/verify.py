@@ -59,7 +59,7 @@ def verify_seq2seq(  # noqa: PLR0913 - what is compared with what
     if material is not None and answers is not None:
         rows = material.rows[: len(answers)]
     else:
-        answers = _random_answers(model, len(rows), min(_ANSWER, context_length))
+        answers = random_answers(model, len(rows), min(_ANSWER, context_length))
     read = [*rows, *(material.rows if material is not None else ())]
     longest = max(source.max_length if isinstance(source, AudioSource) else len(row) for row in read)
     lengths = [answers.shape[1], *(map(len, material.answers) if material is not None else ())]
@@ -84,7 +84,8 @@ def verify_seq2seq(  # noqa: PLR0913 - what is compared with what
     return parity.model_copy(update={"fidelity": fidelity})
 
 
-def _random_answers(model: Any, count: int, length: int) -> Ints:
+def random_answers(model: Any, count: int, length: int) -> Ints:
+    """[count, length] of tokens that begin as the model's answers do."""
     width = model.get_output_embeddings().weight.shape[0]
     answers = np.random.default_rng(1).integers(0, width, (count, length))
     answers[:, 0] = model.generation_config.decoder_start_token_id or 0

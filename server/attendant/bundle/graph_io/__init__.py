@@ -3,7 +3,7 @@
 The exporter traces by it, the manifest is checked against it, and sessions and runners read their names from it.
 """
 
-from attendant.bundle.graph_io.attention import EAGER, HIDDEN, WEIGHTS, EagerInputs
+from attendant.bundle.graph_io.attention import EAGER, EAGER_MEDIA, HIDDEN, WEIGHTS, EagerInputs
 from attendant.bundle.graph_io.check import check_graphs, check_inputs
 from attendant.bundle.graph_io.decoders import (
     CANDIDATES,
@@ -81,6 +81,7 @@ __all__ = [
     "COPY_FROM",
     "COPY_TO",
     "EAGER",
+    "EAGER_MEDIA",
     "EMBEDDING",
     "FRAME_LOGITS",
     "HIDDEN",
