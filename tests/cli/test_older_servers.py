@@ -15,13 +15,14 @@ from attendant_proto.v1 import models_pb2 as pb
 
 
 def shown(bundle: Path) -> pb.Model:
-    """What a server of today says of a bundle."""
+    """What a server of today says of a bundle, but for attention, which no older one gives."""
     manifest = read_any_manifest(bundle)
+    capabilities = tuple(name for name in manifest.capabilities if name != "attention")
     if isinstance(manifest, GeneratorManifest):
         generation = GenerationInfo(manifest, 512, 8, 72)
-        return model_message(ModelInfo(manifest, manifest.capabilities, ModelState.READY, generation))
+        return model_message(ModelInfo(manifest, capabilities, ModelState.READY, generation))
     encoding = EncodingInfo(manifest, 300, 64, 4160)
-    return model_message(ModelInfo(manifest, manifest.capabilities, ModelState.READY, encodings=(encoding,)))
+    return model_message(ModelInfo(manifest, capabilities, ModelState.READY, encodings=(encoding,)))
 
 
 def by_an_older_server(model: pb.Model) -> pb.Model:
