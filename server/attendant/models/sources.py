@@ -43,7 +43,7 @@ def text_source(
         field = "text"
         if not prompt.text.strip():
             raise InvalidRequest("text", "is empty; allowed: at least one character that is not a space")
-        ids = _text_ids(manifest, text, prompt, translation)
+        ids = _text_ids(manifest, text, prompt, translation, spec.max_length)
     if not ids:
         raise InvalidRequest(field, "has no tokens; allowed: at least one")
     if len(ids) > spec.max_length:
@@ -82,13 +82,13 @@ def sample_source(manifest: GeneratorManifest, num_tokens: int = 16) -> Source |
 
 
 def _text_ids(
-    manifest: GeneratorManifest, text: TextCodec, prompt: TextPrompt, translation: Translation | None
+    manifest: GeneratorManifest, text: TextCodec, prompt: TextPrompt, translation: Translation | None, limit: int
 ) -> list[int]:
     languages = manifest.languages
     if languages is None:
         _target(languages, translation)
-        return list(text.tokenize(prompt).token_ids)
-    ids = list(text.tokenize(TextPrompt(prompt.text, add_special_tokens=False)).token_ids)
+        return list(text.tokenize(prompt, limit).token_ids)
+    ids = list(text.tokenize(TextPrompt(prompt.text, add_special_tokens=False), limit).token_ids)
     if not prompt.add_special_tokens:
         return ids
     parts: list[int] = []

@@ -21,6 +21,10 @@ from attendant.core.errors import BundleError, InvalidRequest
 from attendant.core.generation import ChatPrompt, TextPrompt
 from attendant.models.info import Tokenized
 from attendant.models.spaces import clean_spaces
+from attendant.tasks.text import TextTokenizer
+
+_PAGE = 20_000
+"""Characters up to which a text is tokenised whatever is allowed."""
 
 
 def load_tokenizer(bundle: Path) -> Tokenizer:
@@ -66,16 +70,30 @@ class TextCodec:
         templates = load_templates(bundle, manifest, tokenizer)
         return cls(tokenizer, templates, cleans_up=manifest.clean_up_spaces)
 
-    def tokenize(self, prompt: TextPrompt | ChatPrompt) -> Tokenized:
+    def tokenize(self, prompt: TextPrompt | ChatPrompt, limit: int | None = None) -> Tokenized:
         """Token ids of a prompt.
 
+        Args:
+            limit: how many are allowed. A text that has far more is refused after a page of it: the tokens of sixty
+                megabytes take minutes and gigabytes. One that has a few more is not.
+
         Raises:
-            InvalidRequest: a chat prompt for a model without a template, or one that the template refuses.
+            InvalidRequest: a chat prompt for a model without a template, one that the template refuses, or a text that
+                is far too long.
         """
         # a template writes every special token itself
         special = isinstance(prompt, TextPrompt) and prompt.add_special_tokens
-        encoding = self.tokenizer.encode(self.rendered(prompt), add_special_tokens=special)
+        text = self.rendered(prompt)
+        if limit is not None and len(text) > _PAGE:
+            self._check_size("text" if isinstance(prompt, TextPrompt) else "chat", text, limit)
+        encoding = self.tokenizer.encode(text, add_special_tokens=special)
         return Tokenized(tuple(encoding.ids), tuple(encoding.tokens))
+
+    def _check_size(self, field: str, text: str, limit: int) -> None:
+        (head,) = TextTokenizer(self.tokenizer).tokenize([text], limit)
+        if not head.complete:
+            found = f"has more than {len(head)} tokens ({len(text)} characters)"
+            raise InvalidRequest(field, f"{found}; allowed: at most {limit}")
 
     def rendered(self, prompt: TextPrompt | ChatPrompt) -> str:
         """The text that a prompt's tokens are made of: itself, or what the template makes of a conversation.

@@ -189,6 +189,20 @@ def test_what_can_never_work_is_refused_at_the_door(
     with_service(bundle, test)
 
 
+@pytest.mark.parametrize("prompt", [TextPrompt("x" * 50_000_000), ChatPrompt((ChatMessage("user", "y" * 50_000_000),))])
+def test_megabytes_are_refused_after_a_page(bundle: Path, prompt: TextPrompt | ChatPrompt) -> None:
+    """Their tokens would take gigabytes, and minutes."""
+
+    async def test(service: GenerationService) -> None:
+        says = r"has more than \d+ tokens \(500000\d\d characters\); allowed: at most 2047"
+        for work in (service.tokenize("", prompt, as_prompt=True), collect(service, GenerationCall("", prompt))):
+            with pytest.raises(InvalidRequest, match=says) as caught:
+                await work
+            assert int(caught.value.reason.split()[3]) < 50_000
+
+    with_service(bundle, test)
+
+
 def test_tokens_that_the_model_has_no_row_for_are_refused_wherever_they_come_from(tmp_path: Path) -> None:
     bundle = make_synthetic_bundle(tmp_path / "m")
     tokenizer = Tokenizer.from_file(str(bundle / TOKENIZER_FILE))

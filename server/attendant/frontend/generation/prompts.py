@@ -48,15 +48,16 @@ async def prepare(model: GeneratorPart, call: GenerationCall) -> Prepared:
     return replace(prepared, tokenize_ns=time.monotonic_ns() - begin_ns)
 
 
-async def tokenize(model: GeneratorPart, prompt: TextPrompt | ChatPrompt) -> Tokenized:
-    """Token ids of a text or a conversation.
+async def tokenize(model: GeneratorPart, prompt: TextPrompt | ChatPrompt, *, as_prompt: bool = False) -> Tokenized:
+    """Token ids of a text or a conversation. ``as_prompt``: it is one; if far too long, not all of it is read.
 
     Raises:
-        InvalidRequest: the model has no chat template, or it refuses the conversation.
+        InvalidRequest: the model has no chat template, it refuses the conversation, or a prompt is far too long.
     """
+    limit = model.context_length - 1 if as_prompt else None
     if _num_characters(prompt) < LONG_TEXT:
-        return model.text.tokenize(prompt)
-    return await asyncio.to_thread(model.text.tokenize, prompt)
+        return model.text.tokenize(prompt, limit)
+    return await asyncio.to_thread(model.text.tokenize, prompt, limit)
 
 
 def check_ids(model: GeneratorPart, token_ids: Sequence[int], field: str = "token_ids") -> None:
@@ -74,7 +75,7 @@ async def _continuation(model: GeneratorPart, call: GenerationCall) -> Prepared:
         case TokenPrompt(token_ids=ids):
             pass
         case prompt:
-            ids = (await tokenize(model, prompt)).token_ids
+            ids = (await tokenize(model, prompt, as_prompt=True)).token_ids
     check_ids(model, ids, _field(call))
     if not ids:
         raise InvalidRequest(_field(call), "has no tokens; allowed: at least one")

@@ -115,9 +115,10 @@ class GenerationService:
                 active.close()
                 answer.end()
 
-    async def tokenize(self, model: str, prompt: TextPrompt | ChatPrompt) -> Tokenized:
-        """Token ids of a text or a conversation. Raises ModelNotFound, InvalidRequest."""
-        return await tokenize(_hub(self._models.find(model, GENERATE)).model, prompt)
+    async def tokenize(self, model: str, prompt: TextPrompt | ChatPrompt, *, as_prompt: bool = False) -> Tokenized:
+        """Token ids of a text or a conversation. ``as_prompt``: a call on the model is to follow, so that one which is
+        far too long is refused unread. Raises ModelNotFound, InvalidRequest."""
+        return await tokenize(_hub(self._models.find(model, GENERATE)).model, prompt, as_prompt=as_prompt)
 
     def detokenize(self, model: str, token_ids: Sequence[int], keep_special_tokens: bool) -> str:
         """Text of token ids. Raises ModelNotFound, InvalidRequest."""

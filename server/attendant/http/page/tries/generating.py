@@ -108,7 +108,7 @@ class Generating:
 async def _generated(
     service: GenerationService, body: GenerateBody, context: CallContext
 ) -> AsyncGenerator[Line, None]:
-    tokenized = await service.tokenize(body.model, body.prompt())
+    tokenized = await service.tokenize(body.model, body.prompt(), as_prompt=True)
     tokenise_ns = time.monotonic_ns() - context.arrival_ns
     call = GenerationCall(
         body.model,
