@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -16,6 +17,7 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from tests.system.server import HANGS_S, ServerProcess, eventually, serving
+from tests.traces.collector import collecting
 
 CHAT = generation_pb2.Chat(messages=[generation_pb2.ChatMessage(role="user", content="Where is my order 48213?")])
 LOOK = pb.AttentionRequest(model="demo", subject=pb.Subject(chat=CHAT), answer=pb.ExplainedAnswer(max_tokens=6))
@@ -108,3 +110,24 @@ def test_callers_that_go_away_leave_nothing_behind(demos: ServerProcess, explain
     found = demos.metrics()
     assert found["explain_requests_total{kind=attribute,outcome=cancelled}"] >= 1
     assert found["explain_run_seconds_total"] > 0
+
+
+def test_calls_that_explain_are_followed(tmp_path: Path) -> None:
+    with (
+        collecting() as collector,
+        serving(tmp_path / "log", "--demo", "--traces.enabled", "--traces.endpoint", collector.endpoint) as server,
+    ):
+        stub = explain_pb2_grpc.ExplainStub(server.channel)  # type: ignore[no-untyped-call]
+        list(stub.Attention(LOOK, timeout=HANGS_S))
+        stub.Attribute(
+            pb.AttributeRequest(model="sentiment", subject=pb.Subject(text="a good day"), label=""), timeout=HANGS_S
+        )
+        server.terminate()
+        assert server.wait() == 0
+    looked, hung = collector.named("attention demo"), collector.named("attribute sentiment")
+    assert [span.name for span in collector.parts(looked)] == ["look", "compute"]
+    look, compute = collector.parts(looked)
+    assert "generate" in {span.name for span in collector.parts(look)}
+    assert [span.name for span in collector.parts(compute)] == ["queue", "run"]
+    assert (looked.attributes["gen_ai.operation.name"], looked.status) == ("attention", "UNSET")
+    assert {"admission", "queue", "run"} <= {span.name for span in collector.parts(hung)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 
 from attendant.core.attention import AttentionJob, AttentionSubject, AttentionView, JobResult
 from attendant.core.context import CallContext
@@ -44,22 +45,27 @@ class Looking:
             AttendantError: the model does not read it, or could not answer.
         """
         try:
-            if model.speech is not None and model.generation is not None:
-                part = model.generation.model
-                return await hearing.look(
-                    hearing.Listens(model.speech.model, part, self._generator, self._media, self._settings, context),
-                    subject,
-                    answer,
-                )
-            if model.generation is not None:
-                subjects = GeneratedSubjects(model.generation.model, self._generator, self._settings, context)
-                return await subjects.look(subject, NO_ANSWER if field else answer)
-            encoder = next(iter(model.encoders.values()))
-            return await encoding.look(encoder, subject, answer, self._media)
+            with context.stage.begin("look") as stage:
+                looked = await self._look(model, subject, answer, context.within(stage), alone=bool(field))
+                stage.note(num_tokens=len(looked.tokens))
+                return looked
         except InvalidRequest as error:
             if field and error.field == name_of(subject):
                 raise InvalidRequest(field, error.reason) from None
             raise
+
+    async def _look(
+        self, model: Explains, subject: Subject, answer: GivenAnswer | None, context: CallContext, *, alone: bool
+    ) -> Looked:
+        """``alone``: without an answer."""
+        if model.speech is not None and model.generation is not None:
+            part = model.generation.model
+            listens = hearing.Listens(model.speech.model, part, self._generator, self._media, self._settings, context)
+            return await hearing.look(listens, subject, answer)
+        if model.generation is not None:
+            subjects = GeneratedSubjects(model.generation.model, self._generator, self._settings, context)
+            return await subjects.look(subject, NO_ANSWER if alone else answer)
+        return await encoding.look(next(iter(model.encoders.values())), subject, answer, self._media)
 
     async def compute(
         self,
@@ -85,4 +91,8 @@ class Looking:
             self._settings.share,
             keeps_hidden,
         )
-        return await jobs.run(job)
+        with context.stage.begin("compute") as stage:
+            result = await jobs.run(job)
+            stage.add("queue", stage.begin_ns, result.started_ns)
+            stage.add("run", result.started_ns, time.monotonic_ns(), busy_s=result.run_ns / 1e9)
+        return result

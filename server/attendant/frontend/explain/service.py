@@ -193,10 +193,13 @@ class ExplainService:
     ) -> T:
         context, found, outcome = given or CallContext.new(), "", "error"
         try:
-            model = self._models.find(name, wanted)
-            found = model.name
-            async with model.explained.call():
-                done = await behaviour(model, context)
+            with context.stage.begin(kind, operation=kind, requested_model=name) as stage:
+                stage.note(response_id=context.request_id)
+                model = self._models.find(name, wanted)
+                found = model.name
+                stage.note(model=found)
+                async with model.explained.call():
+                    done = await behaviour(model, context.within(stage))
             outcome = SUCCESS
             return done
         except AttendantError as error:
