@@ -14,7 +14,15 @@ from attendant.core.request import FinishReason, Timings, Usage
 from attendant.metrics import Metrics, server
 from attendant.metrics.labels import OTHER
 from attendant.metrics.triton import COUNTERS, FAILURES, PENDING
-from prometheus_client import CollectorRegistry, disable_created_metrics, enable_created_metrics, generate_latest
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    disable_created_metrics,
+    enable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST as OPENMETRICS
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
 Value = Callable[..., float | None]
@@ -433,3 +441,67 @@ def test_tritons_names_are_there_if_asked_for() -> None:
     found = {name: kind for name, kind in kinds(page).items() if name.startswith("nv_inference_")}
     assert found == {**dict.fromkeys([*COUNTERS, FAILURES], "counter"), PENDING: "gauge"}
     assert b"nv_inference_" not in Metrics().render()[0]
+
+
+PROMETHEUS = (
+    "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,"
+    "application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=0.0.4;q=0.2,*/*;q=0.1"
+)
+"""What Prometheus asks for unless it is told otherwise."""
+
+
+@pytest.mark.parametrize(
+    ("accept", "openmetrics"),
+    [
+        (PROMETHEUS, True),
+        ("application/openmetrics-text", True),
+        ("application/openmetrics-text; version=0.0.1", False),
+        ("text/plain;version=0.0.4", False),
+        ("*/*", False),
+        ("", False),
+    ],
+)
+def test_who_takes_openmetrics_gets_it(accept: str, openmetrics: bool) -> None:
+    metrics = Metrics()
+    content_type = metrics.render(accept)[1]
+    assert content_type == (OPENMETRICS if openmetrics else CONTENT_TYPE_LATEST)
+
+
+def test_the_two_formats_have_the_same_samples_and_only_one_has_exemplars() -> None:
+    metrics = Metrics(CollectorRegistry(), vllm_names=True, triton_names=True)
+    metrics.add_model('m"1')
+    metrics.encoders.add_model("e", "embed", lambda: 1, lambda: 2)
+    labels = {"trace_id": "4bf92f3577b34da6a3ce929d0e0e4736", "span_id": "00f067aa0ba902b7"}
+    metrics.first_token('m"1', 0.03, labels)
+    metrics.next_token('m"1', 0.004, labels)
+    metrics.next_token('m"1', 0.5)
+    timings = Timings(1 * MS, 2 * MS, 4 * MS, 3 * MS, 8 * MS)
+    metrics.finished('m"1', FinishedEvent("1", FinishReason.STOP, Usage(1, 0, 2), timings), labels)
+    metrics.encoders.batch("e", "embed", BatchStats(2, 10, 12, 3 * MS), [MS, 2 * MS], [None, labels])
+    page, own = metrics.render(PROMETHEUS)[0].decode(), metrics.render()[0].decode()
+    assert page.endswith("# EOF\n")
+    assert " # {" not in own
+    found: dict[str, tuple[float, dict[str, str]]] = {}
+    families = list(parse_openmetrics(page))
+    for family in families:
+        for sample in family.samples:
+            if sample.exemplar is not None and family.name.startswith("attendant_"):
+                assert float(sample.labels["le"]) >= sample.exemplar.value
+                found[family.name.removeprefix("attendant_")] = sample.exemplar.value, sample.exemplar.labels
+    assert found == {
+        "time_to_first_token_seconds": (0.03, labels),
+        "inter_token_latency_seconds": (0.004, labels),
+        "e2e_request_latency_seconds": (0.008, labels),
+        "request_queue_time_seconds": (0.001, labels),
+        "request_prefill_time_seconds": (0.002, labels),
+        "request_decode_time_seconds": (0.004, labels),
+        "encoder_queue_seconds": (0.002, labels),
+        "encoder_compute_seconds": (0.003, labels),
+    }
+
+    def values(text: str) -> list[str]:
+        lines = [line.partition(" # {")[0] for line in text.splitlines() if not line.startswith("#")]
+        return sorted(line for line in lines if not line.startswith("vllm:lora_requests_info"))  # its value is the time
+
+    assert values(page) == values(own)
+    assert {family.type for family in families if family.name in COUNTERS} == {"unknown"}  # they do not end in _total
