@@ -21,6 +21,7 @@ from attendant.tasks.segments import cut, whole
 
 from tests.frontend.generation.helpers import load, num_active
 from tests.system.server import attendant, serving
+from tests.traces.collector import Collector, collecting
 
 torch = pytest.importorskip("torch", reason="the exporter is not installed")
 
@@ -161,7 +162,11 @@ def test_a_server_and_its_command(bundle: Path, tmp_path: Path) -> None:
     cut = tmp_path / "cut.flac"
     cut.write_bytes(file.read_bytes()[:-2000])
     broken.write_bytes(file.read_bytes()[:100])
-    with serving(tmp_path / "log", bundle, "--engine.max-num-seqs", 2, "--speech.max-duration-s", 3) as server:
+    flags = ("--engine.max-num-seqs", 2, "--speech.max-duration-s", 3, "--traces.enabled")
+    with (
+        collecting() as collector,
+        serving(tmp_path / "log", bundle, *flags, "--traces.endpoint", collector.endpoint) as server,
+    ):
         told = attendant("transcribe", file, "--timestamps", "--json", "--server", server.grpc)
         assert told.returncode == 0, told.stderr
         whole_file = json.loads(told.stdout)
@@ -187,3 +192,26 @@ def test_a_server_and_its_command(bundle: Path, tmp_path: Path) -> None:
         assert found["speech_requests_total{outcome=invalid_request}"] == 3
         assert found["speech_audio_seconds_total"] >= 5
         assert server.is_idle()
+        server.terminate()
+        assert server.wait() == 0
+    _check_spans(collector, whole_file["language"])
+
+
+def _check_spans(collector: Collector, language: str) -> None:
+    """Of the first recording, which has two windows and a half."""
+    recording = min((s for s in collector.spans if s.name.startswith("transcribe ")), key=lambda s: s.begin_ns)
+    assert {
+        "gen_ai.operation.name": "transcribe",
+        "attendant.audio_s": 2.5,
+        "attendant.language": language,
+    }.items() <= recording.attributes.items()
+    windows = [span for span in collector.parts(recording) if span.name == "window"]
+    assert len(windows) >= 3
+    assert "fill window" in {span.name for span in collector.parts(recording)}
+    assert [span.name for span in collector.parts(windows[0])] == ["features", "generate"]
+    generated = collector.parts(windows[0])[1]
+    assert [s.name for s in collector.parts(generated)][:4] == ["tokenise", "admission", "queue", "prefill"]
+    (prefill,) = [span for span in collector.parts(generated) if span.name == "prefill"]
+    assert "encode source" in {span.name for span in collector.parts(prefill)}
+    failed = [span for span in collector.roots() if span.attributes["rpc.response.status_code"] == "INVALID_ARGUMENT"]
+    assert len(failed) == 3

@@ -1,4 +1,4 @@
-"""`python -m tests.traces.cost [BUNDLE]` measures what following calls costs, of the demo server if no bundle is named."""
+"""`python -m tests.traces.cost [BUNDLE]` measures what following calls costs, of the demo server without a bundle."""
 
 from __future__ import annotations
 
