@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -266,6 +267,19 @@ def test_a_call_by_http_is_followed_and_its_headers_are_heard(traced: ServerProc
         "network.protocol.version": "1.1",
         "attendant.request_id": "mine",
     }.items() <= server.attributes.items()
+
+
+def test_an_answer_that_the_page_streams_is_followed(traced: ServerProcess, collector: Collector) -> None:
+    headers = {"traceparent": f"00-{15:032x}-{SPAN}-01", "content-type": "application/json"}
+    body = json.dumps({"model": "slow", "text": "hello", "max_tokens": 3}).encode()
+    with urlopen(Request(f"{traced.http}/page/generate", data=body, headers=headers), timeout=60) as answer:
+        lines = answer.read().splitlines()
+    assert len(lines) > 2
+    spans = trace_of(collector, 15)
+    server = named(spans, "POST /page/generate")
+    assert server.attributes["http.response.status_code"] == 200
+    assert "text_completion slow" in below(spans, server)
+    assert server.end_ns >= max(span.end_ns for span in spans if span.name == "text_completion slow")
 
 
 def test_what_waits_is_sent_before_the_server_ends(bundles: Path, collector: Collector, tmp_path: Path) -> None:
