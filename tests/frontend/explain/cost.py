@@ -1,4 +1,4 @@
-"""What attention calls beside them cost others: `python -m tests.frontend.explain.cost [BUNDLE]`.
+"""What attention calls beside them cost others: `python -m tests.frontend.explain.cost [BUNDLE [TOKENS]]`.
 
 Four streams run round after round, in turns without anybody beside them and with two callers who look at attention
 without a pause. It prints the medians of both, and of their ratios.
@@ -24,7 +24,8 @@ from attendant.models.loaded import load_model
 from attendant.models.loader import LoadedBundles
 from attendant.settings import EncoderSettings, EngineSettings, GpuSettings
 
-STREAMS, TOKENS, ROUNDS, LOOKERS = 4, 400, 15, 2
+STREAMS, ROUNDS, LOOKERS = 4, 15, 2
+TOKENS = int(sys.argv[2]) if len(sys.argv) > 2 else 400
 QUESTIONS = ("Where is my order 48213?", "I want to return a coat.", "Which sizes are there?", "Can I pay later?")
 LOOK = AttentionCall(
     "", Subject(ChatPrompt((ChatMessage("user", QUESTIONS[0]),))), GivenAnswer(text="It is there. " * 30)

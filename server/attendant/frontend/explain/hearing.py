@@ -86,8 +86,8 @@ def _answered(part: GeneratorPart, given: GivenAnswer, heard: Sequence[int]) -> 
         ids = given.token_ids
     elif given.text is not None:
         ids = part.text.tokenize(TextPrompt(given.text, add_special_tokens=False)).token_ids
-        if not ids:
-            raise InvalidRequest("answer", "has 0 tokens; allowed: at least one")
+    if not ids and (given.token_ids is not None or given.text is not None):
+        raise InvalidRequest("answer", "has 0 tokens; allowed: at least one")
     return Answered(part.text.decode(ids), ids, answer_texts(part.text, ids))
 
 
