@@ -124,7 +124,7 @@ class AttentionJob:
     view: AttentionView | None
     arrival_ns: int
     deadline_ns: int | None = None
-    share: float = 0.05
+    share: float = 0.04
     keeps_hidden: bool = False
 
 

@@ -133,7 +133,7 @@ class ExplainSettings(Section):
 
     enabled: bool = Field(True, description="Serve it.")
     share: Annotated[float, Field(gt=0, le=1)] = Field(
-        0.05, description="Time that it may take of a model while others wait, as a share of what they take."
+        0.04, description="Time that it may take of a model while others wait, as a share of what they take."
     )
     max_weights: Annotated[int, Field(ge=1)] = Field(
         2**25, description="Attention weights that a call may ask for (4 bytes each); more end with INVALID_ARGUMENT."
