@@ -75,6 +75,7 @@ NIGHTLY = (
     "export_demo/test_shapes.py::test_the_build_makes_model_bundle_and_report",
     "loadtest/test_gpu_kit.py",
     "real/test_real_attention.py",
+    "real/test_explain.py",
     "real/test_real_isolation.py",
     "real/test_real_words.py",
     "real/test_settings.py",

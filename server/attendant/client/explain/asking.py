@@ -61,7 +61,7 @@ def attention(connection: Connection, args: Namespace, model: models_pb2.Model, 
         heads=args.head,
         reduction=f"ATTENTION_REDUCTION_{reduction.upper().replace('-', '_')}",
         answer_only="generate" in model.capabilities and kind != "encoder" and args.max_tokens != 0,
-        without_sink=not args.with_sink and kind != "cross",
+        without_sink=not args.with_sink and _has_sink(args, model, kind),
     )
     header, layers = _received(connection.attention(request))
     view = Attention(
@@ -79,7 +79,7 @@ def attention(connection: Connection, args: Namespace, model: models_pb2.Model, 
         first_row=header.first_query + request.answer_only,
         num_prompt=header.num_prompt_tokens,
         answer=header.answer,
-        text=subject.text,
+        text="" if args.second else subject.text,  # places in two texts are not told apart
         grid=_grid(header),
         frame_s=header.frame_s,
         heard_s=_seconds(subject.audio) if subject.audio else 0.0,
@@ -88,6 +88,16 @@ def attention(connection: Connection, args: Namespace, model: models_pb2.Model, 
     )
     prefix = view.grid.num_prefix if view.grid is not None and args.token is None else 0
     return view.of_rows(range(prefix)) if prefix else view
+
+
+def _has_sink(args: Namespace, model: models_pb2.Model, kind: str) -> bool:
+    """Whether what is looked at begins with a token that is no part of it or begins a text: not a source that an answer
+    looks at, the first frame of a recording, or the first patch of an image that has no class token."""
+    if kind == "cross":
+        return False
+    if args.image is not None:
+        return model.attention.grid.num_prefix > 0
+    return args.audio is None or (kind == "self" and "generate" in model.capabilities)
 
 
 def attribution(
