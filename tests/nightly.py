@@ -67,6 +67,8 @@ NIGHTLY = (
     "docs/test_commands.py::test_make_run_in_a_fresh_clone",
     "docs/test_commands.py::test_transcribe",
     "export/test_accuracy.py::test_quantised_weights_add_little_to_the_loss",
+    "export/test_attention.py::test_a_graph_of_its_own_reads_a_source_and_an_answer",
+    "export/test_attention.py::test_a_graph_of_its_own_reads_a_whole_prompt",
     "export/test_memory.py::test_a_float32_export_needs_the_libraries_and_twice_the_weights",
     "export/test_sentence_transformers.py::test_real_model_says_how_its_vectors_are_made",
     "export/test_sentence_transformers.py::test_real_embeddings_are_near_torch",

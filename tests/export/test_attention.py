@@ -24,6 +24,7 @@ from attendant_export.errors import AttentionError
 from attendant_export.export import export_bundle, export_model
 from attendant_export.pipeline import export
 from attendant_export.recipe import Recipe
+from attendant_export.seq2seq.export import EncoderDecoder
 
 from tests.bundles import make_llama, make_llama_bundle, make_llama_source, make_tokenizer
 from tests.export.architectures import build
@@ -163,6 +164,46 @@ def test_patches_of_an_image_look_at_each_other(name: str, tmp_path: Path) -> No
     assert patches is not None
     assert (patches.rows, patches.columns, patches.num_prefix) == (4, 4, 1 if name == "vit" else 0)
     assert len(hidden) == 16 + patches.num_prefix
+
+
+def test_a_graph_of_its_own_reads_a_whole_prompt(tmp_path: Path) -> None:
+    model = make_llama()
+    manifest = export_model(model, make_tokenizer().to_str(), tmp_path / "b", attention="eager")
+
+    check_decoder(tmp_path / "b", model)
+    assert manifest.attention is not None
+    assert manifest.attention.origin == "eager"
+
+
+def test_a_graph_of_its_own_reads_a_source_and_an_answer(tmp_path: Path) -> None:
+    subject = Subject("bart", tmp_path / "b")
+    order = Order(tmp_path / "e", "m", attention="eager")
+    export(EncoderDecoder(subject.source), [Recipe()], order)
+    row, answer = subject.rows[0], IDS[:30] % 200 + 8
+    with torch.no_grad():
+        output = subject.model(
+            **tensors(input_ids=row, decoder_input_ids=answer), use_cache=False, output_attentions=True
+        )
+
+    source = Source({"input_ids": row}, len(row))
+    weights, hidden = seen_by(tmp_path / "e", AttentionSubject({"input_ids": answer}, source))
+
+    assert worst(weights["encoder"], plain(output.encoder_attentions)) <= MAX_ERROR
+    assert worst(weights["self"], plain(output.decoder_attentions)) <= MAX_ERROR
+    assert worst(weights["cross"], plain(output.cross_attentions)) <= MAX_ERROR
+    assert len(hidden) == len(answer)
+
+
+def test_a_graph_of_its_own_reads_an_image(tmp_path: Path) -> None:
+    kind, config, task, *_ = families()["vit"]
+    pixels = np.random.default_rng(1).standard_normal((3, 32, 32)).astype(np.float32)
+    export_bundle(folder_of("vit", tmp_path / "m"), tmp_path / "b", task=task, attention="eager")
+    with torch.no_grad():
+        output = random_model(kind, config)(**tensors(pixel_values=pixels), output_attentions=True)
+
+    weights, _ = seen_by(tmp_path / "b", AttentionSubject({"pixel_values": pixels}))
+
+    assert worst(weights["self"], plain(output.attentions)) <= MAX_ERROR
 
 
 def without(bundle: Path, folder: Path) -> tuple[Path, Manifest]:

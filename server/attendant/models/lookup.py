@@ -80,7 +80,8 @@ ATTENTION = Wanted(
     ("attention",),
     "model",
     "is empty; allowed, of those that give attention: {fitting}",
-    "is {name}, whose bundle gives no attention; allowed, of those that do: {fitting}",
+    "is {name}, whose bundle gives no attention (attendant export has --attention and --add-attention for it); "
+    "allowed, of those that do: {fitting}",
 )
 ATTRIBUTE = Wanted(
     "generate",
