@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import importlib
 import json
 import pkgutil
 import time
+import weakref
 
 import pytest
 from attendant.core.context import CallContext, TraceContext
@@ -258,6 +260,27 @@ def test_a_shared_run_is_told_once_and_linked_both_ways() -> None:
     for span in spans:
         if span.name == "run":
             assert [link.context.span_id for link in span.links] == [batch.context.span_id]
+
+
+@pytest.mark.parametrize("ratio", [0, 1])
+def test_calls_that_shared_runs_do_not_hold_on_to_each_other(ratio: float) -> None:
+    traced = Traced(ratio=ratio)
+    first = context = traced.begin()
+    gone = weakref.ref(trail_of(first))
+    del first
+    for _ in range(5):  # each shares a run with the one before, which ends then
+        following = traced.begin()
+        run = SharedRun(1, 2, (trail_of(context), trail_of(following)), {})
+        for each in (context, following):
+            with each.stage.begin("classify") as stage:
+                stage.add("run", 1, 2).run = run
+        trail_of(context).close(OK)
+        context = following
+        del following, run, each, stage
+    assert len(traced.spans()) == (0 if ratio == 0 else 5 * 3 + 4 * 2 + 5)
+    gc.collect()
+    assert trail_of(context).root.parts
+    assert gone() is None
 
 
 def test_a_part_that_is_kept_keeps_the_whole() -> None:

@@ -254,9 +254,18 @@ class Trail:
         self._look()
         return self.sampled
 
+    def forget(self) -> None:
+        """Nobody wants the stages any more. Runs name the calls that shared them: without this a trail would hold on to
+        all that ever overlapped, from call to call."""
+        self.root.parts.clear()
+
     def _look(self) -> None:
-        if self.sampled and self.how is not None and not self._num_held:
+        if self.how is None or self._num_held:
+            return
+        if self.sampled:
             self._keeper.take(self)
+        else:
+            self.forget()
 
 
 class Tracer(Protocol):

@@ -57,6 +57,7 @@ class Sender:
         count = trail.num_stages
         if self._num_put - self._num_taken + count > self._most_waiting:
             self._metrics.dropped(count)
+            trail.forget()
             return
         self._num_put += count
         self._inbox.put(trail)
@@ -104,6 +105,7 @@ class Sender:
             except Exception:  # supervision point: what one call left behind must not cost those of others
                 logger.exception("a call's spans could not be made")
                 self._metrics.dropped(trail.num_stages)
+            trail.forget()
         for start in range(0, len(spans), BATCH_SPANS):
             batch = spans[start : start + BATCH_SPANS]
             sent = self._exporter.export(batch) is SpanExportResult.SUCCESS
