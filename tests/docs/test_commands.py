@@ -26,6 +26,8 @@ COMMANDS = commands()
 
 CLIENT = r"attendant (generate|chat|models|classify|translate|see|embed|tag|answer|rerank|fill-mask|explain)\b"
 TRANSCRIBE = r"attendant transcribe "
+REPLAY = r"attendant replay "
+RECORD = r"attendant serve --record"
 EXPORT = r"attendant export "
 SERVE = r"attendant serve \./"
 TRACED = r"attendant serve --traces\."
@@ -34,7 +36,7 @@ LOAD = r"make loadtest "
 QUICK_BENCH = r"make bench ARGS=--quick$"
 BENCH = r"make bench (?!ARGS=--quick)"
 TARGET = r"make [a-z-]+( [A-Z]+=\S+)*$|make run ARGS=\"--model smollm2\"$|make \.venv-dev/\.done$|make test ARGS="
-KINDS = (CLIENT, TRANSCRIBE, EXPORT, SERVE, TRACED, HELP, LOAD, QUICK_BENCH, BENCH, TARGET)
+KINDS = (CLIENT, TRANSCRIBE, REPLAY, RECORD, EXPORT, SERVE, TRACED, HELP, LOAD, QUICK_BENCH, BENCH, TARGET)
 
 
 def of_kind(kind: str) -> list[str]:
@@ -81,6 +83,19 @@ def test_client_commands(command: str, server: ServerProcess, tmp_path: Path) ->
     (tmp_path / "circle.png").write_bytes(png((200, 40, 40), (32, 32)))
     text = "hello\n/exit\n" if "chat" in command else None
     assert run([*here(shlex.split(command)), "--server", server.grpc], tmp_path, text).strip()
+
+
+def test_replay(server: ServerProcess, tmp_path: Path) -> None:
+    (keep,) = (command for command in of_kind(CLIENT) if "--save answers.jsonl" in command)
+    for command in (keep, *of_kind(REPLAY)):
+        assert run([*here(shlex.split(command)), "--server", server.grpc], tmp_path).strip()
+
+
+def test_serve_and_record(tmp_path: Path) -> None:
+    for command in of_kind(RECORD):
+        words = [str(tmp_path / word) if word.endswith(".jsonl") else word for word in shlex.split(command)[2:]]
+        with serving(tmp_path / "log", "--demo", *words) as process:
+            assert process.serving()
 
 
 CALLS = [block for block in blocks("python") if "127.0.0.1" in block.text]
