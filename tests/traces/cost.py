@@ -29,6 +29,8 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from tests.system.server import ServerProcess, serving, tokens_of
 
 STREAMS, REQUESTS, TOKENS, ROUNDS = 8, 24, 48, 9
+GAPS = 5
+"""Of a call's TOKENS, those that come after a longer gap than all before: the sum of 1/k, if gaps are drawn by lot."""
 WAYS = {
     "off": (),
     "ratio 1": ("--traces.ratio", 1),
@@ -72,11 +74,11 @@ def tell_work(calls: int = 500) -> None:
     tokens_ns = []
     for exemplar in (None, {"trace_id": trails[0].trace_id, "span_id": trails[0].span_id}):
         begin_ns = time.thread_time_ns()
-        for _ in range(calls * TOKENS):
+        for _ in range(calls * GAPS):
             metrics.next_token("m", 0.004, exemplar)
         tokens_ns.append(time.thread_time_ns() - begin_ns)
     per_call = [ns / calls / 1000 for ns in (noted_ns, sent_ns, tokens_ns[1] - tokens_ns[0])]
-    print("microseconds a call: noting {:.0f}; if kept, spans {:.0f} and exemplars {:.0f}".format(*per_call))
+    print("microseconds a call: noting {:.0f}; if kept, spans {:.0f} and exemplars {:.1f}".format(*per_call))
 
 
 def _trail(tracer: SpanTracer) -> Trail:

@@ -189,7 +189,7 @@ class ModelHub:
                 if live := self._live.get(event.request_id):
                     is_first, seconds = live.stream.on_token(event, report.at_ns)
                     way = live.stream.way
-                    exemplar = None if way is None else way.exemplar(report.at_ns)
+                    exemplar = None if way is None else way.exemplar(report.at_ns, None if is_first else seconds)
                     (metrics.first_token if is_first else metrics.next_token)(name, seconds, exemplar)
             else:
                 self._on_end(event)

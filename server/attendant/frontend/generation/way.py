@@ -126,6 +126,7 @@ class SequenceWay:
         self._submitted_ns = 0
         self._first_ns = self._last_ns = 0  # tokens, as they came here
         self._detokenise_ns = 0
+        self._longest_s = 0.0  # between two tokens
 
     @classmethod
     def of(cls, stage: Stage, index: int | None) -> SequenceWay | None:
@@ -145,8 +146,16 @@ class SequenceWay:
         self._last_ns = now_ns
         self._detokenise_ns += now_ns - begin_ns
 
-    def exemplar(self, at_ns: int) -> Exemplar:
-        """See :meth:`attendant.core.stages.Trail.exemplar`."""
+    def exemplar(self, at_ns: int, gap_s: float | None = None) -> Exemplar:
+        """See :meth:`attendant.core.stages.Trail.exemplar`.
+
+        Args:
+            gap_s: of a further token, seconds since the one before. Only the longest so far is worth an example.
+        """
+        if gap_s is not None:
+            if gap_s <= self._longest_s:
+                return None
+            self._longest_s = gap_s
         assert self._call.trail is not None, "there is one"
         return self._call.trail.exemplar(at_ns)
 
