@@ -92,6 +92,7 @@ def test_a_translation_looks_at_its_source(explain: Explain) -> None:
     assert view["kind"] == "cross"
     assert texts(view["rows"]).strip() == view["answer"].strip()
     assert view["keys"][-1]["text"] == "</s>"
+    assert view["num_prompt"] == 0, "no key is of the answer"
     np.testing.assert_allclose(weights(view).sum(axis=-1), 1, atol=1e-3)
     assert not view["without_sink"], "a source has no such token"
 

@@ -77,13 +77,13 @@ def statistics(finish: pb.Finish) -> str:
     )
 
 
-def number(limit: int) -> Callable[[str], int]:
-    """A flag's type: a whole number from 0 up to but not including ``limit``."""
+def number(limit: int, least: int = 0) -> Callable[[str], int]:
+    """A flag's type: a whole number from ``least`` up to but not including ``limit``."""
 
     def whole_number(text: str) -> int:
         value = int(text)
-        if not 0 <= value < limit:
-            raise ArgumentTypeError(f"{text} is not between 0 and {limit - 1}")
+        if not least <= value < limit:
+            raise ArgumentTypeError(f"{text} is not between {least} and {limit - 1}")
         return value
 
     whole_number.__name__ = "number"  # as argparse puts it: invalid number value

@@ -77,7 +77,7 @@ def attention(connection: Connection, args: Namespace, model: models_pb2.Model, 
         asked_layers=tuple(args.layer),
         asked_heads=tuple(args.head),
         first_row=header.first_query + request.answer_only,
-        num_prompt=header.num_prompt_tokens,
+        num_prompt=header.num_prompt_tokens if kind == "self" else 0,  # other keys are those of a source
         answer=header.answer,
         text="" if args.second else subject.text,  # places in two texts are not told apart
         grid=_grid(header),

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
-from typing import TypeVar
+from typing import TextIO, TypeVar
 
 from attendant_proto.v1 import receipt_pb2
 
@@ -33,8 +33,10 @@ def add_replay_arguments(parser: ArgumentParser) -> None:
         help="calls that --save or record.file of a server kept; - is standard input",
     )
     parser.add_argument("--against", metavar="MODEL", default="", help="ask this model, not the one that answered")
-    parser.add_argument("--concurrency", metavar="N", type=number(1025), default=4, help="calls at once (default: 4)")
-    parser.add_argument("--limit", metavar="N", type=number(2**32), help="only the first N calls")
+    parser.add_argument(
+        "--concurrency", metavar="N", type=number(1025, least=1), default=4, help="calls at once (default: 4)"
+    )
+    parser.add_argument("--limit", metavar="N", type=number(2**32, least=1), help="only the first N calls")
     parser.add_argument(
         "--show", metavar="N", type=number(2**32), default=10, help="changed answers that are shown (default: 10)"
     )
@@ -52,7 +54,7 @@ def replay(args: Namespace) -> int:
     try:
         calls = islice(_calls(args.files), args.limit)
         with (
-            ThreadPoolExecutor(max(1, args.concurrency)) as pool,
+            ThreadPoolExecutor(args.concurrency) as pool,
             Connection(args.server, args.timeout) as connection,
         ):
             makers = _Makers(connection)
@@ -60,9 +62,12 @@ def replay(args: Namespace) -> int:
                 pool.submit(make_again, connection, place, call, args.against)
                 for place, call in _known(calls, makers, args.against)
             )
-            for outcome in in_order(waiting, max(1, args.concurrency)):
+            for outcome in in_order(waiting, args.concurrency):
                 tally.add(outcome, makers.of(outcome.model))
-    except (BadLine, OSError, UnicodeError) as error:
+    except OSError as error:
+        print(f"attendant: error: {error.filename}: cannot be read: {error.strerror}", file=sys.stderr)
+        return EXIT_USAGE
+    except BadLine as error:
         print(f"attendant: error: {error}", file=sys.stderr)
         return EXIT_USAGE
     if not tally.num_compared and not tally.num_failed:
@@ -115,17 +120,24 @@ def _calls(paths: Iterable[str]) -> Iterator[tuple[str, KeptCall]]:
     """The calls of files, each with its place.
 
     Raises:
-        BadLine: a line that is none, with its place.
-        OSError, UnicodeError: a file that cannot be read.
+        BadLine: a line that is none, with its place, or a file that is no text.
+        OSError: a file that cannot be read.
     """
     for path in paths:
         name = "standard input" if path == "-" else path
         stream = sys.stdin if path == "-" else open(path, encoding="utf-8")  # noqa: SIM115
         with stream:
-            for index, line in enumerate(stream, start=1):
+            for index, line in _numbered(name, stream):
                 if line.strip():
                     place = f"{name}:{index}"
                     try:
                         yield place, KeptCall.parse(line)
                     except BadLine as error:
                         raise BadLine(f"{place}: {error}") from None
+
+
+def _numbered(name: str, stream: TextIO) -> Iterator[tuple[int, str]]:
+    try:
+        yield from enumerate(stream, start=1)
+    except UnicodeDecodeError as error:
+        raise BadLine(f"{name}: is not UTF-8: {error.reason}") from None

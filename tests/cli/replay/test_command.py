@@ -1,0 +1,39 @@
+"""What ``attendant replay`` says of files that are of no use, before it asks a server anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from attendant.cli import main
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (None, "calls.jsonl: cannot be read: No such file or directory"),
+        (b"", "there are no calls in it"),
+        (b"\n\n", "there are no calls in it"),
+        (b"\xff\xfe", "calls.jsonl: is not UTF-8: invalid start byte"),
+        (b"\nwords\n", "calls.jsonl:2: is not JSON"),
+        (b'{"a": 1}\n', "calls.jsonl:1: format is None; allowed: 1"),
+    ],
+)
+def test_a_file_of_no_use_is_told_in_a_line(
+    content: bytes | None, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "calls.jsonl"
+    if content is not None:
+        path.write_bytes(content)
+    assert main(["replay", str(path), "--server", "127.0.0.1:1"]) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.count("\n") == 1
+    assert says in shown.err
+
+
+@pytest.mark.parametrize("flag", ["--concurrency", "--limit"])
+def test_nothing_at_all_cannot_be_asked_for(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["replay", "calls.jsonl", flag, "0"])
+    assert f"argument {flag}: 0 is not between 1 and" in capsys.readouterr().err
