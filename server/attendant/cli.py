@@ -205,11 +205,15 @@ def _configure_translate(parser: Parser) -> Run:
     return _client(translate)
 
 
-def _configure_replay(parser: Parser) -> Run:
-    from attendant.client.replay.command import add_replay_arguments, replay
+def _configure_comparing(name: str) -> Callable[[Parser], Run]:
+    def configure(parser: Parser) -> Run:
+        from attendant.client.comparing import COMMANDS as COMMANDS_ON_ANSWERS
 
-    add_replay_arguments(parser)
-    return _client(replay)
+        add_arguments, command = COMMANDS_ON_ANSWERS[name]
+        add_arguments(parser)
+        return _client(command)
+
+    return configure
 
 
 def _configure_models(parser: Parser) -> Run:
@@ -289,7 +293,8 @@ COMMANDS: dict[str, tuple[str, Callable[[Parser], Run]]] = {
     "see": ("Labels or vectors of image files.", _configure_encoding("see")),
     "transcribe": ("The words of recordings.", _configure_transcribe),
     "explain": ("Show what a model looked at, and what its answer hung on.", _configure_explain),
-    "replay": ("Make kept answers again, and tell what changed.", _configure_replay),
+    "replay": ("Make kept answers again, and tell what changed.", _configure_comparing("replay")),
+    "compare": ("Compare two models: quality, speed and cost.", _configure_comparing("compare")),
     "models": ("List a server's models.", _configure_models),
     "export": ("Make a bundle from a Hugging Face model.", _configure_export),
 }
