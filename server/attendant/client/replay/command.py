@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
+import os
+import stat
 import sys
 from argparse import ArgumentParser, Namespace
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
-from typing import TextIO, TypeVar
+from typing import TypeVar
 
 from attendant_proto.v1 import receipt_pb2
 
@@ -120,24 +123,32 @@ def _calls(paths: Iterable[str]) -> Iterator[tuple[str, KeptCall]]:
     """The calls of files, each with its place.
 
     Raises:
-        BadLine: a line that is none, with its place, or a file that is no text.
+        BadLine: a line that is none, with its place.
         OSError: a file that cannot be read.
     """
     for path in paths:
         name = "standard input" if path == "-" else path
-        stream = sys.stdin if path == "-" else open(path, encoding="utf-8")  # noqa: SIM115
-        with stream:
-            for index, line in _numbered(name, stream):
+        for index, line in enumerate(_lines(path), start=1):
+            place = f"{name}:{index}"
+            try:
                 if line.strip():
-                    place = f"{name}:{index}"
-                    try:
-                        yield place, KeptCall.parse(line)
-                    except BadLine as error:
-                        raise BadLine(f"{place}: {error}") from None
+                    yield place, KeptCall.parse(line.decode())
+            except UnicodeDecodeError as error:
+                raise BadLine(f"{place}: is not UTF-8: {error.reason}") from None
+            except BadLine as error:
+                raise BadLine(f"{place}: {error}") from None
 
 
-def _numbered(name: str, stream: TextIO) -> Iterator[tuple[int, str]]:
-    try:
-        yield from enumerate(stream, start=1)
-    except UnicodeDecodeError as error:
-        raise BadLine(f"{name}: is not UTF-8: {error.reason}") from None
+def _lines(path: str) -> Iterator[bytes]:
+    """Those that a file has by now: a server that records what is asked of it adds the calls of the replay, too."""
+    if path == "-":
+        yield from sys.stdin.buffer
+        return
+    with open(path, "rb") as file:
+        status = os.fstat(file.fileno())
+        left = status.st_size if stat.S_ISREG(status.st_mode) else math.inf
+        for line in file:
+            if left <= 0:
+                return
+            left -= len(line)
+            yield line
