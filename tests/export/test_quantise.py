@@ -163,6 +163,7 @@ def test_mixed_is_a_graph_for_prompts_and_one_for_what_follows(tmp_path: Path) -
     assert {name: graph.file for name, graph in manifest.graphs.items()} == {
         "decoder": "decoder.onnx",
         "prompt": "prompt.onnx",
+        "attention": "attention.onnx",
     }
     prompts, decodes = ([spec.name for spec in manifest.graphs[name].inputs] for name in ("prompt", "decoder"))
     assert [name for name in prompts if name not in RAGGED_INPUTS] == decodes
