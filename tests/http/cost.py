@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import json
 import time
 from collections.abc import Callable
 
 from attendant.core.events import FinishedEvent, StepStats
 from attendant.core.request import FinishReason, Timings, Usage
+from attendant.http.page.history import History
 from attendant.metrics import Metrics
 from prometheus_client import CollectorRegistry, generate_latest
 
@@ -38,6 +40,12 @@ def cost(work: Callable[[], object], times: int = 200) -> str:
     return f"median {taken[times // 2] / MS:.3f}, 90th percentile {taken[times * 9 // 10] / MS:.3f}"
 
 
+def look(history: History) -> bytes:
+    """What is made for all browsers."""
+    history.take()
+    return json.dumps([history.point(), history.board()]).encode()
+
+
 def main() -> None:
     for vllm, triton in itertools.product((False, True), repeat=2):
         metrics = Metrics(vllm_names=vllm, triton_names=triton)
@@ -45,6 +53,11 @@ def main() -> None:
         also = ", vLLM's names" * vllm + ", Triton's names" * triton
         print(f"/metrics{also}: {len(metrics.render()[0]):,} bytes, {cost(metrics.render)}")
     print(f"/metrics/load: {len(metrics.render_load()[0]):,} bytes, {cost(metrics.render_load)}")
+    metrics = Metrics()
+    fill(metrics)
+    history = History(metrics.counts, time.monotonic)
+    print(f"the live page, every five seconds while nobody looks: {cost(history.take)}")
+    print(f"the live page, every second while somebody looks: {cost(lambda: look(history))}")
     registry = CollectorRegistry()
     fill(Metrics(registry))
     print(f"the library's own page: {cost(lambda: generate_latest(registry))}")

@@ -34,6 +34,24 @@ def browser() -> Iterator[Browser]:
         program, environment = _program()
     except Unavailable as error:
         pytest.skip(str(error))
+    with _launched(program, environment) as launched:
+        yield launched
+
+
+@contextmanager
+def browser_for_pictures(scratch: Path) -> Iterator[Browser]:
+    """The same, in which a page is set in FONT. ``scratch`` takes a file. Raises Unavailable."""
+    program, environment = _program()
+    fonts = scratch / "fonts.conf"
+    folder = fetched(FONT) / "usr" / "share" / "fonts"
+    text = f'<include ignore_missing="yes">/etc/fonts/fonts.conf</include><dir>{folder}</dir>'
+    fonts.write_text(f"<fontconfig>{text}</fontconfig>", encoding="utf-8")
+    with _launched(program, {**environment, "FONTCONFIG_FILE": str(fonts)}) as launched:
+        yield launched
+
+
+@contextmanager
+def _launched(program: Path, environment: dict[str, str]) -> Iterator[Browser]:
     with sync_playwright() as playwright:
         launched = _launch(playwright, program, environment)
         try:

@@ -3,7 +3,7 @@ import { duration, el, NONE, setText, short, success } from "./dom.js";
 
 const STATES = { ready: "Ready", loading: "Loading", draining: "Draining", failed: "Failed" };
 const DOES = {
-  generate: "generates", continue: null, translate: "translates", speech: "transcribes", classify: "classifies",
+  generate: "generates", continue: null, attention: null, translate: "translates", speech: "transcribes", classify: "classifies",
   classify_tokens: "tags", answer: "finds answers", embed: "embeds", rerank: "reranks", fill_mask: "fills masks",
   classify_image: "labels images", embed_image: "embeds images", transcribe: "transcribes",
 };

@@ -138,6 +138,13 @@ function linesOf(view, key) {
   return lines;
 }
 
+/** One value, or the least and the most of several lines: which is whose, the lines show. */
+function between(values, text) {
+  if (!values.length) return NONE;
+  const ends = [text(Math.min(...values)), text(Math.max(...values))];
+  return ends[0] === ends[1] ? ends[0] : ends.join("–");
+}
+
 function legendItem(text, index) {
   const swatch = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   swatch.setAttribute("viewBox", "0 0 28 6");
@@ -204,8 +211,7 @@ class Chart {
     const at = index ?? times.length - 1;
     const values = this.lines.map((line, number) => [line.label, this.data[number + 1][at] ?? null]);
     const known = values.filter(([, value]) => value !== null);
-    const text = known.length ? (known.length === 1 ? this.form.text(known[0][1]) : known.map(([, value]) => this.form.text(value)).join(" / ")) : NONE;
-    setText(this.value, text);
+    setText(this.value, between(known.map(([, value]) => value), this.form.text));
     setText(this.when, index === null ? this.about : new Date(times[at] * 1000).toTimeString().slice(0, 8));
     if (index === null) {
       const told = known.map(([label, value]) => `${label} ${this.form.text(value)}`).join(", ");

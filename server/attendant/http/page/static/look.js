@@ -108,6 +108,9 @@ class AttentionView {
   }
 }
 
+/** A token as a word in a sentence: without the space before it, and if it is nothing else with signs for that. */
+const shown = (text) => text.trim() || text.replace(/\n/g, "⏎").replace(/ /g, "·").replace(/\t/g, "⇥");
+
 /** Draws rows over tokens: as shaded text, and small as bars. */
 class TokenPainter {
   constructor(tokens, choose = null, chosen = null) {
@@ -115,7 +118,7 @@ class TokenPainter {
   }
 
   name(index) {
-    return `“${this.tokens[index].text.trim() || this.tokens[index].text}”`;
+    return `“${shown(this.tokens[index].text)}”`;
   }
 
   paint(home, row) {
@@ -146,8 +149,8 @@ class PatchPainter {
 
   name(index) {
     const place = index - this.grid.num_prefix;
-    if (place < 0) return "the image's own token";
-    return `row ${Math.floor(place / this.grid.columns) + 1}, column ${(place % this.grid.columns) + 1}`;
+    if (place < 0) return "its own token:";
+    return `row ${Math.floor(place / this.grid.columns) + 1} column ${(place % this.grid.columns) + 1}:`;
   }
 
   /** `opacity` of a patch, of its share of the largest. */
@@ -239,7 +242,7 @@ export class TokenLook {
   async show(index, alternatives) {
     this.index = index;
     if (!this.home.contains(this.node)) this.home.replaceChildren(this.node);
-    setText(this.title, `Token ${index + 1}: “${this.tokens[index].text.trim()}”`);
+    setText(this.title, `Token ${index + 1}: “${shown(this.tokens[index].text)}”`);
     this.side.replaceChildren(alternatives);
     await Promise.all([this.showAttention(index), this.showOcclusion(index)]);
   }
@@ -317,7 +320,7 @@ export class TextLook {
       const found = await this.rows(query);
       const tokens = found.header.keys;
       this.view.show(found, 0, new TokenPainter(tokens, (index) => this.choose(index), query));
-      setText(this.view.title, `What “${tokens[query].text.trim()}” looked at`);
+      setText(this.view.title, `What “${shown(tokens[query].text)}” looked at`);
     } catch (error) {
       setText(this.view.about, error.message);
     }

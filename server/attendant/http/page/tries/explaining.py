@@ -10,7 +10,6 @@ import numpy as np
 from starlette.requests import Request
 from starlette.responses import Response
 
-from attendant.core.context import CallContext
 from attendant.core.errors import InvalidRequest
 from attendant.core.generation import ChatMessage, ChatPrompt, TextPrompt, TokenPrompt, Translation
 from attendant.frontend.explain.calls import (
@@ -26,6 +25,7 @@ from attendant.frontend.explain.calls import (
     WordInContext,
 )
 from attendant.frontend.explain.service import ExplainService
+from attendant.http.calls import of_this_call
 from attendant.http.page.answers import Line, in_lines, in_one
 from attendant.http.page.bodies import Body, FileBytes, read_body
 from attendant.http.page.tries.generating import Message
@@ -123,7 +123,7 @@ class Explaining:
                 num_queries=body.num_queries,
                 answer_only=body.answer_only,
             )
-            return _attended(await self._service().attention(call, CallContext.new(client="page")))
+            return _attended(await self._service().attention(call, of_this_call()))
 
         return await in_lines(request, work)
 
@@ -134,7 +134,7 @@ class Explaining:
             body = await read_body(request, SubjectBody)
             unit: Literal["word", "token"] = "token" if body.token_ids else "word"
             call = AttributeCall(body.model, body.subject(), body.answer(), unit=unit)
-            done = await self._service().attribute(call, CallContext.new(client="page"))
+            done = await self._service().attribute(call, of_this_call())
             parts = [
                 {"text": part.text, "start": part.start, "end": part.end, "weight": part.weight}
                 | {"token_weights": list(part.token_weights)}
@@ -150,9 +150,7 @@ class Explaining:
         async def work() -> Line:
             body = await read_body(request, SimilarityBody)
             contexts = tuple(WordInContext(each.text, each.word, each.occurrence) for each in body.contexts)
-            done = await self._service().similarity(
-                SimilarityCall(body.model, contexts), CallContext.new(client="page")
-            )
+            done = await self._service().similarity(SimilarityCall(body.model, contexts), of_this_call())
             return {"words": [_tokens(tokens) for tokens in done.words], "cosines": done.cosines.tolist()}
 
         return await in_one(request, work)
