@@ -27,6 +27,7 @@ COMMANDS = commands()
 CLIENT = r"attendant (generate|chat|models|classify|translate|see|embed|tag|answer|rerank|fill-mask|explain)\b"
 TRANSCRIBE = r"attendant transcribe "
 REPLAY = r"attendant replay "
+COMPARE = r"attendant compare "
 RECORD = r"attendant serve --record"
 EXPORT = r"attendant export "
 SERVE = r"attendant serve \./"
@@ -36,7 +37,7 @@ LOAD = r"make loadtest "
 QUICK_BENCH = r"make bench ARGS=--quick$"
 BENCH = r"make bench (?!ARGS=--quick)"
 TARGET = r"make [a-z-]+( [A-Z]+=\S+)*$|make run ARGS=\"--model smollm2\"$|make \.venv-dev/\.done$|make test ARGS="
-KINDS = (CLIENT, TRANSCRIBE, REPLAY, RECORD, EXPORT, SERVE, TRACED, HELP, LOAD, QUICK_BENCH, BENCH, TARGET)
+KINDS = (CLIENT, TRANSCRIBE, REPLAY, COMPARE, RECORD, EXPORT, SERVE, TRACED, HELP, LOAD, QUICK_BENCH, BENCH, TARGET)
 
 
 def of_kind(kind: str) -> list[str]:
@@ -89,6 +90,15 @@ def test_replay(server: ServerProcess, tmp_path: Path) -> None:
     (keep,) = (command for command in of_kind(CLIENT) if "--save answers.jsonl" in command)
     for command in (keep, *of_kind(REPLAY)):
         assert run([*here(shlex.split(command)), "--server", server.grpc], tmp_path).strip()
+
+
+def test_compare(server: ServerProcess, tmp_path: Path) -> None:
+    """Of two models that the server has."""
+    (tmp_path / "prompts.jsonl").write_text('{"text": "Where is my order?"}\n')
+    (command,) = of_kind(COMPARE)
+    words = [{"big": "demo", "small": "translator"}.get(word, word) for word in here(shlex.split(command))]
+    assert "machine time of 1,000 requests" in run([*words, "--server", server.grpc, "--rounds", "1"], tmp_path)
+    assert "translator" in (tmp_path / "compared.html").read_text(encoding="utf-8")
 
 
 def test_serve_and_record(tmp_path: Path) -> None:
