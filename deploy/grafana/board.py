@@ -126,12 +126,14 @@ _DATASOURCE_VARIABLE = {
     "type": "datasource",
     "query": "prometheus",
     "refresh": 1,
-    "current": {},
 }
 _LINKS = {
     "title": "Attendant",
     "type": "dashboards",
     "tags": ["attendant"],
+    "icon": "external link",
+    "tooltip": "",
+    "targetBlank": False,
     "asDropdown": False,
     "includeVars": True,
     "keepTime": True,
