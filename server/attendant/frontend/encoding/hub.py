@@ -134,7 +134,7 @@ class EncoderHub:
         shut_down = Draining("the server has shut down")
         if self._dead is None:
             self.gate.shut(shut_down)
-        await asyncio.to_thread(self._batches.stop)
+        await asyncio.to_thread(_stop, [self._batches])
         self._fail_all(shut_down)
         self._metrics.forget_model(self.model.name, self.model.task)
 
@@ -269,3 +269,9 @@ class AdmittedCall:
             self._hub.gate.check_room(len(rows))
             self._begun = True
         return await self._hub.run_when_room(rows, stage)
+
+
+def _stop(batches: list[BatchClient]) -> None:
+    """Stop the only one, and take it out of the list: a pool's thread holds what it was given until after it has
+    told the end, and a model that leaves would stay as long, or for ever, if garbage is frozen just then."""
+    batches.pop().stop()

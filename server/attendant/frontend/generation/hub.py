@@ -115,7 +115,7 @@ class ModelHub:
         """Stop every engine; sequences still live fail."""
         if self._dead is None:
             self.gate.shut(Draining("the server is shutting down and takes no new requests"))
-        await asyncio.gather(*(asyncio.to_thread(engine.stop) for engine in self._engines))
+        await asyncio.gather(*(asyncio.to_thread(_stop, [engine]) for engine in self._engines))
         self._take_reports()
         self._fail_all(Draining("the server has shut down"))
 
@@ -229,3 +229,9 @@ class ModelHub:
         self.jobs.fail_all(error)
         for request_id in tuple(self._live):
             self._on_end(FailedEvent(request_id, error, Usage(0, 0, 0), Timings()))
+
+
+def _stop(engines: list[EngineClient]) -> None:
+    """Stop the only one, and take it out of the list: a pool's thread holds what it was given until after it has
+    told the end, and a model that leaves would stay as long, or for ever, if garbage is frozen just then."""
+    engines.pop().stop()
