@@ -77,7 +77,11 @@ class FakeAttention:
         self._gate.set()
 
     def wait_until_running(self) -> None:
-        assert self._entered.acquire(timeout=HANGS_S)
+        assert self.runs_within(HANGS_S)
+
+    def runs_within(self, timeout_s: float) -> bool:
+        """Wait for a run to begin; whether one did."""
+        return self._entered.acquire(timeout=timeout_s)
 
 
 ALL = AttentionView("self", tuple(range(LAYERS)), tuple(range(HEADS)))

@@ -27,7 +27,8 @@ if _version_not_supported:
 
 class ExplainStub:
     """Any served model whose bundle has a graph that gives its attention (Models.GetModel: `attention`). The weights are
-    those of the served weights at the served precision, each row of them a softmax: it sums up to 1.
+    those of the served weights at the served precision, each row of them a softmax: it sums up to 1, or to less where the
+    model has a learned sink (gpt-oss), which has the rest.
 
     Such calls run on the model's own thread between its other work, and take a small share of its time while others
     wait (setting explain.share). Attention is not an explanation: Attribute says what an answer hung on.
@@ -63,7 +64,8 @@ class ExplainStub:
 
 class ExplainServicer:
     """Any served model whose bundle has a graph that gives its attention (Models.GetModel: `attention`). The weights are
-    those of the served weights at the served precision, each row of them a softmax: it sums up to 1.
+    those of the served weights at the served precision, each row of them a softmax: it sums up to 1, or to less where the
+    model has a learned sink (gpt-oss), which has the rest.
 
     Such calls run on the model's own thread between its other work, and take a small share of its time while others
     wait (setting explain.share). Attention is not an explanation: Attribute says what an answer hung on.
@@ -123,7 +125,8 @@ def add_ExplainServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class Explain:
     """Any served model whose bundle has a graph that gives its attention (Models.GetModel: `attention`). The weights are
-    those of the served weights at the served precision, each row of them a softmax: it sums up to 1.
+    those of the served weights at the served precision, each row of them a softmax: it sums up to 1, or to less where the
+    model has a learned sink (gpt-oss), which has the rest.
 
     Such calls run on the model's own thread between its other work, and take a small share of its time while others
     wait (setting explain.share). Attention is not an explanation: Attribute says what an answer hung on.

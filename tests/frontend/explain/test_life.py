@@ -90,22 +90,31 @@ def test_a_call_that_is_cancelled_ends_before_its_next_run(bundle: Path, kind: s
 
 @pytest.mark.parametrize("kind", [DECODER, ENCODER])
 def test_a_deadline_ends_a_call(bundle: Path, kind: str) -> None:
-    context = CallContext.new(timeout_s=0.3)
+    # on a busy machine a short one passes while the call waits
+    assert any(ends_while_it_runs(bundle, kind, timeout_s) for timeout_s in (0.3, 3, 30, 200))
 
+
+def ends_while_it_runs(bundle: Path, kind: str, timeout_s: float) -> bool:
+    """Whether a call with this deadline, which ends it in any case, had begun to run by then."""
     attention = FakeAttention()
+    began = False
 
     async def main(front_end: FrontEnd) -> None:
+        nonlocal began
         attention.hold()
+        context = CallContext.new(timeout_s=timeout_s)
         task = asyncio.create_task(front_end.explain.attention(look(kind), context))
-        await asyncio.to_thread(attention.wait_until_running)
+        began = await asyncio.to_thread(attention.runs_within, timeout_s)
         await asyncio.sleep(max(context.time_left_s() or 0, 0) + 0.05)
         attention.go_on()
-        with pytest.raises(DeadlineExceeded, match="while it was running"):
+        with pytest.raises(DeadlineExceeded, match="while it was running" if began else None):
             await task
         await wait_until(lambda: taken(front_end) == 0)
 
     assert with_models([held(bundle, kind, attention)], main) == []
-    assert (attention.num_runs, attention.num_closed) == (1, 1)
+    if began:
+        assert (attention.num_runs, attention.num_closed) == (1, 1)
+    return began
 
 
 @pytest.mark.parametrize("kind", [DECODER, ENCODER])
