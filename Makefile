@@ -42,7 +42,7 @@ real: $(DEV)/.done  ## fetch the trained checkpoints that tests use, once, and p
 	$(DEV)/bin/python -m attendant_export.checkpoints $(or $(ARGS),all)
 
 proto: $(DEV)/.done  ## generate the stubs anew
-	$(DEV)/bin/python -m grpc_tools.protoc -Iproto --python_out=proto --pyi_out=proto --grpc_python_out=proto proto/attendant_proto/v1/*.proto
+	$(DEV)/bin/python -m grpc_tools.protoc -Iproto --python_out=proto --pyi_out=proto --grpc_python_out=proto proto/attendant_proto/*/*.proto
 
 bench: $(DEV)/.done  ## the engine and the server against a bare ONNX Runtime loop; PEERS=1: against peers, which it installs
 	$(DEV)/bin/python -m attendant_loadtest.bench $(if $(PEERS),peers) $(ARGS)

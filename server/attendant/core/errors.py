@@ -4,6 +4,8 @@ AttendantError
 ├── InvalidRequest          the caller's request breaks a rule; names the field, the value and what is allowed
 ├── ModelNotFound           no such model; names the ones that exist
 ├── ModelFailed             the model could not be loaded; says why
+├── NotAllowed              the operator has closed this kind of call
+├── StreamNeeded            the answer comes in parts, and the call takes only one
 ├── QueueFull               every place for a waiting request is taken; says when to try again
 ├── DeadlineExceeded        the caller's time ran out before the answer was complete
 ├── RequestCancelled        the caller went away or asked to stop
@@ -89,6 +91,14 @@ class ModelFailed(AttendantError):
         super().__init__(f"model {_shown(name)} is not served: {cause}")
         self.name = name
         self.cause = cause
+
+
+class NotAllowed(AttendantError):
+    """The operator has not opened this kind of call; the message names the setting that would."""
+
+
+class StreamNeeded(AttendantError):
+    """The request asks for an answer in parts, by a call that takes only one; the message says what to call instead."""
 
 
 class QueueFull(AttendantError):

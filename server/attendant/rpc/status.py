@@ -18,6 +18,8 @@ CODES: dict[type[errors.AttendantError], grpc.StatusCode] = {
     errors.InvalidRequest: grpc.StatusCode.INVALID_ARGUMENT,
     errors.ModelNotFound: grpc.StatusCode.NOT_FOUND,
     errors.ModelFailed: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.NotAllowed: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.StreamNeeded: grpc.StatusCode.UNIMPLEMENTED,
     errors.QueueFull: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,
     errors.RequestCancelled: grpc.StatusCode.CANCELLED,

@@ -1,0 +1,1 @@
+"""The Open Inference Protocol with Triton's extensions: protobuf files and the stubs generated from them."""
