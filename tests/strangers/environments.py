@@ -1,0 +1,89 @@
+"""Environments of clients that nobody here wrote, each made once, by pip, and kept beside the trained checkpoints."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from attendant_loadtest.bench.environments import PeerFailed, install
+
+NOT_TO_BE_HAD = "No matching distribution found"
+"""What pip ends with where the index has no such package, none for this machine, or cannot be reached."""
+
+
+@dataclass(frozen=True)
+class Requirements:
+    """What one set of clients needs.
+
+    Attributes:
+        packages: as pip takes them, of one version each: a newer one is tried by changing the line.
+        alone: packages whose own requirements are left out.
+        libraries: of Debian, in files that a program of the packages is linked against; unpacked to ``debian/``.
+    """
+
+    packages: tuple[str, ...] = ()
+    alone: tuple[str, ...] = ()
+    libraries: tuple[str, ...] = ()
+
+    def folder(self) -> Path:
+        """Where its environment is kept: another one for other packages or another Python."""
+        words = "\n".join((*self.packages, "--", *self.alone, "--", *self.libraries, sys.version))
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        return base / "attendant" / "strangers" / hashlib.sha256(words.encode()).hexdigest()[:16]
+
+
+TRITON = Requirements(("tritonclient[grpc]==2.73.0",))
+KSERVE = Requirements(("kserve==0.21.0",))
+GATEWAY = Requirements(("smg==1.13.0", "openai==3.57.0", "anthropic==2.14.0", "numpy"))
+"""smg, a gateway that speaks OpenAI's and Anthropic's HTTP in front and ``vllm.grpc.engine.VllmEngine`` behind."""
+PERF_ANALYZER = Requirements((), ("tritonclient==2.51.0", "nvidia-cuda-runtime-cu12"), ("libb64-0d",))
+"""The last version whose wheel has the program and asks no newer C library than Debian 12's."""
+
+
+def environment(requirements: Requirements) -> Path:
+    """The folder of an environment with these packages; its programs are in ``bin/``. Whoever comes first makes it,
+    and the others wait. Skips the test where a package cannot be had."""
+    folder = requirements.folder()
+    whole = folder / "whole"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not whole.exists():
+            shutil.rmtree(folder, ignore_errors=True)  # what one left that was killed
+            _make(folder, requirements)
+            whole.touch()
+    return folder
+
+
+def _make(folder: Path, requirements: Requirements) -> None:
+    steps = [[*requirements.packages]] if requirements.packages else []
+    steps += [["--no-deps", *requirements.alone]] if requirements.alone else []
+    try:
+        install(folder, steps, "whole")
+    except PeerFailed as failed:
+        if NOT_TO_BE_HAD in str(failed):
+            pytest.skip(str(failed))
+        raise
+    for library in requirements.libraries:
+        _unpack(library, folder / "debian")
+
+
+def _unpack(package: str, folder: Path) -> None:
+    """Debian's package, unpacked and not installed: that needs no root."""
+    if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
+        pytest.skip(f"{package} cannot be had: there is no apt-get that could fetch it")
+    folder.mkdir(exist_ok=True)
+    done = subprocess.run(
+        ["apt-get", "download", "-q", package], cwd=folder, capture_output=True, text=True, check=False
+    )
+    packages = list(folder.glob(f"{package}_*.deb"))
+    if done.returncode or not packages:
+        pytest.skip(f"{package} cannot be had: {done.stderr.strip()[-300:]}")
+    subprocess.run(["dpkg-deb", "-x", str(packages[0]), str(folder)], check=True)
