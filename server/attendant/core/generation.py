@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from attendant.core.beams import EarlyStopping
 from attendant.core.events import TokenLogprob
@@ -147,12 +147,13 @@ class GenerationCall:
 @dataclass(frozen=True, slots=True)
 class Delta:
     """New text and tokens of sequence ``index``. ``text`` may be empty while a character or a possible stop string is
-    incomplete; ``token_ids`` are all tokens since the last delta."""
+    incomplete; ``token_ids`` are all tokens since the last delta. ``prompt_tokens``: as the usage at the end says."""
 
     index: int
     text: str
     token_ids: tuple[int, ...]
     logprobs: tuple[TokenLogprob, ...] = ()
+    prompt_tokens: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

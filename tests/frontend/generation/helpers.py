@@ -106,12 +106,15 @@ async def collect(
 ) -> tuple[dict[int, str], dict[int, Finish]]:
     texts: dict[int, str] = {}
     ends: dict[int, Finish] = {}
+    prompts: dict[int, set[int]] = {}
     async for part in service.generate(call, context):
         assert part.index not in ends
         if isinstance(part, Delta):
             texts[part.index] = texts.get(part.index, "") + part.text
+            prompts.setdefault(part.index, set()).add(part.prompt_tokens)
         else:
             ends[part.index] = part
+            assert prompts[part.index] == {part.usage.prompt_tokens}, "every delta says what the end says"
     return texts, ends
 
 

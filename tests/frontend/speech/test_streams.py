@@ -6,11 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 
+import numpy as np
 import pytest
 from attendant.core.errors import Draining, InvalidRequest, QueueFull
 from attendant.core.generation import BeamCall, GenerationCall, TokenPrompt
 from attendant.frontend.speech import transcription
-from attendant.frontend.speech.calls import Partial, RawSound, Segment, SpeechResult
+from attendant.frontend.speech.calls import Partial, RawSound, Segment, SoundData, SpeechResult
 from attendant.frontend.speech.service import SpeechService
 
 from tests.frontend.speech.helpers import (
@@ -26,6 +27,7 @@ from tests.frontend.speech.helpers import (
     speech_service,
 )
 from tests.rpc.fake import run
+from tests.tasks.test_audio import wav
 
 
 def streaming(
@@ -55,6 +57,21 @@ def test_a_stream_tells_segments_and_then_the_whole() -> None:
         assert [(part.end_s, part.text) for part in result.segments] == [(1, "a"), (2, "b"), (pytest.approx(2.1), "c")]
 
     streaming(generator, test)
+
+
+def test_a_file_is_told_segment_by_segment_too() -> None:
+    script = Answer((0,)), Answer((1,)), Answer((2,))
+    file = SoundData(wav(np.frombuffer(noise(2.1).pcm16, "<i2")))
+    found: list[object] = []
+
+    async def test(service: SpeechService, stream: Callable[..., AsyncIterator[object]]) -> None:
+        found.extend([part async for part in stream(file)])
+
+    streaming(FakeGenerator(*script), test)
+    *segments, result = found
+    assert isinstance(result, SpeechResult)
+    assert result.segments == tuple(segments)
+    assert [(part.end_s, part.text) for part in result.segments] == [(1, "a"), (2, "b"), (pytest.approx(2.1), "c")]
 
 
 def test_while_nothing_comes_the_incomplete_window_is_told() -> None:

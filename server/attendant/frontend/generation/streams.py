@@ -31,7 +31,11 @@ class CallStream:
         last = self._parts[-1] if self._parts else None
         if isinstance(part, Delta) and isinstance(last, Delta) and last.index == part.index:
             self._parts[-1] = Delta(
-                part.index, last.text + part.text, last.token_ids + part.token_ids, last.logprobs + part.logprobs
+                part.index,
+                last.text + part.text,
+                last.token_ids + part.token_ids,
+                last.logprobs + part.logprobs,
+                part.prompt_tokens,
             )
         else:
             self._parts.append(part)
@@ -89,6 +93,7 @@ class SequenceStream:
         self._held: list[Delta] | None = [] if whole else None
         self.request = request
         self.way = way
+        self._prompt_tokens = len(request.prompt) + (request.source.length if request.source is not None else 0)
         self._call = call
         self._detokenizer = detokenizer
         self._stops = stops
@@ -168,7 +173,7 @@ class SequenceStream:
             self._put(text, (), ())
 
     def _put(self, text: str, token_ids: tuple[int, ...], logprobs: tuple[TokenLogprob, ...]) -> None:
-        delta = Delta(self.index, text, token_ids, logprobs)
+        delta = Delta(self.index, text, token_ids, logprobs, self._prompt_tokens)
         if self._held is None:
             self._call.put(delta)
         else:
@@ -182,4 +187,5 @@ def _joined(deltas: list[Delta]) -> Delta:
         "".join([delta.text for delta in deltas]),
         tuple([token for delta in deltas for token in delta.token_ids]),
         tuple([entry for delta in deltas for entry in delta.logprobs]),
+        deltas[0].prompt_tokens,
     )

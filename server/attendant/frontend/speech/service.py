@@ -66,15 +66,7 @@ class SpeechService:
         Raises:
             AttendantError: refused at the door, or failed later.
         """
-        if isinstance(sound, RawSound):
-            parts = self.stream(call, _once(sound), context)
-        else:
-            data = sound.file
-            parts = self._parts(
-                call,
-                lambda model: FileFeed(data, model.source.sampling_rate, self._max_duration_s, self._media),
-                context,
-            )
+        parts = self.stream(call, _once(sound) if isinstance(sound, RawSound) else sound, context)
         last: SpeechPart | None = None
         async with aclosing(parts):
             async for part in parts:  # to its end, so that the call is not taken for one that was given up
@@ -83,21 +75,25 @@ class SpeechService:
         return last
 
     def stream(
-        self, call: SpeechCall, pieces: AsyncIterator[RawSound], context: CallContext | None = None
+        self, call: SpeechCall, sound: SoundData | AsyncIterator[RawSound], context: CallContext | None = None
     ) -> AsyncGenerator[SpeechPart, None]:
-        """A recording while it is made: segments, partial text, and one result at the end.
+        """A recording, be it while it is made: segments, partial text of what is recorded now, and one result at the
+        end.
 
-        ``pieces`` are read as long as there is room for what waits. Closing the iterator, or cancelling the task that
+        Pieces are read as long as there is room for what waits. Closing the iterator, or cancelling the task that
         iterates, ends the work before the model's next step.
 
         Raises:
-            AttendantError: refused at the door, or failed later; nothing follows. What ``pieces`` raise, too.
+            AttendantError: refused at the door, or failed later; nothing follows. What the pieces raise, too.
         """
-        return self._parts(
-            call,
-            lambda model: StreamFeed(pieces, model.source.sampling_rate, self._max_duration_s, self._media),
-            context,
-        )
+
+        def feed_of(model: SpeechModel) -> Feed:
+            rate, most_s, media = model.source.sampling_rate, self._max_duration_s, self._media
+            if isinstance(sound, SoundData):
+                return FileFeed(sound.file, rate, most_s, media)
+            return StreamFeed(sound, rate, most_s, media)
+
+        return self._parts(call, feed_of, context)
 
     async def _parts(
         self, call: SpeechCall, feed_of: Callable[[SpeechModel], Feed], given: CallContext | None
