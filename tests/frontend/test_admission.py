@@ -87,6 +87,36 @@ def test_a_drain_lets_inner_parts_in_and_waits_until_everybody_has_left() -> Non
     run(test)
 
 
+def test_who_comes_when_a_drain_begins_is_let_in_and_waited_for() -> None:
+    async def test() -> None:
+        gate = Gate("ears", 4)
+        with gate.coming():
+            drained = asyncio.create_task(gate.drain(20))
+            await asyncio.sleep(0)
+            with pytest.raises(Draining), gate.coming():
+                pytest.fail("it was refused")
+            gate.take(inner=True)
+        await asyncio.sleep(0)
+        assert not drained.done()
+        gate.give_back()
+        assert await drained
+
+    run(test)
+
+
+def test_who_comes_too_late_for_a_drain_hears_so() -> None:
+    async def test() -> None:
+        gate = Gate("ears", 4)
+        with gate.coming():
+            drained = asyncio.create_task(gate.drain(0))
+            await asyncio.sleep(0.01)
+            with pytest.raises(Draining, match="did not finish within 0 s"):
+                gate.take(inner=True)
+        assert await drained
+
+    run(test)
+
+
 def test_who_outlives_a_drain_is_ended_with_the_reason() -> None:
     async def test() -> None:
         ended: list[Draining] = []

@@ -151,7 +151,6 @@ def test_nothing_of_a_model_that_left_stays(other: Path, tmp_path: Path) -> None
             assert gc.get_freeze_count() > 0, "what came later is frozen, too"
             call = GenerationCall("other", TextPrompt("hello"), max_tokens=5, stop=("never",), logprobs=1)
             await collect(front_end.generation, call)
-            front_end.generation.token_texts(call)(1)
             await front_end.encoding.classify(ClassifyCall("moods", items("good")))
             left = [*parts_of(front_end, "other"), *parts_of(front_end, "moods")]
             assert len(left) > 10

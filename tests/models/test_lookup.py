@@ -34,7 +34,7 @@ class Model:
     name: str
     capabilities: tuple[Capability, ...]
 
-    def refusal(self, *, inner: bool = False) -> None:
+    def refusal(self) -> None:
         """It takes calls."""
 
 

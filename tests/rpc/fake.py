@@ -88,9 +88,6 @@ class FakeService:
     def detokenize(self, model: str, token_ids: Sequence[int], keep_special_tokens: bool) -> str:
         return bytes(token_ids).decode() + ("!" if keep_special_tokens else "")
 
-    def token_texts(self, call: GenerationCall) -> Callable[[int], str]:
-        return "<{}>".format
-
 
 class FakeFrontEnd:
     """Stands for :class:`attendant.frontend.front_end.FrontEnd`; ``encoding`` answers calls on encoders, ``speech``

@@ -221,7 +221,7 @@ def delta_of(response: pb.GenerateResponse) -> Delta:
 
 @given(st.builds(Delta, UINT32, TEXT, TOKENS, st.lists(LOGPROBS, max_size=2).map(tuple)))
 def test_deltas_survive_the_wire(delta: Delta) -> None:
-    response = convert.generate_response(delta, lambda token: f"<{token}>")
+    response = convert.generate_response(delta)
     response = pb.GenerateResponse.FromString(response.SerializeToString())
     assert delta_of(response) == delta
     assert not response.HasField("finish")
@@ -245,7 +245,7 @@ NANOSECONDS = st.integers(0, 10**15)
     )
 )
 def test_ends_survive_the_wire(part: Finish) -> None:
-    response = pb.GenerateResponse.FromString(convert.generate_response(part, str).SerializeToString())
+    response = pb.GenerateResponse.FromString(convert.generate_response(part).SerializeToString())
     finish = response.finish
     assert response.HasField("finish")
     assert response.index == part.index

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from attendant.core.beams import EarlyStopping
@@ -144,16 +144,23 @@ class GenerationCall:
     receipt: bool = False
 
 
+def unspelled(token_id: int) -> str:
+    """A token of a model whose words nobody knows."""
+    return f"<{token_id}>"
+
+
 @dataclass(frozen=True, slots=True)
 class Delta:
     """New text and tokens of sequence ``index``. ``text`` may be empty while a character or a possible stop string is
-    incomplete; ``token_ids`` are all tokens since the last delta. ``prompt_tokens``: as the usage at the end says."""
+    incomplete; ``token_ids`` are all tokens since the last delta. ``prompt_tokens``: as the usage at the end says.
+    ``spell``: decodes one token of the call's model alone, whatever has become of the model since."""
 
     index: int
     text: str
     token_ids: tuple[int, ...]
     logprobs: tuple[TokenLogprob, ...] = ()
     prompt_tokens: int = field(default=0, compare=False)
+    spell: Callable[[int], str] = field(default=unspelled, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

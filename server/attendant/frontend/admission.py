@@ -6,8 +6,8 @@ import asyncio
 import copy
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Protocol
 
 from attendant.core.errors import AttendantError, Draining, QueueFull
@@ -62,6 +62,7 @@ class Gate:
         self._retry_after_s = retry_after_s
         self._end_overdue = end_overdue
         self._taken = 0
+        self._num_coming = 0
         self._waiting: deque[Visitor] = deque()
         self._calls: set[asyncio.Timeout] = set()  # one for each, which never comes unless a drain's time is over
         self._refuses = False
@@ -94,6 +95,8 @@ class Gate:
             raise copy.copy(self._shut)
         if self._refuses and not inner:
             raise Draining(f"{self._who} is shutting down and takes no new requests")
+        if self._overdue is not None:
+            raise copy.copy(self._overdue)
 
     def check_room(self, count: int) -> None:
         """Find out whether a newcomer can have ``count`` places now, after those who wait. Raises QueueFull."""
@@ -110,12 +113,24 @@ class Gate:
         self.check_room(count)
         self._take(count)
 
+    @contextmanager
+    def coming(self, *, inner: bool = False) -> Iterator[None]:
+        """Around what is done for somebody before it takes its places. Who has come this far is let in, with ``inner``,
+        and a drain that begins meanwhile waits for it. Raises what :meth:`check_open` raises."""
+        self.check_open(inner=inner)
+        self._take(0)
+        self._num_coming += 1
+        try:
+            yield
+        finally:
+            self._num_coming -= 1
+            self._leave()
+
     def give_back(self, count: int = 1) -> None:
         """Give places back; whoever has waited longest gets them."""
         assert 0 <= count <= self._taken
         self._taken -= count
-        if not self._taken:
-            self._empty.set()
+        self._leave()
         self._let_in()
 
     def let_in_when_room(self, visitor: Visitor) -> None:
@@ -188,8 +203,11 @@ class Gate:
 
     def _take(self, count: int) -> None:
         self._taken += count
-        if self._taken:
-            self._empty.clear()
+        self._empty.clear()
+
+    def _leave(self) -> None:
+        if not self._taken and not self._num_coming:
+            self._empty.set()
 
     def _let_in(self) -> None:
         while self._waiting and self._has_room(self._waiting[0].num_places):

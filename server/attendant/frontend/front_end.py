@@ -65,7 +65,7 @@ class FrontEnd:
         self.generation = GenerationService(self.models, metrics)
         self._media = MediaThreads(MAX_MEDIA_JOBS)
         self.encoding = EncodingService(self.models, metrics, self._media)
-        self.speech = SpeechService(self.models, self.generation, metrics, speech or SpeechSettings(), self._media)
+        self.speech = SpeechService(self.models, self.generation.on, metrics, speech or SpeechSettings(), self._media)
         self.explain = ExplainService(
             self.models, self.generation, self.encoding, metrics, explain or ExplainSettings(), self._media
         )

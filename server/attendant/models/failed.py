@@ -67,6 +67,6 @@ class FailedModel:
         """What it could do; nothing if nobody knows."""
         return self.manifest.capabilities if self.manifest is not None else ()
 
-    def refusal(self, *, inner: bool = False) -> ModelFailed:
+    def refusal(self) -> ModelFailed:
         """What ends a call to it."""
         return ModelFailed(self.name, self.cause)

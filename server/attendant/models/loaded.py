@@ -60,7 +60,7 @@ class LoadedModel:
         """The part for ``task``, which it has: see :attr:`capabilities`."""
         return next(part for part in self.encoders if part.task == task)
 
-    def refusal(self, *, inner: bool = False) -> None:
+    def refusal(self) -> None:
         """It takes calls."""
 
 

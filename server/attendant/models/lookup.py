@@ -21,8 +21,8 @@ class Known(Protocol):
     def capabilities(self) -> tuple[Capability, ...]:
         """What it can do, or could; its task first."""
 
-    def refusal(self, *, inner: bool = False) -> AttendantError | None:
-        """What ends a call to it; None if it takes calls. ``inner``: for a part of a call that it took."""
+    def refusal(self) -> AttendantError | None:
+        """What ends a call to it; None if it takes calls."""
 
 
 K = TypeVar("K", bound=Known)
@@ -98,13 +98,10 @@ def encoding(task: EncoderTask) -> Wanted:
     return _for_task(task, ambiguous=True)
 
 
-def find(models: Iterable[K], name: str, wanted: Wanted, *, inner: bool = False) -> K:
+def find(models: Iterable[K], name: str, wanted: Wanted) -> K:
     """The model called ``name``, which can do what is wanted; an empty name means the only one that can.
 
     Models that cannot be served count where the name is left out: an answer never comes from another model for that.
-
-    Args:
-        inner: for a part of a call that was taken before.
 
     Raises:
         ModelNotFound: with the names that exist.
@@ -119,7 +116,7 @@ def find(models: Iterable[K], name: str, wanted: Wanted, *, inner: bool = False)
         failed = tuple(sorted(name for name, refusal in refusals.items() if refusal is not None))
         several = not name and any(_fitting(known.values(), wanted))
         raise ModelNotFound(name, loaded, None if several else wanted.by_default[-1], failed)
-    if refusal := found.refusal(inner=inner):
+    if refusal := found.refusal():
         raise refusal
     if not wanted.fits(found.capabilities):
         fitting = _listed(model for model in known.values() if wanted.fits(model.capabilities))

@@ -50,7 +50,7 @@ F = TypeVar("F", covariant=True)
 class Finder(Protocol[F]):
     """A table of models, as those see it who ask for what takes a call."""
 
-    def find(self, name: str, wanted: Wanted, *, inner: bool = False) -> F:
+    def find(self, name: str, wanted: Wanted) -> F:
         """See :meth:`ModelTable.find`."""
 
 
@@ -85,13 +85,13 @@ class Entry(Generic[S]):
             return ModelState.LOADING
         return ModelState.DRAINING if self.draining else ModelState.READY
 
-    def refusal(self, *, inner: bool = False) -> AttendantError | None:
-        """What ends a call to the model; None if it takes calls. ``inner``: for a part of a call that it took."""
+    def refusal(self) -> AttendantError | None:
+        """What ends a call to the model; None if it takes calls."""
         if self.failed is not None:
             return self.failed.refusal()
         if self.serving is None:
             return Unavailable(f"model {self.name!r} is being loaded; try again")
-        if self.draining and not inner:
+        if self.draining:
             return Draining(f"model {self.name!r} is being unloaded and takes no new requests")
         return None
 
@@ -124,16 +124,13 @@ class ModelTable(Generic[S]):
         """Every model, whatever its state."""
         return tuple(self._entries.values())
 
-    def find(self, name: str, wanted: Wanted, *, inner: bool = False) -> S:
+    def find(self, name: str, wanted: Wanted) -> S:
         """What takes a call; see :func:`attendant.models.lookup.find`.
-
-        Args:
-            inner: for a part of a call that was taken before: a model that is draining goes on with it.
 
         Raises:
             ModelNotFound, ModelFailed, InvalidRequest. Unavailable: the model is being loaded. Draining: it leaves.
         """
-        serving = find(self._entries.values(), name, wanted, inner=inner).serving
+        serving = find(self._entries.values(), name, wanted).serving
         assert serving is not None, "it refuses"
         return serving
 

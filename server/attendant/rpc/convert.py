@@ -29,8 +29,6 @@ from attendant.models.info import Tokenized
 from attendant.rpc.convert_receipt import receipt_message
 from attendant.rpc.convert_sampling import optional, sampling_fields
 
-TokenText = Callable[[int], str]
-
 FINISH_REASONS = {
     FinishReason.STOP: pb.FINISH_REASON_STOP,
     FinishReason.LENGTH: pb.FINISH_REASON_LENGTH,
@@ -104,11 +102,11 @@ def tokenize_prompt(request: models_pb2.TokenizeRequest) -> TextPrompt | ChatPro
     return prompt
 
 
-def generate_response(part: GenerationPart, token_text: TokenText) -> pb.GenerateResponse:
-    """One message of the stream. ``token_text`` spells a token id; it is called only where logprobs were asked for."""
+def generate_response(part: GenerationPart) -> pb.GenerateResponse:
+    """One message of the stream."""
     if isinstance(part, Delta):
         if part.logprobs:
-            logprobs = [_token_logprobs(entry, token_text) for entry in part.logprobs]
+            logprobs = [_token_logprobs(entry, part.spell) for entry in part.logprobs]
             return pb.GenerateResponse(index=part.index, text=part.text, token_ids=part.token_ids, logprobs=logprobs)
         return pb.GenerateResponse(index=part.index, text=part.text, token_ids=part.token_ids)
     return pb.GenerateResponse(index=part.index, finish=_finish(part))
@@ -164,11 +162,11 @@ def timings_message(timings: Timings) -> pb.Timings:
     )
 
 
-def _token_logprobs(entry: TokenLogprob, token_text: TokenText) -> pb.TokenLogprobs:
+def _token_logprobs(entry: TokenLogprob, spell: Callable[[int], str]) -> pb.TokenLogprobs:
     alternative = pb.TokenLogprobs.Alternative
     return pb.TokenLogprobs(
         token_id=entry.token_id,
         logprob=entry.logprob,
-        text=token_text(entry.token_id),
-        top=[alternative(token_id=token, logprob=value, text=token_text(token)) for token, value in entry.top],
+        text=spell(entry.token_id),
+        top=[alternative(token_id=token, logprob=value, text=spell(token)) for token, value in entry.top],
     )

@@ -30,11 +30,9 @@ class GenerationServicer(generation_pb2_grpc.GenerationServicer):
         """Streams the answer. Closing the stream closes the front end's, which frees the work."""
         recording = CallRecording.begin(self._recorder, request)
         call = convert.generation_call(request)
-        token_text: convert.TokenText | None = None
         async with aclosing(self._service.generate(call, of_this_call())) as parts:
             async for part in parts:
-                token_text = token_text or self._service.token_texts(call)
-                response = convert.generate_response(part, token_text)
+                response = convert.generate_response(part)
                 yield response if recording is None else recording.passes(response)
         if recording is not None:
             recording.ended()

@@ -171,7 +171,7 @@ def speech_service(
     table: ModelTable[Any] = ModelTable(lambda model: pytest.fail("nobody loads one"))
     for part in models or (speech_model(),):
         table.adopt(LoadedModel.of(part), WithoutEngines(part, counted))
-    return SpeechService(table, generator, counted, SpeechSettings(**settings), MEDIA)
+    return SpeechService(table, lambda served: generator, counted, SpeechSettings(**settings), MEDIA)
 
 
 class WithoutEngines:

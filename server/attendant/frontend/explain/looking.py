@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections.abc import Callable
 
 from attendant.core.attention import AttentionJob, AttentionSubject, AttentionView, JobResult
 from attendant.core.context import CallContext
@@ -23,12 +24,14 @@ class Looking:
     """Looks at subjects of any model.
 
     Args:
-        generator: answers where nobody does.
+        generators: give what answers, on a model, where nobody does.
         media: decode files.
     """
 
-    def __init__(self, generator: Generator, settings: ExplainSettings, media: MediaThreads) -> None:
-        self._generator = generator
+    def __init__(
+        self, generators: Callable[[Explains], Generator], settings: ExplainSettings, media: MediaThreads
+    ) -> None:
+        self._generators = generators
         self._settings = settings
         self._media = media
         self._ids = itertools.count()
@@ -60,10 +63,11 @@ class Looking:
         """``alone``: without an answer."""
         if model.speech is not None and model.generation is not None:
             part = model.generation.model
-            listens = hearing.Listens(model.speech.model, part, self._generator, self._media, self._settings, context)
+            runs = self._generators(model)
+            listens = hearing.Listens(model.speech.model, part, runs, self._media, self._settings, context)
             return await hearing.look(listens, subject, answer)
         if model.generation is not None:
-            subjects = GeneratedSubjects(model.generation.model, self._generator, self._settings, context)
+            subjects = GeneratedSubjects(model.generation.model, self._generators(model), self._settings, context)
             return await subjects.look(subject, NO_ANSWER if alone else answer)
         return await encoding.look(next(iter(model.encoders.values())), subject, answer, self._media)
 

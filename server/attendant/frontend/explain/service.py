@@ -64,7 +64,7 @@ class ExplainService:
         self._encoding = encoding
         self._metrics = metrics.explain
         self._settings = settings
-        self._looking = Looking(generation, settings, media)
+        self._looking = Looking(generation.on, settings, media)
 
     async def attention(self, call: AttentionCall, context: CallContext | None = None) -> Attended:
         """What each token of a subject looked at."""
@@ -122,7 +122,9 @@ class ExplainService:
         if model.generation is not None:
             tokenizer = model.generation.model.text.tokenizer
             mask = attribute.mask_of(tokenizer, call, model.name)
-            done = attribute.occlude_generation(self._generation, model.name, call, looked, found, context, mask)
+            done = attribute.occlude_generation(
+                self._generation.on(model), model.name, call, looked, found, context, mask
+            )
         else:
             encoder = next(e for task, e in model.encoders.items() if task in ("classify", "rerank"))
             mask = attribute.mask_of(encoder.hub.model.tokenizer, call, model.name)

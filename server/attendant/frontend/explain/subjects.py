@@ -10,6 +10,7 @@ from attendant.bundle import EncoderTask, Patches
 from attendant.core.attention import AttentionModel, AttentionSubject
 from attendant.core.errors import InvalidRequest
 from attendant.core.generation import ChatPrompt, TextPrompt, TokenPrompt
+from attendant.core.receipt import Maker
 from attendant.frontend.admission import Gate
 from attendant.frontend.encoding.served import ServedEncoder
 from attendant.frontend.explain.calls import Answered, ExplainedToken, ImageFile, Subject
@@ -26,6 +27,10 @@ class Explains(Protocol):
     @property
     def name(self) -> str:
         """What callers call it."""
+
+    @property
+    def maker(self) -> Maker:
+        """What makes its answers."""
 
     @property
     def explained(self) -> Gate:

@@ -69,34 +69,36 @@ class GenerationService:
         Raises:
             AttendantError: refused at the door, or failed later; nothing follows.
         """
-        return self._parts(InnerCall(call), context or CallContext.new(), inner=False)
+        return self._parts(InnerCall(call), context or CallContext.new(), None)
 
-    def generate_inner(self, inner: InnerCall, context: CallContext) -> AsyncGenerator[GenerationPart, None]:
-        """A generation as a part of a call that was let in before, whose ``context`` it has; see :meth:`generate`."""
-        return self._parts(inner, context.renewed(), inner=True)
+    def on(self, model: Generates) -> OnModel:
+        """What runs the parts of a call that found ``model``, on that model, whatever its name means by then."""
+        return OnModel(self._parts, model)
 
     async def _parts(
-        self, asked: InnerCall, context: CallContext, *, inner: bool
+        self, asked: InnerCall, context: CallContext, model: Generates | None
     ) -> AsyncGenerator[GenerationPart, None]:
-        call, name = asked.call, ""
+        """``model``: of a call that was let in before; None: it is to be found."""
+        call, name, inner = asked.call, "", model is not None
         with begin_call(context, call, inner=inner) as stage:
             try:
-                served = self._models.find(call.model, _wanted(call), inner=inner)
+                served = model or self._models.find(call.model, _wanted(call))
                 name, hub = served.name, _hub(served)
-                with stage.begin("tokenise") as tokenising:
-                    prepared = await prepare(hub.model, call)
-                    tokenising.note(num_tokens=len(prepared.prompt))
-                if inner:
-                    prepared = replace(prepared, opening=asked.opening)
-                if call.forced_answer is not None:
-                    call, prepared = forced(call, hub.model, prepared)
-                with stage.begin("admission"):
-                    settings = call_settings(call, hub.model.manifest)
-                    params = sampling_params(call, settings, hub.model, prepared)
+                with hub.gate.coming(inner=inner):
+                    with stage.begin("tokenise") as tokenising:
+                        prepared = await prepare(hub.model, call)
+                        tokenising.note(num_tokens=len(prepared.prompt))
                     if inner:
-                        params = replace(params, timestamps=asked.timestamps, asked_logprobs=asked.asked_logprobs)
-                    beams = beam_params(call, settings, hub.facts, params, prepared)
-                    hub.gate.take(call.n, inner=inner)
+                        prepared = replace(prepared, opening=asked.opening)
+                    if call.forced_answer is not None:
+                        call, prepared = forced(call, hub.model, prepared)
+                    with stage.begin("admission"):
+                        settings = call_settings(call, hub.model.manifest)
+                        params = sampling_params(call, settings, hub.model, prepared)
+                        if inner:
+                            params = replace(params, timestamps=asked.timestamps, asked_logprobs=asked.asked_logprobs)
+                        beams = beam_params(call, settings, hub.facts, params, prepared)
+                        hub.gate.take(call.n, inner=True)
                 note_params(stage, name, params)
             except AttendantError as error:
                 self._metrics.refused(name, error)
@@ -126,11 +128,20 @@ class GenerationService:
         check_ids(loaded, token_ids)
         return loaded.text.decode(token_ids, skip_special_tokens=not keep_special_tokens)
 
-    def token_texts(self, call: GenerationCall) -> Callable[[int], str]:
-        """What decodes one token of a call's model alone. To be asked for when the first part of the call comes: what
-        it gives holds on to the model's words, whatever comes and goes before the last part has been read."""
-        text = _hub(self._models.find(call.model, _wanted(call), inner=True)).model.text
-        return lambda token_id: text.decode((token_id,), skip_special_tokens=False, whole=False)
+
+Parts = Callable[[InnerCall, CallContext, Generates], AsyncGenerator[GenerationPart, None]]
+
+
+class OnModel:
+    """Generations as parts of a call that was let in before, on the model that it found."""
+
+    def __init__(self, parts: Parts, model: Generates) -> None:
+        self._parts = parts
+        self._model = model
+
+    def generate_inner(self, inner: InnerCall, context: CallContext) -> AsyncGenerator[GenerationPart, None]:
+        """One generation, for the call whose ``context`` it has; see :meth:`GenerationService.generate`."""
+        return self._parts(inner, context.renewed(), self._model)
 
 
 class _ActiveCall:
@@ -221,6 +232,7 @@ class _ActiveCall:
             hidden={} if keeps_special else text.special_tokens,
             whole=self._call.whole,
             way=SequenceWay.of(self._context.stage, index if len(self._requests) > 1 else None),
+            spell=lambda token_id: text.decode((token_id,), skip_special_tokens=False, whole=False),
         )
 
 

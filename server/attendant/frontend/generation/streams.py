@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from attendant.core.errors import AttendantError, DeadlineExceeded
 from attendant.core.events import FailedEvent, FinishedEvent, TokenEvent, TokenLogprob
-from attendant.core.generation import Delta, Finish, GenerationPart
+from attendant.core.generation import Delta, Finish, GenerationPart, unspelled
 from attendant.core.request import FinishReason, Request
 from attendant.frontend.generation.detokenizer import Detokenizer
 from attendant.frontend.generation.stop_strings import StopStrings
@@ -36,6 +36,7 @@ class CallStream:
                 last.token_ids + part.token_ids,
                 last.logprobs + part.logprobs,
                 part.prompt_tokens,
+                part.spell,
             )
         else:
             self._parts.append(part)
@@ -74,6 +75,7 @@ class SequenceStream:
         hidden: text of the special tokens that the detokenizer leaves out.
         whole: put out one part with all text and tokens at the end.
         way: where it is noted how the sequence fares; None: nowhere.
+        spell: decodes one token alone.
     """
 
     def __init__(  # noqa: PLR0913 - what one sequence has, each by name
@@ -88,6 +90,7 @@ class SequenceStream:
         hidden: Mapping[int, str] = MappingProxyType({}),
         whole: bool = False,
         way: SequenceWay | None = None,
+        spell: Callable[[int], str] = unspelled,
     ) -> None:
         self.index = index
         self._held: list[Delta] | None = [] if whole else None
@@ -98,6 +101,7 @@ class SequenceStream:
         self._detokenizer = detokenizer
         self._stops = stops
         self._stop = stop
+        self._spell = spell
         self._hidden = hidden
         self._stop_string: str | None = None
         self._num_tokens = 0
@@ -173,7 +177,7 @@ class SequenceStream:
             self._put(text, (), ())
 
     def _put(self, text: str, token_ids: tuple[int, ...], logprobs: tuple[TokenLogprob, ...]) -> None:
-        delta = Delta(self.index, text, token_ids, logprobs, self._prompt_tokens)
+        delta = Delta(self.index, text, token_ids, logprobs, self._prompt_tokens, self._spell)
         if self._held is None:
             self._call.put(delta)
         else:
@@ -188,4 +192,5 @@ def _joined(deltas: list[Delta]) -> Delta:
         tuple([token for delta in deltas for token in delta.token_ids]),
         tuple([entry for delta in deltas for entry in delta.logprobs]),
         deltas[0].prompt_tokens,
+        deltas[0].spell,
     )

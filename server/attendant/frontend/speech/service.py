@@ -11,6 +11,7 @@ from attendant.core.context import CallContext
 from attendant.core.errors import AttendantError
 from attendant.core.receipt import Maker
 from attendant.core.stages import Stage
+from attendant.frontend.generation.hub import ModelHub
 from attendant.frontend.speech.calls import RawSound, SoundData, SpeechCall, SpeechPart, SpeechResult
 from attendant.frontend.speech.feed import Feed, FileFeed, StreamFeed
 from attendant.frontend.speech.model import Generator, SpeechModel
@@ -28,6 +29,10 @@ class Hears(Protocol):
     """What takes the calls of a model."""
 
     @property
+    def name(self) -> str:
+        """What callers call it."""
+
+    @property
     def maker(self) -> Maker:
         """What makes its answers."""
 
@@ -35,24 +40,29 @@ class Hears(Protocol):
     def speech(self) -> ServedListener | None:
         """Where recordings go; None if it takes none."""
 
+    @property
+    def generation(self) -> ModelHub | None:
+        """Where its windows go."""
+
 
 class SpeechService:
     """Speech recognition by all models of a server, which calls find in the table.
 
     Args:
-        generator: runs windows, one at a time of each recording, among everybody else's sequences.
+        generators: give what runs windows on a model, one at a time of each recording, among everybody else's
+            sequences.
         media: decode recordings and make features of them.
     """
 
     def __init__(
         self,
         models: Finder[Hears],
-        generator: Generator,
+        generators: Callable[[Hears], Generator],
         metrics: Metrics,
         settings: SpeechSettings,
         media: MediaThreads,
     ) -> None:
-        self._generator = generator
+        self._generators = generators
         self._metrics = metrics.speech
         self._max_duration_s = settings.max_duration_s
         self._models = models
@@ -112,7 +122,7 @@ class SpeechService:
                 "transcribe", operation="transcribe", requested_model=call.model, model=name
             ) as stage:
                 transcription = Transcription(
-                    model, self._generator, call, self._metrics, context.within(stage), self._media, receipt
+                    model, self._generators(served), call, self._metrics, context.within(stage), self._media, receipt
                 )
                 async with (
                     listener.gate.call(),

@@ -128,22 +128,22 @@ async def _answered(
     service: GenerationService, call: GenerationCall, context: CallContext, tokenise_ns: int | None
 ) -> AsyncGenerator[Line, None]:
     """The lines of an answer. ``tokenise_ns``: what of the wait went into tokenising, where that was done before."""
-    texts: Texts | None = None
+    begun = False
     async with aclosing(service.generate(call, context)) as parts:
         async for part in parts:
-            if texts is None:
-                texts = service.token_texts(call)
-                if isinstance(call.prompt, TokenPrompt):
-                    yield {"prompt": _tokens(call.prompt.token_ids, texts)}
-            yield _delta(part, texts) if isinstance(part, Delta) else _finish(part, context, tokenise_ns)
+            if not begun and isinstance(part, Delta) and isinstance(call.prompt, TokenPrompt):
+                yield {"prompt": _tokens(call.prompt.token_ids, part.spell)}
+            begun = True
+            yield _delta(part) if isinstance(part, Delta) else _finish(part, context, tokenise_ns)
 
 
 def _tokens(ids: Sequence[int], texts: Texts) -> list[Line]:
     return [{"id": token_id, "text": texts(token_id)} for token_id in ids]
 
 
-def _delta(delta: Delta, texts: Texts) -> Line:
+def _delta(delta: Delta) -> Line:
     """The tokens with, if they are told, their log-probabilities and the most probable ones in their place."""
+    texts = delta.spell
     tokens = _tokens(delta.token_ids, texts)
     for token, entry in zip(tokens, delta.logprobs, strict=False):
         token["logprob"] = entry.logprob
