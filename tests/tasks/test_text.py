@@ -54,22 +54,28 @@ def test_a_row_is_what_the_tokenizer_itself_makes(kind: Callable[[], Tokenizer],
     assert not row.truncated
 
 
+@pytest.mark.parametrize("direction", ["right", "left"])
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=60, deadline=None)
 @given(first=st.integers(0, 20), second=st.integers(0, 20), limit=st.integers(5, 24))
-def test_truncation_is_the_tokenizers_own(kind: Callable[[], Tokenizer], first: int, second: int, limit: int) -> None:
-    tokenizer = kind()
-    texts = " ".join("q" * first), " ".join("z" * second)
-    tokens = TextTokenizer(tokenizer).tokenize(texts, limit)
+def test_truncation_is_the_tokenizers_own(
+    kind: Callable[[], Tokenizer], direction: str, first: int, second: int, limit: int
+) -> None:
+    tokenizer, left = kind(), direction == "left"
+    texts = " ".join("abcdefghijklmnopqrst"[:first]), " ".join("zyxwvutsrqponmlkjihg"[:second])
+    tokens = TextTokenizer(tokenizer).tokenize(texts, limit, from_end=left)
     rows = maker(tokenizer, limit)
-    single = rows.single(tokens[0], truncate=True, field="f")
-    pair = rows.pair(tokens[0], tokens[1], truncate=True, field="f")
+    single = rows.single(tokens[0], truncate=True, field="f", left=left)
+    pair = rows.pair(tokens[0], tokens[1], truncate=True, field="f", left=left)
     full = len(tokenizer.encode(texts[0]).ids), len(tokenizer.encode(*texts).ids)
-    tokenizer.enable_truncation(limit, strategy="longest_first")
+    tokenizer.enable_truncation(limit, strategy="longest_first", direction=direction)
     assert single.ids.tolist() == tokenizer.encode(texts[0]).ids
     assert pair.ids.tolist() == tokenizer.encode(*texts).ids
     assert single.truncated == (full[0] > limit)
     assert pair.truncated == (full[1] > limit)
+    for row, found in ((single, tokens[:1]), (pair, tokens)):
+        for place, each in zip((row.first, row.second), found, strict=False):
+            assert row.ids[place.in_row].tolist() == each.ids[place.in_text].tolist()
 
 
 @pytest.mark.parametrize("kind", [*KINDS, lambda: byte_level(trim_offsets=False)])
@@ -136,6 +142,24 @@ def test_megabytes_are_refused_or_cut_at_once(kind: Callable[[], Tokenizer]) -> 
             assert rows.single(tokens, truncate=True, field="f").ids.tolist() == expected.ids.tolist()
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_end_of_megabytes_is_read_alone_and_stands_where_it_stands(kind: Callable[[], Tokenizer]) -> None:
+    tokenizer = kind()
+    text = "the cat " * 1_300_000 + "sat in paris"
+    counted = Counted(tokenizer)
+    (tokens,) = TextTokenizer(counted).tokenize([text], 512, from_end=True)  # type: ignore[arg-type]
+    assert counted.characters <= 20_000
+    assert not tokens.complete
+    row = maker(tokenizer, 512).single(tokens, truncate=True, field="f", left=True)
+    last = text[-8000:]
+    tokenizer.enable_truncation(512, direction="left")
+    assert row.ids.tolist() == tokenizer.encode(last).ids
+    (placed,) = TextTokenizer(kind()).tokenize([text], 512, spans=True, from_end=True)
+    spans = placed.spans.tolist()
+    first = min(start for start, end in spans if end > start)
+    assert "".join(text[start:end] for start, end in spans) == text[first:].replace(" ", "")
+
+
 def test_much_white_space_is_no_long_text() -> None:
     (tokens,) = TextTokenizer(word_piece()).tokenize(["the" + " " * 1_000_000 + "cat"], 16, spans=True)
     assert tokens.complete
@@ -147,6 +171,15 @@ def test_token_ids_are_taken_as_they_are() -> None:
     assert rows.given([2, 5, 3], truncate=False, field="f").ids.tolist() == [2, 5, 3]
     assert rows.given([2, 5, 6, 7, 8, 9, 10, 3], truncate=True, field="f").ids.tolist() == [2, 5, 6, 7, 8, 3]
     assert rows.given([5] * 9, truncate=True, field="f").ids.tolist() == [5] * 6
+    assert rows.given([2, 5, 6, 7, 8, 9, 10, 3], truncate=True, field="f", left=True).ids.tolist() == [
+        2,
+        7,
+        8,
+        9,
+        10,
+        3,
+    ]
+    assert rows.given([4, 5, 6, 7, 8, 9, 10], truncate=True, field="f", left=True).ids.tolist() == [5, 6, 7, 8, 9, 10]
     for bad, words in (([], "no tokens"), ([2, 10_000], "10000 at position 1"), ([5] * 7, "has 7 tokens")):
         with pytest.raises(InvalidRequest, match=words):
             rows.given(bad, truncate=False, field="f")

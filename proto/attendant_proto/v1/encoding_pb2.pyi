@@ -117,7 +117,7 @@ class EncodingUsage(_message.Message):
     def __init__(self, num_tokens: _Optional[int] = ..., num_truncated: _Optional[int] = ..., queue_s: _Optional[float] = ..., preprocess_s: _Optional[float] = ..., compute_s: _Optional[float] = ..., total_s: _Optional[float] = ...) -> None: ...
 
 class EmbedRequest(_message.Message):
-    __slots__ = ("model", "inputs", "truncate", "dimensions", "normalize", "per_token", "prompt", "no_prompt", "receipt")
+    __slots__ = ("model", "inputs", "truncate", "dimensions", "normalize", "per_token", "prompt", "no_prompt", "receipt", "truncate_left")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     INPUTS_FIELD_NUMBER: _ClassVar[int]
     TRUNCATE_FIELD_NUMBER: _ClassVar[int]
@@ -127,6 +127,7 @@ class EmbedRequest(_message.Message):
     PROMPT_FIELD_NUMBER: _ClassVar[int]
     NO_PROMPT_FIELD_NUMBER: _ClassVar[int]
     RECEIPT_FIELD_NUMBER: _ClassVar[int]
+    TRUNCATE_LEFT_FIELD_NUMBER: _ClassVar[int]
     model: str
     inputs: _containers.RepeatedCompositeFieldContainer[TextInput]
     truncate: bool
@@ -136,7 +137,8 @@ class EmbedRequest(_message.Message):
     prompt: str
     no_prompt: bool
     receipt: bool
-    def __init__(self, model: _Optional[str] = ..., inputs: _Optional[_Iterable[_Union[TextInput, _Mapping]]] = ..., truncate: _Optional[bool] = ..., dimensions: _Optional[int] = ..., normalize: _Optional[bool] = ..., per_token: _Optional[bool] = ..., prompt: _Optional[str] = ..., no_prompt: _Optional[bool] = ..., receipt: _Optional[bool] = ...) -> None: ...
+    truncate_left: bool
+    def __init__(self, model: _Optional[str] = ..., inputs: _Optional[_Iterable[_Union[TextInput, _Mapping]]] = ..., truncate: _Optional[bool] = ..., dimensions: _Optional[int] = ..., normalize: _Optional[bool] = ..., per_token: _Optional[bool] = ..., prompt: _Optional[str] = ..., no_prompt: _Optional[bool] = ..., receipt: _Optional[bool] = ..., truncate_left: _Optional[bool] = ...) -> None: ...
 
 class EmbedResponse(_message.Message):
     __slots__ = ("embeddings", "usage", "receipt")
@@ -167,20 +169,22 @@ class TokenEmbedding(_message.Message):
     def __init__(self, token_id: _Optional[int] = ..., span: _Optional[_Union[Span, _Mapping]] = ..., values: _Optional[_Iterable[float]] = ...) -> None: ...
 
 class ClassifyRequest(_message.Message):
-    __slots__ = ("model", "inputs", "truncate", "top_k", "raw_scores", "receipt")
+    __slots__ = ("model", "inputs", "truncate", "top_k", "raw_scores", "receipt", "truncate_left")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     INPUTS_FIELD_NUMBER: _ClassVar[int]
     TRUNCATE_FIELD_NUMBER: _ClassVar[int]
     TOP_K_FIELD_NUMBER: _ClassVar[int]
     RAW_SCORES_FIELD_NUMBER: _ClassVar[int]
     RECEIPT_FIELD_NUMBER: _ClassVar[int]
+    TRUNCATE_LEFT_FIELD_NUMBER: _ClassVar[int]
     model: str
     inputs: _containers.RepeatedCompositeFieldContainer[TextInput]
     truncate: bool
     top_k: int
     raw_scores: bool
     receipt: bool
-    def __init__(self, model: _Optional[str] = ..., inputs: _Optional[_Iterable[_Union[TextInput, _Mapping]]] = ..., truncate: _Optional[bool] = ..., top_k: _Optional[int] = ..., raw_scores: _Optional[bool] = ..., receipt: _Optional[bool] = ...) -> None: ...
+    truncate_left: bool
+    def __init__(self, model: _Optional[str] = ..., inputs: _Optional[_Iterable[_Union[TextInput, _Mapping]]] = ..., truncate: _Optional[bool] = ..., top_k: _Optional[int] = ..., raw_scores: _Optional[bool] = ..., receipt: _Optional[bool] = ..., truncate_left: _Optional[bool] = ...) -> None: ...
 
 class ClassifyResponse(_message.Message):
     __slots__ = ("results", "usage", "receipt")
@@ -308,7 +312,7 @@ class Answer(_message.Message):
     def __init__(self, text: _Optional[str] = ..., score: _Optional[float] = ..., span: _Optional[_Union[Span, _Mapping]] = ...) -> None: ...
 
 class RerankRequest(_message.Message):
-    __slots__ = ("model", "query", "documents", "truncate", "top_k", "return_documents", "raw_scores", "receipt")
+    __slots__ = ("model", "query", "documents", "truncate", "top_k", "return_documents", "raw_scores", "receipt", "truncate_left")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     QUERY_FIELD_NUMBER: _ClassVar[int]
     DOCUMENTS_FIELD_NUMBER: _ClassVar[int]
@@ -317,6 +321,7 @@ class RerankRequest(_message.Message):
     RETURN_DOCUMENTS_FIELD_NUMBER: _ClassVar[int]
     RAW_SCORES_FIELD_NUMBER: _ClassVar[int]
     RECEIPT_FIELD_NUMBER: _ClassVar[int]
+    TRUNCATE_LEFT_FIELD_NUMBER: _ClassVar[int]
     model: str
     query: str
     documents: _containers.RepeatedScalarFieldContainer[str]
@@ -325,7 +330,8 @@ class RerankRequest(_message.Message):
     return_documents: bool
     raw_scores: bool
     receipt: bool
-    def __init__(self, model: _Optional[str] = ..., query: _Optional[str] = ..., documents: _Optional[_Iterable[str]] = ..., truncate: _Optional[bool] = ..., top_k: _Optional[int] = ..., return_documents: _Optional[bool] = ..., raw_scores: _Optional[bool] = ..., receipt: _Optional[bool] = ...) -> None: ...
+    truncate_left: bool
+    def __init__(self, model: _Optional[str] = ..., query: _Optional[str] = ..., documents: _Optional[_Iterable[str]] = ..., truncate: _Optional[bool] = ..., top_k: _Optional[int] = ..., return_documents: _Optional[bool] = ..., raw_scores: _Optional[bool] = ..., receipt: _Optional[bool] = ..., truncate_left: _Optional[bool] = ...) -> None: ...
 
 class RerankResponse(_message.Message):
     __slots__ = ("results", "usage", "receipt")

@@ -42,12 +42,14 @@ class EncodingInfo:
         vocab_size: of models that take text; 0 for others.
         max_running: rows that run together.
         max_requests: rows that the model holds at most, running and waiting.
+        max_batch_tokens: of rows that run together.
     """
 
     manifest: EncoderManifest
     vocab_size: int
     max_running: int
     max_requests: int
+    max_batch_tokens: int = 0
 
     @property
     def task(self) -> EncoderTask:

@@ -56,6 +56,7 @@ def embed_call(request: pb.EmbedRequest) -> EmbedCall:
         per_token=request.per_token,
         prompt=request.prompt,
         no_prompt=request.no_prompt,
+        truncate_left=request.truncate_left,
         receipt=request.receipt,
     )
 
@@ -68,6 +69,7 @@ def classify_call(request: pb.ClassifyRequest) -> ClassifyCall:
         truncate=request.truncate,
         top_k=_optional(request, "top_k"),
         raw_scores=request.raw_scores,
+        truncate_left=request.truncate_left,
         receipt=request.receipt,
     )
 
@@ -113,6 +115,7 @@ def rerank_call(request: pb.RerankRequest) -> RerankCall:
         top_k=_optional(request, "top_k"),
         return_documents=request.return_documents,
         raw_scores=request.raw_scores,
+        truncate_left=request.truncate_left,
         receipt=request.receipt,
     )
 

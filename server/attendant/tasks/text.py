@@ -30,7 +30,8 @@ class Tokens:
         spans: [n, 2] int64, start and end in code points of ``text``, without white space at either end; zeros unless
             they were asked for.
         starts_word: [n] bool, whether a token begins a word; all True unless spans were asked for.
-        complete: False if the text goes on behind the last token, because it has far more than were asked for.
+        complete: False if the text goes on behind the last token (or, if it was read from its end, before the first),
+            because it has far more than were asked for.
     """
 
     text: str
@@ -59,7 +60,9 @@ class TextTokenizer:
         """Whether a token is one of the tokenizer's special ones."""
         return token_id in self._special_ids
 
-    def tokenize(self, texts: Sequence[str], limit: int, *, spans: bool = False) -> list[Tokens]:
+    def tokenize(
+        self, texts: Sequence[str], limit: int, *, spans: bool = False, from_end: bool = False
+    ) -> list[Tokens]:
         """The tokens of each text.
 
         A text so long that it must have far more than ``limit`` tokens is read only as far as it takes to know that
@@ -68,19 +71,21 @@ class TextTokenizer:
         Args:
             limit: how many tokens of each are of interest.
             spans: also where the tokens stand.
+            from_end: the last ones are of interest, not the first.
         """
+        part_of = _tail if from_end else _head
         encode = self._tokenizer.encode_batch if spans else self._tokenizer.encode_batch_fast
         length = max(_HEAD_CHARACTERS, _CHARACTERS_PER_TOKEN * limit)
         encodings: list[Any] = [None] * len(texts)
         open_ends = set[int]()
         pending = list(range(len(texts)))
         while pending:
-            heads = [_head(texts[i], length) for i in pending]
+            parts = [part_of(texts[i], length) for i in pending]
             again = []
-            found = encode(heads, add_special_tokens=False)
-            for i, head, encoding in zip(pending, heads, found, strict=True):
-                encodings[i] = encoding
-                if len(head) == len(texts[i]):
+            found = encode(parts, add_special_tokens=False)
+            for i, part, encoding in zip(pending, parts, found, strict=True):
+                encodings[i] = encoding, len(part)
+                if len(part) == len(texts[i]):
                     open_ends.discard(i)
                 else:
                     open_ends.add(i)
@@ -88,16 +93,17 @@ class TextTokenizer:
                         again.append(i)
             pending, length = again, length * _GROWTH
         return [
-            self._tokens(text, encoding, spans, complete=i not in open_ends)
-            for i, (text, encoding) in enumerate(zip(texts, encodings, strict=True))
+            self._tokens(text, encoding, spans, first=len(text) - read if from_end else 0, complete=i not in open_ends)
+            for i, (text, (encoding, read)) in enumerate(zip(texts, encodings, strict=True))
         ]
 
-    def _tokens(self, text: str, encoding: Any, spans: bool, *, complete: bool) -> Tokens:
+    def _tokens(self, text: str, encoding: Any, spans: bool, *, first: int, complete: bool) -> Tokens:
+        """``first``: the character of the text that the encoding counts as its own first."""
         ids = np.array(encoding.ids, np.int64)
         n = len(ids)
         if not spans or not n:
             return Tokens(text, ids, np.zeros((n, 2), np.int64), np.ones(n, np.bool_), complete)
-        places = _places(text, encoding.offsets)
+        places = _places(text, [(start + first, end + first) for start, end in encoding.offsets])
         if self._continuation:
             starts = [not token.startswith(self._continuation) for token in encoding.tokens]
         else:  # as transformers does where the vocabulary does not mark words
@@ -116,6 +122,16 @@ def _head(text: str, length: int) -> str:
         if text[end].isspace():
             return text[:end]
     return text[:length]
+
+
+def _tail(text: str, length: int) -> str:
+    """The same of the end; it begins with the white space that it is cut at."""
+    if len(text) <= length:
+        return text
+    for begin in range(len(text) - length, len(text) - length + _BREAK_WITHIN):
+        if text[begin].isspace():
+            return text[begin:]
+    return text[-length:]
 
 
 def _places(text: str, offsets: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -13,6 +13,7 @@ from attendant.bundle import TextInput
 from attendant.bundle.graph_io import PACKED
 from attendant.core.encoding import Arrays
 from attendant.core.errors import InvalidRequest
+from attendant.tasks.cuts import kept, shares
 from attendant.tasks.known_ids import check_known, first_unknown, spelt
 from attendant.tasks.text import Ints, Tokens
 
@@ -87,6 +88,11 @@ class Frame:
         return np.concatenate([self._before[0], self._between[0], self._after[0]])
 
     @property
+    def before_ids(self) -> Ints:
+        """Special tokens at the begin."""
+        return self._before[0]
+
+    @property
     def after_ids(self) -> Ints:
         """Special tokens at the end."""
         return self._after[0]
@@ -96,8 +102,17 @@ class Frame:
         """Special tokens at the begin."""
         return len(self._before[0])
 
-    def around(self, first: Ints, second: Ints | None = None, *, skipped: int = 0, truncated: bool = False) -> TokenRow:
-        """A row. ``skipped``: tokens that the last text has before these."""
+    def around(
+        self,
+        first: Ints,
+        second: Ints | None = None,
+        *,
+        skipped: int = 0,
+        first_skipped: int = 0,
+        truncated: bool = False,
+    ) -> TokenRow:
+        """A row. ``skipped``: tokens that the last text has before these; ``first_skipped``: the same of the first of
+        two."""
         second_ids = second if second is not None else first[:0]
         ids = np.concatenate([self._before[0], first, self._between[0], second_ids, self._after[0]])
         type_ids = np.concatenate(
@@ -109,7 +124,7 @@ class Frame:
                 self._after[1],
             ]
         )
-        place = Place(self.num_before, len(first), 0 if self._pair else skipped)
+        place = Place(self.num_before, len(first), first_skipped if self._pair else skipped)
         start = place.start + place.count + len(self._between[0])
         return TokenRow(ids, type_ids, place, Place(start, len(second_ids), skipped), truncated)
 
@@ -142,19 +157,21 @@ class RowMaker:
         types = {PACKED.token_type_ids.name: row.type_ids} if self._with_types else {}
         return {PACKED.input_ids.name: row.ids} | types
 
-    def single(self, tokens: Tokens, *, truncate: bool, field: str) -> TokenRow:
-        """A row of one text, cut at its end.
+    def single(self, tokens: Tokens, *, truncate: bool, field: str, left: bool = False) -> TokenRow:
+        """A row of one text, cut at its end, or with ``left`` at its begin.
 
         Raises:
             InvalidRequest: too long and not to be truncated; not one token; or one that the model does not know.
         """
         frame = self.single_frame
-        room = self.max_tokens - frame.size
+        room = max(self.max_tokens - frame.size, 0)
         too_long = self._check(len(tokens), frame.size, tokens.complete, len(tokens.text), truncate, field)
-        return self._known(frame.around(tokens.ids[: max(room, 0)], truncated=too_long), field)
+        part = kept(len(tokens), room, left)
+        return self._known(frame.around(tokens.ids[part], skipped=part.start, truncated=too_long), field)
 
-    def pair(self, first: Tokens, second: Tokens, *, truncate: bool, field: str) -> TokenRow:
-        """A row of two texts; what is too much is taken from the longer one, and then from both alike.
+    def pair(self, first: Tokens, second: Tokens, *, truncate: bool, field: str, left: bool = False) -> TokenRow:
+        """A row of two texts; what is too much is taken from the longer one, and then from both alike, from their ends
+        or with ``left`` from their begins.
 
         Raises:
             InvalidRequest: as :meth:`single`.
@@ -163,10 +180,14 @@ class RowMaker:
         complete = first.complete and second.complete
         characters = len(first.text) + len(second.text)
         too_long = self._check(len(first) + len(second), frame.size, complete, characters, truncate, field)
-        num_first, num_second = _shares(len(first), len(second), max(self.max_tokens - frame.size, 0))
-        return self._known(frame.around(first.ids[:num_first], second.ids[:num_second], truncated=too_long), field)
+        num_first, num_second = shares(len(first), len(second), max(self.max_tokens - frame.size, 0))
+        one, two = kept(len(first), num_first, left), kept(len(second), num_second, left)
+        row = frame.around(
+            first.ids[one], second.ids[two], skipped=two.start, first_skipped=one.start, truncated=too_long
+        )
+        return self._known(row, field)
 
-    def given(self, token_ids: Sequence[int], *, truncate: bool, field: str) -> TokenRow:
+    def given(self, token_ids: Sequence[int], *, truncate: bool, field: str, left: bool = False) -> TokenRow:
         """A row of tokens that the caller made, special ones included.
 
         Raises:
@@ -176,9 +197,7 @@ class RowMaker:
         ids = np.array(token_ids, np.int64)
         check_known(self._tokenizer, ids, self._vocab_size, field)
         if too_long:
-            after = self.single_frame.after_ids
-            tail = after if len(after) and np.array_equal(ids[-len(after) :], after) else ids[:0]
-            ids = np.concatenate([ids[: max(self.max_tokens - len(tail), 0)], tail])[: self.max_tokens]
+            ids = self._cut(ids, left)
         return self._known(TokenRow(ids, np.zeros_like(ids), Place(0, len(ids)), truncated=too_long), field)
 
     def windows(self, tokens: Tokens, stride: int, field: str) -> list[TokenRow]:
@@ -204,6 +223,17 @@ class RowMaker:
     def window_limit(self, stride: int) -> int:
         """Tokens that fit into as many windows as are allowed; a text's are of interest up to there."""
         return self.max_tokens + (MAX_WINDOWS - 1) * max(1, self.max_tokens - self.single_frame.size - stride)
+
+    def _cut(self, ids: Ints, left: bool) -> Ints:
+        """As many of given tokens as fit, with the special ones at the end that is cut, if they have those."""
+        if left:
+            before = self.single_frame.before_ids
+            head = before if len(before) and np.array_equal(ids[: len(before)], before) else ids[:0]
+            tail = ids[kept(len(ids), max(self.max_tokens - len(head), 0), left)]
+            return np.concatenate([head, tail])[: self.max_tokens]
+        after = self.single_frame.after_ids
+        tail = after if len(after) and np.array_equal(ids[-len(after) :], after) else ids[:0]
+        return np.concatenate([ids[: max(self.max_tokens - len(tail), 0)], tail])[: self.max_tokens]
 
     def _known(self, row: TokenRow, field: str) -> TokenRow:
         check_known(self._tokenizer, row.ids, self._vocab_size, field)
@@ -251,13 +281,6 @@ class RowMaker:
 
 def _length(num_tokens: int, complete: bool, characters: int) -> str:
     return f"{num_tokens} tokens" if complete else f"more than {num_tokens} tokens ({characters} characters)"
-
-
-def _shares(num_first: int, num_second: int, room: int) -> tuple[int, int]:
-    """How many tokens of each of two texts fit: as many as there are, or the longer gives way to the shorter."""
-    shorter = min(num_first, num_second, room // 2)
-    longer = min(max(num_first, num_second), room - shorter)
-    return (longer, shorter) if num_first > num_second else (shorter, longer)
 
 
 def _probe(tokenizer: Tokenizer, pair: bool) -> Any:

@@ -128,9 +128,9 @@ def test_many_fills_are_found_off_the_loop(
 
 
 def test_given_tokens_count_as_text_does() -> None:
-    assert not text._is_long([TextItem(token_ids=[1] * 4000)])
-    assert text._is_long([TextItem(token_ids=[1] * 4000), TextItem("a")])
-    assert text._is_long([TextItem(token_ids=[1] * 2001), TextItem("a", "b" * 2000)])
+    assert not text.is_long_input([TextItem(token_ids=[1] * 4000)])
+    assert text.is_long_input([TextItem(token_ids=[1] * 4000), TextItem("a")])
+    assert text.is_long_input([TextItem(token_ids=[1] * 2001), TextItem("a", "b" * 2000)])
 
 
 def test_too_many_given_tokens_are_refused_unread(models: Models) -> None:

@@ -37,6 +37,9 @@ class EncoderCall:
         context: of the call.
         media: decode its files.
         digests: of its rows, if it gets a receipt.
+
+    Attributes:
+        weight: what each token of its rows counts in a batch, which tells of large outputs.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class EncoderCall:
         self._context = context
         self._runs: dict[int, int] = {}  # how long they took, by when they began
         self.preprocess_ns = 0
+        self.weight = 1
 
     async def prepare(self, make: Callable[[], T], *, off_loop: bool, what: str = "tokenise") -> T:
         """What ``make`` returns, its time counted as preprocessing, and noted as ``what``. ``off_loop``: it takes more
@@ -116,6 +120,7 @@ class EncoderCall:
             preprocess_ns=self.preprocess_ns,
             compute_ns=sum(self._runs.values()),
             total_ns=time.monotonic_ns() - self._context.arrival_ns,
+            on_gpu=self._hub.model.manifest.target == "cuda",
         )
 
     async def _run_slice(
@@ -166,7 +171,7 @@ class EncoderCall:
 
     def _row(self, arrays: Arrays) -> Row:
         values = arrays.get(PACKED.input_ids.name, arrays.get(SOUND.input_values.name))
-        size = 1 if values is None else len(values)
+        size = 1 if values is None else len(values) * self.weight
         context = self._context
         row_id = f"{context.request_id}#{next(self._ids)}"
         return Row(row_id, arrays, size, context.arrival_ns, context.deadline_ns)

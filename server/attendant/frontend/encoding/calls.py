@@ -42,9 +42,15 @@ class Audio:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What every call may ask for. ``receipt``: give one with the answer."""
+    """What every call may ask for.
+
+    Attributes:
+        receipt: give one with the answer.
+        patient: wait for places for the first rows, too, in place of being refused while there are none.
+    """
 
     receipt: bool = field(default=False, kw_only=True)
+    patient: bool = field(default=False, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +58,7 @@ class EmbedCall(Call):
     """Vectors of texts. ``None``: the dimensions, and the length, that the model was made for.
 
     ``prompt``: the name of one of the model's; empty for its default one, or with ``no_prompt`` none at all.
+    ``truncate_left``: beside ``truncate``, cut the begin of a text and not its end.
     """
 
     model: str
@@ -62,17 +69,29 @@ class EmbedCall(Call):
     per_token: bool = False
     prompt: str = ""
     no_prompt: bool = False
+    truncate_left: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedSparseCall(Call):
+    """Weights of the vocabulary's tokens for texts; ``truncate_left`` as in EmbedCall."""
+
+    model: str
+    inputs: Sequence[TextItem]
+    truncate: bool = False
+    truncate_left: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ClassifyCall(Call):
-    """Labels of texts. ``top_k`` None: all labels."""
+    """Labels of texts. ``top_k`` None: all labels. ``truncate_left`` as in EmbedCall."""
 
     model: str
     inputs: Sequence[TextItem]
     truncate: bool = False
     top_k: int | None = None
     raw_scores: bool = False
+    truncate_left: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +121,7 @@ class AnswerCall(Call):
 
 @dataclass(frozen=True, slots=True)
 class RerankCall(Call):
-    """Documents by how well they fit a query."""
+    """Documents by how well they fit a query. ``truncate_left`` as in EmbedCall, of both texts."""
 
     model: str
     query: str
@@ -111,6 +130,7 @@ class RerankCall(Call):
     top_k: int | None = None
     return_documents: bool = False
     raw_scores: bool = False
+    truncate_left: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +176,7 @@ class EncodingUsage:
     """What a call took. ``num_tokens``: of its inputs after truncation; images; or samples.
 
     Nanoseconds: queue, arrival to the begin of the first run with a row of the call; preprocess, making tensors;
-    compute, the runs with rows of the call; total, arrival to answer.
+    compute, the runs with rows of the call; total, arrival to answer. ``on_gpu``: where the runs were.
     """
 
     num_tokens: int
@@ -165,6 +185,7 @@ class EncodingUsage:
     preprocess_ns: int
     compute_ns: int
     total_ns: int
+    on_gpu: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,9 +138,9 @@ class EncoderHub:
         self._fail_all(shut_down)
         self._metrics.forget_model(self.model.name, self.model.task)
 
-    def admit(self) -> AdmittedCall:
-        """The hub as one call sees it."""
-        return AdmittedCall(self)
+    def admit(self, *, patient: bool = False) -> AdmittedCall:
+        """The hub as one call sees it. ``patient``: its first rows wait for places, too."""
+        return AdmittedCall(self, patient=patient)
 
     async def run(self, rows: Sequence[Row]) -> list[RowResult]:
         """Compute the rows of a call that has no others; see :meth:`AdmittedCall.run`."""
@@ -245,12 +245,13 @@ class EncoderHub:
 
 
 class AdmittedCall:
-    """A hub as one call sees it: places are refused to its first rows only, those that follow wait for theirs."""
+    """A hub as one call sees it: places are refused to its first rows only, those that follow wait for theirs. One that
+    is ``patient`` waits for all."""
 
-    def __init__(self, hub: EncoderHub) -> None:
+    def __init__(self, hub: EncoderHub, *, patient: bool = False) -> None:
         self.model = hub.model
         self._hub = hub
-        self._begun = False
+        self._begun = patient
 
     async def run(self, rows: Sequence[Row], stage: Stage = NOWHERE) -> list[RowResult]:
         """Compute rows, and return their results in their order. If one fails, or the task is cancelled, the others

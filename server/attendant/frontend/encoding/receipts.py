@@ -13,7 +13,7 @@ from attendant.core.receipt import Maker, Receipt, arrays_digest, settings_text
 from attendant.frontend.encoding.calls import EmbedCall, EmbedImageCall
 from attendant.tasks.embeddings import VectorForm
 
-_INPUTS = frozenset({"model", "receipt", "inputs", "texts", "query", "documents", "images"})
+_INPUTS = frozenset({"model", "receipt", "patient", "inputs", "texts", "query", "documents", "images"})
 
 LARGE_ROWS = 1_000_000
 """Bytes from which on a digest is made in a thread."""
@@ -42,6 +42,8 @@ def draft(maker: Maker, task: EncoderTask, manifest: EncoderManifest, call: Any,
 def encoding_settings(manifest: EncoderManifest, call: Any) -> Mapping[str, Any]:
     """What holds for a call besides its inputs, after the model's defaults."""
     asked = {entry.name: getattr(call, entry.name) for entry in fields(call) if entry.name not in _INPUTS}
+    if not asked.get("truncate_left"):  # as receipts of before there was a choice have it
+        asked.pop("truncate_left", None)
     if "aggregation" in asked:
         asked["aggregation"] = asked["aggregation"].value
     if isinstance(call, EmbedCall | EmbedImageCall):

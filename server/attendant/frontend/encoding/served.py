@@ -32,9 +32,12 @@ class TextTools:
         self.rows = RowMaker(model.tokenizer, spec, with_types=PACKED.token_type_ids.name in names)
         self.filler = None if spec.mask_id is None else MaskFiller(model.tokenizer, spec.mask_id)
 
-    def tokenize(self, texts: Sequence[str], *, spans: bool = False, limit: int | None = None) -> list[Tokens]:
-        """Tokens of texts. ``limit``: how many of each are of interest; None: as many as a row may have."""
-        return self.tokenizer.tokenize(texts, limit or self.rows.max_tokens, spans=spans)
+    def tokenize(
+        self, texts: Sequence[str], *, spans: bool = False, limit: int | None = None, from_end: bool = False
+    ) -> list[Tokens]:
+        """Tokens of texts. ``limit``: how many of each are of interest; None: as many as a row may have. ``from_end``:
+        its last ones."""
+        return self.tokenizer.tokenize(texts, limit or self.rows.max_tokens, spans=spans, from_end=from_end)
 
     def prompt_length(self, prompt: str) -> int:
         """How many tokens at the begin of a row are a prompt's, the special ones before it included."""
@@ -42,11 +45,12 @@ class TextTools:
         return len(ids) - self.tokenizer.is_special(int(ids[-1]))
 
     def item_rows(
-        self, items: Sequence[TextItem], *, truncate: bool, prompt: str = "", spans: bool = False
+        self, items: Sequence[TextItem], *, truncate: bool, left: bool = False, prompt: str = "", spans: bool = False
     ) -> list[tuple[TokenRow, Tokens | None, Tokens | None]]:
         """A row of each input, and the tokens of its text and of its second text.
 
         Args:
+            left: truncate at the begin, not at the end.
             prompt: put before each text.
             spans: the tokens also say where they stand.
 
@@ -55,20 +59,20 @@ class TextTools:
         """
         texts = [prompt + item.text for item in items if item.token_ids is None]
         pairs = [item.pair for item in items if item.token_ids is None and item.pair]
-        tokens = self.tokenize([*texts, *pairs], spans=spans)
+        tokens = self.tokenize([*texts, *pairs], spans=spans, from_end=left)
         firsts, seconds = iter(tokens[: len(texts)]), iter(tokens[len(texts) :])
         made: list[tuple[TokenRow, Tokens | None, Tokens | None]] = []
         for index, item in enumerate(items):
             field = f"inputs[{index}]"
             if item.token_ids is not None:
-                made.append((self.rows.given(item.token_ids, truncate=truncate, field=field), None, None))
+                made.append((self.rows.given(item.token_ids, truncate=truncate, field=field, left=left), None, None))
                 continue
             first = next(firsts)
             second = next(seconds) if item.pair else None
             if second is None:
-                row = self.rows.single(first, truncate=truncate, field=field)
+                row = self.rows.single(first, truncate=truncate, field=field, left=left)
             else:
-                row = self.rows.pair(first, second, truncate=truncate, field=field)
+                row = self.rows.pair(first, second, truncate=truncate, field=field, left=left)
             made.append((row, first, second))
         return made
 
@@ -99,9 +103,15 @@ class ServedEncoder:
     def info(self) -> EncodingInfo:
         """What callers may know of it."""
         model = self.hub.model
-        known = getattr(self.manifest.input, "vocab_size", None)
-        vocab_size = 0 if self._text is None else known or self._text.tokenizer.vocab_size
-        return EncodingInfo(model.manifest, vocab_size, model.limits.max_rows, model.max_rows)
+        return EncodingInfo(
+            model.manifest, self.vocab_size, model.limits.max_rows, model.max_rows, model.max_batch_tokens
+        )
+
+    @property
+    def vocab_size(self) -> int:
+        """Ids that it takes; 0 if it does not take text."""
+        known: int | None = getattr(self.manifest.input, "vocab_size", None)
+        return 0 if self._text is None else known or self._text.tokenizer.vocab_size
 
     @property
     def text(self) -> TextTools:

@@ -13,7 +13,7 @@ from attendant.bundle import EncoderTask
 from attendant.core.context import CallContext
 from attendant.core.errors import AttendantError, DeadlineExceeded
 from attendant.core.receipt import Maker
-from attendant.frontend.encoding import media, spans, text
+from attendant.frontend.encoding import media, spans, sparse, text
 from attendant.frontend.encoding.active_call import EncoderCall
 from attendant.frontend.encoding.calls import (
     AnswerCall,
@@ -22,6 +22,7 @@ from attendant.frontend.encoding.calls import (
     ClassifyTokensCall,
     EmbedCall,
     EmbedImageCall,
+    EmbedSparseCall,
     Encoded,
     FillMaskCall,
     RerankCall,
@@ -39,6 +40,7 @@ from attendant.tasks.ctc import Transcript
 from attendant.tasks.embeddings import Embedding
 from attendant.tasks.masks import FilledMask
 from attendant.tasks.media_threads import MediaThreads
+from attendant.tasks.sparse import SparseEmbedding
 from attendant.tasks.tokens import Entity
 
 DEADLINE_SLACK_NS = 10_000_000
@@ -54,6 +56,10 @@ class _Call(Protocol):
     @property
     def receipt(self) -> bool:
         """Whether it asks for one."""
+
+    @property
+    def patient(self) -> bool:
+        """Whether it waits for places."""
 
 
 C = TypeVar("C", bound=_Call)
@@ -96,6 +102,10 @@ class EncodingService:
     async def embed(self, call: EmbedCall, context: CallContext | None = None) -> Encoded[Embedding]:
         """A vector of each text, or of each of its tokens."""
         return await self._run("embed", text.embed, call, context)
+
+    async def embed_sparse(self, call: EmbedSparseCall, context: CallContext | None = None) -> Encoded[SparseEmbedding]:
+        """Weights of the vocabulary's tokens for each text, by a model that fills masks."""
+        return await self._run("fill_mask", sparse.embed_sparse, call, context)
 
     async def classify(self, call: ClassifyCall, context: CallContext | None = None) -> Encoded[tuple[Label, ...]]:
         """Labels of each text, best first."""
@@ -151,7 +161,9 @@ class EncodingService:
                 async with encoder.calls.call():
                     digests = RowDigests() if call.receipt else None
                     within = context.within(stage)
-                    active = EncoderCall(encoder.hub.admit(), self._ids, within, self._media, digests)
+                    active = EncoderCall(
+                        encoder.hub.admit(patient=call.patient), self._ids, within, self._media, digests
+                    )
                     encoded = await behaviour(encoder, active, call)
                     if digests is not None:
                         encoded = replace(encoded, receipt=draft(served.maker, task, encoder.manifest, call, digests))

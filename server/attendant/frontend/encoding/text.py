@@ -36,11 +36,11 @@ async def embed(encoder: ServedEncoder, active: EncoderCall, call: EmbedCall) ->
     if call.per_token and head.pooling is None:
         raise InvalidRequest("per_token", "is true; allowed: false, as this model gives one vector for each input only")
     prompt = _prompt(call, head)
-    items = call.inputs
+    items, left = call.inputs, check_cut(call.truncate, call.truncate_left)
     num_skipped = 0 if head.include_prompt or not prompt else encoder.text.prompt_length(prompt)
     made = await active.prepare(
-        lambda: encoder.text.item_rows(items, truncate=call.truncate, prompt=prompt, spans=call.per_token),
-        off_loop=_is_long(items, prompt),
+        lambda: encoder.text.item_rows(items, truncate=call.truncate, left=left, prompt=prompt, spans=call.per_token),
+        off_loop=is_long_input(items, prompt),
     )
     rows = [row for row, _, _ in made]
     if num_skipped and (index := next((i for i, row in enumerate(rows) if len(row) <= num_skipped), None)) is not None:
@@ -51,7 +51,10 @@ async def embed(encoder: ServedEncoder, active: EncoderCall, call: EmbedCall) ->
             return Embedding(form.finish(outputs[EMBEDDING.name]))
         vectors = outputs[TOKEN_EMBEDDINGS.name]  # [n, hidden] float32
         if not call.per_token:
-            skipped = num_skipped if items[index].token_ids is None else 0
+            row = rows[index]
+            # a cut at the begin takes the prompt's tokens first, and leaves the special ones before them
+            kept = max(num_skipped - row.first.skipped, min(num_skipped, row.first.start))
+            skipped = kept if items[index].token_ids is None else 0
             return Embedding(row_vector(vectors, head, encoder.project, form, skipped))
         row, first, second = made[index]
         # What a model was made to normalise is the pooled vector; those of tokens are, only if that is asked for.
@@ -65,15 +68,17 @@ async def embed(encoder: ServedEncoder, active: EncoderCall, call: EmbedCall) ->
         read,
         read_off_loop=encoder.project is not None and not call.per_token,
     )
-    return _encoded(active, rows, results)
+    return encoded(active, rows, results)
 
 
 async def classify(encoder: ServedEncoder, active: EncoderCall, call: ClassifyCall) -> Encoded[tuple[Label, ...]]:
     """The labels of each input, best first."""
     check_some(call.inputs, "inputs")
     check_top_k(call.top_k)
-    items, manifest = call.inputs, encoder.manifest
-    made = await active.prepare(lambda: encoder.text.item_rows(items, truncate=call.truncate), off_loop=_is_long(items))
+    items, manifest, left = call.inputs, encoder.manifest, check_cut(call.truncate, call.truncate_left)
+    made = await active.prepare(
+        lambda: encoder.text.item_rows(items, truncate=call.truncate, left=left), off_loop=is_long_input(items)
+    )
     rows = [row for row, _, _ in made]
 
     def read(index: int, outputs: Arrays) -> tuple[Label, ...]:
@@ -82,19 +87,19 @@ async def classify(encoder: ServedEncoder, active: EncoderCall, call: ClassifyCa
         )
 
     results = await active.run(len(rows), lambda index: encoder.text.rows.arrays(rows[index]), read)
-    return _encoded(active, rows, results)
+    return encoded(active, rows, results)
 
 
 async def rerank(encoder: ServedEncoder, active: EncoderCall, call: RerankCall) -> Encoded[RankedDocument]:
     """The documents, the one that fits best first; equals as in the request."""
     check_some(call.documents, "documents")
     check_top_k(call.top_k)
-    text, documents = encoder.text, call.documents
+    text, documents, left = encoder.text, call.documents, check_cut(call.truncate, call.truncate_left)
 
     def make() -> list[TokenRow]:
-        query, *others = text.tokenize([call.query, *documents])
+        query, *others = text.tokenize([call.query, *documents], from_end=left)
         return [
-            text.rows.pair(query, other, truncate=call.truncate, field=f"documents[{index}]")
+            text.rows.pair(query, other, truncate=call.truncate, field=f"documents[{index}]", left=left)
             for index, other in enumerate(others)
         ]
 
@@ -108,7 +113,7 @@ async def rerank(encoder: ServedEncoder, active: EncoderCall, call: RerankCall) 
     results = [
         RankedDocument(index, scores[index], documents[index] if call.return_documents else "") for index in order
     ]
-    return _encoded(active, rows, results)
+    return encoded(active, rows, results)
 
 
 async def fill_mask(encoder: ServedEncoder, active: EncoderCall, call: FillMaskCall) -> Encoded[tuple[FilledMask, ...]]:
@@ -138,15 +143,23 @@ async def fill_mask(encoder: ServedEncoder, active: EncoderCall, call: FillMaskC
         return filler.fill(tokens, row, masks, outputs[PICKED_LOGITS.name], call.top_k)
 
     results = await active.run(len(made), arrays, read, read_off_loop=many)
-    return _encoded(active, [row for _, row, _ in made], results)
+    return encoded(active, [row for _, row, _ in made], results)
 
 
-def _encoded(active: EncoderCall, rows: Sequence[TokenRow], results: Sequence[T]) -> Encoded[T]:
+def check_cut(truncate: bool, truncate_left: bool) -> bool:
+    """Whether texts are cut at their begin. Raises InvalidRequest where they may not be cut at all."""
+    if truncate_left and not truncate:
+        raise InvalidRequest("truncate_left", "is true without truncate; allowed: beside truncate")
+    return truncate_left
+
+
+def encoded(active: EncoderCall, rows: Sequence[TokenRow], results: Sequence[T]) -> Encoded[T]:
+    """The results of a call, of which each was made of one of ``rows``, and what it took."""
     num_truncated = sum(row.truncated for row in rows)
     return Encoded(results, active.usage(sum(map(len, rows)), num_truncated))
 
 
-def _is_long(items: Sequence[TextItem], prompt: str = "") -> bool:
+def is_long_input(items: Sequence[TextItem], prompt: str = "") -> bool:
     """Whether making their rows is for a thread; a token that is given counts as a character."""
     size = sum(len(prompt) + len(item.text) + len(item.pair) + len(item.token_ids or ()) for item in items)
     return size > LONG_TEXT
