@@ -1,0 +1,1 @@
+"""The contract of clients of Text Embeddings Inference: generated from tei.proto."""
