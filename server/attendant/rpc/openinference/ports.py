@@ -34,14 +34,17 @@ class TensorSpec:
     """A tensor that a model takes or gives.
 
     Attributes:
-        shape: -1 where any size will do.
+        shape: -1 where any size will do. Of an input with one dimension a request may have [n, 1], too; the port sees
+            [n].
         optional: of inputs: a request may leave it out.
+        also: of inputs: other types that will do.
     """
 
     name: str
     datatype: Datatype
     shape: tuple[int, ...]
     optional: bool = False
+    also: tuple[Datatype, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +82,16 @@ class InferCall:
 
 @dataclass(frozen=True, slots=True)
 class InferAnswer:
-    """A response, or one of several. ``outputs``: at least those that the request wants."""
+    """A response, or one of several.
+
+    Attributes:
+        outputs: at least those that the request wants; without any the response has none.
+        last: no other one follows, so that a stream may say so with it. A port that does not know leaves it out.
+    """
 
     outputs: Sequence[Tensor]
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
+    last: bool = False
 
 
 class Port(Protocol):

@@ -1,0 +1,89 @@
+"""Models that generate, as tensors: those that continue a prompt, and those that read a text and write another."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import aclosing
+
+from attendant.bundle import AudioSource, GeneratorManifest
+from attendant.core.context import CallContext
+from attendant.core.errors import AttendantError, InvalidRequest
+from attendant.frontend.front_end import FrontEnd
+from attendant.models.info import ModelInfo
+from attendant.rpc import convert
+from attendant.rpc.openinference import asked
+from attendant.rpc.openinference.generated import CUMULATIVE, FINISH, LOGPROBS, ON_REQUEST, OUTPUTS, Answer
+from attendant.rpc.openinference.ports import InferAnswer, InferCall, Port, TensorSpec
+from attendant.rpc.openinference.said import SAMPLING_PARAMETERS
+from attendant.rpc.openinference.single import flag
+from attendant.rpc.recording import CallRecording
+from attendant.traffic.recorder import Recorder
+
+RETURN = {f"return_{name}": name for name in ON_REQUEST}
+"""Inputs that ask for outputs."""
+
+_PROMPTS = (
+    TensorSpec(asked.TEXT, "BYTES", (1,), optional=True),
+    TensorSpec(asked.IDS, "INT64", (-1,), optional=True, also=("INT32",)),
+)
+_CHAT = TensorSpec(asked.CHAT, "BYTES", (1,), optional=True)
+_LANGUAGES = tuple(TensorSpec(name, "BYTES", (1,), optional=True) for name in asked.LANGUAGES)
+_OTHERS = (
+    TensorSpec(asked.STREAM, "BOOL", (1,), optional=True),
+    TensorSpec(SAMPLING_PARAMETERS, "BYTES", (1,), optional=True),
+    TensorSpec(asked.EXCLUDE_INPUT, "BOOL", (1,), optional=True),
+    *(TensorSpec(name, "BOOL", (1,), optional=True) for name in RETURN),
+)
+
+
+def generator_ports(
+    info: ModelInfo, front_end: FrontEnd, recorder: Recorder | None = None
+) -> Iterable[tuple[str, Port]]:
+    """The port of a model that generates; none of one that does not, or that hears. ``recorder``: keeps some calls."""
+    if info.generation is not None and not isinstance(info.generation.manifest.encoder_input, AudioSource):
+        yield "generate", GeneratorPort(info.generation.manifest, front_end, recorder)
+
+
+class GeneratorPort:
+    """A model that generates: a text, a chat or tokens in, a text out, at once or in pieces as it comes."""
+
+    decoupled = True
+    outputs = OUTPUTS
+
+    def __init__(self, manifest: GeneratorManifest, front_end: FrontEnd, recorder: Recorder | None = None) -> None:
+        self._manifest = manifest
+        self._service = front_end.generation
+        self._recorder = recorder
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """All that a request may have."""
+        manifest = self._manifest
+        chat = (_CHAT,) if manifest.encoder_input is None and manifest.templates() else ()
+        return (*_PROMPTS, *chat, *(_LANGUAGES if manifest.languages is not None else ()), *_OTHERS)
+
+    async def answer(self, call: InferCall, context: CallContext, *, alone: bool) -> AsyncGenerator[InferAnswer, None]:
+        """See :class:`~attendant.rpc.openinference.ports.Port`: one response, or where ``stream`` is set one for each
+        piece of a sequence, and one when a sequence has ended."""
+        wanted = frozenset(name for given, name in RETURN.items() if flag(call, given)) | set(call.outputs)
+        read = asked.read(call, self._manifest, alone=alone, scored=not wanted.isdisjoint((LOGPROBS, CUMULATIVE)))
+        receipts = read.message.receipt
+        if receipts:
+            wanted |= {FINISH}
+            if call.outputs and FINISH not in call.outputs:
+                raise InvalidRequest(read.fields["receipt"], f"is true; allowed with the output {FINISH}, which has it")
+        recording = CallRecording.begin(self._recorder, read.message)
+        try:
+            generation = convert.generation_call(read.message)
+            answer = Answer(wanted, generation.n, read.prefix, receipts=receipts)
+            async with aclosing(self._service.generate(generation, context)) as parts:
+                async for part in parts:
+                    answer.take(part)
+                    if recording is not None:
+                        recording.passes(convert.generate_response(part))
+                    if read.stream or answer.finished:
+                        yield InferAnswer(answer.tensors(), last=answer.finished)
+        except AttendantError as error:
+            raise read.named(error) from error.__cause__
+        if recording is not None:
+            recording.ended()

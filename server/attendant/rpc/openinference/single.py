@@ -1,0 +1,88 @@
+"""Inputs of one element: a text, a flag, a JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from attendant.core.errors import InvalidRequest
+from attendant.rpc.openinference.ports import InferCall
+
+_MOST_SHOWN = 100
+
+
+def field_of(name: str) -> str:
+    """How errors call an input."""
+    return f"inputs[{name}]"
+
+
+def element(call: InferCall, name: str) -> Any:
+    """The value of an input of one element; None if the request leaves it out.
+
+    Raises:
+        InvalidRequest: it has more elements, or none.
+    """
+    tensor = call.inputs.get(name)
+    if tensor is None:
+        return None
+    if tensor.values.size != 1:
+        raise InvalidRequest(field_of(name), f"has {tensor.values.size} elements; allowed: 1")
+    return tensor.values.item()
+
+
+def flag(call: InferCall, name: str) -> bool | None:
+    """The value of an input of type BOOL; None if the request leaves it out. Raises what :func:`element` does."""
+    value = element(call, name)
+    return None if value is None else bool(value)
+
+
+def text(call: InferCall, name: str) -> str | None:
+    """The value of an input of type BYTES; None if the request leaves it out.
+
+    Raises:
+        InvalidRequest: it has more elements than one, or is not UTF-8.
+    """
+    value: bytes | None = element(call, name)
+    return None if value is None else as_text(value, field_of(name))
+
+
+def as_text(value: bytes, field: str) -> str:
+    """Bytes as text. Raises InvalidRequest, which names ``field``, if they are not UTF-8."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError as error:
+        raise InvalidRequest(
+            field, f"is not UTF-8 ({error.reason} at byte {error.start}); allowed: text in UTF-8"
+        ) from None
+
+
+def parsed(words: str, field: str, allowed: str) -> Any:
+    """The value of a text in JSON.
+
+    Args:
+        allowed: what it has to be, for the error.
+
+    Raises:
+        InvalidRequest: it is no JSON, or an object in it has a name twice.
+    """
+    try:
+        return json.loads(words, object_pairs_hook=_object)
+    except RecursionError:
+        raise InvalidRequest(field, f"is nested too deeply; allowed: {allowed}") from None
+    except ValueError as error:
+        raise InvalidRequest(field, f"is not JSON ({error}); allowed: {allowed}") from None
+
+
+def shown(value: object) -> str:
+    """A value for an error: as JSON, and not all of a long one."""
+    words = json.dumps(value, default=str, ensure_ascii=False)
+    return words if len(words) <= _MOST_SHOWN else f"{words[:_MOST_SHOWN]}..."
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{shown(twice)} is there twice")
+    return found

@@ -1,0 +1,378 @@
+"""Models that generate behind named tensors: names as in Triton's vLLM backend, answers as the front end gives them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from attendant.core.errors import InvalidRequest, StreamNeeded
+from attendant.core.generation import (
+    BeamCall,
+    ChatMessage,
+    ChatPrompt,
+    Delta,
+    Finish,
+    GenerationCall,
+    GenerationPart,
+    TextPrompt,
+    TokenPrompt,
+    Translation,
+)
+from attendant.frontend.front_end import FrontEnd
+from attendant.rpc.openinference.generating import generator_ports
+from attendant.rpc.openinference.ports import Port
+from attendant_proto.v1 import generation_pb2 as pb
+
+from tests.frontend.explain.helpers import with_demos
+from tests.rpc.openinference.calls import answer, answers, infer_call, values
+
+PROMPT = "Where is my order?"
+GREEDY = {"max_tokens": 12, "temperature": 0}
+
+
+def port_of(front_end: FrontEnd, model: str) -> Port:
+    info = front_end.get_model(model)
+    ((task, port),) = generator_ports(info, front_end)  # type: ignore[arg-type]
+    assert task == "generate"
+    return port
+
+
+async def parts_of(front_end: FrontEnd, call: GenerationCall) -> list[GenerationPart]:
+    return [part async for part in front_end.generation.generate(call)]
+
+
+def text_of(parts: Sequence[GenerationPart], index: int = 0) -> str:
+    return "".join(part.text for part in parts if isinstance(part, Delta) and part.index == index)
+
+
+def tokens_of(parts: Sequence[GenerationPart], index: int = 0) -> list[int]:
+    return [token for p in parts if isinstance(p, Delta) and p.index == index for token in p.token_ids]
+
+
+def end_of(parts: Sequence[GenerationPart], index: int = 0) -> Finish:
+    (end,) = [part for part in parts if isinstance(part, Finish) and part.index == index]
+    return end
+
+
+def test_a_whole_answer_begins_with_its_prompt_unless_that_is_excluded() -> None:
+    async def test(front_end: FrontEnd) -> None:
+        port = port_of(front_end, "demo")
+        text = text_of(await parts_of(front_end, GenerationCall("", TextPrompt(PROMPT), max_tokens=12, temperature=0)))
+        for exclude, prefix in ((None, PROMPT), (False, PROMPT), (True, "")):
+            given = {} if exclude is None else {"exclude_input_in_output": exclude}
+            call = infer_call("demo", {"text_input": PROMPT, "stream": False, **given}, sampling=GREEDY)
+            assert await answer(port, call) == {"text_output": [prefix + text]}
+        as_parameters = infer_call("demo", {"text_input": PROMPT}, max_tokens="12", temperature="0")
+        assert await answer(port, as_parameters) == {"text_output": [PROMPT + text]}
+
+    with_demos(test, "bundle")
+
+
+def test_a_stream_gives_each_piece_and_an_end() -> None:
+    async def test(front_end: FrontEnd) -> None:
+        port = port_of(front_end, "demo")
+        wanted = GenerationCall("", TextPrompt(PROMPT), max_tokens=12, temperature=0, logprobs=2)
+        parts = await parts_of(front_end, wanted)
+        asked = (
+            *("finish_reason", "cumulative_logprob", "logprobs", "num_input_tokens", "num_output_tokens", "token_ids"),
+            "finish",
+        )
+        inputs = {"text_input": PROMPT, "stream": True} | {f"return_{name}": True for name in asked}
+        call = infer_call("demo", inputs, sampling={**GREEDY, "logprobs": 2})
+        found = await answers(port, call)
+        assert [each.last for each in found] == [False] * (len(found) - 1) + [True]
+        told = [values(each) for each in found]
+        assert all(set(each) == {"text_output", *asked} for each in told)
+        assert "".join(each["text_output"][0] for each in told) == text_of(parts)
+        assert [token for each in told for token in each["token_ids"]] == tokens_of(parts)
+        assert [len(each["token_ids"]) for each in told] == [each["num_output_tokens"][0] for each in told]
+        assert {each["num_input_tokens"][0] for each in told} == {end_of(parts).usage.prompt_tokens}
+        assert [each["finish_reason"] for each in told] == [["None"]] * (len(told) - 1) + [["length"]]
+        assert [each["finish"][0] for each in told[:-1]] == ["null"] * (len(told) - 1)
+        end = json.loads(told[-1]["finish"][0])
+        assert (end["reason"], end["usage"]["completion_tokens"]) == ("FINISH_REASON_LENGTH", 12)
+        entries = [entry for part in parts if isinstance(part, Delta) for entry in part.logprobs]
+        total = sum(entry.logprob for entry in entries)
+        assert told[-1]["cumulative_logprob"] == pytest.approx([total])
+        logprobs = [token for each in told for token in json.loads(each["logprobs"][0])]
+        assert [next(iter(each)) for each in logprobs] == [str(entry.token_id) for entry in entries]
+        for said, entry in zip(logprobs, entries, strict=True):
+            for rank, (token, logprob) in enumerate(entry.top, 1):
+                assert (said[str(token)]["rank"], said[str(token)]["logprob"]) == (rank, logprob)
+        spelt = "".join(each[next(iter(each))]["decoded_token"] for each in logprobs)
+        assert spelt == text_of(parts)
+
+    with_demos(test, "bundle")
+
+
+def test_several_sequences_are_elements_of_each_tensor() -> None:
+    async def test(front_end: FrontEnd) -> None:
+        port = port_of(front_end, "demo")
+        sampling = {"n": 3, "seed": 7, "temperature": 2.0, "max_tokens": 8}
+        wanted = GenerationCall("", TextPrompt(PROMPT), n=3, seed=7, temperature=2.0, max_tokens=8)
+        parts = await parts_of(front_end, wanted)
+        texts = [text_of(parts, index) for index in range(3)]
+        assert len(set(texts)) == 3
+        inputs = {"text_input": PROMPT, "return_num_output_tokens": True, "return_token_ids": True}
+        found = await answer(port, infer_call("demo", inputs, sampling=sampling))
+        assert found["text_output"] == [PROMPT + text for text in texts]
+        assert found["num_output_tokens"] == [len(tokens_of(parts, index)) for index in range(3)]
+        assert found["token_ids"] == [token for index in range(3) for token in tokens_of(parts, index)]
+        inputs = {"text_input": PROMPT, "stream": True, "return_finish_reason": True}
+        told = [values(each) for each in await answers(port, infer_call("demo", inputs, sampling=sampling))]
+        assert ["".join(each["text_output"][index] for each in told) for index in range(3)] == texts
+        assert told[-1]["finish_reason"] == [end_of(parts, index).reason for index in range(3)]
+
+    with_demos(test, "bundle")
+
+
+def test_chat_and_tokens_are_prompts_too() -> None:
+    async def test(front_end: FrontEnd) -> None:
+        port = port_of(front_end, "demo")
+        messages = [{"role": "user", "content": "Where is my order 48213?"}]
+        prompt = ChatPrompt((ChatMessage("user", "Where is my order 48213?"),))
+        chat = text_of(await parts_of(front_end, GenerationCall("", prompt, temperature=0, max_tokens=12)))
+        for given in (messages, {"messages": messages}, {"messages": messages, "template": ""}):
+            call = infer_call("demo", {"chat": json.dumps(given)}, sampling=GREEDY)
+            assert await answer(port, call) == {"text_output": [chat]}
+        tokens = await front_end.generation.tokenize("demo", prompt)
+        call = infer_call("demo", {"input_ids": list(tokens.token_ids)}, sampling=GREEDY)
+        assert await answer(port, call) == {"text_output": [chat]}
+
+    with_demos(test, "bundle")
+
+
+def test_an_answer_that_is_given_is_scored() -> None:
+    async def test(front_end: FrontEnd) -> None:
+        port = port_of(front_end, "demo")
+        ids = [5, 6, 7]
+        wanted = GenerationCall("", TextPrompt(PROMPT), forced_answer=tuple(ids), logprobs=0)
+        parts = await parts_of(front_end, wanted)
+        total = sum(entry.logprob for part in parts if isinstance(part, Delta) for entry in part.logprobs)
+        for given in (ids, {"ids": ids}, json.dumps(ids)):
+            inputs = {"text_input": PROMPT, "return_cumulative_logprob": True, "return_token_ids": True}
+            found = await answer(port, infer_call("demo", inputs, sampling={"forced_answer": given}))
+            assert found["cumulative_logprob"] == [np.float32(total)]
+            assert found["token_ids"] == ids
+
+    with_demos(test, "bundle")
+
+
+def test_beams_and_receipts_are_as_in_attendant_v1() -> None:
+    async def test(front_end: FrontEnd) -> None:
+        port = port_of(front_end, "demo")
+        wanted = GenerationCall(
+            "demo",
+            TextPrompt(PROMPT),
+            max_tokens=8,
+            n=2,
+            beam_search=BeamCall(3, 0.5),
+            logprobs=0,
+            whole=True,
+            receipt=True,
+        )
+        parts = await parts_of(front_end, wanted)
+        sampling = {"max_tokens": "8", "n": 2, "receipt": True, "beam_search": {"num_beams": 3, "length_penalty": 0.5}}
+        inputs = {"text_input": PROMPT, "exclude_input_in_output": True, "return_cumulative_logprob": True}
+        found = await answer(port, infer_call("demo", inputs, sampling=sampling))
+        assert found["text_output"] == [text_of(parts, index) for index in range(2)]
+        sums = [
+            sum(e.logprob for p in parts if isinstance(p, Delta) and p.index == i for e in p.logprobs) for i in (0, 1)
+        ]
+        assert found["cumulative_logprob"] == pytest.approx(sums)
+        receipts = [json.loads(each)["receipt"] for each in found["finish"]]
+        expected = [end_of(parts, index).receipt for index in range(2)]
+        assert [each["digest"] for each in receipts] == [each.digest for each in expected if each is not None]
+
+    with_demos(test, "bundle")
+
+
+def test_a_translator_takes_languages_and_gives_no_source_back() -> None:
+    async def test(front_end: FrontEnd) -> None:
+        port = port_of(front_end, "translator")
+        text = "Where is the station?"
+        parts = await parts_of(front_end, GenerationCall("translator", TextPrompt(text), temperature=0))
+        inputs = {"text_input": text, "return_num_input_tokens": True, "stream": True}
+        told = [values(each) for each in await answers(port, infer_call("translator", inputs))]
+        assert "".join(each["text_output"][0] for each in told) == text_of(parts) != ""
+        assert {each["num_input_tokens"][0] for each in told} == {end_of(parts).usage.prompt_tokens}
+        assert await answer(port, infer_call("translator", {"text_input": text})) == {"text_output": [text_of(parts)]}
+
+    with_demos(test, "translator")
+
+
+REFUSED: list[tuple[str, dict[str, Any], dict[str, Any], str, str]] = [
+    ("no prompt", {}, {}, "inputs", "none of text_input, input_ids, chat"),
+    ("two prompts", {"text_input": "a", "input_ids": [1]}, {}, "inputs", "are text_input, input_ids"),
+    ("two texts", {"text_input": ["a", "b"]}, {}, "inputs[text_input]", "has 2 elements; allowed: 1"),
+    ("no utf-8", {"text_input": b"\xff"}, {}, "inputs[text_input]", "is not UTF-8"),
+    ("negative id", {"input_ids": [3, -1]}, {}, "inputs[input_ids][1]", "is -1"),
+    ("unknown id", {"input_ids": [3, 10**6]}, {}, "inputs[input_ids]", "1000000"),
+    ("empty ids", {"text_input": ""}, {}, "inputs[text_input]", "has no tokens"),
+    ("unknown", {"text_input": "a"}, {"temprature": 1}, "sampling_parameters.temprature", "is not known; allowed: "),
+    ("no number", {"text_input": "a"}, {"top_p": "much"}, "sampling_parameters.top_p", 'is "much"; allowed: a number'),
+    ("range", {"text_input": "a"}, {"top_p": "1.5"}, "sampling_parameters.top_p", "is 1.5; allowed: greater than 0"),
+    ("negative", {"text_input": "a"}, {"max_tokens": -3}, "sampling_parameters.max_tokens", "is -3; allowed: a whole"),
+    ("part", {"text_input": "a"}, {"max_tokens": 2.5}, "sampling_parameters.max_tokens", "is 2.5"),
+    ("flag", {"text_input": "a"}, {"ignore_eos": "maybe"}, "sampling_parameters.ignore_eos", "true or false"),
+    ("flag as number", {"text_input": "a"}, {"n": True}, "sampling_parameters.n", "is true"),
+    ("bias", {"text_input": "a"}, {"logit_bias": {"x": 1}}, "sampling_parameters.logit_bias", "is not an object"),
+    ("bias of none", {"text_input": "a"}, {"logit_bias": {"99999": 1}}, "sampling_parameters.logit_bias", "99999"),
+    (
+        "beams",
+        {"text_input": "a"},
+        {"beam_search": {"num_beams": 999}},
+        "sampling_parameters.beam_search.num_beams",
+        "",
+    ),
+    ("detokenize", {"text_input": "a"}, {"detokenize": False}, "sampling_parameters.detokenize", "allowed: true"),
+    ("best_of", {"text_input": "a"}, {"n": 2, "best_of": 4}, "sampling_parameters.best_of", "allowed: 2"),
+    ("lora", {"text_input": "a"}, {"lora_name": "x"}, "sampling_parameters.lora_name", "is not known"),
+    ("languages", {"text_input": "a"}, {"target_language": "fr"}, "translation", "continues its prompt"),
+    ("chat", {"chat": "hello"}, {}, "inputs[chat]", "is not JSON"),
+    ("chat of texts", {"chat": '["a"]'}, {}, "inputs[chat].messages[0]", 'is "a"'),
+    ("chat role", {"chat": '[{"content": "a"}]'}, {}, "inputs[chat].messages[0].role", "is missing"),
+    ("chat parts", {"chat": '[{"role": "user", "content": []}]'}, {}, "inputs[chat].messages[0].content", "is []"),
+    ("chat more", {"chat": '{"messages": [], "tools": []}'}, {}, "inputs[chat].tools", "is not known"),
+    (
+        "template",
+        {"chat": '{"messages": [{"role": "user", "content": "a"}], "template": "x"}'},
+        {},
+        "inputs[chat].template",
+        "",
+    ),
+    ("prompt of chat", {"chat": "[]", "exclude_input_in_output": False}, {}, "inputs[exclude_input_in_output]", ""),
+    (
+        "prompt in a stream",
+        {"text_input": "a", "stream": True, "exclude_input_in_output": False},
+        {},
+        "inputs[exclude_input_in_output]",
+        "allowed with stream: true",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "sampling", "field", "words"), [c[1:] for c in REFUSED], ids=[c[0] for c in REFUSED]
+)
+def test_what_is_wrong_is_named(inputs: dict[str, Any], sampling: dict[str, Any], field: str, words: str) -> None:
+    async def test(front_end: FrontEnd) -> None:
+        port = port_of(front_end, "demo")
+        with pytest.raises(InvalidRequest) as caught:
+            await answers(port, infer_call("demo", inputs, sampling=sampling))
+        assert caught.value.field == field
+        assert words in caught.value.reason
+
+    with_demos(test, "bundle")
+
+
+def test_json_that_says_a_thing_twice_or_otherwise_than_a_parameter_is_refused() -> None:
+    async def test(front_end: FrontEnd) -> None:
+        port = port_of(front_end, "demo")
+        for words, field in (
+            ('{"n": 1, "n": 2}', "inputs[sampling_parameters]"),
+            ("[]", "inputs[sampling_parameters]"),
+        ):
+            with pytest.raises(InvalidRequest) as caught:
+                await answers(port, infer_call("", {"text_input": "a", "sampling_parameters": words}))
+            assert caught.value.field == field
+        with pytest.raises(InvalidRequest) as caught:
+            await answers(port, infer_call("", {"text_input": "a"}, sampling={"n": 2}, n=1))
+        assert caught.value.field == "parameters[n]"
+        same = infer_call("demo", {"text_input": PROMPT}, sampling=GREEDY, max_tokens="12")
+        assert len(await answers(port, same)) == 1
+
+    with_demos(test, "bundle")
+
+
+def test_a_stream_needs_a_call_that_takes_one() -> None:
+    async def test(front_end: FrontEnd) -> None:
+        port = port_of(front_end, "demo")
+        call = infer_call("demo", {"text_input": "a", "stream": True})
+        with pytest.raises(StreamNeeded, match=r"inputs\[stream\] is true.*ModelStreamInfer"):
+            await answers(port, call, alone=True)
+        receipt = infer_call("demo", {"text_input": "a"}, ["text_output"], sampling={"receipt": True})
+        with pytest.raises(InvalidRequest, match="output finish"):
+            await answers(port, receipt)
+
+    with_demos(test, "bundle")
+
+
+def test_every_parameter_of_attendant_v1_is_known_and_reaches_its_call() -> None:
+    from attendant.rpc import convert
+    from attendant.rpc.openinference import asked
+
+    async def test(front_end: FrontEnd) -> None:
+        said = {
+            "temperature": 0.5, "top_k": "4", "top_p": "0.9", "min_p": 0.1, "repetition_penalty": 1.1,
+            "presence_penalty": 0.2, "frequency_penalty": -0.2, "logit_bias": {"5": "1.5"}, "seed": "11",
+            "no_repeat_ngram_size": 3, "typical_p": 0.9, "epsilon_cutoff": 0.01, "eta_cutoff": 0.02, "top_h": 0.3,
+            "encoder_no_repeat_ngram_size": 4, "encoder_repetition_penalty": 1.2, "suppress_tokens": [1, 2],
+            "begin_suppress_tokens": {"ids": [3]}, "bad_words": [[4, 5], [6]], "sequence_bias": {
+                "entries": [{"sequence": {"ids": [7]}, "bias": 2.0}]}, "forced_first": [8], "forced_last": "[9]",
+            "length_decay": {"start": 5, "factor": 1.5}, "max_tokens": 20.0, "min_tokens": "2", "stop": "END",
+            "stop_token_ids": [10], "ignore_eos": "true", "n": 2, "logprobs": 3, "no_special_tokens": True,
+            "beam_search": {"num_beams": 2}, "whole": True, "no_default_settings": "True", "forced_answer": [11],
+            "receipt": False, "skip_special_tokens": False, "source_language": "de", "target_language": "fr",
+            "detokenize": True, "best_of": 2, "top_p_unused": None,
+        }  # fmt: skip
+        info = front_end.get_model("demo")
+        manifest = info.manifest
+        call = infer_call("demo", {"text_input": PROMPT, "stream": True}, sampling=said)
+        read = asked.read(call, manifest, alone=False, scored=False)  # type: ignore[arg-type]
+        assert convert.generation_call(read.message) == GenerationCall(
+            "demo",
+            TextPrompt(PROMPT, add_special_tokens=False),
+            max_tokens=20,
+            min_tokens=2,
+            stop=("END",),
+            stop_token_ids=(10,),
+            ignore_eos=True,
+            temperature=0.5,
+            top_k=4,
+            top_p=float(np.float32(0.9)),
+            min_p=float(np.float32(0.1)),
+            repetition_penalty=float(np.float32(1.1)),
+            presence_penalty=float(np.float32(0.2)),
+            frequency_penalty=float(np.float32(-0.2)),
+            logit_bias={5: 1.5},
+            seed=11,
+            n=2,
+            logprobs=3,
+            no_repeat_ngram_size=3,
+            typical_p=float(np.float32(0.9)),
+            epsilon_cutoff=float(np.float32(0.01)),
+            eta_cutoff=float(np.float32(0.02)),
+            top_h=float(np.float32(0.3)),
+            encoder_no_repeat_ngram_size=4,
+            encoder_repetition_penalty=float(np.float32(1.2)),
+            suppress_tokens=(1, 2),
+            begin_suppress_tokens=(3,),
+            bad_words=((4, 5), (6,)),
+            sequence_bias=(((7,), 2.0),),
+            forced_first=(8,),
+            forced_last=(9,),
+            length_decay=(5, 1.5),
+            no_default_settings=True,
+            beam_search=BeamCall(2),
+            translation=Translation("de", "fr"),
+            whole=True,
+            keep_special_tokens=True,
+            forced_answer=(11,),
+        )
+        elsewhere = {"model", "text", "token_ids", "chat", "sampling", "stopping", "translation", "keep_special_tokens"}
+        fields = [*pb.GenerateRequest.DESCRIPTOR.fields, *pb.Sampling.DESCRIPTOR.fields, *pb.Stopping.DESCRIPTOR.fields]
+        assert {field.name for field in fields} - elsewhere <= said.keys(), "a new field is tried here, too"
+        minus = asked.read(
+            infer_call("", {"input_ids": [1, 2]}, sampling={"top_k": -1, "seed": "-1", "stop": ["a", "b"]}),
+            manifest,  # type: ignore[arg-type]
+            alone=True,
+            scored=True,
+        )
+        plain = convert.generation_call(minus.message)
+        assert plain == GenerationCall("", TokenPrompt((1, 2)), top_k=0, stop=("a", "b"), logprobs=0, whole=True)
+
+    with_demos(test, "bundle")
