@@ -72,6 +72,7 @@ CALLS = st.builds(
     begin_suppress_tokens=st.none() | TOKENS,
     forced_first=st.none() | TOKENS,
     forced_last=st.none() | TOKENS,
+    bad_phrases=st.lists(TEXT, max_size=3).map(tuple),
     bad_words=st.none() | st.lists(WORD, max_size=3).map(tuple),
     sequence_bias=st.none() | st.lists(st.tuples(WORD, FLOAT), max_size=3).map(tuple),
     length_decay=st.none() | st.tuples(UINT32, FLOAT.filter(bool)),
@@ -125,6 +126,7 @@ def request_of(call: GenerationCall) -> pb.GenerateRequest:
             begin_suppress_tokens=_ids(call.begin_suppress_tokens),
             forced_first=_ids(call.forced_first),
             forced_last=_ids(call.forced_last),
+            bad_phrases=call.bad_phrases,
             bad_words=None if call.bad_words is None else pb.TokenSequences(sequences=map(_ids, call.bad_words)),
             sequence_bias=None
             if call.sequence_bias is None

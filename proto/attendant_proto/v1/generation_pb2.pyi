@@ -133,7 +133,7 @@ class Chat(_message.Message):
     def __init__(self, messages: _Optional[_Iterable[_Union[ChatMessage, _Mapping]]] = ..., template: _Optional[str] = ...) -> None: ...
 
 class Sampling(_message.Message):
-    __slots__ = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "presence_penalty", "frequency_penalty", "logit_bias", "seed", "no_repeat_ngram_size", "typical_p", "epsilon_cutoff", "eta_cutoff", "top_h", "encoder_no_repeat_ngram_size", "encoder_repetition_penalty", "suppress_tokens", "begin_suppress_tokens", "bad_words", "sequence_bias", "forced_first", "forced_last", "length_decay")
+    __slots__ = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "presence_penalty", "frequency_penalty", "logit_bias", "seed", "no_repeat_ngram_size", "typical_p", "epsilon_cutoff", "eta_cutoff", "top_h", "encoder_no_repeat_ngram_size", "encoder_repetition_penalty", "suppress_tokens", "begin_suppress_tokens", "bad_words", "bad_phrases", "sequence_bias", "forced_first", "forced_last", "length_decay")
     class LogitBiasEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -160,6 +160,7 @@ class Sampling(_message.Message):
     SUPPRESS_TOKENS_FIELD_NUMBER: _ClassVar[int]
     BEGIN_SUPPRESS_TOKENS_FIELD_NUMBER: _ClassVar[int]
     BAD_WORDS_FIELD_NUMBER: _ClassVar[int]
+    BAD_PHRASES_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_BIAS_FIELD_NUMBER: _ClassVar[int]
     FORCED_FIRST_FIELD_NUMBER: _ClassVar[int]
     FORCED_LAST_FIELD_NUMBER: _ClassVar[int]
@@ -183,11 +184,12 @@ class Sampling(_message.Message):
     suppress_tokens: TokenIds
     begin_suppress_tokens: TokenIds
     bad_words: TokenSequences
+    bad_phrases: _containers.RepeatedScalarFieldContainer[str]
     sequence_bias: SequenceBias
     forced_first: TokenIds
     forced_last: TokenIds
     length_decay: LengthDecay
-    def __init__(self, temperature: _Optional[float] = ..., top_k: _Optional[int] = ..., top_p: _Optional[float] = ..., min_p: _Optional[float] = ..., repetition_penalty: _Optional[float] = ..., presence_penalty: _Optional[float] = ..., frequency_penalty: _Optional[float] = ..., logit_bias: _Optional[_Mapping[int, float]] = ..., seed: _Optional[int] = ..., no_repeat_ngram_size: _Optional[int] = ..., typical_p: _Optional[float] = ..., epsilon_cutoff: _Optional[float] = ..., eta_cutoff: _Optional[float] = ..., top_h: _Optional[float] = ..., encoder_no_repeat_ngram_size: _Optional[int] = ..., encoder_repetition_penalty: _Optional[float] = ..., suppress_tokens: _Optional[_Union[TokenIds, _Mapping]] = ..., begin_suppress_tokens: _Optional[_Union[TokenIds, _Mapping]] = ..., bad_words: _Optional[_Union[TokenSequences, _Mapping]] = ..., sequence_bias: _Optional[_Union[SequenceBias, _Mapping]] = ..., forced_first: _Optional[_Union[TokenIds, _Mapping]] = ..., forced_last: _Optional[_Union[TokenIds, _Mapping]] = ..., length_decay: _Optional[_Union[LengthDecay, _Mapping]] = ...) -> None: ...
+    def __init__(self, temperature: _Optional[float] = ..., top_k: _Optional[int] = ..., top_p: _Optional[float] = ..., min_p: _Optional[float] = ..., repetition_penalty: _Optional[float] = ..., presence_penalty: _Optional[float] = ..., frequency_penalty: _Optional[float] = ..., logit_bias: _Optional[_Mapping[int, float]] = ..., seed: _Optional[int] = ..., no_repeat_ngram_size: _Optional[int] = ..., typical_p: _Optional[float] = ..., epsilon_cutoff: _Optional[float] = ..., eta_cutoff: _Optional[float] = ..., top_h: _Optional[float] = ..., encoder_no_repeat_ngram_size: _Optional[int] = ..., encoder_repetition_penalty: _Optional[float] = ..., suppress_tokens: _Optional[_Union[TokenIds, _Mapping]] = ..., begin_suppress_tokens: _Optional[_Union[TokenIds, _Mapping]] = ..., bad_words: _Optional[_Union[TokenSequences, _Mapping]] = ..., bad_phrases: _Optional[_Iterable[str]] = ..., sequence_bias: _Optional[_Union[SequenceBias, _Mapping]] = ..., forced_first: _Optional[_Union[TokenIds, _Mapping]] = ..., forced_last: _Optional[_Union[TokenIds, _Mapping]] = ..., length_decay: _Optional[_Union[LengthDecay, _Mapping]] = ...) -> None: ...
 
 class Stopping(_message.Message):
     __slots__ = ("max_tokens", "min_tokens", "stop", "stop_token_ids", "ignore_eos")

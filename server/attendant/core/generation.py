@@ -91,6 +91,7 @@ class GenerationCall:
         translation: for models that read a source; without codes, or None, their defaults.
         whole: deliver each sequence in one delta at its end.
         suppress_tokens: tokens that never occur. begin_suppress_tokens: that the answer does not begin with.
+        bad_phrases: texts whose tokens never occur, be they at a begin or after a space; besides the bad words.
         bad_words: sequences of tokens that never occur. sequence_bias: sequences and what is added to the logit of
             their last token.
         forced_first: no token or one, which the answer to a prompt of one token begins with. forced_last: no token or
@@ -130,6 +131,7 @@ class GenerationCall:
     encoder_repetition_penalty: float | None = None
     suppress_tokens: tuple[int, ...] | None = None
     begin_suppress_tokens: tuple[int, ...] | None = None
+    bad_phrases: tuple[str, ...] = ()
     bad_words: tuple[tuple[int, ...], ...] | None = None
     sequence_bias: tuple[tuple[tuple[int, ...], float], ...] | None = None
     forced_first: tuple[int, ...] | None = None

@@ -29,6 +29,7 @@ def sampling_fields(sampling: pb.Sampling) -> dict[str, Any]:
     for name in _TOKENS:
         fields[name] = tuple(getattr(sampling, name).ids) if sampling.HasField(name) else None
     fields["bad_words"] = fields["sequence_bias"] = fields["length_decay"] = None
+    fields["bad_phrases"] = tuple(sampling.bad_phrases)
     if sampling.HasField("bad_words"):
         fields["bad_words"] = tuple(_sequence("bad_words", each) for each in sampling.bad_words.sequences)
     if sampling.HasField("sequence_bias"):

@@ -112,6 +112,7 @@ def test_an_encoder_decoder_scores_what_it_would_say() -> None:
         ("temperature", {"temperature": 0.5}),
         ("forced_last", {"forced_last": (9,)}),
         ("bad_words", {"bad_words": ((70, 71),)}),
+        ("bad_phrases", {"bad_phrases": ("a",)}),
     ],
 )
 def test_what_cannot_be_is_refused(bundle: Path, field: str, fields: dict[str, Any]) -> None:

@@ -311,7 +311,7 @@ def test_every_parameter_of_attendant_v1_is_known_and_reaches_its_call() -> None
             "presence_penalty": 0.2, "frequency_penalty": -0.2, "logit_bias": {"5": "1.5"}, "seed": "11",
             "no_repeat_ngram_size": 3, "typical_p": 0.9, "epsilon_cutoff": 0.01, "eta_cutoff": 0.02, "top_h": 0.3,
             "encoder_no_repeat_ngram_size": 4, "encoder_repetition_penalty": 1.2, "suppress_tokens": [1, 2],
-            "begin_suppress_tokens": {"ids": [3]}, "bad_words": [[4, 5], [6]], "sequence_bias": {
+            "begin_suppress_tokens": {"ids": [3]}, "bad_words": [[4, 5], [6]], "bad_phrases": ["no"], "sequence_bias": {
                 "entries": [{"sequence": {"ids": [7]}, "bias": 2.0}]}, "forced_first": [8], "forced_last": "[9]",
             "length_decay": {"start": 5, "factor": 1.5}, "max_tokens": 20.0, "min_tokens": "2", "stop": "END",
             "stop_token_ids": [10], "ignore_eos": "true", "n": 2, "logprobs": 3, "no_special_tokens": True,
@@ -352,6 +352,7 @@ def test_every_parameter_of_attendant_v1_is_known_and_reaches_its_call() -> None
             suppress_tokens=(1, 2),
             begin_suppress_tokens=(3,),
             bad_words=((4, 5), (6,)),
+            bad_phrases=("no",),
             sequence_bias=(((7,), 2.0),),
             forced_first=(8,),
             forced_last=(9,),
@@ -367,12 +368,16 @@ def test_every_parameter_of_attendant_v1_is_known_and_reaches_its_call() -> None
         fields = [*pb.GenerateRequest.DESCRIPTOR.fields, *pb.Sampling.DESCRIPTOR.fields, *pb.Stopping.DESCRIPTOR.fields]
         assert {field.name for field in fields} - elsewhere <= said.keys(), "a new field is tried here, too"
         minus = asked.read(
-            infer_call("", {"input_ids": [1, 2]}, sampling={"top_k": -1, "seed": "-1", "stop": ["a", "b"]}),
+            infer_call(
+                "", {"input_ids": [1, 2]}, sampling={"top_k": -1, "seed": "-1", "stop": ["a", "b"], "bad_words": ["no"]}
+            ),
             manifest,  # type: ignore[arg-type]
             alone=True,
             scored=True,
         )
         plain = convert.generation_call(minus.message)
-        assert plain == GenerationCall("", TokenPrompt((1, 2)), top_k=0, stop=("a", "b"), logprobs=0, whole=True)
+        assert plain == GenerationCall(
+            "", TokenPrompt((1, 2)), top_k=0, stop=("a", "b"), bad_phrases=("no",), logprobs=0, whole=True
+        )
 
     with_demos(test, "bundle")

@@ -14,6 +14,7 @@ from attendant.core.generation import ChatPrompt, Finish, GenerationCall, Genera
 from attendant.core.receipt import Maker
 from attendant.core.request import Request
 from attendant.core.sampling import SamplingParams
+from attendant.frontend.generation.bad_phrases import as_bad_words
 from attendant.frontend.generation.call_settings import call_settings
 from attendant.frontend.generation.detokenizer import Detokenizer
 from attendant.frontend.generation.forced_answer import forced
@@ -92,6 +93,8 @@ class GenerationService:
                         prepared = replace(prepared, opening=asked.opening)
                     if call.forced_answer is not None:
                         call, prepared = forced(call, hub.model, prepared)
+                    if call.bad_phrases:
+                        call = as_bad_words(call, hub.model)
                     with stage.begin("admission"):
                         settings = call_settings(call, hub.model.manifest)
                         params = sampling_params(call, settings, hub.model, prepared)

@@ -77,6 +77,12 @@ def _stop(message: pb.GenerateRequest, said: Said) -> None:
         put(message.stopping, "stop", said)
 
 
+def _bad_words(message: pb.GenerateRequest, said: Said) -> None:
+    """vLLM has texts, attendant.v1 tokens."""
+    texts = isinstance(said.value, list) and any(isinstance(each, str) for each in said.value)
+    put(message.sampling, "bad_phrases" if texts else "bad_words", said)
+
+
 def _best_of(message: pb.GenerateRequest, said: Said) -> None:
     if str(said.value) != str(message.n or 1):
         raise said.refusal(f"{message.n or 1}, which is n: as many sequences are made as are returned")
@@ -90,6 +96,7 @@ _OTHERWISE: Mapping[str, Callable[[pb.GenerateRequest, Said], None]] = MappingPr
         "skip_special_tokens": _skip_special_tokens,
         "top_k": _top_k,
         "seed": _seed,
+        "bad_words": _bad_words,
         "stop": _stop,
         "best_of": _best_of,
     }
