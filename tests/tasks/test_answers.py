@@ -7,8 +7,9 @@ import pytest
 from attendant.bundle import TextInput
 from attendant.core.errors import InvalidRequest
 from attendant.tasks.answers import answer_windows, best_answers
+from attendant.tasks.frames import TokenRow
 from attendant.tasks.text import TextTokenizer, Tokens
-from attendant.tasks.token_rows import RowMaker, TokenRow
+from attendant.tasks.token_rows import RowMaker
 from tokenizers import Tokenizer
 
 from tests.tasks.tokenizers_of_kinds import byte_level, word_piece

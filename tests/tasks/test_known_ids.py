@@ -7,8 +7,9 @@ from collections.abc import Callable
 import pytest
 from attendant.bundle import TextInput
 from attendant.core.errors import InvalidRequest
+from attendant.tasks.frames import TokenRow
 from attendant.tasks.text import TextTokenizer, Tokens
-from attendant.tasks.token_rows import RowMaker, TokenRow
+from attendant.tasks.token_rows import RowMaker
 from tokenizers import AddedToken, Tokenizer, processors
 
 from tests.tasks.tokenizers_of_kinds import word_piece

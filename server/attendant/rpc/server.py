@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import grpc.aio
+from attendant_proto.openinference import inference_pb2, inference_pb2_grpc
 from attendant_proto.v1 import (
     encoding_pb2,
     encoding_pb2_grpc,
@@ -27,6 +28,7 @@ from attendant.rpc.encoding import EncodingServicer
 from attendant.rpc.explain import ExplainServicer
 from attendant.rpc.health import Health
 from attendant.rpc.interceptor import Supervisor
+from attendant.rpc.openinference.servicer import InferenceServicer
 from attendant.rpc.servicers import GenerationServicer, ModelsServicer, TokenizerServicer
 from attendant.rpc.speech import SpeechServicer
 from attendant.settings import GrpcSettings
@@ -36,7 +38,7 @@ SERVICES = tuple(
     service.full_name
     for file in (
         *(generation_pb2.DESCRIPTOR, encoding_pb2.DESCRIPTOR, speech_pb2.DESCRIPTOR, models_pb2.DESCRIPTOR),
-        explain_pb2.DESCRIPTOR,
+        *(explain_pb2.DESCRIPTOR, inference_pb2.DESCRIPTOR),
     )
     for service in file.services_by_name.values()
 )
@@ -46,7 +48,7 @@ EXPLAIN = explain_pb2.DESCRIPTOR.services_by_name["Explain"].full_name
 
 
 class RpcServer:
-    """attendant.v1 on one port. All of its methods belong to one event loop.
+    """attendant.v1, and the contracts of others' clients, on one port. All of its methods belong to one event loop.
 
     Args:
         tracer: takes in how calls went; None: nobody does.
@@ -94,6 +96,9 @@ class RpcServer:
         )
         speech_pb2_grpc.add_SpeechServicer_to_server(  # type: ignore[no-untyped-call]
             SpeechServicer(front_end.speech, recorder), self._server
+        )
+        inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(  # type: ignore[no-untyped-call]
+            InferenceServicer(front_end), self._server
         )
         if EXPLAIN in self._services:
             explain_pb2_grpc.add_ExplainServicer_to_server(  # type: ignore[no-untyped-call]

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from attendant.core.errors import InvalidRequest
+from attendant.tasks.frames import TokenRow
 from attendant.tasks.spans import Span
 from attendant.tasks.text import Tokens
-from attendant.tasks.token_rows import RowMaker, TokenRow
+from attendant.tasks.token_rows import RowMaker
 from attendant.tasks.vectors import Floats, softmax
 
 DEFAULT_STRIDE = 128

@@ -71,6 +71,17 @@ def pixel_values(data: bytes, spec: ImageInput, field: str, max_pixels: int = MA
     return np.ascontiguousarray(values.transpose(2, 0, 1))
 
 
+def given_pixels(values: npt.NDArray[np.float32], spec: ImageInput, field: str) -> Floats:
+    """Pixel values [3, height, width] float32 that a caller made. Raises InvalidRequest for another shape, or numbers
+    that are not finite."""
+    wanted = 3, spec.height, spec.width
+    if values.shape != wanted:
+        raise InvalidRequest(field, f"has shape {list(values.shape)}; allowed: {list(wanted)}")
+    if not np.isfinite(values).all():
+        raise InvalidRequest(field, "has a number that is infinite or none; allowed: finite ones")
+    return values
+
+
 def _decode(data: bytes, field: str, max_pixels: int) -> Image.Image:
     """The first frame, in mode RGB."""
     if not data:

@@ -9,9 +9,9 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from attendant.core.errors import InvalidRequest
+from attendant.tasks.frames import TokenRow
 from attendant.tasks.spans import Span
 from attendant.tasks.text import Ints, Tokens
-from attendant.tasks.token_rows import TokenRow
 from attendant.tasks.vectors import Floats, best, softmax
 
 DEFAULT_FILLS = 5

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -14,119 +12,12 @@ from attendant.bundle.graph_io import PACKED
 from attendant.core.encoding import Arrays
 from attendant.core.errors import InvalidRequest
 from attendant.tasks.cuts import kept, shares
-from attendant.tasks.known_ids import check_known, first_unknown, spelt
+from attendant.tasks.frames import Frame, Place, TokenRow
+from attendant.tasks.known_ids import Ids, check_known, first_unknown, spelt
 from attendant.tasks.text import Ints, Tokens
 
 MAX_WINDOWS = 256
 """Of one text. More is an error: one input could hold a model for minutes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where tokens of a text stand in a row: ``count`` of them from ``start`` on, the text's from ``skipped`` on."""
-
-    start: int = 0
-    count: int = 0
-    skipped: int = 0
-
-    @property
-    def in_row(self) -> slice:
-        """The slice of the row's tokens."""
-        return slice(self.start, self.start + self.count)
-
-    @property
-    def in_text(self) -> slice:
-        """The slice of the text's tokens."""
-        return slice(self.skipped, self.skipped + self.count)
-
-
-@dataclass(frozen=True, slots=True)
-class TokenRow:
-    """One row of tokens.
-
-    Attributes:
-        ids, type_ids: [n] int64, special tokens included.
-        first, second: where the tokens of the text and of the second text stand; what is in neither is special.
-        truncated: whether some tokens of the input are not in it.
-    """
-
-    ids: Ints
-    type_ids: Ints
-    first: Place
-    second: Place = Place()
-    truncated: bool = False
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-
-class Frame:
-    """The special tokens of a model around one text, or around and between two. Read off its tokenizer."""
-
-    def __init__(self, tokenizer: Tokenizer, *, pair: bool) -> None:
-        encoding = _probe(tokenizer, pair)
-        sequences = np.array([-1 if s is None else s for s in encoding.sequence_ids])
-        ids, types = np.array(encoding.ids, np.int64), np.array(encoding.type_ids, np.int64)
-        first, last = np.flatnonzero(sequences == 0)[[0, -1]]
-        self._before = ids[:first], types[:first]
-        self._first_type = types[first]
-        self._pair = pair
-        if pair:
-            second, end = np.flatnonzero(sequences == 1)[[0, -1]]
-            self._between = ids[last + 1 : second], types[last + 1 : second]
-            self._second_type = types[second]
-        else:
-            end = last
-            self._between = ids[:0], types[:0]
-            self._second_type = types[first]
-        self._after = ids[end + 1 :], types[end + 1 :]
-        self.size = sum(len(part[0]) for part in (self._before, self._between, self._after))
-
-    @property
-    def ids(self) -> Ints:
-        """All of its special tokens."""
-        return np.concatenate([self._before[0], self._between[0], self._after[0]])
-
-    @property
-    def before_ids(self) -> Ints:
-        """Special tokens at the begin."""
-        return self._before[0]
-
-    @property
-    def after_ids(self) -> Ints:
-        """Special tokens at the end."""
-        return self._after[0]
-
-    @property
-    def num_before(self) -> int:
-        """Special tokens at the begin."""
-        return len(self._before[0])
-
-    def around(
-        self,
-        first: Ints,
-        second: Ints | None = None,
-        *,
-        skipped: int = 0,
-        first_skipped: int = 0,
-        truncated: bool = False,
-    ) -> TokenRow:
-        """A row. ``skipped``: tokens that the last text has before these; ``first_skipped``: the same of the first of
-        two."""
-        second_ids = second if second is not None else first[:0]
-        ids = np.concatenate([self._before[0], first, self._between[0], second_ids, self._after[0]])
-        type_ids = np.concatenate(
-            [
-                self._before[1],
-                np.full(len(first), self._first_type),
-                self._between[1],
-                np.full(len(second_ids), self._second_type),
-                self._after[1],
-            ]
-        )
-        place = Place(self.num_before, len(first), first_skipped if self._pair else skipped)
-        start = place.start + place.count + len(self._between[0])
-        return TokenRow(ids, type_ids, place, Place(start, len(second_ids), skipped), truncated)
 
 
 class RowMaker:
@@ -187,18 +78,26 @@ class RowMaker:
         )
         return self._known(row, field)
 
-    def given(self, token_ids: Sequence[int], *, truncate: bool, field: str, left: bool = False) -> TokenRow:
+    def given(
+        self, token_ids: Ids, type_ids: Ids | None = None, *, truncate: bool, field: str, left: bool = False
+    ) -> TokenRow:
         """A row of tokens that the caller made, special ones included.
 
+        Args:
+            type_ids: of the tokens, as many; None: zeros.
+
         Raises:
-            InvalidRequest: empty, an id that is not in the vocabulary, or as :meth:`single`.
+            InvalidRequest: empty, an id that is not in the vocabulary, a type that the model's own rows do not have, or
+                as :meth:`single`.
         """
         too_long = self._check(len(token_ids), 0, True, 0, truncate, field)
         ids = np.array(token_ids, np.int64)
         check_known(self._tokenizer, ids, self._vocab_size, field)
+        types = self._types(type_ids, ids, field)
         if too_long:
-            ids = self._cut(ids, left)
-        return self._known(TokenRow(ids, np.zeros_like(ids), Place(0, len(ids)), truncated=too_long), field)
+            stay = self._cut(ids, left)
+            ids, types = ids[stay], types[stay]
+        return self._known(TokenRow(ids, types, Place(0, len(ids)), truncated=too_long), field)
 
     def windows(self, tokens: Tokens, stride: int, field: str) -> list[TokenRow]:
         """Rows that together hold a text, each sharing ``stride`` tokens with the one before.
@@ -225,15 +124,30 @@ class RowMaker:
         return self.max_tokens + (MAX_WINDOWS - 1) * max(1, self.max_tokens - self.single_frame.size - stride)
 
     def _cut(self, ids: Ints, left: bool) -> Ints:
-        """As many of given tokens as fit, with the special ones at the end that is cut, if they have those."""
+        """Places of as many of given tokens as fit, with the special ones at the end that is cut, if they have
+        those."""
+        places = np.arange(len(ids))
         if left:
             before = self.single_frame.before_ids
-            head = before if len(before) and np.array_equal(ids[: len(before)], before) else ids[:0]
-            tail = ids[kept(len(ids), max(self.max_tokens - len(head), 0), left)]
+            head = places[: len(before) if len(before) and np.array_equal(ids[: len(before)], before) else 0]
+            tail = places[kept(len(ids), max(self.max_tokens - len(head), 0), left)]
             return np.concatenate([head, tail])[: self.max_tokens]
         after = self.single_frame.after_ids
-        tail = after if len(after) and np.array_equal(ids[-len(after) :], after) else ids[:0]
-        return np.concatenate([ids[: max(self.max_tokens - len(tail), 0)], tail])[: self.max_tokens]
+        tail = places[-len(after) :] if len(after) and np.array_equal(ids[-len(after) :], after) else places[:0]
+        return np.concatenate([places[: max(self.max_tokens - len(tail), 0)], tail])[: self.max_tokens]
+
+    def _types(self, type_ids: Ids | None, ids: Ints, field: str) -> Ints:
+        if type_ids is None:
+            return np.zeros_like(ids)
+        types = np.array(type_ids, np.int64)
+        allowed = sorted(self.single_frame.types | self.pair_frame.types | {0}) if self._with_types else [0]
+        if types.shape != ids.shape or not np.isin(types, allowed).all():
+            raise InvalidRequest(
+                f"{field}.type_ids",
+                f"has {len(types)} types, {sorted(set(types.tolist()))[:8]} among them; allowed: one for each of "
+                f"{len(ids)} tokens, of {allowed}",
+            )
+        return types
 
     def _known(self, row: TokenRow, field: str) -> TokenRow:
         check_known(self._tokenizer, row.ids, self._vocab_size, field)
@@ -281,17 +195,3 @@ class RowMaker:
 
 def _length(num_tokens: int, complete: bool, characters: int) -> str:
     return f"{num_tokens} tokens" if complete else f"more than {num_tokens} tokens ({characters} characters)"
-
-
-def _probe(tokenizer: Tokenizer, pair: bool) -> Any:
-    """An encoding that has tokens of every text it was made of."""
-    for text in ("a", "0", ".", "the", "\u4e00", *_some_tokens(tokenizer)):
-        encoding = tokenizer.encode(text, text) if pair else tokenizer.encode(text)
-        if 0 in encoding.sequence_ids and (not pair or 1 in encoding.sequence_ids):
-            return encoding
-    raise ValueError("the tokenizer makes no tokens of any text that was tried")
-
-
-def _some_tokens(tokenizer: Tokenizer) -> Iterator[str]:
-    for token_id in range(min(256, tokenizer.get_vocab_size())):
-        yield tokenizer.decode([token_id], skip_special_tokens=False)

@@ -9,9 +9,9 @@ from enum import Enum
 
 import numpy as np
 
+from attendant.tasks.frames import TokenRow
 from attendant.tasks.spans import Span
 from attendant.tasks.text import Tokens
-from attendant.tasks.token_rows import TokenRow
 from attendant.tasks.vectors import Floats, softmax
 
 OUTSIDE = "O"

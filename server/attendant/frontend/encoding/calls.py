@@ -6,6 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+import numpy as np
+import numpy.typing as npt
+
+from attendant.bundle import EncoderTask
 from attendant.core.receipt import Receipt
 from attendant.tasks.answers import DEFAULT_ANSWER_TOKENS
 from attendant.tasks.masks import DEFAULT_FILLS
@@ -14,13 +18,18 @@ from attendant.tasks.tokens import Aggregation
 T = TypeVar("T")
 
 
+Ids = Sequence[int] | npt.NDArray[np.int64]
+
+
 @dataclass(frozen=True, slots=True)
 class TextItem:
-    """A text, or token ids used as they are; ``pair``, if not empty, is a second text beside ``text``."""
+    """A text, or token ids used as they are; ``pair``, if not empty, is a second text beside ``text``. ``type_ids``: of
+    given tokens, which of two texts each is of; None: all of the first."""
 
     text: str = ""
     pair: str = ""
-    token_ids: Sequence[int] | None = None
+    token_ids: Ids | None = None
+    type_ids: Ids | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,21 +153,36 @@ class FillMaskCall(Call):
 
 
 @dataclass(frozen=True, slots=True)
-class ClassifyImageCall(Call):
-    """Labels of image files."""
+class LogitsCall(Call):
+    """What a model of ``task`` says of given tokens, before anything is made of it: of classify_tokens and answer one
+    row of logits for each token, of fill_mask one for each mask, of rerank and classify one."""
 
     model: str
-    images: Sequence[bytes]
+    task: EncoderTask
+    inputs: Sequence[TextItem]
+    truncate: bool = False
+
+
+Image = bytes | npt.NDArray[np.float32]
+"""A file, or pixel values [3, height, width] that are what the model takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClassifyImageCall(Call):
+    """Labels of images."""
+
+    model: str
+    images: Sequence[Image]
     top_k: int | None = None
     raw_scores: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class EmbedImageCall(Call):
-    """Vectors of image files."""
+    """Vectors of images."""
 
     model: str
-    images: Sequence[bytes]
+    images: Sequence[Image]
     dimensions: int | None = None
     normalize: bool | None = None
 

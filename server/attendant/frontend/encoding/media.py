@@ -14,7 +14,7 @@ from attendant.tasks.audio import file_values, raw_values
 from attendant.tasks.classification import Label, ranked_labels
 from attendant.tasks.ctc import Transcript, transcribe
 from attendant.tasks.embeddings import Embedding, VectorForm
-from attendant.tasks.images import pixel_values
+from attendant.tasks.images import given_pixels, pixel_values
 from attendant.tasks.vectors import check_top_k
 
 
@@ -31,7 +31,9 @@ async def classify_image(
             outputs[ROW_LOGITS.name], manifest.labels, manifest.problem, top_k=call.top_k, raw=call.raw_scores
         )
 
-    results = await active.run(len(call.images), lambda index: _pixels(encoder, call, index), read, media=True)
+    results = await active.run(
+        len(call.images), lambda index: _pixels(encoder, call, index), read, media=_are_files(call)
+    )
     return Encoded(results, active.usage(len(results)))
 
 
@@ -52,7 +54,7 @@ async def embed_image(encoder: ServedEncoder, active: EncoderCall, call: EmbedIm
         len(call.images),
         lambda index: _pixels(encoder, call, index),
         read,
-        media=True,
+        media=_are_files(call),
         read_off_loop=encoder.project is not None,
     )
     return Encoded(results, active.usage(len(results)))
@@ -86,7 +88,13 @@ async def transcribe_all(encoder: ServedEncoder, active: EncoderCall, call: Tran
     return Encoded(results, active.usage(sum(lengths)))
 
 
+def _are_files(call: ClassifyImageCall | EmbedImageCall) -> bool:
+    return any(isinstance(image, bytes) for image in call.images)
+
+
 def _pixels(encoder: ServedEncoder, call: ClassifyImageCall | EmbedImageCall, index: int) -> Arrays:
     spec = encoder.manifest.input
     assert isinstance(spec, ImageInput), "the manifest's task takes images"
-    return {IMAGES.pixel_values.name: pixel_values(call.images[index], spec, f"images[{index}]")}
+    image, field = call.images[index], f"images[{index}]"
+    values = pixel_values(image, spec, field) if isinstance(image, bytes) else given_pixels(image, spec, field)
+    return {IMAGES.pixel_values.name: values}

@@ -14,9 +14,10 @@ from attendant.frontend.encoding.hub import EncoderHub
 from attendant.metrics import Metrics
 from attendant.models.encoders import EncoderPart
 from attendant.models.info import EncodingInfo
+from attendant.tasks.frames import TokenRow
 from attendant.tasks.masks import MaskFiller
 from attendant.tasks.text import TextTokenizer, Tokens
-from attendant.tasks.token_rows import RowMaker, TokenRow
+from attendant.tasks.token_rows import RowMaker
 
 LONG_TEXT = 4_000
 """Characters from which on tokenising leaves the event loop: fewer take less than about two milliseconds."""
@@ -65,7 +66,7 @@ class TextTools:
         for index, item in enumerate(items):
             field = f"inputs[{index}]"
             if item.token_ids is not None:
-                made.append((self.rows.given(item.token_ids, truncate=truncate, field=field, left=left), None, None))
+                made.append((self._given(item, field, truncate=truncate, left=left), None, None))
                 continue
             first = next(firsts)
             second = next(seconds) if item.pair else None
@@ -75,6 +76,10 @@ class TextTools:
                 row = self.rows.pair(first, second, truncate=truncate, field=field, left=left)
             made.append((row, first, second))
         return made
+
+    def _given(self, item: TextItem, field: str, *, truncate: bool, left: bool) -> TokenRow:
+        assert item.token_ids is not None, "the caller gave them"
+        return self.rows.given(item.token_ids, item.type_ids, truncate=truncate, field=field, left=left)
 
 
 class ServedEncoder:

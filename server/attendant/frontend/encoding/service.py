@@ -25,6 +25,7 @@ from attendant.frontend.encoding.calls import (
     EmbedSparseCall,
     Encoded,
     FillMaskCall,
+    LogitsCall,
     RerankCall,
     TranscribeCall,
 )
@@ -42,6 +43,7 @@ from attendant.tasks.masks import FilledMask
 from attendant.tasks.media_threads import MediaThreads
 from attendant.tasks.sparse import SparseEmbedding
 from attendant.tasks.tokens import Entity
+from attendant.tasks.vectors import Floats
 
 DEADLINE_SLACK_NS = 10_000_000
 """A cancel this long before a call's deadline is counted as the deadline: its caller's clock began earlier, and the
@@ -130,6 +132,10 @@ class EncodingService:
     ) -> Encoded[tuple[FilledMask, ...]]:
         """Tokens for the masks of each text."""
         return await self._run("fill_mask", text.fill_mask, call, context)
+
+    async def logits(self, call: LogitsCall, context: CallContext | None = None) -> Encoded[Floats]:
+        """What a model says of given tokens."""
+        return await self._run(call.task, text.logits, call, context)
 
     async def classify_image(
         self, call: ClassifyImageCall, context: CallContext | None = None

@@ -13,8 +13,8 @@ from attendant.frontend.encoding.active_call import EncoderCall
 from attendant.frontend.encoding.calls import AnswerCall, ClassifyTokensCall, Encoded
 from attendant.frontend.encoding.served import ServedEncoder, check_some, is_long
 from attendant.tasks.answers import MAX_ANSWER_TOKENS, MAX_ANSWERS, Answer, answer_windows, best_answers
+from attendant.tasks.frames import TokenRow
 from attendant.tasks.text import Tokens
-from attendant.tasks.token_rows import TokenRow
 from attendant.tasks.tokens import Entity, entities, join_windows
 from attendant.tasks.vectors import Floats, check_top_k
 

@@ -8,18 +8,33 @@ from typing import TypeVar
 import numpy as np
 
 from attendant.bundle import EmbeddingHead
-from attendant.bundle.graph_io import EMBEDDING, PICKED_LOGITS, PICKED_TOKENS, ROW_LOGITS, TOKEN_EMBEDDINGS
+from attendant.bundle.graph_io import (
+    EMBEDDING,
+    PICKED_LOGITS,
+    PICKED_TOKENS,
+    ROW_LOGITS,
+    TOKEN_EMBEDDINGS,
+    TOKEN_LOGITS,
+)
 from attendant.core.encoding import Arrays
 from attendant.core.errors import InvalidRequest
 from attendant.frontend.encoding.active_call import EncoderCall
-from attendant.frontend.encoding.calls import ClassifyCall, EmbedCall, Encoded, FillMaskCall, RerankCall, TextItem
+from attendant.frontend.encoding.calls import (
+    ClassifyCall,
+    EmbedCall,
+    Encoded,
+    FillMaskCall,
+    LogitsCall,
+    RerankCall,
+    TextItem,
+)
 from attendant.frontend.encoding.served import LONG_TEXT, ServedEncoder, check_some, is_long
 from attendant.tasks.classification import Label, RankedDocument, ranked_labels, relevance
 from attendant.tasks.embeddings import Embedding, VectorForm, finish, row_vector
+from attendant.tasks.frames import TokenRow
 from attendant.tasks.masks import MAX_FILLS, FilledMask, check_filled_size
 from attendant.tasks.text import Ints, Tokens
-from attendant.tasks.token_rows import TokenRow
-from attendant.tasks.vectors import check_top_k
+from attendant.tasks.vectors import Floats, check_top_k
 
 T = TypeVar("T")
 
@@ -153,6 +168,25 @@ def check_cut(truncate: bool, truncate_left: bool) -> bool:
     return truncate_left
 
 
+async def logits(encoder: ServedEncoder, active: EncoderCall, call: LogitsCall) -> Encoded[Floats]:
+    """Of each row of given tokens, [num_labels] float32 or one of these for each token, or each mask."""
+    check_some(call.inputs, "inputs")
+    text, items = encoder.text, call.inputs
+    made = await active.prepare(lambda: text.item_rows(items, truncate=call.truncate), off_loop=is_long_input(items))
+    rows = [row for row, _, _ in made]
+    masks = [text.filler.masks(row, f"inputs[{index}]") for index, row in enumerate(rows)] if text.filler else []
+    name = {"classify_tokens": TOKEN_LOGITS, "answer": TOKEN_LOGITS, "fill_mask": PICKED_LOGITS}.get(
+        call.task, ROW_LOGITS
+    ).name
+
+    def arrays(index: int) -> Arrays:
+        picked = {PICKED_TOKENS.logits_index.name: masks[index]} if masks else {}
+        return {**text.rows.arrays(rows[index]), **picked}
+
+    results = await active.run(len(rows), arrays, lambda index, outputs: np.array(outputs[name], np.float32))
+    return encoded(active, rows, results)
+
+
 def encoded(active: EncoderCall, rows: Sequence[TokenRow], results: Sequence[T]) -> Encoded[T]:
     """The results of a call, of which each was made of one of ``rows``, and what it took."""
     num_truncated = sum(row.truncated for row in rows)
@@ -161,8 +195,12 @@ def encoded(active: EncoderCall, rows: Sequence[TokenRow], results: Sequence[T])
 
 def is_long_input(items: Sequence[TextItem], prompt: str = "") -> bool:
     """Whether making their rows is for a thread; a token that is given counts as a character."""
-    size = sum(len(prompt) + len(item.text) + len(item.pair) + len(item.token_ids or ()) for item in items)
+    size = sum(len(prompt) + len(item.text) + len(item.pair) + _num_ids(item) for item in items)
     return size > LONG_TEXT
+
+
+def _num_ids(item: TextItem) -> int:
+    return 0 if item.token_ids is None else len(item.token_ids)
 
 
 def _prompt(call: EmbedCall, head: EmbeddingHead) -> str:

@@ -1,0 +1,1 @@
+"""Models that encode, behind named tensors: a port for each task."""

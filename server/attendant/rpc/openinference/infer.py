@@ -1,0 +1,108 @@
+"""One request to infer, whichever way it came: found, read, answered, written."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+
+from attendant_proto.openinference import inference_pb2 as pb
+
+from attendant.core.context import CallContext
+from attendant.core.errors import DeadlineExceeded, InvalidRequest
+from attendant.frontend.front_end import FrontEnd
+from attendant.rpc.openinference.models import Found, of_request
+from attendant.rpc.openinference.options import EMPTY_FINAL, FINAL, Terms
+from attendant.rpc.openinference.ports import InferAnswer, InferCall
+from attendant.rpc.openinference.reading import infer_call
+from attendant.rpc.openinference.writing import empty_response, infer_response
+
+LARGE_REQUEST = 65_536
+"""Bytes from which on a request is read in a thread, unless they are numbers that need no reading."""
+
+
+class Inference:
+    """A request whose model was found. Raises what :func:`of_request` raises."""
+
+    def __init__(self, front_end: FrontEnd, request: pb.ModelInferRequest) -> None:
+        self._request = request
+        self._found: Found = of_request(front_end, request)
+
+    @property
+    def decoupled(self) -> bool:
+        """Whether there may be any number of responses."""
+        return self._found.port.decoupled
+
+    async def single(self, context: CallContext) -> pb.ModelInferResponse:
+        """The only response.
+
+        Raises:
+            StreamNeeded: the request asks for several.
+            AttendantError: refused, or failed.
+        """
+        call, terms = await self._read()
+        if terms.empty_final:
+            raise InvalidRequest(f"parameters[{EMPTY_FINAL}]", "is true; allowed in ModelStreamInfer only")
+        async with aclosing(self._answers(call, terms, context, alone=True)) as answers:
+            answer = await anext(answers)
+            return self._response(call, terms, answer)
+
+    async def streamed(self, context: CallContext) -> AsyncGenerator[pb.ModelInferResponse, None]:
+        """Each response; its parameter ``triton_final_response`` says whether it is the last. A request of a model that
+        gives one response has that flag with it; of others, an empty response has it where that is asked for."""
+        call, terms = await self._read()
+        alone, separate = not self.decoupled, self.decoupled and terms.empty_final
+        async with aclosing(self._answers(call, terms, context, alone=False)) as answers:
+            async for answer in answers:
+                response = self._response(call, terms, answer)
+                response.parameters[FINAL].bool_param = alone or (answer.last and not separate)
+                yield response
+        if separate:
+            last = empty_response(self._request, self._found.version)
+            last.parameters[FINAL].bool_param = True
+            yield last
+
+    async def _read(self) -> tuple[InferCall, Terms]:
+        request, found = self._request, self._found
+
+        def read() -> tuple[InferCall, Terms]:
+            return infer_call(request, found.name, found.port)
+
+        return await asyncio.to_thread(read) if _takes_long(request) else read()
+
+    async def _answers(
+        self, call: InferCall, terms: Terms, context: CallContext, *, alone: bool
+    ) -> AsyncGenerator[InferAnswer, None]:
+        context = terms.of_call(context)
+        async with aclosing(self._found.port.answer(call, context, alone=alone)) as answers:
+            if not terms.timeout_us:
+                async for answer in answers:
+                    yield answer
+                return
+            assert context.deadline_ns is not None, "the request has one"
+            ends = asyncio.get_running_loop().time() + (context.deadline_ns - time.monotonic_ns()) / 1e9
+            while True:
+                try:
+                    async with asyncio.timeout_at(ends):
+                        answer = await anext(answers)
+                except StopAsyncIteration:
+                    return
+                except TimeoutError:
+                    raise DeadlineExceeded("the request's timeout passed before its answer was complete") from None
+                yield answer
+
+    def _response(self, call: InferCall, terms: Terms, answer: InferAnswer) -> pb.ModelInferResponse:
+        return infer_response(self._request, self._found.version, call, answer, raw=bool(terms.raw))
+
+
+Begin = Callable[[pb.ModelInferRequest], Inference]
+
+
+def _takes_long(request: pb.ModelInferRequest) -> bool:
+    if not request.raw_input_contents:
+        return bool(request.ByteSize() > LARGE_REQUEST)
+    elements = (
+        data for data, each in zip(request.raw_input_contents, request.inputs, strict=False) if each.datatype == "BYTES"
+    )
+    return sum(map(len, elements)) > LARGE_REQUEST
