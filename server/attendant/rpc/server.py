@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import grpc.aio
@@ -28,23 +29,23 @@ from attendant.rpc.encoding import EncodingServicer
 from attendant.rpc.explain import ExplainServicer
 from attendant.rpc.health import Health
 from attendant.rpc.interceptor import Supervisor
+from attendant.rpc.openinference.methods import methods_of
+from attendant.rpc.openinference.models import Models
 from attendant.rpc.openinference.servicer import InferenceServicer
 from attendant.rpc.servicers import GenerationServicer, ModelsServicer, TokenizerServicer
 from attendant.rpc.speech import SpeechServicer
 from attendant.settings import GrpcSettings
 from attendant.traffic.recorder import Recorder
 
-SERVICES = tuple(
-    service.full_name
-    for file in (
-        *(generation_pb2.DESCRIPTOR, encoding_pb2.DESCRIPTOR, speech_pb2.DESCRIPTOR, models_pb2.DESCRIPTOR),
-        *(explain_pb2.DESCRIPTOR, inference_pb2.DESCRIPTOR),
-    )
-    for service in file.services_by_name.values()
+GENERATION, ENCODING, SPEECH, MODELS, TOKENIZER, EXPLAIN = (
+    f"attendant.v1.{name}" for name in ("Generation", "Encoding", "Speech", "Models", "Tokenizer", "Explain")
 )
-
-
-EXPLAIN = explain_pb2.DESCRIPTOR.services_by_name["Explain"].full_name
+_FILES = (
+    *(generation_pb2.DESCRIPTOR, encoding_pb2.DESCRIPTOR, speech_pb2.DESCRIPTOR, models_pb2.DESCRIPTOR),
+    *(explain_pb2.DESCRIPTOR, inference_pb2.DESCRIPTOR),
+)
+_SERVICES = {service.full_name: service for file in _FILES for service in file.services_by_name.values()}
+SERVICES = tuple(_SERVICES)
 
 
 class RpcServer:
@@ -82,33 +83,36 @@ class RpcServer:
 
     async def start(self, front_end: FrontEnd, recorder: Recorder | None = None) -> None:
         """Answer calls. Health says NOT_SERVING until told otherwise. ``recorder``: keeps some of them."""
-        generation_pb2_grpc.add_GenerationServicer_to_server(  # type: ignore[no-untyped-call]
-            GenerationServicer(front_end.generation, recorder), self._server
-        )
-        models_pb2_grpc.add_ModelsServicer_to_server(  # type: ignore[no-untyped-call]
-            ModelsServicer(front_end), self._server
-        )
-        models_pb2_grpc.add_TokenizerServicer_to_server(  # type: ignore[no-untyped-call]
-            TokenizerServicer(front_end.generation), self._server
-        )
-        encoding_pb2_grpc.add_EncodingServicer_to_server(  # type: ignore[no-untyped-call]
-            EncodingServicer(front_end.encoding, recorder), self._server
-        )
-        speech_pb2_grpc.add_SpeechServicer_to_server(  # type: ignore[no-untyped-call]
-            SpeechServicer(front_end.speech, recorder), self._server
-        )
+        served = self._served(front_end, recorder)
+        for servicer, add in served.values():
+            add(servicer, self._server)
+        methods = methods_of((_SERVICES[name], servicer) for name, (servicer, _) in served.items())
         inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(  # type: ignore[no-untyped-call]
-            InferenceServicer(front_end), self._server
+            InferenceServicer(Models(front_end, methods, recorder)), self._server
         )
-        if EXPLAIN in self._services:
-            explain_pb2_grpc.add_ExplainServicer_to_server(  # type: ignore[no-untyped-call]
-                ExplainServicer(front_end.explain), self._server
-            )
         await self.health.add_to(self._server)
         reflection.enable_server_reflection(
             (*self._services, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
         )
         await self._server.start()
+
+    def _served(
+        self, front_end: FrontEnd, recorder: Recorder | None
+    ) -> dict[str, tuple[Any, Callable[[Any, grpc.aio.Server], None]]]:
+        """What serves each service of attendant.v1, by its name, and what adds it to a gRPC server."""
+        generation, models, encoding = generation_pb2_grpc, models_pb2_grpc, encoding_pb2_grpc
+        found: dict[str, tuple[Any, Any]] = {
+            GENERATION: (
+                GenerationServicer(front_end.generation, recorder),
+                generation.add_GenerationServicer_to_server,
+            ),
+            MODELS: (ModelsServicer(front_end), models.add_ModelsServicer_to_server),
+            TOKENIZER: (TokenizerServicer(front_end.generation), models.add_TokenizerServicer_to_server),
+            ENCODING: (EncodingServicer(front_end.encoding, recorder), encoding.add_EncodingServicer_to_server),
+            SPEECH: (SpeechServicer(front_end.speech, recorder), speech_pb2_grpc.add_SpeechServicer_to_server),
+            EXPLAIN: (ExplainServicer(front_end.explain), explain_pb2_grpc.add_ExplainServicer_to_server),
+        }
+        return {name: each for name, each in found.items() if name in self._services}
 
     async def stop(self, grace_s: float) -> None:
         """Take no more calls; cut those that still run after ``grace_s`` seconds."""

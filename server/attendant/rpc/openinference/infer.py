@@ -11,8 +11,7 @@ from attendant_proto.openinference import inference_pb2 as pb
 
 from attendant.core.context import CallContext
 from attendant.core.errors import DeadlineExceeded, InvalidRequest
-from attendant.frontend.front_end import FrontEnd
-from attendant.rpc.openinference.models import Found, of_request
+from attendant.rpc.openinference.models import Found, Models
 from attendant.rpc.openinference.options import EMPTY_FINAL, FINAL, Terms
 from attendant.rpc.openinference.ports import InferAnswer, InferCall
 from attendant.rpc.openinference.reading import infer_call
@@ -23,11 +22,11 @@ LARGE_REQUEST = 65_536
 
 
 class Inference:
-    """A request whose model was found. Raises what :func:`of_request` raises."""
+    """A request whose model was found. Raises what :meth:`Models.of_request` raises."""
 
-    def __init__(self, front_end: FrontEnd, request: pb.ModelInferRequest) -> None:
+    def __init__(self, models: Models, request: pb.ModelInferRequest) -> None:
         self._request = request
-        self._found: Found = of_request(front_end, request)
+        self._found: Found = models.of_request(request)
 
     @property
     def decoupled(self) -> bool:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from attendant_proto.openinference import inference_pb2 as pb
 
 from attendant.core.errors import InvalidRequest
-from attendant.core.repository import full_name
+from attendant.core.repository import full_name, split_name
 from attendant.frontend.front_end import FrontEnd
 from attendant.models.failed import FailedModel
 from attendant.models.info import ModelInfo
+from attendant.rpc.openinference.methods import METHOD, NO_MODEL, Method, MethodPort
 from attendant.rpc.openinference.options import TASK
 from attendant.rpc.openinference.ports import Port
 from attendant.rpc.openinference.registry import port_of
+from attendant.traffic.recorder import Recorder
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,19 +41,40 @@ def served(front_end: FrontEnd, name: str, version: str) -> ModelInfo:
     return info
 
 
-def of_request(front_end: FrontEnd, request: pb.ModelInferRequest) -> Found:
-    """The model of a request to infer.
+class Models:
+    """The models of a server as requests name them.
 
-    Raises:
-        ModelNotFound, ModelFailed, Unavailable: it does not take requests.
-        InvalidRequest: it does not do what the request names.
+    Args:
+        methods: of attendant.v1, which requests may name, whatever the model.
+        recorder: keeps some of the calls.
     """
-    if not request.model_name and request.model_version:
-        raise InvalidRequest("model_name", f"is empty beside model_version {request.model_version[:100]!r}")
-    info = served(front_end, request.model_name, request.model_version)
-    port = port_of(info, front_end, _task(request))
-    name = full_name(request.model_name, request.model_version) or info.name
-    return Found(name, info.manifest.version, port)
+
+    def __init__(
+        self, front_end: FrontEnd, methods: Mapping[str, Method] | None = None, recorder: Recorder | None = None
+    ) -> None:
+        self._front_end = front_end
+        self._methods = methods or {}
+        self._recorder = recorder
+
+    def of_request(self, request: pb.ModelInferRequest) -> Found:
+        """The model of a request to infer.
+
+        Raises:
+            ModelNotFound, ModelFailed, Unavailable: it does not take requests.
+            InvalidRequest: it does not do what the request names.
+        """
+        name, version = request.model_name, request.model_version
+        if not name and version:
+            raise InvalidRequest("model_name", f"is empty beside model_version {version[:100]!r}")
+        if METHOD in request.parameters:
+            return self._of_method("" if name == NO_MODEL else full_name(name, version))
+        info = served(self._front_end, name, version)
+        port = port_of(info, self._front_end, _task(request), self._recorder)
+        return Found(full_name(name, version) or info.name, info.manifest.version, port)
+
+    def _of_method(self, model: str) -> Found:
+        version = served(self._front_end, *split_name(model)).manifest.version if model else ""
+        return Found(model, version, MethodPort(self._methods, model))
 
 
 def _task(request: pb.ModelInferRequest) -> str:

@@ -12,6 +12,7 @@ from attendant.rpc.openinference.encoders.pieces import AnswerPort, ClassifyToke
 from attendant.rpc.openinference.encoders.port import EncoderPort
 from attendant.rpc.openinference.encoders.texts import ClassifyPort, EmbedPort, RerankPort
 from attendant.rpc.openinference.ports import Port
+from attendant.traffic.recorder import Recorder
 
 PORTS: Mapping[EncoderTask, type[EncoderPort]] = {
     "classify": ClassifyPort,
@@ -26,7 +27,7 @@ PORTS: Mapping[EncoderTask, type[EncoderPort]] = {
 }
 
 
-def encoder_ports(info: ModelInfo, front_end: FrontEnd) -> Iterator[tuple[str, Port]]:
-    """A port for each task of a model that encodes."""
+def encoder_ports(info: ModelInfo, front_end: FrontEnd, recorder: Recorder | None = None) -> Iterator[tuple[str, Port]]:
+    """A port for each task of a model that encodes. ``recorder``: keeps some of the calls."""
     for encoding in info.encodings:
         yield encoding.task, PORTS[encoding.task](encoding, front_end.encoding)
