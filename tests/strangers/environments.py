@@ -43,7 +43,7 @@ TRITON = Requirements(("tritonclient[grpc]==2.73.0",))
 KSERVE = Requirements(("kserve==0.21.0",))
 GATEWAY = Requirements(("smg==1.13.0", "openai==3.57.0", "anthropic==2.14.0", "numpy"))
 """smg, a gateway that speaks OpenAI's and Anthropic's HTTP in front and ``vllm.grpc.engine.VllmEngine`` behind."""
-PERF_ANALYZER = Requirements((), ("tritonclient==2.51.0", "nvidia-cuda-runtime-cu12"), ("libb64-0d",))
+PERF_ANALYZER = Requirements((), ("tritonclient==2.51.0", "nvidia-cuda-runtime-cu12==12.9.79"), ("libb64-0d",))
 """The last version whose wheel has the program and asks no newer C library than Debian 12's."""
 
 

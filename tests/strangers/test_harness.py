@@ -28,8 +28,9 @@ def test_it_is_the_client_that_was_asked_for_beside_a_protobuf_that_is_not_ours(
 
 
 def test_what_it_raises_is_told_and_it_goes_on(nobody: Stranger) -> None:
-    with pytest.raises(AssertionError, match="InferenceServerException"):
-        nobody.ask("is_live")
+    with pytest.raises(AssertionError, match="no attribute 'fly'"):
+        nobody.ask("call", method="fly")
+    assert nobody.ask("call", method="is_server_live")["status"] == "StatusCode.UNAVAILABLE"
     assert nobody.ask("versions")
 
 

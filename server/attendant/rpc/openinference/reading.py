@@ -68,8 +68,8 @@ def _inputs(
             raise InvalidRequest(field, f"is not an input of this model; allowed: {', '.join(specs)}")
         if name in found:
             raise InvalidRequest(field, "is there twice; allowed: each input once")
-        if message.parameters:
-            parameters[name] = _tensor_parameters(message, field)
+        if message.parameters and (own := _tensor_parameters(message, field)):
+            parameters[name] = own
         found[name] = _tensor(message, raw[index] if raw else None, spec, field)
     return found, parameters
 
