@@ -21,7 +21,7 @@ from attendant.http.page.routes import Page
 from attendant.http.server import HttpServer
 from attendant.metrics import Metrics
 from attendant.models import garbage
-from attendant.models.loader import ModelLoader
+from attendant.models.loader import LoadedBundles, ModelLoader
 from attendant.rpc.server import RpcServer
 from attendant.settings import RecordSettings, ServeSettings, TracesSettings
 from attendant.traffic.files import RotatingFile
@@ -136,7 +136,6 @@ class Application:
         await self._http.start()
         self._page.start()
         settings, loader = self._settings, self._loader()
-        bundles = await asyncio.to_thread(loader.load_all, _bundles(settings), strict=settings.strict)
         front_end = FrontEnd(
             self._metrics,
             self._on_engine_death,
@@ -144,7 +143,11 @@ class Application:
             explain=settings.explain,
             loader=loader,
             on_change=self._on_change,
+            repository=settings.repository,
+            folder=settings.model_repository,
+            drain_timeout_s=settings.drain_timeout_s,
         )
+        bundles = await _load(loader, settings, beside=await front_end.repository.survey())
         await front_end.start(bundles, strict=settings.strict)
         self._front_end = front_end
         _warn_of_unknown(settings.slo.by_model(), front_end)
@@ -201,7 +204,8 @@ class Application:
 
     async def _on_change(self) -> None:
         """Models came or went: who asks for their health hears so."""
-        assert self._front_end is not None, "it has started"
+        if self._front_end is None:  # at the start all are told at once
+            return
         await self._rpc.health.set(serving=self._rpc.health.serving, models=self._front_end.readiness())
 
     def _on_engine_death(self, model: str, error: BaseException) -> None:
@@ -261,8 +265,17 @@ def _recorder(settings: RecordSettings, metrics: Metrics) -> Recorder | None:
     return recorder
 
 
+async def _load(loader: ModelLoader, settings: ServeSettings, *, beside: int) -> LoadedBundles:
+    """Load the bundles that were named; none may be where there is a repository. ``beside``: shares of the memory that
+    are kept for it."""
+    named = _bundles(settings)
+    if not named:
+        return LoadedBundles(())
+    return await asyncio.to_thread(loader.load_all, named, strict=settings.strict, beside=beside)
+
+
 def _bundles(settings: ServeSettings) -> tuple[Path, ...]:
-    if settings.bundles and not settings.demo:
+    if (settings.bundles or settings.model_repository is not None) and not settings.demo:
         return settings.bundles
     from attendant.demo import demo_bundles
 

@@ -18,7 +18,7 @@ from attendant.core.events import FailedEvent, FinishedEvent
 from attendant.core.request import Request
 from attendant.core.sampling import SamplingParams
 from attendant.engine.engine import Engine
-from attendant.models.ledger import MemoryLedger
+from attendant.models.ledger import Account
 from attendant.models.pages import load_pages
 from attendant.settings import EngineSettings, GpuSettings
 
@@ -54,7 +54,9 @@ def run(bundle: Path) -> Outcome:
     outcome = Outcome(placements=watch())
     try:
         settings, gpu = EngineSettings(max_num_seqs=MAX_NUM_SEQS), GpuSettings(num_blocks=NUM_BLOCKS)
-        loaded = load_pages(bundle, read_manifest(bundle), settings, gpu, MemoryLedger(), outcome.messages.append)
+        loaded = load_pages(
+            bundle, read_manifest(bundle), settings, gpu, Account.alone("model"), outcome.messages.append
+        )
         for engine in loaded.engines:
             thread = threading.Thread(target=_answer, args=(engine, outcome))
             thread.start()

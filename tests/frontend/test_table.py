@@ -51,9 +51,9 @@ class Loader(ModelLoader):
 
     may = threading.Event()
 
-    def load(self, path: Path, manifest: Manifest) -> LoadedModel:
+    def load(self, path: Path, manifest: Manifest, holder: str = "") -> LoadedModel:
         assert self.may.wait(60)
-        return super().load(path, manifest)
+        return super().load(path, manifest, holder)
 
 
 def with_front_end(test: Test, metrics: Metrics | None = None, **settings: object) -> list[dict[str, ModelState]]:

@@ -56,7 +56,9 @@ def test_a_later_model_gets_what_is_left_or_hears_who_has_it() -> None:
 def load(path: Path, ledger: MemoryLedger, **settings: Any) -> int:
     """Tokens of the KV cache that the model of a bundle gets."""
     chosen = EngineSettings(**{"threads": 1, "spinning": False} | settings)
-    model = load_model(path, read_manifest(path), chosen, EncoderSettings(), GpuSettings(), ledger=ledger)
+    manifest = read_manifest(path)
+    account = ledger.account(manifest.name)
+    model = load_model(path, manifest, chosen, EncoderSettings(), GpuSettings(), account=account)
     assert model.generator is not None
     return model.generator.engines[0].facts("x").kv_capacity_tokens
 

@@ -14,7 +14,7 @@ from attendant.models.encoders import load_encoder
 from attendant.models.failed import FailedModel
 from attendant.models.generators import load_generator
 from attendant.models.info import EncodingInfo, GenerationInfo, ModelInfo, ModelState
-from attendant.models.ledger import MemoryLedger
+from attendant.models.ledger import Account
 from attendant.models.loaded import LoadedModel, load_model
 from attendant.models.lookup import GENERATE, SPEECH, TRANSLATE, encoding, find
 from attendant.rpc.convert_models import model_message
@@ -33,6 +33,8 @@ class Model:
 
     name: str
     capabilities: tuple[Capability, ...]
+    version: str = "1"
+    current: bool = True
 
     def refusal(self) -> None:
         """It takes calls."""
@@ -104,4 +106,4 @@ def test_a_bundle_says_what_it_can_do_and_no_more_is_promised(tmp_path: Path) ->
     more = manifest.model_copy(update={"further_capabilities": ("embed", "generate")})
     assert more.capabilities == ("generate", "continue", "embed")
     with pytest.raises(BundleError, match="can do more than this server knows to load: embed"):
-        load_model(bundle, more, ENGINE, ENCODER, GpuSettings(), ledger=MemoryLedger())
+        load_model(bundle, more, ENGINE, ENCODER, GpuSettings(), account=Account.alone("writer"))

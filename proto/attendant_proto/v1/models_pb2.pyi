@@ -17,11 +17,65 @@ class ModelState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     MODEL_STATE_FAILED: _ClassVar[ModelState]
     MODEL_STATE_LOADING: _ClassVar[ModelState]
     MODEL_STATE_DRAINING: _ClassVar[ModelState]
+    MODEL_STATE_UNLOADED: _ClassVar[ModelState]
 MODEL_STATE_UNSPECIFIED: ModelState
 MODEL_STATE_READY: ModelState
 MODEL_STATE_FAILED: ModelState
 MODEL_STATE_LOADING: ModelState
 MODEL_STATE_DRAINING: ModelState
+MODEL_STATE_UNLOADED: ModelState
+
+class LoadRequest(_message.Message):
+    __slots__ = ("model", "version")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    version: str
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ...) -> None: ...
+
+class LoadResponse(_message.Message):
+    __slots__ = ("versions",)
+    VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    versions: _containers.RepeatedCompositeFieldContainer[ModelVersion]
+    def __init__(self, versions: _Optional[_Iterable[_Union[ModelVersion, _Mapping]]] = ...) -> None: ...
+
+class UnloadRequest(_message.Message):
+    __slots__ = ("model", "version", "drain_timeout_s")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    DRAIN_TIMEOUT_S_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    version: str
+    drain_timeout_s: float
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., drain_timeout_s: _Optional[float] = ...) -> None: ...
+
+class UnloadResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class IndexRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class IndexResponse(_message.Message):
+    __slots__ = ("versions",)
+    VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    versions: _containers.RepeatedCompositeFieldContainer[ModelVersion]
+    def __init__(self, versions: _Optional[_Iterable[_Union[ModelVersion, _Mapping]]] = ...) -> None: ...
+
+class ModelVersion(_message.Message):
+    __slots__ = ("model", "version", "state", "cause", "current")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    CAUSE_FIELD_NUMBER: _ClassVar[int]
+    CURRENT_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    version: str
+    state: ModelState
+    cause: str
+    current: bool
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., state: _Optional[_Union[ModelState, str]] = ..., cause: _Optional[str] = ..., current: _Optional[bool] = ...) -> None: ...
 
 class ListModelsRequest(_message.Message):
     __slots__ = ()
@@ -40,12 +94,13 @@ class GetModelRequest(_message.Message):
     def __init__(self, model: _Optional[str] = ...) -> None: ...
 
 class Model(_message.Message):
-    __slots__ = ("name", "version", "capabilities", "state", "cause", "bundle", "generation", "encodings", "recognition", "attention", "maker", "architecture", "task", "precision", "target", "context_length", "vocab_size", "has_chat_template", "ready", "default_sampling", "default_max_tokens", "source", "parity", "max_running", "max_requests", "labels", "dimensions", "languages", "max_source_tokens", "default_num_beams", "speech", "recipe", "prompts", "default_prompt", "default_dimensions", "chat_templates", "default_stop", "default_min_length", "default_max_length", "warnings")
+    __slots__ = ("name", "version", "capabilities", "state", "cause", "current", "bundle", "generation", "encodings", "recognition", "attention", "maker", "architecture", "task", "precision", "target", "context_length", "vocab_size", "has_chat_template", "ready", "default_sampling", "default_max_tokens", "source", "parity", "max_running", "max_requests", "labels", "dimensions", "languages", "max_source_tokens", "default_num_beams", "speech", "recipe", "prompts", "default_prompt", "default_dimensions", "chat_templates", "default_stop", "default_min_length", "default_max_length", "warnings")
     NAME_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     CAUSE_FIELD_NUMBER: _ClassVar[int]
+    CURRENT_FIELD_NUMBER: _ClassVar[int]
     BUNDLE_FIELD_NUMBER: _ClassVar[int]
     GENERATION_FIELD_NUMBER: _ClassVar[int]
     ENCODINGS_FIELD_NUMBER: _ClassVar[int]
@@ -86,6 +141,7 @@ class Model(_message.Message):
     capabilities: _containers.RepeatedScalarFieldContainer[str]
     state: ModelState
     cause: str
+    current: bool
     bundle: BundleInfo
     generation: GenerationInfo
     encodings: _containers.RepeatedCompositeFieldContainer[EncodingInfo]
@@ -121,7 +177,7 @@ class Model(_message.Message):
     default_min_length: int
     default_max_length: int
     warnings: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., capabilities: _Optional[_Iterable[str]] = ..., state: _Optional[_Union[ModelState, str]] = ..., cause: _Optional[str] = ..., bundle: _Optional[_Union[BundleInfo, _Mapping]] = ..., generation: _Optional[_Union[GenerationInfo, _Mapping]] = ..., encodings: _Optional[_Iterable[_Union[EncodingInfo, _Mapping]]] = ..., recognition: _Optional[_Union[SpeechInfo, _Mapping]] = ..., attention: _Optional[_Union[AttentionInfo, _Mapping]] = ..., maker: _Optional[_Union[_receipt_pb2.Maker, _Mapping]] = ..., architecture: _Optional[str] = ..., task: _Optional[str] = ..., precision: _Optional[str] = ..., target: _Optional[str] = ..., context_length: _Optional[int] = ..., vocab_size: _Optional[int] = ..., has_chat_template: _Optional[bool] = ..., ready: _Optional[bool] = ..., default_sampling: _Optional[_Union[_generation_pb2.Sampling, _Mapping]] = ..., default_max_tokens: _Optional[int] = ..., source: _Optional[str] = ..., parity: _Optional[_Union[Parity, _Mapping]] = ..., max_running: _Optional[int] = ..., max_requests: _Optional[int] = ..., labels: _Optional[_Iterable[str]] = ..., dimensions: _Optional[int] = ..., languages: _Optional[_Iterable[str]] = ..., max_source_tokens: _Optional[int] = ..., default_num_beams: _Optional[int] = ..., speech: _Optional[bool] = ..., recipe: _Optional[_Iterable[str]] = ..., prompts: _Optional[_Iterable[str]] = ..., default_prompt: _Optional[str] = ..., default_dimensions: _Optional[int] = ..., chat_templates: _Optional[_Iterable[str]] = ..., default_stop: _Optional[_Iterable[str]] = ..., default_min_length: _Optional[int] = ..., default_max_length: _Optional[int] = ..., warnings: _Optional[_Iterable[str]] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., capabilities: _Optional[_Iterable[str]] = ..., state: _Optional[_Union[ModelState, str]] = ..., cause: _Optional[str] = ..., current: _Optional[bool] = ..., bundle: _Optional[_Union[BundleInfo, _Mapping]] = ..., generation: _Optional[_Union[GenerationInfo, _Mapping]] = ..., encodings: _Optional[_Iterable[_Union[EncodingInfo, _Mapping]]] = ..., recognition: _Optional[_Union[SpeechInfo, _Mapping]] = ..., attention: _Optional[_Union[AttentionInfo, _Mapping]] = ..., maker: _Optional[_Union[_receipt_pb2.Maker, _Mapping]] = ..., architecture: _Optional[str] = ..., task: _Optional[str] = ..., precision: _Optional[str] = ..., target: _Optional[str] = ..., context_length: _Optional[int] = ..., vocab_size: _Optional[int] = ..., has_chat_template: _Optional[bool] = ..., ready: _Optional[bool] = ..., default_sampling: _Optional[_Union[_generation_pb2.Sampling, _Mapping]] = ..., default_max_tokens: _Optional[int] = ..., source: _Optional[str] = ..., parity: _Optional[_Union[Parity, _Mapping]] = ..., max_running: _Optional[int] = ..., max_requests: _Optional[int] = ..., labels: _Optional[_Iterable[str]] = ..., dimensions: _Optional[int] = ..., languages: _Optional[_Iterable[str]] = ..., max_source_tokens: _Optional[int] = ..., default_num_beams: _Optional[int] = ..., speech: _Optional[bool] = ..., recipe: _Optional[_Iterable[str]] = ..., prompts: _Optional[_Iterable[str]] = ..., default_prompt: _Optional[str] = ..., default_dimensions: _Optional[int] = ..., chat_templates: _Optional[_Iterable[str]] = ..., default_stop: _Optional[_Iterable[str]] = ..., default_min_length: _Optional[int] = ..., default_max_length: _Optional[int] = ..., warnings: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class AttentionInfo(_message.Message):
     __slots__ = ("source", "kinds", "max_abs_error", "grid", "frame_s")

@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class ModelsStub:
-    """Missing associated documentation comment in .proto file."""
+    """What comes and goes at the server's command is told by Index, which has versions that are not loaded, too.
+    """
 
     def __init__(self, channel):
         """Constructor.
@@ -44,13 +45,29 @@ class ModelsStub:
                 request_serializer=attendant__proto_dot_v1_dot_models__pb2.GetModelRequest.SerializeToString,
                 response_deserializer=attendant__proto_dot_v1_dot_models__pb2.Model.FromString,
                 _registered_method=True)
+        self.Load = channel.unary_unary(
+                '/attendant.v1.Models/Load',
+                request_serializer=attendant__proto_dot_v1_dot_models__pb2.LoadRequest.SerializeToString,
+                response_deserializer=attendant__proto_dot_v1_dot_models__pb2.LoadResponse.FromString,
+                _registered_method=True)
+        self.Unload = channel.unary_unary(
+                '/attendant.v1.Models/Unload',
+                request_serializer=attendant__proto_dot_v1_dot_models__pb2.UnloadRequest.SerializeToString,
+                response_deserializer=attendant__proto_dot_v1_dot_models__pb2.UnloadResponse.FromString,
+                _registered_method=True)
+        self.Index = channel.unary_unary(
+                '/attendant.v1.Models/Index',
+                request_serializer=attendant__proto_dot_v1_dot_models__pb2.IndexRequest.SerializeToString,
+                response_deserializer=attendant__proto_dot_v1_dot_models__pb2.IndexResponse.FromString,
+                _registered_method=True)
 
 
 class ModelsServicer:
-    """Missing associated documentation comment in .proto file."""
+    """What comes and goes at the server's command is told by Index, which has versions that are not loaded, too.
+    """
 
     def ListModels(self, request, context):
-        """Every model that a bundle was named for, those that cannot be served last.
+        """Every version of every model that is loaded, and those that cannot be served, which come last.
 
         Errors: DEADLINE_EXCEEDED, CANCELLED, INTERNAL.
         """
@@ -62,6 +79,37 @@ class ModelsServicer:
         """One model.
 
         Errors: NOT_FOUND (the models that exist), DEADLINE_EXCEEDED, CANCELLED, INTERNAL.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Load(self, request, context):
+        """Has a model of the repository served as its folder is now. A new version takes calls when it is loaded, verified and
+        warm; that is when this ends. The one before finishes what runs. What is loaded with these files stays as it is.
+
+        Errors: NOT_FOUND (what the repository has), FAILED_PRECONDITION (repository.control is not "explicit", or the version
+        cannot be loaded: why), DEADLINE_EXCEEDED and CANCELLED (it is loaded all the same), UNAVAILABLE (the server ends),
+        INTERNAL.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Unload(self, request, context):
+        """Takes a model out of service. Ends when its calls have ended and its memory is free.
+
+        Errors: NOT_FOUND (what the repository has), FAILED_PRECONDITION (repository.control is not "explicit"),
+        INVALID_ARGUMENT, DEADLINE_EXCEEDED and CANCELLED (it is unloaded all the same), INTERNAL.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Index(self, request, context):
+        """Every version of every model that the server or its repository has, loaded or not.
+
+        Errors: FAILED_PRECONDITION (the repository cannot be read), DEADLINE_EXCEEDED, CANCELLED, INTERNAL.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -80,6 +128,21 @@ def add_ModelsServicer_to_server(servicer, server):
                     request_deserializer=attendant__proto_dot_v1_dot_models__pb2.GetModelRequest.FromString,
                     response_serializer=attendant__proto_dot_v1_dot_models__pb2.Model.SerializeToString,
             ),
+            'Load': grpc.unary_unary_rpc_method_handler(
+                    servicer.Load,
+                    request_deserializer=attendant__proto_dot_v1_dot_models__pb2.LoadRequest.FromString,
+                    response_serializer=attendant__proto_dot_v1_dot_models__pb2.LoadResponse.SerializeToString,
+            ),
+            'Unload': grpc.unary_unary_rpc_method_handler(
+                    servicer.Unload,
+                    request_deserializer=attendant__proto_dot_v1_dot_models__pb2.UnloadRequest.FromString,
+                    response_serializer=attendant__proto_dot_v1_dot_models__pb2.UnloadResponse.SerializeToString,
+            ),
+            'Index': grpc.unary_unary_rpc_method_handler(
+                    servicer.Index,
+                    request_deserializer=attendant__proto_dot_v1_dot_models__pb2.IndexRequest.FromString,
+                    response_serializer=attendant__proto_dot_v1_dot_models__pb2.IndexResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'attendant.v1.Models', rpc_method_handlers)
@@ -89,7 +152,8 @@ def add_ModelsServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Models:
-    """Missing associated documentation comment in .proto file."""
+    """What comes and goes at the server's command is told by Index, which has versions that are not loaded, too.
+    """
 
     @staticmethod
     def ListModels(request,
@@ -135,6 +199,87 @@ class Models:
             '/attendant.v1.Models/GetModel',
             attendant__proto_dot_v1_dot_models__pb2.GetModelRequest.SerializeToString,
             attendant__proto_dot_v1_dot_models__pb2.Model.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Load(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/attendant.v1.Models/Load',
+            attendant__proto_dot_v1_dot_models__pb2.LoadRequest.SerializeToString,
+            attendant__proto_dot_v1_dot_models__pb2.LoadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Unload(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/attendant.v1.Models/Unload',
+            attendant__proto_dot_v1_dot_models__pb2.UnloadRequest.SerializeToString,
+            attendant__proto_dot_v1_dot_models__pb2.UnloadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Index(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/attendant.v1.Models/Index',
+            attendant__proto_dot_v1_dot_models__pb2.IndexRequest.SerializeToString,
+            attendant__proto_dot_v1_dot_models__pb2.IndexResponse.FromString,
             options,
             channel_credentials,
             insecure,

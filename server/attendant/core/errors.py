@@ -64,11 +64,18 @@ def _shown(name: str) -> str:
 class ModelNotFound(AttendantError):
     """The request names a model that this server does not have, or names none and there is none for its ``task``.
 
-    ``failed``: names of models that it has and cannot serve.
+    ``failed``: names of models that it has and cannot serve. ``stored``: the request is about models that are to be
+    loaded, and ``available`` has them.
     """
 
     def __init__(
-        self, name: str, available: tuple[str, ...], task: str | None = None, failed: tuple[str, ...] = ()
+        self,
+        name: str,
+        available: tuple[str, ...],
+        task: str | None = None,
+        failed: tuple[str, ...] = (),
+        *,
+        stored: bool = False,
     ) -> None:
         listed = ", ".join(repr(n) for n in available) or "none"
         if failed:
@@ -79,7 +86,10 @@ class ModelNotFound(AttendantError):
             what = f"no model for task {task!r} is loaded"
         else:
             what = "no model is named, and there is not just one"
-        super().__init__(f"{what}; loaded models: {listed}")
+        told = f"{what}; loaded models: {listed}"
+        if stored:
+            told = f"the repository has no model named {_shown(name)}; it has {listed}"
+        super().__init__(told)
         self.name = name
         self.available = available
 

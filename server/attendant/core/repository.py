@@ -21,6 +21,11 @@ def full_name(name: str, version: str = "") -> str:
     return f"{name}{SEPARATOR}{version}" if version else name
 
 
+def version_order(version: str) -> tuple[int, str]:
+    """By what versions are put in order: numbers by their size, after those that are none."""
+    return (int(version), "") if version.isdecimal() else (-1, version)
+
+
 class VersionState(enum.Enum):
     """The state that a version of a model is in. UNAVAILABLE: the repository has it, and it is not loaded."""
 
@@ -36,7 +41,8 @@ class ModelVersion:
     """A version of a model, loaded or not.
 
     Attributes:
-        cause: why it takes no calls, in words that callers may read; empty if it does.
+        cause: why it takes no calls, or why the files that the repository has by now are not loaded in place of those
+            that take them, in words that callers may read; empty if all is well.
         current: calls that name no version go to it.
     """
 
@@ -66,7 +72,8 @@ class Repository(Protocol):
         Raises:
             ModelNotFound: the repository has none of this name or version.
             NotAllowed: models do not come and go by calls here.
-            AttendantError: what kept it from being loaded; what was served before goes on.
+            ModelFailed: it cannot be loaded, for the cause that is said; what was served before goes on.
+            Unavailable: the server ends.
         """
 
     async def unload(self, name: str, version: str = "", drain_timeout_s: float | None = None) -> None:

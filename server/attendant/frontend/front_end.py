@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 from attendant.batching.client import BatchClient
 from attendant.core.errors import ModelNotFound
+from attendant.core.repository import split_name
 from attendant.engine.client import EngineClient
 from attendant.frontend.encoding.service import EncodingService
 from attendant.frontend.explain.service import ExplainService
@@ -15,13 +18,17 @@ from attendant.frontend.speech.service import SpeechService
 from attendant.metrics import Metrics
 from attendant.models.clients import batch_client, engine_clients
 from attendant.models.encoders import EncoderPart
+from attendant.models.entry import Entry
 from attendant.models.failed import FailedModel
 from attendant.models.generators import GeneratorPart
 from attendant.models.info import ModelInfo, ModelState
+from attendant.models.ledger import MemoryLedger
 from attendant.models.loaded import LoadedModel
 from attendant.models.loader import LoadedBundles, ModelLoader
-from attendant.models.table import Entry, ModelTable
-from attendant.settings import ExplainSettings, SpeechSettings
+from attendant.models.lookup import named
+from attendant.models.repository import ModelRepository
+from attendant.models.table import ModelTable
+from attendant.settings import ExplainSettings, RepositorySettings, SpeechSettings
 from attendant.tasks.media_threads import MediaThreads
 
 MAX_MEDIA_JOBS = 2
@@ -36,14 +43,17 @@ class FrontEnd:
         speech: of models that write what they hear. explain: of calls that explain.
         loader: of models that come after the start; None: none do.
         on_change: told whenever a model came, went or failed, after the start.
+        repository, folder: of models by version, which may come and go.
+        drain_timeout_s: seconds that calls to a version that leaves may go on.
         engines, batches: say how a model's engines, and its batches, are reached.
 
     Attributes:
         models: the table of models, which loads and unloads them while others serve.
+        repository: which versions there are, and how they come and go by calls.
         generation, encoding, speech, explain: what skins talk to, one for each kind of calls.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a server is made of, each by name
         self,
         metrics: Metrics,
         on_death: OnDeath,
@@ -52,6 +62,9 @@ class FrontEnd:
         explain: ExplainSettings | None = None,
         loader: ModelLoader | None = None,
         on_change: Callable[[], Awaitable[None]] | None = None,
+        repository: RepositorySettings | None = None,
+        folder: Path | None = None,
+        drain_timeout_s: float = 30.0,
         engines: Callable[[GeneratorPart], Sequence[EngineClient]] = engine_clients,
         batches: Callable[[EncoderPart], BatchClient] = batch_client,
     ) -> None:
@@ -62,6 +75,10 @@ class FrontEnd:
             return ServedModel(model, metrics, on_death, engines=engines, batches=batches)
 
         self.models = ModelTable(serve, loader, self._changed)
+        ledger = loader.ledger if loader is not None else MemoryLedger()
+        self.repository = ModelRepository(
+            self.models, repository or RepositorySettings(), drain_timeout_s, ledger, folder
+        )
         self.generation = GenerationService(self.models, metrics)
         self._media = MediaThreads(MAX_MEDIA_JOBS)
         self.encoding = EncodingService(self.models, metrics, self._media)
@@ -78,6 +95,11 @@ class FrontEnd:
                 stopped.
         """
         await self.models.start(bundles, strict=strict)
+        try:
+            await self.repository.start(bundles.paths, strict=strict)
+        except BaseException:
+            await self.close()
+            raise
         self._count_ready()
 
     async def drain(self, timeout_s: float) -> None:
@@ -87,26 +109,41 @@ class FrontEnd:
     async def close(self) -> None:
         """Stop every model."""
         await self.models.close()
+        await self.repository.close()
         self._media.close()
 
     def list_models(self) -> tuple[ModelInfo | FailedModel, ...]:
-        """Every model: those that generate, those that do not, and last those that cannot be served."""
+        """Every version of every model: those that generate, those that do not, last those that cannot be served."""
         entries = sorted(self.models.entries, key=lambda entry: "generate" not in entry.capabilities)
-        infos = [_info(entry) for entry in entries if entry.failed is None]
-        return (*infos, *(entry.failed for entry in self.models.entries if entry.failed is not None))
+        return tuple([_info(entry) for entry in sorted(entries, key=lambda entry: entry.failed is not None)])
 
     def get_model(self, name: str) -> ModelInfo | FailedModel:
-        """One model; an empty name means the only one. Raises ModelNotFound."""
-        models = {info.name: info for info in self.list_models()}
-        if not name and len(models) == 1:
-            return next(iter(models.values()))
-        if name not in models:
-            raise ModelNotFound(name, tuple(sorted(models)))
-        return models[name]
+        """One model; with ``name@version`` that version, and else the current one. An empty name means the only model.
+
+        Raises:
+            ModelNotFound: with the models that exist, whether they are served or not; with the versions, if one was
+                named.
+        """
+        entries = self.models.entries
+        found = [entry for entry in entries if entry.current]
+        if name:
+            wanted = named(entries, name)
+            found = [wanted] if wanted is not None else []
+        if len(found) == 1:
+            return _info(found[0])
+        with_versions = bool(split_name(name)[1])
+        known = {entry.full_name if with_versions else entry.name for entry in entries}
+        raise ModelNotFound(name, tuple(sorted(known)))
 
     def readiness(self) -> dict[str, bool]:
-        """Whether each model takes calls, by name."""
-        return {entry.name: entry.state is ModelState.READY for entry in self.models.entries}
+        """Whether calls to each name are taken, ``name`` and ``name@version`` alike."""
+        told: dict[str, bool] = {}
+        for entry in self.models.entries:
+            ready = entry.state is ModelState.READY
+            told[entry.full_name] = ready or told.get(entry.full_name, False)
+            if entry.current:
+                told[entry.name] = ready
+        return told
 
     async def _changed(self) -> None:
         self._count_ready()
@@ -114,13 +151,16 @@ class FrontEnd:
             await self._on_change()
 
     def _count_ready(self) -> None:
-        self._metrics.models_ready(self.readiness())
+        current = [entry for entry in self.models.entries if entry.current]
+        self._metrics.models_ready({entry.name: entry.state is ModelState.READY for entry in current})
 
 
-def _info(entry: Entry[ServedModel]) -> ModelInfo:
+def _info(entry: Entry[ServedModel]) -> ModelInfo | FailedModel:
+    if entry.failed is not None:
+        return replace(entry.failed, current=entry.current)
     assert entry.manifest is not None, "it was read"
     served = entry.serving
     if served is None:
-        return ModelInfo(entry.manifest, entry.capabilities, entry.state)
+        return ModelInfo(entry.manifest, entry.capabilities, entry.state, current=entry.current)
     parts = served.generation_info(), served.encoding_infos()
-    return ModelInfo(entry.manifest, entry.capabilities, entry.state, *parts, served.maker)
+    return ModelInfo(entry.manifest, entry.capabilities, entry.state, *parts, served.maker, entry.current)

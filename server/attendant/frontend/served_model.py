@@ -79,9 +79,9 @@ class ServedModel:
             Exception: what kept an engine from being prepared.
         """
         if self.generation is not None:
-            self._metrics.add_model(self.name)
+            self._metrics.add_model(self.name, self.generation)
             await self.generation.start()
-            self._metrics.kv_memory(self.name, *self.generation.kv_blocks)
+            self._metrics.kv_memory(self.name, *self.generation.kv_blocks, self.generation)
         for encoder in self.encoders.values():
             await encoder.hub.start()
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from functools import partial
 from itertools import zip_longest
 from typing import cast
 
@@ -53,6 +54,7 @@ class EncoderMetrics:
         self._load = load
         self._kept = kept
         self._series: dict[tuple[str, str], _Series] = {}
+        self._rows: dict[tuple[str, str], dict[Hashable, tuple[Callable[[], int], Callable[[], int]]]] = {}
         self.row_seconds: dict[str, float] = {}
         self.queue = histogram(
             "queue_seconds", "A row's arrival, making tensors of it included, to the begin of its run.", QUEUE_BUCKETS
@@ -81,26 +83,32 @@ class EncoderMetrics:
             registry=registry,
         )
 
-    def add_model(self, model: str, task: str, running: Callable[[], int], waiting: Callable[[], int]) -> None:
-        """Create the series of ``model``, so that they exist at 0.
+    def add_model(
+        self, model: str, task: str, running: Callable[[], int], waiting: Callable[[], int], owner: Hashable = ""
+    ) -> None:
+        """Create the series of ``model``, so that they exist at 0. Its versions have them together.
 
         Args:
             running, waiting: how many rows there are, asked by whichever thread renders the page.
+            owner: what runs the rows of this version.
         """
         name = self._names.add(model)
         self._series[model, task] = _Series(self, name, task, self._errors, self._kept(model))
         self.calls.labels(name, task, SUCCESS)
         self.row_seconds.setdefault(name, 0.0)
-        self._load.add_encoder(model, task, lambda: (running(), waiting()))
+        rows = self._rows.setdefault((model, task), {})
+        rows[owner] = (running, waiting)
+        self._load.add_encoder(model, task, lambda: (_sum(rows, 0), _sum(rows, 1)))
         if name == model:  # where several share their series, no one of them has a state
-            self.running.labels(name, task).set_function(running)
-            self.waiting.labels(name, task).set_function(waiting)
+            self.running.labels(name, task).set_function(partial(_sum, rows, 0))
+            self.waiting.labels(name, task).set_function(partial(_sum, rows, 1))
 
-    def forget_model(self, model: str, task: str) -> None:
-        """Ask for no numbers of ``model`` any more. What was counted stays."""
-        self._load.forget_encoder(model, task)
-        for gauge in (self.running, self.waiting):
-            gauge.labels(self._names.of(model), task).set_function(_none)
+    def forget_model(self, model: str, task: str, owner: Hashable = "") -> None:
+        """Ask for no numbers of this version any more. What was counted stays."""
+        rows = self._rows.get((model, task), {})
+        rows.pop(owner, None)
+        if not rows:
+            self._load.forget_encoder(model, task)
 
     def counts(self) -> dict[str, ModelCounts]:
         """What was counted so far of each model whose rows are asked for, all its tasks together."""
@@ -160,8 +168,9 @@ class EncoderMetrics:
         self._series[model, task].failures[error].inc()
 
 
-def _none() -> int:
-    return 0
+def _sum(rows: Mapping[Hashable, tuple[Callable[[], int], Callable[[], int]]], part: int) -> int:
+    """Rows of all versions of a model that run, or that wait; asked by whichever thread."""
+    return sum(asked[part]() for asked in tuple(rows.values()))
 
 
 class _Series:

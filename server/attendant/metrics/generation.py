@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from importlib import metadata
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -157,13 +158,19 @@ class ModelMetrics:
         self._step_batch = collectors.step_batch.labels(model)
         self._step_tokens = collectors.step_tokens.labels(model)
 
-    def idle(self) -> None:
-        """Nothing runs and nothing waits."""
-        for gauge in (self._running, self._waiting, self._kv_usage):
-            gauge.set(0)
+    def shared_by(self, load: ModelLoad) -> None:
+        """The model is there again: ``load`` is told what it is at."""
+        self._load = load
 
-    def step(self, stats: StepStats) -> None:
-        self._state(stats)
+    def tell_load(self) -> None:
+        """What runs and waits is as it was told last."""
+        if not self._shared:
+            self._running.set(self._load.running)
+            self._waiting.set(self._load.waiting)
+            self._kv_usage.set(self._load.kv_usage)
+
+    def step(self, stats: StepStats, owner: Hashable) -> None:
+        self._state(stats, owner)
         num_tokens = stats.num_fed_tokens + stats.num_prefill_tokens + stats.num_decode_tokens
         if num_tokens:
             self._step.observe(stats.step_ns / 1e9)
@@ -177,15 +184,14 @@ class ModelMetrics:
         if stats.num_preemptions:
             self._preemptions.inc(stats.num_preemptions)
 
-    def _state(self, stats: StepStats) -> None:
-        load = self._load
+    def _state(self, stats: StepStats, owner: Hashable) -> None:
+        load = self._load.versions.get(owner)
+        if load is None:  # it has left
+            return
         load.running, load.waiting = stats.num_running, stats.num_waiting
         if stats.kv_capacity_tokens:
-            load.kv_usage = stats.kv_used_tokens / stats.kv_capacity_tokens
-        if not self._shared:
-            self._running.set(load.running)
-            self._waiting.set(load.waiting)
-            self._kv_usage.set(load.kv_usage)
+            load.kv_used, load.kv_capacity = stats.kv_used_tokens, stats.kv_capacity_tokens
+        self.tell_load()
 
     def finished(self, event: FinishedEvent, exemplar: Exemplar) -> None:
         timings, usage = event.timings, event.usage

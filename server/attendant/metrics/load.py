@@ -7,7 +7,7 @@ labels and types are vLLM's, which pickers know without being told.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 
 from attendant.metrics.families import written
@@ -17,19 +17,59 @@ CACHE, ADAPTERS = "vllm:cache_config_info", "vllm:lora_requests_info"
 
 
 @dataclass(slots=True)
-class ModelLoad:
-    """The state of a model that generates, or of the rows of one that encodes, as it was told last.
+class VersionLoad:
+    """The state of one version of a model that generates, as it was told last.
 
     Attributes:
-        kv_usage: share of its KV memory that running sequences hold.
+        kv_used, kv_capacity: positions of its KV memory that running sequences hold, and all of them.
         block_size: positions that its KV memory is handed out in; 0: it has none.
     """
 
     running: int = 0
     waiting: int = 0
-    kv_usage: float = 0.0
+    kv_used: int = 0
+    kv_capacity: int = 0
     block_size: int = 0
     num_blocks: int = 0
+
+
+class ModelLoad:
+    """The state of a model that generates: of all its versions together.
+
+    Attributes:
+        versions: by what runs each.
+    """
+
+    def __init__(self) -> None:
+        self.versions: dict[Hashable, VersionLoad] = {}
+
+    @property
+    def running(self) -> int:
+        """Sequences that run."""
+        return sum(each.running for each in self.versions.values())
+
+    @property
+    def waiting(self) -> int:
+        """Sequences that wait."""
+        return sum(each.waiting for each in self.versions.values())
+
+    @property
+    def kv_usage(self) -> float:
+        """Share of the KV memory that running sequences hold."""
+        capacity = sum(each.kv_capacity for each in self.versions.values())
+        return sum(each.kv_used for each in self.versions.values()) / capacity if capacity else 0.0
+
+    @property
+    def blocks(self) -> tuple[int, int]:
+        """Positions of the smallest block of KV memory, 0 if there is none, and how many of that size there are."""
+        return smallest((each.block_size, each.num_blocks) for each in tuple(self.versions.values()))
+
+
+def smallest(sizes: Iterable[tuple[int, int]]) -> tuple[int, int]:
+    """Sizes and counts of blocks as one size and count: all memory in the smallest blocks."""
+    found = [(size, count) for size, count in sizes if size]
+    least = min((size for size, _ in found), default=0)
+    return least, sum(size * count for size, count in found) // least if least else 0
 
 
 class LoadPage:
@@ -75,10 +115,7 @@ class LoadPage:
         return "".join(page).encode()
 
     def _cache(self) -> dict[str, str]:
-        sizes = [(model.block_size, model.num_blocks) for model in self._models.values() if model.block_size]
-        least = min((size for size, _ in sizes), default=0)
-        tokens = sum(size * count for size, count in sizes)
-        return cache_labels(least, tokens // least if least else 0)
+        return cache_labels(*smallest(model.blocks for model in self._models.values()))
 
 
 def cache_labels(block_size: int, num_blocks: int) -> dict[str, str]:

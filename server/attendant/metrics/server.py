@@ -3,7 +3,7 @@ dashboards for LLM servers know them (vLLM's), with the prefix ``attendant_``.""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from itertools import islice
 
 from prometheus_client import (
@@ -29,7 +29,7 @@ from attendant.metrics.explain import ExplainMetrics
 from attendant.metrics.families import Family, opened, read_rows
 from attendant.metrics.generation import Collectors, ModelMetrics
 from attendant.metrics.labels import MOST_MODELS, ModelNames
-from attendant.metrics.load import LoadPage, ModelLoad
+from attendant.metrics.load import LoadPage, ModelLoad, VersionLoad
 from attendant.metrics.objectives import LatencySeries, ObjectiveCollectors, ObjectiveSeries
 from attendant.metrics.outcomes import error_name, request_errors
 from attendant.metrics.speech import SpeechMetrics
@@ -86,20 +86,36 @@ class Metrics:
         self._models: dict[str, ModelMetrics] = {}
         self._shown: set[str] = set()  # models whose readiness is told
 
-    def add_model(self, model: str) -> None:
-        """Create the series of ``model``, so that they exist at 0."""
+    def add_model(self, model: str, owner: Hashable = "") -> None:
+        """Create the series of ``model``, so that they exist at 0. Its versions have them together.
+
+        Args:
+            owner: what runs this version, and tells what it is at.
+        """
         name = self._names.add(model)
-        load = self._load.models[model] = ModelLoad()
-        kept = ObjectiveSeries(self._kept, name, self._objectives.of(model))
-        self._models[model] = ModelMetrics(self._collectors, name, kept, load, shared=name != model)
+        load = self._load.models.setdefault(model, ModelLoad())
+        load.versions[owner] = VersionLoad()
+        if model not in self._models:
+            kept = ObjectiveSeries(self._kept, name, self._objectives.of(model))
+            self._models[model] = ModelMetrics(self._collectors, name, kept, load, shared=name != model)
+        self._models[model].shared_by(load)
+
+    def forget_model(self, model: str, owner: Hashable = "") -> None:
+        """This version has left: nothing of it runs or waits. What was counted stays."""
+        load = self._load.models.get(model)
+        if load is None or load.versions.pop(owner, None) is None:
+            return
+        self._models[model].tell_load()
+        if not load.versions:
+            del self._load.models[model]
 
     def _latency(self, model: str) -> LatencySeries:
         return LatencySeries(self._kept, self._names.of(model), self._objectives.of(model))
 
-    def kv_memory(self, model: str, block_size: int, num_blocks: int) -> None:
+    def kv_memory(self, model: str, block_size: int, num_blocks: int, owner: Hashable = "") -> None:
         """How large the KV memory of a model is: blocks, and positions of each."""
-        if load := self._load.models.get(model):  # else it is gone already
-            load.block_size, load.num_blocks = block_size, num_blocks
+        if (load := self._load.models.get(model)) and owner in load.versions:  # else it is gone already
+            load.versions[owner].block_size, load.versions[owner].num_blocks = block_size, num_blocks
 
     def models_ready(self, ready: Mapping[str, bool]) -> None:
         """Which models this server has, and whether each takes requests. Of those that are gone, what was counted
@@ -107,16 +123,16 @@ class Metrics:
         for name in self._shown - ready.keys():
             self._collectors.model_ready.remove(name)
         for name in self._load.models.keys() - ready.keys():
-            del self._load.models[name]
-            self._models[name].idle()
+            for owner in tuple(self._load.models[name].versions):
+                self.forget_model(name, owner)
         told = dict(islice(ready.items(), MOST_MODELS))
         for name, value in told.items():
             self._collectors.model_ready.labels(name).set(value)
         self._shown = set(told)
 
-    def step(self, model: str, stats: StepStats) -> None:
+    def step(self, model: str, stats: StepStats, owner: Hashable = "") -> None:
         """One engine step. A few microseconds."""
-        self._models[model].step(stats)
+        self._models[model].step(stats, owner)
 
     def first_token(self, model: str, seconds: float, exemplar: Exemplar = None) -> None:
         """A sequence's first token was delivered, ``seconds`` after its arrival. ``exemplar``: labels of its trace."""

@@ -68,7 +68,5 @@ def vllm_families(collectors: Collectors, models: Mapping[str, ModelLoad]) -> It
             for state, value in states.items()
         ],
     )
-    yield cache_sizes(
-        {**cache_labels(load.block_size, load.num_blocks), "model_name": model} for model, load in models.items()
-    )
+    yield cache_sizes({**cache_labels(*load.blocks), "model_name": model} for model, load in models.items())
     yield adapters()

@@ -19,6 +19,12 @@ class Discovered:
     bundles: tuple[tuple[Path, Manifest], ...]
     failed: tuple[FailedModel, ...]
 
+    @property
+    def unread(self) -> dict[str, Path]:
+        """Where those are whose manifest could not be read, by name."""
+        paths = [(model.name, Path(model.error.path)) for model in self.failed if isinstance(model.error, BundleError)]
+        return {name: path.parent if path.name == MANIFEST_FILE else path for name, path in paths}
+
 
 def discover(paths: Sequence[Path], gpu: GpuSettings | None) -> Discovered:
     """Every bundle that ``paths`` name.

@@ -24,7 +24,7 @@ from attendant.core.encoding import Row
 from attendant.core.errors import BundleError, ConfigurationError
 from attendant.models.attention import attention_of
 from attendant.models.encoder_check import check_encoder, probe_row
-from attendant.models.ledger import Memory, MemoryLedger
+from attendant.models.ledger import Account, Memory
 from attendant.models.memory import available_processors
 from attendant.models.text import load_tokenizer
 from attendant.runtime.devices import Device, open_device
@@ -88,7 +88,7 @@ def load_encoder(
     settings: EncoderSettings,
     *,
     gpu_index: int = 0,
-    ledger: MemoryLedger | None = None,
+    account: Account | None = None,
     verify: bool = True,
     progress: Callable[[str], None] = lambda line: None,
 ) -> EncoderPart:
@@ -96,7 +96,7 @@ def load_encoder(
 
     Args:
         gpu_index: of the GPU that a bundle of target cuda runs on.
-        ledger: takes down what it takes of a GPU; None: nobody asks.
+        account: takes down what it takes of a GPU; None: nobody asks.
         verify: check each file's SHA-256.
         progress: takes a line for each stage.
 
@@ -116,8 +116,8 @@ def load_encoder(
     tokenizer = _tokenizer(path, manifest.input) if isinstance(manifest.input, TextInput) else None
     runner = _open(path, manifest, SessionOptions(threads, settings.spinning), device)
     check_encoder(path, manifest, runner, limits, device)
-    if ledger is not None and device.kind == "cuda":
-        _take_down(ledger, manifest, device, free_before)
+    if account is not None and device.kind == "cuda":
+        _take_down(account, device, free_before)
     progress(
         f"{manifest.name}: ready in {time.monotonic() - started:.1f} s; {limits.layout} batches of up to "
         f"{tokens:,} tokens and {limits.max_rows} rows"
@@ -135,10 +135,10 @@ def load_encoder(
     )
 
 
-def _take_down(ledger: MemoryLedger, manifest: EncoderManifest, device: Device, free_before: int) -> None:
+def _take_down(account: Account, device: Device, free_before: int) -> None:
     """What the model has taken of a GPU: weights, and what its largest batch needs."""
     free, total = device.free_memory()
-    ledger.grant(Memory(f"GPU {device.index}", total, total), manifest.name, free_before - free)
+    account.grant(Memory(f"GPU {device.index}", total, total), free_before - free)
 
 
 def _tokenizer(path: Path, spec: TextInput) -> Tokenizer:

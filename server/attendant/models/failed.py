@@ -8,6 +8,7 @@ from pathlib import Path
 
 from attendant.bundle import Capability, Manifest
 from attendant.core.errors import AttendantError, BundleError, ModelFailed
+from attendant.core.repository import full_name
 from attendant.models.garbage import forget_frames
 
 logger = logging.getLogger(__name__)
@@ -21,11 +22,13 @@ class FailedModel:
         name: what callers call it: the manifest's, or the folder's where that cannot be read.
         error: what kept it from being served.
         manifest: None if it cannot be read.
+        current: calls that name no version of the model hear of it.
     """
 
     name: str
     error: AttendantError
     manifest: Manifest | None = None
+    current: bool = True
 
     @classmethod
     def of(cls, name: str, error: Exception, manifest: Manifest | None) -> FailedModel:
@@ -43,19 +46,30 @@ class FailedModel:
         """Say in the log that it is not served. ``strict``: raise its error instead."""
         if strict:
             raise self.error
-        logger.error("model %r is not served: %s", self.name, self.error)
+        logger.error("model %r is not served: %s", self.called, self.error)
+
+    @property
+    def called(self) -> str:
+        """How calls name it: with its version, if another one is current."""
+        return self.name if self.current else full_name(self.name, self.version)
 
     @property
     def cause(self) -> str:
-        """What callers may know of the error: without paths of this machine."""
+        """What callers may know of the error: without paths of this machine, but with the name of the file."""
         if not isinstance(self.error, BundleError):
             return str(self.error)
         path = Path(self.error.path)
-        return (
+        cause = (
             self.error.cause.replace(str(path), path.name)
             .replace(f"{path.parent}/", "")
             .replace(str(path.parent), path.parent.name)
         )
+        return cause if not path.suffix or path.name in (self.name, *cause.split()) else f"{path.name}: {cause}"
+
+    @property
+    def version(self) -> str:
+        """Which version of the model it is; empty if nobody knows."""
+        return self.manifest.version if self.manifest is not None else ""
 
     @property
     def ready(self) -> bool:
@@ -69,4 +83,4 @@ class FailedModel:
 
     def refusal(self) -> ModelFailed:
         """What ends a call to it."""
-        return ModelFailed(self.name, self.cause)
+        return ModelFailed(self.called, self.cause)

@@ -15,7 +15,7 @@ from attendant.core.request import Request
 from attendant.core.sampling import SamplingParams
 from attendant.engine.engine import Engine
 from attendant.models.attention import attention_of
-from attendant.models.ledger import MemoryLedger
+from attendant.models.ledger import Account
 from attendant.models.memory import available_processors
 from attendant.models.pages import load_pages
 from attendant.models.slots import load_slots
@@ -58,7 +58,7 @@ def load_generator(
     manifest: GeneratorManifest,
     settings: EngineSettings,
     *,
-    ledger: MemoryLedger | None = None,
+    account: Account | None = None,
     gpu: GpuSettings | None = None,
     verify: bool = True,
     progress: Callable[[str], None] = lambda line: None,
@@ -66,13 +66,13 @@ def load_generator(
     """Load one bundle and run it once, so that the first request pays for nothing.
 
     Args:
-        ledger: of the memory that other models hold; None: it is alone.
+        account: of the memory that other models hold; None: it is alone.
 
     Raises:
         BundleError, ConfigurationError: naming the file or setting and the cause.
     """
     started = time.monotonic()
-    ledger = ledger or MemoryLedger()
+    account = account or Account.alone(manifest.name)
     if verify:
         progress(f"{manifest.name}: checking {sum(f.size for f in manifest.files.values()) / 1e6:,.1f} MB of files")
         verify_files(path, manifest)
@@ -81,9 +81,9 @@ def load_generator(
         progress(f"{manifest.name}: {line}")
 
     if manifest.cache_layout == "pages":
-        loaded = load_pages(path, manifest, settings, gpu or GpuSettings(), ledger, tell)
+        loaded = load_pages(path, manifest, settings, gpu or GpuSettings(), account, tell)
     else:
-        loaded = load_slots(path, manifest, settings, ledger, tell)
+        loaded = load_slots(path, manifest, settings, account, tell)
     max_running = loaded.max_num_seqs * len(loaded.engines)
     model = GeneratorPart(
         manifest=manifest,

@@ -18,6 +18,10 @@ class ModelState(enum.Enum):
     FAILED = "failed"
 
 
+DEAD = "its engine has stopped after an internal error"
+"""Why a model takes no calls that was loaded and has failed."""
+
+
 @dataclass(frozen=True, slots=True)
 class GenerationInfo:
     """What takes calls that generate: its manifest, and the limits that this server serves it with.
@@ -66,6 +70,7 @@ class ModelInfo:
         generation: None for a model that does not generate, or is being loaded.
         encodings: one for each task that encodes.
         maker: of its answers, as receipts tell it; None while it is not in memory.
+        current: calls that name no version go to it.
     """
 
     manifest: Manifest
@@ -74,11 +79,17 @@ class ModelInfo:
     generation: GenerationInfo | None = None
     encodings: tuple[EncodingInfo, ...] = ()
     maker: Maker | None = None
+    current: bool = True
 
     @property
     def name(self) -> str:
         """What callers call it."""
         return self.manifest.name
+
+    @property
+    def version(self) -> str:
+        """Which version of the model it is."""
+        return self.manifest.version
 
     @property
     def ready(self) -> bool:

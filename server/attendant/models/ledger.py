@@ -54,17 +54,22 @@ class MemoryLedger:
     """The holdings of all models. One model is loaded or unloaded at a time.
 
     Those that a server starts with share each memory evenly, whatever they take of it in the end, so that the first one
-    gets no more than the last. One that is loaded later gets what the others have left.
+    gets no more than the last. One that is loaded later gets what the others have left. Two versions of a model are two
+    holders.
     """
 
     def __init__(self) -> None:
         self._expected: dict[str, int] = {}  # how many share evenly, by the name of each that is still to be loaded
         self._holdings: dict[str, dict[str, Holding]] = {}  # by memory and model
 
-    def expect(self, holders: Iterable[str]) -> None:
-        """These models are loaded next, and share evenly."""
+    def expect(self, holders: Iterable[str], among: int | None = None) -> None:
+        """These models are loaded next, and share evenly. ``among``: into how many shares; None: as many as models."""
         names = tuple(holders)
-        self._expected = dict.fromkeys(names, len(names))
+        self._expected = dict.fromkeys(names, max(len(names) if among is None else among, 1))
+
+    def account(self, holder: str) -> Account:
+        """What a model that is loaded asks and tells."""
+        return Account(self, holder)
 
     def share(self, memory: Memory, holder: str, asked: int | None = None) -> Share:
         """What a model may take.
@@ -102,3 +107,24 @@ class MemoryLedger:
     def holdings(self, memory: str) -> dict[str, Holding]:
         """What each model holds of a memory, by name."""
         return dict(self._holdings.get(memory, {}))
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The ledger as one model sees it while it is loaded, under the name ``holder``."""
+
+    ledger: MemoryLedger
+    holder: str
+
+    @classmethod
+    def alone(cls, holder: str) -> Account:
+        """Of a model beside which there is none."""
+        return cls(MemoryLedger(), holder)
+
+    def share(self, memory: Memory, asked: int | None = None) -> Share:
+        """See :meth:`MemoryLedger.share`."""
+        return self.ledger.share(memory, self.holder, asked)
+
+    def grant(self, memory: Memory, granted: int, asked: int | None = None) -> None:
+        """See :meth:`MemoryLedger.grant`."""
+        self.ledger.grant(memory, self.holder, granted, asked)

@@ -11,7 +11,7 @@ from attendant.core.errors import BundleError
 from attendant.core.receipt import Maker
 from attendant.models.encoders import EncoderPart, load_encoder
 from attendant.models.generators import GeneratorPart, load_generator
-from attendant.models.ledger import MemoryLedger
+from attendant.models.ledger import Account
 from attendant.models.maker import maker_of
 from attendant.settings import EncoderSettings, EngineSettings, GpuSettings
 
@@ -51,6 +51,16 @@ class LoadedModel:
         return self.manifest.name
 
     @property
+    def version(self) -> str:
+        """Which version of the model it is."""
+        return self.manifest.version
+
+    @property
+    def current(self) -> bool:
+        """Calls that name no version may go to it."""
+        return True
+
+    @property
     def capabilities(self) -> tuple[Capability, ...]:
         """All that its parts can do, each once."""
         parts = ([self.generator] if self.generator is not None else []) + list(self.encoders)
@@ -71,7 +81,7 @@ def load_model(
     encoder: EncoderSettings,
     gpu: GpuSettings,
     *,
-    ledger: MemoryLedger,
+    account: Account,
     verify: bool = True,
     progress: Callable[[str], None] = lambda line: None,
 ) -> LoadedModel:
@@ -79,7 +89,7 @@ def load_model(
 
     Args:
         settings: of models that generate. encoder: of those that encode.
-        ledger: of the memory that models hold; what this one takes is taken down, unless it cannot be loaded.
+        account: of the memory that models hold; what this one takes is taken down, unless it cannot be loaded.
         verify: check each file's SHA-256.
         progress: takes a line for each stage.
 
@@ -93,13 +103,13 @@ def load_model(
         if isinstance(manifest, EncoderManifest):
             first = gpu.devices[0] if gpu.devices else 0
             part = load_encoder(
-                path, manifest, encoder, gpu_index=first, ledger=ledger, verify=verify, progress=progress
+                path, manifest, encoder, gpu_index=first, account=account, verify=verify, progress=progress
             )
         else:
-            part = load_generator(path, manifest, settings, ledger=ledger, gpu=gpu, verify=verify, progress=progress)
+            part = load_generator(path, manifest, settings, account=account, gpu=gpu, verify=verify, progress=progress)
     except BaseException:
-        ledger.release(manifest.name)
+        account.ledger.release(account.holder)
         raise
-    ledger.settle(manifest.name)
+    account.ledger.settle(account.holder)
     threads = encoder.threads if isinstance(part, EncoderPart) else settings.threads
     return LoadedModel.of(part, maker=maker_of(manifest, path, threads))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from attendant.bundle import Manifest
+from attendant.core.errors import Draining
 from attendant.models.discovery import discover
 from attendant.models.failed import FailedModel
 from attendant.models.ledger import MemoryLedger
@@ -16,10 +17,15 @@ from attendant.settings import EncoderSettings, EngineSettings, GpuSettings
 
 @dataclass(frozen=True, slots=True)
 class LoadedBundles:
-    """What became of the bundles that a server starts with: models in memory, and those that cannot be served."""
+    """What became of the bundles that a server starts with: models in memory, and those that cannot be served.
+
+    Attributes:
+        paths: where the bundles are, by the names that they have.
+    """
 
     models: tuple[LoadedModel, ...]
     failed: tuple[FailedModel, ...] = ()
+    paths: Mapping[str, Path] = field(default_factory=dict)
 
     def check_some(self) -> None:
         """Raises the error of the first model that failed if no other was loaded."""
@@ -53,15 +59,17 @@ class ModelLoader:
         self._gpu = gpu
         self._verify = verify
         self._progress = progress
+        self._stops = False
         self.ledger = MemoryLedger()
 
-    def load_all(self, bundles: Sequence[Path], *, strict: bool = False) -> LoadedBundles:
+    def load_all(self, bundles: Sequence[Path], *, strict: bool = False, beside: int = 0) -> LoadedBundles:
         """Load every bundle that a server starts with; those that generate share the memory evenly. One that cannot be
         loaded leaves the others alone.
 
         Args:
             bundles: bundle folders, or folders of bundle folders.
             strict: raise for the first bundle that cannot be loaded.
+            beside: shares of the memory that are kept for models that come after these.
 
         Raises:
             BundleError, ConfigurationError: naming the file or setting and the cause; of the first bundle, if none can
@@ -72,7 +80,8 @@ class ModelLoader:
         failed = list(found.failed)
         for model in failed:
             model.give_up(strict=strict)
-        self.ledger.expect(manifest.name for _, manifest in found.bundles if "generate" in manifest.capabilities)
+        generating = [manifest.name for _, manifest in found.bundles if "generate" in manifest.capabilities]
+        self.ledger.expect(generating, among=len(generating) + beside)
         for path, manifest in found.bundles:
             try:
                 models.append(self.load(path, manifest))
@@ -80,15 +89,20 @@ class ModelLoader:
                 # supervision point: a bundle's fault, of whatever kind, is its own
                 failed.append(FailedModel.of(manifest.name, error, manifest))
                 failed[-1].give_up(strict=strict)
-        loaded = LoadedBundles(tuple(models), tuple(failed))
+        paths = {manifest.name: path for path, manifest in found.bundles} | found.unread
+        loaded = LoadedBundles(tuple(models), tuple(failed), paths)
         loaded.check_some()
         return loaded
 
-    def load(self, path: Path, manifest: Manifest) -> LoadedModel:
+    def load(self, path: Path, manifest: Manifest, holder: str = "") -> LoadedModel:
         """Load one bundle and run it once. Seconds.
+
+        Args:
+            holder: under which name the ledger has what it takes; empty: the model's.
 
         Raises:
             BundleError, ConfigurationError: naming the file or setting and the cause. What it had taken is free again.
+            Draining: it was told to stop.
         """
         return load_model(
             path,
@@ -96,7 +110,16 @@ class ModelLoader:
             self._settings,
             self._encoder,
             self._gpu or GpuSettings(),
-            ledger=self.ledger,
+            account=self.ledger.account(holder or manifest.name),
             verify=self._verify,
-            progress=self._progress,
+            progress=self._tell,
         )
+
+    def stop(self) -> None:
+        """Give up what is being loaded at its next stage, and load nothing more. Safe from any thread."""
+        self._stops = True
+
+    def _tell(self, line: str) -> None:
+        if self._stops:
+            raise Draining("the server is shutting down and loads no models")
+        self._progress(line)

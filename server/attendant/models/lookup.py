@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar
 
 from attendant.bundle import Capability, EncoderTask
 from attendant.core.errors import AttendantError, InvalidRequest, ModelNotFound
+from attendant.core.repository import full_name, split_name
 
 
 class Known(Protocol):
@@ -16,6 +17,14 @@ class Known(Protocol):
     @property
     def name(self) -> str:
         """What callers call it."""
+
+    @property
+    def version(self) -> str:
+        """Which version of the model it is."""
+
+    @property
+    def current(self) -> bool:
+        """Whether calls that name no version go to it; of a name it is one version's."""
 
     @property
     def capabilities(self) -> tuple[Capability, ...]:
@@ -99,31 +108,51 @@ def encoding(task: EncoderTask) -> Wanted:
 
 
 def find(models: Iterable[K], name: str, wanted: Wanted) -> K:
-    """The model called ``name``, which can do what is wanted; an empty name means the only one that can.
+    """The model called ``name``, which can do what is wanted; an empty name means the only one that can. A name
+    may have a version behind it, ``name@2``; without one the current version is meant.
 
     Models that cannot be served count where the name is left out: an answer never comes from another model for that.
 
     Raises:
-        ModelNotFound: with the names that exist.
+        ModelNotFound: with the names that exist; with the versions, if the call named one.
         AttendantError: the model refuses; for example ModelFailed, as it cannot be served.
         InvalidRequest: it is for something else, or no name was given and several would do.
     """
-    known = {model.name: model for model in models}
-    found = _only(known.values(), wanted) if not name else known.get(name)
+    every = list(models)
+    known = [model for model in every if model.current]
+    found = named(every, name) if name else _only(known, wanted)
     if found is None:
-        refusals = {model.name: model.refusal() for model in known.values()}
-        loaded = tuple(sorted(name for name, refusal in refusals.items() if refusal is None))
-        failed = tuple(sorted(name for name, refusal in refusals.items() if refusal is not None))
-        several = not name and any(_fitting(known.values(), wanted))
-        raise ModelNotFound(name, loaded, None if several else wanted.by_default[-1], failed)
+        several = not name and any(_fitting(known, wanted))
+        raise not_found(every, name, None if several else wanted.by_default[-1])
     if refusal := found.refusal():
         raise refusal
     if not wanted.fits(found.capabilities):
-        fitting = _listed(model for model in known.values() if wanted.fits(model.capabilities))
+        fitting = _listed(model for model in known if wanted.fits(model.capabilities))
         raise InvalidRequest(
             wanted.field, wanted.other.format(name=repr(name), task=found.capabilities[0], fitting=fitting)
         )
     return found
+
+
+def named(models: Iterable[K], name: str) -> K | None:
+    """The model, or the version of one, that a call means by ``name``; None if there is none."""
+    plain, version = split_name(name)
+    found = [
+        model for model in models if model.name == plain and (model.version == version if version else model.current)
+    ]
+    # while new files of a version are loaded, those from before take the calls
+    return next((model for model in found if model.refusal() is None), next(iter(found), None))
+
+
+def not_found(models: Iterable[Known], name: str, task: str | None = None) -> ModelNotFound:
+    """What a call hears that means none of the models."""
+    with_versions = bool(split_name(name)[1])
+    loaded, failed = set[str](), set[str]()
+    for model in models:
+        if with_versions or model.current:
+            shown = full_name(model.name, model.version if with_versions else "")
+            (loaded if model.refusal() is None else failed).add(shown)
+    return ModelNotFound(name, tuple(sorted(loaded)), task, tuple(sorted(failed)))
 
 
 def _only(models: Iterable[K], wanted: Wanted) -> K | None:

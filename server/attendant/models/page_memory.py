@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from attendant.bundle import GeneratorManifest
 from attendant.core.errors import ConfigurationError, DeviceOutOfMemory
-from attendant.models.ledger import Memory, MemoryLedger, Share
+from attendant.models.ledger import Account, Memory, Share
 from attendant.models.memory import processor_memory, wanted_context_length
 from attendant.runtime.devices import Device
 from attendant.runtime.page_cache import WORD, block_bytes
@@ -74,9 +74,7 @@ def prompt_area(manifest: GeneratorManifest) -> int | None:
     return _PROMPT_AREA if quantised else None
 
 
-def device_share(
-    ledger: MemoryLedger, manifest: GeneratorManifest, settings: EngineSettings, gpu: GpuSettings, device: Device
-) -> Share:
+def device_share(account: Account, settings: EngineSettings, gpu: GpuSettings, device: Device) -> Share:
     """A model's share of a GPU. A reference on a processor has blocks for a few contexts, whatever others hold.
 
     Raises:
@@ -84,9 +82,9 @@ def device_share(
     """
     if device.kind == "cpu":
         memory = processor_memory(settings)
-        return Share(manifest.name, memory, memory.pool)
+        return Share(account.holder, memory, memory.pool)
     total = device.free_memory()[1]
-    return ledger.share(Memory(f"GPU {device.index}", total, int(total * gpu.memory_fraction)), manifest.name)
+    return account.share(Memory(f"GPU {device.index}", total, int(total * gpu.memory_fraction)))
 
 
 def check_sources(

@@ -15,7 +15,7 @@ from attendant.engine.engine import Engine
 from attendant.engine.limits import SchedulerLimits
 from attendant.engine.scheduler import Scheduler
 from attendant.models.engines import LoadedEngines, token_budget
-from attendant.models.ledger import MemoryLedger, Share
+from attendant.models.ledger import Account, Share
 from attendant.models.memory import available_processors, wanted_context_length
 from attendant.models.page_memory import (
     PageBudget,
@@ -71,7 +71,7 @@ def load_pages(
     manifest: GeneratorManifest,
     settings: EngineSettings,
     gpu: GpuSettings,
-    ledger: MemoryLedger,
+    account: Account,
     progress: Tell,
 ) -> LoadedEngines:
     """Open the graphs of the bundle at ``path`` on each device.
@@ -86,7 +86,7 @@ def load_pages(
         where = f"GPU {index}" if device.kind == "cuda" else "the processor, by reference functions: slow"
         progress(f"loading {manifest.architecture} {manifest.precision} on {where}")
         loader = _Loader(path, manifest, settings, gpu, plan, device, progress)
-        engine, budget = loader.load(ledger)
+        engine, budget = loader.load(account)
         engines.append(engine)
         budgets.append(budget)
     context = min(budget.context_length for budget in budgets)
@@ -144,10 +144,10 @@ class _Loader:
     def _encoder_batch(self) -> int:
         return HOST_ENCODER_BATCH if self._device.kind == "cpu" else ENCODER_BATCH
 
-    def load(self, ledger: MemoryLedger) -> tuple[Engine, PageBudget]:
+    def load(self, account: Account) -> tuple[Engine, PageBudget]:
         """Open, measure what a step takes, give the rest to the KV cache, capture decode steps."""
         free_before, _ = self._device.free_memory()
-        share = device_share(ledger, self._manifest, self._settings, self._gpu, self._device)
+        share = device_share(account, self._settings, self._gpu, self._device)
         sessions, capturing = self._open_to_capture() if self._gpu.cuda_graphs else (self._open(), False)
         sources = self._sources(share)
         self._measure(sessions, sources)
@@ -156,7 +156,7 @@ class _Loader:
         )
         own = free_before - self._device.free_memory()[0]
         cache = budget.num_blocks * block_bytes(self._manifest.kv_layers, budget.block_size)
-        ledger.grant(share.memory, self._manifest.name, own + cache)
+        account.grant(share.memory, own + cache)
         if budget.context_length < self._plan.context_length:
             self._progress("the context length is cut to what the KV cache holds (gpu.memory_fraction, gpu.num_blocks)")
         on_prepare = partial(self._capture, self._keys(budget)) if capturing else lambda runner: None

@@ -16,7 +16,7 @@ from attendant.engine.limits import SchedulerLimits
 from attendant.engine.scheduler import Scheduler
 from attendant.engine.slot_pool import SlotPool
 from attendant.models.engines import LoadedEngines, token_budget
-from attendant.models.ledger import MemoryLedger
+from attendant.models.ledger import Account
 from attendant.models.memory import (
     KVBudget,
     available_processors,
@@ -58,7 +58,7 @@ def load_slots(
     path: Path,
     manifest: GeneratorManifest,
     settings: EngineSettings,
-    ledger: MemoryLedger,
+    account: Account,
     progress: Callable[[str], None],
 ) -> LoadedEngines:
     """Open the graph of the bundle at ``path`` and measure how its prompts may be cut.
@@ -70,10 +70,10 @@ def load_slots(
     max_num_seqs = settings.max_num_seqs or MAX_NUM_SEQS
     num_slots = max(max_num_seqs, 2)
     memory = processor_memory(settings)
-    share = ledger.share(memory, manifest.name, settings.kv_memory)
+    share = account.share(memory, settings.kv_memory)
     budget = plan_kv_memory(manifest, settings, share, max_num_seqs)
     taken = budget.capacity_tokens * manifest.kv_bytes_per_token() + source_memory(manifest, max_num_seqs)
-    ledger.grant(memory, manifest.name, taken, settings.kv_memory)
+    account.grant(memory, taken, settings.kv_memory)
     progress(f"loading {manifest.architecture} {manifest.precision}, {threads} threads")
     graph = path / manifest.graphs["decoder"].file
     prompt_graph = manifest.graphs.get("prompt")

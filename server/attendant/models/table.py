@@ -4,44 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
-from attendant.bundle import Capability, Manifest, read_any_manifest
-from attendant.core.errors import AttendantError, BundleError, Draining, ModelNotFound, Unavailable
+from attendant.bundle import Manifest, read_any_manifest
+from attendant.core.errors import BundleError
 from attendant.models import garbage
+from attendant.models.entries import Entries
+from attendant.models.entry import Entry, S
 from attendant.models.failed import FailedModel
-from attendant.models.info import ModelState
 from attendant.models.loaded import LoadedModel
 from attendant.models.loader import LoadedBundles, ModelLoader
-from attendant.models.lookup import Wanted, find
+from attendant.models.lookup import Wanted, find, not_found
 
 logger = logging.getLogger(__name__)
-
-
-class Serving(Protocol):
-    """What takes the calls of one model that is in memory, and runs it."""
-
-    @property
-    def ready(self) -> bool:
-        """Whether nothing of it has died."""
-
-    async def start(self) -> None:
-        """Begin. Raises what keeps the model from being run; then it is closed, too."""
-
-    def refuse(self, who: str) -> None:
-        """Take no new calls from now on; ``who``: shuts down, for the errors."""
-
-    async def drain(self, timeout_s: float) -> None:
-        """Let running calls finish for so many seconds, and fail the rest with Draining."""
-
-    async def close(self) -> None:
-        """Stop all threads; who is left fails. Nothing of it is used after that."""
-
-
-S = TypeVar("S", bound=Serving)
 
 
 F = TypeVar("F", covariant=True)
@@ -54,52 +32,12 @@ class Finder(Protocol[F]):
         """See :meth:`ModelTable.find`."""
 
 
-@dataclass(slots=True, eq=False)
-class Entry(Generic[S]):
-    """One model of the table.
-
-    Attributes:
-        manifest: None if it cannot be read.
-        serving: while it is ready or draining.
-        failed: why it is not served, if it is not.
-    """
-
-    name: str
-    manifest: Manifest | None
-    capabilities: tuple[Capability, ...]
-    serving: S | None = None
-    failed: FailedModel | None = None
-    draining: bool = False
-
-    @classmethod
-    def of(cls, model: LoadedModel, serving: S | None = None) -> Entry[S]:
-        """A model in memory."""
-        return cls(model.name, model.manifest, model.capabilities, serving)
-
-    @property
-    def state(self) -> ModelState:
-        """The state that the model is in. One whose engine died has failed, though it still tells its calls."""
-        if self.failed is not None or (self.serving is not None and not self.serving.ready):
-            return ModelState.FAILED
-        if self.serving is None:
-            return ModelState.LOADING
-        return ModelState.DRAINING if self.draining else ModelState.READY
-
-    def refusal(self) -> AttendantError | None:
-        """What ends a call to the model; None if it takes calls."""
-        if self.failed is not None:
-            return self.failed.refusal()
-        if self.serving is None:
-            return Unavailable(f"model {self.name!r} is being loaded; try again")
-        if self.draining:
-            return Draining(f"model {self.name!r} is being unloaded and takes no new requests")
-        return None
-
-
 class ModelTable(Generic[S]):
-    """The models of a server, by name. It belongs to one event loop.
+    """The models of a server, by name and version. It belongs to one event loop.
 
-    Models come and go one at a time, while the others serve.
+    Models come and go one at a time, while the others serve. Of several versions of a model one is current: calls go to
+    it that name none. When a newer one is ready, it is current from then on, and who was let in before goes on where it
+    is.
 
     Args:
         serve: makes what takes a model's calls, on the loop.
@@ -113,16 +51,19 @@ class ModelTable(Generic[S]):
         loader: ModelLoader | None = None,
         on_change: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        self._serve = serve
         self._loader = loader
         self._on_change = on_change
-        self._entries: dict[str, Entry[S]] = {}
+        self._entries = Entries(serve)
         self._changing = asyncio.Lock()
 
     @property
     def entries(self) -> tuple[Entry[S], ...]:
-        """Every model, whatever its state."""
-        return tuple(self._entries.values())
+        """Every version of every model, whatever its state."""
+        return tuple(self._entries)
+
+    def of(self, name: str) -> tuple[Entry[S], ...]:
+        """Every version of a model; with ``name@version`` that one alone."""
+        return self._entries.of(name)
 
     def find(self, name: str, wanted: Wanted) -> S:
         """What takes a call; see :func:`attendant.models.lookup.find`.
@@ -130,7 +71,7 @@ class ModelTable(Generic[S]):
         Raises:
             ModelNotFound, ModelFailed, InvalidRequest. Unavailable: the model is being loaded. Draining: it leaves.
         """
-        serving = find(self._entries.values(), name, wanted).serving
+        serving = find(self._entries, name, wanted).serving
         assert serving is not None, "it refuses"
         return serving
 
@@ -140,19 +81,19 @@ class ModelTable(Generic[S]):
         Raises:
             AttendantError: what kept the first from being prepared, if ``strict`` or if none is left; all are closed.
         """
-        for model in bundles.models:
-            self._entries[model.name] = Entry.of(model)
+        loaded = [(Entry[S].of(model), model) for model in bundles.models]
+        for entry, _ in loaded:
+            self._entries.add(entry)
         for failed in bundles.failed:
-            self._put(failed)
+            self._entries.fail(failed)
         try:
-            for model in bundles.models:
-                entry = self._entries[model.name]
+            for entry, model in loaded:
                 try:
-                    await self._start(entry, model)
+                    await self._entries.start(entry, model)
                 except Exception as error:  # noqa: BLE001
                     # supervision point: a model's fault, of whatever kind, is its own
                     self._give_up(entry, error, strict=strict)
-            given_up = [entry.failed for entry in self._entries.values() if entry.failed is not None]
+            given_up = [entry.failed for entry in self._entries if entry.failed is not None]
             if given_up and len(given_up) == len(self._entries):
                 raise given_up[0].error
         except BaseException:
@@ -161,98 +102,144 @@ class ModelTable(Generic[S]):
 
     def adopt(self, model: LoadedModel, serving: S) -> None:
         """Have a model that is served already: ``serving`` was started."""
-        self._entries[model.name] = Entry.of(model, serving)
+        self._entries.add(Entry.of(model, serving))
 
     async def load(self, path: Path) -> str:
         """Load a bundle while others serve; its name. A caller that goes away does not end it.
 
         Raises:
-            AttendantError: it cannot be loaded, or one of its name is served. The table has it as failed then.
+            AttendantError: it cannot be loaded, or this version is served. The table has it as failed then.
         """
-        return await asyncio.shield(asyncio.ensure_future(self._load(path)))
+        manifest = await asyncio.to_thread(read_any_manifest, path)
+        await self.bring(path, manifest, manifest.name, replaces=False)
+        return manifest.name
+
+    async def bring(self, path: Path, manifest: Manifest, holder: str, *, replaces: bool = True) -> None:
+        """Load a version of a model while others serve, and the model's other versions with them. It takes calls when
+        it is ready, not before. A caller that goes away does not end it.
+
+        Args:
+            manifest: of the bundle at ``path``, with the name and version that calls are to find it by.
+            holder: under which name the ledger has what it takes.
+            replaces: of the same version one may be served: that takes no new calls from then on, and is to be taken
+                out. If the new one cannot be loaded, nothing has changed.
+
+        Raises:
+            AttendantError: what kept it from being loaded. The table has it as failed then, unless it has the version.
+        """
+        await asyncio.shield(asyncio.ensure_future(self._bring(path, manifest, holder, replaces=replaces)))
 
     async def unload(self, name: str, drain_timeout_s: float) -> None:
-        """Let a model's calls finish for so many seconds, fail the rest, and free all that it has. A caller that goes
-        away does not end it.
+        """Let a model's calls finish for so many seconds, fail the rest, and free all that it has: every version, or
+        of ``name@version`` that one. A caller that goes away does not end it.
 
         Raises:
             ModelNotFound: there is none of this name.
         """
         await asyncio.shield(asyncio.ensure_future(self._unload(name, drain_timeout_s)))
 
+    async def take_out(self, entries: Iterable[Entry[S]], drain_timeout_s: float) -> None:
+        """The same of these versions; those that are gone by then are none of its business."""
+        await asyncio.shield(asyncio.ensure_future(self._take_out(tuple(entries), drain_timeout_s)))
+
     async def drain(self, timeout_s: float) -> None:
         """Refuse new calls, let running ones finish for ``timeout_s`` seconds, then fail the rest with Draining."""
-        serving = self._all()
+        self._entries.end()
+        serving = [entry.serving for entry in self._entries if entry.serving is not None]
         for each in serving:
             each.refuse("the server")
         await asyncio.gather(*(each.drain(timeout_s) for each in serving))
 
     async def close(self) -> None:
-        """Stop every model."""
-        await asyncio.gather(*(each.close() for each in self._all()))
+        """Stop every model, also one that comes or goes just now."""
+        self._entries.end()
+        if self._loader is not None:
+            self._loader.stop()
+        await self._entries.close_all()
+        async with self._changing:
+            await self._entries.close_all()
 
-    def _all(self) -> tuple[S, ...]:
-        return tuple(entry.serving for entry in self._entries.values() if entry.serving is not None)
-
-    async def _load(self, path: Path) -> str:
+    async def _bring(self, path: Path, manifest: Manifest, holder: str, *, replaces: bool) -> None:
         assert self._loader is not None, "whoever made the table gave it a loader"
         async with self._changing:
-            manifest = await asyncio.to_thread(read_any_manifest, path)
-            known = self._entries.get(manifest.name)
-            if known is not None and known.failed is None:
-                version = known.manifest.version if known.manifest is not None else ""
-                raise BundleError(path, f"has the name {manifest.name!r}, which version {version} has that is served")
-            entry = self._entries[manifest.name] = Entry[S](manifest.name, manifest, manifest.capabilities)
+            self._entries.check_open()
+            name, version = manifest.name, manifest.version
+            before = [entry for entry in self._entries.of(name) if entry.version == version]
+            served = [entry for entry in before if entry.failed is None]
+            if served and not replaces:
+                raise BundleError(path, f"has the name {name!r}, which version {version} has that is served")
+            for entry in before:
+                if entry.failed is not None:
+                    self._entries.remove(entry)
+            while any(entry.holder == holder for entry in self._entries):
+                holder += " (new files)"
+            entry = Entry[S](name, manifest, manifest.capabilities, version, holder)
+            self._entries.add(entry)
             await self._tell()
-            try:  # without a name for the model: an error that is kept would keep it, too
-                await self._start(entry, await asyncio.to_thread(self._loader.load, path, manifest))
-            except Exception as error:  # noqa: BLE001
-                # supervision point: a bundle's fault, of whatever kind, is its own
-                self._loader.ledger.release(manifest.name)
-                self._give_up(entry, error)
+            error = await self._try(entry, path, manifest, kept=not served)
+            if error is None:
+                for other in served:
+                    other.draining = True
+            self._entries.elect(name)
             garbage.collect()
             await self._tell()
-        if (failed := self._entries[manifest.name].failed) is not None:
-            raise failed.error
-        return manifest.name
+        if error is not None:
+            raise error
+
+    async def _try(self, entry: Entry[S], path: Path, manifest: Manifest, *, kept: bool) -> Exception | None:
+        """Load and start a version. Returns what kept it from that; ``kept``: the table has it as failed then."""
+        assert self._loader is not None, "there is one"
+        try:  # without a name for the model: an error that is kept would keep it, too
+            load, holder = self._loader.load, entry.holder
+            await self._entries.start(entry, await asyncio.to_thread(load, path, manifest, holder))
+        except Exception as error:  # noqa: BLE001
+            # supervision point: a bundle's fault, of whatever kind, is its own
+            self._loader.ledger.release(entry.holder)
+            given_up = self._give_up(entry, error)
+            if not kept:
+                self._entries.remove(given_up)
+            assert given_up.failed is not None, "it has just failed"
+            return given_up.failed.error
+        return None
 
     async def _unload(self, name: str, drain_timeout_s: float) -> None:
         async with self._changing:
-            entry = self._entries.get(name)
-            if entry is None:
-                raise ModelNotFound(name, tuple(sorted(self._entries)))
+            leaving = self.of(name)
+            if not leaving:
+                raise not_found(self._entries, name)
+            await self._leave(leaving, drain_timeout_s)
+
+    async def _take_out(self, entries: tuple[Entry[S], ...], drain_timeout_s: float) -> None:
+        async with self._changing:
+            await self._leave(tuple([entry for entry in entries if entry in self._entries]), drain_timeout_s)
+
+    async def _leave(self, leaving: tuple[Entry[S], ...], drain_timeout_s: float) -> None:
+        for entry in leaving:
+            entry.draining = entry.serving is not None
+        for name in {entry.name for entry in leaving}:
+            self._entries.elect(name)
+        await self._tell()
+        for entry in leaving:
             if entry.serving is not None:
-                entry.draining = True
-                await self._tell()
-                entry.serving.refuse(f"model {name!r}")
-                await entry.serving.drain(drain_timeout_s)
-                await entry.serving.close()
-            del self._entries[name], entry
+                entry.serving.refuse(f"model {entry.name!r}")
+        await asyncio.gather(*(e.serving.drain(drain_timeout_s) for e in leaving if e.serving is not None))
+        await asyncio.gather(*(self._entries.close(entry) for entry in leaving))
+        for entry in leaving:
+            self._entries.remove(entry)
+            entry.serving = None
             if self._loader is not None:
-                self._loader.ledger.release(name)
-            await asyncio.sleep(0)  # what the loop still has to call for it is called
-            garbage.collect()
-            logger.info("model %r is unloaded", name)
-            await self._tell()
+                self._loader.ledger.release(entry.holder)
+        await asyncio.sleep(0)  # what the loop still has to call for it is called
+        garbage.collect()
+        for entry in leaving:
+            logger.info("model %r is unloaded", entry.name if entry.current else entry.full_name)
+        await self._tell()
 
-    async def _start(self, entry: Entry[S], model: LoadedModel) -> None:
-        serving = self._serve(model)
-        try:
-            await serving.start()
-        except BaseException:
-            await serving.close()
-            raise
-        entry.capabilities, entry.serving = model.capabilities, serving
-
-    def _give_up(self, entry: Entry[S], error: Exception, *, strict: bool = False) -> None:
-        failed = FailedModel.of(entry.name, error, entry.manifest)
+    def _give_up(self, entry: Entry[S], error: Exception, *, strict: bool = False) -> Entry[S]:
+        self._entries.remove(entry)
+        failed = replace(FailedModel.of(entry.name, error, entry.manifest), current=not self._entries.of(entry.name))
         failed.give_up(strict=strict)
-        self._put(failed)
-
-    def _put(self, failed: FailedModel) -> None:
-        """Have a model that cannot be served, last of all."""
-        self._entries.pop(failed.name, None)
-        self._entries[failed.name] = Entry(failed.name, failed.manifest, failed.capabilities, failed=failed)
+        return self._entries.fail(failed)
 
     async def _tell(self) -> None:
         if self._on_change is not None:

@@ -14,7 +14,7 @@ from attendant.bundle import (
     TextSource,
 )
 from attendant.models.failed import FailedModel
-from attendant.models.info import EncodingInfo, GenerationInfo, ModelInfo, ModelState
+from attendant.models.info import DEAD, EncodingInfo, GenerationInfo, ModelInfo, ModelState
 from attendant.rpc.convert_attention import attention_message
 from attendant.rpc.convert_receipt import maker_message
 from attendant.rpc.convert_sampling import default_sampling
@@ -27,7 +27,6 @@ STATES = {
     ModelState.DRAINING: pb.MODEL_STATE_DRAINING,
     ModelState.FAILED: pb.MODEL_STATE_FAILED,
 }
-DEAD = "its engine has stopped after an internal error"
 
 
 def model_message(info: ModelInfo | FailedModel) -> pb.Model:
@@ -41,7 +40,8 @@ def _served(info: ModelInfo) -> pb.Model:
     generation = info.generation
     return pb.Model(
         name=info.name,
-        version=info.manifest.version,
+        version=info.version,
+        current=info.current,
         capabilities=info.capabilities,
         state=STATES[info.state],
         cause=DEAD if info.state is ModelState.FAILED else "",
@@ -58,7 +58,8 @@ def _failed(info: FailedModel) -> pb.Model:
     manifest = info.manifest
     model = pb.Model(
         name=info.name,
-        version=manifest.version if manifest is not None else "",
+        version=info.version,
+        current=info.current,
         capabilities=info.capabilities,
         state=pb.MODEL_STATE_FAILED,
         cause=info.cause,

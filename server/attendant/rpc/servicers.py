@@ -13,6 +13,7 @@ from attendant.frontend.generation.service import GenerationService
 from attendant.rpc import convert
 from attendant.rpc.context import of_this_call
 from attendant.rpc.convert_models import model_message
+from attendant.rpc.convert_repository import drain_timeout_s, meant, version_messages
 from attendant.rpc.recording import CallRecording
 from attendant.traffic.recorder import Recorder
 
@@ -54,6 +55,21 @@ class ModelsServicer(models_pb2_grpc.ModelsServicer):
     async def GetModel(self, request: models_pb2.GetModelRequest, context: Any) -> models_pb2.Model:  # noqa: N802
         """One model by name."""
         return model_message(self._front_end.get_model(request.model))
+
+    async def Load(self, request: models_pb2.LoadRequest, context: Any) -> models_pb2.LoadResponse:  # noqa: N802
+        """Have a model of the repository served."""
+        versions = await self._front_end.repository.load(*meant(request))
+        return models_pb2.LoadResponse(versions=version_messages(versions))
+
+    async def Unload(self, request: models_pb2.UnloadRequest, context: Any) -> models_pb2.UnloadResponse:  # noqa: N802
+        """Take a model out of service."""
+        await self._front_end.repository.unload(*meant(request), drain_timeout_s(request))
+        return models_pb2.UnloadResponse()
+
+    async def Index(self, request: models_pb2.IndexRequest, context: Any) -> models_pb2.IndexResponse:  # noqa: N802
+        """Every version, loaded or not, as the folder is now."""
+        await self._front_end.repository.refresh()
+        return models_pb2.IndexResponse(versions=version_messages(self._front_end.repository.index()))
 
 
 class TokenizerServicer(models_pb2_grpc.TokenizerServicer):

@@ -4,6 +4,7 @@ Each section is frozen and goes to the object that needs it; nothing below ``app
 """
 
 from attendant.settings.arguments import ENV_CONFIG, SettingsArguments
+from attendant.settings.repository import RepositorySettings
 from attendant.settings.sections import (
     EncoderSettings,
     EngineSettings,
@@ -30,6 +31,7 @@ __all__ = [
     "HttpSettings",
     "MetricsSettings",
     "RecordSettings",
+    "RepositorySettings",
     "ServeSettings",
     "SettingsArguments",
     "SloSettings",

@@ -15,6 +15,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from attendant.settings.repository import RepositorySettings
 from attendant.settings.sections import (
     EncoderSettings,
     EngineSettings,
@@ -41,10 +42,16 @@ class ServeSettings(BaseSettings):
 
     bundles: CliPositionalArg[Annotated[tuple[Path, ...], NoDecode]] = Field(
         (),
-        description="Bundle folders, or folders of bundle folders; none serves the embedded demo models. "
-        f"[env: {ENV_PREFIX}BUNDLES, parted by '{os.pathsep}']",
+        description="Bundle folders, or folders of bundle folders; none serves the embedded demo models, unless there "
+        f"is a model repository. [env: {ENV_PREFIX}BUNDLES, parted by '{os.pathsep}']",
     )
     demo: bool = Field(False, description="Serve the embedded demo models, besides any bundles.")
+    model_repository: Path | None = Field(
+        None,
+        description="Folder of models: FOLDER/NAME/VERSION/ with a bundle in each, or FOLDER/NAME/ a bundle. The "
+        "folders' names count, not those of the manifests.",
+    )
+    repository: RepositorySettings = RepositorySettings()
     engine: EngineSettings = EngineSettings()
     encoder: EncoderSettings = EncoderSettings()
     speech: SpeechSettings = SpeechSettings()

@@ -19,7 +19,7 @@ from attendant.demo import demo_bundle
 from attendant.frontend.explain.calls import AttentionCall, GivenAnswer, Subject
 from attendant.frontend.front_end import FrontEnd
 from attendant.metrics import Metrics
-from attendant.models.ledger import MemoryLedger
+from attendant.models.ledger import Account
 from attendant.models.loaded import load_model
 from attendant.models.loader import LoadedBundles
 from attendant.settings import EncoderSettings, EngineSettings, GpuSettings
@@ -86,7 +86,7 @@ async def measure(path: Path) -> None:
         EngineSettings(),
         EncoderSettings(),
         GpuSettings(),
-        ledger=MemoryLedger(),
+        account=Account.alone("model"),
         verify=False,
     )
     front_end = FrontEnd(Metrics(), print)

@@ -19,7 +19,7 @@ from attendant.frontend.front_end import FrontEnd
 from attendant.metrics import Metrics
 from attendant.models.clients import engine_clients
 from attendant.models.generators import GeneratorPart
-from attendant.models.ledger import MemoryLedger
+from attendant.models.ledger import Account
 from attendant.models.loaded import LoadedModel, load_model
 from attendant.models.loader import LoadedBundles
 from attendant.settings import EncoderSettings, EngineSettings, ExplainSettings, GpuSettings
@@ -42,7 +42,7 @@ def demo(name: str) -> LoadedModel:
         EngineSettings(threads=1, spinning=False, max_num_seqs=4, max_queue=4),
         EncoderSettings(threads=1, spinning=False, max_queue=4),
         GpuSettings(),
-        ledger=MemoryLedger(),
+        account=Account.alone(name),
         verify=False,
     )
 

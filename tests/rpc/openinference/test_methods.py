@@ -31,7 +31,7 @@ ALL = sorted(
         ("Encoding", ("Rerank", "Stream", "Transcribe")),
         ("Explain", ("Attention", "Attribute", "Similarity")),
         ("Generation", ("Generate",)),
-        ("Models", ("GetModel", "ListModels")),
+        ("Models", ("GetModel", "Index", "ListModels", "Load", "Unload")),
         ("Speech", ("StreamTranscribe", "Transcribe")),
         ("Tokenizer", ("Detokenize", "Tokenize")),
     )

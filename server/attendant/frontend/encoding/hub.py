@@ -118,7 +118,7 @@ class EncoderHub:
         self._row_s = 0.01  # moving average of the time that a row takes in a batch
         self.gate = Gate(model.name, model.max_rows, what="inputs", retry_after_s=lambda excess: excess * self._row_s)
         self.jobs = JobHub(self.gate, batches.work, batches.end_work, partial(metrics.explain.ran, model.name))
-        self._metrics.add_model(model.name, model.task, self._num_running, self._num_waiting)
+        self._metrics.add_model(model.name, model.task, self._num_running, self._num_waiting, self)
 
     @property
     def ready(self) -> bool:
@@ -136,7 +136,7 @@ class EncoderHub:
             self.gate.shut(shut_down)
         await asyncio.to_thread(_stop, [self._batches])
         self._fail_all(shut_down)
-        self._metrics.forget_model(self.model.name, self.model.task)
+        self._metrics.forget_model(self.model.name, self.model.task, self)
 
     def admit(self, *, patient: bool = False) -> AdmittedCall:
         """The hub as one call sees it. ``patient``: its first rows wait for places, too."""

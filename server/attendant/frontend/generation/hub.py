@@ -118,6 +118,7 @@ class ModelHub:
         await asyncio.gather(*(asyncio.to_thread(_stop, [engine]) for engine in self._engines))
         self._take_reports()
         self._fail_all(Draining("the server has shut down"))
+        self._metrics.forget_model(self.model.name, self)
 
     def submit(self, streams: Sequence[SequenceStream]) -> None:
         """Hand a sequence to an engine, or the hypotheses of one beam search, of which the engine gets the first's
@@ -183,7 +184,7 @@ class ModelHub:
     def _on_report(self, engine: int, report: StepReport) -> None:
         metrics, name = self._metrics, self.model.name
         self._latest[engine] = report.stats
-        metrics.step(name, report.stats.with_state_of(self._latest))
+        metrics.step(name, report.stats.with_state_of(self._latest), self)
         for event in report.events:
             if isinstance(event, TokenEvent):
                 if live := self._live.get(event.request_id):
