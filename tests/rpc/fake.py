@@ -85,7 +85,7 @@ class FakeService:
             raise ZeroDivisionError("the secret of the server")
         return Tokenized(tuple(prompt.text.encode()), tuple(prompt.text))
 
-    def detokenize(self, model: str, token_ids: Sequence[int], keep_special_tokens: bool) -> str:
+    async def detokenize(self, model: str, token_ids: Sequence[int], *, keep_special_tokens: bool) -> str:
         return bytes(token_ids).decode() + ("!" if keep_special_tokens else "")
 
 
@@ -97,7 +97,7 @@ class FakeFrontEnd:
         self, generation: FakeService, encoding: object, speech: object = None, explain: object = None
     ) -> None:
         self.explain = explain
-        self.generation = generation
+        self.generation = self.tokenizer = generation
         self.encoding = encoding
         self.speech = speech
         self.list_models = generation.list_models

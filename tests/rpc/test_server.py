@@ -16,7 +16,6 @@ from attendant_proto.v1 import explain_pb2, explain_pb2_grpc, generation_pb2_grp
 from attendant_proto.v1 import generation_pb2 as pb
 from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_status import rpc_status
 from pydantic import ByteSize
 
@@ -255,21 +254,6 @@ def test_health_of_each_service_and_its_changes() -> None:
             await server.health.set(serving=False)
             assert (await watch.read()).status == status.NOT_SERVING
             watch.cancel()
-
-    run(test)
-
-
-def test_reflection_lists_every_service() -> None:
-    async def test() -> None:
-        async with connected(FakeService()) as channel:
-            stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)  # type: ignore[arg-type]
-            request = reflection_pb2.ServerReflectionRequest(list_services="")
-            async for response in stub.ServerReflectionInfo(iter([request])):
-                names = {service.name for service in response.list_services_response.service}
-            assert {*SERVICES, "grpc.health.v1.Health"} <= names
-            ours = ("Generation", "Encoding", "Speech", "Models", "Tokenizer", "Explain")
-            others = {"inference.GRPCInferenceService"}
-            assert set(SERVICES) == {f"attendant.v1.{name}" for name in ours} | others
 
     run(test)
 

@@ -41,6 +41,8 @@ class Requirements:
 
 TRITON = Requirements(("tritonclient[grpc]==2.73.0",))
 KSERVE = Requirements(("kserve==0.21.0",))
+TEI = Requirements(("tei-client[grpc]==0.2.4", "yagrc==1.1.3", "numpy"))
+"""A client of Text Embeddings Inference, and one that knows no contract: it asks the server, by reflection."""
 GATEWAY = Requirements(("smg==1.13.0", "openai==3.57.0", "anthropic==2.14.0", "numpy"))
 """smg, a gateway that speaks OpenAI's and Anthropic's HTTP in front and ``vllm.grpc.engine.VllmEngine`` behind."""
 PERF_ANALYZER = Requirements((), ("tritonclient==2.51.0", "nvidia-cuda-runtime-cu12==12.9.79"), ("libb64-0d",))

@@ -35,7 +35,7 @@ def make_encoders(folder: Path) -> Path:
         make_text_encoder(folder / "vectors", "embed", embedding=vectors, max_tokens=MAX_TOKENS),
     ]
     for bundle in bundles:
-        _add_special_tokens(bundle / "tokenizer.json")
+        add_special_tokens(bundle / "tokenizer.json")
     make_image_encoder(folder / "images")
     make_image_encoder(folder / "pictures", "embed_image")
     make_audio_encoder(folder / "words")
@@ -64,7 +64,8 @@ def failure(call: Any, message: Any) -> tuple[grpc.StatusCode, str, str]:
     return caught.value.code(), "".join(fields), caught.value.details()
 
 
-def _add_special_tokens(file: Path) -> None:
+def add_special_tokens(file: Path) -> None:
+    """Have a tokenizer put a token before every text, and one behind."""
     tokenizer = Tokenizer.from_file(str(file))
     tokenizer.post_processor = TemplateProcessing(
         single=f"{BOS} $A {END}",

@@ -292,8 +292,12 @@ class Models:
 
 
 class TokenizerStub:
-    """Errors: INVALID_ARGUMENT (google.rpc.BadRequest names the field and what is allowed), NOT_FOUND (the models that
-    exist), FAILED_PRECONDITION (the model cannot be served), DEADLINE_EXCEEDED, CANCELLED, INTERNAL.
+    """The tokenizers of models that generate, and of those that encode texts. Where a request names no model, the only one that
+    generates is meant, or without one the only one that encodes texts.
+
+    Errors: INVALID_ARGUMENT (google.rpc.BadRequest names the field and what is allowed: a text far longer than any that the
+    model reads, an id that it has not), NOT_FOUND (the models that exist), FAILED_PRECONDITION (the model cannot be served),
+    DEADLINE_EXCEEDED, CANCELLED, INTERNAL.
     """
 
     def __init__(self, channel):
@@ -315,8 +319,12 @@ class TokenizerStub:
 
 
 class TokenizerServicer:
-    """Errors: INVALID_ARGUMENT (google.rpc.BadRequest names the field and what is allowed), NOT_FOUND (the models that
-    exist), FAILED_PRECONDITION (the model cannot be served), DEADLINE_EXCEEDED, CANCELLED, INTERNAL.
+    """The tokenizers of models that generate, and of those that encode texts. Where a request names no model, the only one that
+    generates is meant, or without one the only one that encodes texts.
+
+    Errors: INVALID_ARGUMENT (google.rpc.BadRequest names the field and what is allowed: a text far longer than any that the
+    model reads, an id that it has not), NOT_FOUND (the models that exist), FAILED_PRECONDITION (the model cannot be served),
+    DEADLINE_EXCEEDED, CANCELLED, INTERNAL.
     """
 
     def Tokenize(self, request, context):
@@ -355,8 +363,12 @@ def add_TokenizerServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Tokenizer:
-    """Errors: INVALID_ARGUMENT (google.rpc.BadRequest names the field and what is allowed), NOT_FOUND (the models that
-    exist), FAILED_PRECONDITION (the model cannot be served), DEADLINE_EXCEEDED, CANCELLED, INTERNAL.
+    """The tokenizers of models that generate, and of those that encode texts. Where a request names no model, the only one that
+    generates is meant, or without one the only one that encodes texts.
+
+    Errors: INVALID_ARGUMENT (google.rpc.BadRequest names the field and what is allowed: a text far longer than any that the
+    model reads, an id that it has not), NOT_FOUND (the models that exist), FAILED_PRECONDITION (the model cannot be served),
+    DEADLINE_EXCEEDED, CANCELLED, INTERNAL.
     """
 
     @staticmethod

@@ -15,6 +15,7 @@ from attendant.frontend.explain.service import ExplainService
 from attendant.frontend.generation.service import GenerationService
 from attendant.frontend.served_model import OnDeath, ServedModel
 from attendant.frontend.speech.service import SpeechService
+from attendant.frontend.tokenizer import TokenizerService
 from attendant.metrics import Metrics
 from attendant.models.clients import batch_client, engine_clients
 from attendant.models.encoders import EncoderPart
@@ -50,7 +51,7 @@ class FrontEnd:
     Attributes:
         models: the table of models, which loads and unloads them while others serve.
         repository: which versions there are, and how they come and go by calls.
-        generation, encoding, speech, explain: what skins talk to, one for each kind of calls.
+        generation, encoding, speech, explain, tokenizer: what skins talk to, one for each kind of calls.
     """
 
     def __init__(  # noqa: PLR0913 - what a server is made of, each by name
@@ -83,6 +84,7 @@ class FrontEnd:
         self._media = MediaThreads(MAX_MEDIA_JOBS)
         self.encoding = EncodingService(self.models, metrics, self._media)
         self.speech = SpeechService(self.models, self.generation.on, metrics, speech or SpeechSettings(), self._media)
+        self.tokenizer = TokenizerService(self.models)
         self.explain = ExplainService(
             self.models, self.generation, self.encoding, metrics, explain or ExplainSettings(), self._media
         )

@@ -98,6 +98,18 @@ class ModelInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class Piece:
+    """One token of a text: its id, the vocabulary's spelling, whether the tokenizer put it around the text, and the
+    code points that it stands for."""
+
+    token_id: int
+    token: str
+    special: bool
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
 class Tokenized:
     """Token ids of a text and the vocabulary's spelling of each."""
 

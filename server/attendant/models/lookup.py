@@ -48,6 +48,8 @@ class Wanted:
         ambiguous: the reason if no model is named and ``fitting`` would do; None: then none is found.
         other: the reason if the model ``name`` is for ``task`` instead.
         or_else: capabilities that will do, too. Then a call that names no model means the only one with any of them.
+        at_last: capabilities that will do, too. A call that names no model means the only one with any of them where
+            no model has one of the others.
     """
 
     capability: Capability
@@ -56,10 +58,16 @@ class Wanted:
     ambiguous: str | None
     other: str
     or_else: tuple[Capability, ...] = ()
+    at_last: tuple[Capability, ...] = ()
 
     def fits(self, capabilities: Collection[Capability]) -> bool:
         """Whether a model with these can be asked."""
-        return self.capability in capabilities or any(each in capabilities for each in self.or_else)
+        return any(each in capabilities for each in (self.capability, *self.or_else, *self.at_last))
+
+    def defaults(self) -> tuple[tuple[Capability, ...], ...]:
+        """What a call that names no model wants: a model with any of the first ones, else any of the next."""
+        first = ((self.capability, *self.or_else),) if self.or_else else tuple((each,) for each in self.by_default)
+        return (*first, self.at_last)
 
 
 def _for_task(task: Capability, *by_default: Capability, ambiguous: bool) -> Wanted:
@@ -100,6 +108,26 @@ ATTRIBUTE = Wanted(
     "is {name}, which is for task {task}; allowed, of those that generate or classify texts: {fitting}",
     or_else=("classify", "rerank"),
 )
+
+
+TEXT_TASKS: tuple[EncoderTask, ...] = ("embed", "classify", "rerank", "fill_mask", "classify_tokens", "answer")
+"""Of models that encode texts."""
+
+_READERS = "of those that read texts: {fitting}"
+_NO_READER = f"is {{name}}, which is for task {{task}}; allowed, {_READERS}"
+WORDS = Wanted("generate", ("continue", "generate"), "model", None, _NO_READER, at_last=TEXT_TASKS)
+"""A model's tokenizer."""
+
+ENCODER_WORDS = Wanted(
+    "embed",
+    ("embed",),
+    "model",
+    f"is empty; allowed, {_READERS}",
+    _NO_READER,
+    or_else=TEXT_TASKS,
+    at_last=("generate",),
+)
+"""The same, where the callers are those of models that encode."""
 
 
 def encoding(task: EncoderTask) -> Wanted:
@@ -166,10 +194,8 @@ def _only(models: Iterable[K], wanted: Wanted) -> K | None:
 def _fitting(models: Iterable[K], wanted: Wanted) -> list[K]:
     """Every model that a call may mean which names none."""
     known = list(models)
-    if wanted.or_else:
-        return [model for model in known if wanted.fits(model.capabilities)]
-    for capability in wanted.by_default:
-        if fitting := [model for model in known if capability in model.capabilities]:
+    for group in wanted.defaults():
+        if fitting := [model for model in known if any(each in model.capabilities for each in group)]:
             return fitting
     return []
 

@@ -19,7 +19,7 @@ from attendant.bundle import (
 )
 from attendant.core.errors import BundleError, InvalidRequest
 from attendant.core.generation import ChatPrompt, TextPrompt
-from attendant.models.info import Tokenized
+from attendant.models.info import Piece, Tokenized
 from attendant.models.spaces import clean_spaces
 from attendant.tasks.text import TextTokenizer
 
@@ -88,6 +88,21 @@ class TextCodec:
             self._check_size("text" if isinstance(prompt, TextPrompt) else "chat", text, limit)
         encoding = self.tokenizer.encode(text, add_special_tokens=special)
         return Tokenized(tuple(encoding.ids), tuple(encoding.tokens))
+
+    def pieces(self, text: str, limit: int, *, special: bool = True) -> tuple[Piece, ...]:
+        """The tokens of a text, and where they stand in it.
+
+        Args:
+            limit: as of :meth:`tokenize`. special: also those that stand around a text.
+
+        Raises:
+            InvalidRequest: the text is far too long.
+        """
+        if len(text) > _PAGE:
+            self._check_size("text", text, limit)
+        found = self.tokenizer.encode(text, add_special_tokens=special)
+        each = zip(found.ids, found.tokens, found.special_tokens_mask, found.offsets, strict=True)
+        return tuple(Piece(number, token, bool(mask), start, end) for number, token, mask, (start, end) in each)
 
     def _check_size(self, field: str, text: str, limit: int) -> None:
         (head,) = TextTokenizer(self.tokenizer).tokenize([text], limit)

@@ -247,7 +247,7 @@ def _usage(usage: EncodingUsage) -> pb.EncodingUsage:
 
 def _embedding(embedding: Embedding) -> pb.Embedding:
     if embedding.values is not None:
-        return pb.Embedding.FromString(_packed(pb.Embedding.VALUES_FIELD_NUMBER, embedding.values))
+        return pb.Embedding.FromString(packed_floats(pb.Embedding.VALUES_FIELD_NUMBER, embedding.values))
     assert embedding.token_values is not None, "an embedding has one vector or one for each token"
     assert embedding.token_ids is not None, "an embedding by token has their ids"
     assert embedding.token_spans is not None, "an embedding by token has their spans"
@@ -256,11 +256,11 @@ def _embedding(embedding: Embedding) -> pb.Embedding:
         embedding.token_values, embedding.token_ids.tolist(), embedding.token_spans.tolist(), strict=True
     ):
         token = message.tokens.add(token_id=token_id, span=pb.Span(start=start, end=end))
-        token.MergeFromString(_packed(pb.TokenEmbedding.VALUES_FIELD_NUMBER, vector))
+        token.MergeFromString(packed_floats(pb.TokenEmbedding.VALUES_FIELD_NUMBER, vector))
     return message
 
 
-def _packed(field_number: int, values: Floats) -> bytes:
+def packed_floats(field_number: int, values: Floats) -> bytes:
     """A field of repeated floats as it is on the wire: ten times faster than a Python float for each."""
     data = values.astype("<f4", copy=False).tobytes()
     head = bytearray([field_number << 3 | 2])

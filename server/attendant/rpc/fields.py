@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from attendant_proto.tei import tei_pb2
 from attendant_proto.v1 import explain_pb2, generation_pb2, models_pb2, speech_pb2
 
 from attendant.core.errors import AttendantError, InvalidRequest
@@ -29,20 +30,34 @@ _SPEECH = {
 _EXPLAIN = _paths(explain_pb2.AttentionRequest, "subject")
 _EXPLAIN |= {name: f"subject.translation.{name}" for name in ("source_language", "target_language")}
 _EXPLAIN |= {name: f"subject.chat.{name}" for name in ("messages", "template")}
+_TEI = {"prompt": "prompt_name", "token_ids": "ids"}
+_TEI_BY_SERVICE: dict[str, dict[str, str]] = {
+    "Embed": {"inputs[0]": "inputs"},  # the one text that a request has
+    "Predict": {"inputs[0]": "inputs"},
+    "Tokenize": {"text": "inputs"},
+    "Rerank": {"documents": "texts"},
+}
 PATHS: Mapping[str, Paths] = {
     explain_pb2.DESCRIPTOR.services_by_name["Explain"].full_name: _EXPLAIN,
     generation_pb2.DESCRIPTOR.services_by_name["Generation"].full_name: _GENERATION,
     models_pb2.DESCRIPTOR.services_by_name["Tokenizer"].full_name: _GENERATION,
     speech_pb2.DESCRIPTOR.services_by_name["Speech"].full_name: _SPEECH,
+    **{
+        service.full_name: _TEI | _TEI_BY_SERVICE.get(name, {})
+        for name, service in tei_pb2.DESCRIPTOR.services_by_name.items()
+    },
 }
-"""By service and own name. Fields that are not here have the same name on the wire."""
+"""By service and own name, with an index or without. Fields that are not here have the same name on the wire."""
 
 
 def on_wire(error: AttendantError, service: str) -> AttendantError:
     """The error as the callers of ``service`` know its field."""
     if not isinstance(error, InvalidRequest):
         return error
+    paths = PATHS.get(service, {})
+    if error.field in paths:
+        return InvalidRequest(paths[error.field], error.reason)
     found = re.match(r"\w+", error.field)
     own = found[0] if found is not None else ""
-    path = PATHS.get(service, {}).get(own)
+    path = paths.get(own)
     return error if path is None else InvalidRequest(path + error.field[len(own) :], error.reason)

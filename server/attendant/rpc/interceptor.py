@@ -71,6 +71,9 @@ def _supervise(handler: Any, method: str, tracer: Tracer | None) -> Any:
     if handler.unary_stream and inspect.isasyncgenfunction(handler.unary_stream):
         supervised = _supervise_stream(handler.unary_stream, method, decode, tracer)
         return grpc.unary_stream_rpc_method_handler(supervised, response_serializer=encode)
+    if handler.stream_unary:
+        supervised = _supervise_reading(handler.stream_unary, method, decode, tracer)
+        return grpc.stream_unary_rpc_method_handler(supervised, response_serializer=encode)
     if handler.stream_stream and inspect.isasyncgenfunction(handler.stream_stream):
         supervised = _supervise_both(handler.stream_stream, method, decode, tracer)
         return grpc.stream_stream_rpc_method_handler(supervised, response_serializer=encode)
@@ -94,6 +97,14 @@ def _supervise_stream(behaviour: Stream, method: str, decode: Decode, tracer: Tr
         ):
             async for response in responses:
                 await write(response)
+
+    return supervised
+
+
+def _supervise_reading(behaviour: Unary, method: str, decode: Decode, tracer: Tracer | None) -> Unary:
+    async def supervised(messages: AsyncIterator[bytes], context: Any) -> Any:
+        async with _Call(method, context, tracer) as call:
+            return await behaviour(_requests(call, decode, messages), context)
 
     return supervised
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import grpc.aio
 from attendant_proto.openinference import inference_pb2, inference_pb2_grpc
+from attendant_proto.tei import tei_pb2
 from attendant_proto.v1 import (
     encoding_pb2,
     encoding_pb2_grpc,
@@ -20,11 +21,11 @@ from attendant_proto.v1 import (
     speech_pb2_grpc,
 )
 from grpc_health.v1 import health
-from grpc_reflection.v1alpha import reflection
 
 from attendant.core.errors import ConfigurationError
 from attendant.core.stages import Tracer
 from attendant.frontend.front_end import FrontEnd
+from attendant.rpc import reflection
 from attendant.rpc.encoding import EncodingServicer
 from attendant.rpc.explain import ExplainServicer
 from attendant.rpc.health import Health
@@ -34,6 +35,7 @@ from attendant.rpc.openinference.models import Models
 from attendant.rpc.openinference.servicer import InferenceServicer
 from attendant.rpc.servicers import GenerationServicer, ModelsServicer, TokenizerServicer
 from attendant.rpc.speech import SpeechServicer
+from attendant.rpc.tei import servicers as tei
 from attendant.settings import GrpcSettings
 from attendant.traffic.recorder import Recorder
 
@@ -42,7 +44,7 @@ GENERATION, ENCODING, SPEECH, MODELS, TOKENIZER, EXPLAIN = (
 )
 _FILES = (
     *(generation_pb2.DESCRIPTOR, encoding_pb2.DESCRIPTOR, speech_pb2.DESCRIPTOR, models_pb2.DESCRIPTOR),
-    *(explain_pb2.DESCRIPTOR, inference_pb2.DESCRIPTOR),
+    *(explain_pb2.DESCRIPTOR, inference_pb2.DESCRIPTOR, tei_pb2.DESCRIPTOR),
 )
 _SERVICES = {service.full_name: service for file in _FILES for service in file.services_by_name.values()}
 SERVICES = tuple(_SERVICES)
@@ -90,10 +92,9 @@ class RpcServer:
         inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(  # type: ignore[no-untyped-call]
             InferenceServicer(Models(front_end, methods, recorder)), self._server
         )
+        tei.add_to(self._server, front_end)
         await self.health.add_to(self._server)
-        reflection.enable_server_reflection(
-            (*self._services, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
-        )
+        reflection.add_to(self._server, (*self._services, health.SERVICE_NAME))
         await self._server.start()
 
     def _served(
@@ -107,7 +108,7 @@ class RpcServer:
                 generation.add_GenerationServicer_to_server,
             ),
             MODELS: (ModelsServicer(front_end), models.add_ModelsServicer_to_server),
-            TOKENIZER: (TokenizerServicer(front_end.generation), models.add_TokenizerServicer_to_server),
+            TOKENIZER: (TokenizerServicer(front_end.tokenizer), models.add_TokenizerServicer_to_server),
             ENCODING: (EncodingServicer(front_end.encoding, recorder), encoding.add_EncodingServicer_to_server),
             SPEECH: (SpeechServicer(front_end.speech, recorder), speech_pb2_grpc.add_SpeechServicer_to_server),
             EXPLAIN: (ExplainServicer(front_end.explain), explain_pb2_grpc.add_ExplainServicer_to_server),

@@ -10,6 +10,7 @@ from attendant_proto.v1 import generation_pb2, generation_pb2_grpc, models_pb2, 
 
 from attendant.frontend.front_end import FrontEnd
 from attendant.frontend.generation.service import GenerationService
+from attendant.frontend.tokenizer import TokenizerService
 from attendant.rpc import convert
 from attendant.rpc.context import of_this_call
 from attendant.rpc.convert_models import model_message
@@ -75,7 +76,7 @@ class ModelsServicer(models_pb2_grpc.ModelsServicer):
 class TokenizerServicer(models_pb2_grpc.TokenizerServicer):
     """attendant.v1.Tokenizer."""
 
-    def __init__(self, service: GenerationService) -> None:
+    def __init__(self, service: TokenizerService) -> None:
         self._service = service
 
     async def Tokenize(  # noqa: N802
@@ -89,5 +90,7 @@ class TokenizerServicer(models_pb2_grpc.TokenizerServicer):
         self, request: models_pb2.DetokenizeRequest, context: Any
     ) -> models_pb2.DetokenizeResponse:
         """Ids to text."""
-        text = self._service.detokenize(request.model, request.token_ids, request.keep_special_tokens)
+        text = await self._service.detokenize(
+            request.model, request.token_ids, keep_special_tokens=request.keep_special_tokens
+        )
         return models_pb2.DetokenizeResponse(text=text)

@@ -225,8 +225,6 @@ def test_tokens_that_the_model_has_no_row_for_are_refused_wherever_they_come_fro
         ):
             with pytest.raises(InvalidRequest, match=f"^{field} is {size}; allowed: 0 to {size - 1}"):
                 await collect(service, call(**wrong))
-        with pytest.raises(InvalidRequest, match="token_ids has 99999 at position 0"):
-            service.detokenize("", (99_999,), False)
 
     with_service(bundle, test)
 
@@ -250,7 +248,6 @@ def test_chat_uses_the_template(bundle: Path) -> None:
         assert tokenized.tokens[-1] == "<|assistant|>"
         _, ends = await collect(service, GenerationCall("", ChatPrompt(messages), max_tokens=3))
         assert ends[0].usage.prompt_tokens == len(tokenized.token_ids)
-        assert service.detokenize("", tokenized.token_ids, False) == "hi"
 
     with_service(bundle, test)
 

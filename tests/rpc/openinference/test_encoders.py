@@ -12,7 +12,7 @@ from attendant_proto.v1 import encoding_pb2 as v1
 
 from tests.rpc.openinference.helpers import Server, request, tensor, tensors, with_server
 from tests.synthetic_encoder import make_audio_encoder, make_image_encoder, make_text_encoder
-from tests.system.encoders import _add_special_tokens
+from tests.system.encoders import add_special_tokens
 
 TEXTS = ["it is fine", "no", "a longer text than both of the others"]
 
@@ -30,7 +30,7 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "embed": make_text_encoder(folder / "embed", "embed", embedding=vectors),
     }
     for bundle in found.values():
-        _add_special_tokens(bundle / "tokenizer.json")
+        add_special_tokens(bundle / "tokenizer.json")
     found["classify_image"] = make_image_encoder(folder / "classify_image")
     found["embed_image"] = make_image_encoder(folder / "embed_image", "embed_image")
     found["transcribe"] = make_audio_encoder(folder / "transcribe")

@@ -43,7 +43,7 @@ def methods_over(front_end: FrontEnd) -> Mapping[str, Method]:
     services: Sequence[tuple[Any, str, object]] = (
         (generation_pb2, "Generation", GenerationServicer(front_end.generation)),
         (models_pb2, "Models", ModelsServicer(front_end)),
-        (models_pb2, "Tokenizer", TokenizerServicer(front_end.generation)),
+        (models_pb2, "Tokenizer", TokenizerServicer(front_end.tokenizer)),
         (encoding_pb2, "Encoding", EncodingServicer(front_end.encoding)),
         (speech_pb2, "Speech", SpeechServicer(front_end.speech)),
         (explain_pb2, "Explain", ExplainServicer(front_end.explain)),

@@ -14,6 +14,7 @@ from attendant.frontend.encoding.hub import EncoderHub
 from attendant.metrics import Metrics
 from attendant.models.encoders import EncoderPart
 from attendant.models.info import EncodingInfo
+from attendant.models.text import TextCodec
 from attendant.tasks.frames import TokenRow
 from attendant.tasks.masks import MaskFiller
 from attendant.tasks.text import TextTokenizer, Tokens
@@ -30,6 +31,7 @@ class TextTools:
         assert model.tokenizer is not None, f"{model.name} takes text and has no tokenizer"
         names = {found.name for found in model.manifest.graphs["encoder"].inputs}
         self.tokenizer = TextTokenizer(model.tokenizer)
+        self.codec = TextCodec(model.tokenizer, None)
         self.rows = RowMaker(model.tokenizer, spec, with_types=PACKED.token_type_ids.name in names)
         self.filler = None if spec.mask_id is None else MaskFiller(model.tokenizer, spec.mask_id)
 
@@ -117,6 +119,11 @@ class ServedEncoder:
         """Ids that it takes; 0 if it does not take text."""
         known: int | None = getattr(self.manifest.input, "vocab_size", None)
         return 0 if self._text is None else known or self._text.tokenizer.vocab_size
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether it takes text."""
+        return self._text is not None
 
     @property
     def text(self) -> TextTools:

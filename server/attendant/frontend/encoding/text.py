@@ -204,21 +204,28 @@ def _num_ids(item: TextItem) -> int:
 
 
 def _prompt(call: EmbedCall, head: EmbeddingHead) -> str:
-    """What to put before each text: the prompt that is asked for, else the model's default one."""
-    prompts = head.prompts
+    """What to put before each text of a call."""
     if call.no_prompt and call.prompt:
         raise InvalidRequest("no_prompt", f"is true beside prompt {call.prompt!r}; allowed: one of both")
     if call.no_prompt:
         return ""
-    if not call.prompt:
-        return prompts.get(head.default_prompt or "", "")
-    if call.prompt not in prompts:
-        listed = ", ".join(map(repr, prompts)) or "none, as this model has no prompts"
-        raise InvalidRequest("prompt", f"is {call.prompt!r}; allowed: {listed}")
+    prompt = prompt_text(head, call.prompt)
     for index, item in enumerate(call.inputs):
-        if item.token_ids is not None:
+        if call.prompt and item.token_ids is not None:
             raise InvalidRequest(f"inputs[{index}].token_ids", "cannot take a prompt; allowed: text")
-    return prompts[call.prompt]
+    return prompt
+
+
+def prompt_text(head: EmbeddingHead | None, name: str) -> str:
+    """The prompt of this name of a model that embeds, or of another, which has none; an empty name means the model's
+    default one, if it has one. Raises InvalidRequest."""
+    prompts = head.prompts if head is not None else {}
+    if not name:
+        return prompts.get(head.default_prompt or "", "") if head is not None else ""
+    if name not in prompts:
+        listed = ", ".join(map(repr, prompts)) or "none, as this model has no prompts"
+        raise InvalidRequest("prompt", f"is {name!r}; allowed: {listed}")
+    return prompts[name]
 
 
 def row_spans(row: TokenRow, first: Tokens | None, second: Tokens | None, num_prompt: int) -> Ints:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import replace
 from typing import Protocol
 
@@ -21,7 +21,7 @@ from attendant.frontend.generation.forced_answer import forced
 from attendant.frontend.generation.hub import ModelHub
 from attendant.frontend.generation.inner import InnerCall
 from attendant.frontend.generation.params import beam_params, for_sequence, sampling_params
-from attendant.frontend.generation.prompts import Prepared, check_ids, prepare, tokenize
+from attendant.frontend.generation.prompts import Prepared, prepare, tokenize
 from attendant.frontend.generation.receipts import CallReceipts
 from attendant.frontend.generation.stop_strings import StopStrings
 from attendant.frontend.generation.streams import CallStream, SequenceStream
@@ -124,12 +124,6 @@ class GenerationService:
         """Token ids of a text or a conversation. ``as_prompt``: a call on the model is to follow, so that one which is
         far too long is refused unread. Raises ModelNotFound, InvalidRequest."""
         return await tokenize(_hub(self._models.find(model, GENERATE)).model, prompt, as_prompt=as_prompt)
-
-    def detokenize(self, model: str, token_ids: Sequence[int], keep_special_tokens: bool) -> str:
-        """Text of token ids. Raises ModelNotFound, InvalidRequest."""
-        loaded = _hub(self._models.find(model, GENERATE)).model
-        check_ids(loaded, token_ids)
-        return loaded.text.decode(token_ids, skip_special_tokens=not keep_special_tokens)
 
 
 Parts = Callable[[InnerCall, CallContext, Generates], AsyncGenerator[GenerationPart, None]]

@@ -1,0 +1,132 @@
+"""The words of models as a service: tokens of texts and texts of tokens, whatever the models do with them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from attendant.bundle import EmbeddingHead, EncoderTask, TextSource
+from attendant.core.generation import ChatPrompt, TextPrompt
+from attendant.frontend.encoding.served import ServedEncoder
+from attendant.frontend.encoding.text import prompt_text
+from attendant.frontend.generation.hub import ModelHub
+from attendant.models.generators import GeneratorPart
+from attendant.models.info import Piece, Tokenized
+from attendant.models.lookup import ENCODER_WORDS, WORDS, Wanted
+from attendant.models.table import Finder
+from attendant.models.text import TextCodec
+from attendant.tasks.known_ids import check_known
+
+T = TypeVar("T")
+
+LONG = 2_000
+"""Characters, or tokens, from which on the work leaves the event loop."""
+
+
+class HasWords(Protocol):
+    """A model that is served."""
+
+    @property
+    def generation(self) -> ModelHub | None:
+        """What generates of it."""
+
+    @property
+    def encoders(self) -> Mapping[EncoderTask, ServedEncoder]:
+        """What encodes of it, by task."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """The words of one model. ``limit``: tokens of the longest text that a call on it may have; ``head``: of models
+    that embed, whose prompts it has."""
+
+    codec: TextCodec
+    limit: int
+    vocab_size: int
+    head: EmbeddingHead | None = None
+
+
+class TokenizerService:
+    """The tokenizers of all models of a server, which calls find in the table.
+
+    Methods take ``model`` as other calls do. They raise ModelNotFound, ModelFailed, Unavailable, and InvalidRequest for
+    a model that reads no texts.
+    """
+
+    def __init__(self, models: Finder[HasWords]) -> None:
+        self._models = models
+
+    async def tokenize(self, model: str, prompt: TextPrompt | ChatPrompt) -> Tokenized:
+        """Token ids of a text, or of a conversation as the model's template writes it.
+
+        Without a name, the only model that generates is meant, or where none does the only one that encodes texts.
+
+        Raises:
+            InvalidRequest: the text is far longer than any that the model reads; or as the template refuses it.
+        """
+        words = self._words(model, WORDS)
+        size = len(prompt.text) if isinstance(prompt, TextPrompt) else sum(len(m.content) for m in prompt.messages)
+        return await _timely(size, lambda: words.codec.tokenize(prompt, words.limit))
+
+    async def detokenize(
+        self,
+        model: str,
+        token_ids: Sequence[int],
+        *,
+        keep_special_tokens: bool = False,
+        wanted: Wanted = WORDS,
+    ) -> str:
+        """The text of token ids.
+
+        Args:
+            wanted: of the model, where none is named.
+
+        Raises:
+            InvalidRequest: an id that the model has not.
+        """
+        words = self._words(model, wanted)
+
+        def decode() -> str:
+            check_known(words.codec.tokenizer, token_ids, words.vocab_size, "token_ids")
+            return words.codec.decode(token_ids, skip_special_tokens=not keep_special_tokens)
+
+        return await _timely(len(token_ids), decode)
+
+    async def pieces(self, model: str, text: str, *, special: bool, prompt: str = "") -> tuple[str, tuple[Piece, ...]]:
+        """The text with its prompt before it, and its tokens with their places in that.
+
+        Without a name of a model, the only one that encodes texts is meant, or where none does the only one that
+        generates.
+
+        Args:
+            special: also the tokens that stand around a text.
+            prompt: name of one of the model's; empty for its default one, if it has one.
+
+        Raises:
+            InvalidRequest: the text is far longer than any that the model reads; or it has no such prompt.
+        """
+        words = self._words(model, ENCODER_WORDS)
+        whole = prompt_text(words.head, prompt) + text
+        return whole, await _timely(len(whole), lambda: words.codec.pieces(whole, words.limit, special=special))
+
+    def _words(self, model: str, wanted: Wanted) -> _Words:
+        served = self._models.find(model, wanted)
+        if served.generation is not None:
+            part = served.generation.model
+            return _Words(part.text, _longest(part), part.manifest.vocab_size)
+        encoder = next(each for each in served.encoders.values() if each.reads_text)  # the lookup has looked
+        text = encoder.text
+        return _Words(text.codec, text.rows.window_limit(0), encoder.vocab_size, encoder.manifest.embedding)
+
+
+def _longest(part: GeneratorPart) -> int:
+    """Tokens of the longest prompt, or source, of a model that generates."""
+    source = part.manifest.encoder_input
+    return max(part.context_length - 1, source.max_length if isinstance(source, TextSource) else 0)
+
+
+async def _timely(size: int, work: Callable[[], T]) -> T:
+    """What ``work`` returns, done in a thread if it is of much text."""
+    return await asyncio.to_thread(work) if size >= LONG else work()
