@@ -235,7 +235,7 @@ def test_a_model_is_the_one_that_is_named_or_the_only_one_of_the_call(models: Mo
         ):
             code, _, said = await refused(call)
             assert code is grpc.StatusCode.NOT_FOUND
-            assert "'vectors'" in said
+            assert "'vectors" in said, "a name, or a name with its version"
 
     with_server(models, "vectors masks moods images", test)
 
