@@ -16,6 +16,7 @@ import pytest
 from attendant.frontend.front_end import FrontEnd
 from attendant.metrics import Metrics
 from attendant.models.encoders import EncoderPart
+from attendant.models.generators import GeneratorPart
 from attendant.models.loaded import LoadedModel
 from attendant.models.loader import LoadedBundles
 from attendant.rpc.openinference.contents import raw_of, read_contents, read_raw
@@ -44,7 +45,7 @@ class Server:
 
 
 @asynccontextmanager
-async def serving(*models: EncoderPart) -> AsyncIterator[Server]:
+async def serving(*models: EncoderPart | GeneratorPart) -> AsyncIterator[Server]:
     """A server of these models."""
     front_end = FrontEnd(Metrics(), lambda name, error: None)
     await front_end.start(LoadedBundles(tuple(LoadedModel.of(model) for model in models)))
