@@ -10,9 +10,9 @@ from contextlib import aclosing
 from attendant_proto.openinference import inference_pb2 as pb
 
 from attendant.core.context import CallContext
-from attendant.core.errors import DeadlineExceeded, InvalidRequest
+from attendant.core.errors import DeadlineExceeded
 from attendant.rpc.openinference.models import Found, Models
-from attendant.rpc.openinference.options import EMPTY_FINAL, FINAL, Terms
+from attendant.rpc.openinference.options import FINAL, Terms
 from attendant.rpc.openinference.ports import InferAnswer, InferCall
 from attendant.rpc.openinference.reading import infer_call
 from attendant.rpc.openinference.writing import empty_response, infer_response
@@ -34,18 +34,19 @@ class Inference:
         return self._found.port.decoupled
 
     async def single(self, context: CallContext) -> pb.ModelInferResponse:
-        """The only response.
+        """The only response. Asked to tell the end of the request, as perf_analyzer always does, it says that it is the
+        last.
 
         Raises:
             StreamNeeded: the request asks for several.
             AttendantError: refused, or failed.
         """
         call, terms = await self._read()
-        if terms.empty_final:
-            raise InvalidRequest(f"parameters[{EMPTY_FINAL}]", "is true; allowed in ModelStreamInfer only")
         async with aclosing(self._answers(call, terms, context, alone=True)) as answers:
-            answer = await anext(answers)
-            return self._response(call, terms, answer)
+            response = self._response(call, terms, await anext(answers))
+        if terms.empty_final:
+            response.parameters[FINAL].bool_param = True
+        return response
 
     async def streamed(self, context: CallContext) -> AsyncGenerator[pb.ModelInferResponse, None]:
         """Each response; its parameter ``triton_final_response`` says whether it is the last. A request of a model that
