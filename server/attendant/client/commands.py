@@ -14,6 +14,7 @@ from google.protobuf.json_format import MessageToDict
 from attendant.client.connection import Connection
 from attendant.client.keeping import Keeping, add_keeping_arguments
 from attendant.client.model_report import details, table
+from attendant.client.repository import show_index
 from attendant.client.request import (
     add_generation_arguments,
     add_server_arguments,
@@ -51,6 +52,9 @@ def add_models_arguments(parser: ArgumentParser) -> None:
         action="store_true",
         help="say of each model where it came from, what quantisation did to it, and how far from its source it is",
     )
+    parser.add_argument(
+        "--index", action="store_true", help="list every version that the server or its repository has, loaded or not"
+    )
     add_server_arguments(parser)
 
 
@@ -83,6 +87,9 @@ def generate(args: Namespace) -> int:
 def models(args: Namespace) -> int:
     """List the server's models."""
     with Connection(args.server, args.timeout) as connection:
+        if args.index:
+            show_index(connection, as_json=args.json)
+            return 0
         found = connection.list_models()
     if args.json:
         print(json.dumps([_dictionary(model) for model in found], ensure_ascii=False))

@@ -100,7 +100,8 @@ class Connection:
         """
         if name:
             return self.get_model(name)
-        known = self.list_models()
+        every = self.list_models()
+        known = [model for model in every if model.current] or every  # older servers have one version of each
         wanted = {*tasks, "speech"} if speech else set(tasks)
         fitting = [model for model in known if not wanted.isdisjoint(model.capabilities)]
         if attention:
@@ -114,6 +115,16 @@ class Connection:
             what += " that gives attention" if attention else ""
             raise CallFailed(f"no model for task {what} is loaded; loaded models: {_names(known)}")
         return fitting[0]
+
+    def change(self, request: Any) -> Any:
+        """The response to a request about which models there are: load, unload, index."""
+        calls = {
+            models_pb2.LoadRequest: self._models.Load,
+            models_pb2.UnloadRequest: self._models.Unload,
+            models_pb2.IndexRequest: self._models.Index,
+        }
+        with self._failing():
+            return calls[type(request)](request, timeout=self._timeout_s)
 
     def encode(self, request: Any) -> Any:
         """The response to a request of attendant.v1.Encoding, whose type says which call it is."""

@@ -19,7 +19,7 @@ def model_teller(front_end: Callable[[], FrontEnd | None], *, explains: bool) ->
 
     def tell() -> list[dict[str, Any]]:
         served = front_end()
-        return [] if served is None else [_model(info, explains) for info in served.list_models()]
+        return [] if served is None else [_model(info, explains) for info in served.list_models() if info.current]
 
     return tell
 
