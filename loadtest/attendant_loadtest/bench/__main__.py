@@ -10,7 +10,7 @@ from pathlib import Path
 
 from attendant.core.errors import ConfigurationError
 
-from attendant_loadtest.bench import encoders, report, seq2seq
+from attendant_loadtest.bench import encoders, report, seq2seq, together
 from attendant_loadtest.bench.arguments import add_rounds, end_on_sigterm, numbers, some_of
 from attendant_loadtest.bench.bundles import BundleNotMade, bench_bundle
 from attendant_loadtest.bench.peers import command as peers
@@ -29,6 +29,8 @@ def main(argv: list[str] | None = None) -> int:
         return seq2seq.main(words[1:], _cache())
     if words[:1] == ["peers"]:
         return peers.main(words[1:], _cache())
+    if words[:1] == ["together"]:
+        return together.main(words[1:])
     args = _parser().parse_args(words)
     end_on_sigterm()
     plan = Plan(args.concurrency, args.repeats, args.waves, patience_s=args.patience)

@@ -11,14 +11,17 @@ from attendant.core.errors import BundleError
 from attendant.engine.chunking import FreeCuts
 from attendant.runtime.attention import EagerAttention, EncoderAttention
 from attendant.runtime.decoder_attention import DecoderAttention
+from attendant.runtime.processors import ModelTurns
 from attendant.runtime.session import SessionOptions
 
 
-def attention_of(path: Path, manifest: Manifest, threads: int, *, spinning: bool = False) -> AttentionModel | None:
+def attention_of(
+    path: Path, manifest: Manifest, threads: int, *, spinning: bool = False, turns: ModelTurns | None = None
+) -> AttentionModel | None:
     """What gives the attention of the bundle at ``path``; None: it has no graph for that. Always on the host.
 
     Args:
-        threads: of a run, as the served graphs have.
+        threads, spinning, turns: of a run, as the served graphs have.
 
     Raises:
         BundleError: the manifest speaks of a graph that is not there.
@@ -33,8 +36,7 @@ def attention_of(path: Path, manifest: Manifest, threads: int, *, spinning: bool
         if not (file := path / manifest.graphs[name].file).is_file():
             raise BundleError(file, "the file is missing from the bundle")
     _check_outputs(path, manifest, given)
-    # Between two of its runs the served graphs run: it is one of several sessions.
-    options = SessionOptions(threads, spinning, takes_turns=True)
+    options = SessionOptions(threads, spinning, turns)
     if given.origin == "eager":
         return EagerAttention(path, manifest, given, options)
     if isinstance(manifest, EncoderManifest):

@@ -29,6 +29,7 @@ from attendant.models.memory import available_processors
 from attendant.models.text import load_tokenizer
 from attendant.runtime.devices import Device, open_device
 from attendant.runtime.encoder_runner import EncoderRunner
+from attendant.runtime.processors import ModelTurns
 from attendant.runtime.session import SessionOptions, open_session
 from attendant.settings import EncoderSettings
 from attendant.tasks.token_rows import RowMaker
@@ -89,6 +90,7 @@ def load_encoder(
     *,
     gpu_index: int = 0,
     account: Account | None = None,
+    turns: ModelTurns | None = None,
     verify: bool = True,
     progress: Callable[[str], None] = lambda line: None,
 ) -> EncoderPart:
@@ -97,6 +99,7 @@ def load_encoder(
     Args:
         gpu_index: of the GPU that a bundle of target cuda runs on.
         account: takes down what it takes of a GPU; None: nobody asks.
+        turns: that its runs take on the processors; None: it is alone there.
         verify: check each file's SHA-256.
         progress: takes a line for each stage.
 
@@ -114,7 +117,7 @@ def load_encoder(
     where = f"GPU {gpu_index}" if device.kind == "cuda" else f"{threads} threads"
     progress(f"{manifest.name}: loading {manifest.architecture} {manifest.precision} for {manifest.task}, {where}")
     tokenizer = _tokenizer(path, manifest.input) if isinstance(manifest.input, TextInput) else None
-    runner = _open(path, manifest, SessionOptions(threads, settings.spinning), device)
+    runner = _open(path, manifest, SessionOptions(threads, settings.spinning, turns), device)
     check_encoder(path, manifest, runner, limits, device)
     if account is not None and device.kind == "cuda":
         _take_down(account, device, free_before)
@@ -131,7 +134,7 @@ def load_encoder(
         max_batch_tokens=tokens,
         max_rows=limits.max_rows + settings.max_queue,
         probe=probe_row(manifest),
-        attention=attention_of(path, manifest, threads, spinning=settings.spinning),
+        attention=attention_of(path, manifest, threads, spinning=settings.spinning, turns=turns),
     )
 
 
@@ -191,6 +194,6 @@ def _open(path: Path, manifest: EncoderManifest, options: SessionOptions, device
     if "encoder" not in graphs:
         raise BundleError(path, f"has no graph 'encoder', only {sorted(graphs)}")
     projection = None
-    if "projection" in graphs:  # small: it leaves the processors to the encoder
+    if "projection" in graphs:  # small: it leaves the processors to others, and waits for nobody
         projection = open_session(path / graphs["projection"].file, SessionOptions(threads=1), device)
     return EncoderRunner(open_session(path / graphs["encoder"].file, options, device), manifest, projection)

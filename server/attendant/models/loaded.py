@@ -13,6 +13,7 @@ from attendant.models.encoders import EncoderPart, load_encoder
 from attendant.models.generators import GeneratorPart, load_generator
 from attendant.models.ledger import Account
 from attendant.models.maker import maker_of
+from attendant.runtime.processors import ModelTurns
 from attendant.settings import EncoderSettings, EngineSettings, GpuSettings
 
 
@@ -74,7 +75,7 @@ class LoadedModel:
         """It takes calls."""
 
 
-def load_model(
+def load_model(  # noqa: PLR0913 - all that a model is loaded with, each by name
     path: Path,
     manifest: Manifest,
     settings: EngineSettings,
@@ -82,6 +83,7 @@ def load_model(
     gpu: GpuSettings,
     *,
     account: Account,
+    turns: ModelTurns | None = None,
     verify: bool = True,
     progress: Callable[[str], None] = lambda line: None,
 ) -> LoadedModel:
@@ -90,6 +92,7 @@ def load_model(
     Args:
         settings: of models that generate. encoder: of those that encode.
         account: of the memory that models hold; what this one takes is taken down, unless it cannot be loaded.
+        turns: that its runs take on the processors; None: it is alone there.
         verify: check each file's SHA-256.
         progress: takes a line for each stage.
 
@@ -103,10 +106,12 @@ def load_model(
         if isinstance(manifest, EncoderManifest):
             first = gpu.devices[0] if gpu.devices else 0
             part = load_encoder(
-                path, manifest, encoder, gpu_index=first, account=account, verify=verify, progress=progress
+                path, manifest, encoder, gpu_index=first, account=account, turns=turns, verify=verify, progress=progress
             )
         else:
-            part = load_generator(path, manifest, settings, account=account, gpu=gpu, verify=verify, progress=progress)
+            part = load_generator(
+                path, manifest, settings, account=account, gpu=gpu, turns=turns, verify=verify, progress=progress
+            )
     except BaseException:
         account.ledger.release(account.holder)
         raise

@@ -12,6 +12,8 @@ from attendant.models.discovery import discover
 from attendant.models.failed import FailedModel
 from attendant.models.ledger import MemoryLedger
 from attendant.models.loaded import LoadedModel, load_model
+from attendant.models.memory import available_processors
+from attendant.runtime.processors import Processors
 from attendant.settings import EncoderSettings, EngineSettings, GpuSettings
 
 
@@ -43,6 +45,7 @@ class ModelLoader:
 
     Attributes:
         ledger: of the memory that models hold.
+        processors: that the runs of all models take turns on.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class ModelLoader:
         self._progress = progress
         self._stops = False
         self.ledger = MemoryLedger()
+        self.processors = Processors(available_processors())
 
     def load_all(self, bundles: Sequence[Path], *, strict: bool = False, beside: int = 0) -> LoadedBundles:
         """Load every bundle that a server starts with; those that generate share the memory evenly. One that cannot be
@@ -104,16 +108,20 @@ class ModelLoader:
             BundleError, ConfigurationError: naming the file or setting and the cause. What it had taken is free again.
             Draining: it was told to stop.
         """
-        return load_model(
+        turns = self.processors.turns(loading=True)
+        model = load_model(
             path,
             manifest,
             self._settings,
             self._encoder,
             self._gpu or GpuSettings(),
             account=self.ledger.account(holder or manifest.name),
+            turns=turns,
             verify=self._verify,
             progress=self._tell,
         )
+        turns.serves()
+        return model
 
     def stop(self) -> None:
         """Give up what is being loaded at its next stage, and load nothing more. Safe from any thread."""

@@ -30,6 +30,7 @@ from attendant.runtime.decode_graphs import GraphKeys
 from attendant.runtime.devices import Device, open_device
 from attendant.runtime.page_cache import PageCache, block_bytes
 from attendant.runtime.page_runner import PageRunner, PageSessions
+from attendant.runtime.processors import ModelTurns
 from attendant.runtime.run_error import RunError
 from attendant.runtime.session import SessionOptions, open_session
 from attendant.runtime.source_batches import SourceRow
@@ -73,8 +74,9 @@ def load_pages(
     gpu: GpuSettings,
     account: Account,
     progress: Tell,
+    turns: ModelTurns | None = None,
 ) -> LoadedEngines:
-    """Open the graphs of the bundle at ``path`` on each device.
+    """Open the graphs of the bundle at ``path`` on each device. ``turns``: of runs on the processor.
 
     Raises:
         BundleError, ConfigurationError, DeviceOutOfMemory: naming the file or setting and the cause.
@@ -85,7 +87,7 @@ def load_pages(
         device = open_device(manifest.target, index)
         where = f"GPU {index}" if device.kind == "cuda" else "the processor, by reference functions: slow"
         progress(f"loading {manifest.architecture} {manifest.precision} on {where}")
-        loader = _Loader(path, manifest, settings, gpu, plan, device, progress)
+        loader = _Loader(path, manifest, settings, gpu, plan, device, progress, turns)
         engine, budget = loader.load(account)
         engines.append(engine)
         budgets.append(budget)
@@ -95,10 +97,8 @@ def load_pages(
 
 def _plan(manifest: GeneratorManifest, settings: EngineSettings, gpu: GpuSettings) -> _Plan:
     on_host = manifest.target == "cpu"
-    num_seqs, prompt_budget = MAX_NUM_SEQS, PROMPT_BUDGET
-    if on_host:
-        num_seqs, prompt_budget = HOST_NUM_SEQS, HOST_PROMPT_BUDGET
-    elif manifest.encoder_input is not None:
+    num_seqs, prompt_budget = (HOST_NUM_SEQS, HOST_PROMPT_BUDGET) if on_host else (MAX_NUM_SEQS, PROMPT_BUDGET)
+    if not on_host and manifest.encoder_input is not None:
         num_seqs, prompt_budget = SOURCE_NUM_SEQS, SOURCE_BUDGET
     max_num_seqs = settings.max_num_seqs or num_seqs
     num_tokens = token_budget(settings, max_num_seqs, prompt_budget)
@@ -127,6 +127,7 @@ class _Loader:
         plan: _Plan,
         device: Device,
         progress: Tell,
+        turns: ModelTurns | None,
     ) -> None:
         self._path = path
         self._manifest = manifest
@@ -135,10 +136,11 @@ class _Loader:
         self._plan = plan
         self._device = device
         self._progress = progress
+        self._turns = turns
 
     @property
     def _options(self) -> SessionOptions:
-        return SessionOptions(self._settings.threads or available_processors(), self._settings.spinning)
+        return SessionOptions(self._settings.threads or available_processors(), self._settings.spinning, self._turns)
 
     @property
     def _encoder_batch(self) -> int:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import onnxruntime as ort
 
 from attendant.core.errors import BundleError, ConfigurationError, DeviceOutOfMemory
 from attendant.runtime.devices import Device, HostDevice
+from attendant.runtime.processors import ModelTurns
 from attendant.runtime.run_error import ORT_ERRORS
 
 _CUDA = "CUDAExecutionProvider"
@@ -17,19 +20,38 @@ _CPU = "CPUExecutionProvider"
 _NOT_TO_BE_REPLAYED = ("GatherSliceToSplitFusion",)
 # The kernels of SkipLayerNormalization take 2 to 13 times as long on a processor as Add and LayerNormalization.
 _SLOWER_ON_HOSTS = ("SkipLayerNormFusion",)
-_MOMENT_US = "200"  # longer than from one node to the next, or one run to the next
 _NO_MEMORY = ("out of memory", "Failed to allocate memory", "BFCArena")
 
 
 @dataclass(frozen=True, slots=True)
 class SessionOptions:
-    """``threads`` of a run on the host, and whether idle ones spin; ``takes_turns``: another session of the same engine
-    runs next, so that they spin for a moment only. ``cuda_graphs``: runs can be captured."""
+    """``threads`` of a run on the host, and whether idle ones spin while a run goes on; ``turns``: of the model, which
+    its runs on the host wait for, or None, if they are so small that they do not. ``cuda_graphs``: runs can be
+    captured."""
 
     threads: int = 1
     spinning: bool = False
-    takes_turns: bool = False
+    turns: ModelTurns | None = None
     cuda_graphs: bool = False
+
+
+class SessionInTurn(ort.InferenceSession):  # type: ignore[misc] # the library is not typed
+    """A session whose runs wait until it is their model's turn."""
+
+    def __init__(self, *args: Any, turns: ModelTurns, threads: int, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._turns = turns
+        self._threads = threads
+
+    def run(self, *args: Any, **kwargs: Any) -> Any:
+        """See ONNX Runtime."""
+        with self._turns.turn(self._threads):
+            return super().run(*args, **kwargs)
+
+    def run_with_iobinding(self, *args: Any, **kwargs: Any) -> None:
+        """See ONNX Runtime."""
+        with self._turns.turn(self._threads):
+            super().run_with_iobinding(*args, **kwargs)
 
 
 def open_session(path: Path, options: SessionOptions, device: Device | None = None) -> ort.InferenceSession:
@@ -49,11 +71,14 @@ def open_session(path: Path, options: SessionOptions, device: Device | None = No
     settings.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     settings.log_severity_level = 3
     settings.add_session_config_entry("session.intra_op.allow_spinning", "1" if options.spinning else "0")
-    if options.takes_turns:
-        settings.add_session_config_entry("session.intra_op.spin_duration_us", _MOMENT_US)
+    # between its runs others run
+    settings.add_session_config_entry("session.force_spinning_stop", "1" if options.spinning else "0")
     settings.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
+    open_it = ort.InferenceSession
+    if device.kind == "cpu" and options.turns is not None:
+        open_it = partial(SessionInTurn, turns=options.turns, threads=options.threads)
     try:
-        return ort.InferenceSession(
+        return open_it(
             str(path),
             settings,
             providers=[_provider(device, options)],
