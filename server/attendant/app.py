@@ -16,6 +16,7 @@ from attendant.bundle.capabilities import EncoderTask
 from attendant.core.errors import ConfigurationError
 from attendant.core.objectives import ENCODING, GENERATING, ObjectivesByModel
 from attendant.frontend.front_end import FrontEnd
+from attendant.frontend.routes.reader import RoutesReader
 from attendant.http.app import http_app
 from attendant.http.page.routes import Page
 from attendant.http.server import HttpServer
@@ -72,6 +73,7 @@ async def serve(settings: ServeSettings, ready: Callable[[Endpoints], Awaitable[
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, application.on_signal, number)
+    loop.add_signal_handler(signal.SIGHUP, application.on_hangup)
     try:
         endpoints = await application.start()
         print(f"attendant: gRPC on {endpoints.grpc}")
@@ -113,6 +115,7 @@ class Application:
         self._rpc = RpcServer(settings.grpc, self._tracer, explain=settings.explain.enabled)
         self._recorder: Recorder | None = None
         self._front_end: FrontEnd | None = None
+        self._routes = RoutesReader(settings.routes, self._metrics.routes) if settings.routes is not None else None
         self._page = Page(
             settings.http.page,
             self._metrics,
@@ -136,6 +139,7 @@ class Application:
         await self._http.start()
         self._page.start()
         settings, loader = self._settings, self._loader()
+        routes = self._routes.read() if self._routes is not None else None
         front_end = FrontEnd(
             self._metrics,
             self._on_engine_death,
@@ -148,7 +152,7 @@ class Application:
             drain_timeout_s=settings.drain_timeout_s,
         )
         bundles = await _load(loader, settings, beside=await front_end.repository.survey())
-        await front_end.start(bundles, strict=settings.strict)
+        await front_end.start(bundles, strict=settings.strict, routes=routes)
         self._front_end = front_end
         _warn_of_unknown(settings.slo.by_model(), front_end)
         del bundles  # the table has them, and lets go of those that are unloaded
@@ -188,6 +192,13 @@ class Application:
             os._exit(128 + number)
         logger.info("%s: draining for at most %g s", signal.Signals(number).name, self._settings.drain_timeout_s)
         self.request_stop()
+
+    def on_hangup(self) -> None:
+        """SIGHUP: read the routes file again."""
+        if self._routes is None or self._front_end is None:
+            logger.info("SIGHUP: there is no routes file to read again (setting routes)")
+        else:
+            self._routes.read_again(self._front_end.put_routes)
 
     def _is_serving(self) -> bool:
         return self._rpc.health.serving

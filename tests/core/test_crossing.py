@@ -45,7 +45,7 @@ from attendant.core.events import (
     TokenEvent,
     TokenLogprob,
 )
-from attendant.core.request import FinishReason, PromptRun, Request, Timings, Usage
+from attendant.core.request import FinishReason, PromptRun, Request, StepTime, Timings, Usage
 from attendant.core.sampling import LengthDecay, SamplingParams, TimestampRule
 from attendant.core.source import Source
 from attendant.core.token_sequences import TokenSequences
@@ -99,7 +99,7 @@ PARAMS = SamplingParams(
     sequence_bias=TokenSequences([((1, 2), 0.5), ((3,), -1.0)]),
     length_decay=LengthDecay(4, 1.1, (2,)),
 )
-USAGE, TIMINGS = Usage(3, 1, 2), Timings(1, 2, 3, 4, 5, (PromptRun(6, 7, 0, 3),))
+USAGE, TIMINGS = Usage(3, 1, 2), Timings(1, 2, 3, 4, 5, (PromptRun(6, 7, 0, 3),), steps=(StepTime("s", "m", 1, 2),))
 FINISHED = FinishedEvent("1", FinishReason.STOP, USAGE, TIMINGS, 2)
 TOKEN = TokenEvent("1", 7, TokenLogprob(7, -0.5, ((7, -0.5), (8, -1.0)), (-2.0,)))
 STATS = StepStats(num_running=1, step_ns=5)

@@ -23,6 +23,14 @@ RULES = HERE / "prometheus" / "attendant.rules.yaml"
 FILLED = {"$__rate_interval": "10s", "$job": ".*", "$model": ".*", "$instance": ".*", "$node": ".*"}
 LAST = {"attendant-hardware": "Server processes", "attendant-model": "Batches, if it encodes"}
 """Rows after which there is nothing to draw: no exporter of hardware runs here, and nobody speaks."""
+ROUTES = """
+routes:
+  assistant: {kind: canary, targets: [{model: demo, weight: 9}, {model: other}]}
+  other: {kind: alias, model: demo}
+  mood: {kind: shadow, model: sentiment, shadow: moods, share: 0.5}
+  moods: {kind: mean, members: [{model: sentiment, weight: 2}, {model: again}]}
+  again: {kind: alias, model: sentiment}
+"""
 WAVES = (1, 6, 2, 12, 4)
 """How many callers there are, one after the other."""
 
@@ -32,8 +40,10 @@ def main(seconds: float = 60.0) -> int:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         objectives = "ttft 1s p99, itl 100ms p99, latency 50ms p99"
+        (folder / "routes.yaml").write_text(ROUTES, encoding="utf-8")
         flags = ("--demo", "--engine.max-num-seqs", 8, "--engine.max-queue", 2, "--slo.objectives", objectives)
-        with serving(folder / "log", *flags) as server, watching(server.http[7:], RULES, folder) as prometheus:
+        routes = ("--routes", folder / "routes.yaml")
+        with serving(folder / "log", *flags, *routes) as server, watching(server.http[7:], RULES, folder) as prometheus:
             eventually(lambda: bool(prometheus.query("attendant_model_ready")))
             start = time.time()
             _load(server, seconds)
@@ -79,7 +89,9 @@ def _load(server: ServerProcess, seconds: float) -> None:
 def _generate(server: ServerProcess, end: float, number: int) -> None:
     while time.monotonic() < end:
         try:
-            tokens_of(server.generation.Generate(request("where is my order", 32 + 8 * (number % 3))))
+            asked = request("where is my order", 32 + 8 * (number % 3))
+            asked.model = ("", "assistant")[number % 2]
+            tokens_of(server.generation.Generate(asked))
         except grpc.RpcError:  # refused: it waits as it is told
             time.sleep(0.2)
 
@@ -88,7 +100,8 @@ def _classify(server: ServerProcess, end: float) -> None:
     stub = encoding_pb2_grpc.EncodingStub(server.channel)
     while time.monotonic() < end:
         inputs = [encoding_pb2.TextInput(text=text) for text in ("a lovely film", "dull and far too long", "fine")]
-        stub.Classify(encoding_pb2.ClassifyRequest(inputs=inputs), timeout=60)
+        for model in ("", "mood"):
+            stub.Classify(encoding_pb2.ClassifyRequest(model=model, inputs=inputs), timeout=60)
         time.sleep(0.02)
 
 

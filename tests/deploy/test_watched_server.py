@@ -34,7 +34,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     moods = make_text_encoder(folder / "moods")
     objectives = "ttft 1s p90, m: itl 1s p80, latency 1s p70"
     flags = ("--engine.max-num-seqs", 1, "--engine.max-queue", 0, "--slo.objectives", objectives)
-    with serving(folder / "log", bundle, moods, *flags, *FLAGS) as running:
+    (folder / "routes.yaml").write_text("routes: {mood: {kind: shadow, model: moods, shadow: moods}}", encoding="utf-8")
+    routes = ("--routes", folder / "routes.yaml")
+    with serving(folder / "log", bundle, moods, *flags, *routes, *FLAGS) as running:
         yield running
 
 
@@ -55,8 +57,10 @@ def prometheus(server: ServerProcess, tmp_path_factory: pytest.TempPathFactory) 
         for _ in range(ANSWERED):
             assert tokens_of(server.generation.Generate(request()))
         encoding = encoding_pb2_grpc.EncodingStub(server.channel)
-        for _ in range(ANSWERED):
-            assert encoding.Classify(encoding_pb2.ClassifyRequest(inputs=texts("a", "bb")), timeout=HANGS_S).results
+        for model in ("", "mood"):
+            for _ in range(ANSWERED):
+                asked = encoding_pb2.ClassifyRequest(model=model, inputs=texts("a", "bb"))
+                assert encoding.Classify(asked, timeout=HANGS_S).results
         done = 'attendant_request_success_total{finished_reason="length"}'
         eventually(lambda: [found["value"][1] for found in running.query(done)] == [str(ANSWERED)])
         in_time = 'attendant_slo_attained_total{slo="latency"}'
@@ -106,7 +110,9 @@ def test_panels_have_something_to_show(prometheus: PrometheusProcess) -> None:
             for series in found:
                 asked = set(re.findall(r"\{\{(\w+)\}\}", target["legendFormat"]))
                 assert asked <= series["metric"].keys(), panel["title"]
-    assert empty == {"Recordings", "Sound", "Windows", "Inputs that failed", "Spans of traces"}
+    assert empty == {
+        *("Recordings", "Sound", "Windows", "Inputs that failed", "Spans of traces", "Calls that failed"),
+    }
 
 
 def _shown() -> Iterator[dict[str, Any]]:

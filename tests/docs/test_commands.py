@@ -32,12 +32,14 @@ RECORD = r"attendant serve --record"
 EXPORT = r"attendant export "
 SERVE = r"attendant serve \./"
 TRACED = r"attendant serve --traces\."
+ROUTED = r"attendant serve --demo --routes "
 HELP = r"attendant serve --help$"
 LOAD = r"make loadtest "
 QUICK_BENCH = r"make bench ARGS=--quick$"
 BENCH = r"make bench (?!ARGS=--quick)"
 TARGET = r"make [a-z-]+( [A-Z]+=\S+)*$|make run ARGS=\"--model smollm2\"$|make \.venv-dev/\.done$|make test ARGS="
-KINDS = (CLIENT, TRANSCRIBE, REPLAY, COMPARE, RECORD, EXPORT, SERVE, TRACED, HELP, LOAD, QUICK_BENCH, BENCH, TARGET)
+SERVING = (SERVE, TRACED, ROUTED, HELP)
+KINDS = (CLIENT, TRANSCRIBE, REPLAY, COMPARE, RECORD, EXPORT, *SERVING, LOAD, QUICK_BENCH, BENCH, TARGET)
 
 
 def of_kind(kind: str) -> list[str]:
@@ -47,11 +49,15 @@ def of_kind(kind: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """The demo models, and a tiny encoder for each task that they have not."""
+    """The demo models with the routes of docs/routes.md, and a tiny encoder for each task that they have not."""
     folder = make_encoders(tmp_path_factory.mktemp("encoders"))
     for name in ("moods", "images", "pictures", "words"):
         shutil.rmtree(folder / name)
-    with serving(tmp_path_factory.mktemp("log") / "log", "--demo", folder, *FLAGS) as process:
+    routes = folder / "routes.yaml"
+    routes.write_text(next(block.text for block in blocks("yaml") if block.page == "docs/routes.md"), encoding="utf-8")
+    (routed,) = of_kind(ROUTED)
+    flags = [str(routes) if word == "routes.yaml" else word for word in shlex.split(routed)[2:]]
+    with serving(tmp_path_factory.mktemp("log") / "log", folder, *flags, *FLAGS) as process:
         yield process
 
 

@@ -101,20 +101,22 @@ class Span(_message.Message):
     def __init__(self, start: _Optional[int] = ..., end: _Optional[int] = ...) -> None: ...
 
 class EncodingUsage(_message.Message):
-    __slots__ = ("num_tokens", "num_truncated", "queue_s", "preprocess_s", "compute_s", "total_s")
+    __slots__ = ("num_tokens", "num_truncated", "queue_s", "preprocess_s", "compute_s", "total_s", "steps")
     NUM_TOKENS_FIELD_NUMBER: _ClassVar[int]
     NUM_TRUNCATED_FIELD_NUMBER: _ClassVar[int]
     QUEUE_S_FIELD_NUMBER: _ClassVar[int]
     PREPROCESS_S_FIELD_NUMBER: _ClassVar[int]
     COMPUTE_S_FIELD_NUMBER: _ClassVar[int]
     TOTAL_S_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
     num_tokens: int
     num_truncated: int
     queue_s: float
     preprocess_s: float
     compute_s: float
     total_s: float
-    def __init__(self, num_tokens: _Optional[int] = ..., num_truncated: _Optional[int] = ..., queue_s: _Optional[float] = ..., preprocess_s: _Optional[float] = ..., compute_s: _Optional[float] = ..., total_s: _Optional[float] = ...) -> None: ...
+    steps: _containers.RepeatedCompositeFieldContainer[_generation_pb2.StepTime]
+    def __init__(self, num_tokens: _Optional[int] = ..., num_truncated: _Optional[int] = ..., queue_s: _Optional[float] = ..., preprocess_s: _Optional[float] = ..., compute_s: _Optional[float] = ..., total_s: _Optional[float] = ..., steps: _Optional[_Iterable[_Union[_generation_pb2.StepTime, _Mapping]]] = ...) -> None: ...
 
 class EmbedRequest(_message.Message):
     __slots__ = ("model", "inputs", "truncate", "dimensions", "normalize", "per_token", "prompt", "no_prompt", "receipt", "truncate_left")

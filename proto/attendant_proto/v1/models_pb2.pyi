@@ -94,7 +94,7 @@ class GetModelRequest(_message.Message):
     def __init__(self, model: _Optional[str] = ...) -> None: ...
 
 class Model(_message.Message):
-    __slots__ = ("name", "version", "capabilities", "state", "cause", "current", "bundle", "generation", "encodings", "recognition", "attention", "maker", "architecture", "task", "precision", "target", "context_length", "vocab_size", "has_chat_template", "ready", "default_sampling", "default_max_tokens", "source", "parity", "max_running", "max_requests", "labels", "dimensions", "languages", "max_source_tokens", "default_num_beams", "speech", "recipe", "prompts", "default_prompt", "default_dimensions", "chat_templates", "default_stop", "default_min_length", "default_max_length", "warnings")
+    __slots__ = ("name", "version", "capabilities", "state", "cause", "current", "bundle", "generation", "encodings", "recognition", "attention", "maker", "route", "architecture", "task", "precision", "target", "context_length", "vocab_size", "has_chat_template", "ready", "default_sampling", "default_max_tokens", "source", "parity", "max_running", "max_requests", "labels", "dimensions", "languages", "max_source_tokens", "default_num_beams", "speech", "recipe", "prompts", "default_prompt", "default_dimensions", "chat_templates", "default_stop", "default_min_length", "default_max_length", "warnings")
     NAME_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
@@ -107,6 +107,7 @@ class Model(_message.Message):
     RECOGNITION_FIELD_NUMBER: _ClassVar[int]
     ATTENTION_FIELD_NUMBER: _ClassVar[int]
     MAKER_FIELD_NUMBER: _ClassVar[int]
+    ROUTE_FIELD_NUMBER: _ClassVar[int]
     ARCHITECTURE_FIELD_NUMBER: _ClassVar[int]
     TASK_FIELD_NUMBER: _ClassVar[int]
     PRECISION_FIELD_NUMBER: _ClassVar[int]
@@ -148,6 +149,7 @@ class Model(_message.Message):
     recognition: SpeechInfo
     attention: AttentionInfo
     maker: _receipt_pb2.Maker
+    route: RouteInfo
     architecture: str
     task: str
     precision: str
@@ -177,7 +179,31 @@ class Model(_message.Message):
     default_min_length: int
     default_max_length: int
     warnings: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., capabilities: _Optional[_Iterable[str]] = ..., state: _Optional[_Union[ModelState, str]] = ..., cause: _Optional[str] = ..., current: _Optional[bool] = ..., bundle: _Optional[_Union[BundleInfo, _Mapping]] = ..., generation: _Optional[_Union[GenerationInfo, _Mapping]] = ..., encodings: _Optional[_Iterable[_Union[EncodingInfo, _Mapping]]] = ..., recognition: _Optional[_Union[SpeechInfo, _Mapping]] = ..., attention: _Optional[_Union[AttentionInfo, _Mapping]] = ..., maker: _Optional[_Union[_receipt_pb2.Maker, _Mapping]] = ..., architecture: _Optional[str] = ..., task: _Optional[str] = ..., precision: _Optional[str] = ..., target: _Optional[str] = ..., context_length: _Optional[int] = ..., vocab_size: _Optional[int] = ..., has_chat_template: _Optional[bool] = ..., ready: _Optional[bool] = ..., default_sampling: _Optional[_Union[_generation_pb2.Sampling, _Mapping]] = ..., default_max_tokens: _Optional[int] = ..., source: _Optional[str] = ..., parity: _Optional[_Union[Parity, _Mapping]] = ..., max_running: _Optional[int] = ..., max_requests: _Optional[int] = ..., labels: _Optional[_Iterable[str]] = ..., dimensions: _Optional[int] = ..., languages: _Optional[_Iterable[str]] = ..., max_source_tokens: _Optional[int] = ..., default_num_beams: _Optional[int] = ..., speech: _Optional[bool] = ..., recipe: _Optional[_Iterable[str]] = ..., prompts: _Optional[_Iterable[str]] = ..., default_prompt: _Optional[str] = ..., default_dimensions: _Optional[int] = ..., chat_templates: _Optional[_Iterable[str]] = ..., default_stop: _Optional[_Iterable[str]] = ..., default_min_length: _Optional[int] = ..., default_max_length: _Optional[int] = ..., warnings: _Optional[_Iterable[str]] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., capabilities: _Optional[_Iterable[str]] = ..., state: _Optional[_Union[ModelState, str]] = ..., cause: _Optional[str] = ..., current: _Optional[bool] = ..., bundle: _Optional[_Union[BundleInfo, _Mapping]] = ..., generation: _Optional[_Union[GenerationInfo, _Mapping]] = ..., encodings: _Optional[_Iterable[_Union[EncodingInfo, _Mapping]]] = ..., recognition: _Optional[_Union[SpeechInfo, _Mapping]] = ..., attention: _Optional[_Union[AttentionInfo, _Mapping]] = ..., maker: _Optional[_Union[_receipt_pb2.Maker, _Mapping]] = ..., route: _Optional[_Union[RouteInfo, _Mapping]] = ..., architecture: _Optional[str] = ..., task: _Optional[str] = ..., precision: _Optional[str] = ..., target: _Optional[str] = ..., context_length: _Optional[int] = ..., vocab_size: _Optional[int] = ..., has_chat_template: _Optional[bool] = ..., ready: _Optional[bool] = ..., default_sampling: _Optional[_Union[_generation_pb2.Sampling, _Mapping]] = ..., default_max_tokens: _Optional[int] = ..., source: _Optional[str] = ..., parity: _Optional[_Union[Parity, _Mapping]] = ..., max_running: _Optional[int] = ..., max_requests: _Optional[int] = ..., labels: _Optional[_Iterable[str]] = ..., dimensions: _Optional[int] = ..., languages: _Optional[_Iterable[str]] = ..., max_source_tokens: _Optional[int] = ..., default_num_beams: _Optional[int] = ..., speech: _Optional[bool] = ..., recipe: _Optional[_Iterable[str]] = ..., prompts: _Optional[_Iterable[str]] = ..., default_prompt: _Optional[str] = ..., default_dimensions: _Optional[int] = ..., chat_templates: _Optional[_Iterable[str]] = ..., default_stop: _Optional[_Iterable[str]] = ..., default_min_length: _Optional[int] = ..., default_max_length: _Optional[int] = ..., warnings: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class RouteInfo(_message.Message):
+    __slots__ = ("kind", "targets")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    TARGETS_FIELD_NUMBER: _ClassVar[int]
+    kind: str
+    targets: _containers.RepeatedCompositeFieldContainer[RouteTarget]
+    def __init__(self, kind: _Optional[str] = ..., targets: _Optional[_Iterable[_Union[RouteTarget, _Mapping]]] = ...) -> None: ...
+
+class RouteTarget(_message.Message):
+    __slots__ = ("model", "role", "weight", "step", "ready", "cause")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    READY_FIELD_NUMBER: _ClassVar[int]
+    CAUSE_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    role: str
+    weight: float
+    step: str
+    ready: bool
+    cause: str
+    def __init__(self, model: _Optional[str] = ..., role: _Optional[str] = ..., weight: _Optional[float] = ..., step: _Optional[str] = ..., ready: _Optional[bool] = ..., cause: _Optional[str] = ...) -> None: ...
 
 class AttentionInfo(_message.Message):
     __slots__ = ("source", "kinds", "max_abs_error", "grid", "frame_s")

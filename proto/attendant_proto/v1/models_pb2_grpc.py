@@ -67,7 +67,7 @@ class ModelsServicer:
     """
 
     def ListModels(self, request, context):
-        """Every version of every model that is loaded, and those that cannot be served, which come last.
+        """Every version of every model that is loaded, and those that cannot be served, which come last; then every route.
 
         Errors: DEADLINE_EXCEEDED, CANCELLED, INTERNAL.
         """
@@ -76,7 +76,7 @@ class ModelsServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetModel(self, request, context):
-        """One model.
+        """One model, or a route.
 
         Errors: NOT_FOUND (the models that exist), DEADLINE_EXCEEDED, CANCELLED, INTERNAL.
         """

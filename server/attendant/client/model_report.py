@@ -17,6 +17,8 @@ def table(models: Sequence[models_pb2.Model]) -> Iterator[str]:
     for row in rows:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
     for model in models:
+        if model.HasField("route"):
+            yield f"{model.name} is a route ({model.route.kind}): {', '.join(map(_target, model.route.targets))}"
         if model.cause:
             yield f"{model.name} is not served: {model.cause}"
 
@@ -26,12 +28,15 @@ def details(models: Sequence[models_pb2.Model]) -> Iterator[str]:
     for index, model in enumerate(models):
         if index:
             yield ""
+        if model.HasField("route"):
+            yield from _route(model)
+            continue
         if not model.HasField("bundle"):
             yield f"{model.name}: not served: {model.cause}"
             continue
         bundle, parity = model.bundle, model.bundle.parity
-        ready = "ready" if _ready(model) else f"not ready: {model.cause}" if model.cause else "not ready"
-        yield f"{model.name}: {_tasks(model)}, {bundle.precision} for {bundle.target}, version {model.version}, {ready}"
+        done = f"{_tasks(model)}, {bundle.precision} for {bundle.target}, version {model.version}"
+        yield f"{model.name}: {done}, {_readiness(model)}"
         yield f"  source    {bundle.source}, {bundle.architecture}, context {_context_length(model)}"
         if bundle.recipe:
             yield f"  recipe    {'; '.join(bundle.recipe)}"
@@ -49,6 +54,25 @@ def details(models: Sequence[models_pb2.Model]) -> Iterator[str]:
             yield f"  fidelity  {found.vectors} vectors: {cosines}"
         if not (parity.HasField("fidelity") or parity.HasField("vectors")):
             yield "  fidelity  not measured"
+
+
+def _route(model: models_pb2.Model) -> Iterator[str]:
+    yield f"{model.name}: {_tasks(model)}, a route ({model.route.kind}), {_readiness(model)}"
+    for target in model.route.targets:
+        yield f"  {target.role:<9} {_target(target)}{f': {target.cause}' if target.cause else ''}"
+
+
+def _target(target: models_pb2.RouteTarget) -> str:
+    """A target in a few words."""
+    said = [] if target.role in ("shadow", "step") else [f"{target.weight:g}"]
+    said += [target.role] if target.role == "shadow" else []
+    said += [] if target.ready else ["not ready"]
+    named = f"{target.step} by {target.model}" if target.step else target.model
+    return f"{named} ({', '.join(said)})" if said else named
+
+
+def _readiness(model: models_pb2.Model) -> str:
+    return "ready" if _ready(model) else f"not ready: {model.cause}" if model.cause else "not ready"
 
 
 def _fidelity(found: models_pb2.Fidelity) -> Iterator[str]:

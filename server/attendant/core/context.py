@@ -6,7 +6,7 @@ import random
 import re
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -62,6 +62,10 @@ class CallContext:
         trace: that it is a part of, or None.
         baggage: what its caller sends along for everybody (W3C Baggage), as it came.
         stage: where it is noted what is done with this context.
+        metadata: what else came along, by lower-case names: of several of a name the last, and no binary ones. It may
+            hold secrets, and goes nowhere.
+        chosen: what was decided for this call of its own, by the name of the route that had a choice: what follows in
+            the call keeps to it.
     """
 
     request_id: str
@@ -72,6 +76,8 @@ class CallContext:
     trace: TraceContext | None = None
     baggage: str = ""
     stage: Stage = field(default=NOWHERE, compare=False, repr=False)
+    metadata: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+    chosen: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def new(
@@ -82,12 +88,21 @@ class CallContext:
         client: str = "",
         trace: TraceContext | None = None,
         baggage: str = "",
+        metadata: Mapping[str, str] | None = None,
     ) -> CallContext:
         """The context of a call that comes now. ``request_id``: empty for a fresh one. ``timeout_s``: how long the
         caller waits, or None."""
         now_ns = time.monotonic_ns()
         deadline_ns = None if timeout_s is None else now_ns + int(timeout_s * 1e9)
-        return cls(request_id or uuid.uuid4().hex, now_ns, deadline_ns, client=client, trace=trace, baggage=baggage)
+        return cls(
+            request_id or uuid.uuid4().hex,
+            now_ns,
+            deadline_ns,
+            client=client,
+            trace=trace,
+            baggage=baggage,
+            metadata=metadata or {},
+        )
 
     def renewed(self) -> CallContext:
         """The context of a part of the call that begins now: with the same id and deadline."""
@@ -98,10 +113,10 @@ class CallContext:
         closed."""
         whole, parent = self.stage.trail, self.trace
         if whole is None or parent is None:
-            return self.renewed()
+            return replace(self.renewed(), chosen={})
         trail = whole.part(Arrival("part", name, attributes), f"{random.getrandbits(64) or 1:016x}", parent)
         trace = replace(parent, parent_id=trail.span_id)
-        return replace(self, arrival_ns=trail.root.begin_ns, trace=trace, stage=trail.root)
+        return replace(self, arrival_ns=trail.root.begin_ns, trace=trace, stage=trail.root, chosen={})
 
     def within(self, stage: Stage) -> CallContext:
         """The context of what is done in ``stage``."""

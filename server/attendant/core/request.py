@@ -79,13 +79,29 @@ class PromptRun:
 
 
 @dataclass(frozen=True, slots=True)
+class StepTime:
+    """What a part of an answer took, where several models made it, or a route led to one.
+
+    Attributes:
+        name: of the step, the member, or the route.
+        model: that worked: its name, perhaps with a version.
+        began_ns: from the call's arrival on. took_ns: of a step that ran for several inputs, all of them together.
+    """
+
+    name: str
+    model: str
+    began_ns: int
+    took_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class Timings:
     """Where the time of one sequence went, in nanoseconds; 0 for a stage that was not reached.
 
     queue: arrival to first scheduled. prefill: first scheduled to first token. decode: first to last token.
     first_token: arrival to first token (time to first token). total: arrival to end. runs: those that computed its
     prompt, of a request that is noted, the first of them if they were very many. tokenize: of queue, making tokens of
-    the prompt.
+    the prompt. steps: of a call on a route, what it led to.
     """
 
     queue_ns: int = 0
@@ -95,3 +111,4 @@ class Timings:
     total_ns: int = 0
     runs: tuple[PromptRun, ...] = ()
     tokenize_ns: int = 0
+    steps: tuple[StepTime, ...] = ()

@@ -147,10 +147,10 @@ class Gate:
         return True
 
     @asynccontextmanager
-    async def call(self) -> AsyncIterator[None]:
+    async def call(self, *, inner: bool = False) -> AsyncIterator[None]:
         """Around a call that consists of more than what runs: it has one place, and is interrupted where it stands if
         it outlives a drain. Raises Draining for that, and what :meth:`take` raises."""
-        self.take()
+        self.take(inner=inner)
         try:
             async with asyncio.timeout(None) as limit:
                 self._calls.add(limit)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,12 +11,8 @@ from attendant.batching.client import BatchClient
 from attendant.core.errors import ModelNotFound
 from attendant.core.repository import split_name
 from attendant.engine.client import EngineClient
-from attendant.frontend.encoding.service import EncodingService
-from attendant.frontend.explain.service import ExplainService
-from attendant.frontend.generation.service import GenerationService
+from attendant.frontend.routes.services import RoutedServices
 from attendant.frontend.served_model import OnDeath, ServedModel
-from attendant.frontend.speech.service import SpeechService
-from attendant.frontend.tokenizer import TokenizerService
 from attendant.metrics import Metrics
 from attendant.models.clients import batch_client, engine_clients
 from attendant.models.encoders import EncoderPart
@@ -30,10 +27,7 @@ from attendant.models.lookup import named
 from attendant.models.repository import ModelRepository
 from attendant.models.table import ModelTable
 from attendant.settings import ExplainSettings, RepositorySettings, SpeechSettings
-from attendant.tasks.media_threads import MediaThreads
-
-MAX_MEDIA_JOBS = 2
-"""Files that are decoded at once, of all models and calls: each may take hundreds of megabytes."""
+from attendant.settings.routes import RoutesFile
 
 
 class FrontEnd:
@@ -51,7 +45,9 @@ class FrontEnd:
     Attributes:
         models: the table of models, which loads and unloads them while others serve.
         repository: which versions there are, and how they come and go by calls.
-        generation, encoding, speech, explain, tokenizer: what skins talk to, one for each kind of calls.
+        generation, encoding, speech, explain, tokenizer: what skins talk to, one for each kind of calls, on models and
+            on routes.
+        routes: names that callers use as models, and what answers them.
     """
 
     def __init__(  # noqa: PLR0913 - what a server is made of, each by name
@@ -71,6 +67,7 @@ class FrontEnd:
     ) -> None:
         self._metrics = metrics
         self._on_change = on_change
+        self._models_come = False
 
         def serve(model: LoadedModel) -> ServedModel:
             return ServedModel(model, metrics, on_death, engines=engines, batches=batches)
@@ -80,52 +77,78 @@ class FrontEnd:
         self.repository = ModelRepository(
             self.models, repository or RepositorySettings(), drain_timeout_s, ledger, folder
         )
-        self.generation = GenerationService(self.models, metrics)
-        self._media = MediaThreads(MAX_MEDIA_JOBS)
-        self.encoding = EncodingService(self.models, metrics, self._media)
-        self.speech = SpeechService(self.models, self.generation.on, metrics, speech or SpeechSettings(), self._media)
-        self.tokenizer = TokenizerService(self.models)
-        self.explain = ExplainService(
-            self.models, self.generation, self.encoding, metrics, explain or ExplainSettings(), self._media
-        )
+        self._services = RoutedServices(self.models, metrics, speech or SpeechSettings(), explain or ExplainSettings())
+        self.generation, self.encoding = self._services.generation, self._services.encoding
+        self.speech, self.explain = self._services.speech, self._services.explain
+        self.tokenizer, self.routes = self._services.tokenizer, self._services.routes
+        self._models_come = folder is not None
 
-    async def start(self, bundles: LoadedBundles, *, strict: bool = False) -> None:
+    async def start(self, bundles: LoadedBundles, *, strict: bool = False, routes: RoutesFile | None = None) -> None:
         """Start every model. One that cannot be prepared is given up, unless that leaves none.
 
+        Args:
+            routes: that there are from the start. A model that they name and that is not there may come later, if there
+                is a folder of models.
+
         Raises:
-            AttendantError: what kept the first from being prepared, if ``strict`` or if none is left; the others are
-                stopped.
+            AttendantError: what kept the first from being prepared, if ``strict`` or if none is left; or what is wrong
+                with the routes. All that was started is stopped.
         """
         await self.models.start(bundles, strict=strict)
         try:
             await self.repository.start(bundles.paths, strict=strict)
+            if routes is not None:
+                self.routes.put(routes, self._known, models_come=self._models_come)
         except BaseException:
             await self.close()
             raise
         self._count_ready()
 
+    async def put_routes(self, file: RoutesFile) -> None:
+        """Have these routes from now on, and no others; calls that run end as they began.
+
+        Raises:
+            ConfigurationError: the file does not fit itself or the models; the routes stay as they were.
+        """
+        self.routes.put(file, self._known, models_come=self._models_come)
+        if self._on_change is not None:
+            await self._on_change()
+
     async def drain(self, timeout_s: float) -> None:
         """Refuse new calls, let running ones finish for ``timeout_s`` seconds, then fail the rest with Draining."""
-        await self.models.drain(timeout_s)
+        await asyncio.gather(self.models.drain(timeout_s), self._services.drain(timeout_s))
 
     async def close(self) -> None:
         """Stop every model."""
+        await self._services.close_shadows()
         await self.models.close()
         await self.repository.close()
-        self._media.close()
+        self._services.close_media()
 
     def list_models(self) -> tuple[ModelInfo | FailedModel, ...]:
-        """Every version of every model: those that generate, those that do not, last those that cannot be served."""
+        """Every version of every model: those that generate, those that do not, those that cannot be served. Then every
+        route."""
         entries = sorted(self.models.entries, key=lambda entry: "generate" not in entry.capabilities)
-        return tuple([_info(entry) for entry in sorted(entries, key=lambda entry: entry.failed is not None)])
+        models = [_info(entry) for entry in sorted(entries, key=lambda entry: entry.failed is not None)]
+        return (*models, *self.routes.infos())
 
     def get_model(self, name: str) -> ModelInfo | FailedModel:
-        """One model; with ``name@version`` that version, and else the current one. An empty name means the only model.
+        """A route, or one model; with ``name@version`` that version, and else the current one. An empty name means the
+        only model.
 
         Raises:
-            ModelNotFound: with the models that exist, whether they are served or not; with the versions, if one was
-                named.
+            ModelNotFound: with the models and routes that exist, whether they are served or not; with the versions, if
+                one was named.
         """
+        return self.routes.info(name) or self._get_model(name)
+
+    def _known(self, name: str) -> ModelInfo | FailedModel | None:
+        try:
+            return self._get_model(name)
+        except ModelNotFound:
+            return None
+
+    def _get_model(self, name: str) -> ModelInfo | FailedModel:
         entries = self.models.entries
         found = [entry for entry in entries if entry.current]
         if name:
@@ -135,17 +158,17 @@ class FrontEnd:
             return _info(found[0])
         with_versions = bool(split_name(name)[1])
         known = {entry.full_name if with_versions else entry.name for entry in entries}
-        raise ModelNotFound(name, tuple(sorted(known)))
+        raise ModelNotFound(name, tuple(sorted({*known, *self.routes.names})))
 
     def readiness(self) -> dict[str, bool]:
-        """Whether calls to each name are taken, ``name`` and ``name@version`` alike."""
+        """Whether calls to each name are taken, ``name`` and ``name@version`` alike, and routes'."""
         told: dict[str, bool] = {}
         for entry in self.models.entries:
             ready = entry.state is ModelState.READY
             told[entry.full_name] = ready or told.get(entry.full_name, False)
             if entry.current:
                 told[entry.name] = ready
-        return told
+        return told | self.routes.readiness()
 
     async def _changed(self) -> None:
         self._count_ready()
@@ -155,6 +178,7 @@ class FrontEnd:
     def _count_ready(self) -> None:
         current = [entry for entry in self.models.entries if entry.current]
         self._metrics.models_ready({entry.name: entry.state is ModelState.READY for entry in current})
+        self.routes.models_changed()
 
 
 def _info(entry: Entry[ServedModel]) -> ModelInfo | FailedModel:

@@ -34,6 +34,7 @@ def call_context(scope: Scope) -> CallContext:
         client=client,
         trace=replace(trace, state=state) if trace is not None and state else trace,
         baggage=",".join(headers.getlist("baggage")),
+        metadata=dict(headers.items()),
     )
 
 

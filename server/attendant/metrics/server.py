@@ -32,6 +32,7 @@ from attendant.metrics.labels import MOST_MODELS, ModelNames
 from attendant.metrics.load import LoadPage, ModelLoad, VersionLoad
 from attendant.metrics.objectives import LatencySeries, ObjectiveCollectors, ObjectiveSeries
 from attendant.metrics.outcomes import error_name, request_errors
+from attendant.metrics.routes import RouteMetrics
 from attendant.metrics.speech import SpeechMetrics
 from attendant.metrics.traces import TraceMetrics
 from attendant.metrics.traffic import RecordMetrics
@@ -46,6 +47,7 @@ class Metrics:
     ``explain``: those of calls that explain.
     ``traces``: of what becomes of spans.
     ``recorded``: of calls that are written to a file.
+    ``routes``: of what routes lead to.
 
     Args:
         objectives: what is promised of models.
@@ -77,6 +79,7 @@ class Metrics:
         self.explain = ExplainMetrics(registry, self._names)
         self.traces = TraceMetrics(registry)
         self.recorded = RecordMetrics(registry)
+        self.routes = RouteMetrics(registry)
         self._vllm_names, self._triton_names = vllm_names, triton_names
         self._families = [
             (collector, _families(collector, vllm_names))

@@ -10,6 +10,7 @@ from attendant.bundle import Capability, Manifest
 from attendant.core.errors import AttendantError, BundleError, ModelFailed
 from attendant.core.repository import full_name
 from attendant.models.garbage import forget_frames
+from attendant.models.info import RouteInfo
 
 logger = logging.getLogger(__name__)
 
@@ -23,12 +24,14 @@ class FailedModel:
         error: what kept it from being served.
         manifest: None if it cannot be read.
         current: calls that name no version of the model hear of it.
+        route: of a route that leads to no model that is known.
     """
 
     name: str
     error: AttendantError
     manifest: Manifest | None = None
     current: bool = True
+    route: RouteInfo | None = None
 
     @classmethod
     def of(cls, name: str, error: Exception, manifest: Manifest | None) -> FailedModel:

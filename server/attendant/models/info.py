@@ -62,6 +62,39 @@ class EncodingInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class RouteTarget:
+    """What a route leads to.
+
+    Attributes:
+        model: a model, ``model@version``, or a route.
+        role: ``target``, ``shadow``, ``member`` or ``step``. step: its name.
+        cause: why it takes no calls; empty if it does.
+    """
+
+    model: str
+    role: str
+    weight: float = 1.0
+    step: str = ""
+    cause: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RouteInfo:
+    """A name that callers use as a model, and what answers them.
+
+    Attributes:
+        cause: why it takes no calls; empty if it does.
+        fuses: several models make an answer.
+    """
+
+    name: str
+    kind: str
+    targets: tuple[RouteTarget, ...]
+    cause: str = ""
+    fuses: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ModelInfo:
     """One loaded model: the manifest of its bundle, and a part for everything that it does.
 
@@ -71,6 +104,7 @@ class ModelInfo:
         encodings: one for each task that encodes.
         maker: of its answers, as receipts tell it; None while it is not in memory.
         current: calls that name no version go to it.
+        route: of a route, which has the manifest of a model that it leads to; None for a model.
     """
 
     manifest: Manifest
@@ -80,16 +114,17 @@ class ModelInfo:
     encodings: tuple[EncodingInfo, ...] = ()
     maker: Maker | None = None
     current: bool = True
+    route: RouteInfo | None = None
 
     @property
     def name(self) -> str:
         """What callers call it."""
-        return self.manifest.name
+        return self.manifest.name if self.route is None else self.route.name
 
     @property
     def version(self) -> str:
-        """Which version of the model it is."""
-        return self.manifest.version
+        """Which version of the model it is; of an answer of several models' none."""
+        return "" if self.route is not None and self.route.fuses else self.manifest.version
 
     @property
     def ready(self) -> bool:

@@ -22,7 +22,10 @@ def call_context(context: Any) -> CallContext:
     """
     request_id, trace = "", None
     also: dict[str, list[str]] = {STATE_KEY: [], BAGGAGE_KEY: []}  # may be spread over several entries
+    metadata: dict[str, str] = {}
     for key, value in context.invocation_metadata() or ():
+        if isinstance(value, str):
+            metadata[key] = value
         if key == REQUEST_ID_KEY and _SANE.fullmatch(value):
             request_id = value
         elif key == TRACE_KEY and isinstance(value, str):
@@ -32,7 +35,12 @@ def call_context(context: Any) -> CallContext:
     if trace is not None and also[STATE_KEY]:
         trace = replace(trace, state=",".join(also[STATE_KEY]))
     return CallContext.new(
-        request_id, context.time_remaining(), client=context.peer(), trace=trace, baggage=",".join(also[BAGGAGE_KEY])
+        request_id,
+        context.time_remaining(),
+        client=context.peer(),
+        trace=trace,
+        baggage=",".join(also[BAGGAGE_KEY]),
+        metadata=metadata,
     )
 
 

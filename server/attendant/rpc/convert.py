@@ -24,7 +24,7 @@ from attendant.core.generation import (
     TokenPrompt,
     Translation,
 )
-from attendant.core.request import FinishReason, Timings, Usage
+from attendant.core.request import FinishReason, StepTime, Timings, Usage
 from attendant.models.info import Tokenized
 from attendant.rpc.convert_receipt import receipt_message
 from attendant.rpc.convert_sampling import optional, sampling_fields
@@ -159,7 +159,13 @@ def timings_message(timings: Timings) -> pb.Timings:
         first_token_s=timings.first_token_ns / 1e9,
         total_s=timings.total_ns / 1e9,
         tokenize_s=timings.tokenize_ns / 1e9,
+        steps=map(step_message, timings.steps),
     )
+
+
+def step_message(step: StepTime) -> pb.StepTime:
+    """What a part of an answer took."""
+    return pb.StepTime(name=step.name, model=step.model, begin_s=step.began_ns / 1e9, total_s=step.took_ns / 1e9)
 
 
 def _token_logprobs(entry: TokenLogprob, spell: Callable[[int], str]) -> pb.TokenLogprobs:

@@ -24,6 +24,7 @@ from attendant.frontend.encoding.calls import (
     TextItem,
     TranscribeCall,
 )
+from attendant.rpc.convert import step_message
 from attendant.tasks.answers import DEFAULT_ANSWER_TOKENS, Answer
 from attendant.tasks.classification import Label, RankedDocument
 from attendant.tasks.ctc import Transcript
@@ -242,6 +243,7 @@ def _usage(usage: EncodingUsage) -> pb.EncodingUsage:
         preprocess_s=usage.preprocess_ns / 1e9,
         compute_s=usage.compute_ns / 1e9,
         total_s=usage.total_ns / 1e9,
+        steps=map(step_message, usage.steps),
     )
 
 

@@ -14,7 +14,7 @@ from attendant.bundle import (
     TextSource,
 )
 from attendant.models.failed import FailedModel
-from attendant.models.info import DEAD, EncodingInfo, GenerationInfo, ModelInfo, ModelState
+from attendant.models.info import DEAD, EncodingInfo, GenerationInfo, ModelInfo, ModelState, RouteInfo
 from attendant.rpc.convert_attention import attention_message
 from attendant.rpc.convert_receipt import maker_message
 from attendant.rpc.convert_sampling import default_sampling
@@ -37,20 +37,22 @@ def model_message(info: ModelInfo | FailedModel) -> pb.Model:
 
 
 def _served(info: ModelInfo) -> pb.Model:
-    generation = info.generation
+    generation, route = info.generation, info.route
+    own = route is None or not route.fuses  # an ensemble is made of no bundle
     return pb.Model(
         name=info.name,
         version=info.version,
         current=info.current,
         capabilities=info.capabilities,
         state=STATES[info.state],
-        cause=DEAD if info.state is ModelState.FAILED else "",
-        bundle=_bundle(info.manifest),
+        cause=route.cause if route is not None else DEAD if info.state is ModelState.FAILED else "",
+        bundle=_bundle(info.manifest) if own else None,
         generation=_generation(generation) if generation is not None else None,
         encodings=[_encoding(part) for part in info.encodings],
         recognition=_recognition(generation.manifest) if generation is not None else None,
-        attention=attention_message(info.manifest.attention),
+        attention=attention_message(info.manifest.attention) if own else None,
         maker=maker_message(info.maker) if info.maker is not None else None,
+        route=_route(route) if route is not None else None,
     )
 
 
@@ -64,10 +66,26 @@ def _failed(info: FailedModel) -> pb.Model:
         state=pb.MODEL_STATE_FAILED,
         cause=info.cause,
         bundle=_bundle(manifest) if manifest is not None else None,
+        route=_route(info.route) if info.route is not None else None,
     )
     if isinstance(manifest, GeneratorManifest):  # what tells older clients those that read from those that continue
         model.max_source_tokens = _max_source_tokens(manifest)
     return model
+
+
+def _route(route: RouteInfo) -> pb.RouteInfo:
+    targets = [
+        pb.RouteTarget(
+            model=target.model,
+            role=target.role,
+            weight=target.weight,
+            step=target.step,
+            ready=not target.cause,
+            cause=target.cause,
+        )
+        for target in route.targets
+    ]
+    return pb.RouteInfo(kind=route.kind, targets=targets)
 
 
 def _bundle(manifest: Manifest) -> pb.BundleInfo:

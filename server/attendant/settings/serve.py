@@ -52,6 +52,11 @@ class ServeSettings(BaseSettings):
         "folders' names count, not those of the manifests.",
     )
     repository: RepositorySettings = RepositorySettings()
+    routes: Path | None = Field(
+        None,
+        description="YAML file of routes: names that callers use as models, and what answers them. SIGHUP reads it "
+        "again. Default: none.",
+    )
     engine: EngineSettings = EngineSettings()
     encoder: EncoderSettings = EncoderSettings()
     speech: SpeechSettings = SpeechSettings()

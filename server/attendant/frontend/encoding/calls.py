@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from attendant.bundle import EncoderTask
 from attendant.core.receipt import Receipt
+from attendant.core.request import StepTime
 from attendant.tasks.answers import DEFAULT_ANSWER_TOKENS
 from attendant.tasks.masks import DEFAULT_FILLS
 from attendant.tasks.tokens import Aggregation
@@ -200,7 +201,8 @@ class EncodingUsage:
     """What a call took. ``num_tokens``: of its inputs after truncation; images; or samples.
 
     Nanoseconds: queue, arrival to the begin of the first run with a row of the call; preprocess, making tensors;
-    compute, the runs with rows of the call; total, arrival to answer. ``on_gpu``: where the runs were.
+    compute, the runs with rows of the call; total, arrival to answer. ``on_gpu``: where the runs were. ``steps``: of a
+    call on a route, what it led to.
     """
 
     num_tokens: int
@@ -210,6 +212,7 @@ class EncodingUsage:
     compute_ns: int
     total_ns: int
     on_gpu: bool = False
+    steps: tuple[StepTime, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -156,15 +156,22 @@ class EncodingService:
         return EncoderCall(encoder.hub.admit(), self._ids, context, self._media)
 
     async def _run(
-        self, task: EncoderTask, behaviour: Behaviour[C, T], call: C, given: CallContext | None
+        self,
+        task: EncoderTask,
+        behaviour: Behaviour[C, T],
+        call: C,
+        given: CallContext | None,
+        *,
+        inner: bool = False,
     ) -> Encoded[T]:
+        """A call of any kind. ``inner``: it is a part of one that was let in before."""
         context = given or CallContext.new()
         name, outcome, preprocess_ns, total_ns = "", "error", 0, 0
         try:
             with begin_call(context, task, call.model) as stage:
                 served = self._models.find(call.model, encoding(task))
                 name, encoder = served.name, served.encoders[task]
-                async with encoder.calls.call():
+                async with encoder.calls.call(inner=inner):
                     digests = RowDigests() if call.receipt else None
                     within = context.within(stage)
                     active = EncoderCall(

@@ -83,14 +83,14 @@ class GenerationService:
         call, name, inner = asked.call, "", model is not None
         with begin_call(context, call, inner=inner) as stage:
             try:
-                served = model or self._models.find(call.model, _wanted(call))
+                served = model or self._models.find(call.model, wanted_of(call))
                 name, hub = served.name, _hub(served)
                 with hub.gate.coming(inner=inner):
                     with stage.begin("tokenise") as tokenising:
                         prepared = await prepare(hub.model, call)
                         tokenising.note(num_tokens=len(prepared.prompt))
                     if inner:
-                        prepared = replace(prepared, opening=asked.opening)
+                        prepared = replace(prepared, opening=asked.opening or prepared.opening)
                     if call.forced_answer is not None:
                         call, prepared = forced(call, hub.model, prepared)
                     if call.bad_phrases:
@@ -238,5 +238,6 @@ def _hub(served: Generates) -> ModelHub:
     return served.generation
 
 
-def _wanted(call: GenerationCall) -> Wanted:
+def wanted_of(call: GenerationCall) -> Wanted:
+    """What a call needs of its model."""
     return GENERATE if call.translation is None else TRANSLATE

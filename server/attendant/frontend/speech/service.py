@@ -76,13 +76,7 @@ class SpeechService:
         Raises:
             AttendantError: refused at the door, or failed later.
         """
-        parts = self.stream(call, _once(sound) if isinstance(sound, RawSound) else sound, context)
-        last: SpeechPart | None = None
-        async with aclosing(parts):
-            async for part in parts:  # to its end, so that the call is not taken for one that was given up
-                last = part
-        assert isinstance(last, SpeechResult), "a result is the last part"
-        return last
+        return await last_part(self.stream(call, once(sound) if isinstance(sound, RawSound) else sound, context))
 
     def stream(
         self, call: SpeechCall, sound: SoundData | AsyncIterator[RawSound], context: CallContext | None = None
@@ -155,5 +149,17 @@ def _note_result(stage: Stage, result: SpeechResult) -> None:
     )
 
 
-async def _once(sound: RawSound) -> AsyncGenerator[RawSound, None]:
+async def once(sound: RawSound) -> AsyncGenerator[RawSound, None]:
+    """Sound that comes in one piece."""
     yield sound
+
+
+async def last_part(parts: AsyncGenerator[SpeechPart, None]) -> SpeechResult:
+    """The result that parts end with. They are read to their end, so that the call is not taken for one that was given
+    up."""
+    last: SpeechPart | None = None
+    async with aclosing(parts):
+        async for part in parts:
+            last = part
+    assert isinstance(last, SpeechResult), "a result is the last part"
+    return last

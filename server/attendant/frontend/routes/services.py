@@ -1,0 +1,54 @@
+"""The services of a server with routes: what skins talk to, and how it all ends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attendant.frontend.routes.encoding import RoutedEncoding
+from attendant.frontend.routes.explain import RoutedExplain
+from attendant.frontend.routes.generation import RoutedGeneration
+from attendant.frontend.routes.pipelines import Pipelines
+from attendant.frontend.routes.routing import Routes
+from attendant.frontend.routes.shadows import Shadows
+from attendant.frontend.routes.speech import RoutedSpeech
+from attendant.frontend.routes.tokenizer import RoutedTokenizer
+from attendant.metrics import Metrics
+from attendant.models.table import Finder
+from attendant.settings import ExplainSettings, SpeechSettings
+from attendant.tasks.media_threads import MediaThreads
+
+MAX_MEDIA_JOBS = 2
+"""Files that are decoded at once, of all models and calls: each may take hundreds of megabytes."""
+
+
+class RoutedServices:
+    """The services over one table of models, which know of each other. Create it inside the running event loop."""
+
+    def __init__(self, models: Finder[Any], metrics: Metrics, speech: SpeechSettings, explain: ExplainSettings) -> None:
+        self._media = MediaThreads(MAX_MEDIA_JOBS)
+        self.routes = Routes(metrics.routes)
+        self.shadows = Shadows(metrics.routes)
+
+        def pipelines() -> Pipelines:
+            return self._pipelines
+
+        self.tokenizer = RoutedTokenizer(models, self.routes)
+        self.generation = RoutedGeneration(models, metrics, self.routes, self.shadows, pipelines)
+        self.encoding = RoutedEncoding(models, metrics, self._media, self.routes, self.shadows, pipelines)
+        self.speech = RoutedSpeech(
+            models, self.generation.on, metrics, speech, self._media, self.routes, self.shadows, pipelines
+        )
+        self._pipelines = Pipelines(self.routes, self.generation, self.encoding, self.speech)
+        self.explain = RoutedExplain(models, self.generation, self.encoding, metrics, explain, self._media, self.routes)
+
+    async def drain(self, timeout_s: float) -> None:
+        """Let calls on ensembles finish for so many seconds, and fail the rest with Draining."""
+        await self.routes.gate.drain(timeout_s)
+
+    async def close_shadows(self) -> None:
+        """End what nobody waits for."""
+        await self.shadows.close()
+
+    def close_media(self) -> None:
+        """Decode no more files."""
+        self._media.close()
