@@ -130,8 +130,9 @@ def test_a_stream_of_asyncio_that_is_cancelled_ends_what_it_began(server: Server
 
 def test_a_stream_has_a_time_limit(server: ServerProcess, triton: Stranger) -> None:
     request = {"model_name": "slow", "inputs": {**ENDLESS, "stream": TRUE}}
-    found = triton.ask("stream", requests=[request], stream_timeout=0.2)
-    assert found[-1]["status"] == "StatusCode.DEADLINE_EXCEEDED"
+    *_, last = triton.ask("stream", requests=[request], stream_timeout=0.2)
+    assert "deadline" in last["error"].lower(), last
+    assert last["status"] in ("StatusCode.DEADLINE_EXCEEDED", None), "None: the server's clock was first"
     eventually(server.is_idle)
 
 
