@@ -24,6 +24,7 @@ from tests.system.server import ServerProcess, environment, serving
 GRPC, HTTP = "127.0.0.1:50051", "http://127.0.0.1:9090"
 COMMANDS = commands()
 
+REPOSITORY_COMMAND = r"attendant (serve --model-repository|models --index|load|unload)\b"
 CLIENT = r"attendant (generate|chat|models|classify|translate|see|embed|tag|answer|rerank|fill-mask|explain)\b"
 TRANSCRIBE = r"attendant transcribe "
 REPLAY = r"attendant replay "
@@ -39,7 +40,8 @@ QUICK_BENCH = r"make bench ARGS=--quick$"
 BENCH = r"make bench (?!ARGS=--quick)"
 TARGET = r"make [a-z-]+( [A-Z]+=\S+)*$|make run ARGS=\"--model smollm2\"$|make \.venv-dev/\.done$|make test ARGS="
 SERVING = (SERVE, TRACED, ROUTED, HELP)
-KINDS = (CLIENT, TRANSCRIBE, REPLAY, COMPARE, RECORD, EXPORT, *SERVING, LOAD, QUICK_BENCH, BENCH, TARGET)
+ASKING = (REPOSITORY_COMMAND, CLIENT, TRANSCRIBE, REPLAY, COMPARE)
+KINDS = (*ASKING, RECORD, EXPORT, *SERVING, LOAD, QUICK_BENCH, BENCH, TARGET)
 
 
 def of_kind(kind: str) -> list[str]:
@@ -112,6 +114,26 @@ def test_serve_and_record(tmp_path: Path) -> None:
         words = [str(tmp_path / word) if word.endswith(".jsonl") else word for word in shlex.split(command)[2:]]
         with serving(tmp_path / "log", "--demo", *words) as process:
             assert process.serving()
+
+
+def test_a_model_repository(tmp_path: Path) -> None:
+    """The commands of its page, on the folder that the page shows."""
+    demo = REPOSITORY / "server" / "attendant" / "demo"
+    shutil.copytree(demo / "bundle", tmp_path / "models" / "support" / "1")
+    shutil.copytree(demo / "bundle", tmp_path / "models" / "support" / "2")
+    shutil.copytree(demo / "sentiment", tmp_path / "models" / "moods")
+    followed, explicit, *commands = (shlex.split(command) for command in of_kind(REPOSITORY_COMMAND))
+    with serving(tmp_path / "log", *_within(tmp_path, followed[2:])) as process:
+        assert process.serving("support@2")
+    with serving(tmp_path / "log", *_within(tmp_path, explicit[2:])) as process:
+        for words in commands:
+            assert run([*here(words), "--server", process.grpc], tmp_path).strip()
+        assert process.serving("support")
+        assert not process.serving("support@1")
+
+
+def _within(folder: Path, words: list[str]) -> list[str]:
+    return [str(folder / word) if word == "models" else word for word in words]
 
 
 CALLS = [block for block in blocks("python") if "127.0.0.1" in block.text]

@@ -26,6 +26,7 @@ from attendant.metrics import Metrics
 from attendant.models.failed import FailedModel
 from attendant.models.loaded import LoadedModel
 from attendant.models.loader import LoadedBundles, ModelLoader
+from attendant.models.memory import processor_memory
 from attendant.settings import EncoderSettings, EngineSettings, RepositorySettings
 from prometheus_client import CollectorRegistry
 
@@ -445,6 +446,27 @@ def test_the_memory_of_two_versions_is_two_holdings(bundle: Path, folder: Path) 
         assert set(held) == {"demo@1", "demo@2"}
         await front_end.repository.unload("demo", "2")
         assert set(loader.ledger.holdings("the CPU")) == {"demo@1"}
+
+    with_repository(folder, test, loader=loader)
+
+
+def test_a_version_that_does_not_fit_says_who_holds_what(bundle: Path, folder: Path) -> None:
+    put(bundle, folder / "demo", "1")
+    whole = processor_memory(EngineSettings()).total
+    loader = Loader(kv_memory=whole)
+
+    async def test(front_end: FrontEnd) -> None:
+        held = loader.ledger.holdings("the CPU")["demo@1"].granted
+        put(bundle, folder / "demo", "2")
+        told = f"needs {whole:,} bytes on the CPU; {whole - held:,} are left: 'demo@1' holds {held:,}"
+        with pytest.raises(ModelFailed, match=f"model 'demo@2' is not served: model 'demo@2' {told}"):
+            await front_end.repository.load("demo", "2")
+        assert served(front_end) == ["demo@1*"]
+        assert index(front_end)["demo@2"] == ("failed", f"model 'demo@2' {told}")
+        assert set(loader.ledger.holdings("the CPU")) == {"demo@1"}
+        await front_end.repository.unload("demo", "1")
+        await front_end.repository.load("demo")
+        assert served(front_end) == ["demo@2*"]
 
     with_repository(folder, test, loader=loader)
 

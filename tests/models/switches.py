@@ -44,10 +44,22 @@ class Switched:
 
 
 async def switch(
-    server: ServerProcess, folder: Path, model: str, switches: int, seconds: float = 3.0, first: int = 2
+    server: ServerProcess,
+    folder: Path,
+    model: str,
+    switches: int,
+    *,
+    seconds: float = 3.0,
+    pause: float = 0.8,
+    first: int = 2,
 ) -> Switched:
     """Find what the model can do, ask for a share of it, and switch: each version is new in the folder, and the one
-    before is deleted from it when the new one has taken over."""
+    before is deleted from it when the new one has taken over.
+
+    Args:
+        seconds: of finding out, and of asking before the first switch. pause: seconds after each switch.
+        first: number of the first version that comes.
+    """
     source = DEMO / ("bundle" if model == DECODER else "sentiment")
     async with grpc.aio.insecure_channel(server.grpc) as channel:
         models, caller = models_pb2_grpc.ModelsStub(channel), Caller(channel)
@@ -63,6 +75,7 @@ async def switch(
                 (loaded,) = (await models.Load(load_request(model))).versions
                 assert (loaded.version, loaded.current) == (str(number), True)
                 shutil.rmtree(folder / model / str(number - 1))
+                await asyncio.sleep(pause)
 
         await _for(caller, model, rate, during, change())
         (last,) = (await models.Load(load_request(model))).versions

@@ -123,7 +123,7 @@ def test_a_folder_is_followed(folder: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("model", [DECODER, ENCODER])
 def test_no_call_notices_a_switch(server: ServerProcess, folder: Path, model: str) -> None:
-    found = asyncio.run(switches.switch(server, folder, model, 4, seconds=0.5, first=3))
+    found = asyncio.run(switches.switch(server, folder, model, 4, seconds=0.5, pause=0.1, first=3))
     assert found.during.failures == []
     assert found.before.failures == []
     assert len(found.during.seconds) > 10

@@ -231,6 +231,7 @@ class ModelTable(Generic[S]):
                 self._loader.ledger.release(entry.holder)
         await asyncio.sleep(0)  # what the loop still has to call for it is called
         garbage.collect()
+        await asyncio.to_thread(garbage.give_back)
         for entry in leaving:
             logger.info("model %r is unloaded", entry.name if entry.current else entry.full_name)
         await self._tell()
