@@ -9,12 +9,12 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from attendant.bundle.capabilities import EncoderTask
 from attendant.core.errors import ConfigurationError
 from attendant.core.objectives import ENCODING, GENERATING, ObjectivesByModel
+from attendant.demo import bundles_or_demo
 from attendant.frontend.front_end import FrontEnd
 from attendant.frontend.routes.reader import RoutesReader
 from attendant.http.app import http_app
@@ -24,6 +24,7 @@ from attendant.metrics import Metrics
 from attendant.models import garbage
 from attendant.models.loader import LoadedBundles, ModelLoader
 from attendant.rpc.server import RpcServer
+from attendant.rpc.vllm.ports import EngineEndpoint, EnginePorts
 from attendant.settings import RecordSettings, ServeSettings, TracesSettings
 from attendant.traffic.files import RotatingFile
 from attendant.traffic.recorder import Recorder
@@ -49,10 +50,11 @@ SWITCH_INTERVAL_S = 0.0005
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """host:port of each listener, with the real ports."""
+    """host:port of each listener, with the real ports. ``engines``: those with one model each."""
 
     grpc: str
     http: str
+    engines: tuple[EngineEndpoint, ...] = ()
 
 
 async def serve(settings: ServeSettings, ready: Callable[[Endpoints], Awaitable[bool]] | None = None) -> int:
@@ -77,6 +79,8 @@ async def serve(settings: ServeSettings, ready: Callable[[Endpoints], Awaitable[
     try:
         endpoints = await application.start()
         print(f"attendant: gRPC on {endpoints.grpc}")
+        for engine in endpoints.engines:
+            print(f"attendant: VllmEngine of {engine.model} on {engine.address}")
         if settings.http.page != "off":
             print(f"attendant: page on http://{endpoints.http}/")
         print(f"attendant: metrics on http://{endpoints.http}/metrics", flush=True)
@@ -113,6 +117,7 @@ class Application:
         self._addresses: dict[str, tuple[str, int]] = {}
         self._tracer = _tracer(settings.traces, self._metrics, self._addresses) if settings.traces.enabled else None
         self._rpc = RpcServer(settings.grpc, self._tracer, explain=settings.explain.enabled)
+        self._engines = EnginePorts(settings.grpc, settings.engine_ports(), self._tracer)
         self._recorder: Recorder | None = None
         self._front_end: FrontEnd | None = None
         self._routes = RoutesReader(settings.routes, self._metrics.routes) if settings.routes is not None else None
@@ -131,7 +136,7 @@ class Application:
         Raises:
             ConfigurationError: a port, a bundle or a setting that cannot be used.
         """
-        endpoints = Endpoints(grpc=self._rpc.bind(), http=self._http.bind())
+        endpoints = Endpoints(self._rpc.bind(), self._http.bind(), self._engines.bind())
         self._addresses |= {"grpc": _host_and_port(endpoints.grpc), "http": _host_and_port(endpoints.http)}
         if self._tracer is not None:
             self._tracer.start()
@@ -158,7 +163,8 @@ class Application:
         del bundles  # the table has them, and lets go of those that are unloaded
         garbage.freeze()
         await self._rpc.start(front_end, self._recorder)
-        await self._rpc.health.set(serving=True, models=front_end.readiness())
+        await self._engines.start(front_end)
+        await self._on_change(serving=True)
         return endpoints
 
     async def ended(self) -> None:
@@ -172,11 +178,12 @@ class Application:
     async def stop(self) -> None:
         """Say NOT_SERVING, let running requests finish within the drain limit, fail the rest, close every room."""
         await self._rpc.health.set(serving=False)
+        await self._engines.set_health(serving=False)
         if self._front_end is not None:
             if self.exit_code == EXIT_OK:
                 await self._front_end.drain(self._settings.drain_timeout_s)
                 await asyncio.sleep(LAST_CALLS_S)
-            await self._rpc.stop(FAREWELL_S)
+            await asyncio.gather(self._rpc.stop(FAREWELL_S), self._engines.stop(FAREWELL_S))
             await self._front_end.close()
         if self._recorder is not None:
             await asyncio.to_thread(self._recorder.close)
@@ -213,11 +220,13 @@ class Application:
             progress=logger.info,
         )
 
-    async def _on_change(self) -> None:
-        """Models came or went: who asks for their health hears so."""
+    async def _on_change(self, *, serving: bool | None = None) -> None:
+        """Models came or went: who asks for their health hears so. ``serving``: so does the server as a whole."""
         if self._front_end is None:  # at the start all are told at once
             return
-        await self._rpc.health.set(serving=self._rpc.health.serving, models=self._front_end.readiness())
+        serving = self._rpc.health.serving if serving is None else serving
+        await self._rpc.health.set(serving=serving, models=self._front_end.readiness())
+        await self._engines.set_health(serving=serving)
 
     def _on_engine_death(self, model: str, error: BaseException) -> None:
         logger.critical("the engine of model %r died", model, exc_info=error)
@@ -279,18 +288,7 @@ def _recorder(settings: RecordSettings, metrics: Metrics) -> Recorder | None:
 async def _load(loader: ModelLoader, settings: ServeSettings, *, beside: int) -> LoadedBundles:
     """Load the bundles that were named; none may be where there is a repository. ``beside``: shares of the memory that
     are kept for it."""
-    named = _bundles(settings)
+    named = bundles_or_demo(settings.bundles, demo=settings.demo, others=settings.model_repository is not None)
     if not named:
         return LoadedBundles(())
     return await asyncio.to_thread(loader.load_all, named, strict=settings.strict, beside=beside)
-
-
-def _bundles(settings: ServeSettings) -> tuple[Path, ...]:
-    if (settings.bundles or settings.model_repository is not None) and not settings.demo:
-        return settings.bundles
-    from attendant.demo import demo_bundles
-
-    try:
-        return (*settings.bundles, *demo_bundles())
-    except FileNotFoundError as error:
-        raise ConfigurationError(str(error)) from None

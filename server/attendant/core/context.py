@@ -6,7 +6,7 @@ import random
 import re
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -48,6 +48,28 @@ class TraceContext:
         return f"00-{self.trace_id}-{self.parent_id}-{self.sampled:02x}"
 
 
+class Abort:
+    """A way to end a call that generates from outside, in order: what it has by then is its answer, which ends as
+    CANCELLED. It belongs to the event loop of the call."""
+
+    def __init__(self) -> None:
+        self._asked = False
+        self._ends: list[Callable[[], None]] = []
+
+    def ask(self) -> None:
+        """End the call, or keep it from beginning."""
+        self._asked = True
+        while self._ends:
+            self._ends.pop()()
+
+    def when_asked(self, end: Callable[[], None]) -> None:
+        """``end``: ends the work; called at once if somebody has asked before."""
+        if self._asked:
+            end()
+        else:
+            self._ends.append(end)
+
+
 @dataclass(frozen=True, slots=True)
 class CallContext:
     """What goes with a call through every room. Whatever takes calls in from outside makes one, once.
@@ -66,6 +88,7 @@ class CallContext:
             hold secrets, and goes nowhere.
         chosen: what was decided for this call of its own, by the name of the route that had a choice: what follows in
             the call keeps to it.
+        abort: by which somebody else may end it; None: nobody does.
     """
 
     request_id: str
@@ -78,6 +101,7 @@ class CallContext:
     stage: Stage = field(default=NOWHERE, compare=False, repr=False)
     metadata: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
     chosen: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
+    abort: Abort | None = field(default=None, compare=False, repr=False)
 
     @classmethod
     def new(

@@ -5,6 +5,7 @@ AttendantError
 ├── ModelNotFound           no such model; names the ones that exist
 ├── ModelFailed             the model could not be loaded; says why
 ├── NotAllowed              the operator has closed this kind of call
+├── NotOffered              the contract has this call, and this server does not do it
 ├── StreamNeeded            the answer comes in parts, and the call takes only one
 ├── QueueFull               every place for a waiting request is taken; says when to try again
 ├── DeadlineExceeded        the caller's time ran out before the answer was complete
@@ -105,6 +106,10 @@ class ModelFailed(AttendantError):
 
 class NotAllowed(AttendantError):
     """The operator has not opened this kind of call; the message names the setting that would."""
+
+
+class NotOffered(AttendantError):
+    """A call of somebody else's contract that this server does not do; the message says what there is instead."""
 
 
 class StreamNeeded(AttendantError):

@@ -6,6 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from attendant.bundle import MANIFEST_FILE
+from attendant.core.errors import ConfigurationError
 
 
 def demo_bundle() -> Path:
@@ -27,3 +28,20 @@ def demo_bundles() -> tuple[Path, ...]:
         FileNotFoundError: the installation lacks them.
     """
     return tuple(sorted(manifest.parent for manifest in demo_bundle().parent.glob(f"*/{MANIFEST_FILE}")))
+
+
+def bundles_or_demo(bundles: tuple[Path, ...], *, demo: bool, others: bool) -> tuple[Path, ...]:
+    """The bundles that a server starts with: those that were named, and the demo's if there is nothing else.
+
+    Args:
+        demo: the demo's in any case. others: models may come from elsewhere.
+
+    Raises:
+        ConfigurationError: the demo's are not there.
+    """
+    if (bundles or others) and not demo:
+        return bundles
+    try:
+        return (*bundles, *demo_bundles())
+    except FileNotFoundError as error:
+        raise ConfigurationError(str(error)) from None

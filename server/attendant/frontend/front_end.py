@@ -48,6 +48,7 @@ class FrontEnd:
         generation, encoding, speech, explain, tokenizer: what skins talk to, one for each kind of calls, on models and
             on routes.
         routes: names that callers use as models, and what answers them.
+        words, loads: what gateways ask for, who make tokens themselves and choose among servers.
     """
 
     def __init__(  # noqa: PLR0913 - what a server is made of, each by name
@@ -81,6 +82,7 @@ class FrontEnd:
         self.generation, self.encoding = self._services.generation, self._services.encoding
         self.speech, self.explain = self._services.speech, self._services.explain
         self.tokenizer, self.routes = self._services.tokenizer, self._services.routes
+        self.words, self.loads = self._services.words, self._services.loads
         self._models_come = folder is not None
 
     async def start(self, bundles: LoadedBundles, *, strict: bool = False, routes: RoutesFile | None = None) -> None:

@@ -12,6 +12,7 @@ from attendant.frontend.admission import Gate, drain_all
 from attendant.frontend.encoding.served import ServedEncoder
 from attendant.frontend.generation.hub import ModelHub
 from attendant.frontend.speech.served import ServedListener
+from attendant.frontend.words import ModelWords
 from attendant.metrics import Metrics
 from attendant.models.clients import batch_client, engine_clients
 from attendant.models.encoders import EncoderPart
@@ -34,6 +35,7 @@ class ServedModel:
         generation, speech: what calls that generate, and recordings, go to; None if the model takes none.
         encoders: what calls of each task that encodes go to.
         explained: lets calls that explain in.
+        words: for callers that make tokens themselves; None of a model that takes no text.
     """
 
     def __init__(
@@ -55,6 +57,9 @@ class ServedModel:
         }
         self.explained = Gate(model.name, what="calls that explain")
         metrics.explain.add_model(model.name)
+        tokenizers = [] if part is None else [part.text.tokenizer]
+        tokenizers += [encoder.tokenizer for encoder in model.encoders if encoder.tokenizer is not None]
+        self.words = ModelWords(model.manifest, tokenizers[0]) if tokenizers else None
         hears = part is not None and "speech" in model.capabilities
         self.speech = ServedListener(part, metrics.speech) if part is not None and hears else None
 

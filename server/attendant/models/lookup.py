@@ -109,6 +109,15 @@ ATTRIBUTE = Wanted(
     or_else=("classify", "rerank"),
 )
 
+WORDS = Wanted(
+    "generate",
+    ("generate",),
+    "model",
+    "is empty; allowed, of those that generate or embed texts: {fitting}",
+    "is {name}, which is for task {task}; allowed, of those that generate or embed texts: {fitting}",
+    or_else=("embed",),
+)
+
 
 TEXT_TASKS: tuple[EncoderTask, ...] = ("embed", "classify", "rerank", "fill_mask", "classify_tokens", "answer")
 """Of models that encode texts."""

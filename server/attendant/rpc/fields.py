@@ -8,6 +8,7 @@ from typing import Any
 
 from attendant_proto.tei import tei_pb2
 from attendant_proto.v1 import explain_pb2, generation_pb2, models_pb2, speech_pb2
+from attendant_proto.vllm import engine_pb2
 
 from attendant.core.errors import AttendantError, InvalidRequest
 
@@ -30,6 +31,8 @@ _SPEECH = {
 _EXPLAIN = _paths(explain_pb2.AttentionRequest, "subject")
 _EXPLAIN |= {name: f"subject.translation.{name}" for name in ("source_language", "target_language")}
 _EXPLAIN |= {name: f"subject.chat.{name}" for name in ("messages", "template")}
+_VLLM = _paths(engine_pb2.GenerateRequest, "sampling_params")
+_VLLM |= dict.fromkeys(("token_ids", "inputs"), "tokenized.input_ids")
 _TEI = {"prompt": "prompt_name", "token_ids": "ids"}
 _TEI_BY_SERVICE: dict[str, dict[str, str]] = {
     "Embed": {"inputs[0]": "inputs"},  # the one text that a request has
@@ -42,6 +45,7 @@ PATHS: Mapping[str, Paths] = {
     generation_pb2.DESCRIPTOR.services_by_name["Generation"].full_name: _GENERATION,
     models_pb2.DESCRIPTOR.services_by_name["Tokenizer"].full_name: _GENERATION,
     speech_pb2.DESCRIPTOR.services_by_name["Speech"].full_name: _SPEECH,
+    engine_pb2.DESCRIPTOR.services_by_name["VllmEngine"].full_name: _VLLM,
     **{
         service.full_name: _TEI | _TEI_BY_SERVICE.get(name, {})
         for name, service in tei_pb2.DESCRIPTOR.services_by_name.items()

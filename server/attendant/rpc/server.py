@@ -22,7 +22,6 @@ from attendant_proto.v1 import (
 )
 from grpc_health.v1 import health
 
-from attendant.core.errors import ConfigurationError
 from attendant.core.stages import Tracer
 from attendant.frontend.front_end import FrontEnd
 from attendant.rpc import reflection
@@ -30,6 +29,7 @@ from attendant.rpc.encoding import EncodingServicer
 from attendant.rpc.explain import ExplainServicer
 from attendant.rpc.health import Health
 from attendant.rpc.interceptor import Supervisor
+from attendant.rpc.listening import channel_options, listen
 from attendant.rpc.openinference.methods import methods_of
 from attendant.rpc.openinference.models import Models
 from attendant.rpc.openinference.servicer import InferenceServicer
@@ -73,15 +73,7 @@ class RpcServer:
         Raises:
             ConfigurationError: the address cannot be listened on.
         """
-        host = f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host
-        try:
-            port = self._server.add_insecure_port(f"{host}:{self._settings.port}")
-        except RuntimeError:
-            raise ConfigurationError(
-                f"cannot listen for gRPC on {host}:{self._settings.port}: the port is in use or the address is not "
-                "this machine's; set grpc.host and grpc.port (port 0 picks a free one)"
-            ) from None
-        return f"{host}:{port}"
+        return listen(self._server, self._settings.host, self._settings.port, "grpc.port")
 
     async def start(self, front_end: FrontEnd, recorder: Recorder | None = None) -> None:
         """Answer calls. Health says NOT_SERVING until told otherwise. ``recorder``: keeps some of them."""
@@ -118,26 +110,3 @@ class RpcServer:
     async def stop(self, grace_s: float) -> None:
         """Take no more calls; cut those that still run after ``grace_s`` seconds."""
         await self._server.stop(grace_s)
-
-
-def channel_options(settings: GrpcSettings) -> list[tuple[str, Any]]:
-    """gRPC's own limits. A message over its limit ends its call with RESOURCE_EXHAUSTED; calls over
-    ``max_concurrent_streams`` wait in the client until another call of their connection ends."""
-    ping_interval_ms = _milliseconds(settings.min_client_ping_interval_s)
-    ping_timeout_ms = _milliseconds(settings.keepalive_timeout_s)
-    return [
-        ("grpc.max_receive_message_length", int(settings.max_receive_bytes)),
-        ("grpc.max_send_message_length", int(settings.max_send_bytes)),
-        ("grpc.max_concurrent_streams", settings.max_concurrent_streams),
-        ("grpc.keepalive_time_ms", _milliseconds(settings.keepalive_time_s)),
-        ("grpc.keepalive_timeout_ms", ping_timeout_ms),
-        ("grpc.http2.ping_timeout_ms", ping_timeout_ms),  # a minute by default, and the one that counts
-        ("grpc.keepalive_permit_without_calls", 1),
-        ("grpc.http2.min_ping_interval_without_data_ms", ping_interval_ms),
-        ("grpc.http2.min_recv_ping_interval_without_data_ms", ping_interval_ms),
-        ("grpc.so_reuseport", 0),  # a second server on the port is a mistake, and has to hear so
-    ]
-
-
-def _milliseconds(seconds: float) -> int:
-    return max(1, round(seconds * 1000))

@@ -19,6 +19,7 @@ CODES: dict[type[errors.AttendantError], grpc.StatusCode] = {
     errors.ModelNotFound: grpc.StatusCode.NOT_FOUND,
     errors.ModelFailed: grpc.StatusCode.FAILED_PRECONDITION,
     errors.NotAllowed: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.NotOffered: grpc.StatusCode.UNIMPLEMENTED,
     errors.StreamNeeded: grpc.StatusCode.UNIMPLEMENTED,
     errors.QueueFull: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,

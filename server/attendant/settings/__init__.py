@@ -4,6 +4,7 @@ Each section is frozen and goes to the object that needs it; nothing below ``app
 """
 
 from attendant.settings.arguments import ENV_CONFIG, SettingsArguments
+from attendant.settings.engine_ports import EnginePort
 from attendant.settings.repository import RepositorySettings
 from attendant.settings.sections import (
     EncoderSettings,
@@ -24,6 +25,7 @@ __all__ = [
     "ENV_CONFIG",
     "ENV_PREFIX",
     "EncoderSettings",
+    "EnginePort",
     "EngineSettings",
     "ExplainSettings",
     "GpuSettings",

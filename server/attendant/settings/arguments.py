@@ -16,6 +16,8 @@ from attendant.core.errors import ConfigurationError
 from attendant.settings.serve import ENV_PREFIX, ServeSettings
 
 ENV_CONFIG = "ATTENDANT_CONFIG"
+MAPPINGS = ("vllm_engine",)
+"""Settings of a file whose keys are no settings."""
 
 
 class SettingsArguments:
@@ -84,7 +86,8 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         return {}
     if not isinstance(data, dict):
         raise ConfigurationError(f"{path}: must hold settings by name, e.g. 'engine: {{max_num_seqs: 8}}'")
-    for key in (*data, *(key for section in data.values() if isinstance(section, dict) for key in section)):
+    sections = [values for name, values in data.items() if isinstance(values, dict) and name not in MAPPINGS]
+    for key in (*data, *(key for section in sections for key in section)):
         if not isinstance(key, str):  # YAML reads names such as no and 1 as values
             raise ConfigurationError(f"{path}: {key!r} is not the name of a setting")
     return data

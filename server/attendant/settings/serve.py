@@ -15,6 +15,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from attendant.settings.engine_ports import EnginePort
 from attendant.settings.repository import RepositorySettings
 from attendant.settings.sections import (
     EncoderSettings,
@@ -64,6 +65,12 @@ class ServeSettings(BaseSettings):
     slo: SloSettings = SloSettings()
     gpu: GpuSettings = GpuSettings()
     grpc: GrpcSettings = GrpcSettings()
+    vllm_engine: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="PORT=MODEL: a gRPC port of grpc.host that serves this model, and no other, to gateways that speak "
+        "vLLM's VllmEngine; 0 picks a free port. May be given several times; in the environment parted by commas, in "
+        "YAML a mapping of ports to models.",
+    )
     http: HttpSettings = HttpSettings()
     metrics: MetricsSettings = MetricsSettings()
     traces: TracesSettings = TracesSettings()
@@ -85,6 +92,23 @@ class ServeSettings(BaseSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         return [part for part in value.split(os.pathsep) if part] if isinstance(value, str) else value
+
+    @field_validator("vllm_engine", mode="before")
+    @classmethod
+    def _listed(cls, value: object) -> object:
+        if isinstance(value, dict):
+            return [f"{port}={model}" for port, model in value.items()]
+        return [part for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("vllm_engine")
+    @classmethod
+    def _can_be_read(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        EnginePort.parse_all(value)
+        return value
+
+    def engine_ports(self) -> tuple[EnginePort, ...]:
+        """The ports with one model each."""
+        return EnginePort.parse_all(self.vllm_engine)
 
     @classmethod
     def settings_customise_sources(

@@ -118,7 +118,7 @@ class EncoderHub:
         self._row_s = 0.01  # moving average of the time that a row takes in a batch
         self.gate = Gate(model.name, model.max_rows, what="inputs", retry_after_s=lambda excess: excess * self._row_s)
         self.jobs = JobHub(self.gate, batches.work, batches.end_work, partial(metrics.explain.ran, model.name))
-        self._metrics.add_model(model.name, model.task, self._num_running, self._num_waiting, self)
+        self._metrics.add_model(model.name, model.task, self.num_running, self.num_waiting, self)
 
     @property
     def ready(self) -> bool:
@@ -183,10 +183,12 @@ class EncoderHub:
         if left := [row.id for row in part.rows if (live := self._live.get(row.id)) and live.slice is part]:
             self._batches.cancel(left)
 
-    def _num_running(self) -> int:
+    def num_running(self) -> int:
+        """Rows of the batch that runs."""
         return self._batches.num_running
 
-    def _num_waiting(self) -> int:
+    def num_waiting(self) -> int:
+        """Rows that wait for one, or for a place."""
         return max(len(self._live) - self._batches.num_running, 0) + self.gate.wanted
 
     # -- from the client's thread

@@ -17,6 +17,7 @@ from attendant.engine.client import EngineClient
 from attendant.engine.facts import EngineFacts
 from attendant.engine.thread import Report
 from attendant.frontend.admission import Gate
+from attendant.frontend.generation.recent import LoadNow, RecentSteps
 from attendant.frontend.generation.router import Router
 from attendant.frontend.generation.streams import SequenceStream
 from attendant.frontend.jobs import JobHub
@@ -85,6 +86,7 @@ class ModelHub:
         self._reports: list[deque[StepReport]] = [deque() for _ in self._engines]  # clients' threads append
         self._held_since_ns = [0] * len(self._engines)  # theirs alone; 0: nothing is held
         self._latest = [StepStats(kv_capacity_tokens=engine.facts.kv_capacity_tokens) for engine in self._engines]
+        self._recent = RecentSteps()
 
     @property
     def ready(self) -> bool:
@@ -101,6 +103,12 @@ class ModelHub:
         """What callers may know of the model."""
         part = self.model
         return GenerationInfo(part.manifest, part.context_length, part.max_running, part.max_requests)
+
+    def load(self) -> LoadNow:
+        """How busy the engines are, after their latest steps."""
+        state = StepStats().with_state_of(self._latest)
+        waiting = [len(live.stream.request.prompt) for live in self._live.values() if not live.stream.has_begun]
+        return self._recent.load(state, waiting, self.model.max_running, self.facts.kv_page_tokens)
 
     async def start(self) -> None:
         """Start every engine, one after another: while one captures CUDA graphs, no other may use a GPU.
@@ -184,6 +192,7 @@ class ModelHub:
     def _on_report(self, engine: int, report: StepReport) -> None:
         metrics, name = self._metrics, self.model.name
         self._latest[engine] = report.stats
+        self._recent.take(report)
         metrics.step(name, report.stats.with_state_of(self._latest), self)
         for event in report.events:
             if isinstance(event, TokenEvent):

@@ -12,7 +12,7 @@ from attendant.core.context import CallContext
 from attendant.core.errors import AttendantError
 from attendant.core.generation import ChatPrompt, Finish, GenerationCall, GenerationPart, TextPrompt
 from attendant.core.receipt import Maker
-from attendant.core.request import Request
+from attendant.core.request import FinishReason, Request, Timings, Usage
 from attendant.core.sampling import SamplingParams
 from attendant.frontend.generation.bad_phrases import as_bad_words
 from attendant.frontend.generation.call_settings import call_settings
@@ -110,6 +110,8 @@ class GenerationService:
             receipts = CallReceipts(served.maker, call, prepared, params, beams, stop) if call.receipt else None
             active = _ActiveCall(hub, call, prepared, params, beams, stop, context.within(stage), self._ids)
             answer = Answer(stage, context.arrival_ns)
+            if context.abort is not None:
+                context.abort.when_asked(active.abort)
             try:
                 active.submit_next()
                 while not active.finished:
@@ -169,6 +171,7 @@ class _ActiveCall:
         self._requests = [f"{context.request_id}#{next(ids)}" for _ in range(call.n)]
         self._num_submitted = 0
         self._num_finished = 0
+        self._aborted = False
         self._stream = CallStream()
 
     @property
@@ -179,12 +182,21 @@ class _ActiveCall:
     async def next_part(self) -> GenerationPart:
         """The next part. Raises AttendantError."""
         part = await self._stream.get()
-        while self._num_submitted < len(self._requests):
+        while self._num_submitted < len(self._requests) and not self._aborted:
             self.submit_next()
         if not isinstance(part, Finish):
             return part
         self._num_finished += 1
         return replace(part, timings=replace(part.timings, tokenize_ns=self._prepared.tokenize_ns))
+
+    def abort(self) -> None:
+        """End every sequence with what it has; one that was not submitted ends without a token."""
+        self._aborted = True
+        for request_id in self._requests[: self._num_submitted]:
+            self._hub.cancel(request_id)
+        usage = Usage(len(self._prepared.prompt), 0, 0)
+        for index in range(self._num_submitted, len(self._requests)):
+            self._stream.put(Finish(index, FinishReason.CANCELLED, usage, Timings()))
 
     def close(self) -> None:
         """End whatever is not finished, and give back the places of what was never submitted."""
@@ -194,6 +206,8 @@ class _ActiveCall:
 
     def submit_next(self) -> None:
         """Submit the call's next sequence, or with beam search all of them at once. Raises EngineDead."""
+        if self._aborted:
+            return
         if self._beams is not None:
             requests = [self._request(index) for index in range(len(self._requests))]
             self._hub.submit([self._sequence(index, request) for index, request in enumerate(requests)])

@@ -109,6 +109,11 @@ class SequenceStream:
         self._ending: AttendantError | None = None
 
     @property
+    def has_begun(self) -> bool:
+        """Whether it has a token."""
+        return self._last_token_ns != 0
+
+    @property
     def can_wait(self) -> bool:
         """Whether tokens may come late: nothing is put out, or stopped, before the end."""
         return self._held is not None and not self._stops

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from attendant.frontend.loads import LoadService
 from attendant.frontend.routes.encoding import RoutedEncoding
 from attendant.frontend.routes.explain import RoutedExplain
 from attendant.frontend.routes.generation import RoutedGeneration
+from attendant.frontend.routes.one_model import OneModel
 from attendant.frontend.routes.pipelines import Pipelines
 from attendant.frontend.routes.routing import Routes
 from attendant.frontend.routes.shadows import Shadows
 from attendant.frontend.routes.speech import RoutedSpeech
 from attendant.frontend.routes.tokenizer import RoutedTokenizer
+from attendant.frontend.words import WordsService
 from attendant.metrics import Metrics
 from attendant.models.table import Finder
 from attendant.settings import ExplainSettings, SpeechSettings
@@ -33,6 +36,8 @@ class RoutedServices:
             return self._pipelines
 
         self.tokenizer = RoutedTokenizer(models, self.routes)
+        self.words = WordsService(OneModel(models, self.routes))
+        self.loads = LoadService(OneModel(models, self.routes))
         self.generation = RoutedGeneration(models, metrics, self.routes, self.shadows, pipelines)
         self.encoding = RoutedEncoding(models, metrics, self._media, self.routes, self.shadows, pipelines)
         self.speech = RoutedSpeech(

@@ -1,0 +1,114 @@
+"""Ports with one model each: a listener for VllmEngine, its health and reflection, beside that of all models."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import grpc.aio
+from attendant_proto.vllm import engine_pb2, engine_pb2_grpc
+from grpc_health.v1 import health as grpc_health
+from grpc_reflection.v1alpha import reflection
+
+from attendant.core.errors import ConfigurationError, ModelNotFound
+from attendant.core.stages import Tracer
+from attendant.frontend.front_end import FrontEnd
+from attendant.models.info import ModelInfo, ModelState
+from attendant.rpc.health import Health
+from attendant.rpc.interceptor import Supervisor
+from attendant.rpc.listening import channel_options, listen
+from attendant.rpc.vllm.servicer import VllmEngineServicer
+from attendant.settings import EnginePort, GrpcSettings
+
+SERVICE = engine_pb2.DESCRIPTOR.services_by_name["VllmEngine"].full_name
+ABLE = ("continue", "translate", "embed")
+"""What a model has to be able to do, one of these, to stand behind a port."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineEndpoint:
+    """A port that listens: host:port with the real port, and the model behind it."""
+
+    address: str
+    model: str
+
+
+class EnginePorts:
+    """All ports with one model each. The methods belong to one event loop."""
+
+    def __init__(self, settings: GrpcSettings, ports: Sequence[EnginePort], tracer: Tracer | None = None) -> None:
+        self._ports = [_Port(settings, port, tracer) for port in ports]
+
+    def bind(self) -> tuple[EngineEndpoint, ...]:
+        """Take the ports. Raises ConfigurationError: one cannot be listened on."""
+        return tuple([port.bind() for port in self._ports])
+
+    async def start(self, front_end: FrontEnd) -> None:
+        """Answer calls. Health says NOT_SERVING until told otherwise.
+
+        Raises:
+            ConfigurationError: there is no such model, or it neither continues nor embeds texts.
+        """
+        for port in self._ports:
+            port.check(front_end)
+        for port in self._ports:
+            await port.start(front_end)
+
+    async def set_health(self, *, serving: bool) -> None:
+        """Tell everyone who asks or watches. ``serving``: the server as a whole takes calls."""
+        for port in self._ports:
+            await port.set_health(serving=serving)
+
+    async def stop(self, grace_s: float) -> None:
+        """Take no more calls; cut those that still run after ``grace_s`` seconds."""
+        await asyncio.gather(*(port.stop(grace_s) for port in self._ports))
+
+
+class _Port:
+    def __init__(self, settings: GrpcSettings, port: EnginePort, tracer: Tracer | None) -> None:
+        self._host = settings.host
+        self._port = port
+        self._server = grpc.aio.server(interceptors=(Supervisor(tracer),), options=channel_options(settings))
+        self._health = Health((SERVICE,))
+        self._front_end: FrontEnd | None = None
+
+    def bind(self) -> EngineEndpoint:
+        return EngineEndpoint(listen(self._server, self._host, self._port.port, "vllm_engine"), self._port.model)
+
+    def check(self, front_end: FrontEnd) -> None:
+        model = self._port.model
+        try:
+            found = front_end.get_model(model)
+        except ModelNotFound as error:
+            names = ", ".join(map(repr, error.available)) or "none"
+            raise ConfigurationError(f"vllm_engine: there is no model {model!r}; there are: {names}") from None
+        if found.capabilities and not set(ABLE) & set(found.capabilities):
+            fitting = [repr(info.name) for info in front_end.list_models() if set(ABLE) & set(info.capabilities)]
+            raise ConfigurationError(
+                f"vllm_engine: {model!r} is for task {found.capabilities[0]}; allowed, of those that continue or embed "
+                f"texts: {', '.join(fitting) or 'none'}"
+            )
+
+    async def start(self, front_end: FrontEnd) -> None:
+        self._front_end = front_end
+        engine_pb2_grpc.add_VllmEngineServicer_to_server(  # type: ignore[no-untyped-call]
+            VllmEngineServicer(front_end, self._port.model), self._server
+        )
+        await self._health.add_to(self._server)
+        names: Iterable[str] = (SERVICE, grpc_health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, self._server)
+        await self._server.start()
+
+    async def set_health(self, *, serving: bool) -> None:
+        await self._health.set(serving=serving and self._is_ready())
+
+    async def stop(self, grace_s: float) -> None:
+        await self._server.stop(grace_s)
+
+    def _is_ready(self) -> bool:
+        try:
+            found = self._front_end.get_model(self._port.model) if self._front_end is not None else None
+        except ModelNotFound:
+            return False
+        return isinstance(found, ModelInfo) and found.state is ModelState.READY
