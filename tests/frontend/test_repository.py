@@ -481,3 +481,27 @@ def test_hashes_are_checked(bundle: Path, folder: Path) -> None:
         assert "decoder.onnx" in index(front_end)["demo@1*"][1]
 
     with_repository(folder, test)
+
+
+def test_nothing_that_was_asked_for_ends_in_silence(bundle: Path, folder: Path) -> None:
+    put(bundle, folder / "demo", "1", "2")
+    put(bundle, folder / "notes", "draft")
+    (folder / "empty").mkdir()
+
+    async def test(front_end: FrontEnd) -> None:
+        repository = front_end.repository
+        for name, cause in (
+            ("empty", "has neither bundle.json nor folders of versions"),
+            ("notes", "versions are numbers from 1"),
+            ("demo", r"its policy says none of its versions, which are 1, 2$"),
+        ):
+            with pytest.raises(ModelFailed, match=f"model '{name}' is not served: .*{cause}"):
+                await repository.load(name)
+        await repository.load("demo", "2")
+        with pytest.raises(ModelNotFound, match="^no model named 'demo@1' is loaded; loaded models: 'demo@2'$"):
+            await repository.unload("demo", "1")
+        await repository.unload("demo")
+        with pytest.raises(ModelNotFound, match="^no model named 'demo' is loaded; loaded models: none$"):
+            await repository.unload("demo")
+
+    with_repository(folder, test, policy="specific:7", load="")

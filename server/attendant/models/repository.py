@@ -133,6 +133,8 @@ class ModelRepository:
             if refused and (version or not found):
                 error = refused[0].error
                 raise error if isinstance(error, Unavailable) else refused[0].refusal() from error
+            if not found:
+                raise self._stock.nothing_to_load(name, version)
             rows = {(row.name, row.version): row for row in self.index()}
             return tuple([rows[key] for key in found])
 
@@ -140,7 +142,7 @@ class ModelRepository:
         async with self._turn:
             leaving = self._table.of(full_name(name, version))
             if not leaving:
-                raise self._stock.not_found(name, version)
+                raise self._stock.not_loaded(name, version)
             for entry in leaving:
                 self._stock.gone((entry.name, entry.version))
             await self._table.take_out(leaving, drain_timeout_s)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from attendant.core.errors import AttendantError, ConfigurationError, ModelNotFound
+from attendant.core.errors import AttendantError, ConfigurationError, ModelFailed, ModelNotFound
 from attendant.core.repository import ModelVersion, VersionState, full_name, split_name, version_order
 from attendant.core.version_policy import Policies, VersionPolicy
 from attendant.models.entry import Entry
@@ -149,6 +149,20 @@ class Stock:
         """What who asks for this model hears, which is not there."""
         known = {full_name(*key) if version else key[0] for key in (*self.stored, *self._loaded)}
         return ModelNotFound(full_name(name, version), tuple(sorted(known)), stored=True)
+
+    def not_loaded(self, name: str, version: str) -> ModelNotFound:
+        """What who wants this model unloaded hears, which is not loaded, or not even there."""
+        if not any(key[0] == name and version in ("", key[1]) for key in self.stored):
+            return self.not_found(name, version)
+        known = {full_name(entry.name, entry.version if version else "") for entry in self._table.entries}
+        return ModelNotFound(full_name(name, version), tuple(sorted(known)))
+
+    def nothing_to_load(self, name: str, version: str) -> ModelFailed:
+        """What who asks for this model hears, which is there and has no version that may be loaded."""
+        versions = self.versions(name)
+        faults = [each.fault for key, each in self.stored.items() if key[0] == name and version in ("", key[1])]
+        cause = f"its policy says none of its versions, which are {', '.join(versions)}" if versions else faults[0]
+        return ModelFailed(full_name(name, version), cause)
 
     # -- the index
 
