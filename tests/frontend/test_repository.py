@@ -498,10 +498,10 @@ def test_nothing_that_was_asked_for_ends_in_silence(bundle: Path, folder: Path) 
             with pytest.raises(ModelFailed, match=f"model '{name}' is not served: .*{cause}"):
                 await repository.load(name)
         await repository.load("demo", "2")
-        with pytest.raises(ModelNotFound, match="^no model named 'demo@1' is loaded; loaded models: 'demo@2'$"):
+        with pytest.raises(ModelNotFound, match=r"^no model named 'demo@1' is loaded; loaded models: 'demo@2'$"):
             await repository.unload("demo", "1")
         await repository.unload("demo")
-        with pytest.raises(ModelNotFound, match="^no model named 'demo' is loaded; loaded models: none$"):
+        with pytest.raises(ModelNotFound, match=r"^no model named 'demo' is loaded; loaded models: none$"):
             await repository.unload("demo")
 
     with_repository(folder, test, policy="specific:7", load="")
