@@ -82,6 +82,7 @@ NIGHTLY = (
     "real/test_real_words.py",
     "real/test_settings.py",
     "real/test_speech_text.py",
+    "system/test_many_changes.py",
     "real/test_answers.py::test_smollm2_knows_the_capital_of_france",
 )
 """These files and functions are nightly as a whole: they train, fetch packages or export trained models."""

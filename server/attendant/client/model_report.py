@@ -16,11 +16,13 @@ def table(models: Sequence[models_pb2.Model]) -> Iterator[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+    names = [model.name for model in models]
     for model in models:
+        called = f"{model.name}@{model.version}" if names.count(model.name) > 1 else model.name
         if model.HasField("route"):
             yield f"{model.name} is a route ({model.route.kind}): {', '.join(map(_target, model.route.targets))}"
         if model.cause:
-            yield f"{model.name} is not served: {model.cause}"
+            yield f"{called} is not served: {model.cause}"
 
 
 def details(models: Sequence[models_pb2.Model]) -> Iterator[str]:

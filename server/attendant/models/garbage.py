@@ -20,6 +20,15 @@ def freeze() -> None:
     gc.freeze()
 
 
+def settle() -> None:
+    """Free what loading left, and let a model that came be visited no more if the others are not. Cheap: what is frozen
+    is not looked at."""
+    frozen = gc.get_freeze_count() > 0
+    gc.collect()
+    if frozen:
+        gc.freeze()
+
+
 def collect() -> None:
     """Free what left, frozen or not; what stays is frozen again if it was. All threads of Python wait for it: about a
     tenth of a second for a million objects."""

@@ -181,7 +181,7 @@ class ModelTable(Generic[S]):
                 for other in served:
                     other.draining = True
             self._entries.elect(name)
-            garbage.collect()
+            garbage.settle()
             await self._tell()
         if error is not None:
             raise error
