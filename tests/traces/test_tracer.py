@@ -345,3 +345,16 @@ def test_variables_of_the_library_that_cannot_be_used_are_an_operators_error(mon
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "brotli")
     with pytest.raises(ConfigurationError, match="OTEL_EXPORTER_OTLP"):
         SpanTracer(TracesSettings(enabled=True), Metrics().traces, {})
+
+
+def test_the_share_that_is_kept_can_be_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    traced = Traced(ratio=1)
+    assert (traced.tracer.share, traced.call()) == (1, True)
+    traced.tracer.keep(0)
+    assert (traced.tracer.share, traced.call()) == (0, False)
+    assert traced.call(trace=TraceContext(TRACE, SPAN, sampled=True))  # its caller has decided
+    traced.tracer.keep(0.25)
+    assert traced.tracer.share == 0.25
+    for name, share in (("always_off", 0), ("always_on", 1), ("parentbased_always_off", 0)):
+        monkeypatch.setenv("OTEL_TRACES_SAMPLER", name)
+        assert Traced().tracer.share == share

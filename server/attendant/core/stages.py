@@ -274,3 +274,12 @@ class Tracer(Protocol):
     def begin(self, context: CallContext, arrival: Arrival) -> CallContext:
         """A call has come: its context, with a stage to note its way in. Its trail is to be closed."""
         ...
+
+    @property
+    def share(self) -> float:
+        """Of calls whose callers decided nothing, the share that is kept by lot."""
+        ...
+
+    def keep(self, share: float) -> None:
+        """Keep that share from now on."""
+        ...

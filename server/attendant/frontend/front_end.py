@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from attendant.engine.client import EngineClient
 from attendant.frontend.routes.services import RoutedServices
 from attendant.frontend.served_model import OnDeath, ServedModel
 from attendant.metrics import Metrics
+from attendant.metrics.triton import ModelFigures
 from attendant.models.clients import batch_client, engine_clients
 from attendant.models.encoders import EncoderPart
 from attendant.models.entry import Entry
@@ -161,6 +162,10 @@ class FrontEnd:
         with_versions = bool(split_name(name)[1])
         known = {entry.full_name if with_versions else entry.name for entry in entries}
         raise ModelNotFound(name, tuple(sorted({*known, *self.routes.names})))
+
+    def figures(self) -> Mapping[str, ModelFigures]:
+        """What each model has done, by name, all its versions together."""
+        return self._metrics.figures()
 
     def readiness(self) -> dict[str, bool]:
         """Whether calls to each name are taken, ``name`` and ``name@version`` alike, and routes'."""

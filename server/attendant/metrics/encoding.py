@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import zip_longest
@@ -31,6 +32,7 @@ class EncoderMetrics:
 
     Attributes:
         row_seconds: seconds that rows spent in runs, each row counted, by model.
+        last_run_ms: when the last run of each model ended, in milliseconds since 1970.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class EncoderMetrics:
         self._series: dict[tuple[str, str], _Series] = {}
         self._rows: dict[tuple[str, str], dict[Hashable, tuple[Callable[[], int], Callable[[], int]]]] = {}
         self.row_seconds: dict[str, float] = {}
+        self.last_run_ms: dict[str, int] = {}
         self.queue = histogram(
             "queue_seconds", "A row's arrival, making tensors of it included, to the begin of its run.", QUEUE_BUCKETS
         )
@@ -148,6 +151,7 @@ class EncoderMetrics:
         series = self._series[model, task]
         series.compute.observe(stats.run_ns / 1e9, next(filter(None, exemplars), None))
         self.row_seconds[self._names.of(model)] += stats.run_ns / 1e9 * stats.num_rows
+        self.last_run_ms[self._names.of(model)] = time.time_ns() // 1_000_000
         series.rows.observe(stats.num_rows)
         series.size.observe(stats.size)
         series.padding.inc(stats.padded_size - stats.size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Hashable
 from importlib import metadata
 
@@ -130,6 +131,7 @@ class ModelMetrics:
         self, collectors: Collectors, model: str, kept: ObjectiveSeries, load: ModelLoad, *, shared: bool
     ) -> None:
         self.kept = kept
+        self.last_step_ms = 0  # when the last step ended, since 1970
         self._load = load
         self._shared = shared
         self.generation_tokens = collectors.generation_tokens.labels(model)
@@ -176,6 +178,7 @@ class ModelMetrics:
             self._step.observe(stats.step_ns / 1e9)
             self._step_run.observe(stats.run_ns / 1e9)
             self._step_tokens.observe(num_tokens)
+            self.last_step_ms = time.time_ns() // 1_000_000
         if stats.num_decode_tokens:
             self._step_batch.observe(stats.num_decode_tokens)
         if stats.prefix_queries:

@@ -36,7 +36,7 @@ from attendant.metrics.routes import RouteMetrics
 from attendant.metrics.speech import SpeechMetrics
 from attendant.metrics.traces import TraceMetrics
 from attendant.metrics.traffic import RecordMetrics
-from attendant.metrics.triton import triton_families
+from attendant.metrics.triton import ModelFigures, triton_families, triton_figures
 from attendant.metrics.vllm import CONSTANT, NAMES, vllm_families
 
 
@@ -169,6 +169,11 @@ class Metrics:
         """What was counted so far of each model that is there, by name. To be called on the event loop's thread."""
         found = {name: self._models[name].counts() for name in self._load.models}
         return self.encoders.counts() | {name: counts for name, counts in found.items() if counts is not None}
+
+    def figures(self) -> dict[str, ModelFigures]:
+        """What each model that has series has done, by name, as Triton counts. Safe from any thread."""
+        last_step_ms = {name: series.last_step_ms for name, series in self._models.copy().items()}
+        return triton_figures(self._collectors, self.encoders, last_step_ms)
 
     def render(self, accept: str = "") -> tuple[bytes, str]:
         """The page that Prometheus reads, and its content type. Safe from any thread.

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from prometheus_client.metrics import MetricWrapperBase
@@ -39,11 +40,50 @@ REASONS: Mapping[str, str] = {
 """Why requests fail, by our errors; every other one is OTHER."""
 
 
+@dataclass(frozen=True, slots=True)
+class ModelFigures:
+    """What a model has done: the counters by name, as numbers. Times in nanoseconds, of all together.
+
+    ``last_ms``: when its last run ended, in milliseconds since 1970; 0: none has.
+    """
+
+    successes: int = 0
+    failures: int = 0
+    inferences: int = 0
+    executions: int = 0
+    request_ns: int = 0
+    queue_ns: int = 0
+    input_ns: int = 0
+    infer_ns: int = 0
+    last_ms: int = 0
+
+
+def triton_figures(
+    generating: Collectors, encoding: EncoderMetrics, last_step_ms: Mapping[str, int]
+) -> dict[str, ModelFigures]:
+    """The figures of every model that has series, by name. ``last_step_ms``: when those that generate ended a step."""
+    figures = _figures(generating, encoding)
+    found: dict[str, ModelFigures] = {}
+    for model, counts in figures.counts.items():
+        whole = {name: round(counts[name]) for name in COUNTERS}
+        ns = {name: round(counts[name] * 1000) for name in COUNTERS}
+        found[model] = ModelFigures(
+            successes=whole["nv_inference_request_success"],
+            failures=round(sum(figures.failures[model].values())),
+            inferences=whole["nv_inference_count"],
+            executions=whole["nv_inference_exec_count"],
+            request_ns=ns["nv_inference_request_duration_us"],
+            queue_ns=ns["nv_inference_queue_duration_us"],
+            input_ns=ns["nv_inference_compute_input_duration_us"],
+            infer_ns=ns["nv_inference_compute_infer_duration_us"],
+            last_ms=max(encoding.last_run_ms.get(model, 0), last_step_ms.get(model, 0)),
+        )
+    return found
+
+
 def triton_families(generating: Collectors, encoding: EncoderMetrics) -> Iterator[str]:
     """The families of every model that has series, in the order of COUNTERS."""
-    figures = _Figures()
-    _add_generation(figures, generating)
-    _add_encoding(figures, encoding)
+    figures = _figures(generating, encoding)
     for name, text in COUNTERS.items():
         yield written(
             name, "counter", text, [(_labels(model), figures.counts[model][name]) for model in figures.counts]
@@ -56,6 +96,13 @@ def triton_families(generating: Collectors, encoding: EncoderMetrics) -> Iterato
     yield written(FAILURES, "counter", "Sequences and calls that ended in another way.", failures)
     pending = [(_labels(model), figures.counts[model][PENDING]) for model in figures.counts]
     yield written(PENDING, "gauge", "Sequences and rows that wait.", pending)
+
+
+def _figures(generating: Collectors, encoding: EncoderMetrics) -> _Figures:
+    figures = _Figures()
+    _add_generation(figures, generating)
+    _add_encoding(figures, encoding)
+    return figures
 
 
 class _Figures:

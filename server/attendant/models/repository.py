@@ -10,6 +10,7 @@ from typing import Any
 
 from attendant.core.errors import AttendantError, BundleError, NotAllowed, Unavailable
 from attendant.core.repository import ModelVersion, full_name
+from attendant.core.version_policy import VersionPolicy
 from attendant.models.entry import Entry
 from attendant.models.folder import Key, ModelFolder, Stored
 from attendant.models.ledger import MemoryLedger
@@ -56,6 +57,10 @@ class ModelRepository:
     def index(self) -> tuple[ModelVersion, ...]:
         """Every version of every model, by name and then version, as the folder was seen last."""
         return self._stock.index()
+
+    def policy(self, name: str) -> VersionPolicy:
+        """Which versions of a model are served; of a bundle that was named all that there is."""
+        return self._stock.policy(name)
 
     async def refresh(self) -> None:
         """Look at the folder, and change nothing. Raises ConfigurationError: it cannot be read."""

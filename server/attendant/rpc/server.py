@@ -60,6 +60,7 @@ class RpcServer:
 
     def __init__(self, settings: GrpcSettings, tracer: Tracer | None = None, *, explain: bool = True) -> None:
         self._settings = settings
+        self._tracer = tracer
         self._services = tuple([name for name in SERVICES if explain or name != EXPLAIN])
         self._server = grpc.aio.server(interceptors=(Supervisor(tracer),), options=channel_options(settings))
         self.health = Health(self._services)
@@ -82,7 +83,8 @@ class RpcServer:
             add(servicer, self._server)
         methods = methods_of((_SERVICES[name], servicer) for name, (servicer, _) in served.items())
         inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(  # type: ignore[no-untyped-call]
-            InferenceServicer(Models(front_end, methods, recorder)), self._server
+            InferenceServicer(Models(front_end, methods, recorder), lambda: self.health.serving, self._tracer),
+            self._server,
         )
         tei.add_to(self._server, front_end)
         await self.health.add_to(self._server)

@@ -66,6 +66,18 @@ class SpanTracer:
             lambda: self._why.last,
         )
 
+    @property
+    def share(self) -> float:
+        """See :class:`attendant.core.stages.Tracer`."""
+        root = getattr(self._sampler, "_root", self._sampler)
+        if isinstance(root, TraceIdRatioBased):
+            return root.rate
+        return float(root.should_sample(None, 0, "").decision is Decision.RECORD_AND_SAMPLE)
+
+    def keep(self, share: float) -> None:
+        """See :class:`attendant.core.stages.Tracer`."""
+        self._sampler = _sampler(share)
+
     def start(self) -> None:
         """Begin to send."""
         _EXPORTERS_LOGGER.addFilter(self._why)

@@ -19,6 +19,7 @@ from attendant.frontend.encoding.calls import (
     ClassifyImageCall,
     EmbedCall,
     Encoded,
+    LogitsCall,
     RerankCall,
     TextItem,
 )
@@ -129,6 +130,8 @@ class RoutedEncoding(EncodingService):
         self, route: Route, task: EncoderTask, behaviour: Behaviour[C, T], call: C, context: CallContext, inner: bool
     ) -> Encoded[T]:
         """The answer of several models. It has no receipt: that tells of one."""
+        if isinstance(call, LogitsCall):
+            raise InvalidRequest("inputs", f"are tokens; allowed with {route.name!r}, of several models: texts")
         if not isinstance(route.spec, FusionRoute | RankRoute):
             return await self._pipelines().encode(route, task, call, context, inner=inner)
         async with self._routes.gate.call(inner=inner):

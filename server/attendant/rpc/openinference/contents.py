@@ -19,13 +19,18 @@ from attendant.rpc.openinference.ports import Datatype
 Values = npt.NDArray[Any]
 
 MOST_OF_A_SIZE = 2**31 - 1
+MOST_OF_ALL = 2**40
+"""Elements of a tensor; of one without any, its other sizes together."""
+
 _LENGTH = struct.Struct("<I")
 
 
 def check_shape(shape: Sequence[int], field: str) -> None:
     """Raises InvalidRequest for sizes that no tensor has."""
-    if any(not 0 <= size <= MOST_OF_A_SIZE for size in shape):
-        raise InvalidRequest(field, f"is {list(shape)[:16]}; allowed: sizes of 0 to {MOST_OF_A_SIZE}")
+    if any(not 0 <= size <= MOST_OF_A_SIZE for size in shape) or math.prod(filter(None, shape)) > MOST_OF_ALL:
+        raise InvalidRequest(
+            field, f"is {list(shape)[:16]}; allowed: sizes of 0 to {MOST_OF_A_SIZE}, {MOST_OF_ALL} in all"
+        )
 
 
 def read_raw(data: bytes, datatype: Datatype, shape: Sequence[int], field: str) -> Values:

@@ -6,16 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from attendant_proto.openinference import inference_pb2 as pb
+from attendant_proto.openinference import model_config_pb2 as config_pb
 
-from attendant.core.errors import InvalidRequest
-from attendant.core.repository import full_name, split_name
+from attendant.core.errors import InvalidRequest, ModelNotFound
+from attendant.core.repository import ModelVersion, full_name, split_name
 from attendant.frontend.front_end import FrontEnd
 from attendant.models.failed import FailedModel
 from attendant.models.info import ModelInfo
+from attendant.models.repository import ModelRepository
+from attendant.rpc.openinference.metadata import model_config, model_metadata, serving_versions
 from attendant.rpc.openinference.methods import METHOD, NO_MODEL, Method, MethodPort
 from attendant.rpc.openinference.options import TASK
 from attendant.rpc.openinference.ports import Port
-from attendant.rpc.openinference.registry import port_of
+from attendant.rpc.openinference.registry import port_of, ports_of
+from attendant.rpc.openinference.repository import with_routes
+from attendant.rpc.openinference.statistics import all_statistics
 from attendant.traffic.recorder import Recorder
 
 
@@ -56,6 +61,48 @@ class Models:
         self._methods = methods or {}
         self._recorder = recorder
 
+    @property
+    def repository(self) -> ModelRepository:
+        """How models come and go."""
+        return self._front_end.repository
+
+    def index(self) -> tuple[ModelVersion, ...]:
+        """Every version of every model, and every route."""
+        return with_routes(self.repository.index(), self._front_end.list_models())
+
+    def ready(self, name: str, version: str = "") -> bool:
+        """Whether a model takes requests; false for one that does not exist."""
+        try:
+            return self._front_end.get_model(full_name(name, version)).ready
+        except ModelNotFound:
+            return False
+
+    def metadata(self, name: str, version: str = "") -> pb.ModelMetadataResponse:
+        """The tensors of a model. Raises what :func:`served` raises, and Unavailable while it is being loaded."""
+        info = served(self._front_end, name, version)
+        versions = serving_versions(info.name, self.repository.index(), info.version)
+        return model_metadata(info, ports_of(info, self._front_end), versions)
+
+    def config(self, name: str, version: str = "") -> config_pb.ModelConfig:
+        """How a model is served. Raises what :meth:`metadata` raises."""
+        info = served(self._front_end, name, version)
+        return model_config(info, ports_of(info, self._front_end), self.repository.policy(info.name))
+
+    def statistics(self, name: str = "", version: str = "") -> pb.ModelStatisticsResponse:
+        """What a model has done, or every one: all its versions together, under the current one.
+
+        Raises:
+            ModelNotFound: there is none of this name or version.
+            InvalidRequest: a route, whose calls are counted with the models that they come to.
+        """
+        every = self._front_end.list_models
+        shown = [self._front_end.get_model(full_name(name, version))] if name else list(every())
+        if name and shown[0].route is not None:
+            raise InvalidRequest("name", f"is {name!r}, a route; allowed: a model, as its calls are counted there")
+        told = sorted((info for info in shown if info.route is None), key=lambda info: info.current)
+        versions = {info.name: info.version for info in told}  # of several the current one
+        return all_statistics(versions, self._front_end.figures())
+
     def of_request(self, request: pb.ModelInferRequest) -> Found:
         """The model of a request to infer.
 
@@ -70,10 +117,10 @@ class Models:
             return self._of_method("" if name == NO_MODEL else full_name(name, version))
         info = served(self._front_end, name, version)
         port = port_of(info, self._front_end, _task(request), self._recorder)
-        return Found(full_name(name, version) or info.name, info.manifest.version, port)
+        return Found(full_name(name, version) or info.name, info.version, port)
 
     def _of_method(self, model: str) -> Found:
-        version = served(self._front_end, *split_name(model)).manifest.version if model else ""
+        version = served(self._front_end, *split_name(model)).version if model else ""
         return Found(model, version, MethodPort(self._methods, model))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
@@ -14,6 +15,7 @@ from google.protobuf import json_format
 
 from attendant.core.context import CallContext
 from attendant.core.errors import InvalidRequest
+from attendant.core.request import StepTime
 from attendant.frontend.encoding.calls import Encoded, EncodingUsage
 from attendant.frontend.encoding.service import EncodingService
 from attendant.models.info import EncodingInfo
@@ -160,7 +162,13 @@ def _usage(usage: EncodingUsage) -> dict[str, Parameter]:
         "preprocess_s": usage.preprocess_ns / 1e9,
         "compute_s": usage.compute_ns / 1e9,
         "total_s": usage.total_ns / 1e9,
+        **({"steps": json.dumps([_step(step) for step in usage.steps])} if usage.steps else {}),
     }
+
+
+def _step(step: StepTime) -> dict[str, str | float]:
+    """What a route led to, and how long it took."""
+    return {"name": step.name, "model": step.model, "began_s": step.began_ns / 1e9, "took_s": step.took_ns / 1e9}
 
 
 def _receipt(message: Any, encoded: Encoded[Any]) -> str:
