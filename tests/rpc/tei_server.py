@@ -19,6 +19,7 @@ from attendant.models.loaded import LoadedModel
 from attendant.models.loader import LoadedBundles
 from attendant.rpc.server import RpcServer
 from attendant.settings import GrpcSettings
+from attendant.settings.routes import RoutesFile
 from attendant_proto.tei import tei_pb2_grpc
 from attendant_proto.v1 import encoding_pb2_grpc, models_pb2_grpc
 from google.rpc import error_details_pb2
@@ -66,10 +67,11 @@ def make_models(folder: Path) -> dict[str, EncoderPart]:
 
 
 @asynccontextmanager
-async def tei_server(models: Sequence[EncoderPart]) -> AsyncIterator[Stubs]:
-    """Serve these models on a free port of the loopback."""
+async def tei_server(models: Sequence[EncoderPart], routes: str | None = None) -> AsyncIterator[Stubs]:
+    """Serve these models, and the routes of a file, on a free port of the loopback."""
     front_end = FrontEnd(Metrics(CollectorRegistry()), lambda name, error: pytest.fail(f"{name}: {error}"))
-    await front_end.start(LoadedBundles(tuple(LoadedModel.of(model) for model in models)))
+    loaded = LoadedBundles(tuple(LoadedModel.of(model) for model in models))
+    await front_end.start(loaded, routes=RoutesFile.parse(routes) if routes is not None else None)
     server = RpcServer(GrpcSettings(port=0))
     address = server.bind()
     await server.start(front_end)

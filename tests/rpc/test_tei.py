@@ -240,6 +240,20 @@ def test_a_model_is_the_one_that_is_named_or_the_only_one_of_the_call(models: Mo
     with_server(models, "vectors masks moods images", test)
 
 
+def test_routes_are_names_of_models_here_too(models: Models) -> None:
+    async def test() -> None:
+        routes = "routes:\n  search: {kind: alias, model: vectors}\n"
+        async with tei_server([models["vectors"], models["moods"]], routes) as stubs:
+            found = await stubs.embed.Embed(pb.EmbedRequest(inputs="a"), **to_model("search"))
+            assert found.embeddings == (await stubs.embed.Embed(pb.EmbedRequest(inputs="a"))).embeddings
+            assert (await stubs.info.Info(pb.InfoRequest(), **to_model("search"))).model_type == pb.MODEL_TYPE_EMBEDDING
+            assert len((await stubs.tokenize.Tokenize(pb.EncodeRequest(inputs="a"), **to_model("search"))).tokens) == 1
+        async with tei_server([models["vectors"]], routes) as stubs:
+            assert (await stubs.info.Info(pb.InfoRequest())).model_id == "synthetic", "a route is no second model"
+
+    run(test)
+
+
 @pytest.mark.parametrize(
     ("name", "kind"),
     [

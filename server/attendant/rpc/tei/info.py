@@ -27,13 +27,13 @@ DTYPES: Mapping[Precision, str] = {"fp32": "float32", "fp16": "float16", "bf16":
 
 
 def info_of(front_end: FrontEnd, name: str) -> pb.InfoResponse:
-    """What there is to know of a model; an empty name means the only one.
+    """What there is to know of a model, or of what a route leads to; an empty name means the only model.
 
     Raises:
         InvalidRequest: there is not just one, or the one that is named is for other calls.
         ModelNotFound, ModelFailed. Unavailable: it is being loaded.
     """
-    current = [model for model in front_end.list_models() if model.current]
+    current = [model for model in front_end.list_models() if model.current and model.route is None]
     fitting = [model.name for model in current if _task_of(model) is not None]
     allowed = (
         f"allowed, of those that embed, classify or rerank texts: {', '.join(map(repr, sorted(fitting))) or 'none'}"
