@@ -7,9 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from attendant_loadtest.bench.environments import PeerFailed
 
-from tests.strangers.environments import TRITON, Requirements, environment
+from tests.strangers.environments import TRITON, environment
 from tests.strangers.speak.carry import from_json, to_json
 from tests.strangers.stranger import Stranger, stranger
 
@@ -44,16 +43,11 @@ def test_values_come_over_as_they_were() -> None:
     assert (back["raw"], back["list"]) == (b"\xff", [1, "a", {"b": None}])
 
 
-def test_a_package_that_cannot_be_had_skips_and_one_that_breaks_does_not(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_package_that_cannot_be_had_skips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("PIP_NO_INDEX", "1")
+    left = TRITON.folder() / "left by one that was killed"
+    left.mkdir(parents=True)
     with pytest.raises(pytest.skip.Exception, match="tritonclient"):
         environment(TRITON)
-    broken = Requirements(("no package has such a name",))
-    left = broken.folder() / "left by one that was killed"
-    left.mkdir(parents=True)
-    with pytest.raises(PeerFailed, match="Invalid requirement"):
-        environment(broken)
     assert not left.exists()

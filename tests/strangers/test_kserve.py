@@ -10,6 +10,13 @@ from tests.strangers.stranger import Stranger
 from tests.system.server import ServerProcess
 
 
+def test_live_and_ready(kserve: Stranger) -> None:
+    assert kserve.ask("call", method="is_server_live") is True
+    assert kserve.ask("call", method="is_server_ready") is True
+    assert kserve.ask("call", method="is_model_ready", model_name="sentiment") is True
+    assert kserve.ask("call", method="is_model_ready", model_name="nobody") is False
+
+
 @pytest.mark.parametrize("binary", [True, False])
 def test_texts_are_classified(server: ServerProcess, kserve: Stranger, binary: bool) -> None:
     inputs = {"text": of_bytes(*TEXTS)}
