@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import threading
 from collections.abc import Awaitable, Callable
@@ -19,7 +20,7 @@ from attendant.core.errors import (
     NotAllowed,
 )
 from attendant.core.generation import Delta, GenerationCall, TextPrompt
-from attendant.core.repository import VersionState
+from attendant.core.repository import Repository, VersionState
 from attendant.frontend.encoding.calls import ClassifyCall
 from attendant.frontend.front_end import FrontEnd
 from attendant.metrics import Metrics
@@ -227,6 +228,50 @@ def test_what_goes_from_the_folder_goes_from_the_server(bundle: Path, folder: Pa
     with_repository(folder, test, control="poll")
 
 
+def test_a_version_that_vanishes_while_it_is_loaded_changes_nothing(bundle: Path, folder: Path) -> None:
+    put(bundle, folder / "demo", "1")
+    loader = Loader()
+
+    async def test(front_end: FrontEnd) -> None:
+        loader.may.clear()
+        put(bundle, folder / "demo", "2")
+        await wait_until(lambda: "demo@2" in loader.loaded)
+        shutil.rmtree(folder / "demo" / "2")
+        loader.may.set()
+        await wait_until(lambda: "demo@2" not in index(front_end))
+        assert served(front_end) == ["demo@1*"]
+        assert [entry.version for entry in front_end.models.of("demo")] == ["1"]
+        assert set(loader.ledger.holdings("the CPU")) == {"demo@1"}
+
+    with_repository(folder, test, control="poll", loader=loader)
+
+
+def test_a_folder_that_cannot_be_read_takes_nothing_away(
+    bundle: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(bundle, folder / "demo", "1")
+    scan = os.scandir
+
+    def refuse(path: Any) -> Any:
+        if Path(path) == folder / "demo":
+            raise PermissionError(13, "Permission denied")
+        return scan(path)
+
+    async def test(front_end: FrontEnd) -> None:
+        monkeypatch.setattr(os, "scandir", refuse)
+        await wait_until(lambda: ("unavailable", "the folder cannot be read: Permission denied") in rows(front_end))
+        await asyncio.sleep(5 * OFTEN)
+        assert served(front_end) == ["demo@1*"]
+        monkeypatch.undo()
+        put(bundle, folder / "demo", "2")
+        await settled(front_end, "demo@2*")
+
+    def rows(front_end: FrontEnd) -> list[tuple[str, str]]:
+        return list(index(front_end).values())
+
+    with_repository(folder, test, control="poll")
+
+
 def test_new_files_of_a_version_are_loaded_beside_the_old_ones(bundle: Path, folder: Path) -> None:
     put(bundle, folder / "demo", "1")
     loader = Loader()
@@ -253,7 +298,7 @@ def test_models_come_and_go_by_calls(bundle: Path, folder: Path) -> None:
     loader = Loader()
 
     async def test(front_end: FrontEnd) -> None:
-        repository = front_end.repository
+        repository: Repository = front_end.repository
         assert index(front_end)["moods@1"] == ("unavailable", "it is not loaded")
         assert served(front_end) == ["demo@3*"]
         (row,) = await repository.load("moods")

@@ -76,7 +76,7 @@ class ModelFolder:
         """
         bundles = [self._bundle(name, path) for name, path in self.named.items()]
         found = {stored.key: stored for stored in bundles}
-        for name, path in _folders(self._folder):
+        for name, path in self._models():
             if name in self.named:
                 fault = "a bundle of this name was named at the start"
                 found[name, "in the folder"] = _note(name, path, fault)
@@ -86,6 +86,14 @@ class ModelFolder:
         self._read = {path: read for path, read in self._read.items() if any(s.path == path for s in found.values())}
         return dict(sorted(found.items(), key=lambda item: (item[0][0], version_order(item[0][1]))))
 
+    def _models(self) -> list[tuple[str, Path]]:
+        if self._folder is None:
+            return []
+        try:
+            return _folders(self._folder)
+        except OSError as error:
+            raise ConfigurationError(f"model_repository: {self._folder} cannot be read: {_reason(error)}") from None
+
     def _model(self, name: str, path: Path) -> Iterator[Stored]:
         if not _NAME.fullmatch(name):
             yield _note(name, path, "the folder's name is no name of a model: letters, digits, . _ -")
@@ -93,7 +101,7 @@ class ModelFolder:
         try:
             inside = dict(_folders(path))
             is_bundle = (path / MANIFEST_FILE).exists()
-        except (ConfigurationError, OSError) as error:
+        except OSError as error:
             yield _note(name, path, f"the folder cannot be read: {_reason(error)}")
             return
         if is_bundle:
@@ -144,25 +152,15 @@ def _note(name: str, path: Path, fault: str, version: str = "") -> Stored:
     return Stored(name, version, path, (), fault=fault, is_version=False)
 
 
-def _folders(path: Path | None) -> Iterator[tuple[str, Path]]:
-    """The folders in one, in order, but those whose names begin with a dot.
-
-    Raises:
-        ConfigurationError: it cannot be read.
-    """
-    if path is None:
-        return
-    try:
-        with os.scandir(path) as entries:
-            names = sorted(entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir())
-    except OSError as error:
-        raise ConfigurationError(f"model_repository: {path} cannot be read: {_reason(error)}") from None
-    for name in names:
-        yield name, path / name
+def _folders(path: Path) -> list[tuple[str, Path]]:
+    """The folders in one, in order, but those whose names begin with a dot. Raises OSError: it cannot be read."""
+    with os.scandir(path) as entries:
+        names = sorted(entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir())
+    return [(name, path / name) for name in names]
 
 
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error)
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)
 
 
 def _stat(path: Path) -> tuple[int | None, Seal]:
