@@ -45,6 +45,8 @@ TEI = Requirements(("tei-client[grpc]==0.2.4", "yagrc==1.1.3", "numpy"))
 """A client of Text Embeddings Inference, and one that knows no contract: it asks the server, by reflection."""
 GATEWAY = Requirements(("smg==1.13.0", "openai==3.57.0", "anthropic==2.14.0", "numpy"))
 """smg, a gateway that speaks OpenAI's and Anthropic's HTTP in front and ``vllm.grpc.engine.VllmEngine`` behind."""
+SMG_PROTO = Requirements(("smg-grpc-proto==0.4.28", "numpy"))
+"""The messages of that gateway's engines, as their servers have them."""
 PERF_ANALYZER = Requirements((), ("tritonclient==2.51.0", "nvidia-cuda-runtime-cu12==12.9.79"), ("libb64-0d",))
 """The last version whose wheel has the program and asks no newer C library than Debian 12's."""
 

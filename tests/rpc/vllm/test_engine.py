@@ -429,7 +429,7 @@ def test_a_model_that_leaves_ends_its_calls_and_its_port_says_so(endless: Path, 
     ("name", "message"),
     [
         ("nobody", "vllm_engine: there is no model 'nobody'; there are: 'c', 'm'"),
-        ("c", "vllm_engine: 'c' is for task classify; allowed, of those that continue or embed texts: 'm'"),
+        ("c", "vllm_engine: 'c' can classify; allowed, of those that can continue or embed: 'm'"),
     ],
 )
 def test_a_port_without_a_model_is_a_mistake(model: Path, tmp_path: Path, name: str, message: str) -> None:

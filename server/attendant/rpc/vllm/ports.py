@@ -22,8 +22,9 @@ from attendant.rpc.vllm.servicer import VllmEngineServicer
 from attendant.settings import EnginePort, GrpcSettings
 
 SERVICE = engine_pb2.DESCRIPTOR.services_by_name["VllmEngine"].full_name
-ABLE = ("continue", "translate", "embed")
-"""What a model has to be able to do, one of these, to stand behind a port."""
+ABLE = frozenset({"continue", "embed"})
+"""What a model has to be able to do, one of these, to stand behind a port. Gateways do not put the tokens around a text
+that translators were made for, and have no recordings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +84,11 @@ class _Port:
         except ModelNotFound as error:
             names = ", ".join(map(repr, error.available)) or "none"
             raise ConfigurationError(f"vllm_engine: there is no model {model!r}; there are: {names}") from None
-        if found.capabilities and not set(ABLE) & set(found.capabilities):
-            fitting = [repr(info.name) for info in front_end.list_models() if set(ABLE) & set(info.capabilities)]
+        if found.capabilities and not ABLE & set(found.capabilities):
+            fitting = [repr(info.name) for info in front_end.list_models() if ABLE & set(info.capabilities)]
             raise ConfigurationError(
-                f"vllm_engine: {model!r} is for task {found.capabilities[0]}; allowed, of those that continue or embed "
-                f"texts: {', '.join(fitting) or 'none'}"
+                f"vllm_engine: {model!r} can {', '.join(found.capabilities)}; allowed, of those that can continue or "
+                f"embed: {', '.join(fitting) or 'none'}"
             )
 
     async def start(self, front_end: FrontEnd) -> None:
