@@ -43,6 +43,7 @@ def test_each_port_has_its_model_and_all_leave_together(fast: Path, slow: Path, 
         assert services(channels["slow"]) == {
             SERVICE,
             "grpc.health.v1.Health",
+            "grpc.reflection.v1.ServerReflection",
             "grpc.reflection.v1alpha.ServerReflection",
         }
         health: Any = health_pb2_grpc.HealthStub(channels["slow"])

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import grpc.aio
 from attendant_proto.vllm import engine_pb2, engine_pb2_grpc
 from grpc_health.v1 import health as grpc_health
-from grpc_reflection.v1alpha import reflection
 
 from attendant.core.errors import ConfigurationError, ModelNotFound
 from attendant.core.stages import Tracer
 from attendant.frontend.front_end import FrontEnd
 from attendant.models.info import ModelInfo, ModelState
+from attendant.rpc import reflection
 from attendant.rpc.health import Health
 from attendant.rpc.interceptor import Supervisor
 from attendant.rpc.listening import channel_options, listen
@@ -97,8 +97,7 @@ class _Port:
             VllmEngineServicer(front_end, self._port.model), self._server
         )
         await self._health.add_to(self._server)
-        names: Iterable[str] = (SERVICE, grpc_health.SERVICE_NAME, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, self._server)
+        reflection.add_to(self._server, (SERVICE, grpc_health.SERVICE_NAME))
         await self._server.start()
 
     async def set_health(self, *, serving: bool) -> None:
