@@ -14,7 +14,7 @@ import grpc.aio
 import pytest
 from attendant.core.context import CallContext
 from attendant.core.errors import InvalidRequest, QueueFull
-from attendant.frontend.encoding.calls import ClassifyCall, Encoded, EncodingUsage, RerankCall
+from attendant.frontend.encoding.calls import ClassifyCall, EmbedCall, Encoded, EncodingUsage, RerankCall
 from attendant.rpc.tei import ranking
 from attendant.rpc.tei.stream import MAX_CALLS
 from attendant.tasks.classification import Label, RankedDocument
@@ -121,6 +121,23 @@ def test_answers_come_in_the_order_of_their_requests() -> None:
             one = await tei_pb2_grpc.PredictStub(channel).Predict(pb.PredictRequest(inputs="a"))  # type: ignore[arg-type]
             assert one.predictions[0].label == "a"
             assert not service.calls[-1].patient, "a call of its own is refused where there is no place"
+
+    run(test)
+
+
+def test_a_model_without_vectors_of_tokens_is_refused_in_words_of_this_contract() -> None:
+    class Whole(FakeEncoders):
+        async def embed(self, call: EmbedCall, context: CallContext) -> Any:  # type: ignore[override]
+            raise InvalidRequest(
+                "per_token", "is true; allowed: false, as this model gives one vector for each input only"
+            )
+
+    async def test() -> None:
+        async with connected(Whole()) as channel:
+            stub = tei_pb2_grpc.EmbedStub(channel)  # type: ignore[arg-type]
+            code, field, said = await refused(stub.EmbedAll(pb.EmbedAllRequest(inputs="a")))
+            assert (code, field) == (grpc.StatusCode.INVALID_ARGUMENT, "model")
+            assert "gives one vector for each input only" in said
 
     run(test)
 

@@ -78,7 +78,13 @@ class Calls:
             prompt=request.prompt_name,
             patient=patient,
         )
-        encoded = await self._encoding.embed(call, context)
+        try:
+            encoded = await self._encoding.embed(call, context)
+        except InvalidRequest as error:
+            if error.field != "per_token":
+                raise
+            reason = "gives one vector for each input only; allowed: a model that pools the vectors of its tokens"
+            raise InvalidRequest("model", reason) from None
         return Answer(answers.embed_all_response(encoded, len(request.inputs)), encoded.usage)
 
     async def predict(
