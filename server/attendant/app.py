@@ -145,6 +145,7 @@ class Application:
         self._page.start()
         settings, loader = self._settings, self._loader()
         routes = self._routes.read() if self._routes is not None else None
+        garbage.freeze()
         front_end = FrontEnd(
             self._metrics,
             self._on_engine_death,
@@ -161,7 +162,6 @@ class Application:
         self._front_end = front_end
         _warn_of_unknown(settings.slo.by_model(), front_end)
         del bundles  # the table has them, and lets go of those that are unloaded
-        garbage.freeze()
         await self._rpc.start(front_end, self._recorder)
         await self._engines.start(front_end)
         await self._on_change(serving=True)

@@ -148,7 +148,7 @@ def test_nothing_of_a_model_that_left_stays(other: Path, tmp_path: Path) -> None
         try:
             await front_end.models.load(other)
             await front_end.models.load(moods)
-            assert gc.get_freeze_count() > 0, "what came later is frozen, too"
+            assert gc.get_freeze_count() > 0, "the program is frozen"
             call = GenerationCall("other", TextPrompt("hello"), max_tokens=5, stop=("never",), logprobs=1)
             await collect(front_end.generation, call)
             await front_end.encoding.classify(ClassifyCall("moods", items("good")))
@@ -157,7 +157,7 @@ def test_nothing_of_a_model_that_left_stays(other: Path, tmp_path: Path) -> None
             for name in ("other", "moods"):
                 await front_end.models.unload(name, 1)
             assert [found for reference in left if (found := reference()) is not None] == []
-            assert gc.get_freeze_count() > 0, "what stays is frozen again"
+            assert gc.get_freeze_count() > 0, "and stays so"
         finally:
             gc.unfreeze()
 

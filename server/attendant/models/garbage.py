@@ -1,9 +1,9 @@
-"""When Python's collector of cycles looks at what: not at models that are served, but at those that leave.
+"""When Python's collector of cycles looks at what: at models, but not at the program that serves them.
 
-What is loaded is frozen, so that the collector never visits its hundreds of thousands of objects in the middle of a
-step. A model that leaves is part of cycles (callbacks, caches of methods); frozen, they would stay for ever. So all is
-thawed around an unloading, collected once, and frozen again. Freezing before models are loaded would leave no frozen
-model to keep alive, but every collection would then visit the models that are served.
+What the program is made of is frozen before models are loaded: a hundred thousand objects, which the collector would
+visit in the middle of a step, for about a tenth of a second. A model has some hundred to a few thousand, which take a
+millisecond. They are never frozen, for a model that leaves is part of cycles (callbacks, caches of methods), and frozen
+ones would stay for ever.
 """
 
 from __future__ import annotations
@@ -15,28 +15,14 @@ from contextlib import suppress
 
 
 def freeze() -> None:
-    """Collect, and let what is left be visited no more."""
+    """Collect, and let what is left be visited no more. To be called before models are loaded."""
     gc.collect()
     gc.freeze()
 
 
-def settle() -> None:
-    """Free what loading left, and let a model that came be visited no more if the others are not. Cheap: what is frozen
-    is not looked at."""
-    frozen = gc.get_freeze_count() > 0
-    gc.collect()
-    if frozen:
-        gc.freeze()
-
-
 def collect() -> None:
-    """Free what left, frozen or not; what stays is frozen again if it was. All threads of Python wait for it: about a
-    tenth of a second for a million objects."""
-    frozen = gc.get_freeze_count() > 0
-    gc.unfreeze()
+    """Free what loading left, or a model that left: a millisecond, for which all threads of Python wait."""
     gc.collect()
-    if frozen:
-        gc.freeze()
 
 
 def give_back() -> None:

@@ -181,7 +181,7 @@ class ModelTable(Generic[S]):
                 for other in served:
                     other.draining = True
             self._entries.elect(name)
-            garbage.settle()
+            garbage.collect()
             await self._tell()
         if error is not None:
             raise error
