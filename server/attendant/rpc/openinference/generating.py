@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
+from functools import partial
 
 from attendant.bundle import AudioSource, GeneratorManifest
 from attendant.core.context import CallContext
@@ -15,7 +17,7 @@ from attendant.rpc.openinference import asked
 from attendant.rpc.openinference.generated import CUMULATIVE, FINISH, LOGPROBS, ON_REQUEST, OUTPUTS, Answer
 from attendant.rpc.openinference.ports import InferAnswer, InferCall, Port, TensorSpec
 from attendant.rpc.openinference.said import SAMPLING_PARAMETERS
-from attendant.rpc.openinference.single import flag
+from attendant.rpc.openinference.single import flag, is_large
 from attendant.rpc.recording import CallRecording
 from attendant.traffic.recorder import Recorder
 
@@ -66,7 +68,9 @@ class GeneratorPort:
         """See :class:`~attendant.rpc.openinference.ports.Port`: one response, or where ``stream`` is set one for each
         piece of a sequence, and one when a sequence has ended."""
         wanted = frozenset(name for given, name in RETURN.items() if flag(call, given)) | set(call.outputs)
-        read = asked.read(call, self._manifest, alone=alone, scored=not wanted.isdisjoint((LOGPROBS, CUMULATIVE)))
+        scored = not wanted.isdisjoint((LOGPROBS, CUMULATIVE))
+        reading = partial(asked.read, call, self._manifest, alone=alone, scored=scored)
+        read = await asyncio.to_thread(reading) if is_large(call) else reading()
         receipts = read.message.receipt
         if receipts:
             wanted |= {FINISH}

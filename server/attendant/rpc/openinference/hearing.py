@@ -66,7 +66,7 @@ def speech_ports(info: ModelInfo, front_end: FrontEnd, recorder: Recorder | None
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class Asked:
     """A request that was read. ``fields``: where it says what errors speak of, by the name that they have for it."""
 
     message: pb.SpeechRequest
@@ -100,7 +100,7 @@ class SpeechPort:
     async def answer(self, call: InferCall, context: CallContext, *, alone: bool) -> AsyncGenerator[InferAnswer, None]:
         """See :class:`~attendant.rpc.openinference.ports.Port`: one response, or where ``stream`` is set one for each
         segment, and one at the end."""
-        asked = _read(call, alone=alone)
+        asked = read(call, alone=alone)
         finish = bool(flag(call, RETURN_FINISH)) or FINISH in call.outputs or asked.message.options.receipt
         if asked.message.options.receipt and call.outputs and FINISH not in call.outputs:
             raise InvalidRequest(asked.fields["receipt"], f"is true; allowed with the output {FINISH}, which has it")
@@ -123,7 +123,13 @@ class SpeechPort:
             recording.ended()
 
 
-def _read(call: InferCall, *, alone: bool) -> _Asked:
+def read(call: InferCall, *, alone: bool) -> Asked:
+    """What a request asks for. ``alone``: one response is all that the caller can take.
+
+    Raises:
+        InvalidRequest: an input or a parameter that is wrong, unknown or missing.
+        StreamNeeded: ``alone``, and the request asks for a stream.
+    """
     said = everything_said(call)
     rate = said.pop(RATE, None)
     check_known(said, (*_PLACES, RATE))
@@ -142,7 +148,7 @@ def _read(call: InferCall, *, alone: bool) -> _Asked:
     fields = {name: each.field for name, each in said.items()}
     if "beam_search" in fields:
         fields.update({name: f"{fields['beam_search']}.{name}" for name in _BEAMS})
-    return _Asked(message, stream, fields | {"model": "model_name", "file": field_of(_given(call))})
+    return Asked(message, stream, fields | {"model": "model_name", "file": field_of(_given(call))})
 
 
 def _task(said: Said) -> Any:

@@ -17,7 +17,7 @@ from attendant.core.errors import AttendantError, InvalidRequest
 from attendant.rpc.fields import on_wire
 from attendant.rpc.openinference.generated import as_json, elements
 from attendant.rpc.openinference.ports import InferAnswer, InferCall, Tensor, TensorSpec
-from attendant.rpc.openinference.single import as_text, parsed, shown
+from attendant.rpc.openinference.single import LARGE, as_text, is_large, parsed, shown
 
 METHOD = "method"
 """The parameter that names a method. A request that has it is for :class:`MethodPort`, whatever its model does."""
@@ -25,8 +25,6 @@ NO_MODEL = "attendant"
 """What such requests may name as their model where none is meant, or where the JSON names it."""
 
 REQUEST, RESPONSE = "request", "response"
-LARGE = 65_536
-"""Bytes from which on a message is read, or written, in a thread."""
 
 T = TypeVar("T")
 
@@ -120,7 +118,7 @@ class MethodPort:
         def read() -> list[Any]:
             return [_message(kind, value, f"inputs[{REQUEST}][{place}]") for place, value in enumerate(values)]
 
-        messages = await asyncio.to_thread(read) if sum(map(len, values)) > LARGE else read()
+        messages = await asyncio.to_thread(read) if is_large(call) else read()
         if self._model:
             for place, message in enumerate(messages):
                 _set_model(message, self._model, f"inputs[{REQUEST}][{place}]")

@@ -8,6 +8,8 @@ from typing import Any
 from attendant.core.errors import InvalidRequest
 from attendant.rpc.openinference.ports import InferCall
 
+LARGE = 65_536
+"""Bytes from which on texts are read in a thread."""
 _MOST_SHOWN = 100
 
 
@@ -56,6 +58,12 @@ def as_text(value: bytes, field: str) -> str:
         ) from None
 
 
+def is_large(call: InferCall) -> bool:
+    """Whether reading what its inputs say takes long enough to be done in a thread."""
+    texts = (tensor.values.ravel() for tensor in call.inputs.values() if tensor.datatype == "BYTES")
+    return sum(len(value) for values in texts for value in values) > LARGE
+
+
 def parsed(words: str, field: str, allowed: str) -> Any:
     """The value of a text in JSON.
 
@@ -66,7 +74,10 @@ def parsed(words: str, field: str, allowed: str) -> Any:
         InvalidRequest: it is no JSON, or an object in it has a name twice.
     """
     try:
-        return json.loads(words, object_pairs_hook=_object)
+        value = json.loads(words, object_pairs_hook=_object)
+        if "\\ud" in words.lower():  # the half of a pair of surrogates is no text
+            json.dumps(value, ensure_ascii=False).encode()
+        return value
     except RecursionError:
         raise InvalidRequest(field, f"is nested too deeply; allowed: {allowed}") from None
     except ValueError as error:
