@@ -403,6 +403,42 @@ def test_an_empty_folder_is_served_and_watched(bundle: Path, folder: Path) -> No
     with_repository(folder, test, control="poll")
 
 
+def test_calls_hear_that_the_folder_cannot_be_read_and_not_where_it_is(bundle: Path, folder: Path) -> None:
+    put(bundle, folder / "demo", "1")
+
+    async def test(front_end: FrontEnd) -> None:
+        move(folder, folder.with_name("away"))
+        await front_end.repository.refresh()
+        assert index(front_end) == {"demo@1*": ("ready", "")}, "as it was seen last"
+        with pytest.raises(ModelFailed) as caught:
+            await front_end.repository.load("demo")
+        assert str(caught.value) == "model 'demo' is not served: the folder of models cannot be read"
+        await collect(front_end.generation, ask("demo"))
+        await front_end.repository.unload("demo")
+
+    with_repository(folder, test)
+
+
+def test_room_is_kept_for_a_version_that_comes_later(bundle: Path, folder: Path) -> None:
+    put(bundle, folder / "demo", "1", "2")
+    put(bundle, folder / "other", "1")
+    make_text_encoder(folder / "moods")
+
+    async def shares(**settings: Any) -> int:
+        told = RepositorySettings(**settings)
+        front_end = FrontEnd(Metrics(CollectorRegistry()), print, repository=told, folder=folder)
+        try:
+            return await front_end.repository.survey()
+        finally:
+            await front_end.close()
+
+    assert asyncio.run(shares()) == 3, "two that generate, and one that comes"
+    assert asyncio.run(shares(policy="all")) == 4
+    assert asyncio.run(shares(control="none")) == 2
+    assert asyncio.run(shares(control="explicit", load=("demo@1",))) == 2
+    assert asyncio.run(shares(control="explicit", load=())) == 1
+
+
 def test_whoever_asked_may_go_and_who_asks_next_waits(bundle: Path, folder: Path) -> None:
     put(bundle, folder / "demo", "1", "2")
     loader = Loader()

@@ -32,6 +32,17 @@ def test_models_of_the_start_share_evenly_whatever_they_take() -> None:
     assert ledger.share(CPU, "c", asked=9_000).num_bytes == 9_000, "a budget of its own goes before the share"
 
 
+def test_shares_may_be_kept_for_models_that_come_later() -> None:
+    ledger = MemoryLedger()
+    ledger.expect(["a", "b"], among=3)
+    assert ledger.share(CPU, "a").num_bytes == 1_000
+    for name in ("a", "b"):
+        account = ledger.account(name)
+        account.grant(CPU, account.share(CPU).num_bytes)
+        ledger.settle(name)
+    assert ledger.account("c").share(CPU).num_bytes == 1_000
+
+
 def test_a_later_model_gets_what_is_left_or_hears_who_has_it() -> None:
     ledger = MemoryLedger()
     ledger.expect(["a", "b"])

@@ -107,9 +107,10 @@ class ModelsServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Index(self, request, context):
-        """Every version of every model that the server or its repository has, loaded or not.
+        """Every version of every model that the server or its repository has, loaded or not. If the repository cannot be read,
+        as it was seen last.
 
-        Errors: FAILED_PRECONDITION (the repository cannot be read), DEADLINE_EXCEEDED, CANCELLED, INTERNAL.
+        Errors: DEADLINE_EXCEEDED, CANCELLED, INTERNAL.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

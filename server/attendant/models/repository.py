@@ -8,7 +8,7 @@ from collections.abc import Coroutine, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from attendant.core.errors import AttendantError, BundleError, NotAllowed, Unavailable
+from attendant.core.errors import AttendantError, BundleError, ConfigurationError, ModelFailed, NotAllowed, Unavailable
 from attendant.core.repository import ModelVersion, full_name
 from attendant.core.version_policy import VersionPolicy
 from attendant.models.entry import Entry
@@ -63,9 +63,12 @@ class ModelRepository:
         return self._stock.policy(name)
 
     async def refresh(self) -> None:
-        """Look at the folder, and change nothing. Raises ConfigurationError: it cannot be read."""
+        """Look at the folder, and change nothing; if it cannot be read, the index stays as it was seen last."""
         async with self._turn:
-            await self._look()
+            try:
+                await self._look()
+            except ConfigurationError as error:
+                logger.warning("%s", error)
 
     # -- the start and the end
 
@@ -126,7 +129,11 @@ class ModelRepository:
 
     async def _load(self, name: str, version: str) -> tuple[ModelVersion, ...]:
         async with self._turn:
-            await self._look()
+            try:
+                await self._look()
+            except ConfigurationError as error:
+                logger.warning("%s", error)
+                raise ModelFailed(full_name(name, version), "the folder of models cannot be read") from error
             wanted = [key for key in self._stock.stored if key[0] == name and version in ("", key[1])]
             if not wanted:
                 raise self._stock.not_found(name, version)
@@ -136,8 +143,8 @@ class ModelRepository:
                 found = await self._follow(name, asked=True)
             refused = self._stock.refusals(name, version)
             if refused and (version or not found):
-                error = refused[0].error
-                raise error if isinstance(error, Unavailable) else refused[0].refusal() from error
+                kept = refused[0].error
+                raise kept if isinstance(kept, Unavailable) else refused[0].refusal() from kept
             if not found:
                 raise self._stock.nothing_to_load(name, version)
             rows = {(row.name, row.version): row for row in self.index()}
