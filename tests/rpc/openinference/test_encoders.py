@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 import soundfile
 from attendant.bundle import EmbeddingHead, ImageInput
+from attendant.frontend.encoding.calls import EmbedSparseCall
 from attendant.tasks.images import pixel_values
 from attendant_proto.v1 import encoding_pb2 as v1
 from attendant_proto.v1.generation_pb2 import TokenIds
 
+from tests.frontend.encoding.helpers import items
 from tests.rpc.openinference.helpers import Server, refused, request, tensor, tensors, with_server
 from tests.synthetic_encoder import (
     VOCAB,
@@ -240,6 +242,26 @@ def test_pieces_of_texts(bundles: dict[str, Path]) -> None:
         assert found["count"].tolist() == [2, 1]
 
     with_server(test, bundles["classify_tokens"], bundles["answer"], bundles["fill_mask"])
+
+
+def test_sparse_vectors_and_cuts_at_the_begin(bundles: dict[str, Path]) -> None:
+    async def test(server: Server) -> None:
+        sparse = {"task": "embed_sparse"}
+        found = tensors(
+            await server.stub.ModelInfer(request("fill_mask", tensor("text", TEXTS, "BYTES"), parameters=sparse))
+        )
+        typed = await server.front_end.encoding.embed_sparse(EmbedSparseCall("fill_mask", items(*TEXTS)))
+        assert found["token_id"].tolist() == [index for each in typed.results for index in each.indices.tolist()]
+        assert found["weight"].tolist() == [weight for each in typed.results for weight in each.values.tolist()]
+        assert found["count"].tolist() == [len(each.indices) for each in typed.results]
+
+        left = {"truncate": True, "truncate_left": True}
+        long = ["x" * 200 + "y" * 200]
+        embedded = await server.typed.Embed(v1.EmbedRequest(model="embed", inputs=texts(*long), **left))
+        found = tensors(await server.stub.ModelInfer(request("embed", tensor("text", long, "BYTES"), parameters=left)))
+        assert found["embedding"].tolist() == [list(each.values) for each in embedded.embeddings]
+
+    with_server(test, bundles["fill_mask"], bundles["embed"])
 
 
 def test_images(bundles: dict[str, Path]) -> None:

@@ -27,6 +27,7 @@ class ClassifyImagePort(EncoderPort):
             labels,
             ("label", "score", "index"),
             convert.classify_response,
+            asked,
             {"images": way},
         )
 
@@ -44,6 +45,7 @@ class EmbedImagePort(EncoderPort):
             vectors,
             ("embedding",),
             convert.embed_response,
+            asked,
             {"images": way},
         )
 
@@ -64,6 +66,7 @@ class TranscribePort(EncoderPort):
             _transcripts,
             ("text", "word", "word_time_s", "count", "warning"),
             convert.transcribe_response,
+            asked,
             {"inputs": way},
         )
 

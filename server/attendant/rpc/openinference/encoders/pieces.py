@@ -53,6 +53,7 @@ class ClassifyTokensPort(EncoderPort):
             _entities,
             ("label", "score", "span", "text", "count"),
             convert.classify_tokens_response,
+            asked,
             {"texts": "text"},
         )
 
@@ -86,6 +87,7 @@ class AnswerPort(EncoderPort):
             _answers,
             ("answer", "score", "span", "count"),
             convert.answer_response,
+            asked,
             {"inputs": "question", "inputs.question": "question", "inputs.context": "context"},
         )
 
@@ -108,6 +110,7 @@ class FillMaskPort(EncoderPort):
             _filled,
             ("token_id", "token", "score", "filled_text", "span", "count"),
             convert.fill_mask_response,
+            asked,
             {"texts": "text"},
         )
 

@@ -20,9 +20,11 @@ from attendant.frontend.encoding.calls import Encoded, EncodingUsage
 from attendant.frontend.encoding.service import EncodingService
 from attendant.models.info import EncodingInfo
 from attendant.rpc.convert_receipt import seal
+from attendant.rpc.openinference.encoders.recorded import typed_request
 from attendant.rpc.openinference.encoders.specs import DATA, inputs_of, outputs_of
 from attendant.rpc.openinference.options import Options
 from attendant.rpc.openinference.ports import Datatype, InferAnswer, InferCall, Parameter, Tensor, TensorSpec
+from attendant.traffic.recorder import Recorder
 
 MANY_RESULTS = 128
 """Of a call, from which on tensors are made of them in a thread."""
@@ -41,6 +43,7 @@ class Work:
         run: computes it.
         write: makes tensors of what was computed; the outputs that it gives are ``gives``.
         message: the same as a response of attendant.v1, of which a receipt tells.
+        asked: the call of the front end, where it can have a receipt.
         fields: names of inputs, by what the front end calls them.
     """
 
@@ -48,13 +51,15 @@ class Work:
     write: Callable[[Encoded[Any]], Iterable[Tensor]]
     gives: Sequence[str]
     message: Callable[[Encoded[Any]], Any] | None = None
+    asked: Any = None
     fields: Mapping[str, str] = field(default_factory=dict)
 
 
 class EncoderPort(ABC):
-    """One task of a model."""
+    """One task of a model. ``recorder``: keeps some of the calls."""
 
-    def __init__(self, info: EncodingInfo, service: EncodingService) -> None:
+    def __init__(self, info: EncodingInfo, service: EncodingService, recorder: Recorder | None = None) -> None:
+        self._recorder = recorder
         self.manifest = info.manifest
         self.service = service
         self.inputs: tuple[TensorSpec, ...] = inputs_of(info.manifest)
@@ -76,7 +81,8 @@ class EncoderPort(ABC):
             raise InvalidRequest(f"inputs[{name}].parameters[{next(iter(parameters))}]", "is not known; allowed: none")
         way, options = self._way(call), Options(call.parameters)
         usage, receipt = options.flag("usage"), options.flag("receipt")
-        work = self.read(call, way, options, receipt=receipt)
+        recorder = self._recorder if self._recorder is not None and self._recorder.wants() else None
+        work = self.read(call, way, options, receipt=receipt or recorder is not None)
         options.done()
         if receipt and work.message is None:
             raise InvalidRequest("parameters[receipt]", f"is true; allowed: false, for {way} of a model like this")
@@ -88,8 +94,13 @@ class EncoderPort(ABC):
         many = len(encoded.results) > MANY_RESULTS
         tensors = await asyncio.to_thread(_written, work, encoded) if many else _written(work, encoded)
         parameters = _usage(encoded.usage) if usage else {}
-        if receipt and work.message is not None:
-            parameters["receipt"] = _receipt(work.message(encoded), encoded)
+        if encoded.receipt is not None and work.message is not None:
+            message = work.message(encoded)
+            seal(message, encoded.receipt)
+            if receipt:
+                parameters["receipt"] = _as_json(message.receipt)
+            if recorder is not None and (typed := typed_request(work.asked)) is not None:
+                recorder.keep(typed, [message])
         yield InferAnswer(tensors, parameters, last=True)
 
     def _way(self, call: InferCall) -> str:
@@ -171,6 +182,5 @@ def _step(step: StepTime) -> dict[str, str | float]:
     return {"name": step.name, "model": step.model, "began_s": step.began_ns / 1e9, "took_s": step.took_ns / 1e9}
 
 
-def _receipt(message: Any, encoded: Encoded[Any]) -> str:
-    seal(message, encoded.receipt)
-    return json_format.MessageToJson(message.receipt, preserving_proto_field_name=True, indent=None)
+def _as_json(message: Any) -> str:
+    return json_format.MessageToJson(message, preserving_proto_field_name=True, indent=None)

@@ -10,7 +10,7 @@ from attendant.models.info import ModelInfo
 from attendant.rpc.openinference.encoders.media import ClassifyImagePort, EmbedImagePort, TranscribePort
 from attendant.rpc.openinference.encoders.pieces import AnswerPort, ClassifyTokensPort, FillMaskPort
 from attendant.rpc.openinference.encoders.port import EncoderPort
-from attendant.rpc.openinference.encoders.texts import ClassifyPort, EmbedPort, RerankPort
+from attendant.rpc.openinference.encoders.texts import ClassifyPort, EmbedPort, EmbedSparsePort, RerankPort
 from attendant.rpc.openinference.ports import Port
 from attendant.traffic.recorder import Recorder
 
@@ -30,4 +30,6 @@ PORTS: Mapping[EncoderTask, type[EncoderPort]] = {
 def encoder_ports(info: ModelInfo, front_end: FrontEnd, recorder: Recorder | None = None) -> Iterator[tuple[str, Port]]:
     """A port for each task of a model that encodes. ``recorder``: keeps some of the calls."""
     for encoding in info.encodings:
-        yield encoding.task, PORTS[encoding.task](encoding, front_end.encoding)
+        yield encoding.task, PORTS[encoding.task](encoding, front_end.encoding, recorder)
+        if encoding.task == "fill_mask":
+            yield "embed_sparse", EmbedSparsePort(encoding, front_end.encoding, recorder)

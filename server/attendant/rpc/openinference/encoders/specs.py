@@ -25,8 +25,11 @@ TOKENS = (
     taken("attention_mask", "INT64", -1, -1, also=(*WHOLE, "BOOL")),
     taken("token_type_ids", "INT64", -1, -1, also=WHOLE),
 )
+TEXT_ITEMS = taken("text", "BYTES", -1), taken("text_pair", "BYTES", -1), *TOKENS
 COUNT = given("count", "INT64", -1)
 """Of results that each input has: those of all inputs stand one after another."""
+
+SPARSE = given("token_id", "INT64", -1), given("weight", "FP32", -1), COUNT
 
 LABELS = (given("label", "BYTES", -1, -1), given("score", "FP32", -1, -1), given("index", "INT64", -1, -1))
 
@@ -35,7 +38,7 @@ def inputs_of(manifest: EncoderManifest) -> tuple[TensorSpec, ...]:
     """All that a request to a model may have."""
     match manifest.task:
         case "embed" | "classify":
-            return taken("text", "BYTES", -1), taken("text_pair", "BYTES", -1), *TOKENS
+            return TEXT_ITEMS
         case "classify_tokens" | "fill_mask":
             return taken("text", "BYTES", -1), *TOKENS
         case "answer":

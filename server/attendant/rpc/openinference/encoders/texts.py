@@ -7,16 +7,29 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from attendant.core.errors import InvalidRequest
-from attendant.frontend.encoding.calls import ClassifyCall, EmbedCall, Encoded, LogitsCall, RerankCall, TextItem
+from attendant.frontend.encoding.calls import (
+    ClassifyCall,
+    EmbedCall,
+    EmbedSparseCall,
+    Encoded,
+    LogitsCall,
+    RerankCall,
+    TextItem,
+)
+from attendant.frontend.encoding.service import EncodingService
+from attendant.models.info import EncodingInfo
 from attendant.rpc import convert_encoding as convert
 from attendant.rpc.openinference.encoders.port import MOST, EncoderPort, Work, numbers, only_with, same_length, strings
+from attendant.rpc.openinference.encoders.specs import SPARSE, TEXT_ITEMS
 from attendant.rpc.openinference.encoders.token_rows import token_items
 from attendant.rpc.openinference.options import Options
 from attendant.rpc.openinference.ports import InferCall, Tensor
 from attendant.rpc.openinference.reading import texts
 from attendant.tasks.classification import Label, RankedDocument, relevance
 from attendant.tasks.embeddings import Embedding
+from attendant.tasks.sparse import SparseEmbedding
 from attendant.tasks.vectors import Floats, check_top_k
+from attendant.traffic.recorder import Recorder
 
 TOKEN_INPUTS = "attention_mask", "token_type_ids"
 OF_TOKENS = {"inputs": "input_ids", "inputs.token_ids": "input_ids", "inputs.type_ids": "token_type_ids"}
@@ -49,6 +62,7 @@ class EmbedPort(EncoderPort):
             per_token=options.flag("per_token"),
             prompt=options.text("prompt"),
             no_prompt=options.flag("no_prompt"),
+            truncate_left=options.flag("truncate_left"),
             receipt=receipt,
         )
         gives = ("token_embedding", "token_id", "token_span", "count") if asked.per_token else ("embedding",)
@@ -57,6 +71,7 @@ class EmbedPort(EncoderPort):
             by_token if asked.per_token else vectors,
             gives,
             convert.embed_response,
+            asked,
             OF_TOKENS if way == "input_ids" else {"inputs": "text"},
         )
 
@@ -72,6 +87,7 @@ class ClassifyPort(EncoderPort):
             truncate=options.flag("truncate"),
             top_k=options.integer("top_k", least=0, most=MOST),
             raw_scores=options.flag("raw_scores"),
+            truncate_left=options.flag("truncate_left"),
             receipt=receipt,
         )
         return Work(
@@ -79,7 +95,31 @@ class ClassifyPort(EncoderPort):
             labels,
             ("label", "score", "index"),
             convert.classify_response,
+            asked,
             OF_TOKENS if way == "input_ids" else {"inputs": "text"},
+        )
+
+
+class EmbedSparsePort(EncoderPort):
+    """Weights of the vocabulary's tokens for texts, of a model that fills masks."""
+
+    def __init__(self, info: EncodingInfo, service: EncodingService, recorder: Recorder | None = None) -> None:
+        super().__init__(info, service, recorder)
+        self.inputs, self.outputs = TEXT_ITEMS, SPARSE
+
+    def read(self, call: InferCall, way: str, options: Options, *, receipt: bool) -> Work:
+        """See :meth:`EncoderPort.read`."""
+        asked = EmbedSparseCall(
+            call.model,
+            text_items(call, way),
+            truncate=options.flag("truncate"),
+            truncate_left=options.flag("truncate_left"),
+        )
+        return Work(
+            lambda context: self.service.embed_sparse(asked, context),
+            _weights,
+            ("token_id", "weight", "count"),
+            fields=OF_TOKENS if way == "input_ids" else {"inputs": "text"},
         )
 
 
@@ -103,6 +143,7 @@ class RerankPort(EncoderPort):
             top_k=top_k,
             return_documents=options.flag("return_documents"),
             raw_scores=raw,
+            truncate_left=options.flag("truncate_left"),
             receipt=receipt,
         )
         return Work(
@@ -110,6 +151,7 @@ class RerankPort(EncoderPort):
             _documents if asked.return_documents else _ranks,
             ("index", "score", *(("document",) if asked.return_documents else ())),
             convert.rerank_response,
+            asked,
             {"documents": "documents", "query": "query"},
         )
 
@@ -150,6 +192,12 @@ def labels(encoded: Encoded[tuple[Label, ...]]) -> Iterator[Tensor]:
     yield strings("label", [label.label for label in found], *shape)
     yield numbers("score", "FP32", [label.score for label in found], *shape)
     yield numbers("index", "INT64", [label.index for label in found], *shape)
+
+
+def _weights(encoded: Encoded[SparseEmbedding]) -> Iterator[Tensor]:
+    yield numbers("token_id", "INT64", np.concatenate([found.indices for found in encoded.results]))
+    yield numbers("weight", "FP32", np.concatenate([found.values for found in encoded.results]))
+    yield numbers("count", "INT64", [len(found.indices) for found in encoded.results])
 
 
 def _ranks(encoded: Encoded[RankedDocument]) -> Iterator[Tensor]:
