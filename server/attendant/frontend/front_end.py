@@ -49,6 +49,7 @@ class FrontEnd:
         generation, encoding, speech, explain, tokenizer: what skins talk to, one for each kind of calls, on models and
             on routes.
         routes: names that callers use as models, and what answers them.
+        changes: how often models or routes have changed: what was found stays as it is while this does.
         words, loads: what gateways ask for, who make tokens themselves and choose among servers.
     """
 
@@ -70,6 +71,7 @@ class FrontEnd:
         self._metrics = metrics
         self._on_change = on_change
         self._models_come = False
+        self.changes = 0
 
         def serve(model: LoadedModel) -> ServedModel:
             return ServedModel(model, metrics, on_death, engines=engines, batches=batches)
@@ -114,6 +116,7 @@ class FrontEnd:
             ConfigurationError: the file does not fit itself or the models; the routes stay as they were.
         """
         self.routes.put(file, self._known, models_come=self._models_come)
+        self.changes += 1
         if self._on_change is not None:
             await self._on_change()
 
@@ -183,6 +186,7 @@ class FrontEnd:
             await self._on_change()
 
     def _count_ready(self) -> None:
+        self.changes += 1
         current = [entry for entry in self.models.entries if entry.current]
         self._metrics.models_ready({entry.name: entry.state is ModelState.READY for entry in current})
         self.routes.models_changed()

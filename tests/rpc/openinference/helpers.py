@@ -18,12 +18,12 @@ from attendant.metrics import Metrics
 from attendant.models.encoders import EncoderPart
 from attendant.models.generators import GeneratorPart
 from attendant.models.loaded import LoadedModel
-from attendant.models.loader import LoadedBundles
+from attendant.models.loader import LoadedBundles, ModelLoader
 from attendant.rpc.openinference.contents import raw_of, read_contents, read_raw
 from attendant.rpc.openinference.ports import Datatype
 from attendant.rpc.openinference.writing import put
 from attendant.rpc.server import RpcServer
-from attendant.settings import GrpcSettings
+from attendant.settings import EncoderSettings, EngineSettings, GrpcSettings
 from attendant_proto.openinference import inference_pb2 as pb
 from attendant_proto.openinference import inference_pb2_grpc
 from attendant_proto.v1 import encoding_pb2_grpc
@@ -47,7 +47,9 @@ class Server:
 @asynccontextmanager
 async def serving(*models: EncoderPart | GeneratorPart) -> AsyncIterator[Server]:
     """A server of these models."""
-    front_end = FrontEnd(Metrics(), lambda name, error: None)
+    encoder = EncoderSettings(threads=1, spinning=False)
+    loader = ModelLoader(EngineSettings(threads=1, spinning=False), encoder=encoder, verify=False, progress=print)
+    front_end = FrontEnd(Metrics(), lambda name, error: None, loader=loader)
     await front_end.start(LoadedBundles(tuple(LoadedModel.of(model) for model in models)))
     rpc = RpcServer(GrpcSettings(port=0))
     address = rpc.bind()

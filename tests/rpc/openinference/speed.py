@@ -30,7 +30,7 @@ from tokenizers import Tokenizer
 from tests.rpc.openinference.helpers import request, tensor
 from tests.system.server import serving
 
-CALLERS, WINDOW_S, WARM_UP_S, ROUNDS = 16, 1.0, 0.3, 12
+CALLERS, WINDOW_S, WARM_UP_S, ROUNDS = 16, 0.5, 0.1, 40
 TEXT = "The parcel came two days late, but everything in it was whole and the people on the phone were kind."
 RESAMPLED = 10_000
 INFER = "/inference.GRPCInferenceService/ModelInfer"

@@ -283,3 +283,18 @@ def test_what_traces_do_not_know(values: dict[str, str], words: str) -> None:
     assert tracer.share == 1
     with pytest.raises(InvalidRequest, match="model_name is set beside settings"):
         trace_settings(pb.TraceSettingRequest(model_name="m", settings=tracing(trace_rate="2").settings), tracer)
+
+
+def test_a_model_that_comes_and_goes_is_found_anew(vectors: Path, tmp_path: Path) -> None:
+    """What was found of a model is not kept longer than it holds."""
+    other = make_text_encoder(tmp_path / "vectors", "classify")
+    text = tensor("text", ["a"], "BYTES")
+
+    async def test(server: Server) -> None:
+        assert (await server.stub.ModelInfer(request("vectors", text))).outputs[0].name == "embedding"
+        await server.front_end.models.unload("vectors", 1)
+        assert (await refused(server.stub.ModelInfer(request("vectors", text))))[0] is NOT_FOUND
+        await server.front_end.models.load(other)
+        assert (await server.stub.ModelInfer(request("vectors", text))).outputs[0].name == "label"
+
+    with_server(test, vectors)

@@ -27,7 +27,8 @@ _LENGTH = struct.Struct("<I")
 
 def check_shape(shape: Sequence[int], field: str) -> None:
     """Raises InvalidRequest for sizes that no tensor has."""
-    if any(not 0 <= size <= MOST_OF_A_SIZE for size in shape) or math.prod(filter(None, shape)) > MOST_OF_ALL:
+    fits = not shape or (min(shape) >= 0 and max(shape) <= MOST_OF_A_SIZE)
+    if not fits or (len(shape) > 1 and math.prod([size or 1 for size in shape]) > MOST_OF_ALL):
         raise InvalidRequest(
             field, f"is {list(shape)[:16]}; allowed: sizes of 0 to {MOST_OF_A_SIZE}, {MOST_OF_ALL} in all"
         )

@@ -13,12 +13,15 @@ from attendant.core.context import CallContext
 from attendant.core.errors import DeadlineExceeded
 from attendant.rpc.openinference.models import Found, Models
 from attendant.rpc.openinference.options import FINAL, Terms
-from attendant.rpc.openinference.ports import InferAnswer, InferCall
+from attendant.rpc.openinference.ports import InferAnswer, InferCall, SinglePort
 from attendant.rpc.openinference.reading import infer_call
 from attendant.rpc.openinference.writing import empty_response, infer_response
 
 LARGE_REQUEST = 65_536
 """Bytes from which on a request is read in a thread, unless they are numbers that need no reading."""
+
+MANY_ELEMENTS = 2_000
+"""Of a response, which are written one by one, from which on that is done in a thread."""
 
 
 class Inference:
@@ -42,8 +45,13 @@ class Inference:
             AttendantError: refused, or failed.
         """
         call, terms = await self._read()
-        async with aclosing(self._answers(call, terms, context, alone=True)) as answers:
-            response = self._response(call, terms, await anext(answers))
+        port = self._found.port
+        if isinstance(port, SinglePort) and not terms.timeout_us:
+            answer = await port.only(call, terms.of_call(context))
+        else:
+            async with aclosing(self._answers(call, terms, context, alone=True)) as answers:
+                answer = await anext(answers)
+        response = await self._response(call, terms, answer)
         if terms.empty_final:
             response.parameters[FINAL].bool_param = True
         return response
@@ -55,7 +63,7 @@ class Inference:
         alone, separate = not self.decoupled, self.decoupled and terms.empty_final
         async with aclosing(self._answers(call, terms, context, alone=False)) as answers:
             async for answer in answers:
-                response = self._response(call, terms, answer)
+                response = await self._response(call, terms, answer)
                 response.parameters[FINAL].bool_param = alone or (answer.last and not separate)
                 yield response
         if separate:
@@ -92,17 +100,20 @@ class Inference:
                     raise DeadlineExceeded("the request's timeout passed before its answer was complete") from None
                 yield answer
 
-    def _response(self, call: InferCall, terms: Terms, answer: InferAnswer) -> pb.ModelInferResponse:
-        return infer_response(self._request, self._found.version, call, answer, raw=bool(terms.raw))
+    async def _response(self, call: InferCall, terms: Terms, answer: InferAnswer) -> pb.ModelInferResponse:
+        def write() -> pb.ModelInferResponse:
+            return infer_response(self._request, self._found.version, call, answer, raw=bool(terms.raw))
+
+        one_by_one = [each.values.size for each in answer.outputs if each.datatype == "BYTES" or not terms.raw]
+        return await asyncio.to_thread(write) if sum(one_by_one) > MANY_ELEMENTS else write()
 
 
 Begin = Callable[[pb.ModelInferRequest], Inference]
 
 
 def _takes_long(request: pb.ModelInferRequest) -> bool:
-    if not request.raw_input_contents:
+    raw = request.raw_input_contents
+    if not raw:
         return bool(request.ByteSize() > LARGE_REQUEST)
-    elements = (
-        data for data, each in zip(request.raw_input_contents, request.inputs, strict=False) if each.datatype == "BYTES"
-    )
-    return sum(map(len, elements)) > LARGE_REQUEST
+    places = [place for place, each in enumerate(request.inputs) if each.datatype == "BYTES" and place < len(raw)]
+    return sum([len(raw[place]) for place in places]) > LARGE_REQUEST

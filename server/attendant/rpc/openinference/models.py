@@ -60,6 +60,8 @@ class Models:
         self._front_end = front_end
         self._methods = methods or {}
         self._recorder = recorder
+        self._found: dict[tuple[str, str, str], Found] = {}
+        self._changes = -1  # of the front end, as of which that holds
 
     @property
     def repository(self) -> ModelRepository:
@@ -115,9 +117,15 @@ class Models:
             raise InvalidRequest("model_name", f"is empty beside model_version {version[:100]!r}")
         if METHOD in request.parameters:
             return self._of_method("" if name == NO_MODEL else full_name(name, version))
-        info = served(self._front_end, name, version)
-        port = port_of(info, self._front_end, _task(request), self._recorder)
-        return Found(full_name(name, version) or info.name, info.version, port)
+        if self._changes != self._front_end.changes:
+            self._found, self._changes = {}, self._front_end.changes
+        key = name, version, _task(request)
+        found = self._found.get(key)
+        if found is None:
+            info = served(self._front_end, name, version)
+            port = port_of(info, self._front_end, key[2], self._recorder)
+            found = self._found[key] = Found(full_name(name, version) or info.name, info.version, port)
+        return found
 
     def _of_method(self, model: str) -> Found:
         version = served(self._front_end, *split_name(model)).version if model else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
@@ -124,3 +125,17 @@ class Port(Protocol):
             StreamNeeded: ``alone``, and the request asks for several.
             AttendantError: refused, or failed later.
         """
+
+
+class SinglePort(ABC):
+    """A port whose requests have one response each."""
+
+    decoupled = False
+
+    @abstractmethod
+    async def only(self, call: InferCall, context: CallContext) -> InferAnswer:
+        """The only response. Cancelling it ends the work. Raises AttendantError."""
+
+    async def answer(self, call: InferCall, context: CallContext, *, alone: bool) -> AsyncGenerator[InferAnswer, None]:
+        """See :class:`Port`."""
+        yield await self.only(call, context)

@@ -12,7 +12,7 @@ from attendant.core.errors import InvalidRequest
 from attendant.rpc.openinference.contents import check_shape, read_contents, read_raw
 from attendant.rpc.openinference.datatypes import KINDS
 from attendant.rpc.openinference.options import TASK, Options, Terms, plain
-from attendant.rpc.openinference.ports import InferCall, Parameter, Port, Tensor, TensorSpec
+from attendant.rpc.openinference.ports import Datatype, InferCall, Parameter, Port, Tensor, TensorSpec
 
 _SHARED_MEMORY = "shared_memory_region"
 
@@ -31,7 +31,8 @@ def infer_call(request: pb.ModelInferRequest, model: str, port: Port) -> tuple[I
     terms = Terms.take(parameters)
     outputs, raw = _outputs(request.outputs, port.outputs)
     if terms.raw is None:
-        terms = _with_raw(terms, raw, came_raw=bool(request.raw_input_contents) or not request.inputs)
+        came_raw = bool(request.raw_input_contents) or not request.inputs
+        terms = Terms(terms.priority, terms.timeout_us, terms.empty_final, came_raw if raw is None else raw)
     specs = {spec.name: spec for spec in port.inputs}
     inputs, tensor_parameters = _inputs(request, specs)
     for name, spec in specs.items():
@@ -44,10 +45,6 @@ def spec_text(spec: TensorSpec) -> str:
     """What a tensor has to be, in words."""
     types = " or ".join((spec.datatype, *spec.also))
     return f"{types} of shape {list(spec.shape)}, where -1 is any size"
-
-
-def _with_raw(terms: Terms, asked: bool | None, *, came_raw: bool) -> Terms:
-    return Terms(terms.priority, terms.timeout_us, terms.empty_final, came_raw if asked is None else asked)
 
 
 def _inputs(
@@ -76,20 +73,29 @@ def _inputs(
 
 def _tensor(message: pb.ModelInferRequest.InferInputTensor, raw: bytes | None, spec: TensorSpec, field: str) -> Tensor:
     shape = tuple(message.shape)
-    datatype = next((each for each in (spec.datatype, *spec.also) if each == message.datatype), None)
-    if datatype is None:
-        known = "" if message.datatype in KINDS else ", which is no type of tensors"
-        raise InvalidRequest(f"{field}.datatype", f"is {_shown(message.datatype)!r}{known}; allowed: {spec_text(spec)}")
+    datatype = spec.datatype
+    if message.datatype != datatype:
+        datatype = _other_type(message, spec, field)
     check_shape(shape, f"{field}.shape")
     if len(shape) == 2 and len(spec.shape) == 1 and shape[1] == 1:
         shape = shape[:1]  # a batch of single elements
-    if len(shape) != len(spec.shape) or any(w not in (-1, size) for w, size in zip(spec.shape, shape, strict=True)):
+    wanted = [size if wants == -1 else wants for wants, size in zip(spec.shape, shape, strict=False)]
+    if len(shape) != len(spec.shape) or list(shape) != wanted:
         raise InvalidRequest(f"{field}.shape", f"is {list(shape)[:16]}; allowed: {spec_text(spec)}")
     if raw is None:
         return Tensor(spec.name, datatype, read_contents(message.contents, datatype, shape, f"{field}.contents"))
     if message.HasField("contents") and message.contents.ListFields():
         raise InvalidRequest(f"{field}.contents", "is beside raw_input_contents; allowed: one of both")
     return Tensor(spec.name, datatype, read_raw(raw, datatype, shape, f"raw_input_contents of {field}"))
+
+
+def _other_type(message: pb.ModelInferRequest.InferInputTensor, spec: TensorSpec, field: str) -> Datatype:
+    """The type of a tensor, where it is another one than the usual one."""
+    for datatype in spec.also:
+        if datatype == message.datatype:
+            return datatype
+    known = "" if message.datatype in KINDS else ", which is no type of tensors"
+    raise InvalidRequest(f"{field}.datatype", f"is {_shown(message.datatype)!r}{known}; allowed: {spec_text(spec)}")
 
 
 def _tensor_parameters(message: pb.ModelInferRequest.InferInputTensor, field: str) -> dict[str, Parameter]:
@@ -106,6 +112,8 @@ def _outputs(
     wanted: Sequence[pb.ModelInferRequest.InferRequestedOutputTensor], specs: Sequence[TensorSpec]
 ) -> tuple[tuple[str, ...], bool | None]:
     """Names, and whether they are to be raw; None if nothing is said."""
+    if not wanted:
+        return (), None
     known = [spec.name for spec in specs]
     found: list[str] = []
     raws: list[bool | None] = []
@@ -117,8 +125,6 @@ def _outputs(
             raise InvalidRequest(field, "is there twice; allowed: each output once")
         found.append(message.name)
         raws.append(_binary(message, field))
-    if not raws or (not message.parameters and set(raws) == {None}):
-        return tuple(found), None
     if len(set(raws)) > 1:
         raise InvalidRequest("outputs", "differ in binary_data; allowed: the same for each, as all are raw or none is")
     return tuple(found), raws[0]

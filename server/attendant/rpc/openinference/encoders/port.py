@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,7 +23,15 @@ from attendant.rpc.convert_receipt import seal
 from attendant.rpc.openinference.encoders.recorded import typed_request
 from attendant.rpc.openinference.encoders.specs import DATA, inputs_of, outputs_of
 from attendant.rpc.openinference.options import Options
-from attendant.rpc.openinference.ports import Datatype, InferAnswer, InferCall, Parameter, Tensor, TensorSpec
+from attendant.rpc.openinference.ports import (
+    Datatype,
+    InferAnswer,
+    InferCall,
+    Parameter,
+    SinglePort,
+    Tensor,
+    TensorSpec,
+)
 from attendant.traffic.recorder import Recorder
 
 MANY_RESULTS = 128
@@ -55,7 +63,7 @@ class Work:
     fields: Mapping[str, str] = field(default_factory=dict)
 
 
-class EncoderPort(ABC):
+class EncoderPort(SinglePort):
     """One task of a model. ``recorder``: keeps some of the calls."""
 
     def __init__(self, info: EncodingInfo, service: EncodingService, recorder: Recorder | None = None) -> None:
@@ -65,17 +73,12 @@ class EncoderPort(ABC):
         self.inputs: tuple[TensorSpec, ...] = inputs_of(info.manifest)
         self.outputs: tuple[TensorSpec, ...] = outputs_of(info.manifest)
 
-    @property
-    def decoupled(self) -> bool:
-        """Each request has one response."""
-        return False
-
     @abstractmethod
     def read(self, call: InferCall, way: str, options: Options, *, receipt: bool) -> Work:
         """What a request asks for. ``way``: its input of DATA. Raises InvalidRequest."""
 
-    async def answer(self, call: InferCall, context: CallContext, *, alone: bool) -> AsyncGenerator[InferAnswer, None]:
-        """The only response. Raises AttendantError."""
+    async def only(self, call: InferCall, context: CallContext) -> InferAnswer:
+        """See :class:`attendant.rpc.openinference.ports.SinglePort`."""
         if call.tensor_parameters:
             name, parameters = next(iter(call.tensor_parameters.items()))
             raise InvalidRequest(f"inputs[{name}].parameters[{next(iter(parameters))}]", "is not known; allowed: none")
@@ -101,7 +104,7 @@ class EncoderPort(ABC):
                 parameters["receipt"] = _as_json(message.receipt)
             if recorder is not None and (typed := typed_request(work.asked)) is not None:
                 recorder.keep(typed, [message])
-        yield InferAnswer(tensors, parameters, last=True)
+        return InferAnswer(tensors, parameters, last=True)
 
     def _way(self, call: InferCall) -> str:
         allowed = [spec.name for spec in self.inputs if spec.name in DATA]
