@@ -14,9 +14,10 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import grpc.aio
 import numpy as np
@@ -74,7 +75,7 @@ def ways(bundle: Path) -> Mapping[str, Way]:
 
 async def window(channel: grpc.aio.Channel, way: Way, server: psutil.Process) -> tuple[float, float]:
     """Calls a second, and seconds of the server's processor time for a call."""
-    call: Callable[[bytes], grpc.aio.UnaryUnaryCall[bytes, bytes]] = channel.unary_unary(way.method)
+    call: Any = channel.unary_unary(way.method)
     number = 0
 
     async def ask(until: float) -> None:

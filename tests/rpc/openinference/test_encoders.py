@@ -255,7 +255,7 @@ def test_sparse_vectors_and_cuts_at_the_begin(bundles: dict[str, Path]) -> None:
         assert found["weight"].tolist() == [weight for each in typed.results for weight in each.values.tolist()]
         assert found["count"].tolist() == [len(each.indices) for each in typed.results]
 
-        left = {"truncate": True, "truncate_left": True}
+        left: dict[str, Any] = {"truncate": True, "truncate_left": True}
         long = ["x" * 200 + "y" * 200]
         embedded = await server.typed.Embed(v1.EmbedRequest(model="embed", inputs=texts(*long), **left))
         found = tensors(await server.stub.ModelInfer(request("embed", tensor("text", long, "BYTES"), parameters=left)))
