@@ -34,12 +34,13 @@ EXPORT = r"attendant export "
 SERVE = r"attendant serve \./"
 TRACED = r"attendant serve --traces\."
 ROUTED = r"attendant serve --demo --routes "
+ENGINE = r"attendant serve --vllm-engine "
 HELP = r"attendant serve --help$"
 LOAD = r"make loadtest "
 QUICK_BENCH = r"make bench ARGS=--quick$"
 BENCH = r"make bench (?!ARGS=--quick)"
 TARGET = r"make [a-z-]+( [A-Z]+=\S+)*$|make run ARGS=\"--model smollm2\"$|make \.venv-dev/\.done$|make test ARGS="
-SERVING = (SERVE, TRACED, ROUTED, HELP)
+SERVING = (SERVE, TRACED, ROUTED, ENGINE, HELP)
 ASKING = (REPOSITORY_COMMAND, CLIENT, TRANSCRIBE, REPLAY, COMPARE)
 KINDS = (*ASKING, RECORD, EXPORT, *SERVING, LOAD, QUICK_BENCH, BENCH, TARGET)
 
@@ -194,6 +195,13 @@ def test_transcribe(tmp_path: Path) -> None:
     with serving(tmp_path / "log", tmp_path / "bundles") as process:
         for command in of_kind(TRANSCRIBE):
             run([*here(shlex.split(command)), "--server", process.grpc], tmp_path)
+
+
+def test_a_port_for_gateways(tmp_path: Path) -> None:
+    (command,) = of_kind(ENGINE)
+    words = [word.replace("50061", "0") for word in shlex.split(command)[2:]]
+    with serving(tmp_path / "log", *words, *FLAGS) as process:
+        assert any(re.match(r"attendant: VllmEngine of demo on 127\.0\.0\.1:\d+$", line) for line in process.output)
 
 
 def test_help_of_serve(tmp_path: Path) -> None:

@@ -22,7 +22,10 @@ from attendant.rpc.fields import on_wire
 
 logger = logging.getLogger("attendant.rpc")
 
-NOT_TRACED = ("/grpc.health.", "/grpc.reflection.")
+NOT_TRACED = (
+    *("/grpc.health.", "/grpc.reflection."),
+    *(f"/vllm.grpc.engine.VllmEngine/{method}" for method in ("HealthCheck", "GetLoads", "GetServerInfo")),
+)
 """Methods that ask how the server is; they are asked all the time."""
 
 DEADLINE_SLACK_S = 0.01

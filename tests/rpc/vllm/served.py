@@ -12,10 +12,11 @@ from typing import Any
 import grpc.aio
 from attendant.frontend.front_end import FrontEnd
 from attendant.metrics import Metrics
-from attendant.models.loader import ModelLoader
+from attendant.models.loader import LoadedBundles, ModelLoader
 from attendant.rpc.server import RpcServer
 from attendant.rpc.vllm.ports import EnginePorts
-from attendant.settings import EncoderSettings, EnginePort, EngineSettings, GrpcSettings
+from attendant.settings import EncoderSettings, EnginePort, EngineSettings, GrpcSettings, RepositorySettings
+from attendant.settings.routes import RoutesFile
 from attendant_proto.v1 import encoding_pb2_grpc, generation_pb2_grpc, models_pb2_grpc
 from attendant_proto.v1 import generation_pb2 as v1
 from attendant_proto.vllm import engine_pb2 as pb
@@ -57,8 +58,10 @@ class Served:
 
 
 @asynccontextmanager
-async def serving(bundles: Iterable[Path], *models: str, **settings: Any) -> AsyncIterator[Served]:
-    """Serve bundles; each of ``models`` has a port."""
+async def serving(
+    bundles: Iterable[Path], *models: str, routes: str = "", folder: Path | None = None, **settings: Any
+) -> AsyncIterator[Served]:
+    """Serve bundles; each of ``models`` has a port. ``folder``: of a repository, which loads what it is asked for."""
     chosen = EngineSettings(**{"threads": 1, "spinning": False, "max_num_seqs": 4} | settings)
     loader = ModelLoader(chosen, encoder=EncoderSettings(threads=1, spinning=False), verify=False, progress=print)
     grpc_settings = GrpcSettings(port=0)
@@ -68,11 +71,21 @@ async def serving(bundles: Iterable[Path], *models: str, **settings: Any) -> Asy
     async def on_change() -> None:
         await ports.set_health(serving=True)
 
-    front_end = FrontEnd(Metrics(), lambda name, error: None, loader=loader, on_change=on_change)
+    front_end = FrontEnd(
+        Metrics(),
+        lambda name, error: None,
+        loader=loader,
+        on_change=on_change,
+        folder=folder,
+        repository=RepositorySettings(control="explicit", load=()),
+    )
     address, endpoints = server.bind(), ports.bind()
     channels = [grpc.aio.insecure_channel(each) for each in (address, *(found.address for found in endpoints))]
     try:
-        await front_end.start(await asyncio.to_thread(loader.load_all, list(bundles)))
+        await front_end.repository.survey()
+        named = list(bundles)
+        loaded = await asyncio.to_thread(loader.load_all, named) if named else LoadedBundles(())
+        await front_end.start(loaded, routes=RoutesFile.parse(routes) if routes else None)
         await server.start(front_end)
         await ports.start(front_end)
         await ports.set_health(serving=True)

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import io
 import json
+import shutil
 import socket
 import zipfile
 from pathlib import Path
@@ -423,6 +424,45 @@ def test_a_model_that_leaves_ends_its_calls_and_its_port_says_so(endless: Path, 
         await leaving
 
     run([endless, embedder], ["endless"], test)
+
+
+def test_a_port_may_have_a_version_or_a_route(model: Path) -> None:
+    async def test(served: Served) -> None:
+        plain, _ = await answers(served.engines["m@1"], request())
+        for name in ("m@1", "chat"):
+            engine = served.engines[name]
+            assert (await answers(engine, request()))[0] == plain
+            info = await engine.GetModelInfo(pb.GetModelInfoRequest())
+            assert (info.served_model_name, info.vocab_size) == (name, 262)
+            assert (await engine.HealthCheck(pb.HealthCheckRequest())).healthy
+            assert await served.is_serving(name, SERVICE)
+            assert (await engine.GetLoads(pb.GetLoadsRequest())).loads[0].max_running_requests == 4
+            assert [piece async for piece in engine.GetTokenizer(common.GetTokenizerRequest())]
+        await served.front_end.models.unload("m", 0)
+        assert not await served.is_serving("chat")
+        found = await failure(served.engines["m@1"].GetModelInfo(pb.GetModelInfoRequest()))
+        assert found.code() is grpc.StatusCode.NOT_FOUND
+
+    run([model], ["m@1", "chat"], test, routes="routes:\n  chat: {kind: alias, model: m}\n")
+
+
+def test_a_model_of_the_repository_may_come_later(model: Path, tmp_path: Path) -> None:
+    shutil.copytree(model, tmp_path / "r" / "m" / "3")
+
+    async def test(served: Served) -> None:
+        for name in ("m", "m@3"):
+            assert not await served.is_serving(name)
+            refused = await failure(served.engines[name].Generate(request()))
+            assert refused.code() in (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.UNAVAILABLE)
+        await served.front_end.repository.load("m")
+        for name in ("m", "m@3"):
+            assert await served.is_serving(name, SERVICE)
+            tokens, _ = await answers(served.engines[name], request())
+            assert len(tokens[0]) == 8
+        await served.front_end.repository.unload("m")
+        assert not await served.is_serving("m", SERVICE)
+
+    run([], ["m", "m@3"], test, folder=tmp_path / "r")
 
 
 @pytest.mark.parametrize(

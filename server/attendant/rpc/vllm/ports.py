@@ -11,6 +11,7 @@ from attendant_proto.vllm import engine_pb2, engine_pb2_grpc
 from grpc_health.v1 import health as grpc_health
 
 from attendant.core.errors import ConfigurationError, ModelNotFound
+from attendant.core.repository import full_name, split_name
 from attendant.core.stages import Tracer
 from attendant.frontend.front_end import FrontEnd
 from attendant.models.info import ModelInfo, ModelState
@@ -82,7 +83,10 @@ class _Port:
         try:
             found = front_end.get_model(model)
         except ModelNotFound as error:
-            names = ", ".join(map(repr, error.available)) or "none"
+            there = [full_name(each.name, each.version) for each in front_end.repository.index()]
+            if model in {*there, *map(_plain, there)}:
+                return  # it may be loaded later
+            names = ", ".join(map(repr, sorted({*error.available, *map(_plain, there)}))) or "none"
             raise ConfigurationError(f"vllm_engine: there is no model {model!r}; there are: {names}") from None
         if found.capabilities and not ABLE & set(found.capabilities):
             fitting = [repr(info.name) for info in front_end.list_models() if ABLE & set(info.capabilities)]
@@ -112,3 +116,7 @@ class _Port:
         except ModelNotFound:
             return False
         return isinstance(found, ModelInfo) and found.state is ModelState.READY
+
+
+def _plain(model: str) -> str:
+    return split_name(model)[0]
