@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from attendant.bundle import Manifest, sha256
+from attendant.core.context import CallContext
 from attendant.core.errors import (
     ConfigurationError,
     Draining,
@@ -23,10 +24,13 @@ from attendant.core.generation import Delta, GenerationCall, TextPrompt
 from attendant.core.repository import Repository, VersionState
 from attendant.frontend.encoding.calls import ClassifyCall
 from attendant.frontend.front_end import FrontEnd
+from attendant.frontend.generation.inner import InnerCall
+from attendant.frontend.generation.service import GenerationService
 from attendant.metrics import Metrics
 from attendant.models.failed import FailedModel
 from attendant.models.loaded import LoadedModel
 from attendant.models.loader import LoadedBundles, ModelLoader
+from attendant.models.lookup import GENERATE
 from attendant.models.memory import processor_memory
 from attendant.settings import EncoderSettings, EngineSettings, RepositorySettings
 from prometheus_client import CollectorRegistry
@@ -181,6 +185,30 @@ def test_a_new_version_takes_the_calls_and_the_one_before_finishes_its_own(bundl
         await wait_until(lambda: index(front_end)["demo@1"] == ("unavailable", "it is not loaded"))
 
     with_repository(folder, test, control="poll")
+
+
+def test_the_parts_of_a_call_run_on_the_version_that_it_found(bundle: Path, folder: Path) -> None:
+    """As windows of a recording and variants of an attribution do, also while that version leaves."""
+    put(bundle, folder / "demo", "1")
+
+    async def test(front_end: FrontEnd) -> None:
+        service = GenerationService(front_end.models, Metrics(CollectorRegistry()))
+        (entry,) = front_end.models.of("demo")
+        found = front_end.models.find("demo", GENERATE)
+        assert found.generation is not None
+        outer = service.generate(ask("demo", 4000))
+        await anext(outer)
+        put(bundle, folder / "demo", "2")
+        await front_end.repository.load("demo")
+        await wait_until(lambda: entry.draining)
+        assert front_end.models.find("demo", GENERATE) is not found
+        for part in (ask("demo"), ask("demo", 5)):
+            parts = service.on(found).generate_inner(InnerCall(part), CallContext.new())
+            told = [each async for each in parts]
+            assert sum(len(each.token_ids) for each in told if isinstance(each, Delta)) == part.max_tokens
+        await outer.aclose()
+
+    with_repository(folder, test)
 
 
 def test_one_that_is_broken_is_told_once_and_tried_again_when_its_files_change(bundle: Path, folder: Path) -> None:
