@@ -218,6 +218,7 @@ class Application:
             gpu=settings.gpu,
             verify=settings.verify_bundles,
             progress=logger.info,
+            prepared=settings.prepared_weights,
         )
 
     async def _on_change(self, *, serving: bool | None = None) -> None:

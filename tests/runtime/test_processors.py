@@ -21,6 +21,7 @@ from attendant.models.encoder_check import probe_row
 from attendant.models.encoders import EncoderPart, load_encoder
 from attendant.models.generators import load_generator
 from attendant.runtime.processors import ModelTurns, Processors
+from attendant.runtime.session import Shared
 from attendant.settings import EncoderSettings, EngineSettings
 
 from tests.synthetic import make_synthetic_bundle
@@ -42,11 +43,12 @@ def generator(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def load(bundle: Path, turns: ModelTurns) -> EncoderPart:
     manifest = read_any_manifest(bundle)
-    return load_encoder(bundle, manifest, EncoderSettings(threads=2), turns=turns, verify=False)  # type: ignore[arg-type]
+    return load_encoder(bundle, manifest, EncoderSettings(threads=2), shared=Shared(turns), verify=False)  # type: ignore[arg-type]
 
 
 def engine(bundle: Path, turns: ModelTurns | None) -> Engine:
-    return load_generator(bundle, read_manifest(bundle), SETTINGS, turns=turns, verify=False).engines[0]
+    shared = Shared(turns)
+    return load_generator(bundle, read_manifest(bundle), SETTINGS, shared=shared, verify=False).engines[0]
 
 
 def poison(part: EncoderPart) -> Row:

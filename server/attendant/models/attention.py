@@ -11,17 +11,16 @@ from attendant.core.errors import BundleError
 from attendant.engine.chunking import FreeCuts
 from attendant.runtime.attention import EagerAttention, EncoderAttention
 from attendant.runtime.decoder_attention import DecoderAttention
-from attendant.runtime.processors import ModelTurns
-from attendant.runtime.session import SessionOptions
+from attendant.runtime.session import SessionOptions, Shared
 
 
 def attention_of(
-    path: Path, manifest: Manifest, threads: int, *, spinning: bool = False, turns: ModelTurns | None = None
+    path: Path, manifest: Manifest, threads: int, *, spinning: bool = False, shared: Shared | None = None
 ) -> AttentionModel | None:
     """What gives the attention of the bundle at ``path``; None: it has no graph for that. Always on the host.
 
     Args:
-        threads, spinning, turns: of a run, as the served graphs have.
+        threads, spinning, shared: of a run, as the served graphs have.
 
     Raises:
         BundleError: the manifest speaks of a graph that is not there.
@@ -36,7 +35,7 @@ def attention_of(
         if not (file := path / manifest.graphs[name].file).is_file():
             raise BundleError(file, "the file is missing from the bundle")
     _check_outputs(path, manifest, given)
-    options = SessionOptions(threads, spinning, turns)
+    options = SessionOptions(threads, spinning, shared)
     if given.origin == "eager":
         return EagerAttention(path, manifest, given, options)
     if isinstance(manifest, EncoderManifest):

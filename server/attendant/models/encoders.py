@@ -29,8 +29,7 @@ from attendant.models.memory import available_processors
 from attendant.models.text import load_tokenizer
 from attendant.runtime.devices import Device, open_device
 from attendant.runtime.encoder_runner import EncoderRunner
-from attendant.runtime.processors import ModelTurns
-from attendant.runtime.session import SessionOptions, open_session
+from attendant.runtime.session import SessionOptions, Shared, open_session
 from attendant.settings import EncoderSettings
 from attendant.tasks.token_rows import RowMaker
 
@@ -90,7 +89,7 @@ def load_encoder(
     *,
     gpu_index: int = 0,
     account: Account | None = None,
-    turns: ModelTurns | None = None,
+    shared: Shared | None = None,
     verify: bool = True,
     progress: Callable[[str], None] = lambda line: None,
 ) -> EncoderPart:
@@ -99,7 +98,7 @@ def load_encoder(
     Args:
         gpu_index: of the GPU that a bundle of target cuda runs on.
         account: takes down what it takes of a GPU; None: nobody asks.
-        turns: that its runs take on the processors; None: it is alone there.
+        shared: what it has of the processors, and of weights, together with others.
         verify: check each file's SHA-256.
         progress: takes a line for each stage.
 
@@ -117,7 +116,7 @@ def load_encoder(
     where = f"GPU {gpu_index}" if device.kind == "cuda" else f"{threads} threads"
     progress(f"{manifest.name}: loading {manifest.architecture} {manifest.precision} for {manifest.task}, {where}")
     tokenizer = _tokenizer(path, manifest.input) if isinstance(manifest.input, TextInput) else None
-    runner = _open(path, manifest, SessionOptions(threads, settings.spinning, turns), device)
+    runner = _open(path, manifest, SessionOptions(threads, settings.spinning, shared), device)
     check_encoder(path, manifest, runner, limits, device)
     if account is not None and device.kind == "cuda":
         _take_down(account, device, free_before)
@@ -134,7 +133,7 @@ def load_encoder(
         max_batch_tokens=tokens,
         max_rows=limits.max_rows + settings.max_queue,
         probe=probe_row(manifest),
-        attention=attention_of(path, manifest, threads, spinning=settings.spinning, turns=turns),
+        attention=attention_of(path, manifest, threads, spinning=settings.spinning, shared=shared),
     )
 
 

@@ -21,7 +21,7 @@ from attendant.models.pages import load_pages
 from attendant.models.slots import load_slots
 from attendant.models.sources import sample_source
 from attendant.models.text import TextCodec
-from attendant.runtime.processors import ModelTurns
+from attendant.runtime.session import Shared
 from attendant.settings import EngineSettings, GpuSettings
 
 
@@ -61,7 +61,7 @@ def load_generator(
     *,
     account: Account | None = None,
     gpu: GpuSettings | None = None,
-    turns: ModelTurns | None = None,
+    shared: Shared | None = None,
     verify: bool = True,
     progress: Callable[[str], None] = lambda line: None,
 ) -> GeneratorPart:
@@ -69,7 +69,7 @@ def load_generator(
 
     Args:
         account: of the memory that other models hold; None: it is alone.
-        turns: that its runs take on the processors; None: it is alone there, too.
+        shared: what it has of the processors, and of weights, together with others.
 
     Raises:
         BundleError, ConfigurationError: naming the file or setting and the cause.
@@ -84,9 +84,9 @@ def load_generator(
         progress(f"{manifest.name}: {line}")
 
     if manifest.cache_layout == "pages":
-        loaded = load_pages(path, manifest, settings, gpu or GpuSettings(), account, tell, turns)
+        loaded = load_pages(path, manifest, settings, gpu or GpuSettings(), account, tell, shared)
     else:
-        loaded = load_slots(path, manifest, settings, account, tell, turns)
+        loaded = load_slots(path, manifest, settings, account, tell, shared)
     max_running = loaded.max_num_seqs * len(loaded.engines)
     model = GeneratorPart(
         manifest=manifest,
@@ -96,7 +96,7 @@ def load_generator(
         max_running=max_running,
         max_requests=max_running + settings.max_queue,
         attention=attention_of(
-            path, manifest, settings.threads or available_processors(), spinning=settings.spinning, turns=turns
+            path, manifest, settings.threads or available_processors(), spinning=settings.spinning, shared=shared
         ),
     )
     _warm_up(model)

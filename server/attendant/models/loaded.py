@@ -13,7 +13,7 @@ from attendant.models.encoders import EncoderPart, load_encoder
 from attendant.models.generators import GeneratorPart, load_generator
 from attendant.models.ledger import Account
 from attendant.models.maker import maker_of
-from attendant.runtime.processors import ModelTurns
+from attendant.runtime.session import Shared
 from attendant.settings import EncoderSettings, EngineSettings, GpuSettings
 
 
@@ -83,7 +83,7 @@ def load_model(  # noqa: PLR0913 - all that a model is loaded with, each by name
     gpu: GpuSettings,
     *,
     account: Account,
-    turns: ModelTurns | None = None,
+    shared: Shared | None = None,
     verify: bool = True,
     progress: Callable[[str], None] = lambda line: None,
 ) -> LoadedModel:
@@ -92,7 +92,7 @@ def load_model(  # noqa: PLR0913 - all that a model is loaded with, each by name
     Args:
         settings: of models that generate. encoder: of those that encode.
         account: of the memory that models hold; what this one takes is taken down, unless it cannot be loaded.
-        turns: that its runs take on the processors; None: it is alone there.
+        shared: what it has of the processors, and of weights, together with others.
         verify: check each file's SHA-256.
         progress: takes a line for each stage.
 
@@ -106,11 +106,18 @@ def load_model(  # noqa: PLR0913 - all that a model is loaded with, each by name
         if isinstance(manifest, EncoderManifest):
             first = gpu.devices[0] if gpu.devices else 0
             part = load_encoder(
-                path, manifest, encoder, gpu_index=first, account=account, turns=turns, verify=verify, progress=progress
+                path,
+                manifest,
+                encoder,
+                gpu_index=first,
+                account=account,
+                shared=shared,
+                verify=verify,
+                progress=progress,
             )
         else:
             part = load_generator(
-                path, manifest, settings, account=account, gpu=gpu, turns=turns, verify=verify, progress=progress
+                path, manifest, settings, account=account, gpu=gpu, shared=shared, verify=verify, progress=progress
             )
     except BaseException:
         account.ledger.release(account.holder)

@@ -13,7 +13,9 @@ from attendant.models.failed import FailedModel
 from attendant.models.ledger import MemoryLedger
 from attendant.models.loaded import LoadedModel, load_model
 from attendant.models.memory import available_processors
+from attendant.runtime.prepared import PreparedWeights
 from attendant.runtime.processors import Processors
+from attendant.runtime.session import Shared
 from attendant.settings import EncoderSettings, EngineSettings, GpuSettings
 
 
@@ -42,6 +44,8 @@ class ModelLoader:
         settings, encoder: of models that generate, and of those that encode.
         verify: check each file's SHA-256.
         progress: takes a line for each stage.
+        prepared: folder of weights that are packed once and mapped by all who serve them; None: each session packs
+            its own.
 
     Attributes:
         ledger: of the memory that models hold.
@@ -56,12 +60,14 @@ class ModelLoader:
         gpu: GpuSettings | None = None,
         verify: bool,
         progress: Callable[[str], None],
+        prepared: Path | None = None,
     ) -> None:
         self._settings = settings
         self._encoder = encoder or EncoderSettings()
         self._gpu = gpu
         self._verify = verify
         self._progress = progress
+        self._prepared = prepared
         self._stops = False
         self.ledger = MemoryLedger()
         self.processors = Processors(available_processors())
@@ -116,12 +122,19 @@ class ModelLoader:
             self._encoder,
             self._gpu or GpuSettings(),
             account=self.ledger.account(holder or manifest.name),
-            turns=turns,
+            shared=Shared(turns, self._weights_of(manifest)),
             verify=self._verify,
             progress=self._tell,
         )
         turns.serves()
         return model
+
+    def _weights_of(self, manifest: Manifest) -> PreparedWeights | None:
+        """Bundles share weights if all their graphs are the same; names, words and settings may differ."""
+        if self._prepared is None:
+            return None
+        graphs = sorted((name, entry.sha256) for name, entry in manifest.files.items() if ".onnx" in name)
+        return PreparedWeights(self._prepared, repr(graphs))
 
     def stop(self) -> None:
         """Give up what is being loaded at its next stage, and load nothing more. Safe from any thread."""

@@ -30,9 +30,8 @@ from attendant.runtime.decode_graphs import GraphKeys
 from attendant.runtime.devices import Device, open_device
 from attendant.runtime.page_cache import PageCache, block_bytes
 from attendant.runtime.page_runner import PageRunner, PageSessions
-from attendant.runtime.processors import ModelTurns
 from attendant.runtime.run_error import RunError
-from attendant.runtime.session import SessionOptions, open_session
+from attendant.runtime.session import SessionOptions, Shared, open_session
 from attendant.runtime.source_batches import SourceRow
 from attendant.runtime.source_pages import SourcePages
 from attendant.runtime.step_inputs import StepShape
@@ -74,9 +73,9 @@ def load_pages(
     gpu: GpuSettings,
     account: Account,
     progress: Tell,
-    turns: ModelTurns | None = None,
+    shared: Shared | None = None,
 ) -> LoadedEngines:
-    """Open the graphs of the bundle at ``path`` on each device. ``turns``: of runs on the processor.
+    """Open the graphs of the bundle at ``path`` on each device. ``shared``: on the processor, with other models.
 
     Raises:
         BundleError, ConfigurationError, DeviceOutOfMemory: naming the file or setting and the cause.
@@ -87,7 +86,7 @@ def load_pages(
         device = open_device(manifest.target, index)
         where = f"GPU {index}" if device.kind == "cuda" else "the processor, by reference functions: slow"
         progress(f"loading {manifest.architecture} {manifest.precision} on {where}")
-        loader = _Loader(path, manifest, settings, gpu, plan, device, progress, turns)
+        loader = _Loader(path, manifest, settings, gpu, plan, device, progress, shared)
         engine, budget = loader.load(account)
         engines.append(engine)
         budgets.append(budget)
@@ -127,7 +126,7 @@ class _Loader:
         plan: _Plan,
         device: Device,
         progress: Tell,
-        turns: ModelTurns | None,
+        shared: Shared | None,
     ) -> None:
         self._path = path
         self._manifest = manifest
@@ -136,11 +135,11 @@ class _Loader:
         self._plan = plan
         self._device = device
         self._progress = progress
-        self._turns = turns
+        self._shared = shared
 
     @property
     def _options(self) -> SessionOptions:
-        return SessionOptions(self._settings.threads or available_processors(), self._settings.spinning, self._turns)
+        return SessionOptions(self._settings.threads or available_processors(), self._settings.spinning, self._shared)
 
     @property
     def _encoder_batch(self) -> int:

@@ -26,9 +26,8 @@ from attendant.models.memory import (
 )
 from attendant.runtime.invariance import prompt_runs_are_equal, riding_changes_nothing, shared_runs_are_equal
 from attendant.runtime.kv import SlotBuffers
-from attendant.runtime.processors import ModelTurns
 from attendant.runtime.run_error import RunError
-from attendant.runtime.session import SessionOptions, open_session
+from attendant.runtime.session import SessionOptions, Shared, open_session
 from attendant.runtime.slot_runner import SlotRunner
 from attendant.runtime.source_slots import SourceSlots
 from attendant.settings import EngineSettings
@@ -61,9 +60,9 @@ def load_slots(
     settings: EngineSettings,
     account: Account,
     progress: Callable[[str], None],
-    turns: ModelTurns | None = None,
+    shared: Shared | None = None,
 ) -> LoadedEngines:
-    """Open the graph of the bundle at ``path`` and measure how its prompts may be cut. ``turns``: of its runs.
+    """Open the graph of the bundle at ``path`` and measure how its prompts may be cut. ``shared``: with other models.
 
     Raises:
         BundleError, ConfigurationError: naming the file or setting and the cause.
@@ -79,7 +78,7 @@ def load_slots(
     progress(f"loading {manifest.architecture} {manifest.precision}, {threads} threads")
     graph = path / manifest.graphs["decoder"].file
     prompt_graph = manifest.graphs.get("prompt")
-    options = SessionOptions(threads, settings.spinning, turns)
+    options = SessionOptions(threads, settings.spinning, shared)
     session = open_session(graph, options)
     prompts = open_session(path / prompt_graph.file, options) if prompt_graph else None
     buffers = SlotBuffers(manifest.kv_layers, num_slots, budget.slot_length)

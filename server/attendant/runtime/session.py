@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,8 +12,11 @@ import onnxruntime as ort
 
 from attendant.core.errors import BundleError, ConfigurationError, DeviceOutOfMemory
 from attendant.runtime.devices import Device, HostDevice
+from attendant.runtime.prepared import PreparedWeights
 from attendant.runtime.processors import ModelTurns
 from attendant.runtime.run_error import ORT_ERRORS
+
+logger = logging.getLogger(__name__)
 
 _CUDA = "CUDAExecutionProvider"
 _CPU = "CPUExecutionProvider"
@@ -20,18 +24,31 @@ _CPU = "CPUExecutionProvider"
 _NOT_TO_BE_REPLAYED = ("GatherSliceToSplitFusion",)
 # The kernels of SkipLayerNormalization take 2 to 13 times as long on a processor as Add and LayerNormalization.
 _SLOWER_ON_HOSTS = ("SkipLayerNormFusion",)
+_SMALL_WEIGHT = "1024"  # bytes of a weight that a prepared graph has in itself
 _NO_MEMORY = ("out of memory", "Failed to allocate memory", "BFCArena")
 
 
 @dataclass(frozen=True, slots=True)
+class Shared:
+    """What a model has on the host together with other models.
+
+    Attributes:
+        turns: that its runs wait for; None: they wait for nobody.
+        prepared: its weights, packed once; None: each session packs its own.
+    """
+
+    turns: ModelTurns | None = None
+    prepared: PreparedWeights | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SessionOptions:
-    """``threads`` of a run on the host, and whether idle ones spin while a run goes on; ``turns``: of the model, which
-    its runs on the host wait for, or None, if they are so small that they do not. ``cuda_graphs``: runs can be
-    captured."""
+    """``threads`` of a run on the host, and whether idle ones spin while a run goes on; ``shared``: with other models,
+    if anything. ``cuda_graphs``: runs can be captured."""
 
     threads: int = 1
     spinning: bool = False
-    turns: ModelTurns | None = None
+    shared: Shared | None = None
     cuda_graphs: bool = False
 
 
@@ -65,6 +82,25 @@ def open_session(path: Path, options: SessionOptions, device: Device | None = No
     device = device or HostDevice()
     provider = _CUDA if device.kind == "cuda" else _CPU
     check_provider(path, provider)
+    prepared = options.shared.prepared if device.kind == "cpu" and options.shared is not None else None
+    if prepared is not None and (found := prepared.find(path, partial(_prepare, path, options, device))) is not None:
+        settings = _settings(options)
+        settings.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL  # it is what they made
+        try:
+            return _open(found, settings, options, device)
+        except ORT_ERRORS as error:
+            logger.warning("%s is served from its bundle, since %s cannot be loaded: %s", path, found, error)
+            prepared.drop(path)
+    try:
+        return _open(path, _settings(options), options, device)
+    except ORT_ERRORS as error:
+        if device.kind == "cuda" and any(sign in str(error) for sign in _NO_MEMORY):
+            needed = sum(file.stat().st_size for file in path.parent.glob(f"{path.name}*"))
+            raise DeviceOutOfMemory(device.index, needed, *device.free_memory(), f"{path}") from error
+        raise BundleError(path, f"ONNX Runtime cannot load it: {error}") from error
+
+
+def _settings(options: SessionOptions) -> ort.SessionOptions:
     settings = ort.SessionOptions()
     settings.intra_op_num_threads = options.threads
     settings.inter_op_num_threads = 1
@@ -74,21 +110,29 @@ def open_session(path: Path, options: SessionOptions, device: Device | None = No
     # between its runs others run
     settings.add_session_config_entry("session.force_spinning_stop", "1" if options.spinning else "0")
     settings.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
+    return settings
+
+
+def _open(path: Path, settings: ort.SessionOptions, options: SessionOptions, device: Device) -> ort.InferenceSession:
     open_it = ort.InferenceSession
-    if device.kind == "cpu" and options.turns is not None:
-        open_it = partial(SessionInTurn, turns=options.turns, threads=options.threads)
-    try:
-        return open_it(
-            str(path),
-            settings,
-            providers=[_provider(device, options)],
-            disabled_optimizers=_unwanted(device, options),
-        )
-    except ORT_ERRORS as error:
-        if device.kind == "cuda" and any(sign in str(error) for sign in _NO_MEMORY):
-            needed = sum(file.stat().st_size for file in path.parent.glob(f"{path.name}*"))
-            raise DeviceOutOfMemory(device.index, needed, *device.free_memory(), f"{path}") from error
-        raise BundleError(path, f"ONNX Runtime cannot load it: {error}") from error
+    if device.kind == "cpu" and options.shared is not None and options.shared.turns is not None:
+        open_it = partial(SessionInTurn, turns=options.shared.turns, threads=options.threads)
+    return open_it(
+        str(path), settings, providers=[_provider(device, options)], disabled_optimizers=_unwanted(device, options)
+    )
+
+
+def _prepare(path: Path, options: SessionOptions, device: Device, target: Path) -> None:
+    """Write the graph as ONNX Runtime has it once it is optimised and its weights are packed; they come beside it."""
+    settings = _settings(options)
+    settings.optimized_model_filepath = str(target)
+    for key, value in {
+        "session.optimized_model_external_initializers_file_name": f"{target.name}.data",
+        "session.optimized_model_external_initializers_min_size_in_bytes": _SMALL_WEIGHT,
+        "session.save_external_prepacked_constant_initializers": "1",
+    }.items():
+        settings.add_session_config_entry(key, value)
+    _open(path, settings, options, device)
 
 
 def check_provider(path: Path, provider: str) -> None:

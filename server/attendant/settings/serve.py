@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     CliPositionalArg,
@@ -82,6 +82,12 @@ class ServeSettings(BaseSettings):
         "info", description="How much to log on standard error."
     )
     verify_bundles: bool = Field(True, description="Check the SHA-256 of every bundle file at start.")
+    prepared_weights: Path | None = Field(
+        None,
+        description="Folder where weights are kept as this machine's kernels want them, for models on a processor. "
+        "They are written once and mapped by every version and every server that has the same graphs: less memory, for "
+        "about twice the size of the bundles on disk. Needs verify_bundles. Default: each session packs its own.",
+    )
     strict: bool = Field(
         False,
         description="Exit if any bundle cannot be served. Otherwise it is listed with the cause, and the others are "
@@ -92,6 +98,14 @@ class ServeSettings(BaseSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         return [part for part in value.split(os.pathsep) if part] if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _what_is_shared_is_known(self) -> Self:
+        if self.prepared_weights is not None and not self.verify_bundles:
+            raise ValueError(
+                "prepared_weights shares weights by the SHA-256 of their files; allowed: with verify_bundles only"
+            )
+        return self
 
     @field_validator("vllm_engine", mode="before")
     @classmethod

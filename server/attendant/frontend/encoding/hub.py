@@ -276,5 +276,5 @@ class AdmittedCall:
 
 def _stop(batches: list[BatchClient]) -> None:
     """Stop the only one, and take it out of the list: a pool's thread holds what it was given until after it has
-    told the end, and a model that leaves would stay as long, or for ever, if garbage is frozen just then."""
+    told the end, and a model that leaves would stay as long."""
     batches.pop().stop()

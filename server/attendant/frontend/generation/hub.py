@@ -243,5 +243,5 @@ class ModelHub:
 
 def _stop(engines: list[EngineClient]) -> None:
     """Stop the only one, and take it out of the list: a pool's thread holds what it was given until after it has
-    told the end, and a model that leaves would stay as long, or for ever, if garbage is frozen just then."""
+    told the end, and a model that leaves would stay as long."""
     engines.pop().stop()
