@@ -13,12 +13,19 @@ import numpy as np
 import pytest
 import soundfile
 from attendant.bundle import EmbeddingHead, ImageInput
+from attendant.core.context import CallContext
+from attendant.core.errors import InvalidRequest
+from attendant.core.repository import VersionState
 from attendant.frontend.encoding.calls import EmbedSparseCall
+from attendant.frontend.front_end import FrontEnd
+from attendant.rpc.openinference.infer import Inference
+from attendant.rpc.openinference.models import Models
 from attendant.tasks.images import pixel_values
 from attendant_proto.v1 import encoding_pb2 as v1
 from attendant_proto.v1.generation_pb2 import TokenIds
 
 from tests.frontend.encoding.helpers import items
+from tests.frontend.routes.helpers import with_routes
 from tests.rpc.openinference.helpers import Server, refused, request, tensor, tensors, with_server
 from tests.synthetic_encoder import (
     VOCAB,
@@ -432,3 +439,30 @@ def test_outputs_that_a_request_does_not_give_are_named(bundles: dict[str, Path]
         )
 
     with_server(test, bundles["classify_tokens"])
+
+
+def test_routes_are_models_and_say_what_they_led_to(bundles: dict[str, Path], tmp_path: Path) -> None:
+    ranks = make_text_encoder(tmp_path / "ranks", "rerank", labels=("fits",))
+    both = "{kind: rrf, members: [{model: rerank}, {model: ranks}]}"
+    routes = f"routes: {{alias: {{kind: alias, model: classify}}, both: {both}}}"
+
+    async def test(front_end: FrontEnd) -> None:
+        models = Models(front_end)
+        asked = request("alias", tensor("text", TEXTS, "BYTES"), parameters={"usage": True})
+        response = await Inference(models, asked).single(CallContext.new())
+        (step,) = json.loads(response.parameters["steps"].string_param)
+        assert (step["name"], step["model"]) == ("alias", "classify")
+        plain = request("classify", tensor("text", TEXTS, "BYTES"))
+        other = await Inference(models, plain).single(CallContext.new())
+        assert response.raw_output_contents == other.raw_output_contents
+        inputs = tensor("query", ["what"], "BYTES"), tensor("documents", TEXTS, "BYTES")
+        fused = await Inference(models, request("both", *inputs)).single(CallContext.new())
+        assert sorted(tensors(fused)["index"].tolist()) == [0, 1, 2]
+        with pytest.raises(InvalidRequest, match=r"inputs\[input_ids\] are tokens; allowed with 'both'"):
+            await Inference(models, request("both", IDS)).single(CallContext.new())
+        index = {each.name: each.state for each in models.index()}
+        assert index["alias"] is index["both"] is VersionState.READY
+        with pytest.raises(InvalidRequest, match="name is 'both', a route"):
+            models.statistics("both")
+
+    with_routes([bundles["classify"], bundles["rerank"], ranks], routes, test)

@@ -20,15 +20,17 @@ Values = npt.NDArray[Any]
 
 MOST_OF_A_SIZE = 2**31 - 1
 MOST_OF_ALL = 2**40
-"""Elements of a tensor; of one without any, its other sizes together."""
+"""The other sizes of a tensor without elements, together."""
 
 _LENGTH = struct.Struct("<I")
 
 
 def check_shape(shape: Sequence[int], field: str) -> None:
     """Raises InvalidRequest for sizes that no tensor has."""
-    fits = not shape or (min(shape) >= 0 and max(shape) <= MOST_OF_A_SIZE)
-    if not fits or (len(shape) > 1 and math.prod([size or 1 for size in shape]) > MOST_OF_ALL):
+    if not shape:
+        return
+    large = 0 in shape and math.prod([size or 1 for size in shape]) > MOST_OF_ALL  # else its bytes are counted
+    if large or min(shape) < 0 or max(shape) > MOST_OF_A_SIZE:
         raise InvalidRequest(
             field, f"is {list(shape)[:16]}; allowed: sizes of 0 to {MOST_OF_A_SIZE}, {MOST_OF_ALL} in all"
         )
@@ -86,7 +88,7 @@ def raw_of(values: Values, datatype: Datatype) -> bytes:
     """The bytes of a tensor, as raw contents have them."""
     if datatype == "BYTES":
         parts: list[bytes] = []
-        for element in values.ravel():
+        for element in values.ravel().tolist():
             parts += (_LENGTH.pack(len(element)), element)
         return b"".join(parts)
     return values.astype(KINDS[datatype].dtype, copy=False).tobytes()

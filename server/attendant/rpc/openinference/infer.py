@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from functools import partial
 
 from attendant_proto.openinference import inference_pb2 as pb
 
@@ -73,11 +74,9 @@ class Inference:
 
     async def _read(self) -> tuple[InferCall, Terms]:
         request, found = self._request, self._found
-
-        def read() -> tuple[InferCall, Terms]:
-            return infer_call(request, found.name, found.port)
-
-        return await asyncio.to_thread(read) if _takes_long(request) else read()
+        if _takes_long(request):
+            return await asyncio.to_thread(infer_call, request, found.name, found.port)
+        return infer_call(request, found.name, found.port)
 
     async def _answers(
         self, call: InferCall, terms: Terms, context: CallContext, *, alone: bool
@@ -101,11 +100,12 @@ class Inference:
                 yield answer
 
     async def _response(self, call: InferCall, terms: Terms, answer: InferAnswer) -> pb.ModelInferResponse:
-        def write() -> pb.ModelInferResponse:
-            return infer_response(self._request, self._found.version, call, answer, raw=bool(terms.raw))
-
-        one_by_one = [each.values.size for each in answer.outputs if each.datatype == "BYTES" or not terms.raw]
-        return await asyncio.to_thread(write) if sum(one_by_one) > MANY_ELEMENTS else write()
+        raw = bool(terms.raw)
+        one_by_one = sum([each.values.size for each in answer.outputs if each.datatype == "BYTES" or not raw])
+        if one_by_one > MANY_ELEMENTS:
+            write = partial(infer_response, self._request, self._found.version, call, answer, raw=raw)
+            return await asyncio.to_thread(write)
+        return infer_response(self._request, self._found.version, call, answer, raw=raw)
 
 
 Begin = Callable[[pb.ModelInferRequest], Inference]

@@ -103,7 +103,7 @@ class Options:
 
     def _take(self, name: str) -> Parameter | None:
         self._known.append(name)
-        return self._left.pop(name, None)
+        return self._left.pop(name, None) if self._left else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +147,12 @@ class Terms:
             parameters.pop(name, None)
         return terms
 
+    def with_raw(self, raw: bool) -> Terms:
+        """The same, with tensors raw or not."""
+        if self is _NOTHING_SAID:
+            return _RAW if raw else _ONE_BY_ONE
+        return replace(self, raw=raw)
+
     def of_call(self, context: CallContext) -> CallContext:
         """The context of a request with these. Of two deadlines the earlier one holds."""
         if not self.priority and not self.timeout_us:
@@ -160,3 +166,4 @@ class Terms:
 
 
 _NOTHING_SAID = Terms()
+_RAW, _ONE_BY_ONE = Terms(raw=True), Terms(raw=False)

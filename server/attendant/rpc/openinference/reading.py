@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 from attendant_proto.openinference import inference_pb2 as pb
 
 from attendant.core.errors import InvalidRequest
@@ -26,13 +25,13 @@ def infer_call(request: pb.ModelInferRequest, model: str, port: Port) -> tuple[I
     Raises:
         InvalidRequest: a tensor or a parameter that is wrong, unknown or missing.
     """
-    parameters = plain(request.parameters)
+    parameters = plain(request.parameters) if request.parameters else {}
     parameters.pop(TASK, None)  # it chose the port
     terms = Terms.take(parameters)
     outputs, raw = _outputs(request.outputs, port.outputs)
     if terms.raw is None:
         came_raw = bool(request.raw_input_contents) or not request.inputs
-        terms = Terms(terms.priority, terms.timeout_us, terms.empty_final, came_raw if raw is None else raw)
+        terms = terms.with_raw(came_raw if raw is None else raw)
     specs = {spec.name: spec for spec in port.inputs}
     inputs, tensor_parameters = _inputs(request, specs)
     for name, spec in specs.items():
@@ -79,8 +78,10 @@ def _tensor(message: pb.ModelInferRequest.InferInputTensor, raw: bytes | None, s
     check_shape(shape, f"{field}.shape")
     if len(shape) == 2 and len(spec.shape) == 1 and shape[1] == 1:
         shape = shape[:1]  # a batch of single elements
-    wanted = [size if wants == -1 else wants for wants, size in zip(spec.shape, shape, strict=False)]
-    if len(shape) != len(spec.shape) or list(shape) != wanted:
+    fits = len(shape) == len(spec.shape)
+    for size, wanted in zip(shape, spec.shape, strict=False):
+        fits = fits and wanted in (-1, size)
+    if not fits:
         raise InvalidRequest(f"{field}.shape", f"is {list(shape)[:16]}; allowed: {spec_text(spec)}")
     if raw is None:
         return Tensor(spec.name, datatype, read_contents(message.contents, datatype, shape, f"{field}.contents"))
@@ -154,7 +155,7 @@ def _shown(name: str) -> str:
 def texts(tensor: Tensor, field: str = "") -> list[str]:
     """The texts of a tensor of BYTES [n]. Raises InvalidRequest for one that is not UTF-8."""
     found: list[str] = []
-    for index, element in enumerate(np.atleast_1d(tensor.values)):
+    for index, element in enumerate(tensor.values.tolist()):
         try:
             found.append(element.decode())
         except UnicodeDecodeError as error:

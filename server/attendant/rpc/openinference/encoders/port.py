@@ -7,8 +7,8 @@ import json
 import re
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 from google.protobuf import json_format
@@ -43,8 +43,7 @@ MOST = 2**31 - 1
 _FIELD = re.compile(r"(\w+)(\[\d+\])?(?:\.(\w+))?")
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
+class Work(NamedTuple):
     """What a request asks of a model, read.
 
     Attributes:
@@ -60,7 +59,7 @@ class Work:
     gives: Sequence[str]
     message: Callable[[Encoded[Any]], Any] | None = None
     asked: Any = None
-    fields: Mapping[str, str] = field(default_factory=dict)
+    fields: Mapping[str, str] = MappingProxyType({})
 
 
 class EncoderPort(SinglePort):
@@ -72,6 +71,7 @@ class EncoderPort(SinglePort):
         self.service = service
         self.inputs: tuple[TensorSpec, ...] = inputs_of(info.manifest)
         self.outputs: tuple[TensorSpec, ...] = outputs_of(info.manifest)
+        self._ways = [spec.name for spec in self.inputs if spec.name in DATA]
 
     @abstractmethod
     def read(self, call: InferCall, way: str, options: Options, *, receipt: bool) -> Work:
@@ -107,12 +107,11 @@ class EncoderPort(SinglePort):
         return InferAnswer(tensors, parameters, last=True)
 
     def _way(self, call: InferCall) -> str:
-        allowed = [spec.name for spec in self.inputs if spec.name in DATA]
-        found = [name for name in allowed if name in call.inputs]
+        found = [name for name in self._ways if name in call.inputs]
         if len(found) == 1:
             return found[0]
         said = f"are {' and '.join(found)}" if found else "have none that a model works on"
-        raise InvalidRequest("inputs", f"{said}; allowed: one of {', '.join(allowed)}")
+        raise InvalidRequest("inputs", f"{said}; allowed: one of {', '.join(self._ways)}")
 
     def _check_given(self, call: InferCall, work: Work, way: str) -> None:
         for name in call.outputs:
@@ -159,8 +158,7 @@ def numbers(name: str, datatype: Datatype, values: Any, *shape: int) -> Tensor:
 
 def strings(name: str, values: Sequence[str], *shape: int) -> Tensor:
     """A tensor of texts, [n] or ``shape``."""
-    array = np.empty(len(values), object)
-    array[:] = [value.encode() for value in values]
+    array = np.array([value.encode() for value in values], object)
     return Tensor(name, "BYTES", array.reshape(shape) if shape else array)
 
 

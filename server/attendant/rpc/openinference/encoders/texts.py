@@ -106,6 +106,7 @@ class EmbedSparsePort(EncoderPort):
     def __init__(self, info: EncodingInfo, service: EncodingService, recorder: Recorder | None = None) -> None:
         super().__init__(info, service, recorder)
         self.inputs, self.outputs = TEXT_ITEMS, SPARSE
+        self._ways = ["text", "input_ids"]
 
     def read(self, call: InferCall, way: str, options: Options, *, receipt: bool) -> Work:
         """See :meth:`EncoderPort.read`."""
