@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from attendant.bundle import MANIFEST_FILE, read_any_manifest
 from attendant.models.loaded import LoadedModel
 from attendant.models.loader import ModelLoader
+from attendant.runtime.resident import Resident
 from attendant.settings import EngineSettings
 
 from tests.runtime.test_processors import answers
@@ -47,6 +49,14 @@ def test_answers_are_the_same_to_the_bit_and_weights_are_mapped(bundle: Path, tm
     assert [said(model) for model in models] == [expected, expected]
     (place,) = (tmp_path / "prepared").iterdir()
     assert mapped(tmp_path / "prepared") == [str(place / "decoder.onnx.data")]
+
+
+def test_the_log_says_what_is_mapped(bundle: Path, tmp_path: Path) -> None:
+    lines: list[str] = []
+    loader = ModelLoader(SETTINGS, verify=True, progress=lines.append, prepared=tmp_path / "prepared")
+    loader.load(bundle, read_any_manifest(bundle))
+    assert re.fullmatch(r"synthetic: takes about -?\d+ MB of memory, and -?\d+ MB mapped from files", lines[-1])
+    assert Resident.now().mapped > 0
 
 
 def test_versions_that_differ_in_words_only_share(bundle: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from attendant.models.loaded import LoadedModel, load_model
 from attendant.models.memory import available_processors
 from attendant.runtime.prepared import PreparedWeights
 from attendant.runtime.processors import Processors
+from attendant.runtime.resident import Resident
 from attendant.runtime.session import Shared
 from attendant.settings import EncoderSettings, EngineSettings, GpuSettings
 
@@ -114,7 +115,7 @@ class ModelLoader:
             BundleError, ConfigurationError: naming the file or setting and the cause. What it had taken is free again.
             Draining: it was told to stop.
         """
-        turns = self.processors.turns(loading=True)
+        turns, before = self.processors.turns(loading=True), Resident.now()
         model = load_model(
             path,
             manifest,
@@ -127,6 +128,7 @@ class ModelLoader:
             progress=self._tell,
         )
         turns.serves()
+        self._progress(f"{manifest.name}: takes about {Resident.now().since(before)}")
         return model
 
     def _weights_of(self, manifest: Manifest) -> PreparedWeights | None:

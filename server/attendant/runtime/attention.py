@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,6 +30,7 @@ from attendant.core.attention import AttentionKind, AttentionPart, AttentionRun,
 from attendant.core.encoding import Row
 from attendant.core.errors import AttendantError
 from attendant.core.source import Source
+from attendant.runtime.resident import Resident
 from attendant.runtime.row_inputs import RowShape, audio_inputs, image_inputs, text_inputs
 from attendant.runtime.run_error import RunError, raises_run_error
 from attendant.runtime.session import SessionOptions, open_session
@@ -69,15 +69,15 @@ class AttentionGraph:
             RunError: it cannot be opened.
         """
         if self._session is None:
-            started, before = time.monotonic(), _resident_bytes()
+            started, before = time.monotonic(), Resident.now()
             try:
                 self._session = open_session(self._file, self._options)
             except AttendantError as error:
                 raise RunError(str(error)) from error
             logger.info(
-                "%s: opened %s in %.1f s to look at attention; it takes %.0f MB of memory",
+                "%s: opened %s in %.1f s to look at attention; it takes %s",
                 *(self._model, self._file.name, time.monotonic() - started),
-                (_resident_bytes() - before) / 1e6,
+                Resident.now().since(before),
             )
         return self._session
 
@@ -203,12 +203,3 @@ def _length(subject: AttentionSubject) -> int:
         if name in subject.arrays:
             return len(subject.arrays[name])
     return 1
-
-
-def _resident_bytes() -> int:
-    """Memory of this process, as Linux counts it; 0 elsewhere."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    except OSError:
-        return 0
-    return pages * os.sysconf("SC_PAGE_SIZE")
