@@ -23,13 +23,10 @@ def token_items(call: InferCall) -> tuple[TextItem, ...]:
     ids: Values = call.inputs["input_ids"].values.astype(np.int64, copy=False)
     types = _beside(call, "token_type_ids")
     parts = spans(call, ids.shape, "input_ids")
-    return tuple(
-        TextItem(
-            token_ids=row[part],
-            type_ids=None if types is None else types[index, part].astype(np.int64, copy=False),
-        )
-        for index, (row, part) in enumerate(zip(ids, parts, strict=True))
-    )
+    if types is None:
+        return tuple([TextItem("", "", ids[index, part]) for index, part in enumerate(parts)])
+    types = types.astype(np.int64, copy=False)
+    return tuple([TextItem("", "", ids[index, part], types[index, part]) for index, part in enumerate(parts)])
 
 
 def spans(call: InferCall, shape: tuple[int, ...], of: str) -> list[slice]:
@@ -43,9 +40,11 @@ def spans(call: InferCall, shape: tuple[int, ...], of: str) -> list[slice]:
         return [slice(0, shape[1])] * shape[0]
     field = "inputs[attention_mask]"
     there = mask == 1
+    every, found, size = there.tobytes(), list[slice](), shape[1]  # a byte for each, which is searched fastest
+    if b"\0" not in every:
+        return [slice(0, size)] * shape[0]
     if np.count_nonzero(there) != np.count_nonzero(mask):
         raise InvalidRequest(field, f"has {mask.min()} to {mask.max()}; allowed: 0 and 1")
-    every, found, size = there.tobytes(), list[slice](), shape[1]  # a byte for each, which is searched fastest
     for index in range(shape[0]):
         row = every[index * size : (index + 1) * size]
         ones = row.strip(b"\0")
