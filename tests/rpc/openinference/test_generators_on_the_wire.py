@@ -249,6 +249,23 @@ def test_a_timeout_and_a_priority_are_the_calls(slow: Path) -> None:
     with_generator(slow, test)
 
 
+def test_a_dimension_of_a_batch_is_taken_and_other_inputs_of_that_backend_are_refused(fast: Path) -> None:
+    async def test(server: Server) -> None:
+        flat = ask("hello", model="fast", stream=False, max_tokens=4)
+        batch = ask("hello", model="fast", stream=False, max_tokens=4)
+        for each in batch.inputs:
+            each.shape[:] = [1, 1]
+        found = [tensors(await server.stub.ModelInfer(each)) for each in (flat, batch)]
+        assert found[0]["token_ids"].tolist() == found[1]["token_ids"].tolist()
+        for name in ("image", "audio", "embedding_request"):
+            other = request("fast", tensor("text_input", ["a"], "BYTES"), tensor(name, ["x"], "BYTES"))
+            code, words = await refused(server.stub.ModelInfer(other))
+            assert code is grpc.StatusCode.INVALID_ARGUMENT
+            assert words.startswith(f"inputs[{name}] is not an input of this model; allowed: text_input")
+
+    with_generator(fast, test)
+
+
 def test_every_method_is_reached_by_any_model_and_by_none(fast: Path) -> None:
     def method(model: str, name: str, **fields: Any) -> pb.ModelInferRequest:
         words = tensor("request", [json.dumps(fields)], "BYTES")
