@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, ParamSpec, Protocol, TypeVar
 
 from attendant.bundle import Manifest, read_any_manifest
 from attendant.core.errors import BundleError
@@ -23,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 
 F = TypeVar("F", covariant=True)
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class Finder(Protocol[F]):
@@ -55,6 +60,8 @@ class ModelTable(Generic[S]):
         self._on_change = on_change
         self._entries = Entries(serve)
         self._changing = asyncio.Lock()
+        # one for all loading: what another thread's heap has kept free is not free to the next
+        self._thread = ThreadPoolExecutor(1, "models")
 
     @property
     def entries(self) -> tuple[Entry[S], ...]:
@@ -158,6 +165,7 @@ class ModelTable(Generic[S]):
         await self._entries.close_all()
         async with self._changing:
             await self._entries.close_all()
+        self._thread.shutdown(wait=False)
 
     async def _bring(self, path: Path, manifest: Manifest, holder: str, *, replaces: bool) -> None:
         assert self._loader is not None, "whoever made the table gave it a loader"
@@ -191,7 +199,7 @@ class ModelTable(Generic[S]):
         assert self._loader is not None, "there is one"
         try:  # without a name for the model: an error that is kept would keep it, too
             load, holder = self._loader.load, entry.holder
-            await self._entries.start(entry, await asyncio.to_thread(load, path, manifest, holder))
+            await self._entries.start(entry, await self._in_thread(load, path, manifest, holder))
         except Exception as error:  # noqa: BLE001
             # supervision point: a bundle's fault, of whatever kind, is its own
             self._loader.ledger.release(entry.holder)
@@ -231,7 +239,7 @@ class ModelTable(Generic[S]):
                 self._loader.ledger.release(entry.holder)
         await asyncio.sleep(0)  # what the loop still has to call for it is called
         garbage.collect()
-        await asyncio.to_thread(garbage.give_back)
+        await self._in_thread(garbage.give_back)
         for entry in leaving:
             logger.info("model %r is unloaded", entry.name if entry.current else entry.full_name)
         await self._tell()
@@ -241,6 +249,10 @@ class ModelTable(Generic[S]):
         failed = replace(FailedModel.of(entry.name, error, entry.manifest), current=not self._entries.of(entry.name))
         failed.give_up(strict=strict)
         return self._entries.fail(failed)
+
+    def _in_thread(self, function: Callable[P, R], *arguments: P.args, **_: P.kwargs) -> Awaitable[R]:
+        run = partial(copy_context().run, function, *arguments)  # so that lines of the log name the call
+        return asyncio.get_running_loop().run_in_executor(self._thread, run)
 
     async def _tell(self) -> None:
         if self._on_change is not None:
