@@ -67,12 +67,15 @@ def misfit(route: Route, parts: Sequence[Part]) -> tuple[int, str] | None:
 
 
 def _apart(route: Route, parts: Sequence[Part]) -> tuple[int, str] | None:
-    known = [(i, part.capabilities) for i, part in enumerate(parts) if part.capabilities]
-    if len(known) < 2 or shared([able for _, able in known]):
-        return None
-    (first, able), (index, other) = known[0], next(each for each in known[1:] if not shared([known[0][1], each[1]]))
-    one, two = route.targets[first].model, route.targets[index].model
-    return index, f"{two!r} is for task {other[0]}, and {one!r} for {able[0]}; allowed: models of one task"
+    """What they look at does not make two models alike."""
+    tasks = [(i, tuple(each for each in part.capabilities if each != "attention")) for i, part in enumerate(parts)]
+    known = [(i, able) for i, able in tasks if able]
+    for end in range(2, len(known) + 1):
+        if not shared([able for _, able in known[:end]]):
+            (first, able), (index, other) = known[0], known[end - 1]
+            one, two = route.targets[first].model, route.targets[index].model
+            return index, f"{two!r} is for task {other[0]}, and {one!r} for {able[0]}; allowed: models of one task"
+    return None
 
 
 def _unable(
