@@ -8,7 +8,7 @@ from itertools import count
 QUIET_NS = 5_000_000
 """So long after its last run a model may be between two of them, and what is only being loaded does not begin one."""
 
-LOADING_SHARE = 0.1
+LOADING_SHARE = 0.05
 """Time that runs of a model that is being loaded take, where they keep others waiting, as a share of what those get."""
 
 
