@@ -38,7 +38,7 @@ class HasWords(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class _Words:
     """The words of one model. ``limit``: tokens of the longest text that a call on it may have; ``head``: of models
     that embed, whose prompts it has."""
 
@@ -111,14 +111,14 @@ class TokenizerService:
         whole = prompt_text(words.head, prompt) + text
         return whole, await _timely(len(whole), lambda: words.codec.pieces(whole, words.limit, special=special))
 
-    def _words(self, model: str, wanted: Wanted) -> Words:
+    def _words(self, model: str, wanted: Wanted) -> _Words:
         served = self._models.find(model, wanted)
         if served.generation is not None:
             part = served.generation.model
-            return Words(part.text, _longest(part), part.manifest.vocab_size)
+            return _Words(part.text, _longest(part), part.manifest.vocab_size)
         encoder = next(each for each in served.encoders.values() if each.reads_text)  # the lookup has looked
         text = encoder.text
-        return Words(text.codec, text.rows.window_limit(0), encoder.vocab_size, encoder.manifest.embedding)
+        return _Words(text.codec, text.rows.window_limit(0), encoder.vocab_size, encoder.manifest.embedding)
 
 
 def _longest(part: GeneratorPart) -> int:

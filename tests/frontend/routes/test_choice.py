@@ -13,7 +13,7 @@ from attendant.frontend.routes.graph import Target
 from attendant.frontend.routes.routing import route_key
 from attendant.settings.routes import CanaryRoute
 from attendant.settings.routes import Target as Weighted
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 NUM_KEYS = 4000
@@ -29,6 +29,7 @@ def within_chance(count: int, share: float, total: int) -> bool:
     return abs(count - share * total) <= 5 * math.sqrt(total * share * (1 - share)) + 1
 
 
+@settings(max_examples=15, deadline=None)
 @given(WEIGHTS)
 def test_keys_are_spread_by_weight(weights: list[float]) -> None:
     found = Counter(by_key(targets(weights), "r", f"user {i}").model for i in range(NUM_KEYS))
@@ -36,6 +37,7 @@ def test_keys_are_spread_by_weight(weights: list[float]) -> None:
         assert within_chance(found[target.model], target.weight / sum(weights), NUM_KEYS)
 
 
+@settings(max_examples=30, deadline=None)
 @given(WEIGHTS, st.integers(0, 4), st.floats(1.1, 5))
 def test_keys_move_only_to_the_target_that_gained(weights: list[float], which: int, factor: float) -> None:
     gained = which % len(weights)
@@ -45,6 +47,7 @@ def test_keys_move_only_to_the_target_that_gained(weights: list[float], which: i
         assert after in (before, f"m{gained}")
 
 
+@settings(max_examples=30, deadline=None)
 @given(WEIGHTS, st.integers(0, 4))
 def test_only_keys_of_a_target_that_left_move(weights: list[float], which: int) -> None:
     left = targets(weights)

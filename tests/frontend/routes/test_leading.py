@@ -212,7 +212,7 @@ def test_models_come_and_go_under_routes(bundles: list[Path], tmp_path: Path) ->
     routes = """
 routes:
   late: {kind: alias, model: two}
-  split: {kind: canary, targets: [{model: one, weight: 0.001}, {model: two, weight: 1}]}
+  split: {kind: canary, targets: [{model: one, weight: 0.0000001}, {model: two, weight: 1}]}
   chain: {kind: pipeline, steps: [{name: a, do: generate, model: one}, {name: b, do: generate, model: two}]}
 """
     metrics = Metrics(CollectorRegistry())

@@ -132,9 +132,10 @@ class Chain:
             InvalidRequest: the file says more, and that is for a text.
         """
         step = self.steps[0]
-        if step.do in ("translate", "generate") and self._route.templates[0] is None and not step.chat:
+        reads = step.do == "translate" and isinstance(prompt, ChatPrompt)  # a text, and no conversation
+        if step.do in ("translate", "generate") and self._route.templates[0] is None and not (step.chat or reads):
             return prompt
-        if self._route.templates[0] is None and isinstance(prompt, ChatPrompt) and not step.system:
+        if self._route.templates[0] is None and isinstance(prompt, ChatPrompt) and step.chat and not step.system:
             return prompt
         whole = isinstance(prompt, TextPrompt) or (isinstance(prompt, ChatPrompt) and len(prompt.messages) == 1)
         if not whole:

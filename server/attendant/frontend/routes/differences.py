@@ -64,8 +64,8 @@ def of_results(one: Sequence[Any], two: Sequence[Any]) -> Difference:
     match one[0]:
         case RankedDocument():
             return _of_ranks(one, two)
-        case Embedding():
-            return _of_vectors(one, two)
+        case Embedding() | np.ndarray():
+            return _of_vectors([_matrix(each) for each in one], [_matrix(each) for each in two])
         case SparseEmbedding():
             return _of_labels([_weights(each) for each in one], [_weights(each) for each in two])
         case Transcript():
@@ -115,8 +115,8 @@ def _of_ranks(one: Sequence[RankedDocument], two: Sequence[RankedDocument]) -> D
     )
 
 
-def _of_vectors(one: Sequence[Embedding], two: Sequence[Embedding]) -> Difference:
-    pairs = [(_matrix(a), _matrix(b)) for a, b in zip(one, two, strict=True)]
+def _of_vectors(one: Sequence[Any], two: Sequence[Any]) -> Difference:
+    pairs = list(zip(one, two, strict=True))
     equal = all(a.shape == b.shape and bool(np.array_equal(a, b)) for a, b in pairs)
     if any(a.shape != b.shape for a, b in pairs):
         return Difference(equal, {"score": 1.0})
@@ -124,7 +124,9 @@ def _of_vectors(one: Sequence[Embedding], two: Sequence[Embedding]) -> Differenc
     return Difference(equal, {"score": min(largest, 1.0)})
 
 
-def _matrix(embedding: Embedding) -> Any:
+def _matrix(embedding: Any) -> Any:
+    if not isinstance(embedding, Embedding):
+        return embedding
     values = embedding.values if embedding.values is not None else embedding.token_values
     assert values is not None, "an embedding has one vector or one for each token"
     return values

@@ -13,7 +13,7 @@ from attendant.frontend.routes.pipelines import Pipelines
 from attendant.frontend.routes.routing import Routes
 from attendant.frontend.routes.shadows import Shadows
 from attendant.frontend.routes.speech import RoutedSpeech
-from attendant.frontend.routes.tokenizer import RoutedTokenizer
+from attendant.frontend.tokenizer import TokenizerService
 from attendant.frontend.words import WordsService
 from attendant.metrics import Metrics
 from attendant.models.table import Finder
@@ -35,7 +35,7 @@ class RoutedServices:
         def pipelines() -> Pipelines:
             return self._pipelines
 
-        self.tokenizer = RoutedTokenizer(models, self.routes)
+        self.tokenizer = TokenizerService(OneModel(models, self.routes))
         self.words = WordsService(OneModel(models, self.routes))
         self.loads = LoadService(OneModel(models, self.routes))
         self.generation = RoutedGeneration(models, metrics, self.routes, self.shadows, pipelines)

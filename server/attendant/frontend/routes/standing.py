@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from attendant.bundle import Capability
+from attendant.bundle import Capability, EncoderManifest
 from attendant.core.errors import Unavailable
 from attendant.frontend.routes.fitting import answers, misfit, shared
 from attendant.frontend.routes.graph import Route, Target
@@ -85,6 +85,7 @@ class Standings:
             standing.looks,
             capabilities=standing.capabilities,
             state=standing.state,
+            current=True,
             maker=None if route.made_of_several else standing.looks.maker,
             route=shown,
         )
@@ -160,10 +161,18 @@ def _looks(route: Route, parts: Sequence[Standing]) -> int | None:
     return next(iter([*ready, *(i for i in order if parts[i].looks is not None)]), None)
 
 
+def _reranking(manifest: EncoderManifest) -> EncoderManifest:
+    return manifest.model_copy(
+        update={"task": "rerank", "labels": ("relevance",), "problem": "regression", "embedding": None}
+    )
+
+
 def _as(info: ModelInfo | None, able: Sequence[Capability]) -> ModelInfo | None:
     """A model's info, of what it can do only what is told."""
     if info is None:
         return None
     encodings = tuple(part for part in info.encodings if part.task in able)
+    if "rerank" in able and not encodings:  # of vectors: what it takes is as a reranker takes it
+        encodings = tuple(replace(part, manifest=_reranking(part.manifest)) for part in info.encodings[:1])
     generation = info.generation if {"generate", "speech"} & set(able) else None
     return replace(info, encodings=encodings, generation=generation)
