@@ -22,13 +22,13 @@ from attendant.tasks.segments import cut, whole
 from tests.frontend.generation.helpers import load, num_active
 from tests.system.server import attendant, serving
 from tests.traces.collector import Collector, collecting
+from tests.whisper import make_whisper_bundle
 
 torch = pytest.importorskip("torch", reason="the exporter is not installed")
 
 import transformers  # noqa: E402
-from attendant_export.cli import main  # noqa: E402
 
-from tests.export.seq2seq_families import FAMILIES, POSITIONS, PREPROCESSOR, make_model, save_folder  # noqa: E402
+from tests.export.seq2seq_families import FAMILIES, POSITIONS, PREPROCESSOR, make_model  # noqa: E402
 
 RATE = 16_000  # a window has a second
 STEP = 320  # samples of a timestamp
@@ -44,11 +44,8 @@ def model() -> Any:
 
 
 @pytest.fixture(scope="module")
-def bundle(model: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("whisper")
-    save_folder("whisper", folder / "whisper", model)
-    assert main([str(folder / "whisper"), str(folder / "bundle")]) == 0
-    return folder / "bundle"
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_whisper_bundle(tmp_path_factory.mktemp("whisper") / "bundle")
 
 
 def sound(seconds: float, seed: int = 3) -> RawSound:
