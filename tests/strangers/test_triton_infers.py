@@ -40,6 +40,15 @@ def test_only_outputs_that_are_asked_for_come_in_that_order(triton: Stranger) ->
     assert list(triton.ask("infer", **asked, outputs=["score", "label"])["outputs"]) == ["score", "label"]
 
 
+def test_who_asks_for_all_that_metadata_tells_gets_what_there_is(triton: Stranger) -> None:
+    metadata = triton.ask("call", method="get_model_metadata", model_name="vectors", as_json=True)
+    every = [output["name"] for output in metadata["outputs"]]
+    asked = {"model_name": "vectors", "inputs": {"text": of_bytes("fine")}}
+    assert len(every) > 1
+    assert list(triton.ask("infer", **asked, outputs=every)["outputs"]) == ["embedding"]
+    assert "count" in triton.ask("infer", **asked, outputs=["count"])["error"], "one that is named alone is missed"
+
+
 def test_texts_are_embedded(server: ServerProcess, triton: Stranger) -> None:
     found = triton.ask("infer", model_name="vectors", inputs={"text": of_bytes(*TEXTS)})["outputs"]["embedding"]
     request = encoding.EmbedRequest(model="vectors", inputs=[encoding.TextInput(text=text) for text in TEXTS])
