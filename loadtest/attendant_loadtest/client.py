@@ -57,15 +57,17 @@ class GenerationClient:
         self._models: Any = models_pb2_grpc.ModelsStub(self._channel)  # type: ignore[no-untyped-call]
 
     def get_model(self, name: str, timeout_s: float = 10.0) -> models_pb2.Model:
-        """One model; for an empty name the only one that continues prompts. Waits until the server is there.
+        """One model; for an empty name the only one, routes left out, that continues prompts. Waits until the server is there.
 
         Raises:
             CallFailed
         """
         try:
             every = self._models.ListModels(models_pb2.ListModelsRequest(), timeout=timeout_s, wait_for_ready=True)
-            generating = [model for model in every.models if "generate" in model.capabilities]
-            generating = [m for m in generating if "continue" in m.capabilities] or generating
+            models = [model for model in every.models if not model.HasField("route")]
+            models = [model for model in models if model.current] or models  # older servers have one version of each
+            generating = [model for model in models if "generate" in model.capabilities]
+            generating = [model for model in generating if "continue" in model.capabilities] or generating
             model: models_pb2.Model
             if not name and len(generating) == 1:
                 (model,) = generating

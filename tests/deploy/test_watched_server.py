@@ -21,7 +21,7 @@ from tests.system.server import HANGS_S, ServerProcess, eventually, request, ser
 
 pytestmark = pytest.mark.network
 REFUSED, ANSWERED = 150, 50
-FILLED = {"$__rate_interval": "1m", "$job": ".*", "$model": ".*", "$instance": ".*", "$node": ".*"}
+FILLED = {"$__rate_interval": "1m", "$job": ".*", "$model": ".*", "$route": ".*", "$instance": ".*", "$node": ".*"}
 
 
 @pytest.fixture(scope="module")

@@ -93,7 +93,7 @@ class Connection:
         """One model; for an empty name the only one that can do one of these tasks, or with ``speech`` takes sound, and
         with ``attention`` gives it.
 
-        Of several that generate it is the only one that continues a prompt.
+        Of several that generate it is the only one that continues a prompt. Routes have to be named.
 
         Raises:
             CallFailed: there is none, or there are several.
@@ -101,7 +101,8 @@ class Connection:
         if name:
             return self.get_model(name)
         every = self.list_models()
-        known = [model for model in every if model.current] or every  # older servers have one version of each
+        models = [model for model in every if not model.HasField("route")]
+        known = [model for model in models if model.current] or models  # older servers have one version of each
         wanted = {*tasks, "speech"} if speech else set(tasks)
         fitting = [model for model in known if not wanted.isdisjoint(model.capabilities)]
         if attention:
