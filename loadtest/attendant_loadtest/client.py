@@ -57,7 +57,7 @@ class GenerationClient:
         self._models: Any = models_pb2_grpc.ModelsStub(self._channel)  # type: ignore[no-untyped-call]
 
     def get_model(self, name: str, timeout_s: float = 10.0) -> models_pb2.Model:
-        """One model; for an empty name the only one, routes left out, that continues prompts. Waits until the server is there.
+        """One model; for an empty name the only one, routes apart, that continues prompts. Waits for the server.
 
         Raises:
             CallFailed

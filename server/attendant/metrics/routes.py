@@ -15,6 +15,7 @@ DISTANCES = (0.0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 0.5, 1.0)
 ShadowOutcome = Literal["equal", "different", "failed", "dropped", "skipped"]
 SHADOW_OUTCOMES: tuple[ShadowOutcome, ...] = ("equal", "different", "failed", "dropped", "skipped")
 Measure = Literal["length", "label", "score"]
+MEASURES: tuple[Measure, ...] = ("length", "label", "score")
 RELOADS = ("done", "refused")
 
 
@@ -72,9 +73,11 @@ class RouteMetrics:
         self._seconds.labels(route, target)
 
     def add_shadow(self, route: str, target: str) -> None:
-        """Create the series of a shadow."""
+        """Create the series of a shadow, so that they exist at 0."""
         for outcome in SHADOW_OUTCOMES:
             self._shadows.labels(route, target, outcome)
+        for measure in MEASURES:
+            self._distance.labels(route, target, measure)
 
     def ended(self, route: str, target: str, outcome: str, seconds: float | None = None) -> None:
         """A call ended at a target. ``outcome``: SUCCESS, ``cancelled`` or an error's name; ``seconds``: it took, of
