@@ -151,11 +151,15 @@ class ModelTable(Generic[S]):
 
     async def drain(self, timeout_s: float) -> None:
         """Refuse new calls, let running ones finish for ``timeout_s`` seconds, then fail the rest with Draining."""
+        await asyncio.gather(*(each.drain(timeout_s) for each in self.refuse()))
+
+    def refuse(self) -> list[S]:
+        """Take no new calls and no new models from now on; what took calls until now."""
         self._entries.end()
         serving = [entry.serving for entry in self._entries if entry.serving is not None]
         for each in serving:
             each.refuse("the server")
-        await asyncio.gather(*(each.drain(timeout_s) for each in serving))
+        return serving
 
     async def close(self) -> None:
         """Stop every model, also one that comes or goes just now."""
