@@ -11,7 +11,15 @@ from __future__ import annotations
 import ctypes
 import gc
 import traceback
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+"""Parameters of glibc's mallopt."""
+_LARGE_WHILE_LOADING = 1 << 20
+_LARGE = 32 << 20
+"""Bytes. The second is what glibc's own rule ends at, which it goes up to as large pieces are freed; saying any turns
+that rule off."""
 
 
 def freeze() -> None:
@@ -31,6 +39,24 @@ def give_back() -> None:
     any thread may do it."""
     with suppress(AttributeError, OSError):
         ctypes.CDLL(None).malloc_trim(0)
+
+
+@contextmanager
+def large_pieces_apart() -> Iterator[None]:
+    """Around what loads a model: the C library (glibc) maps each large piece by itself, so that the machine has it back
+    when the model leaves. Else small pieces that stay come to lie between large ones, and megabytes of the room of
+    those cannot be given back. What models that run take meanwhile is mapped so as well."""
+    _say(_M_TRIM_THRESHOLD, 2 * _LARGE)  # as the rule that is off has it
+    _say(_M_MMAP_THRESHOLD, _LARGE_WHILE_LOADING)
+    try:
+        yield
+    finally:
+        _say(_M_MMAP_THRESHOLD, _LARGE)
+
+
+def _say(parameter: int, value: int) -> None:
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).mallopt(parameter, value)
 
 
 def forget_frames(error: BaseException) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from attendant.bundle import Manifest
 from attendant.core.errors import Draining
+from attendant.models import garbage
 from attendant.models.discovery import discover
 from attendant.models.failed import FailedModel
 from attendant.models.ledger import MemoryLedger
@@ -116,17 +117,18 @@ class ModelLoader:
             Draining: it was told to stop.
         """
         turns, before = self.processors.turns(loading=True), Resident.now()
-        model = load_model(
-            path,
-            manifest,
-            self._settings,
-            self._encoder,
-            self._gpu or GpuSettings(),
-            account=self.ledger.account(holder or manifest.name),
-            shared=Shared(turns, self._weights_of(manifest)),
-            verify=self._verify,
-            progress=self._tell,
-        )
+        with garbage.large_pieces_apart():
+            model = load_model(
+                path,
+                manifest,
+                self._settings,
+                self._encoder,
+                self._gpu or GpuSettings(),
+                account=self.ledger.account(holder or manifest.name),
+                shared=Shared(turns, self._weights_of(manifest)),
+                verify=self._verify,
+                progress=self._tell,
+            )
         turns.serves()
         self._progress(f"{manifest.name}: takes about {Resident.now().since(before)}")
         return model
