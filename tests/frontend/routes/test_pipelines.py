@@ -72,7 +72,7 @@ routes:
   long:
     kind: pipeline
     steps:
-      - {name: first, do: generate, model: one, max_tokens: 200}
+      - {name: first, do: generate, model: lasting, max_tokens: 4000}
       - {name: second, do: generate, model: two, max_tokens: 5, prompt: "{{ text | length }}"}
   deep:
     kind: pipeline
@@ -98,6 +98,7 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folder = tmp_path_factory.mktemp("bundles")
     return [
         make_synthetic_bundle(folder / "one", name="one", seed=1, eos_bias=-50),
+        make_synthetic_bundle(folder / "lasting", name="lasting", seed=3, eos_bias=-1e4, context_length=8192),
         make_synthetic_bundle(folder / "two", name="two", seed=2, eos_bias=-50),
         make_text_encoder(folder / "space", "embed"),
         make_audio_encoder(folder / "ears"),
