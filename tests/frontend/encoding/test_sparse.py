@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 from attendant.bundle import EmbeddingHead
-from attendant.core.encoding import Arrays, Row
+from attendant.core.encoding import Arrays, Row, RowResult
 from attendant.core.errors import InvalidRequest, QueueFull
 from attendant.frontend.encoding import sparse
 from attendant.frontend.encoding.calls import ClassifyCall, EmbedCall, EmbedSparseCall, RerankCall, TextItem
-from attendant.frontend.encoding.hub import EncoderHub
+from attendant.frontend.encoding.hub import AdmittedCall, EncoderHub
 from attendant.frontend.encoding.receipts import encoding_settings
 from attendant.frontend.encoding.service import EncodingService
 from attendant.models.encoders import EncoderPart
@@ -94,6 +94,34 @@ def test_rows_of_a_large_vocabulary_count_more(models: dict[str, EncoderPart], m
 
     with_encoders([masks], test)
     assert sizes == [3 * 8]
+
+
+@pytest.mark.parametrize(("texts_at_once", "most"), [(0.5, 1), (2, 2), (3.5, 3), (1000, 20)])
+def test_a_call_has_few_rows_of_a_large_vocabulary_at_once(
+    models: dict[str, EncoderPart], monkeypatch: pytest.MonkeyPatch, texts_at_once: float, most: int
+) -> None:
+    """By the longest of its texts; the vectors are the same."""
+    masks = models["masks"]
+    texts = items(*(letter * SHORT for letter in "abcdefghijklmnopqrst"))
+    at_once = [0]
+    run = AdmittedCall.run
+
+    async def noting(call: AdmittedCall, rows: Sequence[Row], *args: Any, **kwargs: Any) -> list[RowResult]:
+        at_once.append(at_once[-1] + len(rows))
+        try:
+            return await run(call, rows, *args, **kwargs)
+        finally:
+            at_once.append(at_once[-1] - len(rows))
+
+    async def test(service: EncodingService) -> None:
+        free = await service.embed_sparse(EmbedSparseCall("", texts))
+        monkeypatch.setattr(AdmittedCall, "run", noting)
+        monkeypatch.setattr(sparse, "BATCH_NUMBERS", int(texts_at_once * SHORT * 262))
+        bound = await service.embed_sparse(EmbedSparseCall("", texts))
+        assert str(bound.results) == str(free.results)
+
+    with_encoders([masks], test)
+    assert max(at_once) == most
 
 
 Make = Callable[[str, bool], Any]

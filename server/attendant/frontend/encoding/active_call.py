@@ -40,6 +40,7 @@ class EncoderCall:
 
     Attributes:
         weight: what each token of its rows counts in a batch, which tells of large outputs.
+        most_rows: that wait or run at once at most, where their outputs are large; None: as many as of other calls.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class EncoderCall:
         self._runs: dict[int, int] = {}  # how long they took, by when they began
         self.preprocess_ns = 0
         self.weight = 1
+        self.most_rows: int | None = None
 
     async def prepare(self, make: Callable[[], T], *, off_loop: bool, what: str = "tokenise") -> T:
         """What ``make`` returns, its time counted as preprocessing, and noted as ``what``. ``off_loop``: it takes more
@@ -94,6 +96,8 @@ class EncoderCall:
         make = self._decode if media else self._make
         model = self._hub.model
         in_flight = min(max(MIN_ROWS_IN_FLIGHT, 2 * model.limits.max_rows), model.max_rows)
+        if self.most_rows is not None:
+            in_flight = min(in_flight, self.most_rows)
         size = min(MAX_SLICE_ROWS, in_flight)
         parts = [range(start, min(start + size, count)) for start in range(0, count, size)]
         if len(parts) == 1:

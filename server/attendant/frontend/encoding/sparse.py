@@ -14,7 +14,7 @@ from attendant.tasks.sparse import SparseEmbedding, sparse_vector
 
 BATCH_NUMBERS = 64_000_000
 """Logits that a batch may have, about: a quarter of a gigabyte. A row of a large vocabulary counts for more tokens than
-it has, so that fewer run together."""
+it has, so that fewer run together; nor has a call more of them in memory at once, unless one row alone has."""
 
 
 async def embed_sparse(encoder: ServedEncoder, active: EncoderCall, call: EmbedSparseCall) -> Encoded[SparseEmbedding]:
@@ -27,6 +27,7 @@ async def embed_sparse(encoder: ServedEncoder, active: EncoderCall, call: EmbedS
     rows = [row for row, _, _ in made]
     limits = encoder.hub.model.limits
     active.weight = max(1, -(-limits.max_size * encoder.vocab_size // BATCH_NUMBERS))
+    active.most_rows = max(1, BATCH_NUMBERS // (max(map(len, rows)) * encoder.vocab_size))
 
     def arrays(index: int) -> Arrays:
         row = rows[index]
