@@ -123,6 +123,7 @@ class FrontEnd:
     async def drain(self, timeout_s: float) -> None:
         """Refuse new calls, let running ones finish for ``timeout_s`` seconds, then fail the rest with Draining."""
         self.models.refuse()  # at once, before those that drain get their first turn
+        self.routes.gate.refuse()
         await asyncio.gather(self.models.drain(timeout_s), self._services.drain(timeout_s))
 
     async def close(self) -> None:

@@ -299,6 +299,17 @@ def test_a_pipeline_that_is_on_its_way_outlives_the_begin_of_a_drain(bundles: li
     with_routes(bundles, SYNTHETIC, test)
 
 
+def test_a_drain_refuses_new_pipelines_at_once(bundles: list[Path]) -> None:
+    async def test(front_end: FrontEnd) -> None:
+        draining = asyncio.create_task(front_end.drain(60))
+        await asyncio.sleep(0)
+        with pytest.raises(Draining):
+            await said(front_end, ask("long"))
+        await draining
+
+    with_routes(bundles, SYNTHETIC, test)
+
+
 def test_a_pipeline_that_outlives_the_limit_of_a_drain_is_ended(bundles: list[Path]) -> None:
     async def test(front_end: FrontEnd) -> None:
         late = asyncio.create_task(said(front_end, ask("long")))
