@@ -16,14 +16,14 @@ from attendant.models.generators import load_generator
 from attendant.models.info import EncodingInfo, GenerationInfo, ModelInfo, ModelState
 from attendant.models.ledger import Account
 from attendant.models.loaded import LoadedModel, load_model
-from attendant.models.lookup import GENERATE, SPEECH, TRANSLATE, encoding, find
+from attendant.models.lookup import ENGINE, GENERATE, SPEECH, TRANSLATE, encoding, find
 from attendant.rpc.convert_models import model_message
 from attendant.settings import EncoderSettings, EngineSettings, GpuSettings
 
 from tests.synthetic import make_synthetic_bundle
 from tests.synthetic_encoder import make_text_encoder
 
-ENGINE = EngineSettings(threads=1, spinning=False, max_num_seqs=2)
+SETTINGS = EngineSettings(threads=1, spinning=False, max_num_seqs=2)
 ENCODER = EncoderSettings(threads=1, spinning=False)
 
 
@@ -58,6 +58,16 @@ def test_without_a_name_the_only_one_of_a_kind_is_meant() -> None:
             find(several, "", GENERATE)
 
 
+def test_what_speaks_as_vllm_generates_or_embeds() -> None:
+    known = [Model("writer", ("generate", "continue")), Model("vectors", ("embed",)), Model("moods", ("classify",))]
+    assert [find(known, name, ENGINE).name for name in ("writer", "vectors")] == ["writer", "vectors"]
+    allowed = "allowed, of those that generate or embed texts: 'vectors', 'writer'"
+    with pytest.raises(InvalidRequest, match=f"is 'moods', which is for task classify; {allowed}"):
+        find(known, "moods", ENGINE)
+    with pytest.raises(InvalidRequest, match=f"model is empty; {allowed}"):
+        find(known, "", ENGINE)
+
+
 def test_a_name_left_out_means_no_other_model_because_one_failed() -> None:
     good, unread = Model("good", ("generate", "continue")), FailedModel("unread", BundleError("x", "y"))
     both: list[Any] = [good, unread]
@@ -73,7 +83,7 @@ def test_a_model_can_do_several_things(tmp_path: Path) -> None:
     writer = make_synthetic_bundle(tmp_path / "writer", name="writer")
     vectors, moods = make_text_encoder(tmp_path / "vectors", "embed"), make_text_encoder(tmp_path / "moods")
     embeds, classifies = (load_encoder(path, read_any_manifest(path), ENCODER) for path in (vectors, moods))  # type: ignore[arg-type]
-    writes = load_generator(writer, read_manifest(writer), ENGINE)
+    writes = load_generator(writer, read_manifest(writer), SETTINGS)
     both = [LoadedModel.of(writes, embeds), LoadedModel.of(classifies, embeds)]
     assert [model.capabilities for model in both] == [("generate", "continue", "embed"), ("classify", "embed")]
     assert find(both, "", GENERATE).generator is writes
@@ -106,4 +116,4 @@ def test_a_bundle_says_what_it_can_do_and_no_more_is_promised(tmp_path: Path) ->
     more = manifest.model_copy(update={"further_capabilities": ("embed", "generate")})
     assert more.capabilities == ("generate", "continue", "embed")
     with pytest.raises(BundleError, match="can do more than this server knows to load: embed"):
-        load_model(bundle, more, ENGINE, ENCODER, GpuSettings(), account=Account.alone("writer"))
+        load_model(bundle, more, SETTINGS, ENCODER, GpuSettings(), account=Account.alone("writer"))

@@ -9,7 +9,7 @@ from attendant.bundle import EncoderTask
 from attendant.frontend.encoding.served import ServedEncoder
 from attendant.frontend.generation.hub import ModelHub
 from attendant.frontend.generation.recent import LoadNow
-from attendant.models.lookup import WORDS
+from attendant.models.lookup import ENGINE
 from attendant.models.table import Finder
 
 
@@ -33,7 +33,7 @@ class LoadService:
 
     def of(self, model: str) -> LoadNow:
         """How busy a model is that generates or embeds. Raises ModelNotFound, ModelFailed, Unavailable."""
-        served = self._models.find(model, WORDS)
+        served = self._models.find(model, ENGINE)
         if served.generation is not None:
             return served.generation.load()
         hubs = [encoder.hub for encoder in served.encoders.values()]

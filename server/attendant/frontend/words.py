@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 
 from attendant.bundle import DEFAULT_TEMPLATE, GeneratorManifest, Manifest, TextInput
 from attendant.core.errors import InvalidRequest
-from attendant.models.lookup import WORDS
+from attendant.models.lookup import ENGINE
 from attendant.models.table import Finder
 
 
@@ -58,7 +58,7 @@ class WordsService:
 
     async def file(self, model: str) -> WordsFile:
         """The words of a model. Raises ModelNotFound, ModelFailed, InvalidRequest (it takes no text), Unavailable."""
-        words = self._models.find(model, WORDS).words
+        words = self._models.find(model, ENGINE).words
         if words is None:
             raise InvalidRequest("model", f"is {model!r}, which takes no text")
         return await words.file()

@@ -109,7 +109,7 @@ ATTRIBUTE = Wanted(
     or_else=("classify", "rerank"),
 )
 
-WORDS = Wanted(
+ENGINE = Wanted(
     "generate",
     ("generate",),
     "model",
@@ -117,7 +117,7 @@ WORDS = Wanted(
     "is {name}, which is for task {task}; allowed, of those that generate or embed texts: {fitting}",
     or_else=("embed",),
 )
-
+"""What a port of vLLM's contract serves."""
 
 TEXT_TASKS: tuple[EncoderTask, ...] = ("embed", "classify", "rerank", "fill_mask", "classify_tokens", "answer")
 """Of models that encode texts."""
