@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,16 +14,15 @@ from attendant.settings import GpuSettings
 
 @dataclass(frozen=True, slots=True)
 class Discovered:
-    """The bundles of a server: those whose manifest could be read, and those of which that much is known already."""
+    """The bundles of a server: those whose manifest could be read, and those of which that much is known already.
+
+    Attributes:
+        unread: where the failed ones are, by name.
+    """
 
     bundles: tuple[tuple[Path, Manifest], ...]
     failed: tuple[FailedModel, ...]
-
-    @property
-    def unread(self) -> dict[str, Path]:
-        """Where those are whose manifest could not be read, by name."""
-        paths = [(model.name, Path(model.error.path)) for model in self.failed if isinstance(model.error, BundleError)]
-        return {name: path.parent if path.name == MANIFEST_FILE else path for name, path in paths}
+    unread: Mapping[str, Path]
 
 
 def discover(paths: Sequence[Path], gpu: GpuSettings | None) -> Discovered:
@@ -35,27 +34,30 @@ def discover(paths: Sequence[Path], gpu: GpuSettings | None) -> Discovered:
     if not paths:
         raise ConfigurationError("no bundle was named; make one with `attendant export`")
     bundles: list[tuple[Path, Manifest]] = []
-    broken: list[tuple[str, BundleError]] = []
+    broken: list[tuple[Path, BundleError]] = []
     for path in paths:
         try:
             found = find_bundles([path])
         except BundleError as error:
-            broken.append((path.absolute().name, error))
+            broken.append((path, error))
             continue
         for folder in found:
             try:
                 bundles.append((folder, read_any_manifest(folder)))
             except BundleError as error:
-                broken.append((folder.absolute().name, error))
+                broken.append((folder, error))
     _check_devices(bundles, gpu)
     _check_names(bundles)
     names = {manifest.name for _, manifest in bundles}
     failed: list[FailedModel] = []
-    for name, fault in broken:
+    unread: dict[str, Path] = {}
+    for folder, fault in broken:
+        name = folder.absolute().name
         free = name if name not in names else fault.path
         names.add(free)
         failed.append(FailedModel(free, fault))
-    return Discovered(tuple(bundles), tuple(failed))
+        unread[free] = folder
+    return Discovered(tuple(bundles), tuple(failed), unread)
 
 
 def find_bundles(paths: Sequence[Path]) -> list[Path]:

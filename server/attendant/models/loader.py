@@ -101,7 +101,7 @@ class ModelLoader:
                 # supervision point: a bundle's fault, of whatever kind, is its own
                 failed.append(FailedModel.of(manifest.name, error, manifest))
                 failed[-1].give_up(strict=strict)
-        paths = {manifest.name: path for path, manifest in found.bundles} | found.unread
+        paths = {manifest.name: path for path, manifest in found.bundles} | dict(found.unread)
         loaded = LoadedBundles(tuple(models), tuple(failed), paths)
         loaded.check_some()
         return loaded

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 from pathlib import Path
 
 import pytest
+from attendant.bundle import MANIFEST_FILE
 from attendant.core.errors import (
     ConfigurationError,
     Draining,
@@ -97,6 +99,22 @@ def test_a_bundle_that_was_named_can_go_and_come_again(bundle: Path, tmp_path: P
         await collect(front_end.generation, ask("demo"))
 
     with_repository(None, test, named=(named,))
+
+
+def test_a_named_bundle_whose_graph_was_bad_at_the_start_can_be_mended(bundle: Path, tmp_path: Path) -> None:
+    good, bad = (Path(shutil.copytree(bundle, tmp_path / name)) for name in ("good", "bad"))
+    manifest = json.loads((bad / MANIFEST_FILE).read_text())
+    manifest["graphs"]["decoder"]["inputs"][0]["name"] = "strange"
+    (bad / MANIFEST_FILE).write_text(json.dumps(manifest))
+
+    async def test(front_end: FrontEnd) -> None:
+        with pytest.raises(ModelFailed, match=r"'bad' is not served: .*takes the input 'strange'"):
+            await collect(front_end.generation, ask("bad"))
+        shutil.copy(bundle / MANIFEST_FILE, bad)
+        await front_end.repository.load("bad")
+        await collect(front_end.generation, ask("bad"))
+
+    with_repository(None, test, named=(good, bad))
 
 
 def test_one_that_was_asked_for_and_is_broken_says_why(bundle: Path, folder: Path) -> None:
