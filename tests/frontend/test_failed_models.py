@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 from attendant.core.errors import BundleError, DeviceOutOfMemory, ModelFailed, ModelNotFound
@@ -13,7 +14,8 @@ from attendant.metrics import Metrics
 from attendant.models.failed import FailedModel
 from attendant.models.generators import GeneratorPart
 from attendant.models.loaded import LoadedModel
-from attendant.models.loader import LoadedBundles
+from attendant.models.loader import LoadedBundles, ModelLoader
+from attendant.settings import EngineSettings
 from prometheus_client import CollectorRegistry
 
 from tests.frontend.generation.helpers import collect, load
@@ -77,6 +79,24 @@ def test_the_others_are_served_and_the_cause_is_told(
         assert 'attendant_model_ready{model_name="bad"} 0.0' in page
 
     with_front_end(models, test)
+
+
+def test_one_that_is_given_up_at_the_start_holds_no_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = [make_synthetic_bundle(tmp_path / name, name=name) for name in ("good", "bad")]
+    loader = ModelLoader(EngineSettings(threads=1, spinning=False, max_num_seqs=4), verify=False, progress=print)
+    bundles = loader.load_all(paths)
+    assert set(loader.ledger.holdings("the CPU")) == {"good", "bad"}
+    bad = bundles.models[1].generator
+    assert bad is not None
+    refuse(bad, LACKING, monkeypatch)
+
+    async def main() -> None:
+        front_end = FrontEnd(Metrics(CollectorRegistry()), print, loader=loader)
+        await front_end.start(bundles)
+        assert set(loader.ledger.holdings("the CPU")) == {"good"}
+        await front_end.close()
+
+    asyncio.run(main())
 
 
 def test_strict_or_alone_it_ends_the_start(

@@ -206,7 +206,6 @@ class ModelTable(Generic[S]):
             await self._entries.start(entry, await self._in_thread(load, path, manifest, holder))
         except Exception as error:  # noqa: BLE001
             # supervision point: a bundle's fault, of whatever kind, is its own
-            self._loader.ledger.release(entry.holder)
             given_up = self._give_up(entry, error)
             if not kept:
                 self._entries.remove(given_up)
@@ -239,8 +238,7 @@ class ModelTable(Generic[S]):
         for entry in leaving:
             self._entries.remove(entry)
             entry.serving = None
-            if self._loader is not None:
-                self._loader.ledger.release(entry.holder)
+            self._free(entry)
         await asyncio.sleep(0)  # what the loop still has to call for it is called
         garbage.collect()
         await self._in_thread(garbage.give_back)
@@ -250,9 +248,15 @@ class ModelTable(Generic[S]):
 
     def _give_up(self, entry: Entry[S], error: Exception, *, strict: bool = False) -> Entry[S]:
         self._entries.remove(entry)
+        self._free(entry)
         failed = replace(FailedModel.of(entry.name, error, entry.manifest), current=not self._entries.of(entry.name))
         failed.give_up(strict=strict)
         return self._entries.fail(failed)
+
+    def _free(self, entry: Entry[S]) -> None:
+        """Let the ledger know that a version holds nothing any more."""
+        if self._loader is not None:
+            self._loader.ledger.release(entry.holder)
 
     def _in_thread(self, function: Callable[P, R], *arguments: P.args, **_: P.kwargs) -> Awaitable[R]:
         run = partial(copy_context().run, function, *arguments)  # so that lines of the log name the call
