@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from attendant.batching.client import BatchClient
@@ -195,8 +194,8 @@ class FrontEnd:
 
 
 def _info(entry: Entry[ServedModel]) -> ModelInfo | FailedModel:
-    if entry.failed is not None:
-        return replace(entry.failed, current=entry.current)
+    if (failure := entry.failure) is not None:
+        return failure
     assert entry.manifest is not None, "it was read"
     served = entry.serving
     if served is None:

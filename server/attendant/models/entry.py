@@ -95,11 +95,16 @@ class Entry(Generic[S]):
             place = 2 if self.serving is None else 1
         return place, version_order(self.version)
 
+    @property
+    def failure(self) -> FailedModel | None:
+        """Why it is not served, and whether calls that name no version hear of it; None if it is no failed one."""
+        return None if self.failed is None else replace(self.failed, current=self.current)
+
     def refusal(self) -> AttendantError | None:
         """What ends a call to the model; None if it takes calls."""
         name = self.name if self.current else self.full_name
-        if self.failed is not None:
-            return replace(self.failed, current=self.current).refusal()
+        if (failure := self.failure) is not None:
+            return failure.refusal()
         if self.serving is None:
             return Unavailable(f"model {name!r} is being loaded; try again")
         if self.draining:
