@@ -120,6 +120,7 @@ class Application:
         self._engines = EnginePorts(settings.grpc, settings.engine_ports(), self._tracer)
         self._recorder: Recorder | None = None
         self._front_end: FrontEnd | None = None
+        self._hung_up = False
         self._routes = RoutesReader(settings.routes, self._metrics.routes) if settings.routes is not None else None
         self._page = Page(
             settings.http.page,
@@ -165,6 +166,8 @@ class Application:
         await self._rpc.start(front_end, self._recorder)
         await self._engines.start(front_end)
         await self._on_change(serving=True)
+        if self._hung_up:
+            self.on_hangup()
         return endpoints
 
     async def ended(self) -> None:
@@ -201,9 +204,11 @@ class Application:
         self.request_stop()
 
     def on_hangup(self) -> None:
-        """SIGHUP: read the routes file again."""
-        if self._routes is None or self._front_end is None:
+        """SIGHUP: read the routes file again, once the server serves."""
+        if self._routes is None:
             logger.info("SIGHUP: there is no routes file to read again (setting routes)")
+        elif self._front_end is None:
+            self._hung_up = True
         else:
             self._routes.read_again(self._front_end.put_routes)
 

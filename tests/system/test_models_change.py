@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import grpc.aio
+import pytest
+from attendant import app
 from attendant.app import Application
 from attendant.demo import demo_bundle
 from attendant.settings import EngineSettings, GrpcSettings, HttpSettings, ServeSettings
@@ -52,6 +54,41 @@ def test_callers_see_models_come_and_go(tmp_path: Path) -> None:
             assert await seen() == {"demo": models_pb2.MODEL_STATE_READY}
             assert await healthy("other") == status.SERVICE_UNKNOWN
             assert await healthy("demo") == await healthy("") == status.SERVING
+        await application.stop()
+
+    try:
+        asyncio.run(asyncio.wait_for(main(), 120))
+    finally:
+        gc.unfreeze()  # what the server froze is this process's, too
+
+
+def test_routes_that_change_while_models_load_are_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "routes.yaml"
+    file.write_text("routes: {before: {kind: alias, model: demo}}", encoding="utf-8")
+    settings = ServeSettings(
+        bundles=(demo_bundle(),),
+        routes=file,
+        engine=EngineSettings(threads=1, spinning=False),
+        grpc=GrpcSettings(port=0),
+        http=HttpSettings(port=0),
+    )
+    load = app._load
+
+    async def main() -> None:
+        application = Application(settings)
+
+        async def changes(*args: Any, **kwargs: Any) -> Any:
+            file.write_text("routes: {after: {kind: alias, model: demo}}", encoding="utf-8")
+            application.on_hangup()
+            return await load(*args, **kwargs)
+
+        monkeypatch.setattr(app, "_load", changes)
+        await application.start()
+        assert application._front_end is not None
+        assert application._routes is not None
+        assert application._routes._reading is not None
+        await application._routes._reading
+        assert {info.name for info in application._front_end.list_models()} == {"demo", "after"}
         await application.stop()
 
     try:
