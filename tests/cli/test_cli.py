@@ -51,6 +51,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         ["generate", "x", "--max-tokens", "-1"],
         ["generate", "x", "--max-tokens", "many"],
         ["generate", "x", "--timeout", "0"],
+        ["models", "--index", "-v"],
         ["serve", "--engine.max-num"],
         ["serve", "--nothing", "1"],
         ["demo", "some/bundle"],

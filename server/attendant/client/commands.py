@@ -46,13 +46,14 @@ def add_generate_arguments(parser: ArgumentParser) -> None:
 def add_models_arguments(parser: ArgumentParser) -> None:
     """Flags of ``attendant models``."""
     parser.add_argument("--json", action="store_true", help="print a JSON list, with all that is known of each model")
-    parser.add_argument(
+    shown = parser.add_mutually_exclusive_group()  # the index knows no more of a version than its line says
+    shown.add_argument(
         "-v",
         "--verbose",
         action="store_true",
         help="say of each model where it came from, what quantisation did to it, and how far from its source it is",
     )
-    parser.add_argument(
+    shown.add_argument(
         "--index", action="store_true", help="list every version that the server or its repository has, loaded or not"
     )
     add_server_arguments(parser)
