@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from attendant_loadtest.sweep.__main__ import main
+from attendant_loadtest.sweep.callers import Unfit, generator
 from attendant_loadtest.sweep.table import table
 from attendant_loadtest.sweep.windows import Sample, Window, alike, figures, measure
+from attendant_proto.openinference.inference_pb2 import ModelStreamInferResponse
 
 from tests.system.server import ServerProcess, serving
 
@@ -59,6 +64,16 @@ def test_what_a_call_raises_ends_the_sweep() -> None:
 
     with pytest.raises(ValueError, match="no such model"):
         asyncio.run(measure(call, 2, 60.0, 2, 0.1))
+
+
+def test_a_stream_without_a_token_is_an_error_in_words() -> None:
+    async def stream(requests: object) -> AsyncIterator[Any]:
+        yield ModelStreamInferResponse()
+
+    channel = SimpleNamespace(stream_stream=lambda *args, **kwargs: stream, unary_unary=lambda *args, **kwargs: None)
+    call = generator("openinference", cast("Any", channel), "m", 1, ["a"])
+    with pytest.raises(Unfit, match="ended without a token"):
+        asyncio.run(call())  # type: ignore[arg-type]
 
 
 def test_the_table_says_what_is_not_steady_and_has_tokens_of_streams_only() -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from attendant.core.errors import StepFailed
+from attendant_loadtest.bench import together
 from attendant_loadtest.bench.__main__ import main
-from attendant_loadtest.bench.together import Seen, shares
+from attendant_loadtest.bench.together import BusyEncoder, Seen, Worker, shares
 
 from tests.synthetic import make_synthetic_bundle
 from tests.synthetic_encoder import make_text_encoder
@@ -24,6 +26,41 @@ def test_it_measures_models_that_generate_and_that_encode(tmp_path: Path, capsys
 def test_a_bundle_that_cannot_be_loaded_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["together", str(tmp_path)]) == 1
     assert str(tmp_path) in capsys.readouterr().err
+
+
+class Contestant(BusyEncoder):
+    """Fails, or says whether a turn runs."""
+
+    def __init__(self, *, fails: bool = False) -> None:
+        self.fails = fails
+        self.runs = False
+
+    def turn(self) -> int:
+        if self.fails:
+            raise StepFailed("out of order")
+        self.runs = True
+        self.runs = False
+        return 1
+
+
+def test_a_model_that_fails_is_an_error_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(together, "busy", lambda model, concurrency: Contestant(fails=True))
+    bundle = str(make_text_encoder(tmp_path / "one"))
+    assert main(["together", bundle, bundle, "--rounds", "1", "--seconds", "0.01", "--threads", "1"]) == 1
+    assert "out of order" in capsys.readouterr().err
+
+
+def test_nothing_runs_after_rest_however_late_a_thread_begins() -> None:
+    for _ in range(50):
+        worker = Worker(contestant := Contestant())
+        worker.begin()
+        worker.rest()
+        done = worker.done
+        assert not contestant.runs
+        worker.close()
+        assert worker.done == done
 
 
 def test_a_share_is_what_is_done_in_company_over_what_is_done_alone() -> None:

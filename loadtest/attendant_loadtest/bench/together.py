@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from attendant.bundle import read_any_manifest
 from attendant.core.errors import AttendantError
-from attendant.core.events import FailedEvent
+from attendant.core.events import FailedEvent, FinishedEvent
 from attendant.core.request import Request
 from attendant.core.sampling import SamplingParams
 from attendant.models.encoder_check import probe_row
@@ -34,6 +34,8 @@ from attendant_loadtest.bench.measurement import quantile
 PROMPT, NEW = 64, (40, 88)
 """Tokens of a prompt, and of an answer: of different lengths, so that prompts do not come all at once."""
 ROWS = 8
+SWITCH_INTERVAL_S = 0.0005
+"""That of the server."""
 SETTLES_S = 0.25
 """From when the models of a window begin until they are looked at."""
 
@@ -59,7 +61,7 @@ class BusyGenerator:
         for event in report.events:
             if isinstance(event, FailedEvent):
                 raise event.error
-            self._running -= hasattr(event, "reason")
+            self._running -= isinstance(event, FinishedEvent)
         return report.stats.num_prefill_tokens + report.stats.num_decode_tokens
 
     def _submit(self) -> None:
@@ -104,13 +106,13 @@ class Worker:
         self.error: Exception | None = None
         self._go = threading.Event()
         self._rests = threading.Event()
-        self._rests.set()
         self._ended = False
         self._thread = threading.Thread(target=self._main, daemon=True)
         self._thread.start()
 
     def begin(self) -> None:
         """Be busy."""
+        self._rests.wait()  # a thread that just started would say so later, while it is busy
         self._rests.clear()
         self._go.set()
 
@@ -231,23 +233,30 @@ def load(bundles: Sequence[Path], settings: EngineSettings, encoder: EncoderSett
     return [one(number, path) for number, path in enumerate(bundles, 1)]
 
 
-def main(argv: Sequence[str], switch_interval_s: float = 0.0005) -> int:
+def main(argv: Sequence[str]) -> int:
     """Measure and print; the exit code."""
     args = _parser().parse_args(argv)
-    sys.setswitchinterval(switch_interval_s)  # as the server has it
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     settings = EngineSettings(kv_memory="256MiB", threads=args.threads, spinning=args.spinning)
     try:
         models = load(args.bundles, settings, EncoderSettings(threads=args.threads, spinning=args.spinning))
+        lines = _measured(models, args)
     except AttendantError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    workers = [Worker(busy(model, args.concurrency)) for model in models]
-    groups = [tuple(range(size)) for size in args.together or (len(workers),)]
-    rounds = measure(workers, groups, args.rounds, args.seconds)
-    print("\n".join(told([model.name for model in models], workers, rounds)))
-    for worker in workers:
-        worker.close()
+    print("\n".join(lines))
     return 0
+
+
+def _measured(models: Sequence[LoadedModel], args: argparse.Namespace) -> list[str]:
+    workers = [Worker(busy(model, args.concurrency)) for model in models]
+    try:
+        groups = [tuple(range(size)) for size in args.together or (len(workers),)]
+        rounds = measure(workers, groups, args.rounds, args.seconds)
+        return told([model.name for model in models], workers, rounds)
+    finally:
+        for worker in workers:
+            worker.close()
 
 
 def _sizes(text: str) -> tuple[int, ...]:

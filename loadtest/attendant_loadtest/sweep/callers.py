@@ -24,7 +24,7 @@ Caller = Callable[[], Awaitable[Sample]]
 
 
 class Unfit(Exception):
-    """The model takes no calls of this kind; the message says what it would have to do."""
+    """The model takes no calls of this kind, or does not answer them; the message says how."""
 
 
 def encoder(protocol: str, channel: grpc.aio.Channel, model: str, task: str, texts: Sequence[str]) -> Caller:
@@ -81,6 +81,8 @@ async def _streamed(answers: AsyncIterator[bool]) -> Sample:
     started = time.perf_counter()
     moments = [time.perf_counter() - started async for answer in answers if answer]
     total_s = time.perf_counter() - started
+    if not moments:
+        raise Unfit("a stream ended without a token")
     gaps = tuple(later - earlier for earlier, later in itertools.pairwise(moments))
     return Sample(total_s, moments[0], gaps)
 
