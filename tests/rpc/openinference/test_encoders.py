@@ -463,6 +463,6 @@ def test_routes_are_models_and_say_what_they_led_to(bundles: dict[str, Path], tm
         index = {each.name: each.state for each in models.index()}
         assert index["alias"] is index["both"] is VersionState.READY
         with pytest.raises(InvalidRequest, match="name is 'both', a route"):
-            models.statistics("both")
+            await models.statistics("both")
 
     with_routes([bundles["classify"], bundles["rerank"], ranks], routes, test)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -283,6 +284,24 @@ def test_what_traces_do_not_know(values: dict[str, str], words: str) -> None:
     assert tracer.share == 1
     with pytest.raises(InvalidRequest, match="model_name is set beside settings"):
         trace_settings(pb.TraceSettingRequest(model_name="m", settings=tracing(trace_rate="2").settings), tracer)
+
+
+def test_statistics_look_at_the_models_where_they_change(vectors: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the thread of the loop, which alone changes them."""
+
+    async def test(server: Server) -> None:
+        threads = []
+        list_models = server.front_end.list_models
+
+        def watched() -> Any:
+            threads.append(threading.get_ident())
+            return list_models()
+
+        monkeypatch.setattr(server.front_end, "list_models", watched)
+        assert (await server.stub.ModelStatistics(pb.ModelStatisticsRequest())).model_stats
+        assert threads == [threading.get_ident()]
+
+    with_server(test, vectors)
 
 
 def test_a_model_that_comes_and_goes_is_found_anew(vectors: Path, tmp_path: Path) -> None:

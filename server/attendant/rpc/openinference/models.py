@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -90,7 +91,7 @@ class Models:
         info = served(self._front_end, name, version)
         return model_config(info, ports_of(info, self._front_end), self.repository.policy(info.name))
 
-    def statistics(self, name: str = "", version: str = "") -> pb.ModelStatisticsResponse:
+    async def statistics(self, name: str = "", version: str = "") -> pb.ModelStatisticsResponse:
         """What a model has done, or every one: all its versions together, under the current one.
 
         Raises:
@@ -103,7 +104,7 @@ class Models:
             raise InvalidRequest("name", f"is {name!r}, a route; allowed: a model, as its calls are counted there")
         told = sorted((info for info in shown if info.route is None), key=lambda info: info.current)
         versions = {info.name: info.version for info in told}  # of several the current one
-        return all_statistics(versions, self._front_end.figures())
+        return all_statistics(versions, await asyncio.to_thread(self._front_end.figures))
 
     def of_request(self, request: pb.ModelInferRequest) -> Found:
         """The model of a request to infer.
