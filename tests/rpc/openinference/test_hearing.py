@@ -105,6 +105,13 @@ REFUSED: list[tuple[str, dict[str, Any], dict[str, Any], str, str]] = [
     ("no rate", {"samples": np.zeros(3, np.float32)}, {}, "inputs[sampling_rate]", "is missing"),
     ("rate 0", {"samples": np.zeros(3, np.float32), "sampling_rate": 0}, {}, "inputs[sampling_rate]", "is 0"),
     ("rate of words", {"samples": np.zeros(3, np.float32)}, {"sampling_rate": "x"}, "parameters[sampling_rate]", "x"),
+    (
+        "rate too long",
+        {"samples": np.zeros(3, np.float32)},
+        {"sampling_rate": "1" * 5000},
+        "parameters[sampling_rate]",
+        "1...; allowed: 1 to 2147483647",
+    ),
     ("nan", {"samples": np.full(3, np.nan, np.float32), "sampling_rate": RATE}, {}, "inputs[samples]", "no number"),
     ("task", {"audio": FILE}, {"task": "sing"}, "parameters[task]", "transcribe or translate"),
     ("language", {"audio": FILE}, {"language": "xx"}, "parameters[language]", ""),

@@ -271,6 +271,7 @@ def test_the_rate_of_traces_changes() -> None:
     [
         ({"trace_rate": "0"}, "settings[trace_rate] is ['0']; allowed: one number from 1"),
         ({"trace_rate": "often"}, "settings[trace_rate] is ['often']; allowed"),
+        ({"trace_rate": "1" * 5000}, "settings[trace_rate] is ['" + "1" * 98 + "...; allowed: one number from 1"),
         ({"trace_level": "TENSORS"}, "settings[trace_level] is ['TENSORS']; allowed: ['OFF'] or ['TIMESTAMPS']"),
         ({"trace_file": "x"}, "settings[trace_file] is not known; allowed: trace_level, trace_rate, trace_mode"),
         ({"trace_mode": "triton"}, "settings[trace_mode] is ['triton']; allowed: opentelemetry"),

@@ -190,12 +190,14 @@ def _rate(call: InferCall, said: Said | None) -> int | None:
         value = said.value
     if value is None:
         return None
-    field = field_of(RATE) if said is None else said.field
-    if isinstance(value, bool) or not str(value).isascii() or not str(value).isdigit():
-        raise InvalidRequest(field, f"is {value}; allowed: {_LEAST_RATE} to {_MOST_RATE}")
-    if not _LEAST_RATE <= int(value) <= _MOST_RATE:
-        raise InvalidRequest(field, f"is {value}; allowed: {_LEAST_RATE} to {_MOST_RATE}")
-    return int(value)
+    digits = "" if isinstance(value, bool) else str(value)
+    try:
+        rate = int(digits) if digits.isascii() and digits.isdigit() else None
+    except ValueError:  # more digits than Python reads
+        rate = None
+    if rate is None or not _LEAST_RATE <= rate <= _MOST_RATE:
+        raise (said or Said(value, field_of(RATE))).refusal(f"{_LEAST_RATE} to {_MOST_RATE}")
+    return rate
 
 
 def _wav(samples: bytes, rate: int) -> bytes:

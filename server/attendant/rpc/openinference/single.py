@@ -86,7 +86,11 @@ def parsed(words: str, field: str, allowed: str) -> Any:
 
 def shown(value: object) -> str:
     """A value for an error: as JSON, and not all of a long one."""
-    words = json.dumps(value, default=str, ensure_ascii=False)
+    return cut(json.dumps(value, default=str, ensure_ascii=False))
+
+
+def cut(words: str) -> str:
+    """Words for an error: not all of many."""
     return words if len(words) <= _MOST_SHOWN else f"{words[:_MOST_SHOWN]}..."
 
 

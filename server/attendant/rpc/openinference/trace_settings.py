@@ -6,6 +6,7 @@ from attendant_proto.openinference import inference_pb2 as pb
 
 from attendant.core.errors import InvalidRequest, NotAllowed
 from attendant.core.stages import Tracer
+from attendant.rpc.openinference.single import cut
 
 LEVEL, RATE, MODE = "trace_level", "trace_rate", "trace_mode"
 _OFF, _ON = "OFF", "TIMESTAMPS"
@@ -47,22 +48,23 @@ def _share(request: pb.TraceSettingRequest) -> float | None:
         elif name == LEVEL:
             if values not in ([_OFF], [_ON]):
                 raise InvalidRequest(
-                    field, f"is {values}; allowed: [{_OFF!r}] or [{_ON!r}]; of texts, traces.text decides"
+                    field, f"is {cut(str(values))}; allowed: [{_OFF!r}] or [{_ON!r}]; of texts, traces.text decides"
                 )
             off = values == [_OFF]
             share = 1.0 if share is None and not off else share
         elif name != MODE or values != ["opentelemetry"]:
-            allowed = "opentelemetry" if name == MODE else f"{LEVEL}, {RATE}, {MODE}"
-            raise InvalidRequest(
-                field, f"is {values}; allowed: {allowed}" if name == MODE else f"is not known; allowed: {allowed}"
+            found, allowed = (
+                (cut(str(values)), "opentelemetry") if name == MODE else ("not known", f"{LEVEL}, {RATE}, {MODE}")
             )
+            raise InvalidRequest(field, f"is {found}; allowed: {allowed}")
     return 0.0 if off else share
 
 
 def _rate(values: list[str], field: str) -> int:
-    if len(values) == 1 and values[0].isdecimal() and 1 <= int(values[0]) <= _MOST:
-        return int(values[0])
-    raise InvalidRequest(field, f"is {values}; allowed: one number from 1 (all calls are kept) to {_MOST}")
+    word = values[0] if len(values) == 1 else ""
+    if word.isdecimal() and len(word) <= len(str(_MOST)) and 1 <= int(word) <= _MOST:
+        return int(word)
+    raise InvalidRequest(field, f"is {cut(str(values))}; allowed: one number from 1 (all calls are kept) to {_MOST}")
 
 
 def _response(share: float) -> pb.TraceSettingResponse:
