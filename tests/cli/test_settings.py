@@ -159,6 +159,9 @@ def test_a_wrong_variable_is_named(
         ("engine: 1", ["settings.yaml", "engine", "dictionary"]),
         ("- a", ["settings.yaml", "settings by name"]),
         ("engine: {a: b: c", ["settings.yaml", "not valid YAML"]),
+        ("bundles: 2024-13-45", ["settings.yaml", "not valid YAML", "month must be in 1..12"]),
+        ("bundles: !!bool maybe", ["settings.yaml", "not valid YAML", "maybe"]),
+        ("bundles: " + "[" * 3000, ["settings.yaml", "nested too deep"]),
     ],
 )
 def test_a_wrong_file_is_named(tmp_path: Path, text: str, parts: list[str]) -> None:

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_settings import CliSettingsSource, EnvSettingsSource, SettingsError
 
 from attendant.core.errors import ConfigurationError
 from attendant.settings.serve import ENV_PREFIX, ServeSettings
+from attendant.settings.yaml_files import parse_yaml, read_text
 
 ENV_CONFIG = "ATTENDANT_CONFIG"
 MAPPINGS = ("vllm_engine",)
@@ -76,12 +76,7 @@ class SettingsArguments:
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    except yaml.YAMLError as error:
-        raise ConfigurationError(f"{path}: is not valid YAML: {' '.join(str(error).split())}") from None
+    data = parse_yaml(read_text(path), str(path))
     if data is None:
         return {}
     if not isinstance(data, dict):

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from attendant.core.errors import ConfigurationError
 from attendant.settings.sections import Section
+from attendant.settings.yaml_files import parse_yaml, read_text
 from attendant.settings.yaml_lines import Place, YamlLines
 
 RouteName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
@@ -218,20 +218,13 @@ class RoutesFile:
     @classmethod
     def read(cls, path: Path) -> RoutesFile:
         """Raises ConfigurationError: one line that names the file, the line and the place, and what is allowed."""
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigurationError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
-        return cls.parse(text, str(path))
+        return cls.parse(read_text(path), str(path))
 
     @classmethod
     def parse(cls, text: str, name: str = "routes.yaml") -> RoutesFile:
         """The file ``name`` with this text; raises what :meth:`read` raises."""
         lines = YamlLines.of(text, name)
-        try:
-            data = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise ConfigurationError(f"{name}: is not valid YAML: {' '.join(str(error).split())}") from None
+        data = parse_yaml(text, name)
         if not isinstance(data, dict):
             raise ConfigurationError(f"{name}: must hold routes by name, e.g. 'routes: {{chat: {{kind: alias, ...}}}}'")
         try:

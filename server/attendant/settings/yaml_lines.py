@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import yaml
 
 from attendant.core.errors import ConfigurationError
+from attendant.settings.yaml_files import compose_yaml
 
 MAX_DEPTH = 16
 """Of values in values."""
@@ -25,10 +26,7 @@ class YamlLines:
     @classmethod
     def of(cls, text: str, name: str) -> YamlLines:
         """Raises ConfigurationError: it is no YAML, or has a key twice."""
-        try:
-            root = yaml.compose(text, Loader=yaml.SafeLoader)
-        except yaml.YAMLError as error:
-            raise ConfigurationError(f"{name}: is not valid YAML: {' '.join(str(error).split())}") from None
+        root = compose_yaml(text, name)
         found = cls(name)
         if root is not None:
             found._walk(root, ())

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 from attendant.core.errors import ConfigurationError
 from attendant.frontend.routes.graph import MAX_DEPTH, compiled
+from attendant.frontend.routes.reader import RoutesReader
+from attendant.metrics import Metrics
 from attendant.settings.routes import RoutesFile
+from prometheus_client import CollectorRegistry
 
 ALIASES = "\n".join(f"  r{i}: {{kind: alias, model: r{i + 1}}}" for i in range(MAX_DEPTH + 1))
 TOO_LONG = "routes:\n" + ALIASES + f"\n  r{MAX_DEPTH + 1}: {{kind: alias, model: m}}\n"
@@ -21,6 +25,8 @@ def pipeline(*steps: str) -> str:
     ("text", "said"),
     [
         ("routes: [", "routes.yaml: is not valid YAML"),
+        ("routes:\n  a: {kind: alias, model: 2024-13-45}", "routes.yaml: is not valid YAML: month must be in 1..12"),
+        ("routes: " + "[" * 3000, "routes.yaml: is nested too deep"),
         ("- a", "must hold routes by name"),
         (
             "routes:\n  a: {kind: alias, model: m}\n  a: {kind: alias, model: n}",
@@ -98,6 +104,27 @@ def test_a_long_way_that_is_found_from_its_end_is_too_long_as_well() -> None:
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"none\.yaml: cannot be read: No such file"):
         RoutesFile.read(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize("text", ["routes: {a: {kind: alias, model: 2024-13-45}}", "routes: " + "[" * 3000])
+def test_a_file_that_is_read_again_and_is_wrong_changes_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str
+) -> None:
+    path = tmp_path / "routes.yaml"
+    path.write_text(text)
+    registry = CollectorRegistry()
+
+    async def put(file: RoutesFile) -> None:
+        pytest.fail("nothing of it is put in place")
+
+    async def main() -> None:
+        RoutesReader(path, Metrics(registry).routes).read_again(put)
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        await asyncio.gather(*others)
+
+    asyncio.run(main())
+    assert "the routes stay as they were" in caplog.text
+    assert registry.get_sample_value("attendant_routes_reloads_total", {"outcome": "refused"}) == 1
 
 
 def test_within_a_route_its_own_name_means_the_model() -> None:
