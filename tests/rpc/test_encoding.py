@@ -15,7 +15,7 @@ from attendant.core.context import CallContext
 from attendant.core.errors import AttendantError, InvalidRequest, QueueFull
 from attendant.frontend.encoding.calls import ClassifyCall, Encoded, EncodingUsage
 from attendant.rpc import status
-from attendant.rpc.encoding import MANY_RESULTS, _num_fills, _num_parts
+from attendant.rpc.sizes import MANY_RESULTS, num_fills, num_parts
 from attendant.rpc.stream import replies
 from attendant.tasks.classification import Label
 from attendant.tasks.masks import Fill, FilledMask
@@ -219,7 +219,7 @@ def test_every_error_has_its_code_in_a_stream_too() -> None:
 def test_results_of_many_parts_are_written_off_the_loop() -> None:
     fills = tuple(Fill(i, "a", 0.5, "a text") for i in range(100))
     long = (Fill(0, "a", 0.5, "a" * 200_000),)
-    assert _num_fills([(FilledMask(Span(), fills[:5]),)]) == 5
-    assert _num_fills([(FilledMask(Span(), fills),) * 2]) > MANY_RESULTS
-    assert _num_fills([(FilledMask(Span(), long),)]) > MANY_RESULTS
-    assert _num_parts([(1,) * 100, (2,) * 29]) > MANY_RESULTS
+    assert num_fills([(FilledMask(Span(), fills[:5]),)]) == 5
+    assert num_fills([(FilledMask(Span(), fills),) * 2]) > MANY_RESULTS
+    assert num_fills([(FilledMask(Span(), long),)]) > MANY_RESULTS
+    assert num_parts([(1,) * 100, (2,) * 29]) > MANY_RESULTS

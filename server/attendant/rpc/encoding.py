@@ -19,18 +19,9 @@ from attendant.rpc import convert_encoding as convert
 from attendant.rpc.context import of_this_call
 from attendant.rpc.convert_receipt import seal
 from attendant.rpc.recording import CallRecording
+from attendant.rpc.sizes import LARGE_REQUEST, MANY_RESULTS, num_fills, num_parts
 from attendant.rpc.stream import replies
-from attendant.tasks.masks import FilledMask
 from attendant.traffic.recorder import Recorder
-
-LARGE_REQUEST = 65_536
-"""Bytes from which on a request is read in a thread."""
-
-MANY_RESULTS = 128
-"""The same of a response, in results."""
-
-
-_CHARACTERS_OF_A_RESULT = 1000
 
 C = TypeVar("C")
 T = TypeVar("T")
@@ -61,17 +52,6 @@ class _Kind(Generic[C, T, R]):
         return response
 
 
-def _num_parts(results: Sequence[Sequence[object]]) -> int:
-    """Of results that consist of several."""
-    return sum(map(len, results))
-
-
-def _num_fills(results: Sequence[Sequence[FilledMask]]) -> int:
-    """Of filled masks, where each long text counts as several."""
-    fills = (fill for masks in results for mask in masks for fill in mask.fills)
-    return sum(1 + len(fill.text) // _CHARACTERS_OF_A_RESULT for fill in fills)
-
-
 class EncodingServicer(encoding_pb2_grpc.EncodingServicer):
     """attendant.v1.Encoding. ``recorder``: keeps some of the calls."""
 
@@ -85,12 +65,12 @@ class EncodingServicer(encoding_pb2_grpc.EncodingServicer):
             service.classify_tokens,
             convert.classify_tokens_response,
             "classify_tokens",
-            _num_parts,
+            num_parts,
         )
-        self._answer = _Kind(convert.answer_call, service.answer, convert.answer_response, "answer", _num_parts)
+        self._answer = _Kind(convert.answer_call, service.answer, convert.answer_response, "answer", num_parts)
         self._rerank = _Kind(convert.rerank_call, service.rerank, convert.rerank_response, "rerank")
         self._fill_mask = _Kind(
-            convert.fill_mask_call, service.fill_mask, convert.fill_mask_response, "fill_mask", _num_fills
+            convert.fill_mask_call, service.fill_mask, convert.fill_mask_response, "fill_mask", num_fills
         )
         self._classify_image = _Kind(convert.classify_image_call, service.classify_image, labels, "classify")
         self._embed_image = _Kind(convert.embed_image_call, service.embed_image, vectors, "embed")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from attendant.core.errors import InvalidRequest
 from attendant.core.repository import VersionState
 from attendant.frontend.encoding.calls import EmbedSparseCall
 from attendant.frontend.front_end import FrontEnd
+from attendant.rpc.convert_receipt import seal
+from attendant.rpc.openinference.encoders import pieces, port
 from attendant.rpc.openinference.infer import Inference
 from attendant.rpc.openinference.models import Models
 from attendant.tasks.images import pixel_values
@@ -102,6 +105,34 @@ def test_embed(bundles: dict[str, Path]) -> None:
         assert each["count"].tolist() == [len(embedding.tokens) for embedding in typed.embeddings]
 
     with_server(test, bundles["embed"])
+
+
+def test_long_texts_and_results_of_many_parts_leave_the_loop_alone(
+    bundles: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One text may have many results; what receipts tell of them is written with them."""
+
+    def watched(function: Any) -> Any:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            threads.append(threading.get_ident())
+            return function(*args, **kwargs)
+
+        return call
+
+    async def test(server: Server) -> None:
+        long = tensor("text", ["a b " * 20_000], "BYTES")
+        await server.stub.ModelInfer(request("classify_tokens", long, parameters=asked | {"truncate": True}))
+        assert len(threads) == 2
+        monkeypatch.setattr(port, "MANY_RESULTS", 1)
+        await server.stub.ModelInfer(request("classify_tokens", tensor("text", TEXTS[2:], "BYTES"), parameters=asked))
+        read, *written = threads[2:]
+        assert read == threading.get_ident() not in (threads[0], *written)
+
+    threads: list[int] = []
+    asked = {"receipt": True, "keep_outside": True, "aggregation": "none"}
+    monkeypatch.setattr(pieces.ClassifyTokensPort, "read", watched(pieces.ClassifyTokensPort.read))
+    monkeypatch.setattr(port, "seal", watched(seal))
+    with_server(test, bundles["classify_tokens"])
 
 
 def test_receipts(bundles: dict[str, Path]) -> None:

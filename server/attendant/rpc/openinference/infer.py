@@ -17,9 +17,7 @@ from attendant.rpc.openinference.options import FINAL, Terms
 from attendant.rpc.openinference.ports import InferAnswer, InferCall, SinglePort
 from attendant.rpc.openinference.reading import infer_call
 from attendant.rpc.openinference.writing import empty_response, infer_response
-
-LARGE_REQUEST = 65_536
-"""Bytes from which on a request is read in a thread, unless they are numbers that need no reading."""
+from attendant.rpc.sizes import LARGE_REQUEST
 
 MANY_ELEMENTS = 2_000
 """Of a response, which are written one by one, from which on that is done in a thread."""
@@ -112,6 +110,7 @@ Begin = Callable[[pb.ModelInferRequest], Inference]
 
 
 def _takes_long(request: pb.ModelInferRequest) -> bool:
+    """Whether a request is large, but for numbers that need no reading."""
     raw = request.raw_input_contents
     if not raw:
         return bool(request.ByteSize() > LARGE_REQUEST)

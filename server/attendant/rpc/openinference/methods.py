@@ -17,7 +17,8 @@ from attendant.core.errors import AttendantError, InvalidRequest
 from attendant.rpc.fields import on_wire
 from attendant.rpc.openinference.generated import as_json, elements
 from attendant.rpc.openinference.ports import InferAnswer, InferCall, Tensor, TensorSpec
-from attendant.rpc.openinference.single import LARGE, as_text, is_large, parsed, shown
+from attendant.rpc.openinference.single import as_text, is_large, parsed, shown
+from attendant.rpc.sizes import LARGE_REQUEST
 
 METHOD = "method"
 """The parameter that names a method. A request that has it is for :class:`MethodPort`, whatever its model does."""
@@ -85,7 +86,7 @@ class MethodPort:
         try:
             async with aclosing(within(context, method.responses(messages))) as responses:
                 async for response in responses:
-                    large = response.ByteSize() > LARGE
+                    large = response.ByteSize() > LARGE_REQUEST
                     words = await asyncio.to_thread(as_json, response) if large else as_json(response)
                     if alone:
                         found.append(words)

@@ -7,9 +7,8 @@ from typing import Any
 
 from attendant.core.errors import InvalidRequest
 from attendant.rpc.openinference.ports import InferCall
+from attendant.rpc.sizes import LARGE_REQUEST
 
-LARGE = 65_536
-"""Bytes from which on texts are read in a thread."""
 _MOST_SHOWN = 100
 
 
@@ -61,7 +60,7 @@ def as_text(value: bytes, field: str) -> str:
 def is_large(call: InferCall) -> bool:
     """Whether reading what its inputs say takes long enough to be done in a thread."""
     texts = (tensor.values.ravel() for tensor in call.inputs.values() if tensor.datatype == "BYTES")
-    return sum(len(value) for values in texts for value in values) > LARGE
+    return sum(len(value) for values in texts for value in values) > LARGE_REQUEST
 
 
 def parsed(words: str, field: str, allowed: str) -> Any:

@@ -23,6 +23,7 @@ from attendant.rpc.openinference.encoders.token_rows import token_items
 from attendant.rpc.openinference.options import Options
 from attendant.rpc.openinference.ports import InferCall, Tensor
 from attendant.rpc.openinference.reading import texts
+from attendant.rpc.sizes import num_fills, num_parts
 from attendant.tasks.answers import DEFAULT_ANSWER_TOKENS, Answer
 from attendant.tasks.masks import DEFAULT_FILLS, FilledMask
 from attendant.tasks.tokens import Aggregation, Entity
@@ -55,6 +56,7 @@ class ClassifyTokensPort(EncoderPort):
             convert.classify_tokens_response,
             asked,
             {"texts": "text"},
+            num_parts,
         )
 
 
@@ -89,6 +91,7 @@ class AnswerPort(EncoderPort):
             convert.answer_response,
             asked,
             {"inputs": "question", "inputs.question": "question", "inputs.context": "context"},
+            num_parts,
         )
 
 
@@ -112,6 +115,7 @@ class FillMaskPort(EncoderPort):
             convert.fill_mask_response,
             asked,
             {"texts": "text"},
+            num_fills,
         )
 
 

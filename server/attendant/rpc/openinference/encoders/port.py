@@ -7,6 +7,7 @@ import json
 import re
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -32,10 +33,9 @@ from attendant.rpc.openinference.ports import (
     Tensor,
     TensorSpec,
 )
+from attendant.rpc.openinference.single import is_large
+from attendant.rpc.sizes import MANY_RESULTS
 from attendant.traffic.recorder import Recorder
-
-MANY_RESULTS = 128
-"""Of a call, from which on tensors are made of them in a thread."""
 
 MOST = 2**31 - 1
 """Of a whole number among the parameters; what is allowed of each, the front end says."""
@@ -52,6 +52,7 @@ class Work(NamedTuple):
         message: the same as a response of attendant.v1, of which a receipt tells.
         asked: the call of the front end, where it can have a receipt.
         fields: names of inputs, by what the front end calls them.
+        size: how many results were computed, as far as writing them goes.
     """
 
     run: Callable[[CallContext], Awaitable[Encoded[Any]]]
@@ -60,6 +61,7 @@ class Work(NamedTuple):
     message: Callable[[Encoded[Any]], Any] | None = None
     asked: Any = None
     fields: Mapping[str, str] = MappingProxyType({})
+    size: Callable[[Sequence[Any]], int] = len
 
 
 class EncoderPort(SinglePort):
@@ -85,7 +87,8 @@ class EncoderPort(SinglePort):
         way, options = self._way(call), Options(call.parameters)
         usage, receipt = options.flag("usage"), options.flag("receipt")
         recorder = self._recorder if self._recorder is not None and self._recorder.wants() else None
-        work = self.read(call, way, options, receipt=receipt or recorder is not None)
+        reading = partial(self.read, call, way, options, receipt=receipt or recorder is not None)
+        work = await asyncio.to_thread(reading) if is_large(call) else reading()
         options.done()
         if receipt and work.message is None:
             raise InvalidRequest("parameters[receipt]", f"is true; allowed: false, for {way} of a model like this")
@@ -94,12 +97,10 @@ class EncoderPort(SinglePort):
             encoded = await work.run(context)
         except InvalidRequest as error:
             raise on_wire(error, work.fields, call.parameters) from None
-        many = len(encoded.results) > MANY_RESULTS
-        tensors = await asyncio.to_thread(_written, work, encoded) if many else _written(work, encoded)
+        many = work.size(encoded.results) > MANY_RESULTS
+        tensors, message = await asyncio.to_thread(_written, work, encoded) if many else _written(work, encoded)
         parameters = _usage(encoded.usage) if usage else {}
-        if encoded.receipt is not None and work.message is not None:
-            message = work.message(encoded)
-            seal(message, encoded.receipt)
+        if message is not None:
             if receipt:
                 parameters["receipt"] = _as_json(message.receipt)
             if recorder is not None and (typed := typed_request(work.asked)) is not None:
@@ -165,8 +166,14 @@ def strings(name: str, values: Sequence[str], *shape: int) -> Tensor:
     return Tensor(name, "BYTES", array.reshape(shape) if shape else array)
 
 
-def _written(work: Work, encoded: Encoded[Any]) -> tuple[Tensor, ...]:
-    return tuple(work.write(encoded))
+def _written(work: Work, encoded: Encoded[Any]) -> tuple[tuple[Tensor, ...], Any]:
+    """The tensors, and the message of which the receipt tells; None where there is none."""
+    tensors = tuple(work.write(encoded))
+    if encoded.receipt is None or work.message is None:
+        return tensors, None
+    message = work.message(encoded)
+    seal(message, encoded.receipt)
+    return tensors, message
 
 
 def _usage(usage: EncodingUsage) -> dict[str, Parameter]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from attendant.bundle import EncoderManifest, ImageInput
-from attendant.bundle.capabilities import EncoderTask
 from attendant.rpc.openinference.ports import Datatype, TensorSpec
 
 WHOLE: tuple[Datatype, ...] = ("INT32",)
@@ -92,6 +91,3 @@ def _spans(named: str) -> tuple[TensorSpec, ...]:
 
 DATA = ("text", "input_ids", "question", "query", "image", "pixel_values", "audio", "samples")
 """Inputs of which a request has one, which says which way in it takes."""
-
-TASKS_WITH_LOGITS: frozenset[EncoderTask] = frozenset({"classify_tokens", "answer", "fill_mask"})
-"""Tasks whose results are pieces of a text: without one, tokens have their logits."""
