@@ -2,33 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
-
-from attendant.bundle import EncoderTask
-from attendant.frontend.encoding.served import ServedEncoder
-from attendant.frontend.generation.hub import ModelHub
 from attendant.frontend.generation.recent import LoadNow
+from attendant.frontend.tokenizer import HasWords
 from attendant.models.lookup import ENGINE
 from attendant.models.table import Finder
-
-
-class Works(Protocol):
-    """A model in memory."""
-
-    @property
-    def generation(self) -> ModelHub | None:
-        """Where calls that generate go; None if it takes none."""
-
-    @property
-    def encoders(self) -> Mapping[EncoderTask, ServedEncoder]:
-        """Where calls go, by their task."""
 
 
 class LoadService:
     """How busy models are, which callers find in the table."""
 
-    def __init__(self, models: Finder[Works]) -> None:
+    def __init__(self, models: Finder[HasWords]) -> None:
         self._models = models
 
     def of(self, model: str) -> LoadNow:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from attendant.bundle import EmbeddingHead, EncoderTask, TextSource
 from attendant.core.generation import ChatPrompt, TextPrompt
 from attendant.frontend.encoding.served import ServedEncoder
 from attendant.frontend.encoding.text import prompt_text
 from attendant.frontend.generation.hub import ModelHub
+from attendant.frontend.generation.prompts import num_characters, timely
 from attendant.models.generators import GeneratorPart
 from attendant.models.info import Piece, Tokenized
 from attendant.models.lookup import ENCODER_WORDS, WORDS, Wanted
@@ -19,22 +19,17 @@ from attendant.models.table import Finder
 from attendant.models.text import TextCodec
 from attendant.tasks.known_ids import check_known
 
-T = TypeVar("T")
-
-LONG = 2_000
-"""Characters, or tokens, from which on the work leaves the event loop."""
-
 
 class HasWords(Protocol):
-    """A model that is served."""
+    """A model that is served, and reads or writes texts."""
 
     @property
     def generation(self) -> ModelHub | None:
-        """What generates of it."""
+        """Where calls that generate go; None if it takes none."""
 
     @property
     def encoders(self) -> Mapping[EncoderTask, ServedEncoder]:
-        """What encodes of it, by task."""
+        """Where calls go that encode, by their task."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +62,7 @@ class TokenizerService:
             InvalidRequest: the text is far longer than any that the model reads; or as the template refuses it.
         """
         words = self._words(model, WORDS)
-        size = len(prompt.text) if isinstance(prompt, TextPrompt) else sum(len(m.content) for m in prompt.messages)
-        return await _timely(size, lambda: words.codec.tokenize(prompt, words.limit))
+        return await timely(num_characters(prompt), lambda: words.codec.tokenize(prompt, words.limit))
 
     async def detokenize(
         self,
@@ -92,7 +86,7 @@ class TokenizerService:
             check_known(words.codec.tokenizer, token_ids, words.vocab_size, "token_ids")
             return words.codec.decode(token_ids, skip_special_tokens=not keep_special_tokens)
 
-        return await _timely(len(token_ids), decode)
+        return await timely(len(token_ids), decode)
 
     async def pieces(self, model: str, text: str, *, special: bool, prompt: str = "") -> tuple[str, tuple[Piece, ...]]:
         """The text with its prompt before it, and its tokens with their places in that.
@@ -109,7 +103,7 @@ class TokenizerService:
         """
         words = self._words(model, ENCODER_WORDS)
         whole = prompt_text(words.head, prompt) + text
-        return whole, await _timely(len(whole), lambda: words.codec.pieces(whole, words.limit, special=special))
+        return whole, await timely(len(whole), lambda: words.codec.pieces(whole, words.limit, special=special))
 
     def _words(self, model: str, wanted: Wanted) -> _Words:
         served = self._models.find(model, wanted)
@@ -125,8 +119,3 @@ def _longest(part: GeneratorPart) -> int:
     """Tokens of the longest prompt, or source, of a model that generates."""
     source = part.manifest.encoder_input
     return max(part.context_length - 1, source.max_length if isinstance(source, TextSource) else 0)
-
-
-async def _timely(size: int, work: Callable[[], T]) -> T:
-    """What ``work`` returns, done in a thread if it is of much text."""
-    return await asyncio.to_thread(work) if size >= LONG else work()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from attendant.core.errors import InvalidRequest
 from attendant.core.generation import ChatMessage, ChatPrompt, GenerationCall, TextPrompt
 from attendant.frontend.front_end import FrontEnd
+from attendant.frontend.generation.bad_phrases import as_bad_words
 from attendant.frontend.generation.service import GenerationService
 
 from tests.frontend.explain.helpers import with_demos
@@ -42,6 +45,24 @@ def test_a_text_never_occurs_as_a_begin_or_after_a_space() -> None:
         assert f" {second}" not in both
 
     with_demos(test, "bundle")
+
+
+@pytest.mark.parametrize(("num_phrases", "off_loop"), [(3, False), (4, True)])
+def test_many_texts_are_read_off_the_loop(monkeypatch: pytest.MonkeyPatch, num_phrases: int, off_loop: bool) -> None:
+    threads: list[threading.Thread] = []
+
+    def noted(*args: Any) -> GenerationCall:
+        threads.append(threading.current_thread())
+        return as_bad_words(*args)
+
+    monkeypatch.setattr("attendant.frontend.generation.service.as_bad_words", noted)
+
+    async def test(front_end: FrontEnd) -> None:
+        phrases = tuple(letter * 256 for letter in "abcd"[:num_phrases])
+        await text_of(front_end.generation, bad_phrases=phrases, max_tokens=1)
+
+    with_demos(test, "bundle")
+    assert [thread is not threading.main_thread() for thread in threads] == [off_loop]
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from attendant.core.errors import InvalidRequest
 from attendant.core.generation import ChatPrompt, GenerationCall, SourcePrompt, TextPrompt, TokenPrompt
@@ -14,6 +15,8 @@ from attendant.models.generators import GeneratorPart
 from attendant.models.info import Tokenized
 from attendant.models.sources import Opening, decoder_start, text_source
 from attendant.tasks.known_ids import check_known
+
+T = TypeVar("T")
 
 LONG_TEXT = 2_000
 """Characters from which on tokenising leaves the event loop: shorter texts take less time than the way to a thread."""
@@ -55,9 +58,7 @@ async def tokenize(model: GeneratorPart, prompt: TextPrompt | ChatPrompt, *, as_
         InvalidRequest: the model has no chat template, it refuses the conversation, or a prompt is far too long.
     """
     limit = model.context_length - 1 if as_prompt else None
-    if _num_characters(prompt) < LONG_TEXT:
-        return model.text.tokenize(prompt, limit)
-    return await asyncio.to_thread(model.text.tokenize, prompt, limit)
+    return await timely(num_characters(prompt), lambda: model.text.tokenize(prompt, limit))
 
 
 def check_ids(model: GeneratorPart, token_ids: Sequence[int], field: str = "token_ids") -> None:
@@ -93,14 +94,19 @@ async def _reading(model: GeneratorPart, call: GenerationCall) -> Prepared:
         case TextPrompt() | TokenPrompt() as prompt:
             pass
     start = decoder_start(model.manifest, call.translation)
-    if _num_characters(prompt) < LONG_TEXT:
-        source = text_source(model.manifest, model.text, prompt, call.translation)
-    else:
-        source = await asyncio.to_thread(text_source, model.manifest, model.text, prompt, call.translation)
+    source = await timely(
+        num_characters(prompt), lambda: text_source(model.manifest, model.text, prompt, call.translation)
+    )
     return Prepared(start.prompt, source, start.opening)
 
 
-def _num_characters(prompt: TextPrompt | ChatPrompt | TokenPrompt) -> int:
+async def timely(size: int, work: Callable[[], T]) -> T:
+    """What ``work`` returns, done in a thread if it is of so many characters, or tokens, that it takes a while."""
+    return await asyncio.to_thread(work) if size >= LONG_TEXT else work()
+
+
+def num_characters(prompt: TextPrompt | ChatPrompt | TokenPrompt) -> int:
+    """Of texts that are to be tokenised; of tokens none are."""
     match prompt:
         case TextPrompt(text=text):
             return len(text)

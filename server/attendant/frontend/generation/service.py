@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 from attendant.core.beams import BeamParams
@@ -21,7 +22,7 @@ from attendant.frontend.generation.forced_answer import forced
 from attendant.frontend.generation.hub import ModelHub
 from attendant.frontend.generation.inner import InnerCall
 from attendant.frontend.generation.params import beam_params, for_sequence, sampling_params
-from attendant.frontend.generation.prompts import Prepared, prepare, tokenize
+from attendant.frontend.generation.prompts import Prepared, prepare, timely, tokenize
 from attendant.frontend.generation.receipts import CallReceipts
 from attendant.frontend.generation.stop_strings import StopStrings
 from attendant.frontend.generation.streams import CallStream, SequenceStream
@@ -94,7 +95,8 @@ class GenerationService:
                     if call.forced_answer is not None:
                         call, prepared = forced(call, hub.model, prepared)
                     if call.bad_phrases:
-                        call = as_bad_words(call, hub.model)
+                        size = 2 * sum(map(len, call.bad_phrases))  # each is read twice
+                        call = await timely(size, partial(as_bad_words, call, hub.model))
                     with stage.begin("admission"):
                         settings = call_settings(call, hub.model.manifest)
                         params = sampling_params(call, settings, hub.model, prepared)

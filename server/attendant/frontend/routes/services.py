@@ -35,9 +35,9 @@ class RoutedServices:
         def pipelines() -> Pipelines:
             return self._pipelines
 
-        self.tokenizer = TokenizerService(OneModel(models, self.routes))
-        self.words = WordsService(OneModel(models, self.routes))
-        self.loads = LoadService(OneModel(models, self.routes))
+        one_model = OneModel(models, self.routes)
+        self.tokenizer, self.words = TokenizerService(one_model), WordsService(one_model)
+        self.loads = LoadService(one_model)
         self.generation = RoutedGeneration(models, metrics, self.routes, self.shadows, pipelines)
         self.encoding = RoutedEncoding(models, metrics, self._media, self.routes, self.shadows, pipelines)
         self.speech = RoutedSpeech(
