@@ -10,11 +10,10 @@ from attendant.core.errors import Unavailable
 from attendant.frontend.routes.fitting import answers, misfit, shared
 from attendant.frontend.routes.graph import Route, Target
 from attendant.models.failed import FailedModel
-from attendant.models.info import ModelInfo, ModelState, RouteInfo, RouteTarget
+from attendant.models.info import DEAD, ModelInfo, ModelState, RouteInfo, RouteTarget
 from attendant.settings.routes import CanaryRoute, FusionRoute, PipelineRoute, RankRoute
 
 Known = ModelInfo | FailedModel
-DEAD = "its engine has stopped after an internal error"
 _CAUSES = {
     ModelState.READY: "",
     ModelState.LOADING: "is being loaded",
@@ -113,14 +112,12 @@ def _of_route(route: Route, parts: Sequence[Standing]) -> Standing:
     looks = _as(parts[index].looks, able) if index is not None else None
     if fault is not None:
         return Standing(able, ModelState.FAILED, fault[1], looks, missing, fault)
-    needed = [part for target, part in zip(route.targets, parts, strict=True) if target in route.answering]
+    answering = [pair for pair in zip(route.targets, parts, strict=True) if pair[0].role != "shadow"]
     if _one_is_enough(route):
-        found = next(
-            (part for part, target in zip(needed, route.answering, strict=True) if _counts(part, target)), None
-        )
-        blocking = None if found is not None else needed[0]
+        enough = any(part.ready and target.weight > 0 for target, part in answering)
+        blocking = None if enough else answering[0][1]
     else:
-        blocking = next((part for part in needed if not part.ready), None)
+        blocking = next((part for _, part in answering if not part.ready), None)
     if blocking is None:
         return Standing(able, ModelState.READY, "", looks, missing)
     return Standing(able, blocking.state, blocking.cause or "all weights of what is left are 0", looks, missing)
@@ -129,10 +126,6 @@ def _of_route(route: Route, parts: Sequence[Standing]) -> Standing:
 def _one_is_enough(route: Route) -> bool:
     spec = route.spec
     return isinstance(spec, CanaryRoute) or (isinstance(spec, FusionRoute | RankRoute) and spec.on_failure == "rest")
-
-
-def _counts(part: Standing, target: Target) -> bool:
-    return part.ready and target.weight > 0
 
 
 def _abilities(route: Route, parts: Sequence[Standing]) -> tuple[Capability, ...]:
