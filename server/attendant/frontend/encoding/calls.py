@@ -215,6 +215,20 @@ class EncodingUsage:
     steps: tuple[StepTime, ...] = ()
 
 
+def added_up(usages: Sequence[EncodingUsage], total_ns: int, steps: tuple[StepTime, ...] = ()) -> EncodingUsage:
+    """What the parts of a call took together; ``total_ns`` and ``steps`` are the call's own."""
+    return EncodingUsage(
+        num_tokens=sum(each.num_tokens for each in usages),
+        num_truncated=sum(each.num_truncated for each in usages),
+        queue_ns=min(each.queue_ns for each in usages),
+        preprocess_ns=sum(each.preprocess_ns for each in usages),
+        compute_ns=sum(each.compute_ns for each in usages),
+        total_ns=total_ns,
+        on_gpu=any(each.on_gpu for each in usages),
+        steps=steps,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Encoded(Generic[T]):
     """A call's results, in the order of its inputs. ``receipt``: where it was asked for, as yet without an output."""

@@ -12,7 +12,6 @@ from typing import Any, Protocol, TypeVar
 from attendant.bundle import EncoderTask
 from attendant.core.context import CallContext
 from attendant.core.errors import InvalidRequest
-from attendant.core.request import StepTime
 from attendant.frontend.encoding import media, text
 from attendant.frontend.encoding.calls import (
     ClassifyCall,
@@ -22,13 +21,14 @@ from attendant.frontend.encoding.calls import (
     LogitsCall,
     RerankCall,
     TextItem,
+    added_up,
 )
 from attendant.frontend.encoding.service import Behaviour, Encodes, EncodingService
 from attendant.frontend.routes import fusion
 from attendant.frontend.routes.differences import Difference, of_results
 from attendant.frontend.routes.graph import Route, Target
 from attendant.frontend.routes.members import Said, run_members, usage_of
-from attendant.frontend.routes.routing import Resolved, Routes
+from attendant.frontend.routes.routing import Resolved, Routes, step_of
 from attendant.frontend.routes.shadows import Shadows
 from attendant.metrics import Metrics
 from attendant.models.lookup import encoding
@@ -175,15 +175,7 @@ class RoutedEncoding(EncodingService):
             asked_first = await self.lead(target, "embed", text.embed, query, context, inner=True)
             found = await self.lead(target, "embed", text.embed, documents, context, inner=True)
             ranks = fusion.ranks_by_cosine(asked_first.results[0], found.results)
-            first, both = asked_first.usage, found.usage
-            usage = replace(
-                both,
-                num_tokens=first.num_tokens + both.num_tokens,
-                num_truncated=first.num_truncated + both.num_truncated,
-                queue_ns=first.queue_ns,
-                preprocess_ns=first.preprocess_ns + both.preprocess_ns,
-                compute_ns=first.compute_ns + both.compute_ns,
-            )
+            usage = added_up((asked_first.usage, found.usage), found.usage.total_ns, found.usage.steps)
             return Encoded([ranks], usage)
 
         said = await run_members(self._routes, route, spec.on_failure, ask)
@@ -227,9 +219,7 @@ def _timed(encoded: Encoded[T], route: Route, found: Resolved, context: CallCont
     """The answer, which tells what the route led to, unless what it led to has told more."""
     if encoded.usage.steps:
         return encoded
-    took_ns = time.monotonic_ns() - began_ns
-    step = StepTime(route.name, found.leaf.model, began_ns - context.arrival_ns, took_ns)
-    return replace(encoded, usage=replace(encoded.usage, steps=(step,)))
+    return replace(encoded, usage=replace(encoded.usage, steps=(step_of(route, found.leaf, context, began_ns),)))
 
 
 BEHAVIOURS: dict[EncoderTask, Behaviour[Any, Any]] = {

@@ -11,12 +11,11 @@ from typing import Protocol
 
 from attendant.core.context import CallContext, current_call
 from attendant.core.generation import ChatPrompt, Finish, GenerationCall, GenerationPart, TextPrompt
-from attendant.core.request import StepTime
 from attendant.frontend.generation.inner import InnerCall
 from attendant.frontend.generation.service import Generates, GenerationService, wanted_of
 from attendant.frontend.routes.differences import Difference, Texts
 from attendant.frontend.routes.graph import Route, Target
-from attendant.frontend.routes.routing import Resolved, Routes
+from attendant.frontend.routes.routing import Resolved, Routes, step_of
 from attendant.frontend.routes.shadows import Shadows
 from attendant.metrics import Metrics
 from attendant.models.info import Tokenized
@@ -119,6 +118,4 @@ def _timed(part: GenerationPart, route: Route, found: Resolved, context: CallCon
     """The part; the last one of a sequence tells what the route led to, unless what it led to has told more."""
     if not isinstance(part, Finish) or part.timings.steps:
         return part
-    took_ns = time.monotonic_ns() - began_ns
-    step = StepTime(route.name, found.leaf.model, began_ns - context.arrival_ns, took_ns)
-    return replace(part, timings=replace(part.timings, steps=(step,)))
+    return replace(part, timings=replace(part.timings, steps=(step_of(route, found.leaf, context, began_ns),)))

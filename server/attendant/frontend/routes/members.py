@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from attendant.core.context import CallContext
 from attendant.core.errors import AttendantError, DeadlineExceeded, InvalidRequest, RequestCancelled
 from attendant.core.request import StepTime
-from attendant.frontend.encoding.calls import Encoded, EncodingUsage
+from attendant.frontend.encoding.calls import Encoded, EncodingUsage, added_up
 from attendant.frontend.routes.graph import Route, Target
 from attendant.frontend.routes.routing import Hop, Routes
 from attendant.settings.routes import OnFailure
@@ -70,20 +70,13 @@ def _raise_what_counts(errors: Sequence[BaseException], num_members: int, on_fai
 
 
 def usage_of(said: Sequence[Said], context: CallContext) -> EncodingUsage:
-    """What the members took together."""
+    """What the members took together, who all had the same inputs."""
     usages = [each.answer.usage for each in said]
-    return EncodingUsage(
-        num_tokens=sum(usage.num_tokens for usage in usages),
-        num_truncated=max(usage.num_truncated for usage in usages),
-        queue_ns=min(usage.queue_ns for usage in usages),
-        preprocess_ns=sum(usage.preprocess_ns for usage in usages),
-        compute_ns=sum(usage.compute_ns for usage in usages),
-        total_ns=time.monotonic_ns() - context.arrival_ns,
-        on_gpu=any(usage.on_gpu for usage in usages),
-        steps=tuple(
-            StepTime(
-                each.target.label, each.target.model, each.began_ns - context.arrival_ns, each.ended_ns - each.began_ns
-            )
-            for each in said
-        ),
+    steps = tuple(
+        StepTime(
+            each.target.label, each.target.model, each.began_ns - context.arrival_ns, each.ended_ns - each.began_ns
+        )
+        for each in said
     )
+    usage = added_up(usages, time.monotonic_ns() - context.arrival_ns, steps)
+    return replace(usage, num_truncated=max(each.num_truncated for each in usages))

@@ -18,9 +18,9 @@ from attendant.frontend.encoding.calls import (
     ClassifyCall,
     EmbedCall,
     Encoded,
-    EncodingUsage,
     TextItem,
     TranscribeCall,
+    added_up,
 )
 from attendant.frontend.routes.chain import Chain, check_call, text_of
 from attendant.frontend.routes.encoding import BEHAVIOURS, RoutedEncoding
@@ -211,16 +211,7 @@ async def _side_by_side(run: Callable[[Any], Awaitable[Encoded[Any]]], inputs: S
 
 def _joined(answers: Sequence[Encoded[Any]], context: CallContext) -> Encoded[Any]:
     usages = [each.usage for each in answers]
-    usage = EncodingUsage(
-        num_tokens=sum(each.num_tokens for each in usages),
-        num_truncated=sum(each.num_truncated for each in usages),
-        queue_ns=min(each.queue_ns for each in usages),
-        preprocess_ns=sum(each.preprocess_ns for each in usages),
-        compute_ns=sum(each.compute_ns for each in usages),
-        total_ns=time.monotonic_ns() - context.arrival_ns,
-        on_gpu=any(each.on_gpu for each in usages),
-        steps=_added([each.steps for each in usages]),
-    )
+    usage = added_up(usages, time.monotonic_ns() - context.arrival_ns, _added([each.steps for each in usages]))
     return Encoded([result for each in answers for result in each.results], usage)
 
 

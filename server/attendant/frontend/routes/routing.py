@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from attendant.bundle import Capability
 from attendant.core.context import CallContext
 from attendant.core.errors import AttendantError, InvalidRequest, ModelFailed, Unavailable
+from attendant.core.request import StepTime
 from attendant.frontend.admission import Gate
 from attendant.frontend.routes.choice import by_chance, by_key
 from attendant.frontend.routes.graph import Route, Target, compiled, place_of
@@ -199,6 +200,11 @@ class Routes:
         fitting = [repr(name) for name, each in self._routes.items() if wanted.fits(self.capabilities(each))]
         listed = ", ".join(fitting) or "no route of this server"
         return wanted.other.format(name=repr(route.name), task=standing.capabilities[0], fitting=listed)
+
+
+def step_of(route: Route, leaf: Target, context: CallContext, began_ns: int) -> StepTime:
+    """What ``leaf``, to which a route led a call, has taken until now; it began at ``began_ns``, monotonic."""
+    return StepTime(route.name, leaf.model, began_ns - context.arrival_ns, time.monotonic_ns() - began_ns)
 
 
 def route_key(spec: CanaryRoute, context: CallContext) -> str | None:

@@ -10,10 +10,9 @@ from functools import partial
 from typing import Protocol
 
 from attendant.core.context import CallContext
-from attendant.core.request import StepTime
 from attendant.frontend.routes.differences import Difference, of_texts
 from attendant.frontend.routes.graph import Route, Target
-from attendant.frontend.routes.routing import Routes
+from attendant.frontend.routes.routing import Resolved, Routes, step_of
 from attendant.frontend.routes.shadows import Shadows
 from attendant.frontend.speech.calls import RawSound, SoundData, SpeechCall, SpeechPart, SpeechResult
 from attendant.frontend.speech.model import Generator
@@ -102,7 +101,7 @@ class RoutedSpeech(SpeechService):
                     if not isinstance(part, SpeechResult):
                         yield part
                         continue
-                    result = _timed(part, route.name, found.leaf.model, context, began_ns)
+                    result = _timed(part, route, found, context, began_ns)
                     yield result
         for hop in found.shadows:
             if result is None or not isinstance(sound, SoundData | RawSound):
@@ -122,9 +121,8 @@ def _pieces(sound: Sound | RawSound) -> Sound:
     return once(sound) if isinstance(sound, RawSound) else sound
 
 
-def _timed(result: SpeechResult, name: str, model: str, context: CallContext, began_ns: int) -> SpeechResult:
+def _timed(result: SpeechResult, route: Route, found: Resolved, context: CallContext, began_ns: int) -> SpeechResult:
     """The result, which tells what the route led to, unless what it led to has told more."""
     if result.timings.steps:
         return result
-    step = StepTime(name, model, began_ns - context.arrival_ns, time.monotonic_ns() - began_ns)
-    return replace(result, timings=replace(result.timings, steps=(step,)))
+    return replace(result, timings=replace(result.timings, steps=(step_of(route, found.leaf, context, began_ns),)))
