@@ -97,7 +97,8 @@ class RowMaker:
         if too_long:
             stay = self._cut(ids, left)
             ids, types = ids[stay], types[stay]
-        return self._known(TokenRow(ids, types, Place(0, len(ids)), truncated=too_long), field)
+        self._check_end(ids, field)
+        return TokenRow(ids, types, Place(0, len(ids)), truncated=too_long)
 
     def windows(self, tokens: Tokens, stride: int, field: str) -> list[TokenRow]:
         """Rows that together hold a text, each sharing ``stride`` tokens with the one before.
