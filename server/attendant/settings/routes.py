@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
@@ -268,4 +268,5 @@ def _explain(error: ValidationError, lines: YamlLines) -> str:
 
 
 def _kinds() -> tuple[str, ...]:
-    return ("alias", "canary", "shadow", "mean", "vote", "rrf", "pipeline")
+    """That routes can have, in the order of their classes."""
+    return tuple(kind for route in get_args(AnyRoute) for kind in get_args(route.model_fields["kind"].annotation))

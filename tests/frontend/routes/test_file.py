@@ -37,7 +37,10 @@ def pipeline(*steps: str) -> str:
             "routes.yaml:2: routes.a.colour: there is no such field",
         ),
         ("routes:\n  a: {model: m}", "routes.yaml:2: routes.a.kind: is missing; allowed: alias, canary"),
-        ("routes:\n  a: {kind: both, model: m}", "routes.a.kind: is 'both'; allowed: alias, canary"),
+        (
+            "routes:\n  a: {kind: both, model: m}",
+            "routes.a.kind: is 'both'; allowed: alias, canary, shadow, mean, vote, rrf, pipeline",
+        ),
         ("routes:\n  a:\n    kind: alias", "routes.yaml:2: routes.a.model: Field required"),
         ("routes:\n  a@1: {kind: alias, model: m}", "routes.yaml:2: routes.a@1"),
         (
