@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 from attendant.bundle import Problem
 from attendant.tasks.vectors import Floats, best, sigmoid, softmax
 
@@ -48,6 +51,20 @@ def ranked_labels(
     """
     scores = label_scores(logits, problem, raw=raw)
     return tuple(Label(labels[i], float(scores[i]), int(i)) for i in best(scores, top_k))
+
+
+def ranked_documents(
+    scores: npt.NDArray[np.floating], texts: Sequence[str], top_k: int | None = None
+) -> list[RankedDocument]:
+    """Documents by score, highest first; equals by index.
+
+    Args:
+        scores: [documents].
+        texts: theirs, or nothing.
+        top_k: only so many; None for all.
+    """
+    order = best(scores, None)[:top_k]  # of all, so that a score that is no number leaves no document out
+    return [RankedDocument(int(i), float(scores[i]), texts[i] if texts else "") for i in order]
 
 
 def relevance(logits: Floats, *, raw: bool = False) -> float:

@@ -24,7 +24,7 @@ def sigmoid(logits: Floats) -> Floats:
     return values.astype(np.float32, copy=False)
 
 
-def best(scores: Floats, count: int | None) -> npt.NDArray[np.int64]:
+def best(scores: npt.NDArray[np.floating], count: int | None) -> npt.NDArray[np.int64]:
     """Indices of the ``count`` largest of scores [n], largest first; equals by index. None: all."""
     n = len(scores)
     if count is None or count * 8 >= n:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from attendant.core.errors import StepFailed
 from attendant.frontend.routes import fusion
-from attendant.tasks.classification import Label, RankedDocument
+from attendant.tasks.classification import Label, RankedDocument, ranked_documents
 from attendant.tasks.embeddings import Embedding
 
 
@@ -56,8 +56,8 @@ def test_ranks_are_fused_as_the_paper_has_it() -> None:
     scores = fusion.fused_ranks([first, second], [1.0, 0.5], 60)
     expected = [1 / 62 + 0.5 / 62, 1 / 63 + 0.5 / 61, 1 / 61 + 0.5 / 63]
     assert scores == pytest.approx(expected)
-    assert [each.index for each in fusion.ordered(scores, (), None)] == [2, 0, 1]
-    (best,) = fusion.ordered(scores, ("x", "y", "z"), 1)
+    assert [each.index for each in ranked_documents(scores, (), None)] == [2, 0, 1]
+    (best,) = ranked_documents(scores, ("x", "y", "z"), 1)
     assert (best.index, best.score, best.document) == (2, pytest.approx(expected[2]), "z")
 
 

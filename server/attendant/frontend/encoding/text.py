@@ -29,7 +29,7 @@ from attendant.frontend.encoding.calls import (
     TextItem,
 )
 from attendant.frontend.encoding.served import LONG_TEXT, ServedEncoder, check_some, is_long
-from attendant.tasks.classification import Label, RankedDocument, ranked_labels, relevance
+from attendant.tasks.classification import Label, RankedDocument, ranked_documents, ranked_labels, relevance
 from attendant.tasks.embeddings import Embedding, VectorForm, finish, row_vector
 from attendant.tasks.frames import TokenRow
 from attendant.tasks.masks import MAX_FILLS, FilledMask, check_filled_size
@@ -124,10 +124,7 @@ async def rerank(encoder: ServedEncoder, active: EncoderCall, call: RerankCall) 
         return relevance(outputs[ROW_LOGITS.name], raw=call.raw_scores)
 
     scores = await active.run(len(rows), lambda index: text.rows.arrays(rows[index]), read)
-    order = sorted(range(len(scores)), key=lambda index: (-scores[index], index))[: call.top_k]
-    results = [
-        RankedDocument(index, scores[index], documents[index] if call.return_documents else "") for index in order
-    ]
+    results = ranked_documents(np.array(scores), documents if call.return_documents else (), call.top_k)
     return encoded(active, rows, results)
 
 

@@ -34,6 +34,7 @@ from attendant.metrics import Metrics
 from attendant.models.lookup import encoding
 from attendant.models.table import Finder
 from attendant.settings.routes import FusionRoute, RankRoute
+from attendant.tasks.classification import ranked_documents
 from attendant.tasks.media_threads import MediaThreads
 from attendant.tasks.vectors import check_top_k
 
@@ -182,7 +183,7 @@ class RoutedEncoding(EncodingService):
         ranks = [each.answer.results[0] for each in said]
         scores = fusion.fused_ranks(ranks, [each.target.weight for each in said], spec.k)
         texts = call.documents if call.return_documents else ()
-        return Encoded(fusion.ordered(scores, texts, call.top_k), usage_of(said, context))
+        return Encoded(ranked_documents(scores, texts, call.top_k), usage_of(said, context))
 
 
 def _check(route: Route, spec: FusionRoute, call: Any) -> None:
@@ -200,7 +201,7 @@ def _put_together(spec: FusionRoute, call: Any, said: Sequence[Said]) -> Sequenc
         return fusion.mean_vectors(answers, weights, call.normalize)
     if isinstance(call, RerankCall):
         scores = fusion.mean_ranks(answers, weights)
-        return fusion.ordered(scores, call.documents if call.return_documents else (), call.top_k)
+        return ranked_documents(scores, call.documents if call.return_documents else (), call.top_k)
     together = fusion.voted_labels if spec.kind == "vote" else fusion.mean_labels
     return together(answers, weights, call.top_k)
 

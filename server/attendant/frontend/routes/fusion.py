@@ -89,12 +89,6 @@ def ranks_by_cosine(query: Embedding, documents: Sequence[Embedding]) -> npt.NDA
     return found
 
 
-def ordered(scores: Doubles, texts: Sequence[str], top_k: int | None) -> list[RankedDocument]:
-    """Documents by score, highest first; equals by index. ``texts``: theirs, or nothing."""
-    order = np.argsort(-scores, kind="stable")[:top_k]
-    return [RankedDocument(int(i), float(scores[i]), texts[i] if texts else "") for i in order]
-
-
 def check_no_tokens(per_token: bool, name: str) -> None:
     """Raises InvalidRequest if vectors of tokens are asked for: tokens differ from member to member."""
     if per_token:
