@@ -149,6 +149,13 @@ class FrontEnd:
         """
         return self.routes.info(name) or self._get_model(name)
 
+    def served_model(self, name: str) -> ModelInfo:
+        """The same. Raises ModelNotFound, or ModelFailed where it cannot be served."""
+        info = self.get_model(name)
+        if isinstance(info, FailedModel):
+            raise info.refusal()
+        return info
+
     def _known(self, name: str) -> ModelInfo | FailedModel | None:
         try:
             return self._get_model(name)

@@ -10,10 +10,8 @@ from attendant_proto.openinference import inference_pb2 as pb
 from attendant_proto.openinference import model_config_pb2 as config_pb
 
 from attendant.core.errors import InvalidRequest, ModelNotFound
-from attendant.core.repository import ModelVersion, full_name, split_name
+from attendant.core.repository import ModelVersion, full_name
 from attendant.frontend.front_end import FrontEnd
-from attendant.models.failed import FailedModel
-from attendant.models.info import ModelInfo
 from attendant.models.repository import ModelRepository
 from attendant.rpc.openinference.metadata import model_config, model_metadata, serving_versions
 from attendant.rpc.openinference.methods import METHOD, NO_MODEL, Method, MethodPort
@@ -37,14 +35,6 @@ class Found:
     name: str
     version: str
     port: Port
-
-
-def served(front_end: FrontEnd, name: str, version: str) -> ModelInfo:
-    """A model of this server. Raises ModelNotFound, or ModelFailed where it cannot be served."""
-    info = front_end.get_model(full_name(name, version))
-    if isinstance(info, FailedModel):
-        raise info.refusal()
-    return info
 
 
 class Models:
@@ -81,14 +71,14 @@ class Models:
             return False
 
     def metadata(self, name: str, version: str = "") -> pb.ModelMetadataResponse:
-        """The tensors of a model. Raises what :func:`served` raises, and Unavailable while it is being loaded."""
-        info = served(self._front_end, name, version)
+        """The tensors of a model. Raises ModelNotFound, ModelFailed, and Unavailable while it is being loaded."""
+        info = self._front_end.served_model(full_name(name, version))
         versions = serving_versions(info.name, self.repository.index(), info.version)
         return model_metadata(info, ports_of(info, self._front_end), versions)
 
     def config(self, name: str, version: str = "") -> config_pb.ModelConfig:
         """How a model is served. Raises what :meth:`metadata` raises."""
-        info = served(self._front_end, name, version)
+        info = self._front_end.served_model(full_name(name, version))
         return model_config(info, ports_of(info, self._front_end), self.repository.policy(info.name))
 
     async def statistics(self, name: str = "", version: str = "") -> pb.ModelStatisticsResponse:
@@ -123,13 +113,13 @@ class Models:
         key = name, version, _task(request)
         found = self._found.get(key)
         if found is None:
-            info = served(self._front_end, name, version)
+            info = self._front_end.served_model(full_name(name, version))
             port = port_of(info, self._front_end, key[2], self._recorder)
             found = self._found[key] = Found(full_name(name, version) or info.name, info.version, port)
         return found
 
     def _of_method(self, model: str) -> Found:
-        version = served(self._front_end, *split_name(model)).version if model else ""
+        version = self._front_end.served_model(model).version if model else ""
         return Found(model, version, MethodPort(self._methods, model))
 
 

@@ -42,9 +42,7 @@ def info_of(front_end: FrontEnd, name: str) -> pb.InfoResponse:
         if len(fitting) != 1:
             raise InvalidRequest("model", f"is empty; {allowed}")
         name = fitting[0]
-    model = front_end.get_model(name)
-    if isinstance(model, FailedModel):
-        raise model.refusal()
+    model = front_end.served_model(name)
     task = _task_of(model)
     if task is None:
         raise InvalidRequest("model", f"is {name!r}, which is for task {model.capabilities[0]}; {allowed}")

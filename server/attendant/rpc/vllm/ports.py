@@ -14,7 +14,6 @@ from attendant.core.errors import ConfigurationError, ModelNotFound
 from attendant.core.repository import full_name, split_name
 from attendant.core.stages import Tracer
 from attendant.frontend.front_end import FrontEnd
-from attendant.models.info import ModelInfo, ModelState
 from attendant.rpc import reflection
 from attendant.rpc.health import Health
 from attendant.rpc.interceptor import Supervisor
@@ -111,11 +110,7 @@ class _Port:
         await self._server.stop(grace_s)
 
     def _is_ready(self) -> bool:
-        try:
-            found = self._front_end.get_model(self._port.model) if self._front_end is not None else None
-        except ModelNotFound:
-            return False
-        return isinstance(found, ModelInfo) and found.state is ModelState.READY
+        return self._front_end is not None and self._front_end.readiness().get(self._port.model, False)
 
 
 def _plain(model: str) -> str:

@@ -14,8 +14,6 @@ from attendant_proto.vllm import engine_pb2_grpc
 
 from attendant.core.errors import InvalidRequest, NotOffered
 from attendant.frontend.front_end import FrontEnd
-from attendant.models.failed import FailedModel
-from attendant.models.info import ModelInfo
 from attendant.rpc.context import of_this_call
 from attendant.rpc.vllm import convert, info
 from attendant.rpc.vllm.aborts import Aborts
@@ -72,14 +70,16 @@ class VllmEngineServicer(engine_pb2_grpc.VllmEngineServicer):
         self, request: pb.GetModelInfoRequest, context: Any
     ) -> pb.GetModelInfoResponse:
         """What the model is."""
-        return info.model_info(self._model, self._info())
+        return info.model_info(self._model, self._front_end.served_model(self._model))
 
     async def GetServerInfo(  # noqa: N802
         self, request: pb.GetServerInfoRequest, context: Any
     ) -> pb.GetServerInfoResponse:
         """How it is served."""
         load, uptime_s = self._front_end.loads.of(self._model), time.monotonic() - self._began
-        return info.server_info(self._info(), load, uptime_s=uptime_s, last_call=self._last_call)
+        return info.server_info(
+            self._front_end.served_model(self._model), load, uptime_s=uptime_s, last_call=self._last_call
+        )
 
     async def GetLoads(self, request: pb.GetLoadsRequest, context: Any) -> pb.GetLoadsResponse:  # noqa: N802
         """How busy it is."""
@@ -120,10 +120,3 @@ class VllmEngineServicer(engine_pb2_grpc.VllmEngineServicer):
     ) -> common.ProfileResponse:
         """Refused."""
         raise NotOffered("this server has no profiler")
-
-    def _info(self) -> ModelInfo:
-        """Raises ModelFailed for a model that cannot be served."""
-        found = self._front_end.get_model(self._model)
-        if isinstance(found, FailedModel):
-            raise found.refusal()
-        return found
