@@ -131,6 +131,13 @@ class ModelInfo:
         """Whether it takes calls."""
         return self.state is ModelState.READY
 
+    @property
+    def cause(self) -> str:
+        """Why it has failed, or a route takes no calls; else empty."""
+        if self.route is not None:
+            return self.route.cause
+        return DEAD if self.state is ModelState.FAILED else ""
+
 
 @dataclass(frozen=True, slots=True)
 class Piece:

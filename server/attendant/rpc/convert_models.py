@@ -14,7 +14,7 @@ from attendant.bundle import (
     TextSource,
 )
 from attendant.models.failed import FailedModel
-from attendant.models.info import DEAD, EncodingInfo, GenerationInfo, ModelInfo, ModelState, RouteInfo
+from attendant.models.info import EncodingInfo, GenerationInfo, ModelInfo, ModelState, RouteInfo
 from attendant.rpc.convert_attention import attention_message
 from attendant.rpc.convert_receipt import maker_message
 from attendant.rpc.convert_sampling import default_sampling
@@ -45,7 +45,7 @@ def _served(info: ModelInfo) -> pb.Model:
         current=info.current,
         capabilities=info.capabilities,
         state=STATES[info.state],
-        cause=route.cause if route is not None else DEAD if info.state is ModelState.FAILED else "",
+        cause=info.cause,
         bundle=_bundle(info.manifest) if own else None,
         generation=_generation(generation) if generation is not None else None,
         encodings=[_encoding(part) for part in info.encodings],

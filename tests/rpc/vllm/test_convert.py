@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,8 +10,12 @@ from attendant.core.errors import InvalidRequest
 from attendant.core.events import TokenLogprob
 from attendant.core.generation import Delta, Finish, GenerationCall, TextPrompt, TokenPrompt
 from attendant.core.request import FinishReason, Timings, Usage
+from attendant.models.info import DEAD, ModelState, RouteInfo
 from attendant.rpc.vllm.convert import Answer, embed_call, generation_call
+from attendant.rpc.vllm.info import health
 from attendant_proto.vllm import engine_pb2 as pb
+
+from tests.rpc.fake import generator_info, manifest
 
 TOKENS = pb.TokenizedInput(original_text="ab", input_ids=[5, 6, 7])
 USAGE = Usage(3, 2, 4)
@@ -195,3 +200,17 @@ def test_vectors_are_of_tokens() -> None:
     assert item.token_ids == (5, 6, 7)
     with pytest.raises(InvalidRequest, match=r"^tokenized is missing"):
         embed_call("m", pb.EmbedRequest())
+
+
+def test_health_says_why_a_model_takes_no_calls() -> None:
+    told = generator_info(manifest())
+    assert health(told).healthy
+    for state, words in (
+        (ModelState.LOADING, "model 'fake' is loading"),
+        (ModelState.FAILED, f"model 'fake' is failed: {DEAD}"),
+    ):
+        found = health(replace(told, state=state))
+        assert (found.healthy, found.message) == (False, words)
+    route = RouteInfo("chat", "alias", (), cause="model 'fake' is being loaded")
+    found = health(replace(told, state=ModelState.LOADING, route=route))
+    assert found.message == "model 'chat' is loading: model 'fake' is being loaded"

@@ -11,7 +11,7 @@ from attendant import __version__
 from attendant.bundle import TextInput
 from attendant.frontend.generation.recent import LoadNow
 from attendant.models.failed import FailedModel
-from attendant.models.info import ModelInfo, ModelState
+from attendant.models.info import ModelInfo
 
 SERVER_TYPE = "vllm-grpc"
 NO_HUB = "attendant:"
@@ -24,8 +24,10 @@ def health(info: ModelInfo | FailedModel) -> pb.HealthCheckResponse:
     """Whether a model takes calls, and why not."""
     if isinstance(info, FailedModel):
         return pb.HealthCheckResponse(message=str(info.refusal()))
-    ready = info.state is ModelState.READY
-    return pb.HealthCheckResponse(healthy=ready, message="" if ready else f"model {info.name!r} is {info.state.value}")
+    if info.ready:
+        return pb.HealthCheckResponse(healthy=True)
+    why = f": {info.cause}" if info.cause else ""
+    return pb.HealthCheckResponse(message=f"model {info.name!r} is {info.state.value}{why}")
 
 
 def model_info(served_name: str, info: ModelInfo) -> pb.GetModelInfoResponse:
