@@ -37,8 +37,9 @@ def generation_call(model: str, request: pb.GenerateRequest) -> GenerationCall:
     Raises:
         InvalidRequest: no prompt, or a field that this server does not honour.
     """
+    given = {field.name for field, _ in request.ListFields()}
     for field, reason in _REFUSED.items():
-        if request.HasField(field) if field != "extra_mm_inputs" else request.extra_mm_inputs:
+        if field in given:
             raise InvalidRequest(field, reason)
     if request.data_parallel_rank != 0:
         raise InvalidRequest("data_parallel_rank", f"is {request.data_parallel_rank}; allowed: 0, the only one")

@@ -15,6 +15,7 @@ from attendant_proto.vllm import engine_pb2_grpc
 from attendant.core.errors import InvalidRequest, NotOffered
 from attendant.frontend.front_end import FrontEnd
 from attendant.rpc.context import of_this_call
+from attendant.rpc.convert_encoding import packed_floats
 from attendant.rpc.vllm import convert, info
 from attendant.rpc.vllm.aborts import Aborts
 
@@ -55,7 +56,9 @@ class VllmEngineServicer(engine_pb2_grpc.VllmEngineServicer):
         encoded = await self._front_end.encoding.embed(convert.embed_call(self._model, request), of_this_call())
         values = encoded.results[0].values
         assert values is not None, "the call asks for one vector"
-        return pb.EmbedResponse(embedding=values, prompt_tokens=encoded.usage.num_tokens, embedding_dim=len(values))
+        response = pb.EmbedResponse.FromString(packed_floats(pb.EmbedResponse.EMBEDDING_FIELD_NUMBER, values))
+        response.prompt_tokens, response.embedding_dim = encoded.usage.num_tokens, len(values)
+        return response
 
     async def HealthCheck(self, request: pb.HealthCheckRequest, context: Any) -> pb.HealthCheckResponse:  # noqa: N802
         """Whether the model takes calls."""
