@@ -15,8 +15,8 @@ import pytest
 from attendant.core.context import CallContext
 from attendant.core.errors import InvalidRequest, QueueFull
 from attendant.frontend.encoding.calls import ClassifyCall, EmbedCall, Encoded, EncodingUsage, RerankCall
+from attendant.rpc.stream import MAX_CALLS
 from attendant.rpc.tei import ranking
-from attendant.rpc.tei.stream import MAX_CALLS
 from attendant.tasks.classification import Label, RankedDocument
 from attendant_proto.tei import tei_pb2 as pb
 from attendant_proto.tei import tei_pb2_grpc

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 
 import grpc
 from attendant_proto.v1 import encoding_pb2 as pb
@@ -16,12 +17,29 @@ from attendant.rpc import status
 logger = logging.getLogger("attendant.rpc")
 
 MAX_CALLS = 256
-"""Calls of one stream whose responses have not left yet. No further one is read until one has: the sender waits."""
+"""Calls of one stream whose responses have not all left yet. No further one is read until one has: the sender waits."""
 
 MOST_OF_ID = 200
 """Characters of a call's id that its trace has."""
 
 Reply = Callable[[pb.EncodingRequest], Awaitable[pb.EncodingResponse]]
+
+
+@contextmanager
+def part_of_stream(call_id: str) -> Iterator[CallContext]:
+    """Around one request of a stream: a part of the stream's call, which ends as what is raised says."""
+    context = (current_call() or CallContext.new()).part("call", call_id=call_id[:MOST_OF_ID])
+    code = grpc.StatusCode.CANCELLED
+    try:
+        with working_for(context):
+            yield context
+        code = grpc.StatusCode.OK
+    except Exception as error:
+        code = status.CODES[type(error)] if isinstance(error, AttendantError) else grpc.StatusCode.INTERNAL
+        raise
+    finally:
+        if context.stage.trail is not None:
+            context.stage.trail.close(status.end_of(code))
 
 
 async def replies(
@@ -87,23 +105,16 @@ class _Calls:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _serve(self, request: pb.EncodingRequest) -> None:
-        context = (current_call() or CallContext.new()).part("call", call_id=request.id[:MOST_OF_ID])
-        code = grpc.StatusCode.CANCELLED
         try:
-            with working_for(context):
+            with part_of_stream(request.id):
                 response = await self._reply(request)
-            code = grpc.StatusCode.OK
         except AttendantError as error:
-            code = status.CODES[type(error)]
             response = _failed(request.id, error)
         except Exception as error:  # supervision point: as the interceptor's, for one call of a stream
             logger.error("a call of a stream failed, id %s", request.id, exc_info=error)
-            code = grpc.StatusCode.INTERNAL
             response = pb.EncodingResponse(id=request.id, error=status.unexpected_call_error(request.id))
         finally:
             del self._live[request.id]
-            if context.stage.trail is not None:
-                context.stage.trail.close(status.end_of(code))
         self._ready.put_nowait(response)
 
 

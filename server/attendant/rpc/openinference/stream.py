@@ -16,17 +16,12 @@ from attendant.core.errors import AttendantError
 from attendant.rpc import status
 from attendant.rpc.openinference.infer import Begin
 from attendant.rpc.openinference.options import FINAL
+from attendant.rpc.stream import MAX_CALLS, MOST_OF_ID
 
 logger = logging.getLogger("attendant.rpc")
 
-MAX_CALLS = 256
-"""Requests of one stream that are not answered to their end. No further one is read until one is: the sender waits."""
-
 MAX_READY = 256
 """Responses that wait until the stream takes them. When there are so many, what makes them waits."""
-
-MOST_OF_ID = 200
-"""Characters of a request's id that its trace has."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,17 +6,11 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import TypeVar
 
-import grpc
-
-from attendant.core.context import CallContext, current_call, working_for
-from attendant.core.errors import AttendantError
-from attendant.rpc import status
+from attendant.core.context import CallContext
+from attendant.rpc.stream import MAX_CALLS, part_of_stream
 
 Q = TypeVar("Q")
 R = TypeVar("R")
-
-MAX_CALLS = 256
-"""Requests of one stream whose answers have not left yet. No further one is read until one has: the sender waits."""
 
 Reply = Callable[[Q, CallContext], Awaitable[R]]
 
@@ -61,20 +55,5 @@ async def in_order(
 
 
 async def _answered(request: Q, reply: Reply[Q, R], index: int) -> R:
-    """One request, as a part of the stream's call."""
-    context = (current_call() or CallContext.new()).part("call", call_id=str(index))
-    code = grpc.StatusCode.CANCELLED
-    try:
-        with working_for(context):
-            answer = await reply(request, context)
-        code = grpc.StatusCode.OK
-        return answer
-    except AttendantError as error:
-        code = status.CODES[type(error)]
-        raise
-    except Exception:
-        code = grpc.StatusCode.INTERNAL
-        raise
-    finally:
-        if context.stage.trail is not None:
-            context.stage.trail.close(status.end_of(code))
+    with part_of_stream(str(index)) as context:
+        return await reply(request, context)
