@@ -162,17 +162,19 @@ class ModelRepository:
     # -- by looking
 
     async def _watch(self) -> None:
+        before = self._stock.stored  # as this saw it last: who asks for the index looks between
         while True:
             await asyncio.sleep(self._settings.poll_s)
             try:
                 async with self._turn:
-                    before = self._stock.stored
                     await self._look()
-                    if self._settings.control == "poll":
-                        await self._follow_all(before)
-            except Exception as error:  # noqa: BLE001
-                # supervision point: the next look may find it mended
+                    await self._follow_all(before)
+                    before = self._stock.stored
+            except ConfigurationError as error:
                 logger.warning("the models' folder was not looked at: %s", error)
+            except Exception:
+                # supervision point: the next look may find it mended
+                logger.exception("the models' folder was not followed")
 
     async def _follow_all(self, before: Mapping[Key, Stored]) -> None:
         """Serve what the policies say. Files that have changed since ``before`` may still be copied: they wait."""

@@ -107,6 +107,28 @@ def test_the_parts_of_a_call_run_on_the_version_that_it_found(bundle: Path, fold
     with_repository(folder, test)
 
 
+def test_files_that_change_wait_also_when_somebody_asks_for_the_index(
+    bundle: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(bundle, folder / "demo", "1")
+    loader, sleep, poll_s, changes = Loader(), asyncio.sleep, 0.0123, list[list[str]]()
+
+    async def test(front_end: FrontEnd) -> None:
+        async def sleep_and_change(seconds: float) -> None:
+            await sleep(seconds)
+            if seconds == poll_s and len(changes) < 5:
+                changes.append(list(loader.loaded))
+                os.utime(folder / "demo" / "2" / "decoder.onnx", (len(changes), len(changes)))
+                await front_end.repository.refresh()
+
+        monkeypatch.setattr(asyncio, "sleep", sleep_and_change)
+        put(bundle, folder / "demo", "2")
+        await settled(front_end, "demo@2*")
+        assert changes == [["demo@1"]] * 5, "it was not loaded between"
+
+    with_repository(folder, test, control="poll", poll_s=poll_s, loader=loader)
+
+
 def test_one_that_is_broken_is_told_once_and_tried_again_when_its_files_change(bundle: Path, folder: Path) -> None:
     put(bundle, folder / "demo", "1")
     loader = Loader()
