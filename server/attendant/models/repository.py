@@ -49,7 +49,7 @@ class ModelRepository:
         self._drain_timeout_s = drain_timeout_s
         self._ledger = ledger
         self._folder = ModelFolder(folder)
-        self._watches = folder is not None and settings.control != "none"
+        self._keeps_room = folder is not None and settings.control != "none"
         self._stock = Stock(table, settings.policies())
         self._turn = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -65,10 +65,7 @@ class ModelRepository:
     async def refresh(self) -> None:
         """Look at the folder, and change nothing; if it cannot be read, the index stays as it was seen last."""
         async with self._turn:
-            try:
-                await self._look()
-            except ConfigurationError as error:
-                logger.warning("%s", error)
+            await self._look_if_possible()
 
     # -- the start and the end
 
@@ -80,7 +77,7 @@ class ModelRepository:
             ConfigurationError: the folder cannot be read; a model is to be loaded that it has not.
         """
         await self._look()
-        return len(self._stock.generating(self._at_start())) + self._watches
+        return len(self._stock.generating(self._at_start())) + self._keeps_room
 
     async def start(self, named: Mapping[str, Path], *, strict: bool = False) -> None:
         """Load what is to be served from the start, and go on as the settings say.
@@ -97,14 +94,14 @@ class ModelRepository:
         self._stock.take_over(frozenset(named))
         wanted = self._at_start()
         others = sum("generate" in entry.capabilities for entry in self._table.entries)
-        shares = len(self._stock.generating(wanted)) + others + self._watches
+        shares = len(self._stock.generating(wanted)) + others + self._keeps_room
         self._ledger.expect([full_name(*key) for key in self._stock.stored if key[0] not in named], among=shares)
         for name, version in wanted:
             await (self._ensure(self._stock.stored[name, version]) if version else self._follow(name))
             if strict and (refused := self._stock.refusals(name)):
                 raise refused[0].error
         self._ledger.expect(())
-        if self._watches:
+        if self._keeps_room and self._settings.control == "poll":
             self._spawn(self._watch())
 
     async def close(self) -> None:
@@ -154,6 +151,7 @@ class ModelRepository:
         async with self._turn:
             leaving = self._table.of(full_name(name, version))
             if not leaving:
+                await self._look_if_possible()
                 raise self._stock.not_loaded(name, version)
             for entry in leaving:
                 self._stock.gone((entry.name, entry.version))
@@ -239,6 +237,13 @@ class ModelRepository:
     async def _look(self) -> None:
         """Raises ConfigurationError: the folder cannot be read; what was known of it stays."""
         self._stock.seen(await asyncio.to_thread(self._folder.look))
+
+    async def _look_if_possible(self) -> None:
+        """The same, with a warning in the log."""
+        try:
+            await self._look()
+        except ConfigurationError as error:
+            logger.warning("%s", error)
 
     def _at_start(self) -> list[Key]:
         return self._stock.at_start(self._settings.load if self._settings.control == "explicit" else None)

@@ -229,7 +229,9 @@ def test_nothing_that_was_asked_for_ends_in_silence(bundle: Path, folder: Path) 
         with pytest.raises(ModelNotFound, match=r"^no model named 'demo@1' is loaded; loaded models: 'demo@2'$"):
             await repository.unload("demo", "1")
         await repository.unload("demo")
-        with pytest.raises(ModelNotFound, match=r"^no model named 'demo' is loaded; loaded models: none$"):
-            await repository.unload("demo")
+        put(bundle, folder / "late", "1")
+        for name in ("demo", "late"):
+            with pytest.raises(ModelNotFound, match=rf"^no model named '{name}' is loaded; loaded models: none$"):
+                await repository.unload(name)
 
     with_repository(folder, test, policy="specific:7", load="")
