@@ -99,6 +99,7 @@ def test_bundles_that_were_named_come_first(bundle: Path, tmp_path: Path) -> Non
     folder = ModelFolder(tmp_path, {"demo": bundle})
     found = folder.look()
     assert found["demo", "1"].path == bundle
+    assert all(stored.key == key for key, stored in found.items())
     assert faults(folder)["demo", "in the folder"] == "a bundle of this name was named at the start"
     assert ModelFolder(None, {"demo": bundle}).look() == {("demo", "1"): found["demo", "1"]}
 

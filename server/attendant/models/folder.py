@@ -79,7 +79,8 @@ class ModelFolder:
         for name, path in self._models():
             if name in self.named:
                 fault = "a bundle of this name was named at the start"
-                found[name, "in the folder"] = _note(name, path, fault)
+                note = _note(name, path, fault, "in the folder")
+                found[note.key] = note
                 continue
             for stored in self._model(name, path):
                 found[stored.key] = stored

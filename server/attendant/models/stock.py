@@ -147,7 +147,11 @@ class Stock:
 
     def not_found(self, name: str, version: str) -> ModelNotFound:
         """What who asks for this model hears, which is not there."""
-        known = {full_name(*key) if version else key[0] for key in (*self.stored, *self._loaded)}
+        if version:
+            known = {full_name(*key) for key, each in self.stored.items() if each.is_version}
+            known |= {full_name(*key) for key in self._loaded}
+        else:
+            known = set(self.names())
         return ModelNotFound(full_name(name, version), tuple(sorted(known)), stored=True)
 
     def not_loaded(self, name: str, version: str) -> ModelNotFound:

@@ -225,6 +225,8 @@ def test_nothing_that_was_asked_for_ends_in_silence(bundle: Path, folder: Path) 
         ):
             with pytest.raises(ModelFailed, match=f"model '{name}' is not served: .*{cause}"):
                 await repository.load(name)
+        with pytest.raises(ModelNotFound, match=r"named 'demo@3'; it has 'demo@1', 'demo@2'$"):
+            await repository.load("demo", "3")
         await repository.load("demo", "2")
         with pytest.raises(ModelNotFound, match=r"^no model named 'demo@1' is loaded; loaded models: 'demo@2'$"):
             await repository.unload("demo", "1")
