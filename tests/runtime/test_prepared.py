@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -79,6 +80,23 @@ def test_servers_that_start_at_once_do_not_disturb_each_other(bundle: Path, tmp_
         models = list(pool.map(lambda _: load(bundle, tmp_path / "prepared"), range(3)))
     assert [said(model) for model in models] == [expected] * 3
     assert len(list((tmp_path / "prepared").iterdir())) == 1, "nothing unfinished is left"
+
+
+def test_others_may_read_what_is_prepared_as_far_as_the_server_lets_them(bundle: Path, tmp_path: Path) -> None:
+    load(bundle, tmp_path / "prepared")
+    (place,) = (tmp_path / "prepared").iterdir()
+    assert place.stat().st_mode == place.parent.stat().st_mode
+
+
+def test_what_a_killed_server_left_unfinished_goes_after_an_hour(bundle: Path, tmp_path: Path) -> None:
+    old, new = (tmp_path / "prepared" / f".unfinished-{name}" for name in ("old", "new"))
+    for folder in (old, new):
+        folder.mkdir(parents=True)
+        (folder / "decoder.onnx").write_bytes(b"cut")
+    os.utime(old, (0, 0))
+    load(bundle, tmp_path / "prepared")
+    assert not old.exists()
+    assert new.exists(), "another server may still write it"
 
 
 @pytest.mark.parametrize("damage", ["graph", "weights"])

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import logging
 import shutil
-import tempfile
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from uuid import uuid4
 
 import onnxruntime as ort
 
@@ -19,6 +21,9 @@ logger = logging.getLogger(__name__)
 _FAILS: tuple[type[Exception], ...] = (OSError, *ORT_ERRORS)
 _FORMAT = "1"
 """Of what is written here; another one is written anew."""
+_UNFINISHED = ".unfinished-"
+_LEFT_S = 3600
+"""Seconds after which nobody is still writing."""
 
 
 class PreparedWeights:
@@ -59,7 +64,9 @@ class PreparedWeights:
     def _make(self, place: Path, name: str, write: Callable[[Path], None]) -> None:
         """It is there as a whole or not at all, however many servers try at once."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=self._folder))
+        self._clear()
+        unfinished = self._folder / f"{_UNFINISHED}{uuid4().hex}"
+        unfinished.mkdir()  # who may read it is as usual: servers of other users may map it
         try:
             write(unfinished / name)
             unfinished.rename(place)
@@ -68,3 +75,10 @@ class PreparedWeights:
                 raise
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
+
+    def _clear(self) -> None:
+        """Remove what servers left that were killed while they wrote."""
+        for folder in self._folder.glob(f"{_UNFINISHED}*"):
+            with suppress(OSError):  # another server removed it just now
+                if time.time() - folder.stat().st_mtime > _LEFT_S:
+                    shutil.rmtree(folder)
