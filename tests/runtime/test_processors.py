@@ -98,6 +98,7 @@ def test_only_one_of_those_who_need_all_runs_at_once() -> None:
         for _ in range(50):
             with turns.turn(2):
                 inside[0] += 1
+                time.sleep(0.0005)  # so that others would come in between
                 seen.append(inside[0])
                 inside[0] -= 1
 
