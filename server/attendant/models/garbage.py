@@ -4,6 +4,9 @@ What the program is made of is frozen before models are loaded: a hundred thousa
 visit in the middle of a step, for about a tenth of a second. A model has some hundred to a few thousand, which take a
 millisecond. They are never frozen, for a model that leaves is part of cycles (callbacks, caches of methods), and frozen
 ones would stay for ever.
+
+And what the heap of the C library (glibc) does: large pieces are mapped by themselves while a model is loaded, and what
+it keeps is given back when a model left.
 """
 
 from __future__ import annotations
