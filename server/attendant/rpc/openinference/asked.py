@@ -11,10 +11,10 @@ from typing import Any
 from attendant_proto.v1 import generation_pb2 as pb
 
 from attendant.bundle import GeneratorManifest
-from attendant.core.errors import AttendantError, InvalidRequest, StreamNeeded
+from attendant.core.errors import AttendantError, InvalidRequest
 from attendant.rpc.openinference.ports import InferCall
-from attendant.rpc.openinference.said import Said, check_known, everything_said, put
-from attendant.rpc.openinference.single import field_of, flag, parsed, shown, text
+from attendant.rpc.openinference.said import Said, check_known, everything_said, fields_of, put
+from attendant.rpc.openinference.single import field_of, flag, parsed, shown, stream_wanted, text
 
 TEXT, IDS, CHAT = "text_input", "input_ids", "chat"
 STREAM, EXCLUDE_INPUT = "stream", "exclude_input_in_output"
@@ -53,8 +53,6 @@ _INPUTS: Mapping[str, str] = MappingProxyType(
     }
 )
 """Where a request has what the front end calls otherwise."""
-
-_BEAMS = tuple(field.name for field in pb.BeamSearch.DESCRIPTOR.fields)
 
 
 def _skip_special_tokens(message: pb.GenerateRequest, said: Said) -> None:
@@ -149,11 +147,7 @@ def read(call: InferCall, manifest: GeneratorManifest, *, alone: bool, scored: b
     """
     said = _said(call)
     check_known(said, KNOWN)
-    stream = bool(flag(call, STREAM))
-    if stream and alone:
-        raise StreamNeeded(
-            f"{field_of(STREAM)} is true, and ModelInfer takes one response; allowed: false, or ModelStreamInfer"
-        )
+    stream = stream_wanted(call, STREAM, alone=alone)
     message = pb.GenerateRequest(model=call.model)
     prompt = _set_prompt(message, call)
     _set_parameters(message, said)
@@ -161,9 +155,7 @@ def read(call: InferCall, manifest: GeneratorManifest, *, alone: bool, scored: b
         message.whole = True
     if scored and not message.HasField("logprobs"):
         message.logprobs = 0
-    fields = {**_INPUTS, **{name: each.field for name, each in said.items()}}
-    if "beam_search" in fields:
-        fields.update({name: f"{fields['beam_search']}.{name}" for name in _BEAMS})
+    fields = {**_INPUTS, **fields_of(said)}
     prefix = _prefix(call, prompt if manifest.encoder_input is None else None, stream=stream)
     return Asked(message, stream, prefix, fields)
 

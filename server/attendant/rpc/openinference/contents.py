@@ -80,8 +80,15 @@ def read_contents(contents: pb.InferTensorContents, datatype: Datatype, shape: S
             f"{field}.{kind.field}", f"has {len(elements)} elements; allowed: {count}, as the shape is {list(shape)}"
         )
     if datatype == "BYTES":
-        return _shaped(_objects(list(elements)), shape)
+        return _shaped(objects(list(elements)), shape)
     return _shaped(_numbers(elements, datatype, count, f"{field}.{kind.field}"), shape)
+
+
+def objects(elements: Sequence[bytes]) -> Values:
+    """Values of a tensor of BYTES [n]."""
+    values = np.empty(len(elements), object)
+    values[:] = elements
+    return values
 
 
 def raw_of(values: Values, datatype: Datatype) -> bytes:
@@ -136,13 +143,7 @@ def _byte_elements(data: bytes, count: int, field: str) -> Values:
         raise InvalidRequest(
             field, f"has {len(data) - place} bytes after its {count} elements; allowed: none, as the shape says"
         )
-    return _objects(elements)
-
-
-def _objects(elements: list[bytes]) -> Values:
-    values = np.empty(len(elements), object)
-    values[:] = elements
-    return values
+    return objects(elements)
 
 
 def _shaped(values: Values, shape: Sequence[int]) -> Values:

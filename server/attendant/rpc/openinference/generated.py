@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from google.protobuf.json_format import MessageToJson
 
 from attendant.core.events import TokenLogprob
 from attendant.core.generation import Delta, Finish, GenerationPart, unspelled
 from attendant.rpc.convert import generate_response
+from attendant.rpc.openinference.contents import objects
 from attendant.rpc.openinference.ports import Tensor, TensorSpec
 
 TEXT, LOGPROBS, CUMULATIVE, FINISH = "text_output", "logprobs", "cumulative_logprob", "finish"
@@ -90,7 +90,7 @@ class Answer:
         """The tensors of what came since the last time."""
         sequences = self._sequences
         texts = [(self._prefix + "".join(sequence.text)).encode() for sequence in sequences]
-        found = [Tensor(TEXT, "BYTES", elements(texts))]
+        found = [Tensor(TEXT, "BYTES", objects(texts))]
         found += [make(self) for make in self._makers]
         for sequence in sequences:
             sequence.text, sequence.token_ids, sequence.logprobs = [], [], []
@@ -99,7 +99,7 @@ class Answer:
     def finish_reasons(self) -> Tensor:
         """Why each sequence has ended; ``None`` as text, as in Triton's vLLM backend, of one that has not."""
         ends = [sequence.finish for sequence in self._sequences]
-        return Tensor("finish_reason", "BYTES", elements([b"None" if e is None else e.reason.encode() for e in ends]))
+        return Tensor("finish_reason", "BYTES", objects([b"None" if e is None else e.reason.encode() for e in ends]))
 
     def cumulative_logprobs(self) -> Tensor:
         """The log-probability of each sequence so far: the sum of those of its tokens."""
@@ -108,7 +108,7 @@ class Answer:
     def logprobs(self) -> Tensor:
         """For each sequence a JSON: for each token its alternatives by their id, itself first."""
         words = [[_alternatives(entry, self._spell) for entry in each.logprobs] for each in self._sequences]
-        return Tensor(LOGPROBS, "BYTES", elements([json.dumps(each).encode() for each in words]))
+        return Tensor(LOGPROBS, "BYTES", objects([json.dumps(each).encode() for each in words]))
 
     def num_input_tokens(self) -> Tensor:
         """Of the prompt; of a source, too."""
@@ -129,7 +129,7 @@ class Answer:
     def finishes(self) -> Tensor:
         """For each sequence that has ended attendant.v1's Finish as JSON; ``null`` of another one."""
         ends = [each.finish for each in self._sequences]
-        return Tensor(FINISH, "BYTES", elements([b"null" if end is None else _finish(end) for end in ends]))
+        return Tensor(FINISH, "BYTES", objects([b"null" if end is None else _finish(end) for end in ends]))
 
 
 _MAKERS: dict[str, Callable[[Answer], Tensor]] = {
@@ -159,10 +159,3 @@ def _alternatives(entry: TokenLogprob, spell: Callable[[int], str]) -> dict[int,
         token: {"logprob": logprob, "rank": ranks.get(token), "decoded_token": spell(token)}
         for token, logprob in found.items()
     }
-
-
-def elements(values: Sequence[bytes]) -> npt.NDArray[Any]:
-    """Values of a tensor of BYTES [n]."""
-    found = np.empty(len(values), object)
-    found[:] = values
-    return found

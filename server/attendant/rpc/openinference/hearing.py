@@ -17,15 +17,16 @@ from attendant_proto.v1 import speech_pb2 as pb
 from google.protobuf.json_format import MessageToDict
 
 from attendant.core.context import CallContext
-from attendant.core.errors import AttendantError, InvalidRequest, StreamNeeded
+from attendant.core.errors import AttendantError, InvalidRequest
 from attendant.frontend.front_end import FrontEnd
 from attendant.frontend.speech.calls import Segment, SoundData, SpeechResult
 from attendant.models.info import ModelInfo
 from attendant.rpc import convert_speech as convert
-from attendant.rpc.openinference.generated import as_json, elements
+from attendant.rpc.openinference.contents import objects
+from attendant.rpc.openinference.generated import as_json
 from attendant.rpc.openinference.ports import InferAnswer, InferCall, Port, Tensor, TensorSpec
-from attendant.rpc.openinference.said import SAMPLING_PARAMETERS, Said, check_known, everything_said, put
-from attendant.rpc.openinference.single import element, field_of, flag
+from attendant.rpc.openinference.said import SAMPLING_PARAMETERS, Said, check_known, everything_said, fields_of, put
+from attendant.rpc.openinference.single import element, field_of, flag, stream_wanted
 from attendant.rpc.recording import CallRecording
 from attendant.traffic.recorder import Recorder
 
@@ -55,7 +56,6 @@ _PLACES: Mapping[str, str] = MappingProxyType(
 )
 """Parameters, and the part of SpeechOptions that has them."""
 _TASKS = {name.removeprefix("TASK_").lower(): number for name, number in pb.SpeechOptions.Task.items()}
-_BEAMS = tuple(field.name for field in generation_pb2.BeamSearch.DESCRIPTOR.fields)
 _LEAST_RATE, _MOST_RATE = 1, 2**31 - 1
 
 
@@ -133,11 +133,7 @@ def read(call: InferCall, *, alone: bool) -> Asked:
     said = everything_said(call)
     rate = said.pop(RATE, None)
     check_known(said, (*_PLACES, RATE))
-    stream = bool(flag(call, STREAM))
-    if stream and alone:
-        raise StreamNeeded(
-            f"{field_of(STREAM)} is true, and ModelInfer takes one response; allowed: false, or ModelStreamInfer"
-        )
+    stream = stream_wanted(call, STREAM, alone=alone)
     message = pb.SpeechRequest(options=pb.SpeechOptions(model=call.model), file=_sound(call, rate))
     for name, each in said.items():
         if name == "task":
@@ -145,10 +141,7 @@ def read(call: InferCall, *, alone: bool) -> Asked:
         else:
             part = _PLACES[name]
             put(getattr(message.options, part) if part else message.options, name, each)
-    fields = {name: each.field for name, each in said.items()}
-    if "beam_search" in fields:
-        fields.update({name: f"{fields['beam_search']}.{name}" for name in _BEAMS})
-    return Asked(message, stream, fields | {"model": "model_name", "file": field_of(_given(call))})
+    return Asked(message, stream, fields_of(said) | {"model": "model_name", "file": field_of(_given(call))})
 
 
 def _task(said: Said) -> Any:
@@ -230,4 +223,4 @@ def _tensors(text: str, segments: list[dict[str, Any]], language: str, finish: b
     found = {TEXT: text.encode(), SEGMENTS: json.dumps(segments).encode(), LANGUAGE: language.encode()}
     if finish is not None:
         found[FINISH] = finish
-    return [Tensor(name, "BYTES", elements([value])) for name, value in found.items()]
+    return [Tensor(name, "BYTES", objects([value])) for name, value in found.items()]

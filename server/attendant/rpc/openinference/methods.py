@@ -15,7 +15,8 @@ from google.protobuf.message_factory import GetMessageClass
 from attendant.core.context import CallContext, working_for
 from attendant.core.errors import AttendantError, InvalidRequest
 from attendant.rpc.fields import on_wire
-from attendant.rpc.openinference.generated import as_json, elements
+from attendant.rpc.openinference.contents import objects
+from attendant.rpc.openinference.generated import as_json
 from attendant.rpc.openinference.ports import InferAnswer, InferCall, Tensor, TensorSpec
 from attendant.rpc.openinference.single import as_text, is_large, parsed, shown
 from attendant.rpc.sizes import LARGE_REQUEST
@@ -190,4 +191,4 @@ def _holder(message: Any) -> Any:
 
 
 def _answer(words: list[bytes]) -> InferAnswer:
-    return InferAnswer([Tensor(RESPONSE, "BYTES", elements(words))])
+    return InferAnswer([Tensor(RESPONSE, "BYTES", objects(words))])

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from attendant_proto.v1.generation_pb2 import BeamSearch
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.json_format import ParseDict, ParseError
 
@@ -21,6 +22,7 @@ _WHOLE = {
     FieldDescriptor.CPPTYPE_UINT32: (0, 2**32 - 1),
     FieldDescriptor.CPPTYPE_UINT64: (0, 2**64 - 1),
 }
+_BEAMS = tuple(field.name for field in BeamSearch.DESCRIPTOR.fields)
 _ALLOWED_JSON = "an object of parameters by name"
 
 
@@ -72,6 +74,14 @@ def everything_said(call: InferCall) -> dict[str, Said]:
             )
         found[name] = Said(value, f"{SAMPLING_PARAMETERS}.{name[:100]}")
     return found
+
+
+def fields_of(said: Mapping[str, Said]) -> dict[str, str]:
+    """Where a request says what errors speak of, by the name that they have for it."""
+    fields = {name: each.field for name, each in said.items()}
+    if "beam_search" in fields:
+        fields |= {name: f"{fields['beam_search']}.{name}" for name in _BEAMS}
+    return fields
 
 
 def check_known(said: Mapping[str, Said], known: Collection[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from attendant.core.errors import InvalidRequest
+from attendant.core.errors import InvalidRequest, StreamNeeded
 from attendant.rpc.openinference.ports import InferCall
 from attendant.rpc.sizes import LARGE_REQUEST
 
@@ -35,6 +35,16 @@ def flag(call: InferCall, name: str) -> bool | None:
     """The value of an input of type BOOL; None if the request leaves it out. Raises what :func:`element` does."""
     value = element(call, name)
     return None if value is None else bool(value)
+
+
+def stream_wanted(call: InferCall, name: str, *, alone: bool) -> bool:
+    """Whether the input ``name`` asks for a stream. Raises StreamNeeded where ``alone`` one response can be taken."""
+    stream = bool(flag(call, name))
+    if stream and alone:
+        raise StreamNeeded(
+            f"{field_of(name)} is true, and ModelInfer takes one response; allowed: false, or ModelStreamInfer"
+        )
+    return stream
 
 
 def text(call: InferCall, name: str) -> str | None:

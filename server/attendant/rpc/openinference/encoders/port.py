@@ -21,6 +21,7 @@ from attendant.frontend.encoding.calls import Encoded, EncodingUsage
 from attendant.frontend.encoding.service import EncodingService
 from attendant.models.info import EncodingInfo
 from attendant.rpc.convert_receipt import seal
+from attendant.rpc.openinference.contents import objects
 from attendant.rpc.openinference.encoders.recorded import typed_request
 from attendant.rpc.openinference.encoders.specs import DATA, inputs_of, outputs_of
 from attendant.rpc.openinference.options import Options
@@ -162,7 +163,7 @@ def numbers(name: str, datatype: Datatype, values: Any, *shape: int) -> Tensor:
 
 def strings(name: str, values: Sequence[str], *shape: int) -> Tensor:
     """A tensor of texts, [n] or ``shape``."""
-    array = np.array([value.encode() for value in values], object)
+    array = objects([value.encode() for value in values])
     return Tensor(name, "BYTES", array.reshape(shape) if shape else array)
 
 
