@@ -111,5 +111,9 @@ async def settled(front_end: FrontEnd, *versions: str) -> None:
     await wait_until(lambda: served(front_end) == list(versions))
 
 
+ENDLESS = 190_000
+"""Tokens that no test waits for."""
+
+
 def ask(model: str, max_tokens: int = 3) -> GenerationCall:
     return GenerationCall(model, TextPrompt("hello"), max_tokens=max_tokens)

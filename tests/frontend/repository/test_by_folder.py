@@ -25,6 +25,7 @@ from prometheus_client import CollectorRegistry
 
 from tests.frontend.generation.helpers import collect, wait_until
 from tests.frontend.repository.helpers import (
+    ENDLESS,
     OFTEN,
     Loader,
     ask,
@@ -65,36 +66,41 @@ def test_policies_say_which_versions_are_served_and_a_name_means_the_newest(bund
     with_repository(folder, test, policy="latest:1; two=latest:2; every=all; some=specific:1,3,7")
 
 
-def test_a_new_version_takes_the_calls_and_the_one_before_finishes_its_own(bundle: Path, folder: Path) -> None:
-    put(bundle, folder / "demo", "1")
+def test_a_new_version_takes_the_calls_and_the_one_before_goes_on_with_its_own(endless: Path, folder: Path) -> None:
+    put(endless, folder / "demo", "1")
 
     async def test(front_end: FrontEnd) -> None:
-        running = front_end.generation.generate(ask("demo", 3000))
-        first = await anext(running)
-        put(bundle, folder / "demo", "2")
+        running = front_end.generation.generate(ask("demo", ENDLESS))
+        await anext(running)
+        put(endless, folder / "demo", "2")
         await wait_until(lambda: "demo@2*" in served(front_end) and index(front_end)["demo@1"][0] == "draining")
         await collect(front_end.generation, ask("demo"))
         with pytest.raises(Draining, match="model 'demo@1' is being unloaded"):
             await collect(front_end.generation, ask("demo@1"))
-        parts = [first, *[part async for part in running]]
-        assert sum(len(part.token_ids) for part in parts if isinstance(part, Delta)) == 3000
+        assert index(front_end)["demo@1"][0] == "draining"
+        more = 0
+        while more < 3000:
+            part = await anext(running)
+            assert isinstance(part, Delta)
+            more += len(part.token_ids)
+        await running.aclose()
         await wait_until(lambda: index(front_end)["demo@1"] == ("unavailable", "it is not loaded"))
 
     with_repository(folder, test, control="poll")
 
 
-def test_the_parts_of_a_call_run_on_the_version_that_it_found(bundle: Path, folder: Path) -> None:
+def test_the_parts_of_a_call_run_on_the_version_that_it_found(endless: Path, folder: Path) -> None:
     """As windows of a recording and variants of an attribution do, also while that version leaves."""
-    put(bundle, folder / "demo", "1")
+    put(endless, folder / "demo", "1")
 
     async def test(front_end: FrontEnd) -> None:
         service = GenerationService(front_end.models, Metrics(CollectorRegistry()))
         (entry,) = front_end.models.of("demo")
         found = front_end.models.find("demo", GENERATE)
         assert found.generation is not None
-        outer = service.generate(ask("demo", 4000))
+        outer = service.generate(ask("demo", ENDLESS))
         await anext(outer)
-        put(bundle, folder / "demo", "2")
+        put(endless, folder / "demo", "2")
         await front_end.repository.load("demo")
         await wait_until(lambda: entry.draining)
         assert front_end.models.find("demo", GENERATE) is not found
@@ -102,6 +108,7 @@ def test_the_parts_of_a_call_run_on_the_version_that_it_found(bundle: Path, fold
             parts = service.on(found).generate_inner(InnerCall(part), CallContext.new())
             told = [each async for each in parts]
             assert sum(len(each.token_ids) for each in told if isinstance(each, Delta)) == part.max_tokens
+        assert isinstance(await anext(outer), Delta)
         await outer.aclose()
 
     with_repository(folder, test)

@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry
 
 from tests.frontend.generation.helpers import collect, wait_until
 from tests.frontend.repository.helpers import (
+    ENDLESS,
     Loader,
     ask,
     index,
@@ -48,8 +49,8 @@ def test_room_is_kept_for_a_version_that_comes_later(bundle: Path, folder: Path)
     assert asyncio.run(shares(control="explicit", load=())) == 1
 
 
-def test_two_versions_are_told_as_one_model_and_nothing_of_the_one_that_left(bundle: Path, folder: Path) -> None:
-    put(bundle, folder / "demo", "1")
+def test_two_versions_are_told_as_one_model_and_nothing_of_the_one_that_left(endless: Path, folder: Path) -> None:
+    put(endless, folder / "demo", "1")
     registry = CollectorRegistry()
     metrics = Metrics(registry)
 
@@ -57,12 +58,12 @@ def test_two_versions_are_told_as_one_model_and_nothing_of_the_one_that_left(bun
         return registry.get_sample_value(f"attendant_{name}", {"model_name": "demo"})
 
     async def test(front_end: FrontEnd) -> None:
-        calls = [asyncio.create_task(collect(front_end.generation, ask("demo@1", 4000))) for _ in range(2)]
+        calls = [asyncio.create_task(collect(front_end.generation, ask("demo@1", ENDLESS))) for _ in range(2)]
         await wait_until(lambda: value("num_requests_running") == 2)
-        put(bundle, folder / "demo", "2")
+        put(endless, folder / "demo", "2")
         await front_end.repository.load("demo", "2")
         series = metrics.render()[0].count(b"\n")
-        calls.append(asyncio.create_task(collect(front_end.generation, ask("demo", 4000))))
+        calls.append(asyncio.create_task(collect(front_end.generation, ask("demo", ENDLESS))))
         await wait_until(lambda: value("num_requests_running") == 3)
         assert list(metrics.counts()) == ["demo"]
         assert metrics.counts()["demo"].running == 3
