@@ -29,6 +29,7 @@ from attendant.core.encoding import BatchReport, BatchStats, Row, RowFailure, Ro
 from attendant.core.errors import (
     AttendantError,
     BundleError,
+    ContextExceeded,
     DeviceOutOfMemory,
     InvalidRequest,
     MemoryTaken,
@@ -36,6 +37,7 @@ from attendant.core.errors import (
     ModelNotFound,
     QueueFull,
     StepFailed,
+    TooLarge,
 )
 from attendant.core.events import (
     FailedEvent,
@@ -53,6 +55,8 @@ from attendant.engine.facts import EngineFacts
 
 OWN_WORDS: dict[type[AttendantError], Callable[[], AttendantError]] = {
     InvalidRequest: lambda: InvalidRequest("top_p", "is 1.5; allowed: greater than 0, at most 1"),
+    TooLarge: lambda: TooLarge("body", "has 3 bytes; allowed: at most 2"),
+    ContextExceeded: lambda: ContextExceeded("text", "has 9 tokens; allowed: at most 7"),
     ModelNotFound: lambda: ModelNotFound("nobody", ("one", "two"), "embed", ("broken",)),
     ModelFailed: lambda: ModelFailed("broken", "its file is cut"),
     QueueFull: lambda: QueueFull("one", 8, 0.25, "inputs"),

@@ -7,8 +7,9 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 from attendant.bundle import EmbeddingHead
+from attendant.core.chat import ChatMessage, ChatPrompt
 from attendant.core.errors import InvalidRequest, ModelNotFound
-from attendant.core.generation import ChatMessage, ChatPrompt, TextPrompt
+from attendant.core.generation import TextPrompt
 from attendant.frontend.front_end import FrontEnd
 from attendant.frontend.tokenizer import TokenizerService
 from attendant.metrics import Metrics

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from attendant.bundle import ChatTemplates, TemplateBroken, TemplateRefused, TemplateUnknown
+from attendant.core.chat import ChatMessage, ChatPrompt
 from attendant.core.errors import InvalidRequest
-from attendant.core.generation import ChatMessage, ChatPrompt
 from attendant.models.text import TextCodec
 from tokenizers import Tokenizer
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import grpc.aio
 from attendant.bundle import GeneratorManifest, Origin, Parity, SpecialTokens
+from attendant.core.chat import ChatPrompt
 from attendant.core.context import CallContext
 from attendant.core.errors import ModelNotFound
-from attendant.core.generation import ChatPrompt, Delta, Finish, GenerationCall, GenerationPart, TextPrompt
+from attendant.core.generation import Delta, Finish, GenerationCall, GenerationPart, TextPrompt
 from attendant.core.request import FinishReason, Timings, Usage
 from attendant.models.info import GenerationInfo, ModelInfo, ModelState, Tokenized
 from attendant.rpc.server import RpcServer

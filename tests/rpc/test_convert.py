@@ -6,19 +6,10 @@ import dataclasses
 
 import pytest
 from attendant.bundle import GenerationDefaults
+from attendant.core.chat import ChatMessage, ChatPrompt
 from attendant.core.errors import InvalidRequest
 from attendant.core.events import TokenLogprob
-from attendant.core.generation import (
-    BeamCall,
-    ChatMessage,
-    ChatPrompt,
-    Delta,
-    Finish,
-    GenerationCall,
-    TextPrompt,
-    TokenPrompt,
-    Translation,
-)
+from attendant.core.generation import BeamCall, Delta, Finish, GenerationCall, TextPrompt, TokenPrompt, Translation
 from attendant.core.request import FinishReason, Timings, Usage
 from attendant.models.info import Tokenized
 from attendant.rpc import convert
@@ -89,6 +80,9 @@ CALLS = st.builds(
     whole=st.booleans(),
     forced_answer=st.none() | TOKENS,
     receipt=st.booleans(),
+    separate=st.none() | st.booleans(),
+    tool_format=TEXT,
+    reasoning_format=TEXT,
 )
 
 
@@ -103,6 +97,9 @@ def request_of(call: GenerationCall) -> pb.GenerateRequest:
         logprobs=call.logprobs,
         forced_answer=_ids(call.forced_answer),
         receipt=call.receipt,
+        separate=call.separate,
+        tool_format=call.tool_format,
+        reasoning_format=call.reasoning_format,
         whole=call.whole,
         no_default_settings=call.no_default_settings,
         sampling=pb.Sampling(
@@ -168,7 +165,7 @@ def request_of(call: GenerationCall) -> pb.GenerateRequest:
             request.token_ids.ids.extend(token_ids)
         case ChatPrompt(messages):
             request.chat.SetInParent()
-            request.chat.messages.extend(pb.ChatMessage(role=m.role, content=m.content) for m in messages)
+            request.chat.messages.extend(pb.ChatMessage(role=m.role, content=m.text) for m in messages)
     return request
 
 
@@ -187,7 +184,7 @@ def test_every_field_of_a_request_is_read() -> None:
     """A field that is added to the wire and forgotten in the converter fails here."""
     known = {"model", "text", "token_ids", "chat", "sampling", "stopping", "n", "logprobs", "no_special_tokens"}
     known |= {"beam_search", "translation", "whole", "no_default_settings", "keep_special_tokens"}
-    known |= {"forced_answer", "receipt"}
+    known |= {"forced_answer", "receipt", "grammar", "tool_choice", "separate", "tool_format", "reasoning_format"}
     assert set(pb.GenerateRequest.DESCRIPTOR.fields_by_name) == known
     fields = set(GenerationCall.__dataclass_fields__)
     assert set(pb.Sampling.DESCRIPTOR.fields_by_name) | set(pb.Stopping.DESCRIPTOR.fields_by_name) <= fields

@@ -10,9 +10,10 @@ import pytest
 from attendant.bundle import Patches
 from attendant.client.attention import read_attention
 from attendant.core.attention import AttentionPiece
+from attendant.core.chat import ChatMessage, ChatPrompt
 from attendant.core.context import CallContext
 from attendant.core.errors import InvalidRequest
-from attendant.core.generation import ChatMessage, ChatPrompt, TextPrompt, TokenPrompt, Translation
+from attendant.core.generation import TextPrompt, TokenPrompt, Translation
 from attendant.core.request import Timings
 from attendant.frontend.explain.calls import (
     Answered,

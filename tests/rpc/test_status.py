@@ -14,6 +14,8 @@ from google.rpc import error_details_pb2, status_pb2
 EXAMPLES: dict[type[errors.AttendantError], tuple[object, ...]] = {
     errors.ModelFailed: ("m", "the graph is gone"),
     errors.InvalidRequest: ("sampling.top_p", "is 2; allowed: at most 1"),
+    errors.TooLarge: ("body", "has 3 bytes; allowed: at most 2"),
+    errors.ContextExceeded: ("text", "has 9 tokens; allowed: at most 7"),
     errors.ModelNotFound: ("x", ("a", "b")),
     errors.QueueFull: ("m", 8, 1.5),
     errors.BundleError: ("/somewhere", "is gone"),

@@ -141,7 +141,7 @@ def test_an_encoder_answers_over_a_stream_too(triton: Stranger) -> None:
 
 
 def test_a_chat_is_rendered_as_attendant_v1_does_it(server: ServerProcess, triton: Stranger) -> None:
-    messages = [{"role": "user", "content": PROMPT}]
+    messages: list[Any] = [{"role": "user", "content": PROMPT}]
     inputs = {"chat": of_bytes(json.dumps(messages)), "sampling_parameters": greedy()}
     found = triton.ask("infer", model_name="demo", inputs=inputs, outputs=["text_output"])
     chat = pb.Chat(messages=[pb.ChatMessage(**message) for message in messages])

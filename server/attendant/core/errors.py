@@ -2,6 +2,8 @@
 
 AttendantError
 ├── InvalidRequest          the caller's request breaks a rule; names the field, the value and what is allowed
+│   ├── TooLarge            it is larger than the server reads
+│   └── ContextExceeded     its prompt leaves no room for an answer
 ├── ModelNotFound           no such model; names the ones that exist
 ├── ModelFailed             the model could not be loaded; says why
 ├── NotAllowed              the operator has closed this kind of call
@@ -51,6 +53,18 @@ class InvalidRequest(AttendantError):
         super().__init__(f"{field} {reason}")
         self.field = field
         self.reason = reason
+
+    def renamed(self, field: str) -> "InvalidRequest":
+        """The same error about the field as somebody else calls it."""
+        return type(self)(field, self.reason)
+
+
+class TooLarge(InvalidRequest):
+    """A request is larger than the server reads."""
+
+
+class ContextExceeded(InvalidRequest):
+    """A prompt has more tokens than the model's context length leaves room for."""
 
 
 _SHOWN_NAME = 200

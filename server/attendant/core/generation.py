@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from attendant.core.beams import EarlyStopping
+from attendant.core.chat import ChatPrompt, ToolCallDelta, ToolChoice
 from attendant.core.events import TokenLogprob
+from attendant.core.grammar import Grammar
 from attendant.core.receipt import Receipt
 from attendant.core.request import FinishReason, Timings, Usage
 from attendant.core.source import Source
@@ -25,25 +27,6 @@ class TokenPrompt:
     """Token ids, used as they are."""
 
     token_ids: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ChatMessage:
-    """One message of a conversation."""
-
-    role: str
-    content: str
-
-
-@dataclass(frozen=True, slots=True)
-class ChatPrompt:
-    """A conversation, rendered by the model's chat template with the generation prompt appended.
-
-    ``template``: the name of one of the model's; empty for its default one.
-    """
-
-    messages: tuple[ChatMessage, ...]
-    template: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +85,11 @@ class GenerationCall:
         forced_answer: the tokens of the answer, whatever the model would choose; nothing else may say how it chooses or
             ends.
         receipt: give a receipt with the end of each sequence.
+        grammar: what the text of the answer has to be like, after the reasoning if it has some; None: anything.
+        tool_choice: which of the prompt's tools the answer calls; None: as the model sees fit.
+        separate: reasoning and tool calls are told apart from the text, each in a field of its own. None: where the
+            prompt has tools.
+        tool_format, reasoning_format: names of formats, in place of the model's own; empty for that.
     """
 
     model: str
@@ -144,6 +132,11 @@ class GenerationCall:
     keep_special_tokens: bool = False
     forced_answer: tuple[int, ...] | None = None
     receipt: bool = False
+    grammar: Grammar | None = None
+    tool_choice: ToolChoice | None = None
+    separate: bool | None = None
+    tool_format: str = ""
+    reasoning_format: str = ""
 
 
 def unspelled(token_id: int) -> str:
@@ -155,7 +148,9 @@ def unspelled(token_id: int) -> str:
 class Delta:
     """New text and tokens of sequence ``index``. ``text`` may be empty while a character or a possible stop string is
     incomplete; ``token_ids`` are all tokens since the last delta. ``prompt_tokens``: as the usage at the end says.
-    ``spell``: decodes one token of the call's model alone, whatever has become of the model since."""
+    ``spell``: decodes one token of the call's model alone, whatever has become of the model since. ``reasoning`` and
+    ``tool_calls``, where they are told apart: new text that is thought, not said, and new pieces of tool calls;
+    reasoning comes before text, and text before calls."""
 
     index: int
     text: str
@@ -163,12 +158,15 @@ class Delta:
     logprobs: tuple[TokenLogprob, ...] = ()
     prompt_tokens: int = field(default=0, compare=False)
     spell: Callable[[int], str] = field(default=unspelled, compare=False, repr=False)
+    reasoning: str = ""
+    tool_calls: tuple[ToolCallDelta, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Finish:
     """The end of sequence ``index``; exactly one for each sequence of a call that succeeds. ``receipt``: where the call
-    asks for it."""
+    asks for it. ``num_tool_calls``: that were told apart. ``unparsed``: something of the text looks like a tool call,
+    and is none that can be read."""
 
     index: int
     reason: FinishReason
@@ -177,6 +175,8 @@ class Finish:
     stop_string: str | None = None
     stop_token_id: int | None = None
     receipt: Receipt | None = None
+    num_tool_calls: int = 0
+    unparsed: bool = False
 
 
 GenerationPart = Delta | Finish

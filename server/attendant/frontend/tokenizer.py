@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from attendant.bundle import EmbeddingHead, EncoderTask, TextSource
-from attendant.core.generation import ChatPrompt, TextPrompt
+from attendant.core.chat import ChatPrompt
+from attendant.core.generation import TextPrompt
 from attendant.frontend.encoding.served import ServedEncoder
 from attendant.frontend.encoding.text import prompt_text
 from attendant.frontend.generation.hub import ModelHub

@@ -13,8 +13,13 @@ from attendant.core import errors
 STATUSES: dict[type[errors.AttendantError], int] = {
     errors.AttendantError: 500,
     errors.InvalidRequest: 400,
+    errors.TooLarge: 413,
+    errors.ContextExceeded: 400,
     errors.ModelNotFound: 404,
     errors.ModelFailed: 503,
+    errors.NotAllowed: 403,
+    errors.NotOffered: 501,
+    errors.StreamNeeded: 501,
     errors.QueueFull: 429,
     errors.DeadlineExceeded: 504,
     errors.RequestCancelled: 499,  # the caller has gone: nobody reads it

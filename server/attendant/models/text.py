@@ -17,8 +17,9 @@ from attendant.bundle import (
     TemplateRefused,
     TemplateUnknown,
 )
-from attendant.core.errors import BundleError, InvalidRequest
-from attendant.core.generation import ChatPrompt, TextPrompt
+from attendant.core.chat import ChatPrompt
+from attendant.core.errors import BundleError, ContextExceeded, InvalidRequest
+from attendant.core.generation import TextPrompt
 from attendant.models.info import Piece, Tokenized
 from attendant.models.spaces import clean_spaces
 from attendant.tasks.text import TextTokenizer
@@ -108,7 +109,7 @@ class TextCodec:
         (head,) = TextTokenizer(self.tokenizer).tokenize([text], limit)
         if not head.complete:
             found = f"has more than {len(head)} tokens ({len(text)} characters)"
-            raise InvalidRequest(field, f"{found}; allowed: at most {limit}")
+            raise ContextExceeded(field, f"{found}; allowed: at most {limit}")
 
     def rendered(self, prompt: TextPrompt | ChatPrompt) -> str:
         """The text that a prompt's tokens are made of: itself, or what the template makes of a conversation.

@@ -9,12 +9,11 @@ from attendant_proto.v1 import generation_pb2 as pb
 from attendant_proto.v1 import models_pb2
 
 from attendant.core.beams import EarlyStopping
+from attendant.core.chat import ChatPrompt
 from attendant.core.errors import InvalidRequest
 from attendant.core.events import TokenLogprob
 from attendant.core.generation import (
     BeamCall,
-    ChatMessage,
-    ChatPrompt,
     Delta,
     Finish,
     GenerationCall,
@@ -26,6 +25,7 @@ from attendant.core.generation import (
 )
 from attendant.core.request import FinishReason, StepTime, Timings, Usage
 from attendant.models.info import Tokenized
+from attendant.rpc.convert_chat import chat_prompt, grammar, tool_call_message, tool_choice
 from attendant.rpc.convert_receipt import receipt_message
 from attendant.rpc.convert_sampling import optional, sampling_fields
 
@@ -66,6 +66,11 @@ def generation_call(request: pb.GenerateRequest) -> GenerationCall:
         keep_special_tokens=request.keep_special_tokens,
         forced_answer=tuple(request.forced_answer.ids) if request.HasField("forced_answer") else None,
         receipt=request.receipt,
+        grammar=grammar(request.grammar) if request.HasField("grammar") else None,
+        tool_choice=tool_choice(request.tool_choice) if request.HasField("tool_choice") else None,
+        separate=optional(request, "separate"),
+        tool_format=request.tool_format,
+        reasoning_format=request.reasoning_format,
         **sampling_fields(request.sampling),
     )
 
@@ -105,10 +110,14 @@ def tokenize_prompt(request: models_pb2.TokenizeRequest) -> TextPrompt | ChatPro
 def generate_response(part: GenerationPart) -> pb.GenerateResponse:
     """One message of the stream."""
     if isinstance(part, Delta):
+        response = pb.GenerateResponse(index=part.index, text=part.text, token_ids=part.token_ids)
         if part.logprobs:
-            logprobs = [_token_logprobs(entry, part.spell) for entry in part.logprobs]
-            return pb.GenerateResponse(index=part.index, text=part.text, token_ids=part.token_ids, logprobs=logprobs)
-        return pb.GenerateResponse(index=part.index, text=part.text, token_ids=part.token_ids)
+            response.logprobs.extend([_token_logprobs(entry, part.spell) for entry in part.logprobs])
+        if part.reasoning:
+            response.reasoning = part.reasoning
+        if part.tool_calls:
+            response.tool_calls.extend(map(tool_call_message, part.tool_calls))
+        return response
     return pb.GenerateResponse(index=part.index, finish=_finish(part))
 
 
@@ -124,8 +133,7 @@ def _prompt(request: Any, oneof: str, which: str | None) -> Prompt:
         case "token_ids":
             return TokenPrompt(tuple(request.token_ids.ids))
         case "chat":
-            chat = request.chat
-            return ChatPrompt(tuple(ChatMessage(m.role, m.content) for m in chat.messages), chat.template)
+            return chat_prompt(request.chat)
     allowed = ", ".join(field.name for field in request.DESCRIPTOR.oneofs_by_name[oneof].fields)
     raise InvalidRequest(oneof, f"is missing; allowed: one of {allowed}")
 
@@ -138,6 +146,8 @@ def _finish(part: Finish) -> pb.Finish:
         usage=usage_message(part.usage),
         timings=timings_message(part.timings),
         receipt=receipt_message(part.receipt) if part.receipt is not None else None,
+        num_tool_calls=part.num_tool_calls,
+        unparsed=part.unparsed,
     )
 
 

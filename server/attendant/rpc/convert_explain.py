@@ -8,8 +8,9 @@ from typing import TypeVar
 from attendant_proto.v1 import explain_pb2 as pb
 
 from attendant.core.attention import AttentionKind, AttentionPiece, Reduction
+from attendant.core.chat import ChatPrompt
 from attendant.core.errors import InvalidRequest
-from attendant.core.generation import ChatMessage, ChatPrompt, TextPrompt, TokenPrompt, Translation
+from attendant.core.generation import TextPrompt, TokenPrompt, Translation
 from attendant.frontend.explain.calls import (
     Attended,
     AttentionCall,
@@ -29,6 +30,7 @@ from attendant.frontend.explain.calls import (
 )
 from attendant.rpc.convert import timings_message
 from attendant.rpc.convert_attention import KINDS, grid_message
+from attendant.rpc.convert_chat import chat_prompt
 from attendant.tasks.spans import Span
 
 T = TypeVar("T")
@@ -162,8 +164,7 @@ def _given(message: pb.Subject) -> TextPrompt | TokenPrompt | ChatPrompt | Image
         case "token_ids":
             return TokenPrompt(tuple(message.token_ids.ids))
         case "chat":
-            messages = [ChatMessage(each.role, each.content) for each in message.chat.messages]
-            return ChatPrompt(tuple(messages), message.chat.template)
+            return chat_prompt(message.chat)
         case "image":
             return ImageFile(message.image)
         case "audio":

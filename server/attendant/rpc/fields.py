@@ -60,8 +60,8 @@ def on_wire(error: AttendantError, service: str) -> AttendantError:
         return error
     paths = PATHS.get(service, {})
     if error.field in paths:
-        return InvalidRequest(paths[error.field], error.reason)
+        return error.renamed(paths[error.field])
     found = re.match(r"\w+", error.field)
     own = found[0] if found is not None else ""
     path = paths.get(own)
-    return error if path is None else InvalidRequest(path + error.field[len(own) :], error.reason)
+    return error if path is None else error.renamed(path + error.field[len(own) :])

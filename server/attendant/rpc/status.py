@@ -16,6 +16,8 @@ from attendant.core.stages import CallEnd
 CODES: dict[type[errors.AttendantError], grpc.StatusCode] = {
     errors.AttendantError: grpc.StatusCode.INTERNAL,
     errors.InvalidRequest: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.TooLarge: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.ContextExceeded: grpc.StatusCode.INVALID_ARGUMENT,
     errors.ModelNotFound: grpc.StatusCode.NOT_FOUND,
     errors.ModelFailed: grpc.StatusCode.FAILED_PRECONDITION,
     errors.NotAllowed: grpc.StatusCode.FAILED_PRECONDITION,

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from attendant.bundle import read_any_manifest
-from attendant.core.generation import ChatMessage, ChatPrompt, Delta, GenerationCall
+from attendant.core.chat import ChatMessage, ChatPrompt
+from attendant.core.generation import Delta, GenerationCall
 from attendant.demo import demo_bundle
 from attendant.frontend.explain.calls import AttentionCall, GivenAnswer, Subject
 from attendant.frontend.front_end import FrontEnd

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from attendant.bundle import read_any_manifest
 from attendant.core.attention import AttentionKind, AttentionModel, AttentionSubject
-from attendant.core.generation import ChatMessage, ChatPrompt, TextPrompt
+from attendant.core.chat import ChatMessage, ChatPrompt
+from attendant.core.generation import TextPrompt
 from attendant.demo import demo_bundle
 from attendant.engine.client import EngineClient
 from attendant.frontend.explain.calls import Subject

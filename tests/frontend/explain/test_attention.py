@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 from attendant.core.attention import AttentionSubject
+from attendant.core.chat import ChatMessage, ChatPrompt
 from attendant.core.errors import InvalidRequest, ModelNotFound
-from attendant.core.generation import ChatMessage, ChatPrompt, TextPrompt, TokenPrompt, Translation
+from attendant.core.generation import TextPrompt, TokenPrompt, Translation
 from attendant.core.source import Source
 from attendant.frontend.explain.calls import AttentionCall, GivenAnswer, ImageFile, SoundFile, Subject
 from attendant.frontend.front_end import FrontEnd
@@ -49,7 +50,7 @@ def test_a_decoder_looks_over_its_prompt_and_its_answer() -> None:
 def test_tokens_know_where_they_stand_in_what_was_given() -> None:
     async def test(front_end: FrontEnd) -> None:
         found = await front_end.explain.attention(DEMO)
-        text = CHAT.messages[0].content
+        text = CHAT.messages[0].text
         prompt = found.queries[: found.num_prompt_tokens]
         assert [(token.text, token.special) for token in prompt if token.special] == [
             *(("<|user|>", True), ("<|end|>", True), ("<|assistant|>", True))

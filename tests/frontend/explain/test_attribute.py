@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 from attendant.core.attention import AttentionSubject
+from attendant.core.chat import ChatMessage, ChatPrompt
 from attendant.core.errors import InvalidRequest
-from attendant.core.generation import ChatMessage, ChatPrompt, Delta, GenerationCall, Prompt, TextPrompt, TokenPrompt
+from attendant.core.generation import Delta, GenerationCall, Prompt, TextPrompt, TokenPrompt
 from attendant.frontend.encoding.calls import ClassifyCall, TextItem
 from attendant.frontend.explain.attribute import log_scores
 from attendant.frontend.explain.calls import AttributeCall, GivenAnswer, ImageFile, Subject
@@ -24,7 +25,7 @@ from hypothesis import strategies as st
 from tests.frontend.explain.helpers import CHAT, LOVELY, STATION, all_weights, ids_of, with_demos
 from tests.sidework.test_reducer import naive_rollout
 
-QUESTION = CHAT.messages[0].content
+QUESTION = CHAT.messages[0].text
 DEMO = AttributeCall("demo", Subject(CHAT), GivenAnswer(max_tokens=8))
 
 

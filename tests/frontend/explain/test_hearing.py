@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 import soundfile
 from attendant.bundle.graph_io import SPECTRA
+from attendant.core.chat import ChatPrompt
 from attendant.core.context import CallContext
 from attendant.core.errors import InvalidRequest
-from attendant.core.generation import ChatPrompt, TextPrompt
+from attendant.core.generation import TextPrompt
 from attendant.frontend.explain.calls import GivenAnswer, SoundFile, Subject
 from attendant.frontend.explain.hearing import Listens, look
 from attendant.frontend.explain.subjects import Looked

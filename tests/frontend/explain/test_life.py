@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from attendant.core.attention import AttentionSubject
+from attendant.core.chat import ChatMessage, ChatPrompt
 from attendant.core.context import CallContext
 from attendant.core.errors import DeadlineExceeded, Draining, EngineDead, QueueFull, StepFailed
-from attendant.core.generation import ChatMessage, ChatPrompt, Delta, GenerationCall, TextPrompt
+from attendant.core.generation import Delta, GenerationCall, TextPrompt
 from attendant.demo import demo_bundle
 from attendant.frontend.explain.calls import Attended, AttentionCall, AttributeCall, GivenAnswer, Subject
 from attendant.frontend.front_end import FrontEnd

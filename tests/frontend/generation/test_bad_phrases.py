@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from attendant.core.chat import ChatMessage, ChatPrompt
 from attendant.core.errors import InvalidRequest
-from attendant.core.generation import ChatMessage, ChatPrompt, GenerationCall, TextPrompt
+from attendant.core.generation import GenerationCall, TextPrompt
 from attendant.frontend.front_end import FrontEnd
 from attendant.frontend.generation.bad_phrases import as_bad_words
 from attendant.frontend.generation.service import GenerationService

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from attendant.bundle import TOKENIZER_FILE
+from attendant.core.chat import ChatMessage, ChatPrompt
 from attendant.core.context import CallContext
 from attendant.core.errors import (
     AttendantError,
@@ -20,7 +21,7 @@ from attendant.core.errors import (
     QueueFull,
     StepFailed,
 )
-from attendant.core.generation import ChatMessage, ChatPrompt, Delta, GenerationCall, TextPrompt, TokenPrompt
+from attendant.core.generation import Delta, GenerationCall, TextPrompt, TokenPrompt
 from attendant.core.request import FinishReason
 from attendant.frontend.generation.service import GenerationService
 from tokenizers import Tokenizer

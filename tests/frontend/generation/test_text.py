@@ -6,8 +6,9 @@ import random
 
 import pytest
 from attendant.bundle import ChatTemplates
+from attendant.core.chat import ChatMessage, ChatPrompt
 from attendant.core.errors import InvalidRequest
-from attendant.core.generation import ChatMessage, ChatPrompt, TextPrompt
+from attendant.core.generation import TextPrompt
 from attendant.frontend.generation.detokenizer import MAX_HELD_TOKENS, Detokenizer
 from attendant.frontend.generation.stop_strings import StopStrings
 from attendant.models.spaces import clean_spaces

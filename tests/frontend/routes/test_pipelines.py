@@ -12,19 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from attendant.core.chat import ChatMessage, ChatPrompt
 from attendant.core.context import CallContext
 from attendant.core.errors import DeadlineExceeded, Draining, InvalidRequest
 from attendant.core.events import TokenLogprob
-from attendant.core.generation import (
-    ChatMessage,
-    ChatPrompt,
-    Delta,
-    Finish,
-    GenerationCall,
-    GenerationPart,
-    TextPrompt,
-    TokenPrompt,
-)
+from attendant.core.generation import Delta, Finish, GenerationCall, GenerationPart, TextPrompt, TokenPrompt
 from attendant.core.generation import Translation as Languages
 from attendant.demo import demo_bundles
 from attendant.frontend.encoding.calls import Audio, ClassifyCall, EmbedCall, TextItem, TranscribeCall

@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from attendant.core.chat import ChatMessage, ChatPrompt
 from attendant.core.errors import InvalidRequest
 from attendant.core.generation import (
     BeamCall,
-    ChatMessage,
-    ChatPrompt,
     Delta,
     Finish,
     GenerationCall,

@@ -14,10 +14,11 @@ from tokenizers import Tokenizer
 
 from attendant.bundle.graph_io import PACKED, ROW_LOGITS
 from attendant.core.attention import AttentionPiece
+from attendant.core.chat import ChatPrompt
 from attendant.core.context import CallContext
 from attendant.core.encoding import Arrays
 from attendant.core.errors import InvalidRequest
-from attendant.core.generation import ChatMessage, ChatPrompt, Delta, GenerationCall, Prompt, TextPrompt, TokenPrompt
+from attendant.core.generation import Delta, GenerationCall, Prompt, TextPrompt, TokenPrompt
 from attendant.core.request import Timings
 from attendant.frontend.encoding.active_call import EncoderCall
 from attendant.frontend.encoding.served import ServedEncoder
@@ -208,7 +209,7 @@ def _with_text(subject: Subject, text: str, part: Part) -> TextPrompt | ChatProm
             return replace(prompt, text=text)
         case ChatPrompt(messages=messages) as chat:
             *before, last = messages
-            return replace(chat, messages=(*before, ChatMessage(last.role, text)))
+            return replace(chat, messages=(*before, replace(last, content=text)))
     raise AssertionError("spans are of texts")
 
 

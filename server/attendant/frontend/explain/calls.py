@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from attendant.bundle import Patches
 from attendant.core.attention import AttentionKind, AttentionPiece, Reduction
-from attendant.core.generation import ChatPrompt, TextPrompt, TokenPrompt, Translation
+from attendant.core.chat import ChatPrompt
+from attendant.core.generation import TextPrompt, TokenPrompt, Translation
 from attendant.core.request import Timings
 from attendant.tasks.spans import Span
 

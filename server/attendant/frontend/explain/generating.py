@@ -10,16 +10,10 @@ import numpy as np
 from attendant.bundle import AudioSource
 from attendant.bundle.graph_io import PACKED
 from attendant.core.attention import AttentionSubject
+from attendant.core.chat import ChatPrompt
 from attendant.core.context import CallContext
 from attendant.core.errors import InvalidRequest
-from attendant.core.generation import (
-    BeamCall,
-    ChatPrompt,
-    Delta,
-    GenerationCall,
-    Prompt,
-    TextPrompt,
-)
+from attendant.core.generation import BeamCall, Delta, GenerationCall, Prompt, TextPrompt
 from attendant.frontend.explain.calls import Answered, ExplainedToken, GivenAnswer, ImageFile, SoundFile, Subject
 from attendant.frontend.explain.subjects import Looked, given_text, refuse, refuse_beside
 from attendant.frontend.explain.tokens import answer_texts, given_tokens, prompt_tokens

@@ -8,8 +8,9 @@ from typing import Protocol
 
 from attendant.bundle import EncoderTask, Patches
 from attendant.core.attention import AttentionModel, AttentionSubject
+from attendant.core.chat import ChatPrompt
 from attendant.core.errors import InvalidRequest
-from attendant.core.generation import ChatPrompt, TextPrompt, TokenPrompt
+from attendant.core.generation import TextPrompt, TokenPrompt
 from attendant.core.receipt import Maker
 from attendant.frontend.admission import Gate
 from attendant.frontend.encoding.served import ServedEncoder
@@ -117,7 +118,7 @@ def given_text(subject: Subject) -> str:
         case TextPrompt(text=text):
             return text
         case ChatPrompt(messages=messages) if messages:
-            return messages[-1].content
+            return messages[-1].text
     return ""
 
 

@@ -8,7 +8,8 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from attendant.bundle import Patches
-from attendant.core.generation import ChatPrompt, TextPrompt
+from attendant.core.chat import ChatPrompt
+from attendant.core.generation import TextPrompt
 from attendant.frontend.explain.calls import ExplainedToken
 from attendant.models.text import TextCodec
 from attendant.tasks.text import Ints, TextTokenizer
@@ -102,7 +103,7 @@ def _place(rendered: str, prompt: TextPrompt | ChatPrompt) -> tuple[int, int]:
     """Where the text that was given stands in what was rendered: of a conversation its last message, if it is there."""
     if isinstance(prompt, TextPrompt):
         return 0, len(rendered)
-    content = prompt.messages[-1].content
+    content = prompt.messages[-1].text
     start = rendered.rfind(content) if content else -1
     return (start, start + len(content)) if start >= 0 else (len(rendered) + 1, len(rendered) + 1)
 

@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from attendant.core.errors import InvalidRequest
-from attendant.core.generation import ChatPrompt, GenerationCall, SourcePrompt, TextPrompt, TokenPrompt
+from attendant.core.chat import ChatPrompt
+from attendant.core.errors import ContextExceeded, InvalidRequest
+from attendant.core.generation import GenerationCall, SourcePrompt, TextPrompt, TokenPrompt
 from attendant.core.source import Source
 from attendant.models.generators import GeneratorPart
 from attendant.models.info import Tokenized
@@ -43,7 +44,7 @@ async def prepare(model: GeneratorPart, call: GenerationCall) -> Prepared:
     prepared = await (_continuation if model.manifest.encoder_input is None else _reading)(model, call)
     length = len(prepared.prompt)
     if length >= model.context_length:
-        raise InvalidRequest(
+        raise ContextExceeded(
             _field(call),
             f"has {length} tokens; allowed: at most {model.context_length - 1}, which leaves one for the answer "
             f"in the context length of {model.context_length}",
@@ -111,7 +112,7 @@ def num_characters(prompt: TextPrompt | ChatPrompt | TokenPrompt) -> int:
         case TextPrompt(text=text):
             return len(text)
         case ChatPrompt(messages=messages):
-            return sum(len(message.content) for message in messages)
+            return sum(len(message.text) for message in messages)
     return 0
 
 

@@ -9,9 +9,10 @@ from functools import partial
 from typing import Protocol
 
 from attendant.core.beams import BeamParams
+from attendant.core.chat import ChatPrompt
 from attendant.core.context import CallContext
 from attendant.core.errors import AttendantError
-from attendant.core.generation import ChatPrompt, Finish, GenerationCall, GenerationPart, TextPrompt
+from attendant.core.generation import Finish, GenerationCall, GenerationPart, TextPrompt
 from attendant.core.receipt import Maker
 from attendant.core.request import FinishReason, Request, Timings, Usage
 from attendant.core.sampling import SamplingParams

@@ -37,6 +37,8 @@ class CallStream:
                 last.logprobs + part.logprobs,
                 part.prompt_tokens,
                 part.spell,
+                last.reasoning + part.reasoning,
+                last.tool_calls + part.tool_calls,
             )
         else:
             self._parts.append(part)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
+from attendant.core.chat import ChatPrompt
 from attendant.core.context import CallContext
 from attendant.core.events import FailedEvent, FinishedEvent
-from attendant.core.generation import ChatPrompt, Delta, Finish, GenerationCall, GenerationPart, TextPrompt
+from attendant.core.generation import Delta, Finish, GenerationCall, GenerationPart, TextPrompt
 from attendant.core.request import PromptRun, Request
 from attendant.core.sampling import SamplingParams
 from attendant.core.stages import Exemplar, Stage, Value
@@ -52,7 +53,7 @@ def _words(call: GenerationCall, limit: int) -> Mapping[str, Value]:
     """What the caller said, cut to ``limit`` characters; role and text in turn."""
     match call.prompt:
         case ChatPrompt(messages=messages):
-            said = [(message.role, message.content) for message in messages]
+            said = [(message.role, message.text) for message in messages]
         case TextPrompt(text=text):
             said = [("user", text)]
         case _:

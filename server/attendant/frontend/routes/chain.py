@@ -7,17 +7,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
+from attendant.core.chat import ChatMessage, ChatPrompt
 from attendant.core.context import CallContext
 from attendant.core.errors import InvalidRequest
-from attendant.core.generation import (
-    ChatMessage,
-    ChatPrompt,
-    GenerationCall,
-    Prompt,
-    TextPrompt,
-    TokenPrompt,
-    Translation,
-)
+from attendant.core.generation import GenerationCall, Prompt, TextPrompt, TokenPrompt, Translation
 from attendant.core.request import StepTime
 from attendant.frontend.routes.graph import Route, Target
 from attendant.frontend.routes.routing import Hop, Routes
@@ -154,7 +147,7 @@ def text_of(prompt: Prompt) -> str:
         case TextPrompt(text=text):
             return text
         case ChatPrompt(messages=messages):
-            return messages[-1].content if messages else ""
+            return messages[-1].text if messages else ""
     return ""
 
 

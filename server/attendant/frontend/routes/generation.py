@@ -9,8 +9,9 @@ from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
+from attendant.core.chat import ChatPrompt
 from attendant.core.context import CallContext, current_call
-from attendant.core.generation import ChatPrompt, Finish, GenerationCall, GenerationPart, TextPrompt
+from attendant.core.generation import Finish, GenerationCall, GenerationPart, TextPrompt
 from attendant.frontend.generation.inner import InnerCall
 from attendant.frontend.generation.service import Generates, GenerationService, wanted_of
 from attendant.frontend.routes.differences import Difference, Texts

@@ -10,8 +10,9 @@ import numpy as np
 from starlette.requests import Request
 from starlette.responses import Response
 
+from attendant.core.chat import ChatMessage, ChatPrompt
 from attendant.core.errors import InvalidRequest
-from attendant.core.generation import ChatMessage, ChatPrompt, TextPrompt, TokenPrompt, Translation
+from attendant.core.generation import TextPrompt, TokenPrompt, Translation
 from attendant.frontend.explain.calls import (
     Attended,
     AttentionCall,

@@ -10,18 +10,10 @@ from typing import Literal
 from starlette.requests import Request
 from starlette.responses import Response
 
+from attendant.core.chat import ChatMessage, ChatPrompt
 from attendant.core.context import CallContext
 from attendant.core.errors import InvalidRequest
-from attendant.core.generation import (
-    ChatMessage,
-    ChatPrompt,
-    Delta,
-    Finish,
-    GenerationCall,
-    TextPrompt,
-    TokenPrompt,
-    Translation,
-)
+from attendant.core.generation import Delta, Finish, GenerationCall, TextPrompt, TokenPrompt, Translation
 from attendant.frontend.generation.service import GenerationService
 from attendant.http.calls import of_this_call
 from attendant.http.page.answers import Line, in_lines

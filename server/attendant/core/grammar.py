@@ -1,0 +1,26 @@
+"""What the text of an answer has to be like, as a call asks for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+GrammarKind = Literal["json_object", "json_schema", "regex", "choice", "lark", "gbnf"]
+
+
+@dataclass(frozen=True, slots=True)
+class Grammar:
+    """The texts that an answer may be.
+
+    Attributes:
+        kind: "json_object": any JSON object. "json_schema": JSON that fits a schema. "regex": what an expression
+            matches as a whole. "choice": one of some texts. "lark", "gbnf": what a context-free grammar describes,
+            written as Lark (as llguidance extends it: ``%json {...}`` for a schema, ``<name>`` for a special token) or
+            as llama.cpp's GBNF.
+        text: the schema as JSON, the expression, or the grammar; empty for "json_object" and "choice".
+        choices: of "choice".
+    """
+
+    kind: GrammarKind
+    text: str = ""
+    choices: tuple[str, ...] = ()

@@ -1,0 +1,76 @@
+"""What callers of an API send, as JSON: read up to a limit, parsed off the loop where it is long, checked by field."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from starlette.requests import Request
+
+from attendant.core.errors import InvalidRequest, TooLarge
+
+MOST_BYTES = 64 * 1024 * 1024
+"""Of a body, unless an endpoint says otherwise."""
+
+LONG_BODY = 16 * 1024
+"""Bytes from which on a body is parsed in a thread: a shorter one takes less time than the way to it."""
+
+
+class ApiBody(BaseModel):
+    """The fields of one call. One that is not declared is refused, as it would be ignored otherwise."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+B = TypeVar("B", bound=BaseModel)
+
+
+async def read_bytes(request: Request, most: int = MOST_BYTES) -> bytes:
+    """The body of a request as it came.
+
+    Raises:
+        TooLarge: it has more than ``most`` bytes.
+    """
+    said = request.headers.get("content-length", "")
+    if said.isdecimal() and len(said) < 20 and int(said) > most:
+        raise TooLarge("body", f"has {int(said):,} bytes; allowed: at most {most:,}")
+    parts, size = [], 0
+    async for part in request.stream():
+        size += len(part)
+        if size > most:
+            raise TooLarge("body", f"has more than {most:,} bytes, which is the limit")
+        parts.append(part)
+    return b"".join(parts)
+
+
+async def read_json(request: Request, kind: type[B], most: int = MOST_BYTES) -> B:
+    """The body of a request as a ``kind``.
+
+    Raises:
+        TooLarge: it has more than ``most`` bytes.
+        InvalidRequest: it is no JSON, or a field of it is not as it has to be.
+    """
+    media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media not in ("application/json", ""):
+        raise InvalidRequest("content-type", f"is {media[:100]!r}; allowed: application/json")
+    body = await read_bytes(request, most)
+
+    def parse() -> B:
+        try:
+            return kind.model_validate_json(body)
+        except ValidationError as error:
+            raise refusal(kind, error) from None
+
+    return await asyncio.to_thread(parse) if len(body) >= LONG_BODY else parse()
+
+
+def refusal(kind: type[BaseModel], error: ValidationError) -> InvalidRequest:
+    """The first thing that is wrong with a body, without what was sent."""
+    first: Any = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
+    if first["type"] == "extra_forbidden":
+        return InvalidRequest(field[:100], "is not known, and would be ignored; leave it out")
+    if first["type"] == "missing":
+        return InvalidRequest(field, "is missing")
+    return InvalidRequest(field[:100] or "body", f"is not as it has to be: {first['msg']}")

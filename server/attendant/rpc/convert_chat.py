@@ -1,0 +1,116 @@
+"""Conversations, tools and grammars on the wire, to core words and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from attendant_proto.v1 import generation_pb2 as pb
+
+from attendant.core.chat import ChatMessage, ChatPrompt, TextPart, Tool, ToolCall, ToolCallDelta, ToolChoice
+from attendant.core.errors import InvalidRequest
+from attendant.core.grammar import Grammar
+
+_MODES = {
+    pb.ToolChoice.MODE_AUTO: "auto",
+    pb.ToolChoice.MODE_NONE: "none",
+    pb.ToolChoice.MODE_REQUIRED: "required",
+    pb.ToolChoice.MODE_NAMED: "named",
+}
+
+
+def chat_prompt(chat: pb.Chat) -> ChatPrompt:
+    """A conversation.
+
+    Raises:
+        InvalidRequest: a tool, a document or the variables of the template are not as they have to be.
+    """
+    return ChatPrompt(
+        tuple([_message(index, message) for index, message in enumerate(chat.messages)]),
+        chat.template,
+        tuple([_tool(index, tool) for index, tool in enumerate(chat.tools)]),
+        tuple([_object(f"documents[{index}]", text) for index, text in enumerate(chat.documents)]),
+        _object("template_variables", chat.template_variables) if chat.template_variables else {},
+        chat.given_template,
+        chat.continue_final_message,
+        not chat.no_generation_prompt,
+    )
+
+
+def tool_choice(message: pb.ToolChoice) -> ToolChoice:
+    """Which tools an answer calls.
+
+    Raises:
+        InvalidRequest: a mode that is not known.
+    """
+    mode = _MODES.get(message.mode)
+    if mode is None:
+        raise InvalidRequest("tool_choice.mode", f"is {message.mode}; allowed: 0 to {len(_MODES) - 1}")
+    return ToolChoice(mode, tuple(message.names), not message.single)  # type: ignore[arg-type] # one of its words
+
+
+def grammar(message: pb.Grammar) -> Grammar:
+    """What an answer has to be like.
+
+    Raises:
+        InvalidRequest: nothing is said, or JSON objects are asked for with false.
+    """
+    kind = message.WhichOneof("kind")
+    match kind:
+        case "json_object":
+            if not message.json_object:
+                raise InvalidRequest("grammar.json_object", "is false; leave grammar out, or say true")
+            return Grammar("json_object")
+        case "choice":
+            return Grammar("choice", choices=tuple(message.choice.texts))
+        case None:
+            allowed = ", ".join(field.name for field in message.DESCRIPTOR.oneofs_by_name["kind"].fields)
+            raise InvalidRequest("grammar", f"says nothing; allowed: one of {allowed}")
+        case _:
+            return Grammar(kind, getattr(message, kind))
+
+
+def tool_call_message(delta: ToolCallDelta) -> pb.ToolCall:
+    """A piece of a tool call."""
+    return pb.ToolCall(id=delta.id, name=delta.name, arguments=delta.arguments, index=delta.index)
+
+
+def _message(index: int, message: pb.ChatMessage) -> ChatMessage:
+    content: str | tuple[TextPart, ...] | None = message.content
+    if message.parts:
+        if message.HasField("content"):
+            raise InvalidRequest(f"messages[{index}]", "has content and parts; allowed: one of them")
+        content = tuple([TextPart(text) for text in message.parts])
+    elif message.tool_calls and not message.HasField("content"):
+        content = None
+    calls = tuple([ToolCall(call.name, call.arguments, call.id) for call in message.tool_calls])
+    return ChatMessage(message.role, content, message.name, message.reasoning, calls, message.tool_call_id)
+
+
+def _tool(index: int, tool: pb.Tool) -> Tool:
+    field = f"tools[{index}]"
+    if tool.definition:
+        definition = _object(f"{field}.definition", tool.definition)
+        function = definition.get("function")
+        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+            raise InvalidRequest(f"{field}.definition", 'is no {"type": "function", "function": {"name": ...}}')
+        return Tool(function["name"], definition)
+    function = {"name": tool.name}
+    if tool.description:
+        function["description"] = tool.description
+    if tool.parameters:
+        function["parameters"] = _object(f"{field}.parameters", tool.parameters)
+    if tool.strict:
+        function["strict"] = True
+    return Tool(tool.name, {"type": "function", "function": function})
+
+
+def _object(field: str, text: str) -> Mapping[str, Any]:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InvalidRequest(field, f"is no JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise InvalidRequest(field, f"is a JSON {type(found).__name__}; allowed: an object")
+    return found
