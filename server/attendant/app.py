@@ -17,9 +17,7 @@ from attendant.core.objectives import ENCODING, GENERATING, ObjectivesByModel
 from attendant.demo import bundles_or_demo
 from attendant.frontend.front_end import FrontEnd
 from attendant.frontend.routes.reader import RoutesReader
-from attendant.http.app import http_app
-from attendant.http.page.routes import Page
-from attendant.http.server import HttpServer
+from attendant.http.side import HttpSide
 from attendant.metrics import Metrics
 from attendant.models import garbage
 from attendant.models.loader import LoadedBundles, ModelLoader
@@ -122,14 +120,10 @@ class Application:
         self._front_end: FrontEnd | None = None
         self._hung_up = False
         self._routes = RoutesReader(settings.routes, self._metrics.routes) if settings.routes is not None else None
-        self._page = Page(
-            settings.http.page,
-            self._metrics,
-            lambda: self._front_end,
-            self._is_serving,
-            explains=settings.explain.enabled,
+        explains = settings.explain.enabled
+        self._http = HttpSide(
+            settings.http, self._metrics, lambda: self._front_end, self._is_serving, self._tracer, explains=explains
         )
-        self._http = HttpServer(settings.http, http_app(self._metrics, self._is_serving, self._page, self._tracer))
 
     async def start(self) -> Endpoints:
         """Take the ports, load the models, serve.
@@ -143,7 +137,6 @@ class Application:
             self._tracer.start()
         self._recorder = _recorder(self._settings.record, self._metrics)
         await self._http.start()
-        self._page.start()
         settings, loader = self._settings, self._loader()
         routes = self._routes.read() if self._routes is not None else None
         garbage.freeze()
@@ -190,7 +183,6 @@ class Application:
             await self._front_end.close()
         if self._recorder is not None:
             await asyncio.to_thread(self._recorder.close)
-        await self._page.close()
         await self._http.stop()
         if self._tracer is not None:
             await asyncio.to_thread(self._tracer.close)

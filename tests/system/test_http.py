@@ -77,7 +77,7 @@ def test_http_answers_before_models_are_loaded_and_until_the_end(fast: Path, loa
         starting = asyncio.ensure_future(application.start())
         await asyncio.to_thread(loading.reached.wait, HANGS_S)
         assert not starting.done()
-        listener = application._http._socket
+        listener = application._http._server._socket
         assert listener is not None
         address = "{}:{}".format(*listener.getsockname())
         url = f"http://{address}"

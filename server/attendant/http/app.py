@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -12,9 +12,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from attendant.core.errors import AttendantError, Unavailable
 from attendant.core.stages import Tracer
-from attendant.http.answers import said
+from attendant.frontend.front_end import FrontEnd
+from attendant.http.api.answers import error_answer
+from attendant.http.api.routes import api_routes, dialect_of
 from attendant.http.calls import Calls
+from attendant.http.errors import PLAIN
 from attendant.http.health import health_routes
 from attendant.http.metrics import metrics_routes
 from attendant.http.page.routes import Page
@@ -24,7 +28,11 @@ logger = logging.getLogger("attendant.http")
 
 
 def http_app(
-    metrics: Metrics, serving: Callable[[], bool], page: Page | None = None, tracer: Tracer | None = None
+    metrics: Metrics,
+    serving: Callable[[], bool],
+    page: Page | None = None,
+    tracer: Tracer | None = None,
+    front_end: Callable[[], FrontEnd | None] | None = None,
 ) -> ASGIApp:
     """Everything that the HTTP port answers.
 
@@ -32,32 +40,59 @@ def http_app(
         serving: whether the server takes calls, asked at each request.
         page: the live page; None for none.
         tracer: takes in how calls went; None: nobody does.
+        front_end: what others' APIs talk to, None as long as models are being loaded; without it there are no APIs.
     """
     pages = page.routes() if page is not None else ()
-    return app_of([*metrics_routes(metrics), *health_routes(serving), *pages], tracer)
+    apis = api_routes(_loaded(front_end)) if front_end is not None else ()
+    return app_of([*metrics_routes(metrics), *health_routes(serving), *pages, *apis], tracer)
+
+
+def _loaded(front_end: Callable[[], FrontEnd | None]) -> Callable[[], FrontEnd]:
+    def models() -> FrontEnd:
+        found = front_end()
+        if found is None:
+            raise Unavailable("the server is still loading its models")
+        return found
+
+    return models
 
 
 def app_of(routes: Sequence[Route], tracer: Tracer | None = None) -> ASGIApp:
     """An app of these routes. A path without one answers 404 with the paths there are; a route that raises answers 500
-    and nothing of the cause, which the log has."""
-    paths = " and ".join(route.path for route in routes if not route.path.startswith("/page/"))
+    and nothing of the cause, which the log has. Where an API is, callers hear both in its dialect."""
+    own = " and ".join(route.path for route in routes if not _is_detail(route.path))
 
     def refuse(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException), "it is registered for no other"
+        path = request.url.path
         if error.status_code == 404:
-            text = f"no such page: {request.url.path[:100]}; there are {paths}"
+            there = f"; there are {own}" if dialect_of(path) is None else ""
+            text = f"no such page: {path[:100]}{there}"
         elif error.status_code == 405:
             text = f"{request.method[:20]} is not allowed here; allowed: {(error.headers or {}).get('Allow', 'GET')}"
         else:
             text = error.detail
-        return said(error.status_code, {"error": text}, error.headers)
+        return _told(path, error.status_code, text, error.headers)
 
-    def fail(_: Request, __: Exception) -> Response:
-        return said(500, {"error": "the server failed; its log says why"})
+    def fail(request: Request, _: Exception) -> Response:
+        return _told(request.url.path, 500, "the server failed; its log says why")
 
-    app = Starlette(routes=routes, exception_handlers={HTTPException: refuse, Exception: fail})
+    def end(request: Request, error: Exception) -> Response:
+        assert isinstance(error, AttendantError), "it is registered for no other"
+        return error_answer(dialect_of(request.url.path) or PLAIN, error)
+
+    handlers = {HTTPException: refuse, AttendantError: end, Exception: fail}
+    app = Starlette(routes=routes, exception_handlers=handlers)
     app.router.redirect_slashes = False  # a path has one spelling
     return _Guarded(Calls(app, tracer))
+
+
+def _is_detail(path: str) -> bool:
+    return path.startswith("/page/") or dialect_of(path) is not None
+
+
+def _told(path: str, status: int, text: str, headers: Mapping[str, str] | None = None) -> Response:
+    return error_answer(dialect_of(path) or PLAIN, AttendantError(text), status, headers)
 
 
 class _Guarded:

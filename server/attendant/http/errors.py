@@ -1,14 +1,11 @@
-"""The one table from the error tree to HTTP statuses, and the body that says what was wrong."""
+"""The one table from the error tree to HTTP statuses, and what callers hear who speak no API's dialect."""
 
 from __future__ import annotations
 
-import json
-import math
 from typing import Any
 
-from starlette.responses import Response
-
 from attendant.core import errors
+from attendant.http.api.dialect import Dialect
 
 STATUSES: dict[type[errors.AttendantError], int] = {
     errors.AttendantError: 500,
@@ -34,7 +31,7 @@ STATUSES: dict[type[errors.AttendantError], int] = {
 }
 
 
-def error_body(error: errors.AttendantError) -> dict[str, Any]:
+def error_body(error: errors.AttendantError, status: int = 0) -> dict[str, Any]:
     """What was wrong, in words; of a request that breaks a rule also the field, of a full queue when to come again."""
     body: dict[str, Any] = {"error": str(error)}
     if isinstance(error, errors.InvalidRequest):
@@ -44,9 +41,5 @@ def error_body(error: errors.AttendantError) -> dict[str, Any]:
     return body
 
 
-def error_answer(error: errors.AttendantError) -> Response:
-    """The answer that ends a call with ``error``."""
-    headers = {"cache-control": "no-store"}
-    if isinstance(error, errors.QueueFull):
-        headers["retry-after"] = str(math.ceil(error.retry_after_s))
-    return Response(json.dumps(error_body(error)) + "\n", STATUSES[type(error)], headers, "application/json")
+PLAIN = Dialect(error_body)
+"""Of pages that belong to no API."""

@@ -239,7 +239,7 @@ class GrpcSettings(Section):
 
 
 class HttpSettings(Section):
-    """The HTTP side: /metrics, /metrics/load, /healthz and the live page at /."""
+    """The HTTP side: /metrics, /metrics/load, /healthz, the live page at / and the APIs of others' clients."""
 
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for every interface.")
     port: Annotated[int, Field(ge=0, le=65535)] = Field(9090, description="Port to listen on; 0 picks a free one.")
@@ -247,6 +247,11 @@ class HttpSettings(Section):
         "loopback",
         description="Who gets the live page at /, which can also run models: browsers on this machine (loopback), "
         "everyone who reaches the port (until there are tokens: whoever does so may use the models), or nobody (off).",
+    )
+    api: bool = Field(
+        True,
+        description="Answer clients of OpenAI's, Anthropic's, Cohere's and Jina's APIs and of the Open Inference "
+        "Protocol, whoever reaches the port.",
     )
 
 

@@ -17,7 +17,7 @@ import soundfile
 from attendant.core.generation import Delta, GenerationCall, TextPrompt, TokenPrompt
 from attendant.demo import demo_bundles
 from attendant.frontend.explain.calls import AttentionCall, GivenAnswer, Subject
-from attendant.http.page import bodies
+from attendant.http.api import bodies
 from PIL import Image, ImageDraw
 
 from tests.http.page.served import PageSite, eventually
@@ -161,7 +161,9 @@ def test_a_body_that_is_none_is_told(site: PageSite) -> None:
 def test_a_body_is_limited(site: PageSite, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bodies, "MOST_BYTES", 1000)
     status, _, answer = site.send("/page/classify", {"model": "sentiment", "text": "x" * 2000})
-    assert (status, json.loads(answer)["error"]) == (400, "body has more than 1,000 bytes, which is the limit")
+    told = json.loads(answer)
+    assert (status, told["field"]) == (413, "body")
+    assert told["error"].endswith("bytes; allowed: at most 1,000")
 
 
 def weights(line: Any) -> np.ndarray:

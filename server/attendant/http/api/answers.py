@@ -1,26 +1,29 @@
-"""How an API's answers go out: as JSON, or as events while they are made; whoever hangs up ends the work."""
+"""How answers go out: as JSON, or part by part while they are made; whoever hangs up ends the work."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import math
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Send
 
-from attendant.core.errors import AttendantError, QueueFull, RequestCancelled
+from attendant.core.errors import AttendantError, QueueFull, RequestCancelled, Unavailable
 from attendant.http.api.dialect import Dialect
 from attendant.http.errors import STATUSES
 
 T = TypeVar("T")
-NO_STORE = {"cache-control": "no-store"}
+NO_STORE: Mapping[str, str] = {"cache-control": "no-store"}
 COMMENT = b": keep-alive\n\n"
+
+COME_AGAIN_S = 1
+"""Seconds after which to ask again a server that takes no calls now: a replica may answer then, or this one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +37,27 @@ class Event:
 Events = AsyncGenerator[Event, None]
 
 
+@dataclass(frozen=True, slots=True)
+class Form(Generic[T]):
+    """How the parts of a stream are written.
+
+    Attributes:
+        part: bytes of a part. failure: of the error that ends the stream.
+        quiet: bytes that mean nothing, for a stream that has been silent for a while.
+    """
+
+    content_type: str
+    part: Callable[[T], bytes]
+    failure: Callable[[AttendantError], bytes]
+    headers: Mapping[str, str]
+    quiet: bytes
+
+
 class Streamed(StreamingResponse):
     """A stream whose source is closed as soon as nobody reads it any more. A slow reader makes the source wait."""
 
-    def __init__(self, source: AsyncGenerator[bytes, None], content_type: str) -> None:
-        super().__init__(source, headers={**NO_STORE, "content-type": content_type, "x-accel-buffering": "no"})
+    def __init__(self, source: AsyncGenerator[bytes, None], content_type: str, headers: Mapping[str, str]) -> None:
+        super().__init__(source, headers={**headers, "content-type": content_type})
         self._source = source
 
     async def stream_response(self, send: Send) -> None:
@@ -48,16 +67,17 @@ class Streamed(StreamingResponse):
 
 
 async def in_one(
-    request: Request, dialect: Dialect, work: Callable[[], Awaitable[dict[str, Any] | Response]]
+    request: Request,
+    dialect: Dialect,
+    work: Callable[[], Awaitable[dict[str, Any] | Response]],
+    headers: Mapping[str, str] = NO_STORE,
 ) -> Response:
     """The answer of a call as one object, or as ``work`` makes it; an error in the dialect's words."""
     try:
         body = await unless_gone(request, work())
     except AttendantError as error:
         return error_answer(dialect, error)
-    return (
-        body if isinstance(body, Response) else Response(_json(body), headers=NO_STORE, media_type="application/json")
-    )
+    return body if isinstance(body, Response) else Response(_json(body), 200, headers, "application/json")
 
 
 async def in_events(
@@ -69,25 +89,50 @@ async def in_events(
     Args:
         keep_alive_s: a comment goes out whenever there was nothing for so many seconds; 0: never.
     """
+
+    def failure(error: AttendantError) -> bytes:
+        return _event(Event(dialect.body_of(error, STATUSES[type(error)]), dialect.event))
+
+    headers = {**NO_STORE, "x-accel-buffering": "no"}
+    form = Form("text/event-stream", _event, failure, headers, COMMENT)
+    return await in_parts(request, dialect, work, form, keep_alive_s=keep_alive_s)
+
+
+async def in_parts(
+    request: Request,
+    dialect: Dialect,
+    work: Callable[[], Awaitable[AsyncGenerator[T, None]]],
+    form: Form[T],
+    *,
+    keep_alive_s: float = 0.0,
+) -> Response:
+    """The answer of a call part by part. See :func:`in_events`."""
     try:
-        events = await unless_gone(request, work())
+        parts = await unless_gone(request, work())
         try:
-            first = await unless_gone(request, anext(events))
+            first = await unless_gone(request, anext(parts))
         except BaseException:
-            await events.aclose()
+            await parts.aclose()
             raise
     except AttendantError as error:
         return error_answer(dialect, error)
-    written = _written(dialect, first, events)
-    return Streamed(_with_comments(written, keep_alive_s) if keep_alive_s > 0 else written, "text/event-stream")
+    source = _written(first, parts, form)
+    if keep_alive_s > 0:
+        source = _never_quiet(source, keep_alive_s, form.quiet)
+    return Streamed(source, form.content_type, form.headers)
 
 
-def error_answer(dialect: Dialect, error: AttendantError) -> Response:
-    """The answer that ends a call with ``error``."""
-    status, headers = STATUSES[type(error)], dict(NO_STORE)
+def error_answer(
+    dialect: Dialect, error: AttendantError, status: int | None = None, headers: Mapping[str, str] | None = None
+) -> Response:
+    """The answer that ends a call with ``error``. ``status``: where it is not that of the error."""
+    status = STATUSES[type(error)] if status is None else status
+    told = {**NO_STORE, **(headers or {})}
     if isinstance(error, QueueFull):
-        headers["retry-after"] = str(math.ceil(error.retry_after_s))
-    return Response(_json(dialect.error_body(dialect.in_its_words(error), status)), status, headers, "application/json")
+        told["retry-after"] = str(math.ceil(error.retry_after_s))
+    elif isinstance(error, Unavailable):
+        told["retry-after"] = str(COME_AGAIN_S)
+    return Response(_json(dialect.body_of(error, status)), status, told, "application/json")
 
 
 async def unless_gone(request: Request, work: Awaitable[T]) -> T:
@@ -114,26 +159,27 @@ async def _gone(request: Request) -> None:
         pass
 
 
-async def _written(dialect: Dialect, first: Event, events: Events) -> AsyncGenerator[bytes, None]:
-    async with aclosing(events):
+async def _written(first: T, parts: AsyncGenerator[T, None], form: Form[T]) -> AsyncGenerator[bytes, None]:
+    async with aclosing(parts):
         try:
-            yield _event(first)
-            async for event in events:
-                yield _event(event)
+            yield form.part(first)
+            async for part in parts:
+                yield form.part(part)
         except AttendantError as error:
-            body = dialect.error_body(dialect.in_its_words(error), STATUSES[type(error)])
-            yield _event(Event(body, dialect.event))
+            yield form.failure(error)
 
 
-async def _with_comments(source: AsyncGenerator[bytes, None], every_s: float) -> AsyncGenerator[bytes, None]:
-    """``source``, and a comment wherever it gives nothing for so long."""
+async def _never_quiet(
+    source: AsyncGenerator[bytes, None], every_s: float, quiet: bytes
+) -> AsyncGenerator[bytes, None]:
+    """``source``, and ``quiet`` wherever it gives nothing for so long."""
     async with aclosing(source):
         coming = asyncio.ensure_future(anext(source, None))
         try:
             while True:
                 done, _ = await asyncio.wait((coming,), timeout=every_s)
                 if not done:
-                    yield COMMENT
+                    yield quiet
                     continue
                 piece = coming.result()
                 if piece is None:
@@ -151,5 +197,5 @@ def _event(event: Event) -> bytes:
     return f"{name}data: {data}\n\n".encode()
 
 
-def _json(body: dict[str, Any]) -> bytes:
+def _json(body: Mapping[str, Any]) -> bytes:
     return json.dumps(body, separators=(",", ":")).encode() + b"\n"

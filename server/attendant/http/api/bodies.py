@@ -26,12 +26,13 @@ class ApiBody(BaseModel):
 B = TypeVar("B", bound=BaseModel)
 
 
-async def read_bytes(request: Request, most: int = MOST_BYTES) -> bytes:
-    """The body of a request as it came.
+async def read_bytes(request: Request, most: int | None = None) -> bytes:
+    """The body of a request as it came. ``most``: bytes; None for :data:`MOST_BYTES`.
 
     Raises:
         TooLarge: it has more than ``most`` bytes.
     """
+    most = MOST_BYTES if most is None else most
     said = request.headers.get("content-length", "")
     if said.isdecimal() and len(said) < 20 and int(said) > most:
         raise TooLarge("body", f"has {int(said):,} bytes; allowed: at most {most:,}")
@@ -44,7 +45,7 @@ async def read_bytes(request: Request, most: int = MOST_BYTES) -> bytes:
     return b"".join(parts)
 
 
-async def read_json(request: Request, kind: type[B], most: int = MOST_BYTES) -> B:
+async def read_json(request: Request, kind: type[B], most: int | None = None) -> B:
     """The body of a request as a ``kind``.
 
     Raises:
@@ -70,7 +71,8 @@ def refusal(kind: type[BaseModel], error: ValidationError) -> InvalidRequest:
     first: Any = error.errors(include_url=False, include_input=False, include_context=False)[0]
     field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
     if first["type"] == "extra_forbidden":
-        return InvalidRequest(field[:100], "is not known, and would be ignored; leave it out")
+        allowed = f"; allowed: {', '.join(kind.model_fields)}" if len(first["loc"]) == 1 else ""
+        return InvalidRequest(field[:100], f"is not known{allowed}")
     if first["type"] == "missing":
         return InvalidRequest(field, "is missing")
     return InvalidRequest(field[:100] or "body", f"is not as it has to be: {first['msg']}")

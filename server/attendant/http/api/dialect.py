@@ -33,3 +33,7 @@ class Dialect:
         own = error.field.partition("[")[0].partition(".")[0]
         said = self.fields.get(own)
         return error if said is None else error.renamed(said + error.field[len(own) :])
+
+    def body_of(self, error: AttendantError, status: int) -> dict[str, Any]:
+        """The object that ends a call with ``error``."""
+        return self.error_body(self.in_its_words(error), status)

@@ -1,4 +1,4 @@
-"""Gathers the routes of every API."""
+"""Gathers the routes of every API, and says which paths are whose, so that a caller hears errors in words it knows."""
 
 from __future__ import annotations
 
@@ -7,12 +7,31 @@ from collections.abc import Callable
 from starlette.routing import Route
 
 from attendant.frontend.front_end import FrontEnd
+from attendant.http.api.dialect import Dialect
+from attendant.http.api.openai.errors import OPENAI
+from attendant.http.api.openai.models import model_routes
+
+Models = Callable[[], FrontEnd]
+
+DIALECTS: tuple[tuple[str, Dialect], ...] = (
+    ("/v1", OPENAI),
+    ("/tokenize", OPENAI),
+    ("/detokenize", OPENAI),
+)
+"""Beginnings of paths, and the dialect of what is below them: the first that fits counts."""
 
 
-def api_routes(models: Callable[[], FrontEnd]) -> list[Route]:
+def api_routes(models: Models) -> list[Route]:
     """The routes.
 
     Args:
         models: the front end, asked at each request; raises Unavailable as long as models are being loaded.
     """
-    return []
+    return [
+        *model_routes(models),
+    ]
+
+
+def dialect_of(path: str) -> Dialect | None:
+    """The dialect of whoever asks for ``path``, be there something or not; None where no API is."""
+    return next((dialect for top, dialect in DIALECTS if path == top or path.startswith(f"{top}/")), None)

@@ -11,7 +11,8 @@ from starlette.routing import Route
 from attendant.core.errors import Unavailable
 from attendant.frontend.front_end import FrontEnd
 from attendant.http.answers import said
-from attendant.http.page.answers import Streamed
+from attendant.http.api.answers import Streamed
+from attendant.http.page.answers import NO_STORE
 from attendant.http.page.events import Events, TooManyListeners
 from attendant.http.page.files import File, page_files
 from attendant.http.page.guard import Audience, Endpoint, Guard
@@ -71,7 +72,7 @@ class Page:
 
     async def _listen(self, _: Request) -> Response:
         try:
-            return Streamed(self._events.listen(), "text/event-stream")
+            return Streamed(self._events.listen(), "text/event-stream", NO_STORE)
         except TooManyListeners as error:
             return said(503, {"error": str(error)})
 

@@ -25,9 +25,10 @@ from attendant.frontend.encoding.calls import (
     TextItem,
 )
 from attendant.frontend.encoding.service import EncodingService
+from attendant.http.api.bodies import ApiBody, read_json
 from attendant.http.calls import of_this_call
 from attendant.http.page.answers import Line, in_one
-from attendant.http.page.bodies import Body, FileBytes, read_body
+from attendant.http.page.bodies import FileBytes
 from attendant.tasks.embeddings import Embedding
 from attendant.tasks.spans import Span
 
@@ -35,24 +36,24 @@ TOP_K = 8
 """Labels or answers that are shown."""
 MOST_TEXTS = 32
 
-B = TypeVar("B", bound=Body)
+B = TypeVar("B", bound=ApiBody)
 
 
-class TextBody(Body):
+class TextBody(ApiBody):
     """One text."""
 
     model: str
     text: str
 
 
-class TextsBody(Body):
+class TextsBody(ApiBody):
     """Several texts."""
 
     model: str
     texts: tuple[str, ...]
 
 
-class QuestionBody(Body):
+class QuestionBody(ApiBody):
     """A question, and the text that may have its answer."""
 
     model: str
@@ -60,7 +61,7 @@ class QuestionBody(Body):
     context: str
 
 
-class RerankBody(Body):
+class RerankBody(ApiBody):
     """A query, and documents to order."""
 
     model: str
@@ -68,14 +69,14 @@ class RerankBody(Body):
     documents: tuple[str, ...]
 
 
-class ImageBody(Body):
+class ImageBody(ApiBody):
     """An image file."""
 
     model: str
     image: FileBytes
 
 
-class ImagesBody(Body):
+class ImagesBody(ApiBody):
     """Image files."""
 
     model: str
@@ -174,7 +175,7 @@ class Encoding:
 
 async def _answer(request: Request, kind: type[B], call: Callable[[B], Awaitable[Line]]) -> Response:
     async def work() -> Line:
-        return await call(await read_body(request, kind))
+        return await call(await read_json(request, kind))
 
     return await in_one(request, work)
 

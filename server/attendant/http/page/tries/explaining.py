@@ -26,13 +26,14 @@ from attendant.frontend.explain.calls import (
     WordInContext,
 )
 from attendant.frontend.explain.service import ExplainService
+from attendant.http.api.bodies import ApiBody, read_json
 from attendant.http.calls import of_this_call
 from attendant.http.page.answers import Line, in_lines, in_one
-from attendant.http.page.bodies import Body, FileBytes, read_body
+from attendant.http.page.bodies import FileBytes
 from attendant.http.page.tries.generating import Message
 
 
-class SubjectBody(Body):
+class SubjectBody(ApiBody):
     """What is looked at, in one of five forms, and what a model that generates said to it.
 
     Without ``answer_ids`` such a model answers first.
@@ -88,7 +89,7 @@ class AttentionBody(SubjectBody):
     answer_only: bool = False
 
 
-class WordBody(Body):
+class WordBody(ApiBody):
     """A word where it stands: the ``occurrence``-th, from 0."""
 
     text: str
@@ -96,7 +97,7 @@ class WordBody(Body):
     occurrence: int = 0
 
 
-class SimilarityBody(Body):
+class SimilarityBody(ApiBody):
     """A word in contexts."""
 
     model: str
@@ -113,7 +114,7 @@ class Explaining:
         """``header``, then weights layer by layer, then ``end``."""
 
         async def work() -> AsyncGenerator[Line, None]:
-            body = await read_body(request, AttentionBody)
+            body = await read_json(request, AttentionBody)
             call = AttentionCall(
                 body.model,
                 body.subject(),
@@ -132,7 +133,7 @@ class Explaining:
         """Words of a text, or tokens where there is none, and what leaving each out does to the answer."""
 
         async def work() -> Line:
-            body = await read_body(request, SubjectBody)
+            body = await read_json(request, SubjectBody)
             unit: Literal["word", "token"] = "token" if body.token_ids else "word"
             call = AttributeCall(body.model, body.subject(), body.answer(), unit=unit)
             done = await self._service().attribute(call, of_this_call())
@@ -149,7 +150,7 @@ class Explaining:
         """Cosines between a word's vectors in its contexts, [contexts, contexts], and the tokens that it is."""
 
         async def work() -> Line:
-            body = await read_body(request, SimilarityBody)
+            body = await read_json(request, SimilarityBody)
             contexts = tuple(WordInContext(each.text, each.word, each.occurrence) for each in body.contexts)
             done = await self._service().similarity(SimilarityCall(body.model, contexts), of_this_call())
             return {"words": [_tokens(tokens) for tokens in done.words], "cosines": done.cosines.tolist()}

@@ -15,9 +15,9 @@ from attendant.core.context import CallContext
 from attendant.core.errors import InvalidRequest
 from attendant.core.generation import Delta, Finish, GenerationCall, TextPrompt, TokenPrompt, Translation
 from attendant.frontend.generation.service import GenerationService
+from attendant.http.api.bodies import ApiBody, read_json
 from attendant.http.calls import of_this_call
 from attendant.http.page.answers import Line, in_lines
-from attendant.http.page.bodies import Body, read_body
 
 NUM_ALTERNATIVES = 5
 """Tokens besides the chosen one whose probabilities are shown."""
@@ -25,14 +25,14 @@ NUM_ALTERNATIVES = 5
 Texts = Callable[[int], str]
 
 
-class Message(Body):
+class Message(ApiBody):
     """One message of a conversation."""
 
     role: Literal["system", "user", "assistant"]
     content: str
 
 
-class GenerateBody(Body):
+class GenerateBody(ApiBody):
     """A prompt or a conversation, and how to answer it; what is left out is the model's own default."""
 
     model: str
@@ -56,7 +56,7 @@ class GenerateBody(Body):
         return ChatPrompt(tuple(ChatMessage(message.role, message.content) for message in self.chat))
 
 
-class TranslateBody(Body):
+class TranslateBody(ApiBody):
     """A text for a model that reads a source; languages as the model spells them, empty for its defaults."""
 
     model: str
@@ -76,7 +76,7 @@ class Generating:
         """``prompt`` with its tokens, parts of the answer, ``finish`` with the steps."""
 
         async def work() -> AsyncGenerator[Line, None]:
-            return _generated(self._service(), await read_body(request, GenerateBody), of_this_call())
+            return _generated(self._service(), await read_json(request, GenerateBody), of_this_call())
 
         return await in_lines(request, work)
 
@@ -84,7 +84,7 @@ class Generating:
         """Parts of the translation, ``finish`` with the steps."""
 
         async def work() -> AsyncGenerator[Line, None]:
-            body = await read_body(request, TranslateBody)
+            body = await read_json(request, TranslateBody)
             call = GenerationCall(
                 body.model,
                 TextPrompt(body.text),

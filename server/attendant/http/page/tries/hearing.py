@@ -13,12 +13,13 @@ from attendant.core.generation import GenerationCall, TokenPrompt
 from attendant.frontend.encoding.calls import Audio, TranscribeCall
 from attendant.frontend.front_end import FrontEnd
 from attendant.frontend.speech.calls import SoundData, SpeechCall
+from attendant.http.api.bodies import ApiBody, read_json
 from attendant.http.calls import of_this_call
 from attendant.http.page.answers import Line, in_one
-from attendant.http.page.bodies import Body, FileBytes, read_body
+from attendant.http.page.bodies import FileBytes
 
 
-class TranscribeBody(Body):
+class TranscribeBody(ApiBody):
     """A sound file. ``language``: empty to detect it; that and ``task`` are for models that generate what they hear."""
 
     model: str
@@ -37,7 +38,7 @@ class Hearing:
         """What was said, in segments or words with their times in seconds."""
 
         async def work() -> Line:
-            body = await read_body(request, TranscribeBody)
+            body = await read_json(request, TranscribeBody)
             front_end, context = self._front_end(), of_this_call()
             if "speech" in front_end.get_model(body.model).capabilities:
                 return await _generated(front_end, body, context)

@@ -1,0 +1,52 @@
+"""Everything that speaks HTTP, as one: what the settings want of it, its start and its end in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from attendant.core.stages import Tracer
+from attendant.frontend.front_end import FrontEnd
+from attendant.http.app import http_app
+from attendant.http.page.routes import Page
+from attendant.http.server import HttpServer
+from attendant.metrics import Metrics
+from attendant.settings import HttpSettings
+
+
+class HttpSide:
+    """The HTTP side of one server. Create it anywhere; the rest belongs to one event loop.
+
+    Args:
+        front_end: the models, asked at each request; None as long as they are being loaded.
+        serving: whether the server takes calls.
+        tracer: takes in how calls went; None: nobody does.
+        explains: the page serves what models looked at, too.
+    """
+
+    def __init__(
+        self,
+        settings: HttpSettings,
+        metrics: Metrics,
+        front_end: Callable[[], FrontEnd | None],
+        serving: Callable[[], bool],
+        tracer: Tracer | None,
+        *,
+        explains: bool,
+    ) -> None:
+        self._page = Page(settings.page, metrics, front_end, serving, explains=explains)
+        app = http_app(metrics, serving, self._page, tracer, front_end if settings.api else None)
+        self._server = HttpServer(settings, app)
+
+    def bind(self) -> str:
+        """Take the port. Returns host:port. Raises ConfigurationError."""
+        return self._server.bind()
+
+    async def start(self) -> None:
+        """Answer, from now on. The port must be taken."""
+        await self._server.start()
+        self._page.start()
+
+    async def stop(self) -> None:
+        """Stop listening, and end every connection; see :meth:`HttpServer.stop`."""
+        await self._page.close()
+        await self._server.stop()
