@@ -2,6 +2,7 @@
 
 from attendant.bundle.attention import AttentionKind, AttentionLayers, AttentionManifest, AttentionOrigin, Patches
 from attendant.bundle.capabilities import Capability, EncoderTask
+from attendant.bundle.continuing import ContinuesNot
 from attendant.bundle.decoders import (
     PAGED_RUN_TOKENS,
     CacheLayout,
@@ -47,7 +48,9 @@ from attendant.bundle.section import Section
 from attendant.bundle.sources import AudioSource, Languages, Seq2SeqRules, SourceLayout, Speech, TextSource
 from attendant.bundle.templates import (
     DEFAULT_TEMPLATE,
+    REASONING,
     TOOLS_TEMPLATE,
+    ChatTemplate,
     ChatTemplates,
     TemplateBroken,
     TemplateRefused,
@@ -60,6 +63,7 @@ __all__ = [
     "LENGTH_BITS",
     "MANIFEST_FILE",
     "PAGED_RUN_TOKENS",
+    "REASONING",
     "SCHEMA_VERSION",
     "TOKENIZER_FILE",
     "TOOLS_TEMPLATE",
@@ -72,7 +76,9 @@ __all__ = [
     "CacheLayout",
     "Capability",
     "ChangingFrequencies",
+    "ChatTemplate",
     "ChatTemplates",
+    "ContinuesNot",
     "CtcHead",
     "DType",
     "Distance",
