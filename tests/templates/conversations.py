@@ -104,7 +104,9 @@ def with_text_arguments(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _opening(draw: st.DrawFn, published: Published) -> list[ChatMessage]:
     roles = [role for role in published.roles if role in ("system", "developer")]
-    return [ChatMessage(draw(st.sampled_from(roles)), draw(_TEXT))] if roles and draw(st.booleans()) else []
+    if not roles or not draw(st.booleans()):
+        return []
+    return [ChatMessage(draw(st.sampled_from(roles)), draw(_TEXT))]
 
 
 def _content(published: Published) -> st.SearchStrategy[str | tuple[TextPart, ...]]:
