@@ -67,6 +67,13 @@ class _Builder:
         return outputs[0]
 
 
+def make_slow_bundle(out: Path, name: str = "slow") -> Path:
+    """One that gives a few hundred tokens a second, with room for long answers that do not end of themselves."""
+    return make_synthetic_bundle(
+        out, name=name, layers=8, heads=16, kv_heads=8, head_size=32, context_length=8192, eos_bias=-1e4
+    )
+
+
 def make_synthetic_bundle(  # noqa: PLR0913, PLR0915 - all that a test may ask for
     out: Path,
     *,

@@ -9,7 +9,7 @@ import pytest
 
 from tests.strangers.environments import GATEWAY, KSERVE, TRITON, environment
 from tests.strangers.stranger import Stranger, stranger
-from tests.synthetic import make_synthetic_bundle
+from tests.synthetic import make_slow_bundle
 from tests.system.encoders import FLAGS, make_encoders
 from tests.system.server import ServerProcess, serving
 
@@ -32,9 +32,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """The demo models, a tiny encoder for each task, and ``slow``, a generator at a few hundred tokens a second."""
     folder = tmp_path_factory.mktemp("bundles")
     encoders = sorted(make_encoders(folder / "encoders").iterdir())
-    slow = make_synthetic_bundle(
-        folder / "slow", name="slow", layers=8, heads=16, kv_heads=8, head_size=32, context_length=8192, eos_bias=-1e4
-    )
+    slow = make_slow_bundle(folder / "slow")
     words = (*encoders, slow, "--demo", *FLAGS, "--engine.threads", 1, "--no-engine.spinning")
     with serving(tmp_path_factory.mktemp("log") / "server.log", *words) as running:
         yield running

@@ -13,7 +13,7 @@ from attendant_proto.v1 import encoding_pb2, encoding_pb2_grpc
 from attendant_proto.v1 import generation_pb2 as v1
 
 from tests.strangers.gateway import Gateway, gateway
-from tests.synthetic import make_synthetic_bundle
+from tests.synthetic import make_slow_bundle, make_synthetic_bundle
 from tests.synthetic_encoder import make_text_encoder
 from tests.system.server import ServerProcess, eventually, serving
 from tests.system.test_vllm_engine import ports_of
@@ -27,9 +27,7 @@ FAST = ("--engine.threads", 1, "--no-engine.spinning", "--no-verify-bundles")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """Three models behind ports of their own: the demo's, a slow one, and one that embeds."""
     folder = tmp_path_factory.mktemp("bundles")
-    slow = make_synthetic_bundle(
-        folder / "slow", name="slow", layers=8, heads=16, kv_heads=8, head_size=32, context_length=8192, eos_bias=-1e4
-    )
+    slow = make_slow_bundle(folder / "slow")
     embedder = make_text_encoder(folder / "e", "embed", name="e")
     ports = [word for model in ("demo", "slow", "e") for word in ("--vllm-engine", f"0={model}")]
     with serving(tmp_path_factory.mktemp("log") / "log", slow, embedder, "--demo", *ports, *FAST) as running:

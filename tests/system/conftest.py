@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.synthetic import make_synthetic_bundle
+from tests.synthetic import make_slow_bundle, make_synthetic_bundle
 from tests.system.server import ServerProcess, serving
 
 
@@ -26,9 +26,7 @@ def fast(bundles: Path) -> Path:
 @pytest.fixture(scope="session")
 def slow(bundles: Path) -> Path:
     """The same at a few hundred tokens a second, with room for long answers."""
-    return make_synthetic_bundle(
-        bundles / "slow", name="slow", layers=8, heads=16, kv_heads=8, head_size=32, context_length=8192, eos_bias=-1e4
-    )
+    return make_slow_bundle(bundles / "slow")
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from attendant_proto.v1 import encoding_pb2_grpc
 from attendant_proto.v1 import generation_pb2 as generation
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from tests.synthetic import make_synthetic_bundle
+from tests.synthetic import make_slow_bundle
 from tests.synthetic_encoder import make_image_encoder, make_text_encoder
 from tests.system.encoders import png, texts
 from tests.system.server import LONG, ServerProcess, environment, eventually, request, serving, tokens_of
@@ -32,9 +32,7 @@ TOKEN_BUDGET = 64  # of a step: prompts that are longer come in chunks
 @pytest.fixture(scope="module")
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("traced")
-    make_synthetic_bundle(
-        folder / "slow", name="slow", layers=8, heads=16, kv_heads=8, head_size=32, context_length=8192, eos_bias=-1e4
-    )
+    make_slow_bundle(folder / "slow")
     make_text_encoder(folder / "moods", "classify", max_tokens=64)
     make_image_encoder(folder / "images")
     return folder
