@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc.aio
 import numpy as np
@@ -36,6 +36,7 @@ RESAMPLED = 4_000
 FIRST, MANY = 8, 128
 """Tokens of an answer whose first is timed, and of one of many."""
 
+T = TypeVar("T")
 Ask = Callable[[str, int], AsyncIterator[int]]
 """Asks a prompt for so many tokens; tells the number of tokens of each response."""
 
@@ -117,9 +118,9 @@ async def rate(asks: list[Ask]) -> float:
     return sum(totals) / (time.perf_counter() - begin)
 
 
-async def in_turns(ways: Mapping[str, Callable[[], Awaitable[float]]], rounds: int) -> dict[str, list[float]]:
+async def in_turns(ways: Mapping[str, Callable[[], Awaitable[T]]], rounds: int) -> dict[str, list[T]]:
     """What each way gives in each round, the first of which does not count."""
-    found: dict[str, list[float]] = {name: [] for name in ways}
+    found: dict[str, list[T]] = {name: [] for name in ways}
     for turn in range(rounds + 1):
         for name in random.sample(list(ways), len(ways)):
             value = await ways[name]()
