@@ -7,6 +7,8 @@ from collections.abc import Callable
 from starlette.routing import Route
 
 from attendant.frontend.front_end import FrontEnd
+from attendant.http.api.anthropic.errors import ANTHROPIC
+from attendant.http.api.anthropic.routes import anthropic_routes
 from attendant.http.api.dialect import Dialect
 from attendant.http.api.openai.errors import OPENAI
 from attendant.http.api.openai.models import model_routes
@@ -14,6 +16,7 @@ from attendant.http.api.openai.models import model_routes
 Models = Callable[[], FrontEnd]
 
 DIALECTS: tuple[tuple[str, Dialect], ...] = (
+    ("/v1/messages", ANTHROPIC),
     ("/v1", OPENAI),
     ("/tokenize", OPENAI),
     ("/detokenize", OPENAI),
@@ -29,6 +32,7 @@ def api_routes(models: Models) -> list[Route]:
     """
     return [
         *model_routes(models),
+        *anthropic_routes(models),
     ]
 
 

@@ -1,0 +1,183 @@
+"""The blocks that messages of Anthropic's API are made of; one that no model here reads is refused by its kind."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from attendant.http.api.anthropic.kinds import one_of
+from attendant.http.api.bodies import ApiBody
+
+Nothing = Annotated[list[Any] | None, Field(max_length=0)]
+"""A list that may be there as long as nothing is in it."""
+
+
+class CacheControl(ApiBody):
+    """What a caller would have kept of the prompt. Here everything is, as long as there is room."""
+
+    type: Literal["ephemeral"]
+    ttl: Literal["5m", "1h"] | None = None
+
+
+class Citations(ApiBody):
+    """Whether the answer says what it quotes, which no model here does."""
+
+    enabled: Literal[False] = False
+
+
+class Direct(ApiBody):
+    """Who called a tool: the model."""
+
+    type: Literal["direct"]
+
+
+class TextBlock(ApiBody):
+    """A text."""
+
+    type: Literal["text"]
+    text: str
+    cache_control: CacheControl | None = None
+    citations: Nothing = None
+
+
+def as_blocks(value: Any) -> Any:
+    """A text stands for one block of text."""
+    return [{"type": "text", "text": value}] if isinstance(value, str) else value
+
+
+def _schema(*kinds: type[ApiBody]) -> Any:
+    """What the documentation says of a list of blocks."""
+    union: Any = kinds[0]
+    for kind in kinds[1:]:
+        union = union | kind
+    return str | list[union]
+
+
+Texts = Annotated[
+    list[Annotated[Any, one_of({"text": TextBlock})]],
+    BeforeValidator(as_blocks, json_schema_input_type=_schema(TextBlock)),
+]
+"""A text, or blocks of text."""
+
+
+class PlainText(ApiBody):
+    """A document as a text."""
+
+    type: Literal["text"]
+    media_type: Literal["text/plain"]
+    data: str
+
+
+class BlockContent(ApiBody):
+    """A document as blocks of text."""
+
+    type: Literal["content"]
+    content: Texts
+
+
+class DocumentBlock(ApiBody):
+    """A document that is a text."""
+
+    type: Literal["document"]
+    source: Annotated[Any, one_of({"text": PlainText, "content": BlockContent})]
+    title: str | None = None
+    context: str | None = None
+    citations: Citations | None = None
+    cache_control: CacheControl | None = None
+
+
+class SearchResultBlock(ApiBody):
+    """A passage that a search has found, and where."""
+
+    type: Literal["search_result"]
+    source: str
+    title: str
+    content: list[Annotated[Any, one_of({"text": TextBlock})]]
+    citations: Citations | None = None
+    cache_control: CacheControl | None = None
+
+
+_READ: dict[str, type[ApiBody]] = {"text": TextBlock, "document": DocumentBlock, "search_result": SearchResultBlock}
+
+
+class ToolResultBlock(ApiBody):
+    """What a tool gave."""
+
+    type: Literal["tool_result"]
+    tool_use_id: str
+    content: Annotated[
+        list[Annotated[Any, one_of(_READ)]],
+        BeforeValidator(as_blocks, json_schema_input_type=_schema(TextBlock, DocumentBlock, SearchResultBlock)),
+    ] = Field(default_factory=list)
+    is_error: bool | None = None
+    toolset_name: None = None
+    cache_control: CacheControl | None = None
+
+
+class ToolUseBlock(ApiBody):
+    """A tool that the assistant called."""
+
+    type: Literal["tool_use"]
+    id: str
+    name: str
+    input: dict[str, Any]
+    caller: Direct | None = None
+    toolset_name: None = None
+    cache_control: CacheControl | None = None
+
+
+class ThinkingBlock(ApiBody):
+    """What the assistant thought."""
+
+    type: Literal["thinking"]
+    thinking: str
+    signature: str
+
+
+class RedactedThinkingBlock(ApiBody):
+    """What an assistant thought that only its maker can read. It has nothing for a model here, and is left out."""
+
+    type: Literal["redacted_thinking"]
+    data: str
+
+
+_USER: dict[str, type[ApiBody]] = {**_READ, "tool_result": ToolResultBlock}
+_ASSISTANT: dict[str, type[ApiBody]] = {
+    "text": TextBlock,
+    "tool_use": ToolUseBlock,
+    "thinking": ThinkingBlock,
+    "redacted_thinking": RedactedThinkingBlock,
+}
+
+
+class UserMessage(ApiBody):
+    """What the user says, and what tools gave."""
+
+    role: Literal["user"]
+    content: Annotated[
+        list[Annotated[Any, one_of(_USER)]],
+        BeforeValidator(as_blocks, json_schema_input_type=_schema(*_USER.values())),
+    ]
+
+
+class AssistantMessage(ApiBody):
+    """What the assistant said, thought, and called."""
+
+    role: Literal["assistant"]
+    content: Annotated[
+        list[Annotated[Any, one_of(_ASSISTANT)]],
+        BeforeValidator(as_blocks, json_schema_input_type=_schema(*_ASSISTANT.values())),
+    ]
+
+
+class SystemMessage(ApiBody):
+    """What the one says who runs the conversation."""
+
+    role: Literal["system"]
+    content: Texts
+
+
+Message = Annotated[
+    Any, one_of({"user": UserMessage, "assistant": AssistantMessage, "system": SystemMessage}, key="role")
+]
