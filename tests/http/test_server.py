@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from attendant.core.errors import ConfigurationError
+from attendant.http import protocol
 from attendant.http import server as http_server
 from attendant.http.answers import said
 from attendant.http.app import app_of, http_app
@@ -102,7 +103,7 @@ def test_a_silent_connection_does_not_hold_up_others_or_the_end(rooms: Rooms) ->
 
 @pytest.mark.parametrize("begin", [b"", b"GET /healthz HTTP/1.1\r\nHost:"], ids=["silent", "half"])
 def test_a_connection_without_a_request_is_ended(rooms: Rooms, begin: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_server, "REQUEST_S", 0.1)
+    monkeypatch.setattr(protocol, "REQUEST_S", 0.1)
     host, _, port = rooms.address.rpartition(":")
     with socket.create_connection((host, int(port)), timeout=HANGS_S) as connection:
         connection.sendall(begin)
@@ -120,7 +121,7 @@ def test_a_connection_serves_many_requests_and_then_a_slow_one_is_ended(
             while not heard.endswith(b'{"status": "serving"}\n'):
                 heard += connection.recv(10_000)
             assert heard.startswith(b"HTTP/1.1 200")
-        monkeypatch.setattr(http_server, "REQUEST_S", 0.1)
+        monkeypatch.setattr(protocol, "REQUEST_S", 0.1)
         connection.sendall(b"GET /healthz")
         assert connection.recv(1) == b""
 
@@ -145,14 +146,14 @@ def test_a_request_that_is_none_is_refused(rooms: Rooms) -> None:
 
 
 def test_no_part_of_an_answer_waits_for_the_caller(rooms: Rooms, monkeypatch: pytest.MonkeyPatch) -> None:
-    switched, made = [], http_server._Protocol.connection_made
+    switched, made = [], protocol.Protocol.connection_made
 
-    def look(protocol: http_server._Protocol, transport: asyncio.Transport) -> None:
+    def look(made_now: protocol.Protocol, transport: asyncio.Transport) -> None:
         connection = transport.get_extra_info("socket")
         switched.append(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
-        made(protocol, transport)
+        made(made_now, transport)
 
-    monkeypatch.setattr(http_server._Protocol, "connection_made", look)
+    monkeypatch.setattr(protocol.Protocol, "connection_made", look)
     assert rooms.get("/healthz")[0] == 200
     assert switched == [1]
 

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -16,8 +17,9 @@ from attendant.core.errors import AttendantError, Unavailable
 from attendant.core.stages import Tracer
 from attendant.frontend.front_end import FrontEnd
 from attendant.http.api.answers import error_answer
+from attendant.http.api.door import Door, Limits
 from attendant.http.api.routes import api_routes, dialect_of
-from attendant.http.calls import Calls
+from attendant.http.calls import ABANDONED, REQUEST_ID, TRACE_ID, Calls
 from attendant.http.errors import PLAIN
 from attendant.http.health import health_routes
 from attendant.http.metrics import metrics_routes
@@ -33,6 +35,7 @@ def http_app(
     page: Page | None = None,
     tracer: Tracer | None = None,
     front_end: Callable[[], FrontEnd | None] | None = None,
+    limits: Limits | None = None,
 ) -> ASGIApp:
     """Everything that the HTTP port answers.
 
@@ -41,10 +44,11 @@ def http_app(
         page: the live page; None for none.
         tracer: takes in how calls went; None: nobody does.
         front_end: what others' APIs talk to, None as long as models are being loaded; without it there are no APIs.
+        limits: of calls; None for the default ones.
     """
     pages = page.routes() if page is not None else ()
     apis = api_routes(_loaded(front_end)) if front_end is not None else ()
-    return app_of([*metrics_routes(metrics), *health_routes(serving), *pages, *apis], tracer)
+    return app_of([*metrics_routes(metrics), *health_routes(serving), *pages, *apis], tracer, limits)
 
 
 def _loaded(front_end: Callable[[], FrontEnd | None]) -> Callable[[], FrontEnd]:
@@ -57,9 +61,10 @@ def _loaded(front_end: Callable[[], FrontEnd | None]) -> Callable[[], FrontEnd]:
     return models
 
 
-def app_of(routes: Sequence[Route], tracer: Tracer | None = None) -> ASGIApp:
+def app_of(routes: Sequence[Route], tracer: Tracer | None = None, limits: Limits | None = None) -> ASGIApp:
     """An app of these routes. A path without one answers 404 with the paths there are; a route that raises answers 500
     and nothing of the cause, which the log has. Where an API is, callers hear both in its dialect."""
+    limits = limits or Limits()
     own = " and ".join(route.path for route in routes if not _is_detail(route.path))
 
     def refuse(request: Request, error: Exception) -> Response:
@@ -81,10 +86,21 @@ def app_of(routes: Sequence[Route], tracer: Tracer | None = None) -> ASGIApp:
         assert isinstance(error, AttendantError), "it is registered for no other"
         return error_answer(dialect_of(request.url.path) or PLAIN, error)
 
-    handlers = {HTTPException: refuse, AttendantError: end, Exception: fail}
+    def leave(_: Request, __: Exception) -> Response:
+        return Response(status_code=ABANDONED)  # nobody reads it
+
+    handlers = {HTTPException: refuse, AttendantError: end, ClientDisconnect: leave, Exception: fail}
     app = Starlette(routes=routes, exception_handlers=handlers)
     app.router.redirect_slashes = False  # a path has one spelling
-    return _Guarded(Calls(app, tracer))
+    return _Guarded(_open_to(Calls(Door(app, limits), tracer), limits.origins))
+
+
+def _open_to(app: ASGIApp, origins: tuple[str, ...]) -> ASGIApp:
+    """``app``, and what browsers have to hear before scripts of pages from ``origins`` may use it."""
+    if not origins:
+        return app
+    heard = (REQUEST_ID, TRACE_ID, "retry-after")
+    return CORSMiddleware(app, origins, ("*",), ("*",), expose_headers=heard)
 
 
 def _is_detail(path: str) -> bool:

@@ -31,6 +31,17 @@ STATUSES: dict[type[errors.AttendantError], int] = {
 }
 
 
+CONTENT_TYPE = "content-type"
+"""The header that says what a body is; an error about it has a status of its own."""
+
+
+def status_of(error: errors.AttendantError) -> int:
+    """The status that ends a call with ``error``."""
+    if isinstance(error, errors.InvalidRequest) and error.field == CONTENT_TYPE:
+        return 415
+    return STATUSES[type(error)]
+
+
 def error_body(error: errors.AttendantError, status: int = 0) -> dict[str, Any]:
     """What was wrong, in words; of a request that breaks a rule also the field, of a full queue when to come again."""
     body: dict[str, Any] = {"error": str(error)}

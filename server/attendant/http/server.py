@@ -10,15 +10,12 @@ from contextlib import contextmanager
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from attendant.core.errors import ConfigurationError
+from attendant.http.protocol import Protocol
 from attendant.settings import HttpSettings
 
 logger = logging.getLogger("attendant.http")
-
-REQUEST_S = 10.0
-"""Seconds that a connection may take until the head of a request is there."""
 
 KEEP_ALIVE_S = 75
 """Seconds that a connection may be silent between two requests: more than between two scrapes of Prometheus."""
@@ -103,7 +100,7 @@ def _tell(serving: asyncio.Task[None]) -> None:
 def _config(app: ASGIApp) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http=_Protocol,
+        http=Protocol,
         ws="none",
         lifespan="off",
         interface="asgi3",
@@ -132,43 +129,3 @@ class _Server(uvicorn.Server):
         """As uvicorn does."""
         await super().startup(sockets)
         self.listening.set()
-
-
-class _Protocol(HttpToolsProtocol):
-    """uvicorn's protocol, which ends a connection that sends no request, or the head of one too slowly."""
-
-    _late: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """The first request is awaited."""
-        super().connection_made(transport)
-        self._await_request()
-
-    def data_received(self, data: bytes) -> None:
-        """A part of a request, or all of it."""
-        super().data_received(data)
-        if self._under_way():
-            self._forget()
-        elif self._late is None:
-            self._await_request()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Nothing is awaited any more."""
-        self._forget()
-        super().connection_lost(exc)
-
-    def _under_way(self) -> bool:
-        return self.cycle is not None and not self.cycle.response_complete
-
-    def _await_request(self) -> None:
-        self._late = self.loop.call_later(REQUEST_S, self._give_up)
-
-    def _give_up(self) -> None:
-        self._late = None
-        if not self._under_way():
-            self.transport.close()
-
-    def _forget(self) -> None:
-        if self._late is not None:
-            self._late.cancel()
-            self._late = None

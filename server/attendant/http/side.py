@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from attendant.core.stages import Tracer
 from attendant.frontend.front_end import FrontEnd
+from attendant.http.api.door import Limits
 from attendant.http.app import http_app
 from attendant.http.page.routes import Page
 from attendant.http.server import HttpServer
@@ -34,7 +35,8 @@ class HttpSide:
         explains: bool,
     ) -> None:
         self._page = Page(settings.page, metrics, front_end, serving, explains=explains)
-        app = http_app(metrics, serving, self._page, tracer, front_end if settings.api else None)
+        limits = Limits(int(settings.max_body_bytes), settings.keep_alive_s, settings.origins)
+        app = http_app(metrics, serving, self._page, tracer, front_end if settings.api else None, limits)
         self._server = HttpServer(settings, app)
 
     def bind(self) -> str:

@@ -5,6 +5,7 @@ Each section is frozen and goes to the object that needs it; nothing below ``app
 
 from attendant.settings.arguments import ENV_CONFIG, SettingsArguments
 from attendant.settings.engine_ports import EnginePort
+from attendant.settings.http import HttpSettings
 from attendant.settings.repository import RepositorySettings
 from attendant.settings.sections import (
     EncoderSettings,
@@ -12,7 +13,6 @@ from attendant.settings.sections import (
     ExplainSettings,
     GpuSettings,
     GrpcSettings,
-    HttpSettings,
     MetricsSettings,
     RecordSettings,
     SloSettings,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import BaseModel, ByteSize, ConfigDict, Field, field_validator, model_validator
 from pydantic_settings import NoDecode
@@ -235,23 +235,6 @@ class GrpcSettings(Section):
     )
     min_client_ping_interval_s: Annotated[float, Field(gt=0)] = Field(
         10.0, description="Clients that ping more often than this are disconnected."
-    )
-
-
-class HttpSettings(Section):
-    """The HTTP side: /metrics, /metrics/load, /healthz, the live page at / and the APIs of others' clients."""
-
-    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for every interface.")
-    port: Annotated[int, Field(ge=0, le=65535)] = Field(9090, description="Port to listen on; 0 picks a free one.")
-    page: Literal["loopback", "everyone", "off"] = Field(
-        "loopback",
-        description="Who gets the live page at /, which can also run models: browsers on this machine (loopback), "
-        "everyone who reaches the port (until there are tokens: whoever does so may use the models), or nobody (off).",
-    )
-    api: bool = Field(
-        True,
-        description="Answer clients of OpenAI's, Anthropic's, Cohere's and Jina's APIs and of the Open Inference "
-        "Protocol, whoever reaches the port.",
     )
 
 

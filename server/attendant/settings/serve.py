@@ -16,6 +16,7 @@ from pydantic_settings import (
 )
 
 from attendant.settings.engine_ports import EnginePort
+from attendant.settings.http import HttpSettings
 from attendant.settings.repository import RepositorySettings
 from attendant.settings.sections import (
     EncoderSettings,
@@ -23,7 +24,6 @@ from attendant.settings.sections import (
     ExplainSettings,
     GpuSettings,
     GrpcSettings,
-    HttpSettings,
     MetricsSettings,
     RecordSettings,
     SloSettings,

@@ -30,7 +30,7 @@ class PageSite(Site):
         self.metrics = Metrics()
         self.front_end: FrontEnd | None = None
         self.page = Page(audience, self.metrics, lambda: self.front_end, lambda: self.front_end is not None)
-        app = http_app(self.metrics, lambda: True, self.page)
+        app = http_app(self.metrics, lambda: True, self.page, front_end=lambda: self.front_end)
         super().__init__(app if peer is None else _seen_from(app, peer))
         try:
             self.loop.run(self._start(bundles))

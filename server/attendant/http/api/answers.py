@@ -6,17 +6,18 @@ import asyncio
 import json
 import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
-from starlette.types import Send
+from starlette.types import Receive, Scope, Send
 
 from attendant.core.errors import AttendantError, QueueFull, RequestCancelled, Unavailable
 from attendant.http.api.dialect import Dialect
-from attendant.http.errors import STATUSES
+from attendant.http.api.hearing import Hearing, gone
+from attendant.http.errors import status_of
 
 T = TypeVar("T")
 NO_STORE: Mapping[str, str] = {"cache-control": "no-store"}
@@ -54,11 +55,19 @@ class Form(Generic[T]):
 
 
 class Streamed(StreamingResponse):
-    """A stream whose source is closed as soon as nobody reads it any more. A slow reader makes the source wait."""
+    """A stream whose source is closed as soon as nobody reads it any more. A slow reader makes the source wait.
+
+    Not by Starlette's own way, which cancels the source over and over until it has ended: what it still has to await
+    at its end would be cut off.
+    """
 
     def __init__(self, source: AsyncGenerator[bytes, None], content_type: str, headers: Mapping[str, str]) -> None:
         super().__init__(source, headers={**headers, "content-type": content_type})
         self._source = source
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with suppress(RequestCancelled):
+            await unless_gone(Request(scope, receive), self.stream_response(send))
 
     async def stream_response(self, send: Send) -> None:
         """As Starlette does."""
@@ -81,17 +90,18 @@ async def in_one(
 
 
 async def in_events(
-    request: Request, dialect: Dialect, work: Callable[[], Awaitable[Events]], *, keep_alive_s: float = 0.0
+    request: Request, dialect: Dialect, work: Callable[[], Awaitable[Events]], *, keep_alive_s: float | None = None
 ) -> Response:
     """The answer of a call as server-sent events. What is refused before the first of them has the status of its
     error; what fails later is told by the last event.
 
     Args:
-        keep_alive_s: a comment goes out whenever there was nothing for so many seconds; 0: never.
+        keep_alive_s: a comment goes out whenever there was nothing for so many seconds, which may be before the first
+            part, whose error then comes in the stream; 0: never; None: as the caller or the settings say.
     """
 
     def failure(error: AttendantError) -> bytes:
-        return _event(Event(dialect.body_of(error, STATUSES[type(error)]), dialect.event))
+        return _event(Event(dialect.body_of(error, status_of(error)), dialect.event))
 
     headers = {**NO_STORE, "x-accel-buffering": "no"}
     form = Form("text/event-stream", _event, failure, headers, COMMENT)
@@ -104,14 +114,21 @@ async def in_parts(
     work: Callable[[], Awaitable[AsyncGenerator[T, None]]],
     form: Form[T],
     *,
-    keep_alive_s: float = 0.0,
+    keep_alive_s: float | None = None,
 ) -> Response:
     """The answer of a call part by part. See :func:`in_events`."""
+    if keep_alive_s is None:
+        hearing = Hearing.of(request)
+        keep_alive_s = hearing.keep_alive_s if hearing is not None else 0.0
     try:
         parts = await unless_gone(request, work())
+        first = asyncio.ensure_future(anext(parts))
         try:
-            first = await unless_gone(request, anext(parts))
+            await unless_gone(request, asyncio.wait((first,), timeout=keep_alive_s or None))
+            if first.done():
+                first.result()
         except BaseException:
+            await _cancelled(first)
             await parts.aclose()
             raise
     except AttendantError as error:
@@ -126,7 +143,7 @@ def error_answer(
     dialect: Dialect, error: AttendantError, status: int | None = None, headers: Mapping[str, str] | None = None
 ) -> Response:
     """The answer that ends a call with ``error``. ``status``: where it is not that of the error."""
-    status = STATUSES[type(error)] if status is None else status
+    status = status_of(error) if status is None else status
     told = {**NO_STORE, **(headers or {})}
     if isinstance(error, QueueFull):
         told["retry-after"] = str(math.ceil(error.retry_after_s))
@@ -142,7 +159,7 @@ async def unless_gone(request: Request, work: Awaitable[T]) -> T:
         RequestCancelled: the connection closed before; the work was cancelled.
     """
     doing = asyncio.ensure_future(work)
-    leaving = asyncio.ensure_future(_gone(request))
+    leaving = asyncio.ensure_future(gone(request))
     try:
         await asyncio.wait((doing, leaving), return_when=asyncio.FIRST_COMPLETED)
         if doing.done():
@@ -154,19 +171,20 @@ async def unless_gone(request: Request, work: Awaitable[T]) -> T:
         await asyncio.wait((doing, leaving))
 
 
-async def _gone(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-
-
-async def _written(first: T, parts: AsyncGenerator[T, None], form: Form[T]) -> AsyncGenerator[bytes, None]:
+async def _written(
+    first: asyncio.Future[T], parts: AsyncGenerator[T, None], form: Form[T]
+) -> AsyncGenerator[bytes, None]:
     async with aclosing(parts):
         try:
-            yield form.part(first)
+            yield form.part(await first)
             async for part in parts:
                 yield form.part(part)
+        except StopAsyncIteration:
+            return  # there was none
         except AttendantError as error:
             yield form.failure(error)
+        finally:
+            await _cancelled(first)
 
 
 async def _never_quiet(
@@ -187,8 +205,15 @@ async def _never_quiet(
                 yield piece
                 coming = asyncio.ensure_future(anext(source, None))
         finally:
-            coming.cancel()
-            await asyncio.wait((coming,))
+            await _cancelled(coming)
+
+
+async def _cancelled(task: asyncio.Future[Any]) -> None:
+    """End ``task``, whatever becomes of it."""
+    task.cancel()
+    await asyncio.wait((task,))
+    if not task.cancelled():
+        task.exception()  # nobody else asks for it
 
 
 def _event(event: Event) -> bytes:

@@ -6,12 +6,13 @@ import asyncio
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
-from attendant.core.errors import InvalidRequest, TooLarge
+from attendant.core.errors import InvalidRequest, RequestCancelled, TooLarge
+from attendant.http.errors import CONTENT_TYPE
 
 MOST_BYTES = 64 * 1024 * 1024
-"""Of a body, unless an endpoint says otherwise."""
+"""Of a body, unless the settings say otherwise."""
 
 LONG_BODY = 16 * 1024
 """Bytes from which on a body is parsed in a thread: a shorter one takes less time than the way to it."""
@@ -27,21 +28,24 @@ B = TypeVar("B", bound=BaseModel)
 
 
 async def read_bytes(request: Request, most: int | None = None) -> bytes:
-    """The body of a request as it came. ``most``: bytes; None for :data:`MOST_BYTES`.
+    """The body of a request as it came.
+
+    Args:
+        most: bytes, where an endpoint takes less than the server does.
 
     Raises:
-        TooLarge: it has more than ``most`` bytes.
+        TooLarge: it has more bytes.
+        RequestCancelled: the caller hung up in the middle of it.
     """
-    most = MOST_BYTES if most is None else most
-    said = request.headers.get("content-length", "")
-    if said.isdecimal() and len(said) < 20 and int(said) > most:
-        raise TooLarge("body", f"has {int(said):,} bytes; allowed: at most {most:,}")
     parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
-        if size > most:
-            raise TooLarge("body", f"has more than {most:,} bytes, which is the limit")
-        parts.append(part)
+    try:
+        async for part in request.stream():
+            size += len(part)
+            if most is not None and size > most:
+                raise TooLarge("body", f"has more than {most:,} bytes, which is the limit")
+            parts.append(part)
+    except ClientDisconnect:
+        raise RequestCancelled("the caller has hung up") from None
     return b"".join(parts)
 
 
@@ -49,12 +53,12 @@ async def read_json(request: Request, kind: type[B], most: int | None = None) ->
     """The body of a request as a ``kind``.
 
     Raises:
-        TooLarge: it has more than ``most`` bytes.
+        TooLarge: it has more than ``most`` bytes, or more than the server takes.
         InvalidRequest: it is no JSON, or a field of it is not as it has to be.
     """
-    media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    media = request.headers.get(CONTENT_TYPE, "").partition(";")[0].strip().lower()
     if media not in ("application/json", ""):
-        raise InvalidRequest("content-type", f"is {media[:100]!r}; allowed: application/json")
+        raise InvalidRequest(CONTENT_TYPE, f"is {media[:100]!r}; allowed: application/json")
     body = await read_bytes(request, most)
 
     def parse() -> B:

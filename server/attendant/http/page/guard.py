@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from attendant.http.answers import said
+from attendant.http.sites import other_site
 
 Audience = Literal["loopback", "everyone", "off"]
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -43,7 +44,7 @@ class Guard:
 
     def _refusal(self, request: Request) -> Response | None:
         why = self._stranger(request) if self._audience == "loopback" else None
-        why = why or _other_site(request)
+        why = why or other_site(request)
         if why is not None:
             return said(HTTPStatus.FORBIDDEN, {"error": why})
         if request.method == "POST" and _media_type(request) != "application/json":
@@ -63,17 +64,6 @@ class Guard:
         if host != "localhost" and not _is_loopback(host):
             return f"this page is at localhost or 127.0.0.1, and was asked for as {host[:100]!r}; {_HOW}"
         return None
-
-
-def _other_site(request: Request) -> str | None:
-    """Why a page of another site asks, or None. Programs that are no browsers send neither header."""
-    site, origin = request.headers.get("sec-fetch-site", "same-origin"), request.headers.get("origin")
-    navigates = request.method in ("GET", "HEAD") and request.headers.get("sec-fetch-mode") == "navigate"
-    if site not in ("same-origin", "none") and not navigates:
-        return f"a page of another site asks ({site}); allowed: this server's own"
-    if origin is not None and origin.partition("://")[2] != request.headers.get("host"):
-        return f"a page of {origin[:100]!r} asks; allowed: this server's own"
-    return None
 
 
 def _media_type(request: Request) -> str:

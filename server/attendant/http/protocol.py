@@ -1,0 +1,115 @@
+"""How a connection speaks HTTP: uvicorn's way, and what that leaves open to callers who are slow, gone or old."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Any
+
+from starlette.types import Message
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+REQUEST_S = 10.0
+"""Seconds that a connection may take until the head of a request is there."""
+
+MOST_HEAD_BYTES = 64 * 1024
+"""Of the head of a request."""
+
+_TOO_LONG = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: text/plain; charset=utf-8\r\n"
+    b"content-length: 0\r\nconnection: close\r\n\r\n"
+)
+
+
+class Protocol(HttpToolsProtocol):
+    """A connection. It is ended if it sends no request, or the head of one too slowly, or one without end."""
+
+    _late: asyncio.TimerHandle | None = None
+    _in_head = False
+    _head_bytes = 0
+    _served: RequestResponseCycle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """The first request is awaited."""
+        super().connection_made(transport)
+        self._await_request()
+
+    def data_received(self, data: bytes) -> None:
+        """A part of a request, or all of it."""
+        super().data_received(data)
+        self._head_bytes += len(data) if self._in_head else 0
+        if self._head_bytes > MOST_HEAD_BYTES and not self.transport.is_closing():
+            self.transport.write(_TOO_LONG)
+            self.transport.close()
+        elif self._under_way():
+            self._forget()
+        elif self._late is None:
+            self._await_request()
+
+    def on_message_begin(self) -> None:
+        """The head of a request begins."""
+        self._in_head, self._head_bytes = True, 0
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """The request begins, or waits behind another."""
+        self._in_head = False
+        super().on_headers_complete()
+        if self.scope["http_version"] == "1.0":
+            _End(self.cycle).marks()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing is awaited any more; whoever works for the caller hears that there is none, behind however many other
+        requests."""
+        self._forget()
+        if self._served is not None and not self._served.response_complete:
+            self._served.disconnected = True
+            self._served.message_event.set()
+        super().connection_lost(exc)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._served = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def _under_way(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _await_request(self) -> None:
+        self._late = self.loop.call_later(REQUEST_S, self._give_up)
+
+    def _give_up(self) -> None:
+        self._late = None
+        if not self._under_way():
+            self.transport.close()
+
+    def _forget(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+
+
+class _End:
+    """The end of the connection marks the end of an answer whose length is not known: a caller of HTTP/1.0 knows no
+    chunks."""
+
+    def __init__(self, cycle: RequestResponseCycle) -> None:
+        self._cycle = cycle
+        self._send = cycle.send
+
+    def marks(self) -> None:
+        """From now on."""
+        self._cycle.send = self.send  # type: ignore[method-assign]
+
+    async def send(self, message: Any) -> None:
+        """Let a message pass, as one of an answer of any length."""
+        cycle = self._cycle
+        if message["type"] == "http.response.start" and not _says_length(message):
+            cycle.chunked_encoding = False
+            cycle.expected_content_length = sys.maxsize
+        elif cycle.expected_content_length > sys.maxsize // 2 and not message.get("more_body", False):
+            cycle.expected_content_length = len(message.get("body", b""))
+        await self._send(message)
+
+
+def _says_length(message: Message) -> bool:
+    return any(name.lower() == b"content-length" for name, _ in message.get("headers", ()))
