@@ -144,13 +144,19 @@ def unspelled(token_id: int) -> str:
     return f"<{token_id}>"
 
 
+def unspelled_bytes(token_id: int) -> bytes:
+    """The same, as bytes."""
+    return unspelled(token_id).encode()
+
+
 @dataclass(frozen=True, slots=True)
 class Delta:
     """New text and tokens of sequence ``index``. ``text`` may be empty while a character or a possible stop string is
     incomplete; ``token_ids`` are all tokens since the last delta. ``prompt_tokens``: as the usage at the end says.
-    ``spell``: decodes one token of the call's model alone, whatever has become of the model since. ``reasoning`` and
-    ``tool_calls``, where they are told apart: new text that is thought, not said, and new pieces of tool calls;
-    reasoning comes before text, and text before calls."""
+    ``spell``: decodes one token of the call's model alone, whatever has become of the model since. ``spell_bytes``: the
+    bytes that a token adds to the text, be they a part of a character; none of a special one that the text is without.
+    ``reasoning`` and ``tool_calls``, where they are told apart: new text that is thought, not said, and new pieces of
+    tool calls; reasoning comes before text, and text before calls."""
 
     index: int
     text: str
@@ -160,6 +166,7 @@ class Delta:
     spell: Callable[[int], str] = field(default=unspelled, compare=False, repr=False)
     reasoning: str = ""
     tool_calls: tuple[ToolCallDelta, ...] = ()
+    spell_bytes: Callable[[int], bytes] = field(default=unspelled_bytes, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

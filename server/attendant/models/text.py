@@ -22,6 +22,7 @@ from attendant.core.errors import BundleError, ContextExceeded, InvalidRequest
 from attendant.core.generation import TextPrompt
 from attendant.models.info import Piece, Tokenized
 from attendant.models.spaces import clean_spaces
+from attendant.models.token_bytes import TokenBytes
 from attendant.tasks.text import TextTokenizer
 
 _PAGE = 20_000
@@ -50,6 +51,7 @@ class TextCodec:
     Attributes:
         special_tokens: those that decoding can leave out, by id.
         cleans_up: whether decoded text loses the spaces before punctuation, see :mod:`attendant.models.spaces`.
+        bytes_of: the bytes that a token adds to a text, see :class:`attendant.models.token_bytes.TokenBytes`.
     """
 
     def __init__(self, tokenizer: Tokenizer, templates: ChatTemplates | None, *, cleans_up: bool = False) -> None:
@@ -59,6 +61,7 @@ class TextCodec:
         added = tokenizer.get_added_tokens_decoder()
         self.special_tokens = {index: token.content for index, token in added.items() if token.special}
         self.decode_one = lru_cache(maxsize=65_536)(self._decode_one)
+        self.bytes_of = lru_cache(maxsize=65_536)(TokenBytes(tokenizer).of)
 
     @classmethod
     def load(cls, bundle: Path, manifest: GeneratorManifest) -> TextCodec:
@@ -127,6 +130,10 @@ class TextCodec:
         """
         text: str = self.tokenizer.decode(list(token_ids), skip_special_tokens=skip_special_tokens)
         return clean_spaces(text) if whole and self.cleans_up else text
+
+    def shown_bytes_of(self, token_id: int) -> bytes:
+        """The bytes that a token adds to a text without special tokens."""
+        return b"" if token_id in self.special_tokens else self.bytes_of(token_id)
 
     def _decode_one(self, token_id: int) -> str:
         """Text of one token of a longer text. Kept: streams ask for the same ones over and over."""

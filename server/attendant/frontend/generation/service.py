@@ -247,6 +247,7 @@ class _ActiveCall:
             whole=self._call.whole,
             way=SequenceWay.of(self._context.stage, index if len(self._requests) > 1 else None),
             spell=lambda token_id: text.decode((token_id,), skip_special_tokens=False, whole=False),
+            spell_bytes=text.bytes_of if keeps_special else text.shown_bytes_of,
         )
 
 

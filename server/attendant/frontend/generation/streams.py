@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from attendant.core.errors import AttendantError, DeadlineExceeded
 from attendant.core.events import FailedEvent, FinishedEvent, TokenEvent, TokenLogprob
-from attendant.core.generation import Delta, Finish, GenerationPart, unspelled
+from attendant.core.generation import Delta, Finish, GenerationPart, unspelled, unspelled_bytes
 from attendant.core.request import FinishReason, Request
 from attendant.frontend.generation.detokenizer import Detokenizer
 from attendant.frontend.generation.stop_strings import StopStrings
@@ -39,6 +39,7 @@ class CallStream:
                 part.spell,
                 last.reasoning + part.reasoning,
                 last.tool_calls + part.tool_calls,
+                part.spell_bytes,
             )
         else:
             self._parts.append(part)
@@ -77,7 +78,7 @@ class SequenceStream:
         hidden: text of the special tokens that the detokenizer leaves out.
         whole: put out one part with all text and tokens at the end.
         way: where it is noted how the sequence fares; None: nowhere.
-        spell: decodes one token alone.
+        spell: decodes one token alone. spell_bytes: the bytes that one adds to the text.
     """
 
     def __init__(  # noqa: PLR0913 - what one sequence has, each by name
@@ -93,6 +94,7 @@ class SequenceStream:
         whole: bool = False,
         way: SequenceWay | None = None,
         spell: Callable[[int], str] = unspelled,
+        spell_bytes: Callable[[int], bytes] = unspelled_bytes,
     ) -> None:
         self.index = index
         self._held: list[Delta] | None = [] if whole else None
@@ -103,7 +105,7 @@ class SequenceStream:
         self._detokenizer = detokenizer
         self._stops = stops
         self._stop = stop
-        self._spell = spell
+        self._spell, self._spell_bytes = spell, spell_bytes
         self._hidden = hidden
         self._stop_string: str | None = None
         self._num_tokens = 0
@@ -184,7 +186,8 @@ class SequenceStream:
             self._put(text, (), ())
 
     def _put(self, text: str, token_ids: tuple[int, ...], logprobs: tuple[TokenLogprob, ...]) -> None:
-        delta = Delta(self.index, text, token_ids, logprobs, self._prompt_tokens, self._spell)
+        told = self._prompt_tokens, self._spell
+        delta = Delta(self.index, text, token_ids, logprobs, *told, spell_bytes=self._spell_bytes)
         if self._held is None:
             self._call.put(delta)
         else:
@@ -200,4 +203,5 @@ def _joined(deltas: list[Delta]) -> Delta:
         tuple([entry for delta in deltas for entry in delta.logprobs]),
         deltas[0].prompt_tokens,
         deltas[0].spell,
+        spell_bytes=deltas[0].spell_bytes,
     )
