@@ -19,10 +19,10 @@ def test_bytes_of_a_byte_level_tokenizer_are_those_of_the_text(text: str) -> Non
     assert b"".join(map(BYTES.bytes_of, ids)) == text.encode()
 
 
-@given(text=TEXT.filter(bool))
+@given(text=TEXT.filter(lambda text: text and "\u2581" not in text))
 def test_bytes_that_are_spelled_out_are_those_of_the_text_and_the_space_before_it(text: str) -> None:
     ids = SENTENCEPIECE.tokenize(TextPrompt(text, add_special_tokens=False)).token_ids
-    assert b"".join(map(SENTENCEPIECE.bytes_of, ids)) == f" {text}".encode()
+    assert b"".join(map(SENTENCEPIECE.bytes_of, ids)) == (text if text[0] == " " else f" {text}").encode()
 
 
 def test_a_part_of_a_character_has_its_own_bytes() -> None:

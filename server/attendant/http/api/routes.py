@@ -10,6 +10,7 @@ from attendant.frontend.front_end import FrontEnd
 from attendant.http.api.anthropic.errors import ANTHROPIC
 from attendant.http.api.anthropic.routes import anthropic_routes
 from attendant.http.api.dialect import Dialect
+from attendant.http.api.openai.chat import chat_routes
 from attendant.http.api.openai.errors import OPENAI
 from attendant.http.api.openai.models import model_routes
 
@@ -33,6 +34,7 @@ def api_routes(models: Models) -> list[Route]:
     return [
         *model_routes(models),
         *anthropic_routes(models),
+        *chat_routes(models),
     ]
 
 
