@@ -88,6 +88,7 @@ def make_synthetic_bundle(  # noqa: PLR0913, PLR0915 - all that a test may ask f
     eos_bias: float = 0.0,
     defaults: GenerationDefaults | None = None,
     ragged: bool = False,
+    chat_template: str = CHAT_TEMPLATE,
 ) -> Path:
     """Write a bundle to ``out`` and return it.
 
@@ -173,7 +174,7 @@ def make_synthetic_bundle(  # noqa: PLR0913, PLR0915 - all that a test may ask f
         vocab_size=vocab,
         special_tokens=SpecialTokens(bos=1, eos=(EOS,), pad=0),
         generation_defaults=defaults or GenerationDefaults(),
-        chat_template=CHAT_TEMPLATE,
+        chat_template=chat_template,
         files={
             f: FileEntry(size=(out / f).stat().st_size, sha256=sha256(out / f))
             for f in ("decoder.onnx", TOKENIZER_FILE)

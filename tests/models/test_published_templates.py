@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from attendant.bundle import ChatTemplates
 from attendant.core.chat import ChatPrompt
+from attendant.core.errors import InvalidRequest
+from attendant.models.text import TextCodec
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jinja2 import TemplateError
 
 from tests.synthetic import byte_tokenizer
 from tests.templates import PUBLISHED, Published
-from tests.templates.conversations import as_transformers_has_it, conversations, with_text_arguments
+from tests.templates.conversations import as_transformers_has_it, begun_answers, conversations, with_text_arguments
+
+T = TypeVar("T")
 
 
 @cache
@@ -41,11 +47,16 @@ def templates(published: Published) -> ChatTemplates:
 
 
 def by_us(published: Published, prompt: ChatPrompt) -> str:
-    messages, asked = as_transformers_has_it(prompt)
-    if published.text_arguments:
-        messages = with_text_arguments(messages)
-    known = {name: asked.pop(name) for name in ("tools", "documents", "add_generation_prompt") if name in asked}
-    return templates(published).render(messages, variables=asked, **known)
+    return TextCodec(byte_tokenizer(), templates(published)).rendered(prompt)
+
+
+def same_day(render: Callable[[], T]) -> T:
+    """What comes of it on one day: many templates write which it is."""
+    while True:
+        today = date.today()
+        found = render()
+        if today == date.today():
+            return found
 
 
 @pytest.mark.parametrize("published", PUBLISHED.values(), ids=PUBLISHED)
@@ -53,9 +64,37 @@ def by_us(published: Published, prompt: ChatPrompt) -> str:
 @given(data=st.data())
 def test_conversations_are_written_as_by_transformers(published: Published, data: st.DataObject) -> None:
     prompt = data.draw(conversations(published))
-    while True:
-        today = date.today()  # many templates write it
-        pair = by_us(published, prompt), by_transformers(published, prompt)
-        if today == date.today():
-            break
-    assert pair[0] == pair[1]
+    ours, theirs = same_day(lambda: (by_us(published, prompt), by_transformers(published, prompt)))
+    assert ours == theirs
+
+
+@pytest.mark.parametrize("published", PUBLISHED.values(), ids=PUBLISHED)
+@settings(max_examples=25, deadline=None)
+@given(data=st.data())
+def test_begun_answers_end_where_they_end_in_transformers(published: Published, data: st.DataObject) -> None:
+    prompt = data.draw(begun_answers(published))
+
+    def both() -> tuple[str | None, str | None]:
+        return or_none(by_us, published, prompt), or_none(by_transformers, published, prompt)
+
+    ours, theirs = same_day(both)
+    assert ours == theirs
+
+
+def or_none(render: Callable[[Published, ChatPrompt], str], published: Published, prompt: ChatPrompt) -> str | None:
+    """None where it is refused."""
+    try:
+        return render(published, prompt)
+    except (InvalidRequest, ValueError, TemplateError):
+        return None
+
+
+@pytest.mark.parametrize("published", PUBLISHED.values(), ids=PUBLISHED)
+def test_what_a_template_knows_is_found_out(published: Published) -> None:
+    habits = templates(published).choose("", has_tools=False).habits
+    assert (habits.tools, habits.documents) == (published.tools, published.documents)
+    assert {name for name, _ in published.variables} <= {*habits.variables}
+    assert habits.developer == ("developer" in published.roles)
+    assert ("user" in habits.parts) == published.parts
+    assert habits.text_arguments == published.text_arguments
+    assert not habits.only_parts

@@ -16,8 +16,8 @@ from tests.frontend.speech.helpers import RATE, FakeGenerator, speech_service
 from tests.rpc.fake import FakeService, connected, run, serving
 from tests.rpc.test_server import REQUEST, failure
 
-GENERATION, TOKENIZER, SPEECH, ENCODING = (
-    f"attendant.v1.{name}" for name in ("Generation", "Tokenizer", "Speech", "Encoding")
+GENERATION, TOKENIZER, SPEECH, ENCODING, EXPLAIN = (
+    f"attendant.v1.{name}" for name in ("Generation", "Tokenizer", "Speech", "Encoding", "Explain")
 )
 
 
@@ -32,6 +32,10 @@ GENERATION, TOKENIZER, SPEECH, ENCODING = (
         (GENERATION, "num_beams", "beam_search.num_beams"),
         (GENERATION, "target_language", "translation.target_language"),
         (GENERATION, "messages", "chat.messages"),
+        (GENERATION, "messages[1].tool_calls[0].arguments", "chat.messages[1].tool_calls[0].arguments"),
+        (GENERATION, "template_variables", "chat.template_variables"),
+        (GENERATION, "tool_choice.names[0]", "tool_choice.names[0]"),
+        (EXPLAIN, "tools[0].definition", "subject.chat.tools[0].definition"),
         (GENERATION, "text", "text"),
         (GENERATION, "chat", "chat"),
         (GENERATION, "n", "n"),
@@ -69,6 +73,7 @@ def test_every_setting_of_a_call_that_the_wire_nests_is_found() -> None:
     own = {field.name for kind in (GenerationCall, BeamCall, Translation) for field in dataclasses.fields(kind)}
     flat = {"model", "prompt", "n", "logprobs", "beam_search", "translation", "whole"}
     flat |= {"no_default_settings", "keep_special_tokens", "forced_answer", "receipt"}
+    flat |= {"grammar", "tool_choice", "separate", "tool_format", "reasoning_format"}
     assert own - flat <= PATHS[GENERATION].keys()
 
 

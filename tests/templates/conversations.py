@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from attendant.core.chat import ChatMessage, ChatPrompt, TextPart, Tool, ToolCall
@@ -58,6 +59,17 @@ def conversations(draw: st.DrawFn, published: Published) -> ChatPrompt:
     )
 
 
+@st.composite
+def begun_answers(draw: st.DrawFn, published: Published) -> ChatPrompt:
+    """A conversation whose last message is to be continued: something said or thought, empty, or ending in spaces."""
+    chat = draw(conversations(published))
+    messages = chat.messages if chat.messages[-1].role == "user" else (*chat.messages, ChatMessage("user", "And?"))
+    spaces = draw(st.sampled_from(("", " ", "\n", " \n ")))
+    said = draw(st.one_of(_content(published), st.just(""), _TEXT.map(lambda text: text + spaces), st.none()))
+    thought = draw(_TEXT) + spaces if published.reasoning and draw(st.booleans()) else ""
+    return replace(chat, messages=(*messages, ChatMessage("assistant", said, reasoning=thought)), continues=True)
+
+
 def as_transformers_has_it(prompt: ChatPrompt) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """The messages, and what else is passed to apply_chat_template, as its documentation writes them."""
     asked: dict[str, Any] = {**prompt.variables, "add_generation_prompt": prompt.adds_generation_prompt}
@@ -66,7 +78,9 @@ def as_transformers_has_it(prompt: ChatPrompt) -> tuple[list[dict[str, Any]], di
     if prompt.documents:
         asked["documents"] = list(prompt.documents)
     if prompt.continues:
-        asked["continue_final_message"], asked["add_generation_prompt"] = True, False
+        last = prompt.messages[-1]
+        said = last.content is not None or not last.reasoning
+        asked |= {"continue_final_message": said or "reasoning_content", "add_generation_prompt": False}
     return [_message(message) for message in prompt.messages], asked
 
 

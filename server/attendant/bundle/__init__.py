@@ -25,6 +25,7 @@ from attendant.bundle.encoders import (
 )
 from attendant.bundle.files import read_any_manifest, read_manifest, sha256, verify_files
 from attendant.bundle.graph_io.signatures import Manifest
+from attendant.bundle.habits import GIVEN, TemplateHabits
 from attendant.bundle.manifest import (
     MANIFEST_FILE,
     SCHEMA_VERSION,
@@ -60,6 +61,7 @@ from attendant.core.frequencies import LENGTH_BITS, Frequencies
 
 __all__ = [
     "DEFAULT_TEMPLATE",
+    "GIVEN",
     "LENGTH_BITS",
     "MANIFEST_FILE",
     "PAGED_RUN_TOKENS",
@@ -111,6 +113,7 @@ __all__ = [
     "Speech",
     "Target",
     "TemplateBroken",
+    "TemplateHabits",
     "TemplateRefused",
     "TemplateUnknown",
     "TensorSpec",

@@ -9,6 +9,7 @@ import jinja2
 from jinja2.exceptions import SecurityError
 
 from attendant.bundle.continuing import cut_at, marked
+from attendant.bundle.habits import habits_of
 from attendant.bundle.sandbox import template_environment
 
 DEFAULT_TEMPLATE = "default"
@@ -38,19 +39,28 @@ class TemplateUnknown(Exception):
 
 
 class ChatTemplate:
-    """One template. Raises TemplateRefused, says why, if it does not compile.
+    """One template.
+
+    Args:
+        source: in jinja. special_tokens: the model's, by the names that templates have for them.
 
     Attributes:
-        source: in jinja.
+        habits: what it looks at, and how it wants it.
+
+    Raises:
+        TemplateRefused: it does not compile.
     """
 
-    def __init__(self, source: str) -> None:
-        self.source = source
-        self._environment = template_environment()
+    def __init__(self, source: str, special_tokens: Mapping[str, str]) -> None:
+        self._source = source
+        self._special_tokens = dict(special_tokens)
+        environment = template_environment()
         try:
-            self._compiled = self._environment.from_string(source)
+            self._compiled = environment.from_string(source)
+            tree = environment.parse(source)
         except (jinja2.TemplateError, SyntaxError, RecursionError) as error:
             raise TemplateRefused(str(error) or type(error).__name__) from error
+        self.habits = habits_of(tree, self._attempt, tuple(special_tokens))
 
     def render(
         self,
@@ -64,8 +74,8 @@ class ChatTemplate:
     ) -> str:
         """A conversation as one text; see :meth:`ChatTemplates.render`. Raises TemplateRefused, ContinuesNot."""
         turns = [_turn(message) for message in messages]
-        goes_on = marked(turns, continues, self.source) if continues else None
-        seen = {**(variables or {}), "messages": turns, "tools": tools, "documents": documents}
+        goes_on = marked(turns, continues, self._source) if continues else None
+        seen = {**self._special_tokens, **(variables or {}), "messages": turns, "tools": tools, "documents": documents}
         seen["add_generation_prompt"] = add_generation_prompt and goes_on is None
         try:
             text = self._compiled.render(seen)
@@ -77,6 +87,12 @@ class ChatTemplate:
         ) as error:
             raise TemplateRefused(str(error) or type(error).__name__) from error
         return text if goes_on is None else cut_at(text, goes_on)
+
+    def _attempt(self, messages: Sequence[Message]) -> str | None:
+        try:
+            return self.render(messages)
+        except TemplateRefused:
+            return None
 
 
 class ChatTemplates:
@@ -91,11 +107,10 @@ class ChatTemplates:
     """
 
     def __init__(self, sources: Mapping[str, str], variables: Mapping[str, str]) -> None:
-        self._variables = dict(variables)
         self._templates: dict[str, ChatTemplate] = {}
         for name, source in sources.items():
             try:
-                self._templates[name] = ChatTemplate(source)
+                self._templates[name] = ChatTemplate(source, variables)
             except TemplateRefused as error:
                 raise TemplateBroken(name, str(error)) from error
 
@@ -130,7 +145,7 @@ class ChatTemplates:
             messages,
             tools=tools,
             documents=documents,
-            variables={**self._variables, **(variables or {})},
+            variables=variables,
             add_generation_prompt=add_generation_prompt,
             continues=continues,
         )

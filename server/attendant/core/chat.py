@@ -55,9 +55,9 @@ class ChatMessage:
 
     @property
     def text(self) -> str:
-        """All text of the content."""
+        """All text of the content, its parts joined by line breaks."""
         if isinstance(self.content, tuple):
-            return "".join([part.text for part in self.content if isinstance(part, TextPart)])
+            return "\n".join([part.text for part in self.content if isinstance(part, TextPart)])
         return self.content or ""
 
 

@@ -14,12 +14,12 @@ from attendant.bundle import (
     ChatTemplates,
     GeneratorManifest,
     TemplateBroken,
-    TemplateRefused,
-    TemplateUnknown,
+    TemplateHabits,
 )
 from attendant.core.chat import ChatPrompt
-from attendant.core.errors import BundleError, ContextExceeded, InvalidRequest
+from attendant.core.errors import BundleError, ContextExceeded
 from attendant.core.generation import TextPrompt
+from attendant.models.conversations import choose, rendered
 from attendant.models.info import Piece, Tokenized
 from attendant.models.spaces import clean_spaces
 from attendant.models.token_bytes import TokenBytes
@@ -120,7 +120,17 @@ class TextCodec:
         Raises:
             InvalidRequest: as :meth:`tokenize`.
         """
-        return self._render(prompt) if isinstance(prompt, ChatPrompt) else prompt.text
+        if isinstance(prompt, TextPrompt):
+            return prompt.text
+        return rendered(choose(self._templates, prompt), prompt)
+
+    def habits(self, chat: ChatPrompt) -> TemplateHabits:
+        """What the template looks at that a conversation is rendered by.
+
+        Raises:
+            InvalidRequest: there is none, or none of this name.
+        """
+        return choose(self._templates, chat).habits
 
     def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool = True, whole: bool = True) -> str:
         """Text of token ids; bytes that are no character become U+FFFD.
@@ -138,21 +148,6 @@ class TextCodec:
     def _decode_one(self, token_id: int) -> str:
         """Text of one token of a longer text. Kept: streams ask for the same ones over and over."""
         return self.decode((token_id,), whole=False)
-
-    def _render(self, chat: ChatPrompt) -> str:
-        """The conversation as one text, ready for the assistant's answer."""
-        if self._templates is None:
-            raise InvalidRequest("chat", "is not possible: this model has no chat template; send text or token_ids")
-        if not chat.messages:
-            raise InvalidRequest("messages", "is empty; allowed: at least one message")
-        try:
-            return self._templates.render(
-                [{"role": m.role, "content": m.content} for m in chat.messages], chat.template
-            )
-        except TemplateUnknown as error:
-            raise InvalidRequest("template", str(error)) from error
-        except TemplateRefused as error:
-            raise InvalidRequest("messages", f"were refused by the model's chat template: {error}") from error
 
 
 def load_templates(bundle: Path, manifest: GeneratorManifest, tokenizer: Tokenizer) -> ChatTemplates | None:

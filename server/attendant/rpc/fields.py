@@ -30,7 +30,7 @@ _SPEECH = {
 }
 _EXPLAIN = _paths(explain_pb2.AttentionRequest, "subject")
 _EXPLAIN |= {name: f"subject.translation.{name}" for name in ("source_language", "target_language")}
-_EXPLAIN |= {name: f"subject.chat.{name}" for name in ("messages", "template")}
+_EXPLAIN |= _paths(explain_pb2.Subject, "chat", before="subject.")
 _VLLM = _paths(engine_pb2.GenerateRequest, "sampling_params")
 _VLLM |= dict.fromkeys(("token_ids", "inputs"), "tokenized.input_ids")
 _TEI = {"prompt": "prompt_name", "token_ids": "ids"}

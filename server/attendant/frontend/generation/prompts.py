@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from attendant.core.chat import ChatPrompt
+from attendant.core.chat import ChatPrompt, ToolChoice
 from attendant.core.errors import ContextExceeded, InvalidRequest
 from attendant.core.generation import GenerationCall, SourcePrompt, TextPrompt, TokenPrompt
 from attendant.core.source import Source
@@ -76,12 +76,33 @@ async def _continuation(model: GeneratorPart, call: GenerationCall) -> Prepared:
             raise InvalidRequest("source", f"is for encoder-decoders; {model.name!r} is none")
         case TokenPrompt(token_ids=ids):
             pass
+        case ChatPrompt() as chat:
+            ids = (await tokenize(model, _with_shown_tools(model, chat, call.tool_choice), as_prompt=True)).token_ids
         case prompt:
             ids = (await tokenize(model, prompt, as_prompt=True)).token_ids
     check_ids(model, ids, _field(call))
     if not ids:
         raise InvalidRequest(_field(call), "has no tokens; allowed: at least one")
     return Prepared(ids)
+
+
+def _with_shown_tools(model: GeneratorPart, chat: ChatPrompt, choice: ToolChoice | None) -> ChatPrompt:
+    """The conversation with those of its tools that the model is shown: none if it may call none, and else those that
+    it may call. Where calls are forced, the model need not have seen them.
+
+    Raises:
+        InvalidRequest: the choice names a tool that there is not.
+    """
+    if choice is None or not chat.tools:
+        return chat
+    known = {tool.name for tool in chat.tools}
+    for place, name in enumerate(choice.names):
+        if name not in known:
+            raise InvalidRequest(f"tool_choice.names[{place}]", f"is {name!r}; allowed: {', '.join(sorted(known))}")
+    forced = choice.mode in ("required", "named")
+    if choice.mode == "none" or (forced and not model.text.habits(chat).tools):
+        return replace(chat, tools=())
+    return replace(chat, tools=tuple(tool for tool in chat.tools if not choice.names or tool.name in choice.names))
 
 
 async def _reading(model: GeneratorPart, call: GenerationCall) -> Prepared:
@@ -111,9 +132,27 @@ def num_characters(prompt: TextPrompt | ChatPrompt | TokenPrompt) -> int:
     match prompt:
         case TextPrompt(text=text):
             return len(text)
-        case ChatPrompt(messages=messages):
-            return sum(len(message.text) for message in messages)
+        case ChatPrompt():
+            return _size_of_chat(prompt)
     return 0
+
+
+def _size_of_chat(chat: ChatPrompt) -> int:
+    """Characters of all that a template may write, as far as they matter: beyond LONG_TEXT nobody counts."""
+    size = len(chat.given_template)
+    for message in chat.messages:
+        size += len(message.text) + len(message.reasoning)
+        size += sum(len(call.name) + len(call.arguments) for call in message.tool_calls)
+    waiting: list[Any] = [[tool.definition for tool in chat.tools], chat.documents, chat.variables]
+    while waiting and size < LONG_TEXT:
+        value = waiting.pop()
+        if isinstance(value, Mapping):
+            size += sum(map(len, value))
+            waiting.extend(value.values())
+        elif isinstance(value, list | tuple):
+            waiting.extend(value)
+        size += len(value) if isinstance(value, str) else 1
+    return size
 
 
 def _field(call: GenerationCall) -> str:
