@@ -105,7 +105,7 @@ def written(chat: ChatPrompt, habits: TemplateHabits) -> Written:
         raise InvalidRequest("tools", "are given, and the model's chat template does not show them; allowed: none")
     if chat.documents and not habits.documents:
         raise InvalidRequest(
-            "documents", "are given, and the model's chat template does not look at them; allowed: none"
+            "documents", "are given, and the model's chat template does not look at any; allowed: none"
         )
     _check_variables(chat.variables, habits)
     last = chat.messages[-1]
