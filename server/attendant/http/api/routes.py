@@ -11,6 +11,7 @@ from attendant.http.api.anthropic.errors import ANTHROPIC
 from attendant.http.api.anthropic.routes import anthropic_routes
 from attendant.http.api.dialect import Dialect
 from attendant.http.api.openai.chat import chat_routes
+from attendant.http.api.openai.completions import completion_routes
 from attendant.http.api.openai.errors import OPENAI
 from attendant.http.api.openai.models import model_routes
 
@@ -35,6 +36,7 @@ def api_routes(models: Models) -> list[Route]:
         *model_routes(models),
         *anthropic_routes(models),
         *chat_routes(models),
+        *completion_routes(models),
     ]
 
 

@@ -114,7 +114,7 @@ def chat_call(body: ChatBody) -> GenerationCall:
     check_refused(body, _REFUSED)
     if body.web_search_options is not None:
         raise InvalidRequest("web_search_options", "is given; allowed: nothing, as this server searches nothing")
-    _check_stream_options(body)
+    check_stream_options(body.stream_options, stream=bool(body.stream))
     tools, choice = _tools(body)
     n = 1 if body.n is None else body.n
     return GenerationCall(
@@ -183,11 +183,11 @@ def _logprobs(body: ChatBody) -> int | None:
     return None
 
 
-def _check_stream_options(body: ChatBody) -> None:
-    options = body.stream_options
+def check_stream_options(options: StreamOptions | None, *, stream: bool) -> None:
+    """Raises InvalidRequest where nothing streams, or a stream is to have what it cannot."""
     if options is None:
         return
-    if not body.stream:
+    if not stream:
         raise InvalidRequest("stream_options", "is given; allowed: only with stream")
     if options.include_obfuscation:
         raise InvalidRequest("stream_options.include_obfuscation", "is true; allowed: false")
