@@ -95,7 +95,7 @@ def prompts_of(body: CompletionBody) -> tuple[Prompt, ...]:
     Raises:
         InvalidRequest: there is none, or there are too many.
     """
-    given = body.prompt
+    given: Any = body.prompt
     if isinstance(given, str) or (given and isinstance(given[0], int)):
         given = (given,)
     if not 0 < len(given) <= MOST_PROMPTS:
