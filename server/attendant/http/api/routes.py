@@ -14,6 +14,7 @@ from attendant.http.api.openai.chat import chat_routes
 from attendant.http.api.openai.completions import completion_routes
 from attendant.http.api.openai.errors import OPENAI
 from attendant.http.api.openai.models import model_routes
+from attendant.http.api.openai.responses import response_routes
 
 Models = Callable[[], FrontEnd]
 
@@ -37,6 +38,7 @@ def api_routes(models: Models) -> list[Route]:
         *anthropic_routes(models),
         *chat_routes(models),
         *completion_routes(models),
+        *response_routes(models),
     ]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -15,32 +14,12 @@ from attendant.core.chat import ChatMessage, ChatPrompt
 from attendant.core.generation import Delta, Finish, GenerationCall
 from openai import AsyncOpenAI, OpenAI
 
+from tests.http.api.openai.conftest import ENDLESS, ENDS, HELLO, running
 from tests.http.api.served import ApiSite
 from tests.http.page.served import eventually
 from tests.synthetic import EOS, make_synthetic_bundle
 
-HELLO: list[Any] = [{"role": "user", "content": "hello"}]
-ENDLESS = 30_000
-ENDS: dict[str, Any] = {"logit_bias": {EOS: 100}, "extra_body": {"min_tokens": 6}}
-"""An answer of six tokens, and the one that ends it."""
 CALL = GenerationCall("model", ChatPrompt((ChatMessage("user", "hello"),)), whole=True)
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiSite]:
-    """One model that ends its answers, and one that never does."""
-    folder = tmp_path_factory.mktemp("bundles")
-    model = make_synthetic_bundle(folder / "model", name="model", seed=3)
-    endless = make_synthetic_bundle(folder / "endless", name="endless", context_length=32_768, eos_bias=-1e4)
-    site = ApiSite(model, endless, max_num_seqs=2, max_queue=1)
-    yield site
-    site.close()
-
-
-@pytest.fixture(scope="module")
-def client(site: ApiSite) -> Iterator[Any]:
-    with OpenAI(base_url=f"{site.url}/v1", api_key="none", max_retries=0) as client:
-        yield client
 
 
 def expected(site: ApiSite, **changes: Any) -> tuple[str, Finish]:
@@ -215,13 +194,6 @@ def test_an_answer_can_be_sent_back_as_it_came(client: Any) -> None:
     first = client.chat.completions.parse(model="model", messages=HELLO, temperature=0, **ENDS)
     messages: list[Any] = [*HELLO, first.choices[0].message, *HELLO]
     assert client.chat.completions.create(model="model", messages=messages, max_tokens=2).choices
-
-
-def running(site: ApiSite) -> float:
-    """Sequences that wait or run."""
-    found = site.get("/metrics")[2].decode()
-    lines = [line for line in found.splitlines() if line.startswith("attendant_num_requests_")]
-    return sum(float(line.rpartition(" ")[2]) for line in lines)
 
 
 def test_who_goes_away_ends_the_work(site: ApiSite, client: Any) -> None:

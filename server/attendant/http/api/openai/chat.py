@@ -21,7 +21,7 @@ from attendant.http.api.dialect import Dialect
 from attendant.http.api.openai.chat_answer import ChatAnswer
 from attendant.http.api.openai.chat_body import FIELDS, ChatBody, chat_call, is_named
 from attendant.http.api.openai.errors import OPENAI
-from attendant.http.api.openai.sampling import context_of
+from attendant.http.api.openai.sampling import context_of, timely
 from attendant.http.api.openai.structured import GRAMMAR_FIELDS
 
 
@@ -31,7 +31,7 @@ def chat_routes(models: Callable[[], FrontEnd]) -> list[Route]:
     async def chat_completions(request: Request) -> Response:
         try:
             body = await read_json(request, ChatBody)
-            call = chat_call(body)
+            call = await timely(len(body.messages), lambda: chat_call(body))
         except AttendantError as error:
             return error_answer(OPENAI, error)
 

@@ -1,0 +1,54 @@
+"""The route /v1/responses. Nothing is stored: who goes on with a conversation sends all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from attendant.core.errors import AttendantError
+from attendant.core.generation import GenerationCall
+from attendant.frontend.front_end import FrontEnd
+from attendant.http.api.answers import Events, error_answer, in_events, in_one
+from attendant.http.api.bodies import read_json
+from attendant.http.api.openai.errors import OPENAI
+from attendant.http.api.openai.responses_answer import ResponseAnswer
+from attendant.http.api.openai.responses_body import FIELDS, ResponsesBody, response_call
+from attendant.http.api.openai.sampling import context_of, timely
+from attendant.http.api.openai.structured import GRAMMAR_FIELDS
+
+
+def response_routes(models: Callable[[], FrontEnd]) -> list[Route]:
+    """Responses, whole or as events."""
+
+    async def responses(request: Request) -> Response:
+        try:
+            body = await read_json(request, ResponsesBody)
+            num_items = len(body.input) if isinstance(body.input, list) else 1
+            call = await timely(num_items, lambda: response_call(body))
+        except AttendantError as error:
+            return error_answer(OPENAI, error)
+
+        async def whole() -> dict[str, Any]:
+            async with aclosing(models().generation.generate(call, context_of(body))) as parts:
+                return await ResponseAnswer(body).whole(parts)
+
+        async def events() -> Events:
+            return _events(models(), body, call)
+
+        grammar = next((name for name in GRAMMAR_FIELDS if getattr(body, name) is not None), "text.format")
+        dialect = replace(OPENAI, fields={**FIELDS, "grammar": grammar})
+        return await (in_events(request, dialect, events) if body.stream else in_one(request, dialect, whole))
+
+    return [Route("/v1/responses", responses, methods=["POST"])]
+
+
+async def _events(front_end: FrontEnd, body: ResponsesBody, call: GenerationCall) -> Events:
+    async with aclosing(front_end.generation.generate(call, context_of(body))) as parts:
+        async for event in ResponseAnswer(body).events(parts):
+            yield event

@@ -1,0 +1,41 @@
+"""A server for OpenAI's client, in this process, and what its tests ask of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from openai import OpenAI
+
+from tests.http.api.served import ApiSite
+from tests.synthetic import EOS, make_synthetic_bundle
+
+HELLO: list[Any] = [{"role": "user", "content": "hello"}]
+ENDLESS = 30_000
+ENDS: dict[str, Any] = {"logit_bias": {EOS: 100}, "extra_body": {"min_tokens": 6}}
+"""An answer of six tokens, and the one that ends it."""
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiSite]:
+    """One model that ends its answers, and one that never does; two sequences run, and one waits."""
+    folder = tmp_path_factory.mktemp("bundles")
+    model = make_synthetic_bundle(folder / "model", name="model", seed=3)
+    endless = make_synthetic_bundle(folder / "endless", name="endless", context_length=32_768, eos_bias=-1e4)
+    site = ApiSite(model, endless, max_num_seqs=2, max_queue=1)
+    yield site
+    site.close()
+
+
+@pytest.fixture(scope="session")
+def client(site: ApiSite) -> Iterator[Any]:
+    with OpenAI(base_url=f"{site.url}/v1", api_key="none", max_retries=0) as client:
+        yield client
+
+
+def running(site: ApiSite) -> float:
+    """Sequences that wait or run."""
+    found = site.get("/metrics")[2].decode()
+    lines = [line for line in found.splitlines() if line.startswith("attendant_num_requests_")]
+    return sum(float(line.rpartition(" ")[2]) for line in lines)
