@@ -119,6 +119,8 @@ class ChatPrompt:
         given_template: a template to be used in place of the model's, in jinja.
         continues: the answer goes on with the last message, which is the assistant's, instead of a new one.
         adds_generation_prompt: the text ends with what an answer of the assistant begins with.
+        effort: how much the assistant is to think: "none", or "low", say; the template has to know of it. Empty: as it
+            does of itself.
     """
 
     messages: tuple[ChatMessage, ...]
@@ -129,3 +131,4 @@ class ChatPrompt:
     given_template: str = ""
     continues: bool = False
     adds_generation_prompt: bool = True
+    effort: str = ""

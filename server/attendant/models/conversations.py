@@ -18,6 +18,7 @@ from attendant.bundle import (
 )
 from attendant.core.chat import ChatMessage, ChatPrompt, ContentPart, MediaPart, TextPart, ToolCall
 from attendant.core.errors import InvalidRequest
+from attendant.models.effort import effort_variables
 
 _SAID_BY: Mapping[str, str] = {
     "messages": "messages",
@@ -115,7 +116,7 @@ def written(chat: ChatPrompt, habits: TemplateHabits) -> Written:
         [_message(f"messages[{place}]", message, habits) for place, message in enumerate(chat.messages)],
         [tool.definition for tool in chat.tools] or None,
         list(chat.documents) or None,
-        chat.variables,
+        {**effort_variables(chat.effort, habits), **chat.variables},
         chat.adds_generation_prompt and not chat.continues,
         _continued(last) if chat.continues else "",
     )

@@ -324,6 +324,7 @@ def test_conversations_as_models_mean_them() -> None:
     assert (chat.documents, chat.continues, chat.adds_generation_prompt) == (({"title": "t"},), True, False)
     assert [tool.definition for tool in chat.tools] == [TOOL, OTHER]
     assert not chat_of(add_generation_prompt=False).adds_generation_prompt
+    assert (chat_of(reasoning_effort="low").effort, chat_of(reasoning_effort=None).effort) == ("low", "")
 
 
 @pytest.mark.parametrize(

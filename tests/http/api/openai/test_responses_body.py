@@ -102,6 +102,12 @@ def test_templates_see_tools_as_those_of_chat_completions() -> None:
     ]
 
 
+def test_effort_is_the_conversations() -> None:
+    prompt = call_of(reasoning={"effort": "low"}).prompt
+    assert isinstance(prompt, ChatPrompt)
+    assert prompt.effort == "low"
+
+
 def test_what_the_assistant_did_in_one_go_is_one_message() -> None:
     assert messages_of(
         {"role": "user", "content": "weather?"},

@@ -9,7 +9,7 @@ from attendant.core.chat import ChatPrompt, Tool, ToolChoice
 from attendant.core.errors import InvalidRequest
 from attendant.core.generation import GenerationCall
 from attendant.http.api.bodies import ApiBody
-from attendant.http.api.openai.effort import effort_variables
+from attendant.http.api.openai.effort import effort_of
 from attendant.http.api.openai.messages import MessageBody, chat_messages
 from attendant.http.api.openai.refusals import Refusal, check_refused
 from attendant.http.api.openai.sampling import SamplingBody, most_tokens, sampling_fields
@@ -137,15 +137,15 @@ def is_named(call: GenerationCall) -> bool:
 
 
 def _prompt(body: ChatBody, tools: tuple[Tool, ...]) -> ChatPrompt:
-    variables = dict(body.chat_template_kwargs or {}) | effort_variables(body.reasoning_effort)
     return ChatPrompt(
         chat_messages(body.messages),
         tools=tools,
         documents=body.documents or (),
-        variables=variables,
+        variables=body.chat_template_kwargs or {},
         given_template=body.chat_template or "",
         continues=bool(body.continue_final_message),
         adds_generation_prompt=_adds_prompt(body),
+        effort=effort_of(body.reasoning_effort),
     )
 
 

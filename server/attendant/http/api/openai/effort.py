@@ -1,22 +1,19 @@
-"""How much a model is to think, as OpenAI's callers say it, in the words that chat templates know."""
+"""How much a model is to think, as OpenAI's callers say it."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from attendant.core.errors import InvalidRequest
+from attendant.http.api.openai.refusals import shown
 
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 
 
-def effort_variables(effort: str | None, field: str = "reasoning_effort") -> dict[str, Any]:
-    """Variables of the template.
+def effort_of(asked: str | None, field: str = "reasoning_effort") -> str:
+    """The effort that a conversation asks for; empty for none.
 
     Raises:
-        InvalidRequest: it is no effort.
+        InvalidRequest: it is none.
     """
-    if effort is None:
-        return {}
-    if effort not in EFFORTS:
-        raise InvalidRequest(field, f"is {effort[:60]!r}; allowed: {', '.join(EFFORTS)}")
-    return {"reasoning_effort": effort, "enable_thinking": effort != "none"}
+    if asked is not None and asked not in EFFORTS:
+        raise InvalidRequest(field, f"is {shown(asked)}; allowed: {', '.join(EFFORTS)}")
+    return asked or ""

@@ -11,7 +11,7 @@ from attendant.core.generation import GenerationCall
 from attendant.core.grammar import Grammar
 from attendant.http.api.bodies import ApiBody
 from attendant.http.api.openai.chat_body import COMMON_REFUSALS
-from attendant.http.api.openai.effort import effort_variables
+from attendant.http.api.openai.effort import effort_of
 from attendant.http.api.openai.refusals import Refusal, check_refused, shown
 from attendant.http.api.openai.responses_input import response_messages
 from attendant.http.api.openai.sampling import SamplingBody, most_tokens, sampling_fields
@@ -25,6 +25,7 @@ FIELDS = {
     "template_variables": "chat_template_kwargs",
     "grammar": "text.format",
     "logprobs": "top_logprobs",
+    "reasoning_effort": "reasoning.effort",
     "bad_phrases": "bad_words",
 }
 """The front end's names of fields, and this API's."""
@@ -136,8 +137,9 @@ def response_call(body: ResponsesBody) -> GenerationCall:
     prompt = ChatPrompt(
         response_messages(body.input, body.instructions),
         tools=tools,
-        variables={**(body.chat_template_kwargs or {}), **effort_variables(_effort(body), "reasoning.effort")},
+        variables=body.chat_template_kwargs or {},
         given_template=body.chat_template or "",
+        effort=effort_of(_effort(body), "reasoning.effort"),
     )
     return GenerationCall(
         model=body.model,
