@@ -35,6 +35,65 @@ DEEP = 2_000
 MOST_LEVELS = 7
 """Of a value that has the shape of its schema."""
 
+FUNCTION = {"name": "f", "parameters": {"type": "object", "properties": {"a": {"type": "string"}}}}
+SCHEMA = {"type": "object", "properties": {"a": {"enum": ["x", 1]}}, "required": ["a"], "additionalProperties": False}
+LOOP = {"$defs": {"n": {"type": "object", "properties": {"n": {"$ref": "#/$defs/n"}}}}, "$ref": "#/$defs/n"}
+KNOWN: Mapping[str, tuple[Any, ...]] = {
+    "messages": (
+        [{"role": "user", "content": "Where is my order?"}],
+        [{"role": "system", "content": "s"}, {"role": "user", "content": [{"type": "text", "text": "a"}]}],
+        [{"role": "user", "content": "a"}, {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]}],
+        [{"role": "tool", "content": "a", "tool_call_id": "nobody's"}],
+        [{"role": "assistant", "content": "The order"}],
+    ),
+    "input": ("hello", ["a", "b"], [5, 6], [[5], [6, 7]], [-1], [2**40], [{"role": "user", "content": "a"}], [[]]),
+    "prompt": ("hello", ["a", "b"], [5, 6], [[5], [6, 7]], [-1], [2**40], [""], []),
+    "response_format": (
+        {"type": "json_object"},
+        {"type": "json_schema", "json_schema": {"name": "a", "schema": SCHEMA, "strict": True}},
+        {"type": "json_schema", "json_schema": {"name": "a", "schema": LOOP}},
+        {"type": "json_schema", "json_schema": {"name": "a", "schema": {"$ref": "#/nowhere"}}},
+        {"type": "json_schema", "json_schema": {"name": "a", "schema": {"pattern": "(?=a)", "type": "string"}}},
+        {"type": "json_schema"},
+        {"type": "text"},
+        "json",
+        "verbose_json",
+        "srt",
+    ),
+    "tools": (
+        [{"type": "function", "function": FUNCTION}],
+        [{"type": "function", **FUNCTION}],
+        [{"name": "f", "input_schema": SCHEMA}],
+        [{"type": "function", "function": FUNCTION}] * 2,
+        [{"type": "function", "function": {"name": "a b", "parameters": LOOP, "strict": True}}],
+    ),
+    "tool_choice": (
+        "required",
+        {"type": "function", "function": {"name": "f"}},
+        {"type": "function", "name": "f"},
+        {"type": "tool", "name": "f"},
+        {"type": "any"},
+        {"type": "function", "function": {"name": "nobody's"}},
+    ),
+    "structured_outputs": ({"regex": "(a|b)+"}, {"choice": ["a", "b"]}, {"grammar": 'start: "a"'}, {"json": SCHEMA}),
+    "chat_template": (
+        "{{ messages[0].content }}",
+        "{% for m in messages %}{{ m",
+        "{{ 10**10**10 }}",
+        "{{ [0]*10**9 }}",
+    ),
+    "logit_bias": ({"5": 100}, {"5": -100}, {"-1": 1}, {"99999999": 1}, {"a": 1}),
+    "inputs": (
+        [{"name": "text", "datatype": "BYTES", "shape": [1], "data": ["hello"]}],
+        [{"name": "text_input", "datatype": "BYTES", "shape": [1], "data": ["hello"]}],
+        [{"name": "input_ids", "datatype": "INT64", "shape": [1, 2], "data": [5, 6]}],
+        [{"name": "text", "datatype": "BYTES", "shape": [2**40], "data": []}],
+        [{"name": "text", "datatype": "BYTES", "shape": [-1], "data": [[["a"]]]}],
+    ),
+    "parameters": ({"binary_data_size": 2**63}, {"priority": -1}, {"timeout": 1}, {"max_tokens": 3, "stream": True}),
+}
+"""What fields of these names have that reaches beyond a schema: the shapes of one API are wrong for another."""
+
 Schema = Mapping[str, Any]
 
 
@@ -85,6 +144,8 @@ class Hostile:
         chance = self._chance
         if chance.random() < 0.03:
             return chance.choice([None, True, [], {}, [[]], chance.choice(TEXTS), chance.choice(NUMBERS), {"": None}])
+        if name in KNOWN and chance.random() < 0.5:
+            return chance.choice(KNOWN[name])
         if "$ref" in schema:
             return self._value(self._definitions[schema["$ref"].rpartition("/")[2]], name, level + 1)
         for several in ("anyOf", "oneOf"):

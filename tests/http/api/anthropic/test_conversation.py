@@ -282,6 +282,7 @@ def test_what_says_nothing_of_the_answer_is_taken() -> None:
         ({"thinking": {"type": "enabled", "budget_tokens": 10}}, "thinking.budget_tokens"),
         ({"thinking": {"type": "between_tools"}}, "thinking"),
         ({"output_config": {"format": {"type": "xml"}}}, "output_config.format.type"),
+        ({"messages": [{"role": "user", "content": []}]}, "messages[0].content"),
         ({"container": "c"}, "container"),
         ({"mcp_servers": [{}]}, "mcp_servers"),
         ({"speed": "fast"}, "speed"),

@@ -31,8 +31,8 @@ def chat_prompt(body: ConversationBody) -> ChatPrompt:
     """What the model is shown.
 
     Raises:
-        InvalidRequest: a tool's result that no tool was called for; an answer that would go on behind the call of a
-            tool; two tools of one name.
+        InvalidRequest: a user who says nothing; a tool's result that no tool was called for; an answer that would go
+            on behind the call of a tool; two tools of one name.
     """
     conversation = _Conversation()
     if body.system:
@@ -113,6 +113,8 @@ class _Conversation:
     def _user(self, group: Sequence[tuple[int, UserMessage]]) -> None:
         said: list[list[Readable]] = []
         for index, message in group:
+            if not message.content:
+                raise InvalidRequest(f"messages[{index}].content", "has no block; allowed: one or more")
             said.append([])
             for place, block in enumerate(message.content):
                 if not isinstance(block, ToolResultBlock):
