@@ -116,6 +116,13 @@ def test_a_stop_string_ends_it_and_is_not_said(server: ServerProcess, client: op
     assert choice.finish_reason == "stop"
 
 
+def test_parts_of_text_are_one_text(server: ServerProcess, client: openai.OpenAI) -> None:
+    begin, end = QUESTION[:9], QUESTION[9:]
+    parts: Any = [{"role": "user", "content": [{"type": "text", "text": begin}, {"type": "text", "text": end}]}]
+    (choice,) = client.chat.completions.create(**GREEDY | {"messages": parts}).choices
+    assert choice.message.content == answer_of(server).texts[0]
+
+
 def test_in_asyncio_sixteen_at_once_are_each_as_alone(server: ServerProcess) -> None:
     questions = [f"Where is my order {number}, and when does it come?" for number in range(16)]
     expected = [answer_of(server, question).texts[0] for question in questions]
