@@ -21,7 +21,7 @@ from attendant.http.api.door import Door, Limits
 from attendant.http.api.routes import api_routes, dialect_of
 from attendant.http.calls import ABANDONED, REQUEST_ID, TRACE_ID, Calls
 from attendant.http.errors import PLAIN
-from attendant.http.health import health_routes
+from attendant.http.health import api_health_routes, health_routes
 from attendant.http.metrics import metrics_routes
 from attendant.http.page.routes import Page
 from attendant.metrics import Metrics
@@ -47,7 +47,9 @@ def http_app(
         limits: of calls; None for the default ones.
     """
     pages = page.routes() if page is not None else ()
-    apis = api_routes(_loaded(front_end)) if front_end is not None else ()
+    apis: list[Route] = []
+    if front_end is not None:
+        apis = [*api_health_routes(serving, front_end), *api_routes(_loaded(front_end))]
     return app_of([*metrics_routes(metrics), *health_routes(serving), *pages, *apis], tracer, limits)
 
 

@@ -1,4 +1,4 @@
-"""The route /healthz: whether the server takes calls, for load balancers."""
+"""The routes that say whether the server takes calls, for load balancers, under the names that they ask for."""
 
 from __future__ import annotations
 
@@ -8,14 +8,40 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from attendant import __version__
+from attendant.frontend.front_end import FrontEnd
 from attendant.http.answers import said
+from attendant.models.info import ModelInfo, ModelState
+
+Serving = Callable[[], bool]
 
 
-def health_routes(serving: Callable[[], bool]) -> list[Route]:
+def health_routes(serving: Serving) -> list[Route]:
     """200 while ``serving()`` is true, else 503: before models are loaded, while the server drains, and after."""
 
     async def health(_: Request) -> Response:
-        now = serving()
-        return said(200 if now else 503, {"status": "serving" if now else "not serving"})
+        return _status(serving())
 
     return [Route("/healthz", health)]
+
+
+def api_health_routes(serving: Serving, front_end: Callable[[], FrontEnd | None]) -> list[Route]:
+    """The same where vLLM and SageMaker have it, and 503 too where an engine has died; and the version."""
+
+    async def health(_: Request) -> Response:
+        return _status(serving() and not _has_died(front_end()))
+
+    async def version(_: Request) -> Response:
+        return said(200, {"version": __version__})
+
+    return [Route("/health", health), Route("/ping", health, methods=["GET", "POST"]), Route("/version", version)]
+
+
+def _status(now: bool) -> Response:
+    return said(200 if now else 503, {"status": "serving" if now else "not serving"})
+
+
+def _has_died(front_end: FrontEnd | None) -> bool:
+    """Whether a model has stopped that was loaded; one that could not be loaded leaves the others to serve."""
+    infos = front_end.list_models() if front_end is not None else ()
+    return any(isinstance(info, ModelInfo) and info.state is ModelState.FAILED and not info.route for info in infos)

@@ -15,6 +15,7 @@ from attendant.http.api.openai.completions import completion_routes
 from attendant.http.api.openai.errors import OPENAI
 from attendant.http.api.openai.models import model_routes
 from attendant.http.api.openai.responses import response_routes
+from attendant.http.api.openai.tokens import token_routes
 
 Models = Callable[[], FrontEnd]
 
@@ -39,6 +40,7 @@ def api_routes(models: Models) -> list[Route]:
         *chat_routes(models),
         *completion_routes(models),
         *response_routes(models),
+        *token_routes(models),
     ]
 
 

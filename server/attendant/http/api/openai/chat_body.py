@@ -144,16 +144,20 @@ def _prompt(body: ChatBody, tools: tuple[Tool, ...]) -> ChatPrompt:
         variables=body.chat_template_kwargs or {},
         given_template=body.chat_template or "",
         continues=bool(body.continue_final_message),
-        adds_generation_prompt=_adds_prompt(body),
         effort=effort_of(body.reasoning_effort),
+        adds_generation_prompt=adds_prompt(body.add_generation_prompt, body.continue_final_message),
     )
 
 
-def _adds_prompt(body: ChatBody) -> bool:
-    """Whether the assistant begins a new message: unless the caller says otherwise, or goes on with the last one."""
-    if body.continue_final_message and body.add_generation_prompt:
+def adds_prompt(asked: bool | None, continues: bool | None) -> bool:
+    """Whether the assistant begins a new message: unless the caller says otherwise, or goes on with the last one.
+
+    Raises:
+        InvalidRequest: it is to do both.
+    """
+    if continues and asked:
         raise InvalidRequest("add_generation_prompt", "is true; allowed with continue_final_message: false")
-    return body.add_generation_prompt is not False and not body.continue_final_message
+    return asked is not False and not continues
 
 
 def _tools(body: ChatBody) -> tuple[tuple[Tool, ...], ToolChoice | None]:
