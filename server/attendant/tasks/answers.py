@@ -59,9 +59,7 @@ def answer_windows(
             "context, or any number with truncate",
         )
     if truncated:
-        question = Tokens(
-            question.text, question.ids[:limit], question.spans[:limit], question.starts_word[:limit], complete=True
-        )
+        question = question.cut(limit)
     window = room - len(question)
     shared = min(DEFAULT_STRIDE, window // 2) if stride is None else stride
     rows = maker.pair_windows(question, context, shared, context_field)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
+
+from attendant.tasks.cuts import kept
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -42,6 +44,16 @@ class Tokens:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def cut(self, most: int, *, left: bool = False) -> Tokens:
+        """The first so many tokens, or with ``left`` the last ones, as if there were no others; itself if it has no
+        more."""
+        if self.complete and len(self) <= most:
+            return self
+        part = kept(len(self), most, left)
+        return replace(
+            self, ids=self.ids[part], spans=self.spans[part], starts_word=self.starts_word[part], complete=True
+        )
 
 
 class TextTokenizer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -42,6 +43,16 @@ class RowMaker:
                 f"the tokenizer puts {spelt(tokenizer, int(special[at]))} around texts; allowed: 0 to "
                 f"{self._vocab_size - 1}"
             )
+
+    def shorter(self, most: int) -> RowMaker:
+        """The same for rows of at most so many tokens, special ones included. Raises InvalidRequest: that leaves no
+        room for a text."""
+        least = self.single_frame.size + 1
+        if most < least:
+            raise InvalidRequest("max_tokens", f"is {most}; allowed: at least {least}, special tokens included")
+        made = copy(self)
+        made.max_tokens = min(most, self.max_tokens)
+        return made
 
     def arrays(self, row: TokenRow) -> Arrays:
         """A row's part of the graph's inputs."""

@@ -68,7 +68,8 @@ class EmbedCall(Call):
     """Vectors of texts. ``None``: the dimensions, and the length, that the model was made for.
 
     ``prompt``: the name of one of the model's; empty for its default one, or with ``no_prompt`` none at all.
-    ``truncate_left``: beside ``truncate``, cut the begin of a text and not its end.
+    ``truncate_left``: beside ``truncate``, cut the begin of a text and not its end. ``max_tokens``: of a row, special
+    ones included, where that is fewer than the model takes; None: as many as it takes.
     """
 
     model: str
@@ -80,6 +81,7 @@ class EmbedCall(Call):
     prompt: str = ""
     no_prompt: bool = False
     truncate_left: bool = False
+    max_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,7 @@ class EmbedSparseCall(Call):
 
 @dataclass(frozen=True, slots=True)
 class ClassifyCall(Call):
-    """Labels of texts. ``top_k`` None: all labels. ``truncate_left`` as in EmbedCall."""
+    """Labels of texts. ``top_k`` None: all labels. ``truncate_left`` and ``max_tokens`` as in EmbedCall."""
 
     model: str
     inputs: Sequence[TextItem]
@@ -102,6 +104,7 @@ class ClassifyCall(Call):
     top_k: int | None = None
     raw_scores: bool = False
     truncate_left: bool = False
+    max_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +134,9 @@ class AnswerCall(Call):
 
 @dataclass(frozen=True, slots=True)
 class RerankCall(Call):
-    """Documents by how well they fit a query. ``truncate_left`` as in EmbedCall, of both texts."""
+    """Documents by how well they fit a query. ``truncate_left`` as in EmbedCall, of both texts.
+    ``max_document_tokens``: of each document, special ones not counted; what is more is cut. A model that embeds, which
+    a route may lead to, counts its special ones, too."""
 
     model: str
     query: str
@@ -141,6 +146,7 @@ class RerankCall(Call):
     return_documents: bool = False
     raw_scores: bool = False
     truncate_left: bool = False
+    max_document_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,9 @@ from attendant.tasks.embeddings import VectorForm
 
 _INPUTS = frozenset({"model", "receipt", "patient", "inputs", "texts", "query", "documents", "images"})
 
+_LATER = ("truncate_left", "max_tokens", "max_document_tokens")
+"""What calls could not ask for at first."""
+
 LARGE_ROWS = 1_000_000
 """Bytes from which on a digest is made in a thread."""
 
@@ -42,8 +45,9 @@ def draft(maker: Maker, task: EncoderTask, manifest: EncoderManifest, call: Any,
 def encoding_settings(manifest: EncoderManifest, call: Any) -> Mapping[str, Any]:
     """What holds for a call besides its inputs, after the model's defaults."""
     asked = {entry.name: getattr(call, entry.name) for entry in fields(call) if entry.name not in _INPUTS}
-    if not asked.get("truncate_left"):  # as receipts of before there was a choice have it
-        asked.pop("truncate_left", None)
+    for name in _LATER:  # as receipts of before there was a choice have it
+        if not asked.get(name):
+            asked.pop(name, None)
     if "aggregation" in asked:
         asked["aggregation"] = asked["aggregation"].value
     if isinstance(call, EmbedCall | EmbedImageCall):

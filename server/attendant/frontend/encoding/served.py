@@ -48,7 +48,14 @@ class TextTools:
         return len(ids) - self.tokenizer.is_special(int(ids[-1]))
 
     def item_rows(
-        self, items: Sequence[TextItem], *, truncate: bool, left: bool = False, prompt: str = "", spans: bool = False
+        self,
+        items: Sequence[TextItem],
+        *,
+        truncate: bool,
+        left: bool = False,
+        prompt: str = "",
+        spans: bool = False,
+        most: int | None = None,
     ) -> list[tuple[TokenRow, Tokens | None, Tokens | None]]:
         """A row of each input, and the tokens of its text and of its second text.
 
@@ -56,10 +63,12 @@ class TextTools:
             left: truncate at the begin, not at the end.
             prompt: put before each text.
             spans: the tokens also say where they stand.
+            most: tokens of a row, if that is fewer than the model takes.
 
         Raises:
             InvalidRequest: an input that is too long, or token ids that do not exist.
         """
+        rows = self.rows if most is None else self.rows.shorter(most)
         texts = [prompt + item.text for item in items if item.token_ids is None]
         pairs = [item.pair for item in items if item.token_ids is None and item.pair]
         tokens = self.tokenize([*texts, *pairs], spans=spans, from_end=left)
@@ -68,20 +77,17 @@ class TextTools:
         for index, item in enumerate(items):
             field = f"inputs[{index}]"
             if item.token_ids is not None:
-                made.append((self._given(item, field, truncate=truncate, left=left), None, None))
+                row = rows.given(item.token_ids, item.type_ids, truncate=truncate, field=field, left=left)
+                made.append((row, None, None))
                 continue
             first = next(firsts)
             second = next(seconds) if item.pair else None
             if second is None:
-                row = self.rows.single(first, truncate=truncate, field=field, left=left)
+                row = rows.single(first, truncate=truncate, field=field, left=left)
             else:
-                row = self.rows.pair(first, second, truncate=truncate, field=field, left=left)
+                row = rows.pair(first, second, truncate=truncate, field=field, left=left)
             made.append((row, first, second))
         return made
-
-    def _given(self, item: TextItem, field: str, *, truncate: bool, left: bool) -> TokenRow:
-        assert item.token_ids is not None, "the caller gave them"
-        return self.rows.given(item.token_ids, item.type_ids, truncate=truncate, field=field, left=left)
 
 
 class ServedEncoder:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
@@ -54,7 +55,9 @@ async def embed(encoder: ServedEncoder, active: EncoderCall, call: EmbedCall) ->
     items, left = call.inputs, check_cut(call.truncate, call.truncate_left)
     num_skipped = 0 if head.include_prompt or not prompt else encoder.text.prompt_length(prompt)
     made = await active.prepare(
-        lambda: encoder.text.item_rows(items, truncate=call.truncate, left=left, prompt=prompt, spans=call.per_token),
+        lambda: encoder.text.item_rows(
+            items, truncate=call.truncate, left=left, prompt=prompt, spans=call.per_token, most=call.max_tokens
+        ),
         off_loop=is_long_input(items, prompt),
     )
     rows = [row for row, _, _ in made]
@@ -92,7 +95,8 @@ async def classify(encoder: ServedEncoder, active: EncoderCall, call: ClassifyCa
     check_top_k(call.top_k)
     items, manifest, left = call.inputs, encoder.manifest, check_cut(call.truncate, call.truncate_left)
     made = await active.prepare(
-        lambda: encoder.text.item_rows(items, truncate=call.truncate, left=left), off_loop=is_long_input(items)
+        lambda: encoder.text.item_rows(items, truncate=call.truncate, left=left, most=call.max_tokens),
+        off_loop=is_long_input(items),
     )
     rows = [row for row, _, _ in made]
 
@@ -110,12 +114,20 @@ async def rerank(encoder: ServedEncoder, active: EncoderCall, call: RerankCall) 
     check_some(call.documents, "documents")
     check_top_k(call.top_k)
     text, documents, left = encoder.text, call.documents, check_cut(call.truncate, call.truncate_left)
+    most = call.max_document_tokens
+    if most is not None and most < 1:
+        raise InvalidRequest("max_document_tokens", f"is {most}; allowed: at least 1")
 
     def make() -> list[TokenRow]:
         query, *others = text.tokenize([call.query, *documents], from_end=left)
-        return [
+        shown = others if most is None else [other.cut(most, left=left) for other in others]
+        rows = [
             text.rows.pair(query, other, truncate=call.truncate, field=f"documents[{index}]", left=left)
-            for index, other in enumerate(others)
+            for index, other in enumerate(shown)
+        ]
+        return [
+            row if each is whole else replace(row, truncated=True)
+            for row, each, whole in zip(rows, shown, others, strict=True)
         ]
 
     rows = await active.prepare(make, off_loop=is_long([call.query, *documents]))

@@ -172,7 +172,7 @@ class RoutedEncoding(EncodingService):
                 return Encoded([fusion.ranks_of(ranked.results)], ranked.usage)
             member = spec.members[index]
             query = _vectors(call, (call.query,), member.query_prompt)
-            documents = _vectors(call, call.documents, member.document_prompt)
+            documents = _vectors(call, call.documents, member.document_prompt, call.max_document_tokens)
             asked_first = await self.lead(target, "embed", text.embed, query, context, inner=True)
             found = await self.lead(target, "embed", text.embed, documents, context, inner=True)
             ranks = fusion.ranks_by_cosine(asked_first.results[0], found.results)
@@ -206,13 +206,19 @@ def _put_together(spec: FusionRoute, call: Any, said: Sequence[Said]) -> Sequenc
     return together(answers, weights, call.top_k)
 
 
-def _vectors(call: RerankCall, texts: Sequence[str], prompt: str) -> EmbedCall:
+def _vectors(call: RerankCall, texts: Sequence[str], prompt: str, most: int | None = None) -> EmbedCall:
     """What a model that embeds is asked for a reranking."""
     if not texts:
         raise InvalidRequest("documents", "is empty; allowed: at least one")
     items = tuple(TextItem(each) for each in texts)
     return EmbedCall(
-        "", items, truncate=call.truncate, truncate_left=call.truncate_left, prompt=prompt, patient=call.patient
+        model="",
+        inputs=items,
+        truncate=call.truncate,
+        truncate_left=call.truncate_left,
+        prompt=prompt,
+        max_tokens=most,
+        patient=call.patient,
     )
 
 

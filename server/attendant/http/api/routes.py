@@ -12,18 +12,25 @@ from attendant.http.api.anthropic.routes import anthropic_routes
 from attendant.http.api.dialect import Dialect
 from attendant.http.api.openai.chat import chat_routes
 from attendant.http.api.openai.completions import completion_routes
+from attendant.http.api.openai.embeddings import embedding_routes
 from attendant.http.api.openai.errors import OPENAI
 from attendant.http.api.openai.models import model_routes
 from attendant.http.api.openai.responses import response_routes
 from attendant.http.api.openai.tokens import token_routes
+from attendant.http.api.rerank.errors import COHERE
+from attendant.http.api.rerank.routes import rerank_routes
 
 Models = Callable[[], FrontEnd]
 
 DIALECTS: tuple[tuple[str, Dialect], ...] = (
     ("/v1/messages", ANTHROPIC),
+    ("/v2/rerank", COHERE),
     ("/v1", OPENAI),
     ("/tokenize", OPENAI),
     ("/detokenize", OPENAI),
+    ("/rerank", OPENAI),
+    ("/score", OPENAI),
+    ("/classify", OPENAI),
 )
 """Beginnings of paths, and the dialect of what is below them: the first that fits counts."""
 
@@ -41,6 +48,8 @@ def api_routes(models: Models) -> list[Route]:
         *completion_routes(models),
         *response_routes(models),
         *token_routes(models),
+        *embedding_routes(models),
+        *rerank_routes(models),
     ]
 
 

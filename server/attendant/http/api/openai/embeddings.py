@@ -1,0 +1,152 @@
+"""/v1/embeddings: vectors of texts or tokens, as numbers or as base64 of little-endian float32."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, PlainValidator
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from attendant.core.errors import InvalidRequest
+from attendant.frontend.encoding.calls import EmbedCall, Encoded, TextItem
+from attendant.frontend.front_end import FrontEnd
+from attendant.http.api.answers import NO_STORE, in_one
+from attendant.http.api.bodies import ApiBody, read_json
+from attendant.http.api.openai.errors import OPENAI
+from attendant.http.calls import of_this_call
+from attendant.tasks.embeddings import Embedding
+
+MOST_INPUTS = 2048
+"""Of one call, as OpenAI has it."""
+
+MOST_ID = 2**31 - 1
+
+MANY_NUMBERS = 10_000
+"""Of an answer from which on it is written in a thread."""
+
+Items = Sequence[str] | Sequence[Sequence[int]]
+
+
+def read_input(value: Any) -> Items:
+    """A text, texts, token ids, or lists of those, as one item for each vector.
+
+    Raises:
+        InvalidRequest: it is nothing of this, or too much.
+    """
+    if isinstance(value, str):
+        return [value]
+    if not isinstance(value, list) or not value:
+        raise InvalidRequest("input", "is no text and no list with something in it; allowed: texts, or token ids")
+    if _is_ids(value):
+        return [value]
+    if len(value) > MOST_INPUTS:
+        raise InvalidRequest("input", f"has {len(value)} items; allowed: at most {MOST_INPUTS}")
+    texts = isinstance(value[0], str)
+    for index, item in enumerate(value):
+        if not (isinstance(item, str) if texts else isinstance(item, list) and _is_ids(item)):
+            allowed = "a text, as the first one" if texts else "token ids: whole numbers, at least one"
+            raise InvalidRequest(f"input[{index}]", f"is not as it has to be; allowed: {allowed}")
+    return value
+
+
+def _is_ids(value: Sequence[Any]) -> bool:
+    return bool(value) and all(type(each) is int and 0 <= each <= MOST_ID for each in value)
+
+
+class EmbeddingsBody(ApiBody):
+    """The fields of /v1/embeddings: after ``user`` those of vLLM and of TEI."""
+
+    input: Annotated[
+        Any, PlainValidator(read_input, json_schema_input_type=str | list[str] | list[int] | list[list[int]])
+    ]
+    model: str
+    dimensions: int | None = None
+    encoding_format: Literal["float", "base64"] | None = None
+    user: str | None = None
+    truncate: bool | None = None
+    truncate_prompt_tokens: int | None = Field(default=None, ge=-1)
+    truncation_side: Literal["left", "right"] | None = None
+    normalize: bool | None = None
+    add_special_tokens: Literal[True] | None = None
+    priority: Literal[0] | None = None
+    prompt_name: str | None = None
+
+
+_DIALECT = replace(OPENAI, fields={"inputs": "input", "max_tokens": "truncate_prompt_tokens", "prompt": "prompt_name"})
+
+
+def embed_call(body: EmbeddingsBody) -> EmbedCall:
+    """What a body asks for. ``truncate_prompt_tokens`` -1: as many as the model takes.
+
+    Raises:
+        InvalidRequest: a side to cut where nothing may be cut.
+    """
+    most = body.truncate_prompt_tokens
+    truncate = body.truncate is True or most is not None
+    if body.truncation_side is not None and not truncate:
+        allowed = "beside truncate, or truncate_prompt_tokens"
+        raise InvalidRequest("truncation_side", f"is {body.truncation_side!r} alone; allowed: {allowed}")
+    return EmbedCall(
+        model=body.model,
+        inputs=[TextItem(each) if isinstance(each, str) else TextItem(token_ids=each) for each in body.input],
+        truncate=truncate,
+        truncate_left=body.truncation_side == "left",
+        max_tokens=None if most == -1 else most,
+        dimensions=body.dimensions,
+        normalize=body.normalize,
+        prompt=body.prompt_name or "",
+    )
+
+
+def embeddings_object(encoded: Encoded[Embedding], model: str, *, packed: bool) -> dict[str, Any]:
+    """The answer. ``packed``: vectors in base64."""
+    write = _packed if packed else _numbers
+    return {
+        "object": "list",
+        "data": [
+            {"object": "embedding", "index": index, "embedding": write(embedding)}
+            for index, embedding in enumerate(encoded.results)
+        ],
+        "model": model,
+        "usage": {"prompt_tokens": encoded.usage.num_tokens, "total_tokens": encoded.usage.num_tokens},
+    }
+
+
+def _packed(embedding: Embedding) -> str:
+    assert embedding.values is not None, "the call asked for one vector"
+    return base64.b64encode(embedding.values.astype("<f4", copy=False).tobytes()).decode()
+
+
+def _numbers(embedding: Embedding) -> list[float]:
+    assert embedding.values is not None, "the call asked for one vector"
+    return embedding.values.tolist()  # type: ignore[no-any-return] # a list of floats
+
+
+def embedding_routes(models: Callable[[], FrontEnd]) -> list[Route]:
+    """/v1/embeddings."""
+
+    async def answer(request: Request) -> Response:
+        body = await read_json(request, EmbeddingsBody)
+        front_end, call = models(), embed_call(body)
+        packed = body.encoding_format == "base64"
+
+        async def work() -> Response:
+            encoded = await front_end.encoding.embed(call, of_this_call())
+
+            def write() -> bytes:
+                return json.dumps(embeddings_object(encoded, body.model, packed=packed)).encode()
+
+            size = sum(0 if each.values is None else each.values.size for each in encoded.results)
+            written = await asyncio.to_thread(write) if size >= MANY_NUMBERS else write()
+            return Response(written, 200, NO_STORE, "application/json")
+
+        return await in_one(request, _DIALECT, work)
+
+    return [Route("/v1/embeddings", answer, methods=["POST"])]
