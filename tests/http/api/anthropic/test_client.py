@@ -155,6 +155,15 @@ def test_errors_are_the_clients_exceptions(client: anthropic.Anthropic) -> None:
         client.messages.create(**ASKED, stop_sequences=[""])  # type: ignore[call-overload]
     with pytest.raises(anthropic.BadRequestError, match="top_k"):
         client.messages.create(**ASKED, stream=True, extra_body={"top_k": -3})  # type: ignore[call-overload]
+    thinking = {"type": "enabled", "budget_tokens": 1024}
+    with pytest.raises(
+        anthropic.BadRequestError, match="thinking is 'high', and the model's chat template has nothing"
+    ):
+        client.messages.create(**{**ASKED, "max_tokens": 2000}, thinking=thinking)  # type: ignore[call-overload]
+    with pytest.raises(anthropic.BadRequestError, match="output_config.effort is 'low'"):
+        client.messages.count_tokens(model="m", messages=ASKED["messages"], output_config={"effort": "low"})  # type: ignore[arg-type]
+    with pytest.raises(anthropic.BadRequestError, match="tools are given, and the model's chat template does not"):
+        client.messages.create(**ASKED, tools=[{"name": "x", "input_schema": {"type": "object"}}])  # type: ignore[call-overload]
     with pytest.raises(anthropic.NotFoundError):
         client.post("/v1/messages/nothing", cast_to=httpx.Response, body={})
 

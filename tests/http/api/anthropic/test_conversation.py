@@ -82,7 +82,7 @@ def test_a_system_message_stands_where_it_is() -> None:
 
 def test_turns_of_one_role_are_one_turn() -> None:
     (said,) = prompt(HI, {"role": "user", "content": [text("how "), text("are you")]}).messages
-    assert said == ChatMessage("user", (TextPart("hi"), TextPart("\n\n"), TextPart("how "), TextPart("are you")))
+    assert said == ChatMessage("user", (TextPart("hi"), TextPart("how "), TextPart("are you")))
 
 
 def test_a_last_message_of_the_assistant_is_continued() -> None:
@@ -142,7 +142,7 @@ def test_a_round_of_tools() -> None:
         ChatMessage("tool", "rain", name="weather", tool_call_id="1"),
         ChatMessage(
             "tool",
-            (TextPart("Error: "), TextPart("no "), TextPart("station")),
+            (TextPart("Error: no "), TextPart("station")),
             name="weather",
             tool_call_id="2",
         ),
@@ -212,14 +212,24 @@ def test_choices(choice: Any, expected: ToolChoice | None) -> None:
     assert bool(found.prompt.tools) == (choice != {"type": "none"})
 
 
-def test_thinking_is_what_templates_know_of_it() -> None:
-    on = {"type": "enabled", "budget_tokens": 1024}
-    shown = {"enable_thinking": True, "thinking": True, "thinking_budget": 1024}
-    assert prompt(HI, thinking=on, max_tokens=2000).variables == shown
-    assert prompt(HI, thinking={"type": "adaptive"}).variables == {"enable_thinking": True, "thinking": True}
-    assert prompt(HI, thinking={"type": "disabled"}).variables == {"enable_thinking": False, "thinking": False}
-    assert prompt(HI).variables == {}
-    assert prompt(HI, output_config={"effort": "low"}).variables == {"reasoning_effort": "low"}
+@pytest.mark.parametrize(
+    ("thinking", "effort", "expected"),
+    [
+        (None, None, ""),
+        (None, "low", "low"),
+        ({"type": "enabled", "budget_tokens": 1024}, None, "high"),
+        ({"type": "enabled", "budget_tokens": 1024}, "medium", "medium"),
+        ({"type": "adaptive"}, None, ""),
+        ({"type": "adaptive"}, "max", "max"),
+        ({"type": "disabled"}, None, "none"),
+    ],
+)
+def test_how_much_is_thought(thinking: Any, effort: str | None, expected: str) -> None:
+    found = prompt(HI, thinking=thinking, output_config={"effort": effort}, max_tokens=2000)
+    assert (found.effort, found.variables) == (expected, {})
+
+
+def test_thoughts_can_be_left_out() -> None:
     assert thinking_is_shown(body(thinking={"type": "adaptive", "display": "summarized"}))
     assert not thinking_is_shown(body(thinking={"type": "adaptive", "display": "omitted"}))
 
@@ -270,6 +280,7 @@ def test_what_says_nothing_of_the_answer_is_taken() -> None:
         ({"messages": [{"role": "user", "content": "x", "name": "y"}]}, "messages[0].name"),
         ({"messages": [{"role": "user", "content": [result("9")]}]}, "messages[0].content[0].tool_use_id"),
         ({"messages": [HI, {"role": "assistant", "content": [tool_use()]}]}, "messages[1]"),
+        ({"messages": [HI, {"role": "assistant", "content": ""}]}, "messages[1].content"),
         ({"system": [{"type": "image"}]}, "system[0]"),
         ({"tools": [{"type": "web_search_20250305", "name": "web_search"}]}, "tools[0].type"),
         ({"tools": [WEATHER, WEATHER]}, "tools[1].name"),

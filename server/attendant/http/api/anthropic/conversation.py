@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -21,8 +21,11 @@ from attendant.http.api.anthropic.blocks import (
     ToolUseBlock,
     UserMessage,
 )
-from attendant.http.api.anthropic.bodies import ConversationBody, NoChoice, ThinkingAdaptive, ThinkingOff, ThinkingOn
+from attendant.http.api.anthropic.bodies import ConversationBody, NoChoice, ThinkingOff, ThinkingOn
 from attendant.http.api.anthropic.thinking import thought_of
+
+USUAL_EFFORT = "high"
+"""Of a model that is to think, as Anthropic has it where nothing else is said."""
 
 Readable = TextBlock | DocumentBlock | SearchResultBlock
 
@@ -43,24 +46,20 @@ def chat_prompt(body: ConversationBody) -> ChatPrompt:
     return ChatPrompt(
         tuple(conversation.messages),
         tools=tools,
-        variables=_variables(body),
+        effort=_effort(body),
         continues=conversation.continued(len(body.messages) - 1),
     )
 
 
-def _variables(body: ConversationBody) -> Mapping[str, Any]:
-    """What templates know of thinking, under each name that published ones have for it."""
-    found: dict[str, Any] = {}
+def _effort(body: ConversationBody) -> str:
+    """How much the model is to think. A model that decides that itself is told nothing."""
+    asked = body.output_config.effort if body.output_config is not None else None
     match body.thinking:
-        case ThinkingOn(budget_tokens=budget):
-            found = {"enable_thinking": True, "thinking": True, "thinking_budget": budget}
-        case ThinkingAdaptive():
-            found = {"enable_thinking": True, "thinking": True}
         case ThinkingOff():
-            found = {"enable_thinking": False, "thinking": False}
-    if body.output_config is not None and body.output_config.effort is not None:
-        found["reasoning_effort"] = body.output_config.effort
-    return found
+            return "none"
+        case ThinkingOn():
+            return asked or USUAL_EFFORT
+    return asked or ""
 
 
 def _tools(tools: Sequence[bodies.Tool]) -> Iterator[Tool]:
@@ -90,14 +89,14 @@ class _Conversation:
         self.messages.append(ChatMessage(role, content))
 
     def add(self, role: str, group: Sequence[tuple[int, Any]]) -> None:
-        """Add messages of one role that follow each other: they are one turn. Their texts are paragraphs."""
+        """Add messages of one role that follow each other: they are one turn, with the parts of all."""
         match role:
             case "user":
                 self._user(group)
             case "assistant":
                 self._assistant([message for _, message in group])
             case _:
-                self.say(role, _content(_paragraphs([message.content for _, message in group])))
+                self.say(role, _content(_parts([block for _, message in group for block in message.content])))
 
     def continued(self, last: int) -> bool:
         """Whether the answer goes on with the last message, which is then the assistant's."""
@@ -108,20 +107,23 @@ class _Conversation:
             raise InvalidRequest(
                 f"messages[{last}]", "is the last one and calls a tool; allowed: its result behind it, or no call"
             )
+        if not message.text and not message.reasoning:
+            raise InvalidRequest(
+                f"messages[{last}].content", "is empty, and the last one; allowed: a text that the answer goes on with"
+            )
         return True
 
     def _user(self, group: Sequence[tuple[int, UserMessage]]) -> None:
-        said: list[list[Readable]] = []
+        said: list[Readable] = []
         for index, message in group:
             if not message.content:
                 raise InvalidRequest(f"messages[{index}].content", "has no block; allowed: one or more")
-            said.append([])
             for place, block in enumerate(message.content):
                 if not isinstance(block, ToolResultBlock):
-                    said[-1].append(block)
+                    said.append(block)
                     continue
                 self._end_of_turn(said)
-                said = [[]]
+                said = []
                 name = self._called.get(block.tool_use_id)
                 if name is None:
                     field = f"messages[{index}].content[{place}].tool_use_id"
@@ -131,30 +133,27 @@ class _Conversation:
                 self.messages.append(ChatMessage("tool", content, name=name, tool_call_id=block.tool_use_id))
         self._end_of_turn(said)
 
-    def _end_of_turn(self, said: Sequence[Sequence[Readable]]) -> None:
-        if any(said):
-            self.say("user", _content(_paragraphs([blocks for blocks in said if blocks])))
+    def _end_of_turn(self, said: Sequence[Readable]) -> None:
+        if said:
+            self.say("user", _content(_parts(said)))
 
     def _assistant(self, messages: Sequence[AssistantMessage]) -> None:
-        said: list[list[Readable]] = []
+        said: list[Readable] = []
         thought: list[str] = []
         calls: list[ToolCall] = []
         for message in messages:
-            said.append([])
             for block in message.content:
                 match block:
                     case TextBlock():
-                        said[-1].append(block)
+                        said.append(block)
                     case ThinkingBlock():
                         thought.append(thought_of(block.thinking, block.signature))
                     case ToolUseBlock():
                         self._called[block.id] = block.name
                         calls.append(ToolCall(block.name, _written(block.input), block.id))
-        parts = _paragraphs([blocks for blocks in said if blocks])
-        content = None if calls and not parts else _content(parts)
-        self.messages.append(
-            ChatMessage("assistant", content, reasoning="\n\n".join(filter(None, thought)), tool_calls=tuple(calls))
-        )
+        reasoning = "\n\n".join(filter(None, thought))
+        content = None if (calls or reasoning) and not said else _content(_parts(said))
+        self.messages.append(ChatMessage("assistant", content, reasoning=reasoning, tool_calls=tuple(calls)))
 
 
 def _written(value: dict[str, Any]) -> str:
@@ -165,14 +164,8 @@ def _written(value: dict[str, Any]) -> str:
         raise InvalidRequest("messages", f"have a tool_use block whose input is no JSON: {error}") from None
 
 
-def _paragraphs(messages: Sequence[Sequence[Readable]]) -> list[ContentPart]:
-    """The texts of messages, with an empty line between two messages; blocks of one message follow at once."""
-    parts: list[ContentPart] = []
-    for blocks in messages:
-        if parts and blocks:
-            parts.append(TextPart("\n\n"))
-        parts += [TextPart(_text(block)) for block in blocks]
-    return parts
+def _parts(blocks: Sequence[Readable]) -> list[ContentPart]:
+    return [TextPart(_text(block)) for block in blocks]
 
 
 def _content(parts: Sequence[ContentPart]) -> str | tuple[ContentPart, ...]:
@@ -186,8 +179,10 @@ def _content(parts: Sequence[ContentPart]) -> str | tuple[ContentPart, ...]:
 
 def _result(block: ToolResultBlock) -> str | tuple[ContentPart, ...]:
     """What a tool gave. No template knows of failures: the text says so."""
-    parts: list[ContentPart] = [TextPart(_text(each)) for each in block.content]
-    return _content([TextPart("Error: "), *parts] if block.is_error else parts)
+    texts = [_text(each) for each in block.content]
+    if block.is_error:
+        texts[:1] = ["Error: " + "".join(texts[:1])]
+    return _content([TextPart(text) for text in texts])
 
 
 def _text(block: Readable) -> str:

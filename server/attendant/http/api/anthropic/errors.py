@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from attendant.core.context import current_call
 from attendant.core.errors import AttendantError, ContextExceeded
+from attendant.http.api.anthropic.bodies import ConversationBody
 from attendant.http.api.dialect import Dialect
 
 TYPES = {
@@ -39,10 +41,20 @@ ANTHROPIC = Dialect(
     error_body,
     {
         "chat": "messages",
-        "text": "messages",
+        "continue_final_message": "messages",
         "stop": "stop_sequences",
-        "grammar": "output_config.format",
-        "template_variables": "thinking",
+        "grammar": "output_config.format.schema",
+        "reasoning_effort": "thinking",
     },
     event="error",
 )
+
+
+def dialect_of(body: ConversationBody) -> Dialect:
+    """The dialect for one body: what can be said in two ways has the name that it has there."""
+    own = dict(ANTHROPIC.fields)
+    if body.output_format is not None:
+        own["grammar"] = "output_format.schema"
+    if body.output_config is not None and body.output_config.effort is not None:
+        own["reasoning_effort"] = "output_config.effort"
+    return replace(ANTHROPIC, fields=own)

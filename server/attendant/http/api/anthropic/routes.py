@@ -15,7 +15,7 @@ from attendant.http.api.anthropic.answers import Asked, events, message
 from attendant.http.api.anthropic.bodies import CountTokensBody, MessagesBody
 from attendant.http.api.anthropic.calls import generation_call, thinking_is_shown
 from attendant.http.api.anthropic.conversation import chat_prompt
-from attendant.http.api.anthropic.errors import ANTHROPIC
+from attendant.http.api.anthropic.errors import ANTHROPIC, dialect_of
 from attendant.http.api.bodies import read_json
 from attendant.http.calls import of_this_call
 
@@ -26,14 +26,15 @@ def anthropic_routes(models: Callable[[], FrontEnd]) -> list[Route]:
     async def answer(request: Request) -> Response:
         body = await read_json(request, MessagesBody)
         front_end, call, context = models(), generation_call(body), of_this_call()
+        dialect = dialect_of(body)
         asked = Asked(f"msg_{context.request_id}", body.model, body.max_tokens, thinking_is_shown(body))
 
         async def streamed() -> Events:
             return events(front_end.generation.generate(call, context), asked)
 
         if body.stream:
-            return await in_events(request, ANTHROPIC, streamed)
-        return await in_one(request, ANTHROPIC, lambda: message(front_end.generation.generate(call, context), asked))
+            return await in_events(request, dialect, streamed)
+        return await in_one(request, dialect, lambda: message(front_end.generation.generate(call, context), asked))
 
     async def count(request: Request) -> Response:
         body = await read_json(request, CountTokensBody)
@@ -42,7 +43,7 @@ def anthropic_routes(models: Callable[[], FrontEnd]) -> list[Route]:
         async def counted() -> dict[str, int]:
             return {"input_tokens": len((await front_end.tokenizer.tokenize(body.model, prompt)).token_ids)}
 
-        return await in_one(request, ANTHROPIC, counted)
+        return await in_one(request, dialect_of(body), counted)
 
     return [
         Route("/v1/messages", _told(answer), methods=["POST"]),
