@@ -160,7 +160,7 @@ def test_errors_are_the_clients_exceptions(client: anthropic.Anthropic) -> None:
         anthropic.BadRequestError, match="thinking is 'high', and the model's chat template has nothing"
     ):
         client.messages.create(**{**ASKED, "max_tokens": 2000}, thinking=thinking)  # type: ignore[call-overload]
-    with pytest.raises(anthropic.BadRequestError, match="output_config.effort is 'low'"):
+    with pytest.raises(anthropic.BadRequestError, match=r"output_config\.effort is 'low'"):
         client.messages.count_tokens(model="m", messages=ASKED["messages"], output_config={"effort": "low"})  # type: ignore[arg-type]
     with pytest.raises(anthropic.BadRequestError, match="tools are given, and the model's chat template does not"):
         client.messages.create(**ASKED, tools=[{"name": "x", "input_schema": {"type": "object"}}])  # type: ignore[call-overload]
