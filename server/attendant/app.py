@@ -122,7 +122,13 @@ class Application:
         self._routes = RoutesReader(settings.routes, self._metrics.routes) if settings.routes is not None else None
         explains = settings.explain.enabled
         self._http = HttpSide(
-            settings.http, self._metrics, lambda: self._front_end, self._is_serving, self._tracer, explains=explains
+            settings.http,
+            self._metrics,
+            lambda: self._front_end,
+            lambda: self._rpc.inference,
+            self._is_serving,
+            self._tracer,
+            explains=explains,
         )
 
     async def start(self) -> Endpoints:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -18,6 +19,7 @@ from attendant.core.stages import Tracer
 from attendant.frontend.front_end import FrontEnd
 from attendant.http.api.answers import error_answer
 from attendant.http.api.door import Door, Limits
+from attendant.http.api.openinference.routes import openinference_routes
 from attendant.http.api.routes import api_routes, dialect_of
 from attendant.http.calls import ABANDONED, REQUEST_ID, TRACE_ID, Calls
 from attendant.http.errors import PLAIN
@@ -25,6 +27,9 @@ from attendant.http.health import api_health_routes, health_routes
 from attendant.http.metrics import metrics_routes
 from attendant.http.page.routes import Page
 from attendant.metrics import Metrics
+from attendant.rpc.openinference.servicer import InferenceServicer
+
+T = TypeVar("T")
 
 logger = logging.getLogger("attendant.http")
 
@@ -36,6 +41,7 @@ def http_app(
     tracer: Tracer | None = None,
     front_end: Callable[[], FrontEnd | None] | None = None,
     limits: Limits | None = None,
+    inference: Callable[[], InferenceServicer | None] | None = None,
 ) -> ASGIApp:
     """Everything that the HTTP port answers.
 
@@ -45,22 +51,25 @@ def http_app(
         tracer: takes in how calls went; None: nobody does.
         front_end: what others' APIs talk to, None as long as models are being loaded; without it there are no APIs.
         limits: of calls; None for the default ones.
+        inference: the gRPC half of the Open Inference Protocol; without it there is no other half.
     """
     pages = page.routes() if page is not None else ()
     apis: list[Route] = []
     if front_end is not None:
         apis = [*api_health_routes(serving, front_end), *api_routes(_loaded(front_end))]
+    if inference is not None:
+        apis += openinference_routes(_loaded(inference))
     return app_of([*metrics_routes(metrics), *health_routes(serving), *pages, *apis], tracer, limits)
 
 
-def _loaded(front_end: Callable[[], FrontEnd | None]) -> Callable[[], FrontEnd]:
-    def models() -> FrontEnd:
-        found = front_end()
+def _loaded(find: Callable[[], T | None]) -> Callable[[], T]:
+    def loaded() -> T:
+        found = find()
         if found is None:
             raise Unavailable("the server is still loading its models")
         return found
 
-    return models
+    return loaded
 
 
 def app_of(routes: Sequence[Route], tracer: Tracer | None = None, limits: Limits | None = None) -> ASGIApp:

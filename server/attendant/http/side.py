@@ -11,6 +11,7 @@ from attendant.http.app import http_app
 from attendant.http.page.routes import Page
 from attendant.http.server import HttpServer
 from attendant.metrics import Metrics
+from attendant.rpc.openinference.servicer import InferenceServicer
 from attendant.settings import HttpSettings
 
 
@@ -19,6 +20,7 @@ class HttpSide:
 
     Args:
         front_end: the models, asked at each request; None as long as they are being loaded.
+        inference: the Open Inference Protocol's gRPC half; None so long, too.
         serving: whether the server takes calls.
         tracer: takes in how calls went; None: nobody does.
         explains: the page serves what models looked at, too.
@@ -29,6 +31,7 @@ class HttpSide:
         settings: HttpSettings,
         metrics: Metrics,
         front_end: Callable[[], FrontEnd | None],
+        inference: Callable[[], InferenceServicer | None],
         serving: Callable[[], bool],
         tracer: Tracer | None,
         *,
@@ -36,7 +39,8 @@ class HttpSide:
     ) -> None:
         self._page = Page(settings.page, metrics, front_end, serving, explains=explains)
         limits = Limits(int(settings.max_body_bytes), settings.keep_alive_s, settings.origins)
-        app = http_app(metrics, serving, self._page, tracer, front_end if settings.api else None, limits)
+        models, protocol = (front_end, inference) if settings.api else (None, None)
+        app = http_app(metrics, serving, self._page, tracer, models, limits, protocol)
         self._server = HttpServer(settings, app)
 
     def bind(self) -> str:

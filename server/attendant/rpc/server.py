@@ -64,6 +64,8 @@ class RpcServer:
         self._services = tuple([name for name in SERVICES if explain or name != EXPLAIN])
         self._server = grpc.aio.server(interceptors=(Supervisor(tracer),), options=channel_options(settings))
         self.health = Health(self._services)
+        self.inference: InferenceServicer | None = None
+        """The Open Inference Protocol, which HTTP speaks, too; None until :meth:`start`."""
 
     def bind(self) -> str:
         """Take the port. Callers may connect from now on; they are answered after :meth:`start`.
@@ -82,10 +84,9 @@ class RpcServer:
         for servicer, add in served.values():
             add(servicer, self._server)
         methods = methods_of((_SERVICES[name], servicer) for name, (servicer, _) in served.items())
-        inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(  # type: ignore[no-untyped-call]
-            InferenceServicer(Models(front_end, methods, recorder), lambda: self.health.serving, self._tracer),
-            self._server,
-        )
+        models = Models(front_end, methods, recorder)
+        self.inference = InferenceServicer(models, lambda: self.health.serving, self._tracer)
+        inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(self.inference, self._server)  # type: ignore[no-untyped-call]
         tei.add_to(self._server, front_end)
         await self.health.add_to(self._server)
         reflection.add_to(self._server, (*self._services, health.SERVICE_NAME))

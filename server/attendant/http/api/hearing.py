@@ -26,7 +26,7 @@ class Hearing:
 
     def __init__(self, receive: Receive, most_bytes: int, keep_alive_s: float = 0.0) -> None:
         self._receive = receive
-        self._most_bytes = most_bytes
+        self.most_bytes = most_bytes
         self._size = 0
         self._whole = asyncio.Event()
         self.keep_alive_s = keep_alive_s
@@ -46,8 +46,8 @@ class Hearing:
         except TimeoutError:
             raise DeadlineExceeded(f"the rest of the body has not come for {BODY_S:g} s") from None
         self._size += len(message.get("body", b""))
-        if self._size > self._most_bytes:
-            raise TooLarge("body", f"has more than {self._most_bytes:,} bytes, which is the limit")
+        if self._size > self.most_bytes:
+            raise TooLarge("body", f"has more than {self.most_bytes:,} bytes, which is the limit")
         if not message.get("more_body", False):
             self._whole.set()
         return message

@@ -17,6 +17,7 @@ from attendant.http.api.openai.errors import OPENAI
 from attendant.http.api.openai.models import model_routes
 from attendant.http.api.openai.responses import response_routes
 from attendant.http.api.openai.tokens import token_routes
+from attendant.http.api.openinference.dialect import OPEN_INFERENCE
 from attendant.http.api.rerank.errors import COHERE
 from attendant.http.api.rerank.routes import rerank_routes
 
@@ -31,6 +32,7 @@ DIALECTS: tuple[tuple[str, Dialect], ...] = (
     ("/rerank", OPENAI),
     ("/score", OPENAI),
     ("/classify", OPENAI),
+    ("/v2", OPEN_INFERENCE),  # after what other APIs have below it
 )
 """Beginnings of paths, and the dialect of what is below them: the first that fits counts."""
 

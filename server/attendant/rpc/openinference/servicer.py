@@ -42,7 +42,7 @@ class InferenceServicer(inference_pb2_grpc.GRPCInferenceServiceServicer):
     """
 
     def __init__(self, models: Models, serving: Callable[[], bool], tracer: Tracer | None = None) -> None:
-        self._models = models
+        self.models = models
         self._serving = serving
         self._tracer = tracer
 
@@ -63,43 +63,43 @@ class InferenceServicer(inference_pb2_grpc.GRPCInferenceServiceServicer):
 
     async def ModelReady(self, request: pb.ModelReadyRequest, context: Any) -> pb.ModelReadyResponse:  # noqa: N802
         """Whether a model takes requests."""
-        return pb.ModelReadyResponse(ready=self._models.ready(request.name, request.version))
+        return pb.ModelReadyResponse(ready=self.models.ready(request.name, request.version))
 
     async def ModelMetadata(  # noqa: N802
         self, request: pb.ModelMetadataRequest, context: Any
     ) -> pb.ModelMetadataResponse:
         """The tensors that a model takes and gives."""
-        return self._models.metadata(request.name, request.version)
+        return self.models.metadata(request.name, request.version)
 
     async def ModelConfig(self, request: pb.ModelConfigRequest, context: Any) -> pb.ModelConfigResponse:  # noqa: N802
         """How a model is served."""
-        return pb.ModelConfigResponse(config=self._models.config(request.name, request.version))
+        return pb.ModelConfigResponse(config=self.models.config(request.name, request.version))
 
     async def ModelStatistics(  # noqa: N802
         self, request: pb.ModelStatisticsRequest, context: Any
     ) -> pb.ModelStatisticsResponse:
         """What models have done."""
-        return await self._models.statistics(request.name, request.version)
+        return await self.models.statistics(request.name, request.version)
 
     async def RepositoryIndex(  # noqa: N802
         self, request: pb.RepositoryIndexRequest, context: Any
     ) -> pb.RepositoryIndexResponse:
         """Every version of every model."""
-        await self._models.repository.refresh()
-        return index_response(request, self._models.index())
+        await self.models.repository.refresh()
+        return index_response(request, self.models.index())
 
     async def RepositoryModelLoad(  # noqa: N802
         self, request: pb.RepositoryModelLoadRequest, context: Any
     ) -> pb.RepositoryModelLoadResponse:
         """Loads what the repository has of a model."""
-        await self._models.repository.load(*named(request))
+        await self.models.repository.load(*named(request))
         return pb.RepositoryModelLoadResponse()
 
     async def RepositoryModelUnload(  # noqa: N802
         self, request: pb.RepositoryModelUnloadRequest, context: Any
     ) -> pb.RepositoryModelUnloadResponse:
         """Takes a model out of service."""
-        await self._models.repository.unload(*named(request))
+        await self.models.repository.unload(*named(request))
         return pb.RepositoryModelUnloadResponse()
 
     async def TraceSetting(self, request: pb.TraceSettingRequest, context: Any) -> pb.TraceSettingResponse:  # noqa: N802
@@ -112,14 +112,14 @@ class InferenceServicer(inference_pb2_grpc.GRPCInferenceServiceServicer):
 
     async def ModelInfer(self, request: pb.ModelInferRequest, context: Any) -> pb.ModelInferResponse:  # noqa: N802
         """One request, one response."""
-        return await Inference(self._models, request).single(of_this_call())
+        return await Inference(self.models, request).single(of_this_call())
 
     async def ModelStreamInfer(  # noqa: N802
         self, requests: AsyncIterator[pb.ModelInferRequest], context: Any
     ) -> AsyncIterator[pb.ModelStreamInferResponse]:
         """Requests one after another, each with any number of responses. Closing the stream cancels those that run."""
         metadata = dict(context.invocation_metadata() or ())
-        begin = partial(Inference, self._models)
+        begin = partial(Inference, self.models)
         ends = str(metadata.get(STATUS_KEY, "")).lower() == "true"
         async with aclosing(responses(requests, begin, end_on_error=ends)) as parts:
             async for part in parts:

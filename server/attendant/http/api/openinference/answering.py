@@ -1,0 +1,56 @@
+"""An answer of the protocol's gRPC half as it goes out over HTTP: JSON, and after it the tensors that are binary."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from attendant_proto.openinference import inference_pb2 as pb
+
+from attendant.http.api.openinference.asking import SIZE, Asked
+from attendant.http.api.openinference.elements import json_of_raw
+
+LENGTH = "inference-header-content-length"
+
+
+def written(answer: pb.ModelInferResponse, asked: Asked) -> tuple[bytes, dict[str, str]]:
+    """Body and headers of an answer, whose tensors are raw.
+
+    Raises:
+        InvalidRequest: JSON has no words for a tensor.
+    """
+    tail: list[bytes] = []
+    head = described(answer)
+    head["outputs"] = outputs = []
+    for tensor, raw in zip(answer.outputs, answer.raw_output_contents, strict=True):
+        told: dict[str, Any] = {"name": tensor.name, "datatype": tensor.datatype, "shape": list(tensor.shape)}
+        if asked.outputs.get(tensor.name, asked.binary):
+            told["parameters"] = {SIZE: len(raw)}
+            tail.append(raw)
+        else:
+            told["data"] = json_of_raw(raw, tensor.datatype, tensor.shape, tensor.name)
+        outputs.append(told)
+    body = as_json(head)
+    if not tail:
+        return body, {"content-type": "application/json"}
+    headers = {"content-type": "application/octet-stream", LENGTH: str(len(body))}
+    return b"".join((body, *tail)), headers
+
+
+def described(answer: pb.ModelInferResponse) -> dict[str, Any]:
+    """What an answer says of itself, without its tensors."""
+    told: dict[str, Any] = {"id": answer.id} if answer.id else {}
+    told |= {"model_name": answer.model_name, "model_version": answer.model_version}
+    parameters = values(answer.parameters)
+    return told | ({"parameters": parameters} if parameters else {})
+
+
+def values(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters of a message as plain values."""
+    return {name: getattr(each, each.WhichOneof("parameter_choice")) for name, each in parameters.items()}
+
+
+def as_json(body: Any) -> bytes:
+    """The bytes of an object."""
+    return json.dumps(body, separators=(",", ":")).encode()
