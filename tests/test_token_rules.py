@@ -49,6 +49,9 @@ class EvensThenWord:
     def fork(self) -> TokenRule:
         return EvensThenWord(self._num_even, self._num_prompt, tuple(self._accepted))
 
+    def is_complete(self) -> bool:
+        return False
+
 
 def ruled(id_: str, prompt: tuple[int, ...], num_even: int, params: SamplingParams, **fields: Any) -> Request:
     rules = (EvensThenWord(num_even, len(prompt)),)
@@ -156,6 +159,9 @@ class Says:
 
     def fork(self) -> TokenRule:
         return self
+
+    def is_complete(self) -> bool:
+        return False
 
 
 def test_what_several_rules_say_holds_together() -> None:

@@ -170,7 +170,8 @@ class BlockRunner:
 
 
 def forbidden_by(order: SampleOrder) -> tuple[int, ...]:
-    return () if order.mask is None else order.mask.forbidden
+    mask = order.told().mask
+    return () if mask is None else mask.forbidden
 
 
 def next_token(tokens: list[int], forbidden: tuple[int, ...] = (), vocab: int = 97) -> int:

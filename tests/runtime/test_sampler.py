@@ -142,7 +142,7 @@ def test_logits_that_are_not_numbers_fail_their_row_only(bad: float, temperature
     params = SamplingParams(max_tokens=1, temperature=temperature, top_k=1)
     got = sample(logits, [(0, "a", order(params)), (1, "b", order(params))])
     assert got[0].failure is not None
-    assert "not finite" in got[0].failure
+    assert "not finite" in str(got[0].failure)
     assert (got[1].failure, got[1].token_id) == (None, 2)
 
 

@@ -12,9 +12,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from attendant.core.errors import AttendantError
 from attendant.core.events import TokenLogprob
 from attendant.core.sampling import SamplingParams
-from attendant.core.token_rules import TokenMask
+from attendant.core.token_rules import LateMask, TokenMask
 
 Tokens = npt.NDArray[np.int64]
 
@@ -23,7 +24,7 @@ class SampleOrder(NamedTuple):
     """How to choose the token that follows a chunk.
 
     ``tokens`` [num_tokens] int64 is the whole sequence so far (prompt, then output), of which ``num_prompt`` are the
-    prompt's; ``mask`` says which tokens may be chosen now, None: all. With
+    prompt's; ``mask`` says which tokens may be chosen now, None: all, unless ``late`` has it instead. With
     ``num_candidates``, no token is chosen: so many of the most probable ones are reported (beam search).
     """
 
@@ -32,6 +33,11 @@ class SampleOrder(NamedTuple):
     num_prompt: int
     mask: TokenMask | None = None
     num_candidates: int = 0
+    late: LateMask | None = None
+
+    def told(self) -> SampleOrder:
+        """The order with its mask."""
+        return self if self.late is None else self._replace(mask=self.late.now(), late=None)
 
 
 class Continuations(NamedTuple):
@@ -158,6 +164,12 @@ class StepPlan:
         orders: tuple[Chunk | Feed, ...] = (*self.decodes, *self.prefills, *self.feeds)
         return tuple(dict.fromkeys(order.request_id for order in orders))
 
+    def find_masks(self) -> None:
+        """Find what may follow, for all whose next token the step chooses."""
+        for chunk in (*self.decodes, *self.prefills):
+            if chunk.sample is not None and chunk.sample.late is not None:
+                chunk.sample.late.now()
+
     def __bool__(self) -> bool:
         return bool(self.decodes or self.prefills or self.feeds)
 
@@ -167,12 +179,12 @@ class StepOutput:
     """What a step produced.
 
     ``tokens`` maps the request id of every chunk that had a sample order to its token, ``continuations`` to those of
-    a beam; ``logprobs`` holds those that asked; ``failures`` names requests whose logits were unusable and why;
-    ``run_ns`` is the time spent.
+    a beam; ``logprobs`` holds those that asked; ``failures`` names requests that no token could be chosen for, and why,
+    in words or as the error that they end with; ``run_ns`` is the time spent.
     """
 
     tokens: dict[str, int]
     logprobs: dict[str, TokenLogprob]
-    failures: dict[str, str]
+    failures: dict[str, str | AttendantError]
     run_ns: int
     continuations: dict[str, Continuations] = field(default_factory=dict)

@@ -8,6 +8,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from attendant.core.errors import AttendantError
+
 Flags = npt.NDArray[np.bool_]
 
 
@@ -21,6 +23,7 @@ class TokenMask(NamedTuple):
         forced: if there are any, the most probable of these is next, whatever the rest says and without chance.
         preferred: if all tokens from this id on are together more probable than any token before it, of those that are
             left, only they may be next.
+        failure: a rule cannot say what may follow any more: the request ends with this error.
     """
 
     forbidden: tuple[int, ...] = ()
@@ -28,6 +31,7 @@ class TokenMask(NamedTuple):
     allowed: Flags | None = None
     forced: tuple[int, ...] = ()
     preferred: int | None = None
+    failure: AttendantError | None = None
 
 
 class TokenRule(Protocol):
@@ -45,6 +49,29 @@ class TokenRule(Protocol):
         """A rule for another sequence, which has the same tokens so far: what one accepts, the other does not see."""
         ...
 
+    def is_complete(self) -> bool:
+        """Whether what has been accepted is whole and nothing may follow it: the sequence ends, without a token that
+        says so."""
+        ...
+
+
+class LateMask:
+    """What may follow a sequence, found when it is asked for first: it is needed when a token is chosen, and may be
+    found while a device runs what the choice is made of. To be asked before the rules accept another token."""
+
+    __slots__ = ("_found", "_mask", "_rules", "_tokens")
+
+    def __init__(self, rules: Sequence[TokenRule], tokens: npt.NDArray[np.int64]) -> None:
+        self._rules, self._tokens = rules, tokens
+        self._mask: TokenMask | None = None
+        self._found = False
+
+    def now(self) -> TokenMask | None:
+        """The mask; None: anything may follow."""
+        if not self._found:
+            self._mask, self._found = joined_mask(self._rules, self._tokens), True
+        return self._mask
+
 
 def joined_mask(rules: Sequence[TokenRule], tokens: npt.NDArray[np.int64]) -> TokenMask | None:
     """What may follow ``tokens`` [n] by all of the rules. Of what several force, the first counts."""
@@ -54,14 +81,16 @@ def joined_mask(rules: Sequence[TokenRule], tokens: npt.NDArray[np.int64]) -> To
     forced: tuple[int, ...] = ()
     allowed: Flags | None = None
     preferred: int | None = None
+    failure: AttendantError | None = None
     for mask in masks:
         forced = forced or mask.forced
+        failure = failure or mask.failure
         preferred = mask.preferred if preferred is None else preferred
         if mask.allowed is not None:
             allowed = mask.allowed if allowed is None else _both(allowed, mask.allowed)
     forbidden = tuple([token for mask in masks for token in mask.forbidden])
     spans = tuple([span for mask in masks for span in mask.spans])
-    return TokenMask(forbidden, spans, allowed, forced, preferred)
+    return TokenMask(forbidden, spans, allowed, forced, preferred, failure)
 
 
 def _both(one: Flags, other: Flags) -> Flags:

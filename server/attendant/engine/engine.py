@@ -88,6 +88,7 @@ class Engine:
         plan = scheduler.schedule(started_ns)
         assert plan or not self.has_work, "work is left but none of it can be scheduled"
         error = self._launch(plan) if plan else None
+        plan.find_masks()  # while the device runs
         self._begun = _Begun(plan, error, num_preemptions, prefix, started_ns)
 
     def finish(self) -> StepReport:

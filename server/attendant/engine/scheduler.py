@@ -117,7 +117,10 @@ class Scheduler:
 
     def commit(self, plan: StepPlan, output: StepOutput, now_ns: int, blamed: Mapping[str, Exception] = NOBODY) -> None:
         """Take the results of a step in. ``blamed``: requests whose run raised, also alone, and what it raised."""
-        errors = {id_: StepFailed(reason) for id_, reason in output.failures.items()}
+        errors: dict[str, AttendantError] = {
+            id_: reason if isinstance(reason, AttendantError) else StepFailed(reason)
+            for id_, reason in output.failures.items()
+        }
         errors |= {id_: failed_run(id_, cause) for id_, cause in blamed.items()}
         self._note_runs(plan, now_ns)
         for chunk in (*plan.decodes, *plan.prefills):
@@ -221,7 +224,9 @@ class Scheduler:
             self._finish(sequence, FinishReason.STOP, now_ns, stop_token=token)
             return
         self._events.append(TokenEvent(request_id, token, output.logprobs.get(request_id)))
-        if sequence.num_tokens >= sequence.max_tokens:
+        if sequence.is_complete:
+            self._finish(sequence, FinishReason.STOP, now_ns)
+        elif sequence.num_tokens >= sequence.max_tokens:
             self._finish(sequence, FinishReason.LENGTH, now_ns)
         elif sequence.begins_anew:
             self._begin_anew(sequence)

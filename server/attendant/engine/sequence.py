@@ -9,7 +9,7 @@ import numpy as np
 from attendant.core.frequencies import Frequencies
 from attendant.core.plan import Chunk, Feed, Move, SampleOrder, Tokens
 from attendant.core.request import Request, Usage
-from attendant.core.token_rules import joined_mask
+from attendant.core.token_rules import LateMask
 from attendant.engine.clock import Clock
 from attendant.engine.memory import Memories, SequenceMemory
 from attendant.engine.token_rules import rules_of
@@ -156,6 +156,11 @@ class Sequence:
                 rule.accept(token)
         self.clock.token(now_ns)
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether a rule says that nothing may follow."""
+        return bool(self.rules) and any(rule.is_complete() for rule in self.rules)
+
     def feeds(self) -> list[Feed]:
         """The orders to feed what is missing, which is not from here on."""
         assert self.slot is not None
@@ -217,5 +222,5 @@ class Sequence:
 
     def _sample_order(self) -> SampleOrder:
         tokens = self.tokens[: self.num_tokens]
-        mask = joined_mask(self.rules, tokens) if self.rules else None
-        return SampleOrder(self.request.params, tokens, self.num_prompt, mask, self.num_candidates)
+        late = LateMask(self.rules, tokens) if self.rules else None
+        return SampleOrder(self.request.params, tokens, self.num_prompt, None, self.num_candidates, late)

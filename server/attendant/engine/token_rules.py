@@ -30,6 +30,9 @@ class OfTokens:
     def fork(self) -> TokenRule:
         return self
 
+    def is_complete(self) -> bool:
+        return False
+
 
 def rules_of(
     params: SamplingParams, num_prompt: int, max_tokens: int, stop_ids: frozenset[int]

@@ -20,10 +20,9 @@ from attendant.core.plan import SampleOrder
 from attendant.core.sampling import SamplingParams
 from attendant.runtime.candidate_rows import CandidateRows, Flags, Floats, Ids, edit
 from attendant.runtime.packed import Fields, fields_of
-from attendant.runtime.sampler import Sampled, sample, takes_whole_row, uniforms_of
+from attendant.runtime.sampler import Orders, Sampled, sample, takes_whole_row, told, uniforms_of
 
 Doubles = npt.NDArray[np.float64]
-Orders = Sequence[tuple[int, str, SampleOrder]]  # row, request id, order
 Fetch = Callable[[list[int]], Floats]
 
 _UNSETTLED = Sampled("", -1)
@@ -83,12 +82,16 @@ def choose(candidates: Candidates, orders: Orders, fetch: Fetch) -> list[Sampled
         fetch: called at most once, with the rows that the candidates do not settle: these rows [rows, V] float32, to
             be changed in place.
     """
+    orders = told(orders)
     best, drawn = candidates.top_ids[:, 0].tolist(), candidates.drawn.tolist()
     is_best, is_drawn = (flags.tolist() for flags in _usable(candidates))
     chosen: list[Sampled] = []
     unsettled: list[int] = []
     for row, request_id, order in orders:
         p = order.params
+        if order.mask is not None and order.mask.failure is not None:
+            chosen.append(Sampled(request_id, 0, failure=order.mask.failure))
+            continue
         if takes_whole_row(order):
             chosen.append(_UNSETTLED)
             continue

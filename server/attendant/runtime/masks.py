@@ -29,6 +29,13 @@ def apply_mask(values: Row, mask: TokenMask) -> None:
         _prefer(values[mask.preferred :], values[: mask.preferred])
 
 
+def allows(mask: TokenMask, token: int) -> bool:
+    """Whether ``token`` may be next, by a mask that does not weigh all."""
+    if token in mask.forbidden or any(first <= token < end for first, end in mask.spans):
+        return False
+    return mask.allowed is None or (token < len(mask.allowed) and bool(mask.allowed[token]))
+
+
 def weighs_all(mask: TokenMask | None) -> bool:
     """Whether the mask takes the logits of all tokens, not those of some alone."""
     return mask is not None and bool(mask.forced or mask.preferred is not None)

@@ -14,15 +14,17 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from attendant.core.errors import AttendantError
 from attendant.core.events import TokenLogprob
 from attendant.core.plan import Continuations, SampleOrder, StepOutput
 from attendant.core.sampling import SamplingParams
 from attendant.runtime.edits import apply_edits
 from attendant.runtime.filters import entropy_size, likely_enough
-from attendant.runtime.masks import apply_mask, weighs_all
+from attendant.runtime.masks import allows, apply_mask, weighs_all
 
 Row = npt.NDArray[np.float32]  # [vocab]
 Index = npt.NDArray[np.intp]
+Orders = Sequence[tuple[int, str, SampleOrder]]  # row, request id, order
 
 _BLOCK = 64
 _FIRST_NUCLEUS = 64
@@ -32,7 +34,8 @@ _MOST_TOP_H = 100  # as in ``generate``
 
 
 class Sampled(NamedTuple):
-    """The choice for one row; of a beam its continuations in place of a token. ``failure`` says why there is none.
+    """The choice for one row; of a beam its continuations in place of a token. ``failure`` says why there is none, in
+    words or as the error that the request ends with.
 
     Made for every row of every step: a frozen dataclass takes twice as long.
     """
@@ -40,31 +43,41 @@ class Sampled(NamedTuple):
     request_id: str
     token_id: int
     logprob: TokenLogprob | None = None
-    failure: str | None = None
+    failure: str | AttendantError | None = None
     continuations: Continuations | None = None
 
 
-def sample(logits: npt.NDArray[np.float32], orders: Sequence[tuple[int, str, SampleOrder]]) -> list[Sampled]:
+def sample(logits: npt.NDArray[np.float32], orders: Orders) -> list[Sampled]:
     """Choose a token for each (row, request id, order).
 
     Args:
         logits: [rows, vocab] float32. Rows with penalties, biases or a mask are changed in place.
     """
+    orders = told(orders)
     plain = [_is_plain(order) for _, _, order in orders]
-    for is_plain, (row, _, order) in zip(plain, orders, strict=True):
-        if is_plain and order.mask is not None:
-            apply_mask(logits[row], order.mask)
     best = logits.argmax(axis=1) if any(plain) else None
     chosen: list[Sampled] = []
     for is_plain, (row, request_id, order) in zip(plain, orders, strict=True):
         values = logits[row]
-        if best is not None and is_plain:
+        if order.mask is not None and order.mask.failure is not None:
+            chosen.append(Sampled(request_id, 0, failure=order.mask.failure))
+        elif best is not None and is_plain:
             token = int(best[row])
+            if order.mask is not None and not allows(order.mask, token):  # seldom: models follow what they began
+                apply_mask(values, order.mask)
+                token = int(values.argmax())
             failure = None if math.isfinite(values[token]) else _unusable(values, token, order)
             chosen.append(Sampled(request_id, token, failure=failure))
         else:
             chosen.append(_sample_row(values, request_id, order))
     return chosen
+
+
+def told(orders: Orders) -> Orders:
+    """The orders with the masks that were found meanwhile, or are found now."""
+    if all(order.late is None for _, _, order in orders):
+        return orders
+    return [(row, request_id, order.told()) for row, request_id, order in orders]
 
 
 def _is_plain(order: SampleOrder) -> bool:
