@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from deploy.grafana.board import JOB, MODEL, Board, Row
+from deploy.grafana.grammars import GRAMMARS
 from deploy.grafana.panel import Panel, Query, more_is_worse
 from deploy.grafana.queries import SERIES, mean, quantile, quantiles, spread, total, value
 
@@ -281,5 +282,5 @@ BOARD = Board(
     title="Attendant / One model",
     says="Where the time of one model's requests goes, and what its engine or its batches do.",
     variables=(JOB, MODEL),
-    rows=(REQUESTS, ENGINE, ENCODING, SPEECH, EXPLAIN),
+    rows=(REQUESTS, ENGINE, ENCODING, SPEECH, EXPLAIN, GRAMMARS),
 )

@@ -151,6 +151,7 @@ class Application:
             self._on_engine_death,
             settings.speech,
             explain=settings.explain,
+            grammar=settings.grammar,
             loader=loader,
             on_change=self._on_change,
             repository=settings.repository,

@@ -26,7 +26,7 @@ from attendant.models.loader import LoadedBundles, ModelLoader
 from attendant.models.lookup import named
 from attendant.models.repository import ModelRepository
 from attendant.models.table import ModelTable
-from attendant.settings import ExplainSettings, RepositorySettings, SpeechSettings
+from attendant.settings import ExplainSettings, GrammarSettings, RepositorySettings, SpeechSettings
 from attendant.settings.routes import RoutesFile
 
 
@@ -36,6 +36,7 @@ class FrontEnd:
     Args:
         on_death: called on the loop with the model's name and the exception when a thread that runs a model dies.
         speech: of models that write what they hear. explain: of calls that explain.
+        grammar: of structured output.
         loader: of models that come after the start; None: none do.
         on_change: told whenever a model came, went or failed, after the start.
         repository, folder: of models by version, which may come and go.
@@ -59,6 +60,7 @@ class FrontEnd:
         speech: SpeechSettings | None = None,
         *,
         explain: ExplainSettings | None = None,
+        grammar: GrammarSettings | None = None,
         loader: ModelLoader | None = None,
         on_change: Callable[[], Awaitable[None]] | None = None,
         repository: RepositorySettings | None = None,
@@ -80,7 +82,13 @@ class FrontEnd:
         self.repository = ModelRepository(
             self.models, repository or RepositorySettings(), drain_timeout_s, ledger, folder
         )
-        self._services = RoutedServices(self.models, metrics, speech or SpeechSettings(), explain or ExplainSettings())
+        self._services = RoutedServices(
+            self.models,
+            metrics,
+            speech or SpeechSettings(),
+            explain or ExplainSettings(),
+            grammar or GrammarSettings(),
+        )
         self.generation, self.encoding = self._services.generation, self._services.encoding
         self.speech, self.explain = self._services.speech, self._services.explain
         self.tokenizer, self.routes = self._services.tokenizer, self._services.routes

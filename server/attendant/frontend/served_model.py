@@ -85,6 +85,7 @@ class ServedModel:
         """
         if self.generation is not None:
             self._metrics.add_model(self.name, self.generation)
+            self._metrics.grammars.add_model(self.name)
             await self.generation.start()
             self._metrics.kv_memory(self.name, *self.generation.kv_blocks, self.generation)
         for encoder in self.encoders.values():

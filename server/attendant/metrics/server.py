@@ -28,6 +28,7 @@ from attendant.metrics.encoding import EncoderMetrics
 from attendant.metrics.explain import ExplainMetrics
 from attendant.metrics.families import Family, opened, read_rows
 from attendant.metrics.generation import Collectors, ModelMetrics
+from attendant.metrics.grammars import GrammarMetrics
 from attendant.metrics.labels import MOST_MODELS, ModelNames
 from attendant.metrics.load import LoadPage, ModelLoad, VersionLoad
 from attendant.metrics.objectives import LatencySeries, ObjectiveCollectors, ObjectiveSeries
@@ -44,7 +45,7 @@ class Metrics:
     """The collectors of one server. ``registry``: a new one, with the process's own collectors beside it, if None.
 
     ``encoders``: those of models that encode. ``speech``: those of models that write what they hear.
-    ``explain``: those of calls that explain.
+    ``explain``: those of calls that explain. ``grammars``: of structured output.
     ``traces``: of what becomes of spans.
     ``recorded``: of calls that are written to a file.
     ``routes``: of what routes lead to.
@@ -77,6 +78,7 @@ class Metrics:
         self.encoders = EncoderMetrics(registry, errors, self._names, self._load, self._latency)
         self.speech = SpeechMetrics(registry, self._names)
         self.explain = ExplainMetrics(registry, self._names)
+        self.grammars = GrammarMetrics(registry, self._names)
         self.traces = TraceMetrics(registry)
         self.recorded = RecordMetrics(registry)
         self.routes = RouteMetrics(registry)

@@ -149,6 +149,25 @@ class ExplainSettings(Section):
     )
 
 
+class GrammarSettings(Section):
+    """Structured output: what the grammars that calls send may take."""
+
+    max_bytes: Annotated[ByteSize, Field(ge=16)] = Field(
+        ByteSize(128 * 1024), description="Size of a grammar's text; larger ones are refused with INVALID_ARGUMENT."
+    )
+    max_compile_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
+        5.0, description="Seconds that it may take to compile one; what takes longer is refused with INVALID_ARGUMENT."
+    )
+    max_mask_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
+        0.05,
+        description="Processor time that it may take to say which tokens may be next, in seconds, and a tenth of it in "
+        "the mean of an answer; an answer that takes more ends with INVALID_ARGUMENT.",
+    )
+    cache_size: Annotated[int, Field(ge=1)] = Field(
+        256, description="Grammars, for each model, that are kept for the next call with the same one."
+    )
+
+
 class SloSettings(Section):
     """What is promised of models, for counters and alerts."""
 

@@ -23,6 +23,7 @@ from attendant.settings.sections import (
     EngineSettings,
     ExplainSettings,
     GpuSettings,
+    GrammarSettings,
     GrpcSettings,
     MetricsSettings,
     RecordSettings,
@@ -62,6 +63,7 @@ class ServeSettings(BaseSettings):
     encoder: EncoderSettings = EncoderSettings()
     speech: SpeechSettings = SpeechSettings()
     explain: ExplainSettings = ExplainSettings()
+    grammar: GrammarSettings = GrammarSettings()
     slo: SloSettings = SloSettings()
     gpu: GpuSettings = GpuSettings()
     grpc: GrpcSettings = GrpcSettings()

@@ -19,12 +19,15 @@ class MediaThreads:
 
     Args:
         count: of the threads, which start with the first job.
+        name: of what they do. stack_bytes: of each thread's stack; 0 for the usual one.
     """
 
     _Job = tuple[Future[Any], Callable[[], Any]]
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, name: str = "media", stack_bytes: int = 0) -> None:
         self._count = count
+        self._name = name
+        self._stack_bytes = stack_bytes
         self._jobs: queue.SimpleQueue[MediaThreads._Job | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._started = False
@@ -39,8 +42,12 @@ class MediaThreads:
         with self._lock:
             if not self._started:
                 self._started = True
-                for index in range(self._count):
-                    threading.Thread(target=self._work, name=f"media-{index}", daemon=True).start()
+                usual = threading.stack_size(self._stack_bytes)
+                try:
+                    for index in range(self._count):
+                        threading.Thread(target=self._work, name=f"{self._name}-{index}", daemon=True).start()
+                finally:
+                    threading.stack_size(usual)
         return future
 
     async def run(self, job: Callable[[], T]) -> T:

@@ -16,10 +16,12 @@ from attendant.core.generation import Finish, GenerationCall, GenerationPart, Te
 from attendant.core.receipt import Maker
 from attendant.core.request import FinishReason, Request, Timings, Usage
 from attendant.core.sampling import SamplingParams
+from attendant.core.token_rules import TokenRule
 from attendant.frontend.generation.bad_phrases import as_bad_words
 from attendant.frontend.generation.call_settings import call_settings
 from attendant.frontend.generation.detokenizer import Detokenizer
 from attendant.frontend.generation.forced_answer import forced
+from attendant.frontend.generation.grammars import Grammars, rules_of
 from attendant.frontend.generation.hub import ModelHub
 from attendant.frontend.generation.inner import InnerCall
 from attendant.frontend.generation.params import beam_params, for_sequence, sampling_params
@@ -32,6 +34,7 @@ from attendant.metrics import Metrics
 from attendant.models.info import Tokenized
 from attendant.models.lookup import GENERATE, TRANSLATE, Wanted
 from attendant.models.table import Finder
+from attendant.settings import GrammarSettings
 
 
 class Generates(Protocol):
@@ -53,9 +56,10 @@ class Generates(Protocol):
 class GenerationService:
     """Generation by all models of a server, which calls find in the table."""
 
-    def __init__(self, models: Finder[Generates], metrics: Metrics) -> None:
+    def __init__(self, models: Finder[Generates], metrics: Metrics, grammars: Grammars | None = None) -> None:
         self._models = models
         self._metrics = metrics
+        self._grammars = grammars or Grammars(GrammarSettings(), metrics.grammars)
         self._ids = itertools.count()
 
     def generate(
@@ -98,11 +102,13 @@ class GenerationService:
                     if call.bad_phrases:
                         size = 2 * sum(map(len, call.bad_phrases))  # each is read twice
                         call = await timely(size, partial(as_bad_words, call, hub.model))
+                    grammar = await self._grammars.compiled(call, hub.model)
                     with stage.begin("admission"):
                         settings = call_settings(call, hub.model.manifest)
                         params = sampling_params(call, settings, hub.model, prepared)
                         if inner:
                             params = replace(params, timestamps=asked.timestamps, asked_logprobs=asked.asked_logprobs)
+                        rules = rules_of(grammar, hub.model, params)
                         beams = beam_params(call, settings, hub.facts, params, prepared)
                         hub.gate.take(call.n, inner=True)
                 note_params(stage, name, params)
@@ -111,7 +117,7 @@ class GenerationService:
                 raise
             stop = settings.stop_strings
             receipts = CallReceipts(served.maker, call, prepared, params, beams, stop) if call.receipt else None
-            active = _ActiveCall(hub, call, prepared, params, beams, stop, context.within(stage), self._ids)
+            active = _ActiveCall(hub, call, prepared, params, rules, beams, stop, context.within(stage), self._ids)
             answer = Answer(stage, context.arrival_ns)
             if context.abort is not None:
                 context.abort.when_asked(active.abort)
@@ -153,12 +159,13 @@ class _ActiveCall:
     and they take it from there instead of computing it again.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts it is made of, each by name
         self,
         hub: ModelHub,
         call: GenerationCall,
         prepared: Prepared,
         params: SamplingParams,
+        rules: tuple[TokenRule, ...],
         beams: BeamParams | None,
         stop: tuple[str, ...],
         context: CallContext,
@@ -168,6 +175,7 @@ class _ActiveCall:
         self._call = call
         self._prepared = prepared
         self._params = params
+        self._rules = rules
         self._beams = beams
         self._stop = stop
         self._context = context
@@ -230,6 +238,7 @@ class _ActiveCall:
             self._prepared.source,
             self._beams,
             tuple(self._requests) if self._beams is not None else (),
+            rules=self._rules,
             priority=self._context.priority,
             noted=self._context.stage.noted,
         )

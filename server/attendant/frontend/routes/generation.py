@@ -12,6 +12,7 @@ from typing import Protocol
 from attendant.core.chat import ChatPrompt
 from attendant.core.context import CallContext, current_call
 from attendant.core.generation import Finish, GenerationCall, GenerationPart, TextPrompt
+from attendant.frontend.generation.grammars import Grammars
 from attendant.frontend.generation.inner import InnerCall
 from attendant.frontend.generation.service import Generates, GenerationService, wanted_of
 from attendant.frontend.routes.differences import Difference, Texts
@@ -46,8 +47,9 @@ class RoutedGeneration(GenerationService):
         routes: Routes,
         shadows: Shadows,
         pipelines: Callable[[], TextPipelines],
+        grammars: Grammars,
     ) -> None:
-        super().__init__(models, metrics)
+        super().__init__(models, metrics, grammars)
         self._routes = routes
         self._shadows = shadows
         self._pipelines = pipelines

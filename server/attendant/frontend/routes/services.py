@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from attendant.frontend.generation.grammars import Grammars
 from attendant.frontend.loads import LoadService
 from attendant.frontend.routes.encoding import RoutedEncoding
 from attendant.frontend.routes.explain import RoutedExplain
@@ -17,7 +18,7 @@ from attendant.frontend.tokenizer import TokenizerService
 from attendant.frontend.words import WordsService
 from attendant.metrics import Metrics
 from attendant.models.table import Finder
-from attendant.settings import ExplainSettings, SpeechSettings
+from attendant.settings import ExplainSettings, GrammarSettings, SpeechSettings
 from attendant.tasks.media_threads import MediaThreads
 
 MAX_MEDIA_JOBS = 2
@@ -27,7 +28,14 @@ MAX_MEDIA_JOBS = 2
 class RoutedServices:
     """The services over one table of models, which know of each other. Create it inside the running event loop."""
 
-    def __init__(self, models: Finder[Any], metrics: Metrics, speech: SpeechSettings, explain: ExplainSettings) -> None:
+    def __init__(
+        self,
+        models: Finder[Any],
+        metrics: Metrics,
+        speech: SpeechSettings,
+        explain: ExplainSettings,
+        grammar: GrammarSettings,
+    ) -> None:
         self._media = MediaThreads(MAX_MEDIA_JOBS)
         self.routes = Routes(metrics.routes)
         self.shadows = Shadows(metrics.routes)
@@ -38,7 +46,8 @@ class RoutedServices:
         one_model = OneModel(models, self.routes)
         self.tokenizer, self.words = TokenizerService(one_model), WordsService(one_model)
         self.loads = LoadService(one_model)
-        self.generation = RoutedGeneration(models, metrics, self.routes, self.shadows, pipelines)
+        self._grammars = Grammars(grammar, metrics.grammars)
+        self.generation = RoutedGeneration(models, metrics, self.routes, self.shadows, pipelines, self._grammars)
         self.encoding = RoutedEncoding(models, metrics, self._media, self.routes, self.shadows, pipelines)
         self.speech = RoutedSpeech(
             models, self.generation.on, metrics, speech, self._media, self.routes, self.shadows, pipelines
@@ -55,5 +64,6 @@ class RoutedServices:
         await self.shadows.close()
 
     def close_media(self) -> None:
-        """Decode no more files."""
+        """Decode no more files, and compile no more grammars."""
         self._media.close()
+        self._grammars.close()

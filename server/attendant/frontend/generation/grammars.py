@@ -1,0 +1,183 @@
+"""The grammars that calls ask for: compiled in threads of their own, each once for a model, and kept for the next."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from functools import partial
+from typing import Generic, TypeVar
+from weakref import WeakKeyDictionary
+
+from attendant.core.errors import InvalidRequest
+from attendant.core.generation import GenerationCall
+from attendant.core.grammar import Grammar
+from attendant.core.sampling import SamplingParams
+from attendant.core.token_rules import TokenRule
+from attendant.grammars.compiled import STACK_BYTES, CompiledGrammar, GrammarLimits
+from attendant.grammars.notation import check_size, field_of
+from attendant.grammars.rule import GrammarRule
+from attendant.grammars.words import GrammarWords
+from attendant.metrics.grammars import GrammarMetrics
+from attendant.models.generators import GeneratorPart
+from attendant.models.text import TextCodec
+from attendant.settings import GrammarSettings
+from attendant.tasks.media_threads import MediaThreads
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+MAX_COMPILING = 2
+"""Grammars that are compiled at once, of all models: that takes a processor each."""
+
+
+class Grammars:
+    """The grammars of a server's models. Everything here runs on the event loop's thread but what is compiled."""
+
+    def __init__(self, settings: GrammarSettings, metrics: GrammarMetrics) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._limits = GrammarLimits(settings.max_bytes, settings.max_mask_s)
+        self._threads = MediaThreads(MAX_COMPILING, "grammar", STACK_BYTES)
+        self._models: WeakKeyDictionary[TextCodec, _OfModel] = WeakKeyDictionary()
+
+    async def compiled(self, call: GenerationCall, model: GeneratorPart) -> CompiledGrammar | None:
+        """The call's grammar; None if it has none.
+
+        Raises:
+            InvalidRequest: it cannot be used, and why.
+        """
+        if call.grammar is None:
+            return None
+        try:
+            check_size(call.grammar, self._limits.max_bytes)
+            found = await self._find(call.grammar, model)
+        except InvalidRequest:
+            self._metrics.asked(model.name, "refused")
+            raise
+        return found
+
+    def close(self) -> None:
+        """Compile nothing more."""
+        self._threads.close()
+
+    async def _find(self, grammar: Grammar, model: GeneratorPart) -> CompiledGrammar:
+        of_model = self._models.get(model.text)
+        if of_model is None:
+            of_model = self._models[model.text] = _OfModel(_Job(partial(_words, model.text, model.manifest.vocab_size)))
+        kept = of_model.kept(grammar)
+        if isinstance(kept, InvalidRequest):
+            raise kept.renamed(kept.field)  # another one: an error collects where it was raised
+        if kept is not None:
+            self._metrics.asked(model.name, "cached")
+            return kept
+        words = await of_model.words.result(self._threads)
+        job = of_model.jobs.get(grammar)
+        if job is None:
+            job = of_model.jobs[grammar] = _Job(partial(CompiledGrammar, grammar, words, self._limits))
+        found: CompiledGrammar | InvalidRequest
+        try:
+            found = await job.result(self._threads, self._settings.max_compile_s)
+        except TimeoutError:
+            found = InvalidRequest(
+                field_of(grammar), f"is too complex: to compile it takes more than {self._settings.max_compile_s:g} s"
+            )
+        except InvalidRequest as error:
+            found = error
+        finally:
+            if of_model.jobs.get(grammar) is job and (job.is_done or not job.num_waiting):
+                del of_model.jobs[grammar]
+        if of_model.keep(grammar, found, self._settings.cache_size):
+            self._metrics.compiled(model.name, job.took_s)
+        if isinstance(found, InvalidRequest):
+            raise found.renamed(found.field)
+        self._metrics.asked(model.name, "compiled")
+        return found
+
+
+class _Job(Generic[T]):
+    """Work in a thread that several calls wait for, begun when the first does and given up when none does any more."""
+
+    def __init__(self, work: Callable[[], T]) -> None:
+        self._work = work
+        self._began_ns = 0
+        self._future: asyncio.Future[T] | None = None
+        self.num_waiting = 0
+        self.took_s = 0.0
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it has ended, well or not."""
+        return self._future is not None and self._future.done()
+
+    async def result(self, threads: MediaThreads, limit_s: float | None = None) -> T:
+        """What comes of it. Raises TimeoutError if it has run for longer; waiting for a thread does not count."""
+        if self._future is None:
+            self._future = asyncio.wrap_future(threads.submit(self._run))
+        future = self._future
+        self.num_waiting += 1
+        try:
+            while not future.done():
+                await asyncio.wait([future], timeout=limit_s)
+                if limit_s is not None and not future.done() and self._runs_for_s() >= limit_s:
+                    raise TimeoutError
+            return future.result()
+        finally:
+            self.num_waiting -= 1
+            if not self.num_waiting and not future.done():
+                future.cancel()
+                self._future = None
+
+    def _run(self) -> T:
+        self._began_ns = time.monotonic_ns()
+        try:
+            return self._work()
+        except InvalidRequest:
+            raise
+        except BaseException as error:  # a panic of the library is no Exception
+            logger.exception("a grammar could not be compiled")
+            raise InvalidRequest("grammar", f"cannot be used: {type(error).__name__}: {error}") from error
+        finally:
+            self.took_s = self._runs_for_s()
+
+    def _runs_for_s(self) -> float:
+        return (time.monotonic_ns() - self._began_ns) / 1e9 if self._began_ns else 0.0
+
+
+class _OfModel:
+    """What is known of one model's grammars, refusals included; the latest that were asked for are kept."""
+
+    def __init__(self, words: _Job[GrammarWords]) -> None:
+        self.words = words
+        self.jobs: dict[Grammar, _Job[CompiledGrammar]] = {}
+        self._kept: OrderedDict[Grammar, CompiledGrammar | InvalidRequest] = OrderedDict()
+
+    def kept(self, grammar: Grammar) -> CompiledGrammar | InvalidRequest | None:
+        """What came of the grammar before, if that is still known."""
+        found = self._kept.get(grammar)
+        if found is not None:
+            self._kept.move_to_end(grammar)
+        return found
+
+    def keep(self, grammar: Grammar, found: CompiledGrammar | InvalidRequest, size: int) -> bool:
+        """Remember what came of it; no more than ``size``. Returns whether that is news."""
+        is_news = grammar not in self._kept
+        self._kept[grammar] = found
+        while len(self._kept) > size:
+            self._kept.popitem(last=False)
+        return is_news
+
+
+def rules_of(compiled: CompiledGrammar | None, model: GeneratorPart, params: SamplingParams) -> tuple[TokenRule, ...]:
+    """The rules of a sequence whose answer is a text of the grammar."""
+    if compiled is None:
+        return ()
+    eos = () if params.ignore_eos else model.manifest.special_tokens.eos
+    return (GrammarRule(compiled, (*eos, *params.stop_token_ids), len(params.opening)),)
+
+
+def _words(text: TextCodec, vocab_size: int) -> GrammarWords:
+    return GrammarWords(text.tokenizer.to_str(), vocab_size)

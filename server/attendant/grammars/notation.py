@@ -1,0 +1,109 @@
+"""Every notation of a grammar, as llguidance reads it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NoReturn
+
+from llguidance import LLMatcher
+from llguidance.gbnf_to_lark import gbnf_to_lark
+
+from attendant.core.errors import InvalidRequest, TooLarge
+from attendant.core.grammar import Grammar
+
+_SPACE = r"[\x20\x0A\x0D\x09]{1,64}"
+"""Between two words of JSON there may be so much space, and no more: small models begin lines and never end."""
+_MOST_SHOWN = 600
+"""Characters of a library's words that an error repeats."""
+
+
+def check_size(grammar: Grammar, max_bytes: int) -> None:
+    """Raises TooLarge if the grammar's text, or its choices together, have more bytes."""
+    size = sum(len(text.encode(errors="replace")) for text in (grammar.text, *grammar.choices))
+    if size > max_bytes:
+        raise TooLarge(field_of(grammar), f"has {size} bytes; allowed: at most {max_bytes}")
+
+
+def field_of(grammar: Grammar) -> str:
+    """What errors call it."""
+    return f"grammar.{grammar.kind}"
+
+
+def refuse(grammar: Grammar, reason: object) -> NoReturn:
+    """Raises InvalidRequest about the grammar."""
+    raise InvalidRequest(field_of(grammar), f"cannot be used: {shortened(str(reason))}")
+
+
+def shortened(text: str) -> str:
+    """The words of an error, without what llguidance adds about its state."""
+    text = text.removesuffix("<non-verbose/>").strip()
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
+
+
+def notation(grammar: Grammar) -> str:
+    """The grammar for llguidance. Whether it can be compiled shows when it is.
+
+    Raises:
+        InvalidRequest: it is not what its kind says.
+    """
+    match grammar.kind:
+        case "json_object":
+            return LLMatcher.grammar_from_json_schema({"type": "object"}, defaults={"whitespace_pattern": _SPACE})
+        case "json_schema":
+            return _of_schema(grammar)
+        case "regex":
+            return LLMatcher.grammar_from_regex(_written(grammar, grammar.text))
+        case "choice":
+            return _of_choices(grammar)
+        case "lark":
+            return LLMatcher.grammar_from_lark(_written(grammar, grammar.text))
+        case "gbnf":
+            return LLMatcher.grammar_from_lark(_of_gbnf(grammar))
+
+
+def _of_schema(grammar: Grammar) -> str:
+    try:
+        schema = json.loads(_written(grammar, grammar.text), parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
+        refuse(grammar, f"it is not JSON: {error or 'it is nested too deeply'}")
+    if schema is True:
+        schema = {}
+    if not isinstance(schema, dict):
+        refuse(grammar, "it is no schema; allowed: an object, or true")
+    options = schema.get("x-guidance")
+    says_space = isinstance(options, dict) and not {"whitespace_pattern", "whitespace_flexible"}.isdisjoint(options)
+    try:
+        return LLMatcher.grammar_from_json_schema(
+            schema, defaults=None if says_space else {"whitespace_pattern": _SPACE}
+        )
+    except (ValueError, RecursionError) as error:
+        refuse(grammar, error)
+
+
+def _no_number(word: str) -> Any:
+    raise ValueError(f"{word} is no number of JSON")
+
+
+def _of_choices(grammar: Grammar) -> str:
+    if not grammar.choices:
+        refuse(grammar, "it has no texts; allowed: at least one")
+    texts = [json.dumps(_written(grammar, choice)) for choice in grammar.choices]
+    return LLMatcher.grammar_from_lark(f"start: {' | '.join(texts)}")
+
+
+def _of_gbnf(grammar: Grammar) -> str:
+    try:
+        return gbnf_to_lark(_written(grammar, grammar.text))
+    except RecursionError:
+        refuse(grammar, "it is nested too deeply")
+    except Exception as error:  # noqa: BLE001 - the library raises bare exceptions, and others by mistake
+        refuse(grammar, error)
+
+
+def _written(grammar: Grammar, text: str) -> str:
+    """The text, which has no halves of characters."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        refuse(grammar, f"character {error.start} is half of a character that takes two (a lone surrogate)")
+    return text

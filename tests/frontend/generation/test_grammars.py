@@ -1,0 +1,255 @@
+"""Structured output through the service: every kind of grammar, with all else that says how an answer goes and ends."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from contextlib import aclosing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from attendant.core.errors import InvalidRequest, StepFailed, TooLarge
+from attendant.core.generation import BeamCall, Delta, Finish, GenerationCall
+from attendant.core.grammar import Grammar
+from attendant.core.request import FinishReason
+from attendant.frontend.generation.service import GenerationService
+from attendant.metrics import Metrics
+from jsonschema import Draft202012Validator
+
+from tests.frontend.generation.helpers import call, collect, load, wait_until, with_model, with_service
+from tests.grammars.hostile import HARMLESS, REFUSED
+from tests.synthetic import EOS, byte_tokenizer, make_synthetic_bundle
+
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "name": {"enum": ["Ada", "Eva"]},
+        "age": {"type": "integer", "minimum": 1, "maximum": 99},
+        "tags": {"type": "array", "items": {"enum": ["x", "y"]}, "maxItems": 3},
+    },
+    "required": ["name", "age", "tags"],
+    "additionalProperties": False,
+    "x-guidance": {"whitespace_flexible": False},
+}
+JSON = Grammar("json_schema", json.dumps(SCHEMA))
+LETTERS = Grammar("regex", "[a-z]{3,}")
+YES = Grammar("choice", choices=("yes",))
+
+
+def id_of(letter: str) -> int:
+    (index,) = byte_tokenizer().encode(letter).ids
+    return index
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_synthetic_bundle(tmp_path_factory.mktemp("b") / "m", context_length=512)
+
+
+@pytest.fixture(scope="module")
+def endless(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_synthetic_bundle(tmp_path_factory.mktemp("b") / "m", context_length=512, eos_bias=-1e4)
+
+
+async def answer(service: GenerationService, wanted: GenerationCall) -> tuple[str, Finish]:
+    texts, ends = await collect(service, wanted)
+    return texts.get(0, ""), ends[0]
+
+
+def check(text: str) -> None:
+    Draft202012Validator(SCHEMA).validate(json.loads(text))
+
+
+WAYS = {
+    "greedy": call("x", 100, grammar=JSON),
+    "sampled": call("x", 100, grammar=JSON, temperature=1.5, seed=3),
+    "nucleus": call("y", 100, grammar=JSON, temperature=1.0, top_p=0.8, top_k=20, seed=4),
+    "logprobs": call("y", 100, grammar=JSON, temperature=1.0, logprobs=2, seed=5),
+    "penalties": call("z", 100, grammar=JSON, repetition_penalty=1.3, frequency_penalty=0.5),
+    "ignore_eos": call("z", 100, grammar=JSON, ignore_eos=True),
+    "min_tokens": call("z", 100, grammar=JSON, min_tokens=90),
+    "whole": call("z", 100, grammar=JSON, whole=True),
+}
+
+
+def test_answers_fit_whatever_chooses_them_alone_and_in_company(bundle: Path) -> None:
+    async def test(service: GenerationService) -> None:
+        alone = {name: await answer(service, wanted) for name, wanted in WAYS.items()}
+        free = [call("f" * i, 40, temperature=1.0, seed=i) for i in range(1, 4)]
+        undisturbed = [await answer(service, wanted) for wanted in free]
+        together = await asyncio.gather(*(answer(service, wanted) for wanted in (*WAYS.values(), *free)))
+        for (name, (text, end)), (other, _) in zip(alone.items(), together, strict=False):
+            check(text)
+            assert end.reason is FinishReason.STOP, name
+            assert end.stop_token_id is None, "it is complete without a token that says so"
+            assert other == text, name
+        assert [text for text, _ in undisturbed] == [text for text, _ in together[len(WAYS) :]]
+
+    assert with_service(bundle, test, max_queue=16) == []
+
+
+def test_several_sequences_and_beams(bundle: Path) -> None:
+    async def test(service: GenerationService) -> None:
+        texts, ends = await collect(service, call("x", 100, grammar=JSON, n=4, temperature=1.5, seed=1))
+        assert len(texts) == 4
+        assert len(set(texts.values())) > 1
+        beams = await collect(service, call("x", 100, grammar=JSON, n=3, beam_search=BeamCall(3)))
+        for text in (*texts.values(), *beams[0].values()):
+            check(text)
+        assert {end.reason for end in (*ends.values(), *beams[1].values())} == {FinishReason.STOP}
+        assert len(set(beams[0].values())) == 3
+
+    assert with_service(bundle, test) == []
+
+
+def test_logprobs_are_the_models_own(bundle: Path) -> None:
+    async def test(service: GenerationService) -> None:
+        async def first(wanted: GenerationCall) -> Delta:
+            async with aclosing(service.generate(wanted)) as parts:
+                async for part in parts:
+                    assert isinstance(part, Delta)
+                    return part
+            raise AssertionError
+
+        free, bound = [await first(call("x", 1, logprobs=5, grammar=given)) for given in (None, JSON)]
+        assert free.logprobs[0].top == bound.logprobs[0].top
+        assert bound.logprobs[0].token_id == id_of("{")
+        assert bound.logprobs[0].logprob < free.logprobs[0].logprob
+
+    assert with_service(bundle, test) == []
+
+
+def test_an_answer_that_max_tokens_cuts_says_so(bundle: Path) -> None:
+    async def test(service: GenerationService) -> None:
+        whole, _ = await answer(service, WAYS["greedy"])
+        for length in (1, 5, len(whole) - 1, len(whole)):
+            text, end = await answer(service, replace(WAYS["greedy"], max_tokens=length))
+            assert text == whole[:length]
+            assert end.reason is (FinishReason.STOP if length == len(whole) else FinishReason.LENGTH)
+
+    assert with_service(bundle, test) == []
+
+
+def test_ends_come_where_the_text_may_end_and_where_the_call_lets_them(endless: Path) -> None:
+    stop = id_of("k")
+
+    async def test(service: GenerationService) -> None:
+        async def text(**fields: object) -> tuple[str, Finish]:
+            return await answer(service, call("x", 40, grammar=LETTERS, **fields))
+
+        free, end = await text()
+        assert (len(free), end.reason) == (40, FinishReason.LENGTH)
+        bound, end = await text(stop_token_ids=(stop,), logit_bias={stop: 1e4})
+        assert (len(bound), end.stop_token_id) == (3, stop)
+        bound, end = await text(stop_token_ids=(stop,), logit_bias={stop: 1e4}, min_tokens=10)
+        assert (len(bound), end.stop_token_id) == (10, stop)
+        bound, end = await text(logit_bias={EOS: 2e4})
+        assert (len(bound), end.stop_token_id) == (3, EOS)
+        bound, end = await text(logit_bias={EOS: 2e4}, ignore_eos=True)
+        assert (len(bound), end.reason) == (40, FinishReason.LENGTH)
+        assert re.fullmatch("[a-z]{40}", bound)
+        bound, end = await text(stop=(free[4:6],))
+        assert (bound, end.stop_string) == (free[:4], free[4:6])
+
+    assert with_service(endless, test) == []
+
+
+def test_rules_that_leave_nothing_fail_their_call_and_no_other(bundle: Path) -> None:
+    async def test(service: GenerationService) -> None:
+        wanted = call("x", 10, grammar=YES, suppress_tokens=(id_of("e"),))
+        other = asyncio.create_task(answer(service, call("x", 200, ignore_eos=True)))
+        with pytest.raises(StepFailed, match="leave no token"):
+            await answer(service, wanted)
+        assert (await other)[1].reason is FinishReason.LENGTH
+        # a stop token that is the only way on
+        with pytest.raises(StepFailed, match="leave no token"):
+            await answer(service, call("x", 10, grammar=YES, stop_token_ids=(id_of("e"),)))
+
+    assert with_service(bundle, test) == []
+
+
+def test_a_forced_answer_has_no_grammar(bundle: Path) -> None:
+    async def test(service: GenerationService) -> None:
+        with pytest.raises(InvalidRequest, match=r"grammar says how an answer is chosen"):
+            await answer(service, call("x", None, grammar=YES, forced_answer=(10, 11)))
+
+    assert with_service(bundle, test) == []
+
+
+def test_what_is_refused_is_refused_at_the_door_and_others_go_on(bundle: Path) -> None:
+    metrics = Metrics()
+
+    async def test(service: GenerationService) -> None:
+        other = asyncio.create_task(answer(service, call("x", 300, ignore_eos=True)))
+        for name in ("huge enum", "$ref in a circle", "open group", "not", "brackets in brackets"):
+            for _ in range(2):  # the second time, it is known
+                with pytest.raises(InvalidRequest, match=r"cannot be used|has .* bytes"):
+                    await answer(service, call("x", 5, grammar=REFUSED[name]))
+        with pytest.raises(TooLarge):
+            await answer(service, call("x", 5, grammar=REFUSED["too large"]))
+        assert (await other)[1].reason is FinishReason.LENGTH
+        assert counted(metrics, "refused") == 11
+        text, _ = await answer(service, call("x", 30, grammar=HARMLESS["plus of plus"]))
+        assert re.match("xx+", text)
+
+    assert with_model(load(bundle), test, metrics) == []
+
+
+def test_a_grammar_that_is_too_complex_on_the_way_ends_its_call_only(bundle: Path) -> None:
+    async def test(service: GenerationService) -> None:
+        other = asyncio.create_task(answer(service, call("x", 200, ignore_eos=True)))
+        with pytest.raises(InvalidRequest, match="too complex"):
+            await answer(service, call("x", 200, grammar=HARMLESS["many properties"]))
+        assert (await other)[1].reason is FinishReason.LENGTH
+
+    assert with_service(bundle, test) == []
+
+
+def counted(metrics: Metrics, outcome: str) -> float:
+    page = metrics.render()[0].decode()
+    (found,) = re.findall(rf'attendant_grammar_requests_total{{.*outcome="{outcome}"}} (\S+)', page)
+    return float(found)
+
+
+def test_a_grammar_is_compiled_once_for_all_who_ask_at_once(bundle: Path) -> None:
+    metrics = Metrics()
+
+    async def test(service: GenerationService) -> None:
+        await asyncio.gather(*(answer(service, call("x", 5, grammar=JSON)) for _ in range(6)))
+        await answer(service, call("x", 5, grammar=JSON))
+        page = metrics.render()[0].decode()
+        assert "attendant_grammar_compile_seconds_count" in page
+        assert re.search(r"attendant_grammar_compile_seconds_count{.*} 1.0", page)
+        assert counted(metrics, "compiled") + counted(metrics, "cached") == 7
+        assert counted(metrics, "cached") >= 1
+
+    assert with_model(load(bundle, max_queue=16), test, metrics) == []
+
+
+def test_whoever_leaves_while_a_grammar_is_compiled_leaves_nothing(bundle: Path) -> None:
+    async def test(service: GenerationService) -> None:
+        tasks = [
+            asyncio.create_task(answer(service, call("x", 5, grammar=Grammar("regex", f"a{{{i}}}b")))) for i in range(9)
+        ]
+        await asyncio.sleep(0)
+        for task in tasks:
+            task.cancel()
+        ended = await asyncio.gather(*tasks, return_exceptions=True)
+        assert all(isinstance(each, asyncio.CancelledError) for each in ended)
+        held = service._grammars
+        await wait_until(lambda: all(not of_model.jobs for of_model in held._models.values()))
+        assert (await answer(service, call("x", 5, grammar=YES)))[0] == "yes"
+
+    assert with_service(bundle, test) == []
+
+
+def test_what_takes_too_long_to_compile_is_refused(bundle: Path) -> None:
+    async def test(service: GenerationService) -> None:
+        held = service._grammars
+        held._settings = held._settings.model_copy(update={"max_compile_s": 0.001})
+        with pytest.raises(InvalidRequest, match="to compile it takes more than"):
+            await answer(service, call("x", 5, grammar=REFUSED["too many properties"]))
+
+    assert with_service(bundle, test) == []
