@@ -40,6 +40,7 @@ class Requirements:
 
 
 TRITON = Requirements(("tritonclient[grpc]==2.73.0",))
+TRITON_HTTP = Requirements(("tritonclient[http]==2.73.0",))
 KSERVE = Requirements(("kserve==0.21.0",))
 TEI = Requirements(("tei-client[grpc]==0.2.4", "yagrc==1.1.3", "numpy"))
 """A client of Text Embeddings Inference, and one that knows no contract: it asks the server, by reflection."""
