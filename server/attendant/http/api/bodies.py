@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError
+from pydantic_core import CoreSchema
 from starlette.requests import ClientDisconnect, Request
 
 from attendant.core.errors import InvalidRequest, RequestCancelled, TooLarge
+from attendant.http.api.scan import check_amount
 from attendant.http.errors import CONTENT_TYPE
 
 MOST_BYTES = 64 * 1024 * 1024
@@ -18,10 +21,29 @@ LONG_BODY = 16 * 1024
 """Bytes from which on a body is parsed in a thread: a shorter one takes less time than the way to it."""
 
 
+_MANY = ("list", "tuple", "set", "frozenset", "dict")
+_TAG = re.compile(r"str|int|float|bool|bytes|none|dict|(constrained|function|lax|json)-.*|.*\[.*|[A-Z].*", re.DOTALL)
+"""What pydantic puts into the place of a fault to say which of several kinds it speaks of."""
+
+
+def _at_first_fault(schema: Any) -> Any:
+    if isinstance(schema, dict):
+        found = {name: value if name == "metadata" else _at_first_fault(value) for name, value in schema.items()}
+        return found | ({"fail_fast": True} if found.get("type") in _MANY else {})
+    return [_at_first_fault(each) for each in schema] if isinstance(schema, list) else schema
+
+
 class ApiBody(BaseModel):
     """The fields of one call. One that is not declared is refused, as it would be ignored otherwise."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """The schema, but for lists and mappings: the first thing that is wrong in them ends the search. There may be a
+        million of those."""
+        found: CoreSchema = _at_first_fault(handler(source))
+        return found
 
 
 B = TypeVar("B", bound=BaseModel)
@@ -62,6 +84,8 @@ async def read_json(request: Request, kind: type[B], most: int | None = None) ->
     body = await read_bytes(request, most)
 
     def parse() -> B:
+        if len(body) >= LONG_BODY:
+            check_amount(body)
         try:
             return kind.model_validate_json(body)
         except ValidationError as error:
@@ -72,11 +96,21 @@ async def read_json(request: Request, kind: type[B], most: int | None = None) ->
 
 def refusal(kind: type[BaseModel], error: ValidationError) -> InvalidRequest:
     """The first thing that is wrong with a body, without what was sent."""
-    first: Any = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
+    faults: list[Any] = error.errors(include_url=False, include_input=False, include_context=False)
+    field, first = _place(faults[0]["loc"]), faults[0]
     if first["type"] == "extra_forbidden":
         allowed = f"; allowed: {', '.join(kind.model_fields)}" if len(first["loc"]) == 1 else ""
         return InvalidRequest(field[:100], f"is not known{allowed}")
     if first["type"] == "missing":
         return InvalidRequest(field, "is missing")
-    return InvalidRequest(field[:100] or "body", f"is not as it has to be: {first['msg']}")
+    # of a field that may be of several kinds there is a fault for each
+    told = dict.fromkeys(
+        [fault["msg"] for fault in faults[:20] if _place(fault["loc"][:1]) == _place(first["loc"][:1])]
+    )
+    return InvalidRequest(field[:100] or "body", f"is not as it has to be: {', or: '.join(told)[:300]}")
+
+
+def _place(parts: tuple[int | str, ...]) -> str:
+    """Where a fault is, as callers write it."""
+    kept = [part for part in parts[1:] if isinstance(part, int) or not _TAG.fullmatch(part)]
+    return "".join([f"[{part}]" if isinstance(part, int) else f".{part}" for part in (*parts[:1], *kept)]).lstrip(".")
