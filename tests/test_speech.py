@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+import tokenizers
 from attendant.core.errors import Draining
 from attendant.core.generation import BeamCall, GenerationCall, TokenPrompt
 from attendant.frontend.front_end import FrontEnd
@@ -28,11 +29,12 @@ torch = pytest.importorskip("torch", reason="the exporter is not installed")
 
 import transformers  # noqa: E402
 
-from tests.export.seq2seq_families import FAMILIES, POSITIONS, PREPROCESSOR, make_model  # noqa: E402
+from tests.export.seq2seq_families import FAMILIES, POSITIONS, PREPROCESSOR, make_model, tokenizer_json  # noqa: E402
 
 RATE = 16_000  # a window has a second
 STEP = 320  # samples of a timestamp
 FIRST, PREVIOUS, END = map(FAMILIES["whisper"].id_of, ("<|0.00|>", "<|startofprev|>", "<|endoftext|>"))
+WORDS = tokenizers.Tokenizer.from_str(tokenizer_json("whisper"))
 LANGUAGES = {FAMILIES["whisper"].id_of(f"<|{code}|>"): code for code in ("en", "de", "fr")}
 
 Segments = list[tuple[float, tuple[int, ...]]]
@@ -79,11 +81,12 @@ def expected(model: Any, recording: RawSound, call: SpeechCall, num_beams: int) 
     )
     samples = np.frombuffer(recording.pcm16, "<i2").astype(np.float32) / 2**15
     start, segments, language = 0, Segments(), call.language
-    before: list[int] = []
+    before = WORDS.encode(f" {call.prompt}", add_special_tokens=False).ids if call.prompt else []
     while start < len(samples):
         window = samples[start : start + RATE]
         features = torch.tensor(extract(window, sampling_rate=RATE, return_tensors="np")["input_features"])
-        told = [PREVIOUS, *before[-(POSITIONS // 2 - 1) :]] if call.condition_on_previous_text and before else []
+        known = before if call.condition_on_previous_text or not start else []
+        told = [PREVIOUS, *known[-(POSITIONS // 2 - 1) :]] if known else []
         output = model.generate(
             features,
             task="transcribe",
@@ -116,6 +119,7 @@ def segments_of(result: SpeechResult) -> Segments:
         (3, {"timestamps": True, "language": "en"}),
         (1, {"language": "fr"}),
         (3, {"condition_on_previous_text": True}),
+        (1, {"timestamps": True, "prompt": "Zenith"}),
     ],
 )
 def test_windows_are_answered_as_generate_answers_them(

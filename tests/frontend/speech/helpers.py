@@ -6,7 +6,7 @@ import asyncio
 import math
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -19,6 +19,7 @@ from attendant.core.generation import (
     GenerationCall,
     GenerationPart,
     SourcePrompt,
+    TextPrompt,
     TokenPrompt,
 )
 from attendant.core.request import FinishReason, Timings, Usage
@@ -28,6 +29,7 @@ from attendant.frontend.speech.served import ServedListener
 from attendant.frontend.speech.service import SpeechService
 from attendant.metrics import Metrics
 from attendant.models.generators import GeneratorPart
+from attendant.models.info import Tokenized
 from attendant.models.loaded import LoadedModel
 from attendant.models.maker import maker_of
 from attendant.models.table import ModelTable
@@ -55,7 +57,14 @@ ENGLISH_ONLY = SPEECH.model_copy(update={"languages": {}, "tasks": {}})
 
 
 class Codec:
-    """Token 0 is " a", token 1 is " b", and so on; 30 is a space."""
+    """Token 0 is " a", token 1 is " b", and so on; 30 is a space; "!" is one that is special."""
+
+    special_tokens: ClassVar = {SOT: "!"}
+
+    def tokenize(self, prompt: TextPrompt) -> Tokenized:
+        assert not prompt.add_special_tokens
+        letters = prompt.text.replace(" ", "")
+        return Tokenized(tuple(SOT if letter == "!" else ord(letter) - ord("a") for letter in letters), tuple(letters))
 
     def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
         assert skip_special_tokens

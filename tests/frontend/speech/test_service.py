@@ -139,6 +139,33 @@ def test_windows_know_the_end_of_the_text_before_them() -> None:
     assert generator.prompts == [(SOT,), (PREVIOUS, T + 20, T + 20, 1, 2, T + 30, SOT)]  # half the context, minus one
 
 
+@pytest.mark.parametrize("conditioned", [False, True])
+def test_the_first_window_knows_the_prompt(conditioned: bool) -> None:
+    generator = FakeGenerator(Answer((T, 0, T + 50)), Answer((T, 3)))
+    said = transcribe(generator, noise(1.5), timestamps=True, condition_on_previous_text=conditioned, prompt=" e  f ")
+    later = (PREVIOUS, 4, 5, T, 0, T + 50, SOT) if conditioned else (SOT,)
+    assert generator.prompts == [(PREVIOUS, 4, 5, SOT), later]
+    assert said.text == "a d"
+
+
+def test_of_a_prompt_the_end_counts() -> None:
+    generator = FakeGenerator(Answer((0,)))
+    transcribe(generator, noise(1.0), prompt="abcdefghij")
+    assert generator.prompts == [(PREVIOUS, 5, 6, 7, 8, 9, SOT)]  # half the context, minus one
+
+
+def test_a_prompt_is_text() -> None:
+    with pytest.raises(InvalidRequest, match="prompt has the special token '!'; allowed: text"):
+        transcribe(FakeGenerator(Answer((0,))), noise(1.0), prompt="ab!")
+
+
+def test_segments_know_what_stands_between_them() -> None:
+    generator = FakeGenerator(Answer((T, 0, 30, T + 20, T + 20, 1, T + 50)), Answer((T, 3)))
+    said = transcribe(generator, noise(1.5), timestamps=True)
+    assert [(segment.gap, segment.text) for segment in said.segments] == [("", "a"), ("  ", "b"), (" ", "d")]
+    assert "".join([segment.gap + segment.text for segment in said.segments]) == said.text
+
+
 def test_a_model_of_one_language() -> None:
     generator = FakeGenerator(Answer((0,)))
 
@@ -225,6 +252,8 @@ def test_a_model_without_a_token_for_text_before() -> None:
         service = speech_service(FakeGenerator(Answer((0,))), deaf)
         with pytest.raises(InvalidRequest, match=r"condition_on_previous_text is true"):
             await service.transcribe(asked(condition_on_previous_text=True), noise(1))
+        with pytest.raises(InvalidRequest, match=r"prompt is given; allowed with this model: none"):
+            await service.transcribe(asked(prompt="a"), noise(1))
 
     run(test)
 

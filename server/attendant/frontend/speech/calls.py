@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from attendant.core.generation import GenerationCall
@@ -22,6 +22,7 @@ class SpeechCall:
         language: a code as the model spells it; empty: detected in the first window with speech.
         timestamps: segments with times; without, one for each window.
         condition_on_previous_text: windows are given the text before them.
+        prompt: a text that the first window is given as what was said before it: its words and its style rub off.
         how: sampling and beam search of each window; its prompt is not read.
         receipt: give one with the result.
     """
@@ -33,6 +34,7 @@ class SpeechCall:
     timestamps: bool = False
     condition_on_previous_text: bool = False
     receipt: bool = False
+    prompt: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,7 @@ class Segment:
         token_ids: those of its text.
         mean_logprob: mean natural log-probability of the tokens of the window that it lies in.
         no_speech_probability: that the window holds no speech; 0 where the model does not tell.
+        gap: what stands in the whole text between the segment before and this one.
     """
 
     start_s: float
@@ -67,6 +70,7 @@ class Segment:
     token_ids: tuple[int, ...]
     mean_logprob: float
     no_speech_probability: float
+    gap: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

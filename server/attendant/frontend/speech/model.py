@@ -13,7 +13,7 @@ from attendant.bundle.graph_io import SPECTRA
 from attendant.core.context import CallContext
 from attendant.core.errors import InvalidRequest
 from attendant.core.events import TokenLogprob
-from attendant.core.generation import BeamCall, Delta, Finish, GenerationPart, SourcePrompt
+from attendant.core.generation import BeamCall, Delta, Finish, GenerationPart, SourcePrompt, TextPrompt
 from attendant.core.sampling import TimestampRule
 from attendant.core.source import Source
 from attendant.frontend.generation.inner import InnerCall
@@ -25,6 +25,10 @@ NO_SPEECH_PROBABILITY = 0.6
 NO_SPEECH_LOGPROB = -1.0
 """A window is silent if no speech is more probable than the first and its text less than the second (the thresholds of
 Radford et al. 2022, section 4.5)."""
+
+
+MOST_CHARACTERS = 32
+"""Of a token of text before a recording: no more of it is read than may fit."""
 
 
 class Generator(Protocol):
@@ -107,6 +111,24 @@ class SpeechModel:
             raise InvalidRequest("task", f"is {call.task}; allowed: {', '.join(sorted(tasks)) or 'transcribe'}")
         if call.condition_on_previous_text and self.speech.previous is None:
             raise InvalidRequest("condition_on_previous_text", "is true; allowed with this model: false")
+        if call.prompt and self.speech.previous is None:
+            raise InvalidRequest("prompt", "is given; allowed with this model: none, as it takes no text before")
+        self.prompt_tokens(call.prompt)
+
+    def prompt_tokens(self, prompt: str) -> tuple[int, ...]:
+        """The last tokens of a text before the first window, as many as there is room for.
+
+        Raises:
+            InvalidRequest: special tokens are in it.
+        """
+        if not prompt.strip() or not self.max_before:
+            return ()
+        text = f" {prompt.strip()}"[-MOST_CHARACTERS * self.max_before :]
+        tokens = self._model.text.tokenize(TextPrompt(text, add_special_tokens=False)).token_ids
+        special = self._model.text.special_tokens
+        if (found := next((special[token] for token in tokens if token in special), None)) is not None:
+            raise InvalidRequest("prompt", f"has the special token {found!r}; allowed: text")
+        return tokens[-self.max_before :]
 
     def code(self, language: int | None) -> str:
         """The code of a language's token; empty for none."""

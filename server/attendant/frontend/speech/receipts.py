@@ -58,4 +58,5 @@ def speech_settings(call: SpeechCall, settings: GenerationDefaults) -> Mapping[s
         "condition_on_previous_text": call.condition_on_previous_text,
         "keep_special_tokens": call.how.keep_special_tokens,
         "beam_search": call.how.beam_search,
+        **({"prompt": call.prompt} if call.prompt else {}),
     }

@@ -61,7 +61,7 @@ class Transcription:
         self._start = 0  # of the window, in samples
         self._language = model.speech.languages.get(call.language)
         self._language_probability = 1.0
-        self._before: deque[int] = deque(maxlen=model.max_before)
+        self._before: deque[int] = deque(model.prompt_tokens(call.prompt), maxlen=model.max_before)
         self._segments: list[Segment] = []
         self._texts: list[str] = []
 
@@ -125,8 +125,9 @@ class Transcription:
             text = self._text(piece)
             self._before.extend(piece.spoken)
             if text.strip():
+                gap = _gap(self._texts[-1], text) if self._texts else ""
                 self._texts.append(text)
-                segments.append(self._segment(piece, text.strip(), heard, len(sound)))
+                segments.append(replace(self._segment(piece, text.strip(), heard, len(sound)), gap=gap))
         self._metrics.window(self._model.name, "speech" if segments else "silence")
         if segments and self._language is None and heard.language is not None:
             self._language, self._language_probability = heard.language, heard.language_probability
@@ -184,7 +185,7 @@ class Transcription:
             window = Window(
                 features=features,
                 language=self._language,
-                before=tuple(self._before) if self._call.condition_on_previous_text else (),
+                before=tuple(self._before) if self._call.condition_on_previous_text or not self._start else (),
                 partial=partial,
             )
             heard = await self._model.hear(self._generator, self._call, window, self._context.within(stage))
@@ -207,6 +208,11 @@ class Transcription:
             timings=self._tally.timings(),
             receipt=self._receipt.draft() if self._receipt is not None else None,
         )
+
+
+def _gap(before: str, text: str) -> str:
+    """What stands between two texts, once they are stripped."""
+    return before[len(before.rstrip()) :] + text[: len(text) - len(text.lstrip())]
 
 
 class _Tally:

@@ -10,6 +10,7 @@ from attendant.frontend.front_end import FrontEnd
 from attendant.http.api.anthropic.errors import ANTHROPIC
 from attendant.http.api.anthropic.routes import anthropic_routes
 from attendant.http.api.dialect import Dialect
+from attendant.http.api.openai.audio import audio_routes
 from attendant.http.api.openai.chat import chat_routes
 from attendant.http.api.openai.completions import completion_routes
 from attendant.http.api.openai.embeddings import embedding_routes
@@ -52,6 +53,7 @@ def api_routes(models: Models) -> list[Route]:
         *token_routes(models),
         *embedding_routes(models),
         *rerank_routes(models),
+        *audio_routes(models),
     ]
 
 
