@@ -25,7 +25,10 @@ TORCH, PROCESS = "torch", "process"
 _FOLDERS = (REPOSITORY, REPOSITORY / "export", REPOSITORY / "loadtest")
 """Of packages that are read. The server is not: its import contract says that it never reaches the exporter's."""
 
-_STARTERS = ("subprocess", "multiprocessing", "concurrent.futures.process", "pty")
+_STARTERS = (
+    *("subprocess", "multiprocessing", "concurrent.futures.process", "pty"),
+    "attendant.frontend.generation.given_templates",  # the one place of the server that does
+)
 
 
 def exporter_is_installed() -> bool:

@@ -152,6 +152,7 @@ class Application:
             settings.speech,
             explain=settings.explain,
             grammar=settings.grammar,
+            chat=settings.chat,
             loader=loader,
             on_change=self._on_change,
             repository=settings.repository,

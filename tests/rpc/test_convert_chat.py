@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
+from attendant.bundle import ChatTemplates
 from attendant.core.chat import ChatMessage, ChatPrompt, TextPart, Tool, ToolCall, ToolCallDelta, ToolChoice
 from attendant.core.errors import InvalidRequest
 from attendant.core.generation import Delta, Finish
 from attendant.core.grammar import Grammar
 from attendant.core.request import FinishReason, Timings, Usage
+from attendant.models.text import TextCodec
 from attendant.rpc import convert, convert_chat
+from attendant.rpc.convert_models import model_message
 from attendant_proto.v1 import generation_pb2 as pb
+from attendant_proto.v1 import models_pb2
+
+from tests.rpc.fake import generator_info, manifest
+from tests.synthetic import byte_tokenizer
 
 DEFINITION = {"type": "function", "function": {"parameters": {"type": "object"}, "name": "find"}}
 
@@ -131,3 +139,17 @@ def test_reasoning_and_tool_calls_reach_the_wire() -> None:
     end = Finish(1, FinishReason.STOP, Usage(1, 0, 1), Timings(), num_tool_calls=1, unparsed=True)
     finish = convert.generate_response(end).finish
     assert (finish.num_tool_calls, finish.unparsed) == (1, True)
+
+
+def test_callers_learn_what_the_chat_templates_of_a_model_look_at() -> None:
+    thinks = "{% for m in messages %}{% if m.content is string %}{{ m.content }}{% else %}{% for part in m.content %}"
+    thinks += "{{ part.text }}{% endfor %}{% endif %}{% endfor %}{% if enable_thinking %}{{ eos_token }}{% endif %}"
+    sources = {"default": thinks, "rag": "{{ documents }}{{ date | default('today') }}"}
+    codec = TextCodec(byte_tokenizer(), ChatTemplates(sources, {"eos_token": "</s>"}))
+    shown = generator_info(manifest(chat_template=thinks, chat_templates={"rag": sources["rag"]}))
+    assert shown.generation is not None
+    told = replace(shown, generation=replace(shown.generation, chat=codec.chat_facts()))
+    assert model_message(told).generation.chat == models_pb2.ChatInfo(
+        templates=["rag"], documents=True, parts=True, thinking=True, variables=["date", "enable_thinking"]
+    )
+    assert TextCodec(byte_tokenizer(), None).chat_facts() is None

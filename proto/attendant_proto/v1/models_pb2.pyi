@@ -290,10 +290,20 @@ class GenerationDefaults(_message.Message):
     def __init__(self, sampling: _Optional[_Union[_generation_pb2.Sampling, _Mapping]] = ..., max_tokens: _Optional[int] = ..., num_beams: _Optional[int] = ..., stop: _Optional[_Iterable[str]] = ..., min_length: _Optional[int] = ..., max_length: _Optional[int] = ...) -> None: ...
 
 class ChatInfo(_message.Message):
-    __slots__ = ("templates",)
+    __slots__ = ("templates", "tools", "documents", "parts", "thinking", "variables")
     TEMPLATES_FIELD_NUMBER: _ClassVar[int]
+    TOOLS_FIELD_NUMBER: _ClassVar[int]
+    DOCUMENTS_FIELD_NUMBER: _ClassVar[int]
+    PARTS_FIELD_NUMBER: _ClassVar[int]
+    THINKING_FIELD_NUMBER: _ClassVar[int]
+    VARIABLES_FIELD_NUMBER: _ClassVar[int]
     templates: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, templates: _Optional[_Iterable[str]] = ...) -> None: ...
+    tools: bool
+    documents: bool
+    parts: bool
+    thinking: bool
+    variables: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, templates: _Optional[_Iterable[str]] = ..., tools: _Optional[bool] = ..., documents: _Optional[bool] = ..., parts: _Optional[bool] = ..., thinking: _Optional[bool] = ..., variables: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class EncodingInfo(_message.Message):
     __slots__ = ("task", "limits", "vocab_size", "labels", "vectors")

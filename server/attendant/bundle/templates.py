@@ -150,6 +150,11 @@ class ChatTemplates:
             continues=continues,
         )
 
+    @property
+    def all(self) -> Sequence[ChatTemplate]:
+        """Every template."""
+        return tuple(self._templates.values())
+
     def choose(self, name: str, *, has_tools: bool) -> ChatTemplate:
         """The template of this name; without a name the default one, or for a conversation with tools the one that
         knows them. Raises TemplateUnknown."""

@@ -10,6 +10,7 @@ from attendant.batching.client import BatchClient
 from attendant.core.errors import ModelNotFound
 from attendant.core.repository import split_name
 from attendant.engine.client import EngineClient
+from attendant.frontend.generation.given_templates import GivenTemplates
 from attendant.frontend.routes.services import RoutedServices
 from attendant.frontend.served_model import OnDeath, ServedModel
 from attendant.metrics import Metrics
@@ -26,7 +27,7 @@ from attendant.models.loader import LoadedBundles, ModelLoader
 from attendant.models.lookup import named
 from attendant.models.repository import ModelRepository
 from attendant.models.table import ModelTable
-from attendant.settings import ExplainSettings, GrammarSettings, RepositorySettings, SpeechSettings
+from attendant.settings import ChatSettings, ExplainSettings, GrammarSettings, RepositorySettings, SpeechSettings
 from attendant.settings.routes import RoutesFile
 
 
@@ -36,7 +37,7 @@ class FrontEnd:
     Args:
         on_death: called on the loop with the model's name and the exception when a thread that runs a model dies.
         speech: of models that write what they hear. explain: of calls that explain.
-        grammar: of structured output.
+        grammar: of structured output. chat: of conversations.
         loader: of models that come after the start; None: none do.
         on_change: told whenever a model came, went or failed, after the start.
         repository, folder: of models by version, which may come and go.
@@ -61,6 +62,7 @@ class FrontEnd:
         *,
         explain: ExplainSettings | None = None,
         grammar: GrammarSettings | None = None,
+        chat: ChatSettings | None = None,
         loader: ModelLoader | None = None,
         on_change: Callable[[], Awaitable[None]] | None = None,
         repository: RepositorySettings | None = None,
@@ -82,12 +84,14 @@ class FrontEnd:
         self.repository = ModelRepository(
             self.models, repository or RepositorySettings(), drain_timeout_s, ledger, folder
         )
+        self._given = GivenTemplates(chat or ChatSettings())
         self._services = RoutedServices(
             self.models,
             metrics,
             speech or SpeechSettings(),
             explain or ExplainSettings(),
             grammar or GrammarSettings(),
+            self._given,
         )
         self.generation, self.encoding = self._services.generation, self._services.encoding
         self.speech, self.explain = self._services.speech, self._services.explain
@@ -139,6 +143,7 @@ class FrontEnd:
         await self.models.close()
         await self.repository.close()
         self._services.close_media()
+        await self._given.close()
 
     def list_models(self) -> tuple[ModelInfo | FailedModel, ...]:
         """Every version of every model: those that generate, those that do not, those that cannot be served. Then every

@@ -11,8 +11,9 @@ from attendant.core.chat import ChatPrompt
 from attendant.core.generation import TextPrompt
 from attendant.frontend.encoding.served import ServedEncoder
 from attendant.frontend.encoding.text import prompt_text
+from attendant.frontend.generation.given_templates import GivenTemplates
 from attendant.frontend.generation.hub import ModelHub
-from attendant.frontend.generation.prompts import num_characters, timely
+from attendant.frontend.generation.prompts import timely, tokens_of
 from attendant.models.generators import GeneratorPart
 from attendant.models.info import Piece, Tokenized
 from attendant.models.lookup import ENCODER_WORDS, WORDS, Wanted
@@ -51,8 +52,9 @@ class TokenizerService:
     a model that reads no texts.
     """
 
-    def __init__(self, models: Finder[HasWords]) -> None:
+    def __init__(self, models: Finder[HasWords], given: GivenTemplates | None = None) -> None:
         self._models = models
+        self._given = given
 
     async def tokenize(self, model: str, prompt: TextPrompt | ChatPrompt) -> Tokenized:
         """Token ids of a text, or of a conversation as the model's template writes it.
@@ -63,7 +65,7 @@ class TokenizerService:
             InvalidRequest: the text is far longer than any that the model reads; or as the template refuses it.
         """
         words = self._words(model, WORDS)
-        return await timely(num_characters(prompt), lambda: words.codec.tokenize(prompt, words.limit))
+        return await tokens_of(words.codec, prompt, words.limit, self._given)
 
     async def detokenize(
         self,

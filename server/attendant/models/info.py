@@ -23,6 +23,22 @@ DEAD = "its engine has stopped after an internal error"
 
 
 @dataclass(frozen=True, slots=True)
+class ChatFacts:
+    """What at least one of a model's chat templates looks at: tools, documents, parts of contents, and further
+    variables by name."""
+
+    tools: bool
+    documents: bool
+    parts: bool
+    variables: tuple[str, ...]
+
+    @property
+    def thinking(self) -> bool:
+        """Whether a variable says if, or how much, the model thinks: ``enable_thinking``, ``reasoning_effort``."""
+        return any("think" in name or "reasoning" in name for name in self.variables)
+
+
+@dataclass(frozen=True, slots=True)
 class GenerationInfo:
     """What takes calls that generate: its manifest, and the limits that this server serves it with.
 
@@ -30,12 +46,14 @@ class GenerationInfo:
         context_length: tokens of prompt and answer together that this server accepts.
         max_running: sequences that run together.
         max_requests: sequences that the model holds at most, running and waiting.
+        chat: what its chat templates look at; None if it has none.
     """
 
     manifest: GeneratorManifest
     context_length: int
     max_running: int
     max_requests: int
+    chat: ChatFacts | None = None
 
 
 @dataclass(frozen=True, slots=True)

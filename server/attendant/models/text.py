@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -17,10 +17,11 @@ from attendant.bundle import (
     TemplateHabits,
 )
 from attendant.core.chat import ChatPrompt
-from attendant.core.errors import BundleError, ContextExceeded
+from attendant.core.errors import BundleError, ContextExceeded, InvalidRequest
 from attendant.core.generation import TextPrompt
-from attendant.models.conversations import choose, rendered
-from attendant.models.info import Piece, Tokenized
+from attendant.models.conversations import choose
+from attendant.models.conversations import rendered as rendered_chat
+from attendant.models.info import ChatFacts, Piece, Tokenized
 from attendant.models.spaces import clean_spaces
 from attendant.models.token_bytes import TokenBytes
 from attendant.tasks.text import TextTokenizer
@@ -50,13 +51,22 @@ class TextCodec:
 
     Attributes:
         special_tokens: those that decoding can leave out, by id.
+        template_variables: special tokens by the names that templates have for them.
         cleans_up: whether decoded text loses the spaces before punctuation, see :mod:`attendant.models.spaces`.
         bytes_of: the bytes that a token adds to a text, see :class:`attendant.models.token_bytes.TokenBytes`.
     """
 
-    def __init__(self, tokenizer: Tokenizer, templates: ChatTemplates | None, *, cleans_up: bool = False) -> None:
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        templates: ChatTemplates | None,
+        *,
+        cleans_up: bool = False,
+        template_variables: Mapping[str, str] | None = None,
+    ) -> None:
         self.tokenizer = tokenizer
         self.cleans_up = cleans_up
+        self.template_variables = template_variables or {}
         self._templates = templates
         added = tokenizer.get_added_tokens_decoder()
         self.special_tokens = {index: token.content for index, token in added.items() if token.special}
@@ -72,14 +82,22 @@ class TextCodec:
         """
         tokenizer = load_tokenizer(bundle)
         templates = load_templates(bundle, manifest, tokenizer)
-        return cls(tokenizer, templates, cleans_up=manifest.clean_up_spaces)
+        return cls(
+            tokenizer,
+            templates,
+            cleans_up=manifest.clean_up_spaces,
+            template_variables=_template_variables(manifest, tokenizer),
+        )
 
-    def tokenize(self, prompt: TextPrompt | ChatPrompt, limit: int | None = None) -> Tokenized:
+    def tokenize(
+        self, prompt: TextPrompt | ChatPrompt, limit: int | None = None, *, rendered: str | None = None
+    ) -> Tokenized:
         """Token ids of a prompt.
 
         Args:
             limit: how many are allowed. A text that has far more is refused after a page of it: the tokens of sixty
                 megabytes take minutes and gigabytes. One that has a few more is not.
+            rendered: the text of the prompt, where it is known.
 
         Raises:
             InvalidRequest: a chat prompt for a model without a template, one that the template refuses, or a text that
@@ -87,7 +105,7 @@ class TextCodec:
         """
         # a template writes every special token itself
         special = isinstance(prompt, TextPrompt) and prompt.add_special_tokens
-        text = self.rendered(prompt)
+        text = self.rendered(prompt) if rendered is None else rendered
         if limit is not None and len(text) > _PAGE:
             self._check_size("text" if isinstance(prompt, TextPrompt) else "chat", text, limit)
         encoding = self.tokenizer.encode(text, add_special_tokens=special)
@@ -122,7 +140,9 @@ class TextCodec:
         """
         if isinstance(prompt, TextPrompt):
             return prompt.text
-        return rendered(choose(self._templates, prompt), prompt)
+        if prompt.given_template:
+            raise InvalidRequest("given_template", "is not possible in a call of this kind; allowed: none")
+        return rendered_chat(choose(self._templates, prompt), prompt)
 
     def habits(self, chat: ChatPrompt) -> TemplateHabits:
         """What the template looks at that a conversation is rendered by.
@@ -131,6 +151,18 @@ class TextCodec:
             InvalidRequest: there is none, or none of this name.
         """
         return choose(self._templates, chat).habits
+
+    def chat_facts(self) -> ChatFacts | None:
+        """What the chat templates look at; None if there are none."""
+        if self._templates is None:
+            return None
+        habits = [template.habits for template in self._templates.all]
+        return ChatFacts(
+            tools=any(each.tools for each in habits),
+            documents=any(each.documents for each in habits),
+            parts=any(each.parts for each in habits),
+            variables=tuple(sorted({name for each in habits for name in each.variables})),
+        )
 
     def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool = True, whole: bool = True) -> str:
         """Text of token ids; bytes that are no character become U+FFFD.
@@ -156,16 +188,20 @@ def load_templates(bundle: Path, manifest: GeneratorManifest, tokenizer: Tokeniz
     Raises:
         BundleError: one does not compile.
     """
-    variables = manifest.template_variables
-    if variables is None:
-        special = manifest.special_tokens
-        variables = {
-            "bos_token": (tokenizer.id_to_token(special.bos) if special.bos is not None else None) or "",
-            "eos_token": (tokenizer.id_to_token(special.eos[0]) if special.eos else None) or "",
-        }
     sources = manifest.templates()
     try:
-        return ChatTemplates(sources, variables) if sources else None
+        return ChatTemplates(sources, _template_variables(manifest, tokenizer)) if sources else None
     except TemplateBroken as error:
         name = "" if error.name == DEFAULT_TEMPLATE else f" {error.name!r}"
         raise BundleError(bundle, f"the chat template{name} does not compile: {error}") from error
+
+
+def _template_variables(manifest: GeneratorManifest, tokenizer: Tokenizer) -> Mapping[str, str]:
+    """Special tokens by the names that templates have for them; of older bundles the two that nearly all know."""
+    if manifest.template_variables is not None:
+        return manifest.template_variables
+    special = manifest.special_tokens
+    return {
+        "bos_token": (tokenizer.id_to_token(special.bos) if special.bos is not None else None) or "",
+        "eos_token": (tokenizer.id_to_token(special.eos[0]) if special.eos else None) or "",
+    }

@@ -8,6 +8,7 @@ from attendant.settings.engine_ports import EnginePort
 from attendant.settings.http import HttpSettings
 from attendant.settings.repository import RepositorySettings
 from attendant.settings.sections import (
+    ChatSettings,
     EncoderSettings,
     EngineSettings,
     ExplainSettings,
@@ -25,6 +26,7 @@ from attendant.settings.traces import TracesSettings
 __all__ = [
     "ENV_CONFIG",
     "ENV_PREFIX",
+    "ChatSettings",
     "EncoderSettings",
     "EnginePort",
     "EngineSettings",

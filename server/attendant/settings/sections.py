@@ -128,6 +128,22 @@ class SpeechSettings(Section):
     )
 
 
+class ChatSettings(Section):
+    """Conversations, and the templates that write them."""
+
+    given_templates: bool = Field(
+        False,
+        description="Render templates that come with calls. They are programs: each runs in a process of its own, "
+        "within limits.",
+    )
+    template_timeout_s: Annotated[float, Field(gt=0, le=60, allow_inf_nan=False)] = Field(
+        1.0, description="Processor time that a template of a call may take, in seconds."
+    )
+    max_template_characters: Annotated[int, Field(ge=1)] = Field(
+        2**18, description="Characters of a template of a call."
+    )
+
+
 class ExplainSettings(Section):
     """The service Explain: what models looked at, and what their answers hung on."""
 

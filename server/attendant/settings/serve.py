@@ -19,6 +19,7 @@ from attendant.settings.engine_ports import EnginePort
 from attendant.settings.http import HttpSettings
 from attendant.settings.repository import RepositorySettings
 from attendant.settings.sections import (
+    ChatSettings,
     EncoderSettings,
     EngineSettings,
     ExplainSettings,
@@ -62,6 +63,7 @@ class ServeSettings(BaseSettings):
     engine: EngineSettings = EngineSettings()
     encoder: EncoderSettings = EncoderSettings()
     speech: SpeechSettings = SpeechSettings()
+    chat: ChatSettings = ChatSettings()
     explain: ExplainSettings = ExplainSettings()
     grammar: GrammarSettings = GrammarSettings()
     slo: SloSettings = SloSettings()

@@ -102,7 +102,9 @@ class ModelHub:
     def info(self) -> GenerationInfo:
         """What callers may know of the model."""
         part = self.model
-        return GenerationInfo(part.manifest, part.context_length, part.max_running, part.max_requests)
+        return GenerationInfo(
+            part.manifest, part.context_length, part.max_running, part.max_requests, part.text.chat_facts()
+        )
 
     def load(self) -> LoadNow:
         """How busy the engines are, after their latest steps."""

@@ -12,9 +12,11 @@ from attendant.core.chat import ChatPrompt, ToolChoice
 from attendant.core.errors import ContextExceeded, InvalidRequest
 from attendant.core.generation import GenerationCall, SourcePrompt, TextPrompt, TokenPrompt
 from attendant.core.source import Source
+from attendant.frontend.generation.given_templates import GivenTemplates
 from attendant.models.generators import GeneratorPart
 from attendant.models.info import Tokenized
 from attendant.models.sources import Opening, decoder_start, text_source
+from attendant.models.text import TextCodec
 from attendant.tasks.known_ids import check_known
 
 T = TypeVar("T")
@@ -34,14 +36,17 @@ class Prepared:
     tokenize_ns: int = field(default=0, compare=False)
 
 
-async def prepare(model: GeneratorPart, call: GenerationCall) -> Prepared:
-    """Tokenise what a call sends.
+async def prepare(model: GeneratorPart, call: GenerationCall, given: GivenTemplates | None = None) -> Prepared:
+    """Tokenise what a call sends. ``given``: renders callers' templates; None: they are refused.
 
     Raises:
         InvalidRequest: naming the field and what is allowed.
     """
     begin_ns = time.monotonic_ns()
-    prepared = await (_continuation if model.manifest.encoder_input is None else _reading)(model, call)
+    if model.manifest.encoder_input is None:
+        prepared = await _continuation(model, call, given)
+    else:
+        prepared = await _reading(model, call)
     length = len(prepared.prompt)
     if length >= model.context_length:
         raise ContextExceeded(
@@ -52,14 +57,32 @@ async def prepare(model: GeneratorPart, call: GenerationCall) -> Prepared:
     return replace(prepared, tokenize_ns=time.monotonic_ns() - begin_ns)
 
 
-async def tokenize(model: GeneratorPart, prompt: TextPrompt | ChatPrompt, *, as_prompt: bool = False) -> Tokenized:
+async def tokenize(
+    model: GeneratorPart,
+    prompt: TextPrompt | ChatPrompt,
+    given: GivenTemplates | None = None,
+    *,
+    as_prompt: bool = False,
+) -> Tokenized:
     """Token ids of a text or a conversation. ``as_prompt``: it is one; if far too long, not all of it is read.
 
     Raises:
         InvalidRequest: the model has no chat template, it refuses the conversation, or a prompt is far too long.
     """
     limit = model.context_length - 1 if as_prompt else None
-    return await timely(num_characters(prompt), lambda: model.text.tokenize(prompt, limit))
+    return await tokens_of(model.text, prompt, limit, given)
+
+
+async def tokens_of(
+    codec: TextCodec, prompt: TextPrompt | ChatPrompt, limit: int | None, given: GivenTemplates | None
+) -> Tokenized:
+    """What :meth:`TextCodec.tokenize` gives, long prompts in a thread. A conversation with a template of its own is
+    rendered by ``given``."""
+    text = None
+    if isinstance(prompt, ChatPrompt) and prompt.given_template and given is not None:
+        text = await given.rendered(prompt, codec.template_variables)
+    size = num_characters(prompt) if text is None else len(text)
+    return await timely(size, lambda: codec.tokenize(prompt, limit, rendered=text))
 
 
 def check_ids(model: GeneratorPart, token_ids: Sequence[int], field: str = "token_ids") -> None:
@@ -67,7 +90,7 @@ def check_ids(model: GeneratorPart, token_ids: Sequence[int], field: str = "toke
     check_known(model.text.tokenizer, token_ids, model.manifest.vocab_size, field)
 
 
-async def _continuation(model: GeneratorPart, call: GenerationCall) -> Prepared:
+async def _continuation(model: GeneratorPart, call: GenerationCall, given: GivenTemplates | None) -> Prepared:
     """Of a model that continues its prompt."""
     if call.translation is not None:
         raise InvalidRequest("translation", f"is for models that read a source; {model.name!r} continues its prompt")
@@ -77,7 +100,8 @@ async def _continuation(model: GeneratorPart, call: GenerationCall) -> Prepared:
         case TokenPrompt(token_ids=ids):
             pass
         case ChatPrompt() as chat:
-            ids = (await tokenize(model, _with_shown_tools(model, chat, call.tool_choice), as_prompt=True)).token_ids
+            shown = _with_shown_tools(model, chat, call.tool_choice)
+            ids = (await tokenize(model, shown, given, as_prompt=True)).token_ids
         case prompt:
             ids = (await tokenize(model, prompt, as_prompt=True)).token_ids
     check_ids(model, ids, _field(call))
@@ -100,7 +124,7 @@ def _with_shown_tools(model: GeneratorPart, chat: ChatPrompt, choice: ToolChoice
         if name not in known:
             raise InvalidRequest(f"tool_choice.names[{place}]", f"is {name!r}; allowed: {', '.join(sorted(known))}")
     forced = choice.mode in ("required", "named")
-    if choice.mode == "none" or (forced and not model.text.habits(chat).tools):
+    if choice.mode == "none" or (forced and not chat.given_template and not model.text.habits(chat).tools):
         return replace(chat, tools=())
     return replace(chat, tools=tuple(tool for tool in chat.tools if not choice.names or tool.name in choice.names))
 

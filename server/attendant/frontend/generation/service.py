@@ -21,6 +21,7 @@ from attendant.frontend.generation.bad_phrases import as_bad_words
 from attendant.frontend.generation.call_settings import call_settings
 from attendant.frontend.generation.detokenizer import Detokenizer
 from attendant.frontend.generation.forced_answer import forced
+from attendant.frontend.generation.given_templates import GivenTemplates
 from attendant.frontend.generation.grammars import Grammars, rules_of
 from attendant.frontend.generation.hub import ModelHub
 from attendant.frontend.generation.inner import InnerCall
@@ -34,7 +35,7 @@ from attendant.metrics import Metrics
 from attendant.models.info import Tokenized
 from attendant.models.lookup import GENERATE, TRANSLATE, Wanted
 from attendant.models.table import Finder
-from attendant.settings import GrammarSettings
+from attendant.settings import ChatSettings, GrammarSettings
 
 
 class Generates(Protocol):
@@ -54,10 +55,18 @@ class Generates(Protocol):
 
 
 class GenerationService:
-    """Generation by all models of a server, which calls find in the table."""
+    """Generation by all models of a server, which calls find in the table. ``given``: renders callers' templates; None:
+    they are refused."""
 
-    def __init__(self, models: Finder[Generates], metrics: Metrics, grammars: Grammars | None = None) -> None:
+    def __init__(
+        self,
+        models: Finder[Generates],
+        metrics: Metrics,
+        grammars: Grammars | None = None,
+        given: GivenTemplates | None = None,
+    ) -> None:
         self._models = models
+        self._given = given or GivenTemplates(ChatSettings())
         self._metrics = metrics
         self._grammars = grammars or Grammars(GrammarSettings(), metrics.grammars)
         self._ids = itertools.count()
@@ -93,7 +102,7 @@ class GenerationService:
                 name, hub = served.name, _hub(served)
                 with hub.gate.coming(inner=inner):
                     with stage.begin("tokenise") as tokenising:
-                        prepared = await prepare(hub.model, call)
+                        prepared = await prepare(hub.model, call, self._given)
                         tokenising.note(num_tokens=len(prepared.prompt))
                     if inner:
                         prepared = replace(prepared, opening=asked.opening or prepared.opening)
@@ -134,7 +143,8 @@ class GenerationService:
     async def tokenize(self, model: str, prompt: TextPrompt | ChatPrompt, *, as_prompt: bool = False) -> Tokenized:
         """Token ids of a text or a conversation. ``as_prompt``: a call on the model is to follow, so that one which is
         far too long is refused unread. Raises ModelNotFound, InvalidRequest."""
-        return await tokenize(_hub(self._models.find(model, GENERATE)).model, prompt, as_prompt=as_prompt)
+        found = _hub(self._models.find(model, GENERATE)).model
+        return await tokenize(found, prompt, self._given, as_prompt=as_prompt)
 
 
 Parts = Callable[[InnerCall, CallContext, Generates], AsyncGenerator[GenerationPart, None]]

@@ -12,6 +12,7 @@ from typing import Protocol
 from attendant.core.chat import ChatPrompt
 from attendant.core.context import CallContext, current_call
 from attendant.core.generation import Finish, GenerationCall, GenerationPart, TextPrompt
+from attendant.frontend.generation.given_templates import GivenTemplates
 from attendant.frontend.generation.grammars import Grammars
 from attendant.frontend.generation.inner import InnerCall
 from attendant.frontend.generation.service import Generates, GenerationService, wanted_of
@@ -48,8 +49,9 @@ class RoutedGeneration(GenerationService):
         shadows: Shadows,
         pipelines: Callable[[], TextPipelines],
         grammars: Grammars,
+        given: GivenTemplates,
     ) -> None:
-        super().__init__(models, metrics, grammars)
+        super().__init__(models, metrics, grammars, given)
         self._routes = routes
         self._shadows = shadows
         self._pipelines = pipelines

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from attendant.frontend.generation.given_templates import GivenTemplates
 from attendant.frontend.generation.grammars import Grammars
 from attendant.frontend.loads import LoadService
 from attendant.frontend.routes.encoding import RoutedEncoding
@@ -35,6 +36,7 @@ class RoutedServices:
         speech: SpeechSettings,
         explain: ExplainSettings,
         grammar: GrammarSettings,
+        given: GivenTemplates,
     ) -> None:
         self._media = MediaThreads(MAX_MEDIA_JOBS)
         self.routes = Routes(metrics.routes)
@@ -44,10 +46,10 @@ class RoutedServices:
             return self._pipelines
 
         one_model = OneModel(models, self.routes)
-        self.tokenizer, self.words = TokenizerService(one_model), WordsService(one_model)
+        self.tokenizer, self.words = TokenizerService(one_model, given), WordsService(one_model)
         self.loads = LoadService(one_model)
         self._grammars = Grammars(grammar, metrics.grammars)
-        self.generation = RoutedGeneration(models, metrics, self.routes, self.shadows, pipelines, self._grammars)
+        self.generation = RoutedGeneration(models, metrics, self.routes, self.shadows, pipelines, self._grammars, given)
         self.encoding = RoutedEncoding(models, metrics, self._media, self.routes, self.shadows, pipelines)
         self.speech = RoutedSpeech(
             models, self.generation.on, metrics, speech, self._media, self.routes, self.shadows, pipelines
