@@ -187,7 +187,7 @@ class Hostile:
     def _object(self, schema: Schema, level: int) -> Any:
         if "properties" not in schema and ("$ref" in schema or "anyOf" in schema or "oneOf" in schema):
             return self._value(schema, "", level)
-        required, few = set(schema.get("required", ())), self._chance.choice((0.03, 0.15, 0.5))
+        required, few = set(schema.get("required", ())), self._chance.choice((0.02, 0.05, 0.3))
         made = {}
         for name, of_field in schema.get("properties", {}).items():
             wanted = self._chance.random() < (0.97 if name in required or name == "model" else few)

@@ -48,6 +48,7 @@ def test_an_error_is_told_as_openai_tells_it(kind: type[errors.AttendantError]) 
 def test_what_programs_look_for() -> None:
     too_long = openai_error(errors.ContextExceeded("prompt", "has 9 tokens; allowed: at most 7"), 400)["error"]
     assert (too_long["code"], too_long["param"]) == ("context_length_exceeded", "prompt")
+    assert too_long["message"].startswith("this model's maximum context length is")  # what LiteLLM looks for
     unknown = openai_error(errors.ModelNotFound("x", ("a",)), 404)["error"]
     assert (unknown["code"], unknown["param"]) == ("model_not_found", "model")
 

@@ -18,7 +18,10 @@ _CODES: dict[type[AttendantError], str] = {
 def openai_error(error: AttendantError, status: int) -> dict[str, Any]:
     """The object that says what was wrong. ``param`` is the field, where there is one."""
     param = error.field if isinstance(error, InvalidRequest) else "model" if isinstance(error, ModelNotFound) else None
-    said = {"message": str(error), "type": _type(status), "param": param, "code": _CODES.get(type(error))}
+    message = str(error)
+    if isinstance(error, ContextExceeded):  # clients that shorten a conversation look for these words, not for the code
+        message = f"this model's maximum context length is exceeded: {message}"
+    said = {"message": message, "type": _type(status), "param": param, "code": _CODES.get(type(error))}
     return {"error": said}
 
 
