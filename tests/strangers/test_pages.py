@@ -10,8 +10,8 @@ import pytest
 import soundfile
 
 from tests.docs.markdown import Block
-from tests.docs.test_commands import GRPC, OF_STRANGERS
-from tests.strangers.environments import TRITON, environment
+from tests.docs.test_commands import GRPC, HTTP, OF_STRANGERS
+from tests.strangers.environments import TRITON, TRITON_HTTP, environment
 from tests.system.server import HANGS_S, ServerProcess, serving
 from tests.system.server import environment as variables
 
@@ -20,8 +20,10 @@ HEAR = [block for block in OF_STRANGERS if "talk.wav" in block.text]
 
 def run(program: Block, address: str, folder: Path) -> str:
     """What a program prints."""
-    assert GRPC in program.text
-    words = [environment(TRITON) / "bin" / "python", "-c", program.text.replace(GRPC, address)]
+    over_http = "tritonclient.http" in program.text
+    here, client = (HTTP.removeprefix("http://"), TRITON_HTTP) if over_http else (GRPC, TRITON)
+    assert here in program.text
+    words = [environment(client) / "bin" / "python", "-c", program.text.replace(here, address)]
     done = subprocess.run(
         list(map(str, words)), cwd=folder, env=variables(), capture_output=True, text=True, timeout=HANGS_S, check=False
     )
@@ -31,7 +33,8 @@ def run(program: Block, address: str, folder: Path) -> str:
 
 @pytest.mark.parametrize("program", [b for b in OF_STRANGERS if b not in HEAR], ids=lambda block: block.page)
 def test_programs(program: Block, server: ServerProcess, tmp_path: Path) -> None:
-    assert len(run(program, server.grpc, tmp_path).split()) > 1
+    address = server.http.removeprefix("http://") if "tritonclient.http" in program.text else server.grpc
+    assert len(run(program, address, tmp_path).split()) > 1
 
 
 def test_programs_that_hear(tmp_path: Path) -> None:
