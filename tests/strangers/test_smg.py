@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -175,11 +176,27 @@ def test_vectors_are_attendant_v1s(server: ServerProcess, smg: Gateway) -> None:
     assert smg.ask("embedding", model="e", input="hello").tolist() == list(theirs.embeddings[0].values)
 
 
-def test_what_is_not_honoured_reaches_the_caller_by_its_name(smg: Gateway) -> None:
-    asked = {"model": "demo", "messages": MESSAGES, "response_format": {"type": "json_object"}}
-    found = smg.openai("chat.completions.create", **asked)
-    assert found["status"] == 400
-    assert "sampling_params.json_schema is given; allowed: none" in found["error"]["message"]
+def test_a_format_holds_and_one_that_cannot_is_refused_by_its_name(smg: Gateway) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"answer": {"enum": ["yes", "no"]}, "number": {"type": "integer", "minimum": 1, "maximum": 9}},
+        "required": ["answer", "number"],
+        "additionalProperties": False,
+        "x-guidance": {"whitespace_flexible": False},
+    }
+
+    def asked(schema: Any) -> Any:
+        of_format = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema, "strict": True}}
+        return smg.openai("chat.completions.create", model="demo", messages=MESSAGES, response_format=of_format)
+
+    (choice,) = asked(schema)["choices"]
+    assert choice["finish_reason"] == "stop"
+    found = json.loads(choice["message"]["content"])
+    assert found["answer"] in ("yes", "no")
+    assert 1 <= found["number"] <= 9
+    refused = asked({"not": {"type": "string"}})
+    assert refused["status"] == 400
+    assert "sampling_params.json_schema cannot be used" in refused["error"]["message"]
 
 
 def test_three_servers_share_the_work_and_two_go_on_when_one_is_killed(tmp_path: Path) -> None:

@@ -24,3 +24,8 @@ class Grammar:
     kind: GrammarKind
     text: str = ""
     choices: tuple[str, ...] = ()
+
+
+def notation_of(text: str) -> Literal["lark", "gbnf"]:
+    """The notation of a grammar that others' contracts send without saying it."""
+    return "gbnf" if "::=" in text else "lark"

@@ -33,6 +33,8 @@ _EXPLAIN |= {name: f"subject.translation.{name}" for name in ("source_language",
 _EXPLAIN |= _paths(explain_pb2.Subject, "chat", before="subject.")
 _VLLM = _paths(engine_pb2.GenerateRequest, "sampling_params")
 _VLLM |= dict.fromkeys(("token_ids", "inputs"), "tokenized.input_ids")
+_VLLM |= {f"grammar.{kind}": f"sampling_params.{kind}" for kind in ("json_schema", "regex", "json_object", "choice")}
+_VLLM |= {f"grammar.{kind}": "sampling_params.grammar" for kind in ("lark", "gbnf")}
 _TEI = {"prompt": "prompt_name", "token_ids": "ids"}
 _TEI_BY_SERVICE: dict[str, dict[str, str]] = {
     "Embed": {"inputs[0]": "inputs"},  # the one text that a request has

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from attendant.core.chat import ChatMessage, ChatPrompt
+from attendant.core.chat import ChatMessage, ChatPrompt, ToolChoice
 from attendant.core.errors import InvalidRequest
 from attendant.core.generation import (
     BeamCall,
@@ -21,6 +21,7 @@ from attendant.core.generation import (
     TokenPrompt,
     Translation,
 )
+from attendant.core.grammar import Grammar
 from attendant.frontend.front_end import FrontEnd
 from attendant.rpc.convert import generation_call
 from attendant.rpc.openinference.generating import generator_ports
@@ -255,7 +256,9 @@ def test_every_parameter_of_attendant_v1_is_known_and_reaches_its_call() -> None
             "stop_token_ids": [10], "ignore_eos": "true", "n": 2, "logprobs": 3, "no_special_tokens": True,
             "beam_search": {"num_beams": 2}, "whole": True, "no_default_settings": "True", "forced_answer": [11],
             "receipt": False, "skip_special_tokens": False, "source_language": "de", "target_language": "fr",
-            "detokenize": True, "best_of": 2, "top_p_unused": None,
+            "detokenize": True, "best_of": 2, "top_p_unused": None, "grammar": {"regex": "a+"},
+            "tool_choice": {"mode": "MODE_NAMED", "names": ["f"]}, "separate": "true", "tool_format": "hermes",
+            "reasoning_format": "think",
         }  # fmt: skip
         info = front_end.get_model("demo")
         manifest = info.manifest
@@ -301,6 +304,11 @@ def test_every_parameter_of_attendant_v1_is_known_and_reaches_its_call() -> None
             whole=True,
             keep_special_tokens=True,
             forced_answer=(11,),
+            grammar=Grammar("regex", "a+"),
+            tool_choice=ToolChoice("named", ("f",)),
+            separate=True,
+            tool_format="hermes",
+            reasoning_format="think",
         )
         elsewhere = {"model", "text", "token_ids", "chat", "sampling", "stopping", "translation", "keep_special_tokens"}
         fields = [*pb.GenerateRequest.DESCRIPTOR.fields, *pb.Sampling.DESCRIPTOR.fields, *pb.Stopping.DESCRIPTOR.fields]
@@ -317,5 +325,25 @@ def test_every_parameter_of_attendant_v1_is_known_and_reaches_its_call() -> None
         assert plain == GenerationCall(
             "", TokenPrompt((1, 2)), top_k=0, stop=("a", "b"), bad_phrases=("no",), logprobs=0, whole=True
         )
+
+    with_demos(test, "bundle")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"grammar": {"choice": {"texts": ["yes", "no"]}}},
+        {"structured_outputs": {"choice": ["yes", "no"], "regex": None}},
+        {"structured_outputs": '{"regex": "yes|no"}'},
+        {"guided_decoding": {"json": {"enum": ["yes", "no"]}}},
+        {"structured_outputs": {"grammar": 'root ::= "yes" | "no"'}},
+        {"structured_outputs": {"grammar": 'start: "yes" | "no"'}},
+    ],
+)
+def test_an_answer_is_of_the_grammar_that_is_asked_for(said: dict[str, Any]) -> None:
+    async def test(front_end: FrontEnd) -> None:
+        call = infer_call("demo", {"text_input": PROMPT, "exclude_input_in_output": True}, sampling={**GREEDY, **said})
+        (text,) = (await answer(port_of(front_end, "demo"), call))["text_output"]
+        assert text.strip('"') in ("yes", "no")
 
     with_demos(test, "bundle")

@@ -9,6 +9,7 @@ import pytest
 from attendant.core.errors import InvalidRequest
 from attendant.core.events import TokenLogprob
 from attendant.core.generation import Delta, Finish, GenerationCall, TextPrompt, TokenPrompt
+from attendant.core.grammar import Grammar
 from attendant.core.request import FinishReason, Timings, Usage
 from attendant.models.info import DEAD, ModelState, RouteInfo
 from attendant.rpc.vllm.convert import Answer, embed_call, generation_call
@@ -111,12 +112,7 @@ def test_a_prompt_is_tokens_or_text() -> None:
         ("kv_transfer_params", {"kv_transfer_params": pb.KvTransferParams()}),
         ("kv_transfer_params_json", {"kv_transfer_params_json": "{}"}),
         ("data_parallel_rank", {"data_parallel_rank": 1}),
-        ("json_schema", {"sampling": pb.SamplingParams(json_schema="{}")}),
-        ("regex", {"sampling": pb.SamplingParams(regex="")}),
-        ("grammar", {"sampling": pb.SamplingParams(grammar="root ::= x")}),
         ("structural_tag", {"sampling": pb.SamplingParams(structural_tag="{}")}),
-        ("json_object", {"sampling": pb.SamplingParams(json_object=False)}),
-        ("choice", {"sampling": pb.SamplingParams(choice=pb.ChoiceConstraint(choices=["a"]))}),
         ("prompt_logprobs", {"sampling": pb.SamplingParams(prompt_logprobs=0)}),
         ("truncate_prompt_tokens", {"sampling": pb.SamplingParams(truncate_prompt_tokens=-1)}),
         ("truncate_prompt_tokens", {"sampling": pb.SamplingParams(truncate_prompt_tokens=5), "text": "a"}),
@@ -127,6 +123,23 @@ def test_what_is_not_honoured_is_refused_by_its_name(field: str, fields: dict[st
         call(**fields) if "text" not in fields else call(tokenized=None, **fields)
     assert caught.value.field == field
     assert "allowed" in caught.value.reason
+
+
+@pytest.mark.parametrize(
+    ("sampling", "grammar"),
+    [
+        (pb.SamplingParams(json_schema="{}"), Grammar("json_schema", "{}")),
+        (pb.SamplingParams(regex="a+"), Grammar("regex", "a+")),
+        (pb.SamplingParams(grammar='root ::= "x"'), Grammar("gbnf", 'root ::= "x"')),
+        (pb.SamplingParams(grammar='start: "x"'), Grammar("lark", 'start: "x"')),
+        (pb.SamplingParams(json_object=True), Grammar("json_object")),
+        (pb.SamplingParams(json_object=False), None),
+        (pb.SamplingParams(choice=pb.ChoiceConstraint(choices=["a", "b"])), Grammar("choice", choices=("a", "b"))),
+        (None, None),
+    ],
+)
+def test_constraints_are_grammars(sampling: pb.SamplingParams | None, grammar: Grammar | None) -> None:
+    assert call(sampling).grammar == grammar
 
 
 def test_rank_0_is_there() -> None:

@@ -275,7 +275,9 @@ def test_wrong_requests_are_refused_by_the_wires_own_names_and_nothing_runs(mode
             (request(stop_token_ids=[999]), "sampling_params.stop_token_ids is 999; allowed: 0 to 261"),
             (request(logit_bias={-1: 1.0}), "sampling_params.logit_bias is -1; allowed: 0 to 261"),
             (request(n=500), "sampling_params.n is 500; allowed: 1 to "),
-            (request(regex="a+"), "sampling_params.regex is given; allowed: none"),
+            (request(regex="a("), "sampling_params.regex cannot be used"),
+            (request(grammar="start: x"), "sampling_params.grammar cannot be used"),
+            (request(structural_tag="{}"), "sampling_params.structural_tag is given; allowed: none"),
             (request(prompt_logprobs=1), "sampling_params.prompt_logprobs is given; allowed: none"),
             (pb.GenerateRequest(), "input is missing; allowed: one of tokenized, text"),
         ):

@@ -12,6 +12,7 @@ from attendant_proto.v1 import generation_pb2 as pb
 
 from attendant.bundle import GeneratorManifest
 from attendant.core.errors import AttendantError, InvalidRequest
+from attendant.rpc.openinference import structured
 from attendant.rpc.openinference.ports import InferCall
 from attendant.rpc.openinference.said import Said, check_known, everything_said, fields_of, put
 from attendant.rpc.openinference.single import field_of, flag, parsed, shown, stream_wanted, text
@@ -97,6 +98,7 @@ _OTHERWISE: Mapping[str, Callable[[pb.GenerateRequest, Said], None]] = MappingPr
         "bad_words": _bad_words,
         "stop": _stop,
         "best_of": _best_of,
+        **dict.fromkeys(structured.NAMES, structured.set_grammar),
     }
 )
 """Parameters that vLLM has otherwise than attendant.v1, and what sets them."""
@@ -156,6 +158,8 @@ def read(call: InferCall, manifest: GeneratorManifest, *, alone: bool, scored: b
     if scored and not message.HasField("logprobs"):
         message.logprobs = 0
     fields = {**_INPUTS, **fields_of(said)}
+    for name in set(structured.NAMES) & set(said):
+        fields["grammar"] = said[name].field
     prefix = _prefix(call, prompt if manifest.encoder_input is None else None, stream=stream)
     return Asked(message, stream, prefix, fields)
 
@@ -175,6 +179,9 @@ def _said(call: InferCall) -> dict[str, Said]:
 def _set_parameters(message: pb.GenerateRequest, said: Mapping[str, Said]) -> None:
     if "skip_special_tokens" in said and "keep_special_tokens" in said:
         raise said["skip_special_tokens"].refusal("not beside keep_special_tokens")
+    asked = [name for name in ("grammar", *structured.NAMES) if name in said]
+    if len(asked) > 1:
+        raise said[asked[1]].refusal(f"not beside {asked[0]}")
     for name, each in sorted(said.items(), key=lambda pair: pair[0] == "best_of"):  # which looks at n
         if name in _OTHERWISE:
             _OTHERWISE[name](message, each)

@@ -10,6 +10,7 @@ from attendant_proto.vllm import engine_pb2 as pb
 from attendant.core.errors import InvalidRequest
 from attendant.core.events import TokenLogprob
 from attendant.core.generation import Delta, Finish, GenerationCall, GenerationPart, Prompt, TextPrompt, TokenPrompt
+from attendant.core.grammar import Grammar, notation_of
 from attendant.core.request import FinishReason
 from attendant.frontend.encoding.calls import EmbedCall, TextItem
 from attendant.rpc.convert_sampling import optional
@@ -66,6 +67,7 @@ def generation_call(model: str, request: pb.GenerateRequest) -> GenerationCall:
         seed=None if sampling.seed == NO_SEED else optional(sampling, "seed"),
         whole=not request.stream,
         keep_special_tokens=not sampling.skip_special_tokens,
+        grammar=_grammar(sampling),
     )
 
 
@@ -155,9 +157,24 @@ def _prompt(request: pb.GenerateRequest) -> Prompt:
     raise InvalidRequest("input", "is missing; allowed: one of tokenized, text")
 
 
+def _grammar(sampling: Any) -> Grammar | None:
+    """What an answer has to be like. It holds from the first token on, as without ``grammar_from_first_token``."""
+    match sampling.WhichOneof("constraint"):
+        case "json_schema":
+            return Grammar("json_schema", sampling.json_schema)
+        case "regex":
+            return Grammar("regex", sampling.regex)
+        case "grammar":
+            return Grammar(notation_of(sampling.grammar), sampling.grammar)
+        case "choice":
+            return Grammar("choice", choices=tuple(sampling.choice.choices))
+        case "json_object":
+            return Grammar("json_object") if sampling.json_object else None
+    return None
+
+
 def _check_sampling(sampling: Any) -> None:
-    constraint = sampling.WhichOneof("constraint")
-    if constraint is not None:
-        raise InvalidRequest(constraint, "is given; allowed: none, as this server has no structured output yet")
+    if sampling.HasField("structural_tag"):
+        raise InvalidRequest("structural_tag", "is given; allowed: none; a grammar says the same, with %json and names")
     if sampling.HasField("prompt_logprobs"):
         raise InvalidRequest("prompt_logprobs", "is given; allowed: none; those of an answer are `logprobs`")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from attendant.core.errors import InvalidRequest
-from attendant.core.grammar import Grammar
+from attendant.core.grammar import Grammar, notation_of
 from attendant.http.api.openai.refusals import shown
 from attendant.http.api.openai.sampling import SamplingBody
 
@@ -116,7 +116,7 @@ def _of_kind(kind: str, value: Any, field: str) -> Grammar:
         case "regex", str():
             return Grammar("regex", value)
         case "grammar", str():
-            return Grammar("gbnf" if "::=" in value else "lark", value)
+            return Grammar(notation_of(value), value)
         case "choice", list() | tuple() if value and all(isinstance(each, str) for each in value):
             return Grammar("choice", choices=tuple(value))
     raise InvalidRequest(field, f"is {shown(value)}; allowed: {_ALLOWED[kind]}")
