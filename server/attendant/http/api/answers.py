@@ -89,6 +89,16 @@ async def in_one(
     return body if isinstance(body, Response) else Response(_json(body), 200, headers, "application/json")
 
 
+async def written(make: Callable[[], Any], *, long: bool) -> Response:
+    """An answer of what ``make`` gives, made and written in a thread if that takes long: for ``work`` of
+    :func:`in_one`."""
+
+    def write() -> bytes:
+        return _json(make())
+
+    return Response(await asyncio.to_thread(write) if long else write(), 200, NO_STORE, "application/json")
+
+
 async def in_events(
     request: Request, dialect: Dialect, work: Callable[[], Awaitable[Events]], *, keep_alive_s: float | None = None
 ) -> Response:
@@ -222,5 +232,5 @@ def _event(event: Event) -> bytes:
     return f"{name}data: {data}\n\n".encode()
 
 
-def _json(body: Mapping[str, Any]) -> bytes:
+def _json(body: Any) -> bytes:
     return json.dumps(body, separators=(",", ":")).encode() + b"\n"

@@ -21,6 +21,8 @@ from attendant.http.api.openai.tokens import token_routes
 from attendant.http.api.openinference.dialect import OPEN_INFERENCE
 from attendant.http.api.rerank.errors import COHERE
 from attendant.http.api.rerank.routes import rerank_routes
+from attendant.http.api.tei.errors import TEI
+from attendant.http.api.tei.routes import tei_routes
 
 Models = Callable[[], FrontEnd]
 
@@ -30,7 +32,11 @@ DIALECTS: tuple[tuple[str, Dialect], ...] = (
     ("/v1", OPENAI),
     ("/tokenize", OPENAI),
     ("/detokenize", OPENAI),
-    ("/rerank", OPENAI),
+    ("/rerank", TEI),
+    ("/embed", TEI),
+    ("/embed_all", TEI),
+    ("/embed_sparse", TEI),
+    ("/predict", TEI),
     ("/score", OPENAI),
     ("/classify", OPENAI),
     ("/v2", OPEN_INFERENCE),  # after what other APIs have below it
@@ -54,6 +60,7 @@ def api_routes(models: Models) -> list[Route]:
         *embedding_routes(models),
         *rerank_routes(models),
         *audio_routes(models),
+        *tei_routes(models),
     ]
 
 

@@ -2,70 +2,34 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PlainValidator
+from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from attendant.core.errors import InvalidRequest
-from attendant.frontend.encoding.calls import EmbedCall, Encoded, TextItem
+from attendant.frontend.encoding.calls import EmbedCall, Encoded
 from attendant.frontend.front_end import FrontEnd
-from attendant.http.api.answers import NO_STORE, in_one
+from attendant.http.api.answers import in_one, written
 from attendant.http.api.bodies import ApiBody, read_json
+from attendant.http.api.items import texts_or_ids
 from attendant.http.api.openai.errors import OPENAI
 from attendant.http.calls import of_this_call
 from attendant.tasks.embeddings import Embedding
 
-MOST_INPUTS = 2048
-"""Of one call, as OpenAI has it."""
-
-MOST_ID = 2**31 - 1
-
 MANY_NUMBERS = 10_000
 """Of an answer from which on it is written in a thread."""
-
-Items = Sequence[str] | Sequence[Sequence[int]]
-
-
-def read_input(value: Any) -> Items:
-    """A text, texts, token ids, or lists of those, as one item for each vector.
-
-    Raises:
-        InvalidRequest: it is nothing of this, or too much.
-    """
-    if isinstance(value, str):
-        return [value]
-    if not isinstance(value, list) or not value:
-        raise InvalidRequest("input", "is no text and no list with something in it; allowed: texts, or token ids")
-    if _is_ids(value):
-        return [value]
-    if len(value) > MOST_INPUTS:
-        raise InvalidRequest("input", f"has {len(value)} items; allowed: at most {MOST_INPUTS}")
-    texts = isinstance(value[0], str)
-    for index, item in enumerate(value):
-        if not (isinstance(item, str) if texts else isinstance(item, list) and _is_ids(item)):
-            allowed = "a text, as the first one" if texts else "token ids: whole numbers, at least one"
-            raise InvalidRequest(f"input[{index}]", f"is not as it has to be; allowed: {allowed}")
-    return value
-
-
-def _is_ids(value: Sequence[Any]) -> bool:
-    return bool(value) and all(type(each) is int and 0 <= each <= MOST_ID for each in value)
 
 
 class EmbeddingsBody(ApiBody):
     """The fields of /v1/embeddings: after ``user`` those of vLLM and of TEI."""
 
-    input: Annotated[
-        Any, PlainValidator(read_input, json_schema_input_type=str | list[str] | list[int] | list[list[int]])
-    ]
+    input: Annotated[Any, texts_or_ids("input")]
     model: str
     dimensions: int | None = None
     encoding_format: Literal["float", "base64"] | None = None
@@ -95,7 +59,7 @@ def embed_call(body: EmbeddingsBody) -> EmbedCall:
         raise InvalidRequest("truncation_side", f"is {body.truncation_side!r} alone; allowed: {allowed}")
     return EmbedCall(
         model=body.model,
-        inputs=[TextItem(each) if isinstance(each, str) else TextItem(token_ids=each) for each in body.input],
+        inputs=body.input,
         truncate=truncate,
         truncate_left=body.truncation_side == "left",
         max_tokens=None if most == -1 else most,
@@ -140,12 +104,10 @@ def embedding_routes(models: Callable[[], FrontEnd]) -> list[Route]:
         async def work() -> Response:
             encoded = await front_end.encoding.embed(call, of_this_call())
 
-            def write() -> bytes:
-                return json.dumps(embeddings_object(encoded, body.model, packed=packed)).encode()
-
             size = sum(0 if each.values is None else each.values.size for each in encoded.results)
-            written = await asyncio.to_thread(write) if size >= MANY_NUMBERS else write()
-            return Response(written, 200, NO_STORE, "application/json")
+            return await written(
+                lambda: embeddings_object(encoded, body.model, packed=packed), long=size >= MANY_NUMBERS
+            )
 
         return await in_one(request, _DIALECT, work)
 

@@ -8,12 +8,10 @@ from pydantic import AliasChoices, Field, PlainValidator
 
 from attendant.core.errors import InvalidRequest
 from attendant.http.api.bodies import ApiBody
+from attendant.http.api.items import check_number, texts
 
 MOST_DOCUMENTS = 10_000
 """Of one call, as Cohere has it."""
-
-MOST_TEXTS = 2048
-"""Of a call for scores or labels."""
 
 Document = str | dict[str, Any]
 
@@ -26,28 +24,13 @@ def read_documents(value: Any) -> list[Document]:
     """
     if not isinstance(value, list):
         raise InvalidRequest("documents", "is no list; allowed: texts, or objects with a text")
-    if len(value) > MOST_DOCUMENTS:
-        raise InvalidRequest("documents", f"has {len(value)} items; allowed: at most {MOST_DOCUMENTS}")
+    check_number(value, "documents", MOST_DOCUMENTS)
     for index, item in enumerate(value):
         if isinstance(item, str) or (isinstance(item, dict) and isinstance(item.get("text"), str)):
             continue
         allowed = '"..." or {"text": "..."}'
         raise InvalidRequest(f"documents[{index}]", f"is no text and no object with one; allowed: {allowed}")
     return value
-
-
-def read_texts(field: str) -> PlainValidator:
-    """A validator of a text, or of texts; it raises InvalidRequest, which names ``field``."""
-
-    def read(value: Any) -> list[str]:
-        texts = [value] if isinstance(value, str) else value
-        if not isinstance(texts, list) or not texts or not all(isinstance(each, str) for each in texts):
-            raise InvalidRequest(field, "is no text, nor texts; allowed: a text, or a list with at least one")
-        if len(texts) > MOST_TEXTS:
-            raise InvalidRequest(field, f"has {len(texts)} items; allowed: at most {MOST_TEXTS}")
-        return texts
-
-    return PlainValidator(read, json_schema_input_type=str | list[str])
 
 
 Documents = Annotated[Any, PlainValidator(read_documents, json_schema_input_type=list[Document])]
@@ -96,8 +79,8 @@ class ScoreBody(ApiBody):
     on."""
 
     model: str = ""
-    text_1: Annotated[Any, read_texts("text_1")] = Field(validation_alias=AliasChoices("text_1", "queries"))
-    text_2: Annotated[Any, read_texts("text_2")] = Field(validation_alias=AliasChoices("text_2", "documents"))
+    text_1: Annotated[Any, texts("text_1")] = Field(validation_alias=AliasChoices("text_1", "queries"))
+    text_2: Annotated[Any, texts("text_2")] = Field(validation_alias=AliasChoices("text_2", "documents"))
     truncate: bool | None = None
     truncate_prompt_tokens: Literal[-1] | None = None
     use_activation: bool | None = None
@@ -110,7 +93,7 @@ class ClassifyBody(ApiBody):
     """Of /classify."""
 
     model: str = ""
-    input: Annotated[Any, read_texts("input")]
+    input: Annotated[Any, texts("input")]
     truncate: bool | None = None
     truncate_prompt_tokens: int | None = Field(default=None, ge=-1)
     use_activation: bool | None = None

@@ -12,34 +12,37 @@ from starlette.routing import Route
 
 from attendant.core.errors import InvalidRequest
 from attendant.frontend.front_end import FrontEnd
-from attendant.http.api.answers import in_one
+from attendant.http.api.answers import in_one, written
 from attendant.http.api.bodies import read_json
 from attendant.http.api.rerank import answers, calls, errors
 from attendant.http.api.rerank.bodies import ClassifyBody, CohereBody, RerankBody, ScoreBody
 from attendant.http.calls import of_this_call
 
+LONG = 100_000
+"""Characters of an answer from which on it is written in a thread."""
+
+LEAST = 60
+"""Characters of a result without its document."""
+
 T = TypeVar("T")
 
 
 def rerank_routes(models: Callable[[], FrontEnd]) -> list[Route]:
-    """/v1/rerank, which is /rerank, too; /v2/rerank; /score and /classify. ``models``: as
+    """/v1/rerank, /v2/rerank, /score and /classify. ``models``: as
     :func:`attendant.http.api.routes.api_routes` takes it."""
 
     async def rerank(request: Request) -> Response:
-        body = await read_json(request, RerankBody)
-        front_end, call, context = models(), calls.rerank_call(body), of_this_call()
-
-        async def work() -> dict[str, Any]:
-            return answers.ranks(await front_end.encoding.rerank(call, context), body, context.request_id)
-
-        return await in_one(request, errors.RERANK, work)
+        return await answer_rerank(request, models(), await read_json(request, RerankBody))
 
     async def rerank_for_cohere(request: Request) -> Response:
         body = await read_json(request, CohereBody)
         front_end, call, context = models(), calls.cohere_call(body), of_this_call()
 
-        async def work() -> dict[str, Any]:
-            return answers.cohere_ranks(await front_end.encoding.rerank(call, context), body, context.request_id)
+        async def work() -> Response:
+            encoded = await front_end.encoding.rerank(call, context)
+            return await written(
+                lambda: answers.cohere_ranks(encoded, body, context.request_id), long=_is_long(call.documents)
+            )
 
         return await in_one(request, errors.COHERE, work)
 
@@ -64,12 +67,27 @@ def rerank_routes(models: Callable[[], FrontEnd]) -> list[Route]:
 
     return [
         Route("/v1/rerank", rerank, methods=["POST"]),
-        Route("/rerank", rerank, methods=["POST"]),
         Route("/v2/rerank", rerank_for_cohere, methods=["POST"]),
         Route("/score", score, methods=["POST"]),
         Route("/v1/score", score, methods=["POST"]),
         Route("/classify", classify, methods=["POST"]),
     ]
+
+
+async def answer_rerank(request: Request, front_end: FrontEnd, body: RerankBody) -> Response:
+    """What /v1/rerank answers."""
+    call, context = calls.rerank_call(body), of_this_call()
+
+    async def work() -> Response:
+        encoded = await front_end.encoding.rerank(call, context)
+        return await written(lambda: answers.ranks(encoded, body, context.request_id), long=_is_long(call.documents))
+
+    return await in_one(request, errors.RERANK, work)
+
+
+def _is_long(documents: Sequence[str]) -> bool:
+    """Whether an answer about them, which may have them, takes long to write."""
+    return sum(LEAST + len(document) for document in documents) >= LONG
 
 
 async def _side_by_side(calls: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
