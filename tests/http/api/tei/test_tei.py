@@ -105,6 +105,12 @@ def test_ranks(site: ApiSite) -> None:
     assert [each["relevance_score"] for each in as_jina_has_it["results"]] == [each["score"] for each in ranks()]
 
 
+def test_what_is_wrong_with_a_body_of_jinas_is_told_as_openai_tells_it(site: ApiSite) -> None:
+    for fields, param in (({"documents": ["x"]}, "query"), ({"query": "x", "documents": [1]}, "documents[0]")):
+        status, body = site.post("/rerank", fields)
+        assert (status, body["error"]["param"]) == (400, param)
+
+
 def test_a_header_names_the_model(site: ApiSite) -> None:
     assert site.post("/predict", {"inputs": "x"}, model="moods")[0] == 200
     status, body = site.post("/predict", {"inputs": "x"}, model="nothing")

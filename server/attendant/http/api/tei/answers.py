@@ -24,13 +24,8 @@ def num_numbers(encoded: Encoded[Embedding]) -> int:
 
 def weights(encoded: Encoded[SparseEmbedding]) -> list[list[dict[str, Any]]]:
     """Tokens of the vocabulary with their weights."""
-    return [
-        [
-            {"index": index, "value": value}
-            for index, value in zip(each.indices.tolist(), each.values.tolist(), strict=True)
-        ]
-        for each in encoded.results
-    ]
+    pairs = [zip(each.indices.tolist(), each.values.tolist(), strict=True) for each in encoded.results]
+    return [[{"index": index, "value": value} for index, value in each] for each in pairs]
 
 
 def predictions(encoded: Encoded[tuple[Label, ...]], *, batch: bool) -> list[Any]:

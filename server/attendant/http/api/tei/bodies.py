@@ -50,9 +50,7 @@ def _predicted(value: Any) -> list[TextItem]:
 
 def _pair(value: Any, field: str) -> TextItem:
     if not isinstance(value, list) or len(value) not in (1, 2) or not all(isinstance(each, str) for each in value):
-        raise InvalidRequest(
-            field, "is not as it has to be; allowed: a text, or a list of one or two, which are a pair"
-        )
+        raise InvalidRequest(field, "is not as it has to be; allowed: a text, or a list of one or two texts")
     return TextItem(*value)
 
 
@@ -82,15 +80,19 @@ class TeiRerankBody(CutBody):
     return_text: bool = False
 
 
-def _either(value: Any) -> ApiBody:
-    kind = TeiRerankBody if isinstance(value, dict) and "texts" in value else RerankBody
+def _either(value: Any) -> tuple[bool, ApiBody | InvalidRequest]:
+    is_tei = isinstance(value, dict) and "texts" in value
+    kind = TeiRerankBody if is_tei else RerankBody
     try:
-        return kind.model_validate(value)
+        return is_tei, kind.model_validate(value)
     except ValidationError as error:
-        raise refusal(kind, error) from None
+        return is_tei, refusal(kind, error)
+    except InvalidRequest as error:
+        return is_tei, error
 
 
 class AnyRerankBody(RootModel[Any]):
-    """Of /rerank: TEI's if it has ``texts``, and else as /v1/rerank has it."""
+    """Of /rerank: whether it is TEI's, which has ``texts``, or as /v1/rerank has it, and the body or what is wrong with
+    it: that is told in the words of the one whose it is."""
 
     root: Annotated[Any, PlainValidator(_either, json_schema_input_type=TeiRerankBody | RerankBody)]

@@ -8,11 +8,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from attendant.core.errors import InvalidRequest
 from attendant.frontend.encoding.calls import EmbedCall
 from attendant.frontend.front_end import FrontEnd
-from attendant.http.api.answers import in_one, written
+from attendant.http.api.answers import error_answer, in_one, written
 from attendant.http.api.bodies import read_json
 from attendant.http.api.openai.embeddings import MANY_NUMBERS
+from attendant.http.api.rerank.errors import RERANK
 from attendant.http.api.rerank.routes import answer_rerank
 from attendant.http.api.tei import answers, calls
 from attendant.http.api.tei.bodies import AnyRerankBody, EmbedAllBody, EmbedBody, PredictBody, TeiRerankBody
@@ -59,7 +61,9 @@ def tei_routes(models: Callable[[], FrontEnd]) -> list[Route]:
         return await in_one(request, TEI, work)
 
     async def rerank(request: Request) -> Response:
-        body = (await read_json(request, AnyRerankBody)).root
+        is_tei, body = (await read_json(request, AnyRerankBody)).root
+        if isinstance(body, InvalidRequest):
+            return error_answer(TEI if is_tei else RERANK, body)
         if not isinstance(body, TeiRerankBody):
             return await answer_rerank(request, models(), body)
         front_end, call = models(), calls.rerank_call(body, _model(request))
