@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncGenerator, Iterator
+from typing import Literal
 
 import anthropic
 import httpx
+import pydantic
 import pytest
 from attendant.core.chat import ChatMessage, ChatPrompt, ToolCallDelta
 from attendant.core.errors import StepFailed
@@ -135,6 +137,24 @@ def test_tokens_are_counted(site: ApiSite, client: anthropic.Anthropic) -> None:
     assert counted.input_tokens == len(b"hello") + 3  # of the template: user, end, assistant
     longer = client.messages.count_tokens(model="m", messages=ASKED["messages"], system="be brief")  # type: ignore[arg-type]
     assert longer.input_tokens == counted.input_tokens + len(b"be brief") + 2
+
+
+class Mood(pydantic.BaseModel):
+    mood: Literal["glad", "sad"]
+    sure: bool
+
+
+def test_an_answer_fits_a_schema(client: anthropic.Anthropic) -> None:
+    asked = {**ASKED, "max_tokens": 200, "output_format": Mood}
+    whole = client.messages.parse(**asked)  # type: ignore[arg-type]
+    with client.messages.stream(**asked) as stream:  # type: ignore[arg-type]
+        streamed = stream.get_final_message()
+    assert isinstance(whole.parsed_output, Mood)
+    assert (streamed.parsed_output, streamed.stop_reason) == (whole.parsed_output, "end_turn")
+    with pytest.raises(anthropic.BadRequestError, match=r"output_config\.format\.json_schema"):
+        client.messages.create(
+            **ASKED, output_config={"format": {"type": "json_schema", "schema": {"type": "nonsense"}}}
+        )  # type: ignore[call-overload]
 
 
 def test_the_raw_answer(client: anthropic.Anthropic) -> None:
