@@ -7,9 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.strangers.environments import GATEWAY, KSERVE, TRITON, environment
+from tests.strangers.environments import (
+    FRAMEWORKS,
+    GATEWAY,
+    KSERVE,
+    LITELLM,
+    LLAMA_INDEX,
+    TRITON,
+    environment,
+)
 from tests.strangers.stranger import Stranger, stranger
-from tests.synthetic import make_slow_bundle
+from tests.synthetic import make_slow_bundle, make_synthetic_bundle
 from tests.system.encoders import FLAGS, make_encoders
 from tests.system.server import ServerProcess, serving
 
@@ -29,11 +37,13 @@ def gateway_environment() -> Path:
 
 @pytest.fixture(scope="package")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """The demo models, a tiny encoder for each task, and ``slow``, a generator at a few hundred tokens a second."""
+    """The demo models, a tiny encoder for each task, ``slow``, a generator at a few hundred tokens a second, and a
+    ``fast`` one, with room for what a random model writes between the words of JSON."""
     folder = tmp_path_factory.mktemp("bundles")
     encoders = sorted(make_encoders(folder / "encoders").iterdir())
     slow = make_slow_bundle(folder / "slow")
-    words = (*encoders, slow, "--demo", *FLAGS, "--engine.threads", 1, "--no-engine.spinning")
+    fast = make_synthetic_bundle(folder / "fast", name="fast", context_length=4096)
+    words = (*encoders, slow, fast, "--demo", *FLAGS, "--engine.threads", 1, "--no-engine.spinning")
     with serving(tmp_path_factory.mktemp("log") / "server.log", *words) as running:
         yield running
 
@@ -56,4 +66,25 @@ def triton_aio(server: ServerProcess) -> Iterator[Stranger]:
 def kserve(server: ServerProcess) -> Iterator[Stranger]:
     """KServe's client of the server."""
     with stranger(KSERVE, "by_kserve.py", server.grpc) as made:
+        yield made
+
+
+@pytest.fixture(scope="package")
+def frameworks(server: ServerProcess) -> Iterator[Stranger]:
+    """LangChain, OpenAI's agents and Pydantic AI."""
+    with stranger(FRAMEWORKS, "by_frameworks.py", server.http.removeprefix("http://")) as made:
+        yield made
+
+
+@pytest.fixture(scope="package")
+def litellm(server: ServerProcess) -> Iterator[Stranger]:
+    """LiteLLM and Instructor."""
+    with stranger(LITELLM, "by_litellm.py", server.http.removeprefix("http://")) as made:
+        yield made
+
+
+@pytest.fixture(scope="package")
+def llama_index(server: ServerProcess) -> Iterator[Stranger]:
+    """LlamaIndex."""
+    with stranger(LLAMA_INDEX, "by_llama_index.py", server.http.removeprefix("http://")) as made:
         yield made

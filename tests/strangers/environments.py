@@ -48,6 +48,13 @@ GATEWAY = Requirements(("smg==1.13.0", "openai==3.57.0", "anthropic==2.14.0", "n
 """smg, a gateway that speaks OpenAI's and Anthropic's HTTP in front and ``vllm.grpc.engine.VllmEngine`` behind."""
 SMG_PROTO = Requirements(("smg-grpc-proto==0.4.28", "numpy"))
 """The messages of that gateway's engines, as their servers have them."""
+FRAMEWORKS = Requirements(
+    ("langchain-openai==1.7.4", "openai-agents==0.24.0", "pydantic-ai-slim[anthropic,openai]==2.68.0", "numpy")
+)
+"""What applications are built with; each calls OpenAI's or Anthropic's client in ways of its own."""
+LITELLM = Requirements(("litellm==1.110.2", "instructor==1.17.0", "numpy"))
+"""A client of a hundred APIs, and one that makes objects of answers; both hold OpenAI's own client back."""
+LLAMA_INDEX = Requirements(("llama-index-llms-openai-like==0.8.1", "llama-index-embeddings-openai==0.7.0", "numpy"))
 PERF_ANALYZER = Requirements((), ("tritonclient==2.51.0", "nvidia-cuda-runtime-cu12==12.9.79"), ("libb64-0d",))
 """The last version whose wheel has the program and asks no newer C library than Debian 12's."""
 
