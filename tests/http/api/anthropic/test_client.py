@@ -289,6 +289,17 @@ def test_a_call_that_was_cut_off_is_as_whole_as_a_stream_has_it() -> None:
     assert whole.stop_reason == "model_context_window_exceeded"  # five of nine tokens
 
 
+def test_a_call_that_cannot_be_read_is_text_with_a_flag() -> None:
+    site = said([Delta(0, "<tool_call>{", (1,), prompt_tokens=7), end(unparsed=True)])
+    with anthropic.Anthropic(base_url=f"http://{site.address}", api_key="any", max_retries=0) as client:
+        whole = client.messages.create(**ASKED)  # type: ignore[call-overload]
+        told = [event for event in client.messages.create(**ASKED, stream=True) if event.type == "message_delta"]  # type: ignore[call-overload]
+    site.close()
+    assert (whole.content[0].text, whole.stop_reason) == ("<tool_call>{", "end_turn")
+    assert whole.unparsed_tool_call is True
+    assert told[0].delta.unparsed_tool_call is True
+
+
 def test_an_error_inside_a_stream_is_its_last_event() -> None:
     site = said([Delta(0, "so", (1,), prompt_tokens=7)], fails=True)
     with (

@@ -175,7 +175,9 @@ def _empty(asked: Asked) -> dict[str, Any]:
 
 
 def _end(finish: Finish, asked: Asked) -> dict[str, Any]:
-    return {"stop_reason": _stop_reason(finish, asked.max_tokens), "stop_sequence": finish.stop_string}
+    """How it ended. What looks like a tool call and cannot be read is in the text: a flag of ours says so."""
+    told = {"stop_reason": _stop_reason(finish, asked.max_tokens), "stop_sequence": finish.stop_string}
+    return told | ({"unparsed_tool_call": True} if finish.unparsed else {})
 
 
 def _stop_reason(finish: Finish, max_tokens: int) -> str:

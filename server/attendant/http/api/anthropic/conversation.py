@@ -71,7 +71,10 @@ def _tools(tools: Sequence[bodies.Tool]) -> Iterator[Tool]:
         parameters = tool.input_schema
         if tool.input_examples:
             parameters = {**parameters, "examples": tool.input_examples}
-        function: dict[str, Any] = {"name": tool.name, "description": tool.description or "", "parameters": parameters}
+        function: dict[str, Any] = {"name": tool.name}
+        if tool.description is not None:
+            function["description"] = tool.description
+        function["parameters"] = parameters
         if tool.strict:
             function["strict"] = True
         yield Tool(tool.name, {"type": "function", "function": function})
