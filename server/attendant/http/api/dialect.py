@@ -18,7 +18,8 @@ class Dialect:
 
     Attributes:
         error_body: of an answer, and of an event of a stream that has begun.
-        fields: the front end's names of fields and this API's, without indices; others have the same name in both.
+        fields: the front end's names of fields and this API's, whole, or the first word alone, without indices; others
+            have the same name in both.
         event: name of the event that tells an error inside a stream; empty for events without names.
     """
 
@@ -30,6 +31,8 @@ class Dialect:
         """The error as callers of this API know its field."""
         if not isinstance(error, InvalidRequest):
             return error
+        if (whole := self.fields.get(error.field)) is not None:
+            return error.renamed(whole)
         own = error.field.partition("[")[0].partition(".")[0]
         said = self.fields.get(own)
         return error if said is None else error.renamed(said + error.field[len(own) :])

@@ -22,7 +22,7 @@ from attendant.http.api.openai.chat_answer import ChatAnswer
 from attendant.http.api.openai.chat_body import FIELDS, ChatBody, chat_call, is_named
 from attendant.http.api.openai.errors import OPENAI
 from attendant.http.api.openai.sampling import context_of, timely
-from attendant.http.api.openai.structured import GRAMMAR_FIELDS
+from attendant.http.api.openai.structured import grammar_fields
 
 
 def chat_routes(models: Callable[[], FrontEnd]) -> list[Route]:
@@ -56,7 +56,7 @@ def chat_dialect(body: ChatBody) -> Dialect:
     fields = dict(FIELDS)
     if body.max_completion_tokens is not None:
         fields["max_tokens"] = "max_completion_tokens"
-    fields["grammar"] = next((name for name in GRAMMAR_FIELDS if getattr(body, name) is not None), "response_format")
+    fields |= grammar_fields(body, "response_format", "response_format.json_schema.schema")
     return replace(OPENAI, fields=fields)
 
 

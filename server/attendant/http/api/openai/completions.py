@@ -23,7 +23,7 @@ from attendant.http.api.openai.completion_answer import CompletionAnswer
 from attendant.http.api.openai.completion_body import FIELDS, CompletionBody, completion_calls
 from attendant.http.api.openai.errors import OPENAI
 from attendant.http.api.openai.sampling import context_of
-from attendant.http.api.openai.structured import GRAMMAR_FIELDS
+from attendant.http.api.openai.structured import grammar_fields
 
 MOST_AT_ONCE = 16
 """Prompts of one call that run together where the model does not say how many sequences do."""
@@ -60,9 +60,9 @@ def completion_routes(models: Callable[[], FrontEnd]) -> list[Route]:
 
 def completion_dialect(body: CompletionBody) -> Dialect:
     """OpenAI's, with the names that the fields of this call have."""
-    grammar = next((name for name in GRAMMAR_FIELDS if getattr(body, name) is not None), "response_format")
     n = "n" if body.best_of is None else "best_of"
-    return replace(OPENAI, fields={**FIELDS, "grammar": grammar, "n": n})
+    grammars = grammar_fields(body, "response_format", "response_format.json_schema.schema")
+    return replace(OPENAI, fields={**FIELDS, "n": n, **grammars})
 
 
 async def _prepared(

@@ -20,7 +20,7 @@ from attendant.http.api.openai.errors import OPENAI
 from attendant.http.api.openai.responses_answer import ResponseAnswer
 from attendant.http.api.openai.responses_body import FIELDS, ResponsesBody, response_call
 from attendant.http.api.openai.sampling import context_of, timely
-from attendant.http.api.openai.structured import GRAMMAR_FIELDS
+from attendant.http.api.openai.structured import grammar_fields
 
 
 def response_routes(models: Callable[[], FrontEnd]) -> list[Route]:
@@ -41,8 +41,8 @@ def response_routes(models: Callable[[], FrontEnd]) -> list[Route]:
         async def events() -> Events:
             return _events(models(), body, call)
 
-        grammar = next((name for name in GRAMMAR_FIELDS if getattr(body, name) is not None), "text.format")
-        dialect = replace(OPENAI, fields={**FIELDS, "grammar": grammar})
+        fields = {**FIELDS, **grammar_fields(body, "text.format", "text.format.schema")}
+        dialect = replace(OPENAI, fields=fields)
         return await (in_events(request, dialect, events) if body.stream else in_one(request, dialect, whole))
 
     return [Route("/v1/responses", responses, methods=["POST"])]

@@ -13,8 +13,8 @@ from attendant.http.api.openai.sampling import SamplingBody
 
 _KINDS = ("json", "regex", "choice", "grammar", "json_object")
 _GUIDED = {"guided_json": "json", "guided_regex": "regex", "guided_choice": "choice", "guided_grammar": "grammar"}
-GRAMMAR_FIELDS = ("structured_outputs", *_GUIDED)
-"""Fields beside a format that say what an answer has to be like."""
+_KIND_FIELDS = {"json_schema": "json", "regex": "regex", "choice": "choice", "lark": "grammar", "gbnf": "grammar"}
+_GRAMMAR = "grammar"
 
 _SCHEMA_FIELDS = ("name", "description", "schema", "strict")
 _NAME = 64  # characters of the name of a schema
@@ -40,6 +40,21 @@ def grammar_of(body: SamplingBody, response_format: Mapping[str, Any] | None, fi
     if len(given) > 1:
         raise InvalidRequest(" and ".join(given), "say what the answer has to be like; allowed: one of them")
     return next(iter(given.values()), None)
+
+
+def grammar_fields(body: SamplingBody, field: str, schema_field: str) -> dict[str, str]:
+    """The front end's names of what an answer has to be like, and what this body has in their places.
+
+    Args:
+        field: of the format. schema_field: of its schema.
+    """
+    for name in _GUIDED:
+        if getattr(body, name) is not None:
+            return {_GRAMMAR: name, **{f"{_GRAMMAR}.{kind}": name for kind in _KIND_FIELDS}}
+    if body.structured_outputs:
+        own = "structured_outputs"
+        return {_GRAMMAR: own, **{f"{_GRAMMAR}.{kind}": f"{own}.{name}" for kind, name in _KIND_FIELDS.items()}}
+    return {_GRAMMAR: field, f"{_GRAMMAR}.json_schema": schema_field}
 
 
 def schema_grammar(schema: Mapping[str, Any] | None) -> Grammar:
