@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
+import threading
 import zlib
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +15,12 @@ import numpy as np
 import pytest
 from attendant.bundle import EmbeddingHead
 from attendant.http.api.door import Limits
+from attendant.http.app import http_app
+from attendant.metrics import Metrics
 
 from tests.frontend.encoding.helpers import load
 from tests.http.api.openinference.helpers import LENGTH, Both, error_of, in_binary, in_json, same, tensors, with_both
+from tests.http.loop import HANGS_S, Site
 from tests.rpc.openinference import helpers as of_grpc
 from tests.rpc.openinference.helpers import request, tensor
 from tests.synthetic_encoder import make_image_encoder, make_text_encoder
@@ -281,5 +287,73 @@ def test_a_caller_of_kserve_names_the_model_once_more(labels: Path) -> None:
         assert (await server.post("/v2/models/labels/infer", in_json(text, model_name="labels"))).status_code == 200
         status, words = error_of(await server.post("/v2/models/labels/infer", in_json(text, model_name="other")))
         assert (status, words) == (400, "model_name is 'other'; allowed: 'labels', as in the path")
+
+    with_both(test, load(labels))
+
+
+def test_large_requests_and_answers_leave_the_loop_alone(vectors: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: dict[str, int] = {}
+
+    def watched(name: str, module: str) -> None:
+        inner = getattr(import_module(module), name)
+
+        def watch(*given: Any) -> Any:
+            threads[name] = threading.get_ident()
+            return inner(*given)
+
+        monkeypatch.setattr(f"{module}.{name}", watch)
+
+    watched("infer_request", "attendant.http.api.openinference.inferring")
+    watched("written", "attendant.http.api.openinference.inferring")
+    watched("_inflate", "attendant.http.api.openinference.compression")
+
+    async def test(server: Both) -> None:
+        for texts, in_the_loop in ((["a"], True), (["it is fine"] * 2000, False)):
+            text = tensor("text", texts, "BYTES")
+            typed = of_grpc.tensors(await server.grpc.stub.ModelInfer(request("vectors", text)))
+            body = gzip.compress(json.dumps(in_json(text)).encode())
+            answer = await server.post("/v2/models/vectors/infer", body, headers={"content-encoding": "gzip"})
+            assert same(tensors(answer), typed), "however many pieces it is written in"
+            assert (threads["infer_request"] == threading.get_ident()) is in_the_loop
+            assert (threads["written"] == threading.get_ident()) is in_the_loop
+            assert threads["_inflate"] != threading.get_ident()
+
+    with_both(test, load(vectors, max_queue=4000))
+
+
+def test_a_server_that_drains_or_has_no_models_yet_says_when_to_come_again(labels: Path) -> None:
+    async def test(server: Both) -> None:
+        text = in_json(tensor("text", ["a"], "BYTES"))
+        await server.grpc.front_end.drain(0)
+        answer = await server.post("/v2/models/labels/infer", text)
+        assert (error_of(answer)[0], answer.headers["retry-after"]) == (503, "1")
+
+    with_both(test, load(labels))
+    loading = Site(http_app(Metrics(), lambda: False, front_end=lambda: None, inference=lambda: None))
+    try:
+        assert loading.ask("/v2/health/live")[0] == 200
+        for path in ("/v2/health/ready", "/v2", "/v2/models/labels/ready"):
+            assert loading.ask(path)[0] == 503
+    finally:
+        loading.close()
+
+
+async def exchange(address: str, request: bytes) -> bytes:
+    """All that comes back on a connection of its own."""
+    reader, writer = await asyncio.open_connection(*address.split(":"))
+    writer.write(request)
+    found = await asyncio.wait_for(reader.read(), HANGS_S)
+    writer.close()
+    return found
+
+
+@pytest.mark.parametrize("length", ["-1", "1e3", "99999", "9" * 400, "\u0663", "3 4", ""])
+def test_a_length_of_the_json_that_is_none(labels: Path, length: str) -> None:
+    async def test(server: Both) -> None:
+        body = json.dumps(in_json(tensor("text", ["a"], "BYTES"))).encode()
+        head = f"POST /v2/models/labels/infer HTTP/1.1\r\nhost: here\r\nconnection: close\r\n{LENGTH}: {length}\r\n"
+        answer = await exchange(server.address, f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+        assert answer.startswith(b"HTTP/1.1 400 "), answer
+        assert b"inference-header-content-length is " in answer
 
     with_both(test, load(labels))

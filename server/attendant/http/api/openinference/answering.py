@@ -13,6 +13,9 @@ from attendant.http.api.openinference.elements import json_of_raw
 
 LENGTH = "inference-header-content-length"
 
+PIECE = 2000
+"""Elements that are written at once: about a millisecond."""
+
 
 def written(answer: pb.ModelInferResponse, asked: Asked) -> tuple[bytes, dict[str, str]]:
     """Body and headers of an answer, whose tensors are raw.
@@ -21,17 +24,17 @@ def written(answer: pb.ModelInferResponse, asked: Asked) -> tuple[bytes, dict[st
         InvalidRequest: JSON has no words for a tensor.
     """
     tail: list[bytes] = []
-    head = described(answer)
-    head["outputs"] = outputs = []
+    outputs: list[bytes] = []
     for tensor, raw in zip(answer.outputs, answer.raw_output_contents, strict=True):
         told: dict[str, Any] = {"name": tensor.name, "datatype": tensor.datatype, "shape": list(tensor.shape)}
-        if asked.outputs.get(tensor.name, asked.binary):
+        if is_binary(asked, tensor.name):
             told["parameters"] = {SIZE: len(raw)}
             tail.append(raw)
+            outputs.append(as_json(told))
         else:
-            told["data"] = json_of_raw(raw, tensor.datatype, tensor.shape, tensor.name)
-        outputs.append(told)
-    body = as_json(head)
+            data = _in_pieces(json_of_raw(raw, tensor.datatype, tensor.shape, tensor.name))
+            outputs.append(b'%b,"data":[%b]}' % (as_json(told)[:-1], data))
+    body = b'%b,"outputs":[%b]}' % (as_json(described(answer))[:-1], b",".join(outputs))
     if not tail:
         return body, {"content-type": "application/json"}
     headers = {"content-type": "application/octet-stream", LENGTH: str(len(body))}
@@ -54,3 +57,15 @@ def values(parameters: Mapping[str, Any]) -> dict[str, Any]:
 def as_json(body: Any) -> bytes:
     """The bytes of an object."""
     return json.dumps(body, separators=(",", ":")).encode()
+
+
+def is_binary(asked: Asked, name: str) -> bool:
+    """Whether an output goes out as bytes."""
+    return asked.outputs.get(name, asked.binary)
+
+
+def _in_pieces(elements: list[Any]) -> bytes:
+    """Elements as JSON, without brackets. Between two pieces other threads get their turn, which ``json`` does not give
+    them before it is done."""
+    pieces = range(0, len(elements), PIECE)
+    return b",".join([as_json(elements[begin : begin + PIECE])[1:-1] for begin in pieces])

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from attendant.core.errors import InvalidRequest, StreamNeeded
 from attendant.http.api.answers import NO_STORE, Event, Events
 from attendant.http.api.bodies import LONG_BODY
-from attendant.http.api.openinference.answering import LENGTH, as_json, written
+from attendant.http.api.openinference.answering import LENGTH, as_json, is_binary, written
 from attendant.http.api.openinference.asking import Asked, infer_request, parsed, put_all, raw_request
 from attendant.http.api.openinference.bodies import GenerateBody
 from attendant.http.api.openinference.compression import WORTHWHILE, coding_of, deflated
@@ -27,8 +27,8 @@ from attendant.rpc.openinference.servicer import InferenceServicer
 
 T = TypeVar("T")
 
-LARGE_ANSWER = 64 * 1024
-"""Bytes of tensors from which on an answer is written in a thread."""
+LARGE_IN_JSON, LARGE_IN_BYTES = 8 * 1024, 1024 * 1024
+"""Bytes of the tensors of an answer from which on it is written in a thread."""
 
 
 async def infer(servicer: InferenceServicer, request: Request, body: bytes) -> Response:
@@ -39,7 +39,7 @@ async def infer(servicer: InferenceServicer, request: Request, body: bytes) -> R
         answer = await Inference(models, asked.message).single(of_this_call())
     except StreamNeeded:
         raise _stream_needed() from None
-    content, headers = await _made(lambda: written(answer, asked), answer.ByteSize(), LARGE_ANSWER)
+    content, headers = await _made(lambda: written(answer, asked), *_size(answer, asked))
     coding = coding_of(request.headers)
     if coding and len(content) >= WORTHWHILE:
         content, headers = await deflated(content, coding), {**headers, "content-encoding": coding}
@@ -54,7 +54,7 @@ async def generate(servicer: InferenceServicer, request: Request, body: bytes) -
         answer = await Inference(models, message).single(of_this_call())
     except StreamNeeded:
         raise _stream_needed() from None
-    content = await _made(lambda: as_json(generated(answer)), answer.ByteSize(), LARGE_ANSWER)
+    content = await _made(lambda: as_json(generated(answer)), answer.ByteSize(), LARGE_IN_JSON)
     return Response(content, headers=NO_STORE, media_type="application/json")
 
 
@@ -98,6 +98,13 @@ async def _generate_request(request: Request, body: bytes, models: Models, *, st
 async def _made(make: Callable[[], T], size: int, long: int) -> T:
     """What ``make`` gives, made in a thread where ``size`` bytes are ``long``."""
     return await asyncio.to_thread(make) if size >= long else make()
+
+
+def _size(answer: pb.ModelInferResponse, asked: Asked) -> tuple[int, int]:
+    """How many bytes the tensors of an answer have, and from how many on writing it takes long."""
+    sizes = [len(raw) for raw in answer.raw_output_contents]
+    in_json = [size for size, each in zip(sizes, answer.outputs, strict=True) if not is_binary(asked, each.name)]
+    return (sum(in_json), LARGE_IN_JSON) if sum(in_json) >= LARGE_IN_JSON else (sum(sizes), LARGE_IN_BYTES)
 
 
 def _length(request: Request, most: int) -> int | None:
