@@ -6,16 +6,16 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
 
 from attendant_proto.v1 import generation_pb2 as pb
 
 from attendant.bundle import GeneratorManifest
 from attendant.core.errors import AttendantError, InvalidRequest
 from attendant.rpc.openinference import structured
+from attendant.rpc.openinference.chats import set_chat
 from attendant.rpc.openinference.ports import InferCall
 from attendant.rpc.openinference.said import Said, check_known, everything_said, fields_of, put
-from attendant.rpc.openinference.single import field_of, flag, parsed, shown, stream_wanted, text
+from attendant.rpc.openinference.single import field_of, flag, shown, stream_wanted, text
 
 TEXT, IDS, CHAT = "text_input", "input_ids", "chat"
 STREAM, EXCLUDE_INPUT = "stream", "exclude_input_in_output"
@@ -49,8 +49,7 @@ _INPUTS: Mapping[str, str] = MappingProxyType(
         "text": field_of(TEXT),
         "token_ids": field_of(IDS),
         "chat": field_of(CHAT),
-        "messages": f"{field_of(CHAT)}.messages",
-        "template": f"{field_of(CHAT)}.template",
+        **{field.name: f"{field_of(CHAT)}.{field.name}" for field in pb.Chat.DESCRIPTOR.fields},
     }
 )
 """Where a request has what the front end calls otherwise."""
@@ -205,7 +204,7 @@ def _set_prompt(message: pb.GenerateRequest, call: InferCall) -> str | None:
     words = text(call, given[0])
     assert words is not None, "it is there"
     if given == [CHAT]:
-        _set_chat(message.chat, words)
+        set_chat(message.chat, words, field_of(CHAT))
         return None
     message.text = words
     return words
@@ -217,40 +216,6 @@ def _ids(call: InferCall) -> list[int]:
         if not 0 <= token < 2**32:
             raise InvalidRequest(f"{field_of(IDS)}[{place}]", f"is {token}; allowed: ids of the model's vocabulary")
     return ids
-
-
-_CHAT = 'an array of messages {"role": ..., "content": ...}, or an object with messages and template'
-
-
-def _set_chat(chat: pb.Chat, words: str) -> None:
-    field = field_of(CHAT)
-    value = parsed(words, field, _CHAT)
-    given = {"messages": value} if isinstance(value, list) else value
-    _check_object(given, field, ("messages",), ("template",), _CHAT)
-    messages = given["messages"]
-    if not isinstance(messages, list):
-        raise InvalidRequest(f"{field}.messages", f"is {shown(messages)}; allowed: an array of messages")
-    for place, each in enumerate(messages):
-        _check_object(each, f"{field}.messages[{place}]", ("role", "content"), (), "an object with role and content")
-        chat.messages.add(role=each["role"], content=each["content"])
-    template = given.get("template")
-    if not isinstance(template, str | None):
-        raise InvalidRequest(f"{field}.template", f"is {shown(template)}; allowed: a text")
-    chat.template = template or ""
-
-
-def _check_object(value: Any, field: str, names: tuple[str, ...], more: tuple[str, ...], allowed: str) -> None:
-    """``names`` are needed, and but for messages they are texts."""
-    if not isinstance(value, dict):
-        raise InvalidRequest(field, f"is {shown(value)}; allowed: {allowed}")
-    for name in value:
-        if name not in (*names, *more):
-            raise InvalidRequest(f"{field}.{name[:100]}", f"is not known; allowed: {', '.join((*names, *more))}")
-    for name in names:
-        if name not in value:
-            raise InvalidRequest(f"{field}.{name}", f"is missing; allowed: {allowed}")
-        if name != "messages" and not isinstance(value[name], str):
-            raise InvalidRequest(f"{field}.{name}", f"is {shown(value[name])}; allowed: a text")
 
 
 def _prefix(call: InferCall, prompt: str | None, *, stream: bool) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from google.protobuf.json_format import MessageToJson
 
+from attendant.core.chat import ToolCallDelta
 from attendant.core.events import TokenLogprob
 from attendant.core.generation import Delta, Finish, GenerationPart, unspelled
 from attendant.rpc.convert import generate_response
@@ -17,6 +18,7 @@ from attendant.rpc.openinference.contents import objects
 from attendant.rpc.openinference.ports import Tensor, TensorSpec
 
 TEXT, LOGPROBS, CUMULATIVE, FINISH = "text_output", "logprobs", "cumulative_logprob", "finish"
+REASONING, TOOL_CALLS = "reasoning", "tool_calls"
 
 OUTPUTS = (
     TensorSpec(TEXT, "BYTES", (-1,)),
@@ -27,6 +29,8 @@ OUTPUTS = (
     TensorSpec("num_output_tokens", "UINT32", (-1,)),
     TensorSpec("token_ids", "INT64", (-1,)),
     TensorSpec(FINISH, "BYTES", (-1,)),
+    TensorSpec(REASONING, "BYTES", (-1,)),
+    TensorSpec(TOOL_CALLS, "BYTES", (-1,)),
 )
 """Of [n] each, an element for each sequence, but for ``num_input_tokens`` and ``token_ids``."""
 
@@ -39,6 +43,8 @@ class _Sequence:
     """One sequence: what came since the last response, and what holds for all of it."""
 
     text: list[str] = field(default_factory=list)
+    reasoning: list[str] = field(default_factory=list)
+    calls: dict[int, ToolCallDelta] = field(default_factory=dict)
     token_ids: list[int] = field(default_factory=list)
     logprobs: list[TokenLogprob] = field(default_factory=list)
     cumulative: float = 0.0
@@ -77,6 +83,10 @@ class Answer:
         match part:
             case Delta():
                 sequence.text.append(part.text)
+                sequence.reasoning.append(part.reasoning)
+                for call in part.tool_calls:
+                    before = sequence.calls.get(call.index)
+                    sequence.calls[call.index] = call if before is None else _joined(before, call)
                 sequence.token_ids += part.token_ids
                 sequence.logprobs += part.logprobs
                 sequence.cumulative += sum([entry.logprob for entry in part.logprobs])
@@ -94,6 +104,7 @@ class Answer:
         found += [make(self) for make in self._makers]
         for sequence in sequences:
             sequence.text, sequence.token_ids, sequence.logprobs = [], [], []
+            sequence.reasoning, sequence.calls = [], {}
         return found
 
     def finish_reasons(self) -> Tensor:
@@ -131,6 +142,15 @@ class Answer:
         ends = [each.finish for each in self._sequences]
         return Tensor(FINISH, "BYTES", objects([b"null" if end is None else _finish(end) for end in ends]))
 
+    def reasonings(self) -> Tensor:
+        """What each sequence thought, new of it."""
+        return Tensor(REASONING, "BYTES", objects(["".join(each.reasoning).encode() for each in self._sequences]))
+
+    def tool_calls(self) -> Tensor:
+        """For each sequence a JSON: new pieces of its tool calls, as attendant.v1 has them, each call once."""
+        calls = [[_call(each.calls[index]) for index in sorted(each.calls)] for each in self._sequences]
+        return Tensor(TOOL_CALLS, "BYTES", objects([json.dumps(each).encode() for each in calls]))
+
 
 _MAKERS: dict[str, Callable[[Answer], Tensor]] = {
     "finish_reason": Answer.finish_reasons,
@@ -140,6 +160,8 @@ _MAKERS: dict[str, Callable[[Answer], Tensor]] = {
     "num_output_tokens": Answer.num_output_tokens,
     "token_ids": Answer.token_ids,
     FINISH: Answer.finishes,
+    REASONING: Answer.reasonings,
+    TOOL_CALLS: Answer.tool_calls,
 }
 
 
@@ -150,6 +172,14 @@ def as_json(message: Any) -> bytes:
 
 def _finish(finish: Finish) -> bytes:
     return as_json(generate_response(finish).finish)
+
+
+def _joined(first: ToolCallDelta, then: ToolCallDelta) -> ToolCallDelta:
+    return replace(first, arguments=first.arguments + then.arguments)
+
+
+def _call(call: ToolCallDelta) -> dict[str, Any]:
+    return {"index": call.index, "id": call.id, "name": call.name, "arguments": call.arguments}
 
 
 def _alternatives(entry: TokenLogprob, spell: Callable[[int], str]) -> dict[int, dict[str, Any]]:

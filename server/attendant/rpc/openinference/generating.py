@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Collection, Iterable
 from contextlib import aclosing
 from functools import partial
 
@@ -14,7 +14,16 @@ from attendant.frontend.front_end import FrontEnd
 from attendant.models.info import ModelInfo
 from attendant.rpc import convert
 from attendant.rpc.openinference import asked
-from attendant.rpc.openinference.generated import CUMULATIVE, FINISH, LOGPROBS, ON_REQUEST, OUTPUTS, Answer
+from attendant.rpc.openinference.generated import (
+    CUMULATIVE,
+    FINISH,
+    LOGPROBS,
+    ON_REQUEST,
+    OUTPUTS,
+    REASONING,
+    TOOL_CALLS,
+    Answer,
+)
 from attendant.rpc.openinference.ports import InferAnswer, InferCall, Port, TensorSpec
 from attendant.rpc.openinference.said import SAMPLING_PARAMETERS
 from attendant.rpc.openinference.single import flag, is_large
@@ -71,6 +80,7 @@ class GeneratorPort:
         scored = not wanted.isdisjoint((LOGPROBS, CUMULATIVE))
         reading = partial(asked.read, call, self._manifest, alone=alone, scored=scored)
         read = await asyncio.to_thread(reading) if is_large(call) else reading()
+        _tell_apart(read, wanted)
         receipts = read.message.receipt
         if receipts:
             wanted |= {FINISH}
@@ -91,3 +101,18 @@ class GeneratorPort:
             raise read.named(error) from error.__cause__
         if recording is not None:
             recording.ended()
+
+
+def _tell_apart(read: asked.Asked, wanted: Collection[str]) -> None:
+    """Have reasoning and tool calls told apart from the text of a chat's answer if their outputs are asked for, and not
+    otherwise: they are in the text then.
+
+    Raises:
+        InvalidRequest: they are to be told apart, and nobody would see them.
+    """
+    message, seen = read.message, REASONING in wanted or TOOL_CALLS in wanted
+    if message.separate and not seen:
+        outputs = f"{REASONING}, {TOOL_CALLS}"
+        raise InvalidRequest(read.fields["separate"], f"is true; allowed with one of the outputs {outputs}")
+    if message.HasField("chat") and not message.HasField("separate"):
+        message.separate = seen
