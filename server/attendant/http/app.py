@@ -22,6 +22,7 @@ from attendant.http.api.door import Door, Limits
 from attendant.http.api.openinference.routes import openinference_routes
 from attendant.http.api.routes import api_routes, dialect_of
 from attendant.http.calls import ABANDONED, REQUEST_ID, TRACE_ID, Calls
+from attendant.http.docs.routes import docs_routes
 from attendant.http.errors import PLAIN
 from attendant.http.health import api_health_routes, health_routes
 from attendant.http.metrics import metrics_routes
@@ -59,6 +60,8 @@ def http_app(
         apis = [*api_health_routes(serving, front_end), *api_routes(_loaded(front_end))]
     if inference is not None:
         apis += openinference_routes(_loaded(inference))
+    if apis:
+        apis += docs_routes(tuple(apis))
     return app_of([*metrics_routes(metrics), *health_routes(serving), *pages, *apis], tracer, limits)
 
 
@@ -115,7 +118,7 @@ def _open_to(app: ASGIApp, origins: tuple[str, ...]) -> ASGIApp:
 
 
 def _is_detail(path: str) -> bool:
-    return path.startswith("/page/") or dialect_of(path) is not None
+    return path.startswith(("/page/", "/docs/")) or dialect_of(path) is not None
 
 
 def _told(path: str, status: int, text: str, headers: Mapping[str, str] | None = None) -> Response:

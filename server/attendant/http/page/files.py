@@ -25,13 +25,14 @@ HEADERS: Mapping[str, str] = MappingProxyType(
 )
 """Of every answer of the page: scripts and styles from this server alone, none of them inline, no frames."""
 
-_TYPES = {
+TYPES = {
     "css": "text/css; charset=utf-8",
     "html": "text/html; charset=utf-8",
     "js": "text/javascript; charset=utf-8",
     "svg": "image/svg+xml",
     "txt": "text/plain; charset=utf-8",
 }
+"""Content types of files, by the ends of their names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ def page_files() -> dict[str, File]:
     found = {}
     for path in files(__package__ or __name__).joinpath("static").iterdir():
         ending = path.name.rpartition(".")[2]
-        if ending in _TYPES:
+        if ending in TYPES:
             body = path.read_bytes()
-            found[path.name] = File(body, _TYPES[ending], f'"{hashlib.sha256(body).hexdigest()[:16]}"')
+            found[path.name] = File(body, TYPES[ending], f'"{hashlib.sha256(body).hexdigest()[:16]}"')
     return found
