@@ -75,8 +75,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="in place of an export: make the bundle in this folder give its attention, from its served graphs; "
         "needs neither SOURCE nor OUT",
     )
+    _add_formats(parser)
     parser.add_argument("--debug", action="store_true", help="show where in the code an export failed")
     parser.add_argument("--overwrite", action="store_true", help="replace the bundle at OUT once the new one is whole")
+
+
+def _add_formats(parser: argparse.ArgumentParser) -> None:
+    """Adds how answers are written."""
+    for what, words in (("tool", "tool calls"), ("reasoning", "what it thinks before it answers")):
+        parser.add_argument(
+            f"--{what}-format",
+            metavar="NAME",
+            help=f"how the model writes {words}; docs/tools.md has the names (default: as its chat templates have it)",
+        )
 
 
 def _add_quality(parser: argparse.ArgumentParser) -> None:
@@ -182,6 +193,8 @@ def _export(args: argparse.Namespace) -> int:
         revision=args.revision,
         overwrite=args.overwrite,
         attention=args.attention,
+        tool_format=args.tool_format,
+        reasoning_format=args.reasoning_format,
         progress=on_stderr,
         tell=lambda line: print(line, file=sys.stderr),
     )

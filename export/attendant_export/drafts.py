@@ -35,6 +35,7 @@ class Order:
         max_kl: the largest divergence, nats a token, where several recipes are tried for it.
         source: where the model came from.
         attention: which graph gives the model's attention.
+        tool_format, reasoning_format: names of formats; by default those that the chat templates speak.
         overwrite: whether a bundle at ``out`` is replaced, once the new one is whole.
         tell: is told warnings, and what attempts came to, in lines.
     """
@@ -47,6 +48,8 @@ class Order:
     source: Origin | None = None
     overwrite: bool = False
     attention: AttentionChoice = "auto"
+    tool_format: str | None = None
+    reasoning_format: str | None = None
     progress: Progress = silent
     tell: Tell = say_nothing
 

@@ -27,6 +27,7 @@ from attendant_export.source.resolving import resolve
 from attendant_export.source.unserved import check_served
 from attendant_export.toolchain import versions
 from attendant_export.words import Words, words_of
+from attendant_export.words.formats import check_formats
 from attendant_export.writer import check_output
 
 
@@ -43,6 +44,8 @@ def export_bundle(  # noqa: PLR0913 - the options of an export
     revision: str | None = None,
     overwrite: bool = False,
     attention: AttentionChoice = "auto",
+    tool_format: str | None = None,
+    reasoning_format: str | None = None,
     progress: Progress = silent,
     tell: Tell = say_nothing,
 ) -> Manifest:
@@ -55,6 +58,8 @@ def export_bundle(  # noqa: PLR0913 - the options of an export
         pooling: of task embed; by default what the model's folder says, or the mean.
         context_length: most tokens of prompt and answer together; by default what the model takes.
         attention: which graph gives the model's attention, see :mod:`attendant_export.attention.choice`.
+        tool_format, reasoning_format: how the model writes tool calls and reasoning, one of
+            :data:`attendant.bundle.TOOL_FORMATS` and ``REASONING_FORMATS``; by default as its templates have it.
         tell: is told warnings, and what :class:`Auto` finds, in lines.
 
     Raises:
@@ -68,6 +73,9 @@ def export_bundle(  # noqa: PLR0913 - the options of an export
     recipes = kind.recipes(asked)
     if context_length is not None and not kind.takes_context_length:
         raise ExportError("a context length is for models that continue their prompt; this one is none")
+    if not kind.takes_context_length and (tool_format or reasoning_format):
+        raise ExportError("formats of tool calls and reasoning are for models that continue their prompt")
+    check_formats(tool_format, reasoning_format)
     if pooling is not None and kind.task != "embed":
         raise ExportError(f"task {kind.task} has no pooling; only embed has")
     order = Order(
@@ -79,6 +87,8 @@ def export_bundle(  # noqa: PLR0913 - the options of an export
         source=Origin(id=folder.id, revision=folder.revision, versions=versions()),
         overwrite=overwrite,
         attention=attention,
+        tool_format=tool_format,
+        reasoning_format=reasoning_format,
         progress=progress,
         tell=tell,
     )

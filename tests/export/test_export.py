@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -29,7 +30,7 @@ from tests.export.architectures import build
 @pytest.fixture(scope="module")
 def bundle(llama_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("out") / "bundle"
-    assert main([str(llama_source), str(out), "--precision", "int8"]) == 0
+    assert main([str(llama_source), str(out), "--precision", "int8", "--reasoning-format", "think"]) == 0
     return out
 
 
@@ -46,6 +47,7 @@ def test_command_writes_a_bundle_that_checks_out(bundle: Path) -> None:
     assert (manifest.name, manifest.architecture, manifest.precision) == ("tiny-llama", "llama", "int8")
     assert (manifest.context_length, manifest.vocab_size) == (256, make_tokenizer().get_vocab_size())
     assert (manifest.chat_template, manifest.chat_templates, manifest.warnings) == (CHAT_TEMPLATE, {}, ())
+    assert (manifest.tool_format, manifest.reasoning_format) == ("none", "think")
     assert manifest.template_variables == {"bos_token": BOS, "eos_token": EOS, "pad_token": PAD}
     assert manifest.special_tokens.model_dump() == {"bos": 1, "eos": (2,), "pad": 0}
     assert [layer.model_dump() for layer in manifest.kv_layers] == [
@@ -235,3 +237,11 @@ def test_manifest_is_json_that_people_can_read(bundle: Path) -> None:
     text = (bundle / "bundle.json").read_text()
     assert text.endswith("}\n")
     assert json.loads(text)["schema_version"] == 1
+
+
+@pytest.mark.parametrize("option", ["--tool-format", "--reasoning-format"])
+def test_a_format_that_there_is_not_is_refused_with_those_that_there_are(
+    option: str, llama_source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(llama_source), str(tmp_path / "out"), option, "chatml"]) == 2
+    assert re.search(rf"{option} is 'chatml'; allowed: .*harmony, none", capsys.readouterr().err)

@@ -327,6 +327,7 @@ def test_older_clients_read_in_flat_fields_what_the_parts_say() -> None:
     assert (model.context_length, model.max_requests) == (part.limits.context_length, part.limits.max_requests)
     assert (part.limits.context_length, part.limits.max_requests, part.vocab_size) == (32, 8, 100)
     assert list(model.chat_templates) == list(part.chat.templates) == ["tool_use"]
+    assert (part.chat.tool_format, part.chat.reasoning_format) == ("none", "none")
     assert model.default_sampling == part.defaults.sampling
     assert (model.default_max_tokens, model.default_num_beams, model.default_min_length) == (7, 2, 3)
     assert (part.defaults.max_tokens, part.defaults.num_beams, list(part.defaults.stop)) == (7, 2, ["end"])

@@ -25,6 +25,7 @@ from attendant_export.recipe import GENERATE, PRECISIONS, Recipe
 from attendant_export.settings import generation_defaults, setting_warnings
 from attendant_export.source.folder import SourceFolder
 from attendant_export.texts import calibration_text
+from attendant_export.words.formats import answer_formats
 from attendant_export.words.known_tokens import prompt_ids
 from attendant_export.words.special_tokens import special_tokens
 
@@ -141,6 +142,7 @@ class DecoderDraft:
         """See :meth:`attendant_export.drafts.Draft.manifest`."""
         source, words = self.decoder.source, self.decoder.source.words
         templates = dict(words.chat_templates)
+        formats = answer_formats(templates, self.order.tool_format, self.order.reasoning_format)
         return GeneratorManifest(
             **common,
             task="generate",
@@ -156,6 +158,8 @@ class DecoderDraft:
             chat_template=templates.pop(DEFAULT_TEMPLATE, None),
             chat_templates=templates,
             template_variables=words.special_tokens,
+            tool_format=formats.tools,
+            reasoning_format=formats.reasoning,
             clean_up_spaces=words.cleans_up,
         )
 

@@ -290,20 +290,24 @@ class GenerationDefaults(_message.Message):
     def __init__(self, sampling: _Optional[_Union[_generation_pb2.Sampling, _Mapping]] = ..., max_tokens: _Optional[int] = ..., num_beams: _Optional[int] = ..., stop: _Optional[_Iterable[str]] = ..., min_length: _Optional[int] = ..., max_length: _Optional[int] = ...) -> None: ...
 
 class ChatInfo(_message.Message):
-    __slots__ = ("templates", "tools", "documents", "parts", "thinking", "variables")
+    __slots__ = ("templates", "tools", "documents", "parts", "thinking", "variables", "tool_format", "reasoning_format")
     TEMPLATES_FIELD_NUMBER: _ClassVar[int]
     TOOLS_FIELD_NUMBER: _ClassVar[int]
     DOCUMENTS_FIELD_NUMBER: _ClassVar[int]
     PARTS_FIELD_NUMBER: _ClassVar[int]
     THINKING_FIELD_NUMBER: _ClassVar[int]
     VARIABLES_FIELD_NUMBER: _ClassVar[int]
+    TOOL_FORMAT_FIELD_NUMBER: _ClassVar[int]
+    REASONING_FORMAT_FIELD_NUMBER: _ClassVar[int]
     templates: _containers.RepeatedScalarFieldContainer[str]
     tools: bool
     documents: bool
     parts: bool
     thinking: bool
     variables: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, templates: _Optional[_Iterable[str]] = ..., tools: _Optional[bool] = ..., documents: _Optional[bool] = ..., parts: _Optional[bool] = ..., thinking: _Optional[bool] = ..., variables: _Optional[_Iterable[str]] = ...) -> None: ...
+    tool_format: str
+    reasoning_format: str
+    def __init__(self, templates: _Optional[_Iterable[str]] = ..., tools: _Optional[bool] = ..., documents: _Optional[bool] = ..., parts: _Optional[bool] = ..., thinking: _Optional[bool] = ..., variables: _Optional[_Iterable[str]] = ..., tool_format: _Optional[str] = ..., reasoning_format: _Optional[str] = ...) -> None: ...
 
 class EncodingInfo(_message.Message):
     __slots__ = ("task", "limits", "vocab_size", "labels", "vectors")

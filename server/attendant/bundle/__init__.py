@@ -1,5 +1,6 @@
 """The bundle: a folder with ``bundle.json``, ONNX files and ``tokenizer.json``. The contract of exporter and server."""
 
+from attendant.bundle.answer_formats import formats_of
 from attendant.bundle.attention import AttentionKind, AttentionLayers, AttentionManifest, AttentionOrigin, Patches
 from attendant.bundle.capabilities import Capability, EncoderTask
 from attendant.bundle.continuing import ContinuesNot
@@ -57,6 +58,7 @@ from attendant.bundle.templates import (
     TemplateRefused,
     TemplateUnknown,
 )
+from attendant.core.answer_formats import REASONING_FORMATS, TOOL_FORMATS, AnswerFormats, FormatUnknown
 from attendant.core.frequencies import LENGTH_BITS, Frequencies
 
 __all__ = [
@@ -66,9 +68,12 @@ __all__ = [
     "MANIFEST_FILE",
     "PAGED_RUN_TOKENS",
     "REASONING",
+    "REASONING_FORMATS",
     "SCHEMA_VERSION",
     "TOKENIZER_FILE",
     "TOOLS_TEMPLATE",
+    "TOOL_FORMATS",
+    "AnswerFormats",
     "AttentionKind",
     "AttentionLayers",
     "AttentionManifest",
@@ -89,6 +94,7 @@ __all__ = [
     "EncoderTask",
     "Fidelity",
     "FileEntry",
+    "FormatUnknown",
     "Frequencies",
     "GenerationDefaults",
     "GeneratorManifest",
@@ -121,6 +127,7 @@ __all__ = [
     "TextSource",
     "VectorFidelity",
     "element_size",
+    "formats_of",
     "read_any_manifest",
     "read_manifest",
     "sha256",

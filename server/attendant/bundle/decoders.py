@@ -8,12 +8,14 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from attendant.bundle.answer_formats import formats_of
 from attendant.bundle.capabilities import Capability
 from attendant.bundle.defaults import GenerationDefaults
 from attendant.bundle.manifest import DType, ManifestBase, element_size
 from attendant.bundle.section import Section
 from attendant.bundle.sources import AudioSource, Languages, Seq2SeqRules, Speech, TextSource
 from attendant.bundle.templates import DEFAULT_TEMPLATE
+from attendant.core.answer_formats import AnswerFormats
 from attendant.core.frequencies import Kind
 
 Task = Literal["generate"]
@@ -62,7 +64,8 @@ class GeneratorManifest(ManifestBase):
     :class:`attendant.bundle.ChatTemplates`); ``template_variables`` what they see beside the conversation: the
     tokenizer's special tokens by name, e.g. ``bos_token``. Bundles of older exporters leave it out: there ``bos_token``
     and ``eos_token`` are the first of ``special_tokens``. ``clean_up_spaces``: decoded text loses the spaces before
-    punctuation and English contractions.
+    punctuation and English contractions. ``tool_format``, ``reasoning_format``: how the model writes tool calls and
+    reasoning, see :attr:`formats`; None: as its templates have it.
 
     The graph ``decoder`` computes steps over its cache, in slots or in pages; where there is a graph ``prompt``, of the
     same inputs and outputs, that one computes the chunks of prompts, and ``decoder`` what is generated. With pages
@@ -83,6 +86,8 @@ class GeneratorManifest(ManifestBase):
     chat_template: str | None = None
     chat_templates: Mapping[str, str] = Field(default_factory=dict)
     template_variables: Mapping[str, str] | None = None
+    tool_format: str | None = None
+    reasoning_format: str | None = None
     clean_up_spaces: bool = False
     encoder_input: Annotated[TextSource | AudioSource, Field(discriminator="kind")] | None = None
     cross_layers: tuple[KVLayer, ...] = ()
@@ -111,6 +116,17 @@ class GeneratorManifest(ManifestBase):
         if isinstance(self.encoder_input, TextSource):
             return ("generate", "translate")
         return ("generate",) if self.speech is None else ("generate", "speech")
+
+    @property
+    def formats(self) -> AnswerFormats:
+        """How the model writes tool calls and reasoning: as the manifest says, or as its templates have it."""
+        found = formats_of(self.templates())
+        return AnswerFormats(self.tool_format or found.tools, self.reasoning_format or found.reasoning)
+
+    @model_validator(mode="after")
+    def _has_known_formats(self) -> Self:
+        assert self.formats, "the names are checked as they are taken in"
+        return self
 
     @model_validator(mode="after")
     def _has_a_runner(self) -> Self:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from attendant.bundle import Capability, GeneratorManifest, verify_files
+from attendant.core.answer_formats import NO_FORMATS, AnswerFormats
 from attendant.core.attention import AttentionModel
 from attendant.core.errors import AttendantError, BundleError, EngineDead
 from attendant.core.events import FailedEvent
@@ -33,6 +34,7 @@ class GeneratorPart:
         engines: one for each device, all of the same bundle. They are not started: each needs a thread that owns it.
         max_running, max_requests: sequences that run, and that run or wait, in all engines together.
         attention: gives what its tokens look at; None if the bundle has no graph for that.
+        formats: how it writes tool calls and reasoning.
     """
 
     manifest: GeneratorManifest
@@ -42,6 +44,7 @@ class GeneratorPart:
     max_running: int
     max_requests: int
     attention: AttentionModel | None = None
+    formats: AnswerFormats = NO_FORMATS
 
     @property
     def name(self) -> str:
@@ -98,6 +101,7 @@ def load_generator(
         attention=attention_of(
             path, manifest, settings.threads or available_processors(), spinning=settings.spinning, shared=shared
         ),
+        formats=settings.answer_formats(manifest.name, manifest.formats),
     )
     _warm_up(model)
     capacity = loaded.capacity_tokens * len(loaded.engines)

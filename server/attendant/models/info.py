@@ -6,6 +6,7 @@ import enum
 from dataclasses import dataclass
 
 from attendant.bundle import Capability, EncoderManifest, EncoderTask, GeneratorManifest, Manifest
+from attendant.core.answer_formats import NO_FORMATS, AnswerFormats
 from attendant.core.receipt import Maker
 
 
@@ -47,6 +48,7 @@ class GenerationInfo:
         max_running: sequences that run together.
         max_requests: sequences that the model holds at most, running and waiting.
         chat: what its chat templates look at; None if it has none.
+        formats: how it writes tool calls and reasoning.
     """
 
     manifest: GeneratorManifest
@@ -54,6 +56,7 @@ class GenerationInfo:
     max_running: int
     max_requests: int
     chat: ChatFacts | None = None
+    formats: AnswerFormats = NO_FORMATS
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from attendant.bundle import (
     TextSource,
 )
 from attendant.models.failed import FailedModel
-from attendant.models.info import ChatFacts, EncodingInfo, GenerationInfo, ModelInfo, ModelState, RouteInfo
+from attendant.models.info import EncodingInfo, GenerationInfo, ModelInfo, ModelState, RouteInfo
 from attendant.rpc.convert_attention import attention_message
 from attendant.rpc.convert_receipt import maker_message
 from attendant.rpc.convert_sampling import default_sampling
@@ -111,14 +111,18 @@ def _generation(info: GenerationInfo) -> pb.GenerationInfo:
         ),
         vocab_size=manifest.vocab_size,
         defaults=_defaults(manifest, manifest.generation_defaults),
-        chat=_chat(manifest, info.chat) if manifest.templates() else None,
+        chat=_chat(info) if manifest.templates() else None,
         languages=sorted(manifest.languages.tokens) if manifest.languages is not None else (),
     )
 
 
-def _chat(manifest: GeneratorManifest, facts: ChatFacts | None) -> pb.ChatInfo:
-    told = pb.ChatInfo(templates=sorted(manifest.chat_templates))
-    if facts is not None:
+def _chat(info: GenerationInfo) -> pb.ChatInfo:
+    told = pb.ChatInfo(
+        templates=sorted(info.manifest.chat_templates),
+        tool_format=info.formats.tools,
+        reasoning_format=info.formats.reasoning,
+    )
+    if (facts := info.chat) is not None:
         told.tools, told.documents, told.parts = facts.tools, facts.documents, facts.parts
         told.thinking = facts.thinking
         told.variables.extend(facts.variables)

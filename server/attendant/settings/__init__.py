@@ -4,13 +4,13 @@ Each section is frozen and goes to the object that needs it; nothing below ``app
 """
 
 from attendant.settings.arguments import ENV_CONFIG, SettingsArguments
+from attendant.settings.engine import EngineSettings
 from attendant.settings.engine_ports import EnginePort
 from attendant.settings.http import HttpSettings
 from attendant.settings.repository import RepositorySettings
 from attendant.settings.sections import (
     ChatSettings,
     EncoderSettings,
-    EngineSettings,
     ExplainSettings,
     GpuSettings,
     GrammarSettings,

@@ -7,7 +7,7 @@ from typing import Annotated, Self
 
 from pydantic import Field
 
-from attendant.settings.sections import Section
+from attendant.settings.section import Section
 
 
 class EnginePort(Section):

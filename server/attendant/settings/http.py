@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import ByteSize, Field, field_validator
 from pydantic_settings import NoDecode
 
-from attendant.settings.sections import Section
+from attendant.settings.section import Section
 
 
 class HttpSettings(Section):

@@ -8,7 +8,7 @@ from pydantic import Field, field_validator
 from pydantic_settings import NoDecode
 
 from attendant.core.version_policy import Policies
-from attendant.settings.sections import Section
+from attendant.settings.section import Section
 
 
 class RepositorySettings(Section):

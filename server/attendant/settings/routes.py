@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from attendant.core.errors import ConfigurationError
-from attendant.settings.sections import Section
+from attendant.settings.section import Section
 from attendant.settings.yaml_files import parse_yaml, read_text
 from attendant.settings.yaml_lines import Place, YamlLines
 

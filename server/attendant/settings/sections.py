@@ -5,73 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ByteSize, ConfigDict, Field, field_validator, model_validator
+from pydantic import ByteSize, Field, field_validator, model_validator
 from pydantic_settings import NoDecode
 
 from attendant.core.objectives import ObjectivesByModel
-
-
-class Section(BaseModel):
-    """A part of the settings: immutable, and without fields that are not declared."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class EngineSettings(Section):
-    """Continuous batching and its memory, for each model."""
-
-    max_num_seqs: Annotated[int, Field(ge=1, le=1024)] | None = Field(
-        None, description="Sequences that run together. Default: 16 on a CPU, 256 on a GPU, which takes no more."
-    )
-    max_num_batched_tokens: int | None = Field(
-        None,
-        ge=4,
-        description="Token budget of a step, or on a CPU of a prompt's steps until the next decodes: decodes come off "
-        "it first, prompts get the rest in chunks. Larger favours throughput of prompts, smaller favours steady "
-        "streams. Least: max_num_seqs + 3; default: max_num_seqs + 256 "
-        "on a CPU, + 2048 on a GPU.",
-    )
-    max_queue: Annotated[int, Field(ge=0)] = Field(
-        1024, description="Sequences that may wait besides those that run; more are refused with RESOURCE_EXHAUSTED."
-    )
-    max_context_length: int | None = Field(
-        None, ge=1, description="Tokens of prompt and answer together. Default: the model's own context length."
-    )
-    kv_memory: ByteSize | None = Field(
-        None,
-        description="KV cache budget of each model on a CPU, e.g. 4GiB. Default: kv_memory_fraction of the memory.",
-    )
-    kv_memory_fraction: Annotated[float, Field(gt=0, le=0.9)] = Field(
-        0.3, description="Share of the machine's (or container's) memory for the KV caches of all models together."
-    )
-    prefix_cache: bool = Field(True, description="Reuse the KV cache of earlier prompts that start alike.")
-    threads: int | None = Field(
-        None, ge=1, description="Threads of a model run. Default: the processors this process may use."
-    )
-    spinning: bool = Field(
-        True, description="Let idle threads of a model run spin: faster steps, at the price of idle processor time."
-    )
-
-    @model_validator(mode="after")
-    def _budget_leaves_room_for_prompts(self) -> Self:
-        if self.max_num_seqs is not None:
-            self.token_budget(self.max_num_seqs, 0)
-        return self
-
-    def token_budget(self, max_num_seqs: int, prompt_tokens: int) -> int:
-        """Tokens of a step: what was set, or room for ``max_num_seqs`` decodes and ``prompt_tokens`` besides.
-
-        Raises:
-            ValueError: what was set leaves no room for a prompt.
-        """
-        least = max_num_seqs + 3  # three prompt tokens: the shortest prompt that cannot be cut into chunks
-        budget = self.max_num_batched_tokens
-        if budget is not None and budget < least:
-            raise ValueError(
-                f"max_num_batched_tokens is {budget}; with max_num_seqs {max_num_seqs} it must be at least {least}, or "
-                "prompts would wait for ever"
-            )
-        return budget or max_num_seqs + prompt_tokens
+from attendant.settings.section import Section
 
 
 class EncoderSettings(Section):

@@ -15,13 +15,13 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from attendant.settings.engine import EngineSettings
 from attendant.settings.engine_ports import EnginePort
 from attendant.settings.http import HttpSettings
 from attendant.settings.repository import RepositorySettings
 from attendant.settings.sections import (
     ChatSettings,
     EncoderSettings,
-    EngineSettings,
     ExplainSettings,
     GpuSettings,
     GrammarSettings,

@@ -21,19 +21,23 @@ _BESIDE = frozenset(
         "keep_special_tokens",
         "no_default_settings",
         "receipt",
+        "separate",
+        "tool_format",
+        "reasoning_format",
     )
 )
 """What else a call may say: nothing of it chooses a token, or ends the answer before its last one."""
 
 
 def forced(call: GenerationCall, model: GeneratorPart, prepared: Prepared) -> tuple[GenerationCall, Prepared]:
-    """The call and its prompt, so that its answer is the one that it gives: an opening as long as the answer.
+    """The call and its prompt, so that its answer is the one that it gives, if it does: an opening as long as that.
 
     Raises:
         InvalidRequest: the answer cannot come like this, or the call says how tokens are chosen.
     """
     answer = call.forced_answer
-    assert answer is not None, "there is one"
+    if answer is None:
+        return call, prepared
     for field in fields(GenerationCall):
         if field.name not in _BESIDE and field.name != _FIELD and getattr(call, field.name) != field.default:
             raise InvalidRequest(

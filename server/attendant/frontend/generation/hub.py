@@ -102,8 +102,9 @@ class ModelHub:
     def info(self) -> GenerationInfo:
         """What callers may know of the model."""
         part = self.model
+        chat = part.text.chat_facts()
         return GenerationInfo(
-            part.manifest, part.context_length, part.max_running, part.max_requests, part.text.chat_facts()
+            part.manifest, part.context_length, part.max_running, part.max_requests, chat, part.formats
         )
 
     def load(self) -> LoadNow:

@@ -17,6 +17,7 @@ from attendant.core.receipt import Maker
 from attendant.core.request import FinishReason, Request, Timings, Usage
 from attendant.core.sampling import SamplingParams
 from attendant.core.token_rules import TokenRule
+from attendant.frontend.generation.apart import Apart, told_apart, with_shown_tools
 from attendant.frontend.generation.bad_phrases import as_bad_words
 from attendant.frontend.generation.call_settings import call_settings
 from attendant.frontend.generation.detokenizer import Detokenizer
@@ -101,13 +102,14 @@ class GenerationService:
                 served = model or self._models.find(call.model, wanted_of(call))
                 name, hub = served.name, _hub(served)
                 with hub.gate.coming(inner=inner):
+                    call = with_shown_tools(call)
                     with stage.begin("tokenise") as tokenising:
                         prepared = await prepare(hub.model, call, self._given)
                         tokenising.note(num_tokens=len(prepared.prompt))
                     if inner:
                         prepared = replace(prepared, opening=asked.opening or prepared.opening)
-                    if call.forced_answer is not None:
-                        call, prepared = forced(call, hub.model, prepared)
+                    call, prepared = forced(call, hub.model, prepared)
+                    apart = told_apart(call, hub.model, prepared.prompt)
                     if call.bad_phrases:
                         size = 2 * sum(map(len, call.bad_phrases))  # each is read twice
                         call = await timely(size, partial(as_bad_words, call, hub.model))
@@ -126,7 +128,9 @@ class GenerationService:
                 raise
             stop = settings.stop_strings
             receipts = CallReceipts(served.maker, call, prepared, params, beams, stop) if call.receipt else None
-            active = _ActiveCall(hub, call, prepared, params, rules, beams, stop, context.within(stage), self._ids)
+            active = _ActiveCall(
+                hub, call, prepared, params, rules, beams, stop, context.within(stage), self._ids, apart
+            )
             answer = Answer(stage, context.arrival_ns)
             if context.abort is not None:
                 context.abort.when_asked(active.abort)
@@ -180,6 +184,7 @@ class _ActiveCall:
         stop: tuple[str, ...],
         context: CallContext,
         ids: itertools.count[int],
+        apart: Apart | None,
     ) -> None:
         self._hub = hub
         self._call = call
@@ -190,6 +195,7 @@ class _ActiveCall:
         self._stop = stop
         self._context = context
         self._requests = [f"{context.request_id}#{next(ids)}" for _ in range(call.n)]
+        self._apart = apart
         self._num_submitted = 0
         self._num_finished = 0
         self._aborted = False
@@ -267,6 +273,7 @@ class _ActiveCall:
             way=SequenceWay.of(self._context.stage, index if len(self._requests) > 1 else None),
             spell=lambda token_id: text.decode((token_id,), skip_special_tokens=False, whole=False),
             spell_bytes=text.bytes_of if keeps_special else text.shown_bytes_of,
+            apart=self._apart,
         )
 
 

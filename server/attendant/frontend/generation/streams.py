@@ -13,6 +13,8 @@ from attendant.core.errors import AttendantError, DeadlineExceeded
 from attendant.core.events import FailedEvent, FinishedEvent, TokenEvent, TokenLogprob
 from attendant.core.generation import Delta, Finish, GenerationPart, unspelled, unspelled_bytes
 from attendant.core.request import FinishReason, Request
+from attendant.frontend.answers.told import NOTHING, Piece, joined, without
+from attendant.frontend.generation.apart import Apart
 from attendant.frontend.generation.detokenizer import Detokenizer
 from attendant.frontend.generation.stop_strings import StopStrings
 from attendant.frontend.generation.way import SequenceWay
@@ -38,7 +40,7 @@ class CallStream:
                 part.prompt_tokens,
                 part.spell,
                 last.reasoning + part.reasoning,
-                last.tool_calls + part.tool_calls,
+                joined((*last.tool_calls, *part.tool_calls)) if part.tool_calls else last.tool_calls,
                 part.spell_bytes,
             )
         else:
@@ -79,6 +81,7 @@ class SequenceStream:
         whole: put out one part with all text and tokens at the end.
         way: where it is noted how the sequence fares; None: nowhere.
         spell: decodes one token alone. spell_bytes: the bytes that one adds to the text.
+        apart: how the answer is told apart; None: it is text.
     """
 
     def __init__(  # noqa: PLR0913 - what one sequence has, each by name
@@ -95,6 +98,7 @@ class SequenceStream:
         way: SequenceWay | None = None,
         spell: Callable[[int], str] = unspelled,
         spell_bytes: Callable[[int], bytes] = unspelled_bytes,
+        apart: Apart | None = None,
     ) -> None:
         self.index = index
         self._held: list[Delta] | None = [] if whole else None
@@ -107,7 +111,10 @@ class SequenceStream:
         self._stop = stop
         self._spell, self._spell_bytes = spell, spell_bytes
         self._hidden = hidden
+        self._apart = apart
+        self._parser = apart.parser() if apart is not None else None
         self._stop_string: str | None = None
+        self._ended_here = False  # by a stop string, or by a call that is the only one
         self._num_tokens = 0
         self._last_token_ns = 0
         self._ending: AttendantError | None = None
@@ -120,7 +127,7 @@ class SequenceStream:
     @property
     def can_wait(self) -> bool:
         """Whether tokens may come late: nothing is put out, or stopped, before the end."""
-        return self._held is not None and not self._stops
+        return self._held is not None and not self._stops and not (self._apart is not None and self._apart.single)
 
     def on_token(self, event: TokenEvent, at_ns: int) -> tuple[bool, float]:
         """Take a token in, which was there ``at_ns``, monotonic.
@@ -129,17 +136,30 @@ class SequenceStream:
             Whether it is the first, and the seconds since the one before or the arrival.
         """
         before, self._last_token_ns = self._last_token_ns, at_ns
-        if self._stop_string is None:
+        if not self._ended_here:
             begin_ns = time.monotonic_ns() if self.way is not None else 0
             self._num_tokens += 1
-            text = self._detokenizer.push(event.token_id)
-            text, self._stop_string = self._stops.push(text, self._hidden.get(event.token_id, ""))
+            text, self._stop_string = self._stops.push(*self._text_of(event.token_id))
             self._put(text, (event.token_id,), () if event.logprob is None else (event.logprob,))
             if self.way is not None:
                 self.way.token(begin_ns)
-            if self._stop_string is not None:
+            if self._stop_string is not None or self._has_its_call():
+                self._ended_here = True
                 self._stop()
         return before == 0, (at_ns - (before or self.request.arrival_ns)) / 1e9
+
+    def _text_of(self, token: int) -> tuple[str, str]:
+        """The text that is certain with a token, and that of a special token which is not shown."""
+        mark = self._apart.marks.get(token) if self._apart is not None else None
+        if mark is None or token not in self._hidden:
+            return self._detokenizer.push(token), self._hidden.get(token, "")
+        before = self._detokenizer.flush()  # nothing of what stands before the mark may come after it
+        return before + self._detokenizer.push(token) + mark, ""
+
+    def _has_its_call(self) -> bool:
+        return (
+            self._apart is not None and self._apart.single and self._parser is not None
+        ) and self._parser.num_tool_calls > 0
 
     def end_with(self, error: AttendantError) -> None:
         """Whatever the engine says, the sequence ends with this error."""
@@ -153,17 +173,27 @@ class SequenceStream:
         if isinstance(event, FailedEvent):
             self._call.fail(event.error)
             return event
-        if self._stop_string is None:
-            self._flush(event)
-        if self._held:
-            self._call.put(_joined(self._held))
-        self._call.put(
-            Finish(self.index, event.reason, event.usage, event.timings, self._stop_string, event.stop_token_id)
-        )
+        if not self._ended_here:
+            self._flush()
+        self._put_rest()
+        finish = Finish(self.index, event.reason, event.usage, event.timings, self._stop_string, event.stop_token_id)
+        if self._parser is not None:
+            finish = replace(finish, num_tool_calls=self._parser.num_tool_calls, unparsed=self._parser.unparsed)
+        self._call.put(finish)
         return event
 
+    def _put_rest(self) -> None:
+        """Put out what was held back."""
+        if self._parser is not None:
+            self._put_piece(self._parser.finish(), (), ())
+        if self._held:
+            whole = _joined(self._held)
+            if self._parser is not None:
+                whole = replace(whole, tool_calls=without(whole.tool_calls, self._parser.broken))
+            self._call.put(whole)
+
     def _as_seen(self, event: FinishedEvent | FailedEvent) -> FinishedEvent | FailedEvent:
-        if self._stop_string is not None:
+        if self._ended_here:
             usage = replace(event.usage, completion_tokens=self._num_tokens)
             event = FinishedEvent(event.request_id, FinishReason.STOP, usage, event.timings)
         elif self._ending is not None:
@@ -177,7 +207,7 @@ class SequenceStream:
         deadline = self.request.deadline_ns
         return deadline is not None and time.monotonic_ns() >= deadline
 
-    def _flush(self, event: FinishedEvent) -> None:
+    def _flush(self) -> None:
         """The last text may complete a stop string, or turn out not to be one."""
         text, self._stop_string = self._stops.push(self._detokenizer.flush())
         if self._stop_string is None:
@@ -186,8 +216,18 @@ class SequenceStream:
             self._put(text, (), ())
 
     def _put(self, text: str, token_ids: tuple[int, ...], logprobs: tuple[TokenLogprob, ...]) -> None:
-        told = self._prompt_tokens, self._spell
-        delta = Delta(self.index, text, token_ids, logprobs, *told, spell_bytes=self._spell_bytes)
+        if self._parser is None:
+            told = self._prompt_tokens, self._spell
+            self._put_delta(Delta(self.index, text, token_ids, logprobs, *told, spell_bytes=self._spell_bytes))
+        else:
+            self._put_piece(self._parser.push(text), token_ids, logprobs)
+
+    def _put_piece(self, piece: Piece, token_ids: tuple[int, ...], logprobs: tuple[TokenLogprob, ...]) -> None:
+        if token_ids or piece != NOTHING:
+            told = self._prompt_tokens, self._spell, piece.reasoning, piece.tool_calls, self._spell_bytes
+            self._put_delta(Delta(self.index, piece.text, token_ids, logprobs, *told))
+
+    def _put_delta(self, delta: Delta) -> None:
         if self._held is None:
             self._call.put(delta)
         else:
@@ -203,5 +243,7 @@ def _joined(deltas: list[Delta]) -> Delta:
         tuple([entry for delta in deltas for entry in delta.logprobs]),
         deltas[0].prompt_tokens,
         deltas[0].spell,
+        "".join([delta.reasoning for delta in deltas]),
+        joined([piece for delta in deltas for piece in delta.tool_calls]),
         spell_bytes=deltas[0].spell_bytes,
     )
