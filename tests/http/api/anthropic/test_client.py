@@ -151,7 +151,7 @@ def test_an_answer_fits_a_schema(client: anthropic.Anthropic) -> None:
         streamed = stream.get_final_message()
     assert isinstance(whole.parsed_output, Mood)
     assert (streamed.parsed_output, streamed.stop_reason) == (whole.parsed_output, "end_turn")
-    with pytest.raises(anthropic.BadRequestError, match=r"output_config\.format\.json_schema"):
+    with pytest.raises(anthropic.BadRequestError, match=r"output_config\.format\.schema "):
         client.messages.create(
             **ASKED, output_config={"format": {"type": "json_schema", "schema": {"type": "nonsense"}}}
         )  # type: ignore[call-overload]

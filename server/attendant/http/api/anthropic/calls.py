@@ -19,6 +19,7 @@ from attendant.http.api.anthropic.bodies import (
     ThinkingOn,
 )
 from attendant.http.api.anthropic.conversation import chat_prompt
+from attendant.http.api.openai.sampling import most_tokens
 
 
 def generation_call(body: MessagesBody) -> GenerationCall:
@@ -34,7 +35,7 @@ def generation_call(body: MessagesBody) -> GenerationCall:
     return GenerationCall(
         model=body.model,
         prompt=prompt,
-        max_tokens=body.max_tokens,
+        max_tokens=most_tokens(body.max_tokens),
         stop=tuple(body.stop_sequences or ()),
         temperature=body.temperature,
         top_k=body.top_k,

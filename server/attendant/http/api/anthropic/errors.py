@@ -44,6 +44,7 @@ ANTHROPIC = Dialect(
         "continue_final_message": "messages",
         "stop": "stop_sequences",
         "grammar": "output_config.format",
+        "grammar.json_schema": "output_config.format.schema",
         "reasoning_effort": "thinking",
     },
     event="error",
@@ -54,7 +55,7 @@ def dialect_of(body: ConversationBody) -> Dialect:
     """The dialect for one body: what can be said in two ways has the name that it has there."""
     own = dict(ANTHROPIC.fields)
     if body.output_format is not None:
-        own["grammar"] = "output_format"
+        own |= {"grammar": "output_format", "grammar.json_schema": "output_format.schema"}
     if body.output_config is not None and body.output_config.effort is not None:
         own["reasoning_effort"] = "output_config.effort"
     return replace(ANTHROPIC, fields=own)

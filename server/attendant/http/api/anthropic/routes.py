@@ -17,6 +17,7 @@ from attendant.http.api.anthropic.calls import generation_call, thinking_is_show
 from attendant.http.api.anthropic.conversation import chat_prompt
 from attendant.http.api.anthropic.errors import ANTHROPIC, dialect_of
 from attendant.http.api.bodies import read_json
+from attendant.http.api.openai.sampling import timely
 from attendant.http.calls import of_this_call
 
 
@@ -25,7 +26,8 @@ def anthropic_routes(models: Callable[[], FrontEnd]) -> list[Route]:
 
     async def answer(request: Request) -> Response:
         body = await read_json(request, MessagesBody)
-        front_end, call, context = models(), generation_call(body), of_this_call()
+        front_end, context = models(), of_this_call()
+        call = await timely(len(body.messages), lambda: generation_call(body))
         dialect = dialect_of(body)
         asked = Asked(f"msg_{context.request_id}", body.model, body.max_tokens, thinking_is_shown(body))
 
@@ -38,7 +40,7 @@ def anthropic_routes(models: Callable[[], FrontEnd]) -> list[Route]:
 
     async def count(request: Request) -> Response:
         body = await read_json(request, CountTokensBody)
-        front_end, prompt = models(), chat_prompt(body)
+        front_end, prompt = models(), await timely(len(body.messages), lambda: chat_prompt(body))
 
         async def counted() -> dict[str, int]:
             return {"input_tokens": len((await front_end.tokenizer.tokenize(body.model, prompt)).token_ids)}
