@@ -109,10 +109,20 @@ class Hostile:
         self._models = models
         self._definitions: Schema = {}
 
-    def body(self, schema: Schema, definitions: Schema) -> bytes:
-        """What one call sends. ``definitions``: schemas that others refer to, by the last part of their reference."""
+    def body(self, schema: Schema, definitions: Schema, example: Schema | None = None) -> bytes:
+        """What one call sends.
+
+        Args:
+            definitions: schemas that others refer to, by the last part of their reference.
+            example: a body that is right. Half of what is drawn is this, with up to two other fields.
+        """
         self._definitions = definitions
-        value = self._object(schema, 0)
+        if example is not None and self._chance.random() < 0.5:
+            fields = list(schema.get("properties", {}).items())
+            some = self._chance.sample(fields, min(len(fields), self._chance.randrange(3)))
+            value = {**example, **{name: self._value(of_field, name, 1) for name, of_field in some}}
+        else:
+            value = self._object(schema, 0)
         text = json.dumps(value, ensure_ascii=self._chance.random() < 0.5).encode("utf-8", "surrogatepass")
         return self._spoilt(text) if self._chance.random() < 0.15 else text
 
