@@ -59,6 +59,8 @@ def test_settings_are_those_after_the_models_defaults(vectors: EncoderPart) -> N
     )
     assert json.loads(plain.settings) == {"dimensions": 3, "normalize": True, "prompt": "query"}
     assert said == plain
+    (cut,) = receipts(vectors, EmbedCall("", items("a"), truncate=True, max_tokens=9, receipt=True))
+    assert json.loads(cut.settings)["max_tokens"] == 9
     assert json.loads(other.settings) == {"dimensions": 2, "no_prompt": True, "truncate": True}
     assert (plain.call, plain.seed, plain.output) == ("embed", None, "")
     assert (plain.maker.model, plain.maker.precision) == ("vectors", vectors.manifest.precision)

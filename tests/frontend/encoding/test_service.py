@@ -164,6 +164,33 @@ def test_ranks_come_best_first(models: Models) -> None:
     with_encoders([models["ranks"]], test)
 
 
+def test_texts_and_documents_are_cut_to_fewer_tokens_than_a_model_takes(models: Models) -> None:
+    async def test(service: EncodingService) -> None:
+        inputs = (*items("abcdef", "ab"), TextItem(token_ids=(5, 6, 7, 8)))
+        whole = await service.embed(EmbedCall("vectors", (*items("abc", "ab"), TextItem(token_ids=(5, 6, 7)))))
+        cut = await service.embed(EmbedCall("vectors", inputs, truncate=True, max_tokens=3))
+        assert [each.values.tolist() for each in cut.results] == [each.values.tolist() for each in whole.results]  # type: ignore[union-attr]
+        assert (cut.usage.num_tokens, cut.usage.num_truncated) == (8, 2)
+        with pytest.raises(InvalidRequest, match=r"inputs\[0\] has 6 tokens.* at most 3"):
+            await service.embed(EmbedCall("vectors", inputs, max_tokens=3))
+        with pytest.raises(InvalidRequest, match="max_tokens is 0; allowed: at least 1"):
+            await service.embed(EmbedCall("vectors", inputs, truncate=True, max_tokens=0))
+        labels = await service.classify(ClassifyCall("moods", items("good"), truncate=True, max_tokens=2))
+        assert labels.results == (await service.classify(ClassifyCall("moods", items("go")))).results
+
+        for left, documents in ((False, ("ab", "x", "lo")), (True, ("bc", "x", "ng"))):
+            call = RerankCall(
+                "ranks", "query", ("abc", "x", "long"), truncate=left, raw_scores=True, truncate_left=left
+            )
+            found = await service.rerank(replace(call, max_document_tokens=2))
+            assert found.results == (await service.rerank(replace(call, documents=documents))).results
+            assert found.usage.num_truncated == 2
+        with pytest.raises(InvalidRequest, match="max_document_tokens is 0; allowed: at least 1"):
+            await service.rerank(RerankCall("ranks", "query", ("a",), max_document_tokens=0))
+
+    with_encoders(list(models.values()), test)
+
+
 def test_spans_of_a_text_that_is_read_in_windows(models: Models) -> None:
     async def test(service: EncodingService) -> None:
         text = "ab \U0001f600 cd ef gh ij kl"

@@ -141,6 +141,9 @@ def test_ranks_are_fused(bundles: list[Path]) -> None:
         assert {each.index: each.score for each in found} == {i: pytest.approx(s) for i, s in expected.items()}
         assert [each.score for each in found] == sorted((each.score for each in found), reverse=True)
         assert all(each.document == DOCUMENTS[each.index] for each in found)
+        short = [document[:1] for document in DOCUMENTS]
+        cut = await rerank(RerankCall("search", "query", DOCUMENTS, truncate=True, max_document_tokens=1))
+        assert cut.results == (await rerank(RerankCall("search", "query", short))).results
         near = (await rerank(RerankCall("near", "query", DOCUMENTS, top_k=1))).results
         assert [each.score for each in near] == [pytest.approx(1 / 61)]
         info = front_end.get_model("near")

@@ -16,7 +16,7 @@ from attendant.http.api.openai.responses_body import ResponsesBody
 from attendant.http.api.openai.tokens import DetokenizeBody, TokenizeBody
 from attendant.http.api.openinference.bodies import ChangeBody, GenerateBody, IndexBody, InferBody, SettingsBody
 from attendant.http.api.rerank.bodies import ClassifyBody, CohereBody, RerankBody, ScoreBody
-from attendant.http.api.tei.bodies import EmbedAllBody, EmbedBody, PredictBody
+from attendant.http.api.tei.bodies import AnyRerankBody, EmbedAllBody, EmbedBody, PredictBody
 
 OPENAI, ANTHROPIC, RERANK, VLLM = "OpenAI", "Anthropic", "Ranks and labels", "Tokens and health"
 TEI, PROTOCOL = "Text Embeddings Inference", "Open Inference Protocol"
@@ -59,7 +59,7 @@ DESCRIBED: Mapping[str, Described] = {
     "/v1/messages": Described(ANTHROPIC, "Answers a conversation.", MessagesBody, streams=True),
     "/v1/messages/count_tokens": Described(ANTHROPIC, "Tokens of a conversation.", CountTokensBody),
     "/v1/rerank": Described(RERANK, "Documents in the order of their relevance, as Jina has it.", RerankBody),
-    "/rerank": Described(RERANK, "The same.", RerankBody),
+    "/rerank": Described(RERANK, "The same, or as Text Embeddings Inference has it.", AnyRerankBody),
     "/v2/rerank": Described(RERANK, "The same, as Cohere has it.", CohereBody),
     "/v1/score": Described(RERANK, "How pairs of texts belong together.", ScoreBody),
     "/score": Described(RERANK, "The same.", ScoreBody),
