@@ -281,6 +281,7 @@ CALL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{
         ({"role": "user", "content": 5}, "content", "is 5; allowed: a text, or a list of parts"),
         ({"role": "user", "content": ["x"]}, "content[0]", 'is "x"; allowed: an object with a type'),
         ({"role": "user", "content": [{"type": "x"}]}, "content[0].type", 'is "x"; allowed: text, refusal'),
+        ({"role": "user", "content": [{"type": ["x"]}]}, "content[0].type", 'is ["x"]; allowed: text, refusal'),
         ({"role": "user", "content": [{"type": "text"}]}, "content[0].text", "is null; allowed: a text"),
         ({"role": "user", "content": [{"type": "text", "text": "a", "b": 1}]}, "content[0].b", "is not known"),
         ({"role": "user", "content": "x", "tool_calls": [CALL]}, "tool_calls", "allowed with the role user: nothing"),
@@ -369,6 +370,9 @@ NAMES = {"type": "function", "function": {"name": "g"}}
     ("fields", "field", "said"),
     [
         ({"tools": [{"type": "custom", "custom": {}}]}, "tools[0].type", "this server runs no tools"),
+        ({"tools": [{"type": []}]}, "tools[0].type", "is []; allowed"),
+        ({"tools": [OTHER], "tool_choice": {"type": []}}, "tool_choice", "allowed: auto, none, required"),
+        ({"tools": [OTHER], "tool_choice": []}, "tool_choice", "is []; allowed: auto, none, required"),
         ({"tools": [{"type": "function"}]}, "tools[0].function", "is null; allowed: an object"),
         (_tool(name="a b"), "tools[0].function.name", "allowed: 1 to 64 of letters"),
         (_tool(name=""), "tools[0].function.name", "allowed: 1 to 64 of letters"),

@@ -211,6 +211,10 @@ def test_what_is_refused_is_named(fields: dict[str, Any], field: str, said: str)
     ("item", "field", "said"),
     [
         ({}, "type", "is null; allowed: message, function_call"),
+        ({"type": []}, "type", "is []; allowed: message"),
+        ({"role": {}, "content": ""}, "role", "is {}"),
+        ({"role": "user", "content": [{"type": {}}]}, "content[0].type", "is {}; allowed: input_text"),
+        ({"type": "function_call_output", "call_id": 5, "output": ""}, "call_id", "is 5; allowed: a text"),
         ({"type": "web_search_call"}, "type", "allowed: message, function_call, function_call_output, reasoning"),
         ({"type": "item_reference", "id": "x"}, "type", "nothing is stored here; send the item itself"),
         ({"role": "robot", "content": ""}, "role", 'is "robot"'),

@@ -8,7 +8,7 @@ from typing import Any
 from attendant.core.chat import ChatMessage, ContentPart, MediaPart, TextPart, ToolCall
 from attendant.core.errors import InvalidRequest
 from attendant.http.api.bodies import ApiBody
-from attendant.http.api.openai.refusals import Refusal, check_refused, shown
+from attendant.http.api.openai.refusals import Refusal, check_refused, shown, word
 from attendant.http.api.openai.structured import check_fields
 
 _MEDIA = {"image_url": "image", "input_audio": "audio", "audio_url": "audio", "video_url": "video", "file": "file"}
@@ -107,11 +107,13 @@ def content_of(content: Any, field: str) -> str | tuple[ContentPart, ...] | None
 def _part(part: Any, field: str) -> ContentPart:
     if not isinstance(part, dict):
         raise InvalidRequest(field, f"is {shown(part)}; allowed: an object with a type")
-    kind = part.get("type")
+    kind = word(part.get("type"))
     if kind in _MEDIA:
         return MediaPart(_MEDIA[kind])
     if kind not in ("text", "refusal"):
-        raise InvalidRequest(f"{field}.type", f"is {shown(kind)}; allowed: text, refusal, {', '.join(_MEDIA)}")
+        raise InvalidRequest(
+            f"{field}.type", f"is {shown(part.get('type'))}; allowed: text, refusal, {', '.join(_MEDIA)}"
+        )
     check_fields(part, ("type", kind), field)
     text = part.get(kind)
     if not isinstance(text, str):

@@ -46,3 +46,8 @@ def shown(value: Any, most: int = 60) -> str:
     except (TypeError, ValueError):
         text = repr(value)
     return text if len(text) <= most else f"{text[:most]}..."
+
+
+def word(value: Any) -> str:
+    """A value that has to be a word, to be looked up; whatever is none is the empty one."""
+    return value if isinstance(value, str) else ""

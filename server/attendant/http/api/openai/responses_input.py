@@ -8,7 +8,7 @@ from typing import Any
 
 from attendant.core.chat import ChatMessage, ContentPart, MediaPart, TextPart, ToolCall
 from attendant.core.errors import InvalidRequest
-from attendant.http.api.openai.refusals import shown
+from attendant.http.api.openai.refusals import shown, word
 from attendant.http.api.openai.structured import check_fields
 
 _ROLES = ("user", "assistant", "system", "developer")
@@ -100,7 +100,7 @@ def _kind(item: Mapping[str, Any], field: str) -> str:
     kind = item.get("type", "message" if "role" in item else None)
     if kind == "item_reference":
         raise InvalidRequest(f"{field}.type", "is item_reference, and nothing is stored here; send the item itself")
-    if kind not in _FIELDS:
+    if word(kind) not in _FIELDS:
         raise InvalidRequest(f"{field}.type", f"is {shown(kind)}; allowed: {', '.join(_FIELDS)}")
     return str(kind)
 
@@ -136,11 +136,11 @@ def _content(content: Any, field: str) -> str | tuple[ContentPart, ...]:
 def _part(part: Any, field: str) -> ContentPart:
     if not isinstance(part, dict):
         raise InvalidRequest(field, f"is {shown(part)}; allowed: an object with a type")
-    kind = part.get("type")
+    kind = word(part.get("type"))
     if kind in _MEDIA:
         return MediaPart(_MEDIA[kind])
     if kind not in _TEXTS:
-        raise InvalidRequest(f"{field}.type", f"is {shown(kind)}; allowed: {', '.join([*_TEXTS, *_MEDIA])}")
+        raise InvalidRequest(f"{field}.type", f"is {shown(part.get('type'))}; allowed: {', '.join([*_TEXTS, *_MEDIA])}")
     told = ("annotations", "logprobs") if kind == "output_text" else ()  # of an answer that is sent back
     check_fields(part, ("type", _TEXTS[kind], *told), field)
     return TextPart(_text(part, _TEXTS[kind], field))
