@@ -173,7 +173,8 @@ class Delta:
 class Finish:
     """The end of sequence ``index``; exactly one for each sequence of a call that succeeds. ``receipt``: where the call
     asks for it. ``num_tool_calls``: that were told apart. ``unparsed``: something of the text looks like a tool call,
-    and is none that can be read."""
+    and is none that can be read. ``num_reasoning_tokens``: from the first that was thought on, up to
+    the first that was said or called."""
 
     index: int
     reason: FinishReason
@@ -184,6 +185,7 @@ class Finish:
     receipt: Receipt | None = None
     num_tool_calls: int = 0
     unparsed: bool = False
+    num_reasoning_tokens: int = 0
 
 
 GenerationPart = Delta | Finish

@@ -99,6 +99,8 @@ def test_calls_of_every_sequence_come_with_all_tokens(bundle: Path, n: int, whol
             assert sequence.calls == [("get_weather", {"city": "Paris", "days": 3}), TIME]
             assert sequence.tokens == sequence.logprobs == text.tokens == text.logprobs
             assert (sequence.finish.num_tool_calls, sequence.finish.unparsed) == (2, False)
+            assert sequence.finish.num_reasoning_tokens == len("Hm.\n</think>\n\n")  # a token is a byte
+            assert text.finish.num_reasoning_tokens == 0
             assert sequence.finish.receipt.output == text.finish.receipt.output
             assert (text.deltas, text.finish.num_tool_calls) == ([], 0)
             assert whole == (sequence.num_parts == 1)

@@ -113,6 +113,8 @@ class SequenceStream:
         self._hidden = hidden
         self._apart = apart
         self._parser = apart.parser() if apart is not None else None
+        self._thinks = apart is not None and apart.thinking
+        self._num_thought = 0
         self._stop_string: str | None = None
         self._ended_here = False  # by a stop string, or by a call that is the only one
         self._num_tokens = 0
@@ -178,7 +180,12 @@ class SequenceStream:
         self._put_rest()
         finish = Finish(self.index, event.reason, event.usage, event.timings, self._stop_string, event.stop_token_id)
         if self._parser is not None:
-            finish = replace(finish, num_tool_calls=self._parser.num_tool_calls, unparsed=self._parser.unparsed)
+            finish = replace(
+                finish,
+                num_tool_calls=self._parser.num_tool_calls,
+                unparsed=self._parser.unparsed,
+                num_reasoning_tokens=self._num_thought,
+            )
         self._call.put(finish)
         return event
 
@@ -223,6 +230,9 @@ class SequenceStream:
             self._put_piece(self._parser.push(text), token_ids, logprobs)
 
     def _put_piece(self, piece: Piece, token_ids: tuple[int, ...], logprobs: tuple[TokenLogprob, ...]) -> None:
+        if piece != NOTHING:
+            self._thinks = not (piece.text or piece.tool_calls)
+        self._num_thought += len(token_ids) if self._thinks else 0
         if token_ids or piece != NOTHING:
             told = self._prompt_tokens, self._spell, piece.reasoning, piece.tool_calls, self._spell_bytes
             self._put_delta(Delta(self.index, piece.text, token_ids, logprobs, *told))

@@ -85,6 +85,7 @@ def test_an_answer_in_one() -> None:
         "completion_tokens": 4,
         "total_tokens": 11,
         "prompt_tokens_details": {"cached_tokens": 4},
+        "completion_tokens_details": {"reasoning_tokens": 0},
     }
 
 
@@ -194,11 +195,17 @@ def test_functions_of_old_are_called_the_old_way() -> None:
     assert calls == [{"name": "find", "arguments": ""}, {"arguments": "{}"}]
 
 
-THINKS = (delta("", 1, reasoning="Hm"), delta("", 1, reasoning="m."), delta("Yes", 1), finish(3))
+THINKS = (
+    delta("", 1, reasoning="Hm"),
+    delta("", 1, reasoning="m."),
+    delta("Yes", 1),
+    finish(3, num_reasoning_tokens=2),
+)
 
 
 def test_what_is_thought_has_a_field_of_its_own() -> None:
     assert whole(THINKS)["choices"][0]["message"]["reasoning_content"] == "Hmm."
+    assert whole(THINKS)["usage"]["completion_tokens_details"] == {"reasoning_tokens": 2}
     assert text_of(chunks(THINKS), "reasoning_content") == "Hmm."
     assert text_of(chunks(THINKS)) == "Yes"
     assert "reasoning_content" not in whole(THINKS, include_reasoning=False)["choices"][0]["message"]

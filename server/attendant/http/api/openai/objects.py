@@ -37,6 +37,7 @@ class UsageTally:
             if part.index == 0:  # the others find the prompt where the first has left it
                 self.cached = part.usage.cached_tokens
             self.completion += part.usage.completion_tokens - self._running.pop(part.index, 0)
+            self.reasoning += part.num_reasoning_tokens
             return
         self.prompt = part.prompt_tokens
         self.completion += len(part.token_ids)
@@ -49,6 +50,7 @@ class UsageTally:
             "completion_tokens": self.completion,
             "total_tokens": self.prompt + self.completion,
             "prompt_tokens_details": {"cached_tokens": self.cached},
+            "completion_tokens_details": {"reasoning_tokens": self.reasoning},
         }
 
     def response_usage(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from attendant.core.errors import InvalidRequest
 from attendant.http.api.openai.refusals import shown
 from attendant.http.api.openai.structured import check_fields
 
-_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _FUNCTION_FIELDS = ("name", "description", "parameters", "strict")
 
 
@@ -172,7 +172,7 @@ def _tool(function: Mapping[str, Any], field: str) -> Tool:
     check_fields(function, _FUNCTION_FIELDS, field)
     name, parameters = function.get("name"), function.get("parameters")
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise InvalidRequest(f"{field}.name", f"is {shown(name)}; allowed: 1 to 64 of letters, digits, and - _ .")
+        raise InvalidRequest(f"{field}.name", f"is {shown(name)}; allowed: 1 to 64 of letters, digits, _ and -")
     if not isinstance(function.get("description"), str | None):
         raise InvalidRequest(f"{field}.description", f"is {shown(function['description'])}; allowed: a text")
     if parameters is not None and not isinstance(parameters, dict):
