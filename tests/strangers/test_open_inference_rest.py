@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 from attendant_proto.v1 import encoding_pb2 as encoding
+from attendant_proto.v1 import generation_pb2 as pb
 
 from tests.strangers.environments import KSERVE, TRITON_HTTP
 from tests.strangers.helpers import TEXTS, answer_of, encoders, greedy, labels_of, of_bytes, text_of
@@ -224,3 +227,24 @@ def test_kserve_asks_and_is_refused(rest: Stranger) -> None:
     found = rest.ask("infer", model_name="sentiment", inputs={"txt": of_bytes("a")}, binary=False)
     assert (found["status"], "inputs[txt] is not an input" in found["error"]) == (400, True)
     assert rest.ask("infer", model_name="nobody", inputs={"text": of_bytes("a")}, binary=True)["status"] == 404
+
+
+def flat(server: ServerProcess, path: str, body: dict[str, Any]) -> httpx.Response:
+    """The answer to a body of Triton's generate extension, by a client that knows nothing of it."""
+    return httpx.post(f"{server.http}/v2/models/{path}", json=body, timeout=HANGS_S, trust_env=False)
+
+
+def test_a_plain_client_generates(server: ServerProcess) -> None:
+    messages = [{"role": "user", "content": PROMPT}]
+    typed = answer_of(server, "demo", chat=pb.Chat(messages=[pb.ChatMessage(role="user", content=PROMPT)]))
+    asked: dict[str, Any] = {"chat": messages, "parameters": {"temperature": 0, "max_tokens": 16}}
+    assert flat(server, "demo/generate", asked).json()["text_output"] == typed
+    streamed = flat(server, "demo/generate_stream", asked)
+    events = [json.loads(line.removeprefix("data: ")) for line in streamed.text.splitlines() if line]
+    assert "".join(event["text_output"] for event in events) == typed
+    choice = {"text_input": PROMPT, "exclude_input_in_output": True, "structured_outputs": {"choice": ["yes", "no"]}}
+    assert flat(server, "demo/generate", choice).json()["text_output"] in ("yes", "no")
+    text = {"text_input": "two red birds", "temperature": 0, "max_tokens": 32}
+    assert flat(server, "translator/generate", text).json()["text_output"] == answer_of(
+        server, "translator", "two red birds", max_tokens=32
+    )
