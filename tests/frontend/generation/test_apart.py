@@ -309,7 +309,7 @@ def stream(said: Sequence[str | int], *, stop: tuple[str, ...] = (), keeps: bool
         for token in ids:
             sequence.on_token(TokenEvent("r", token, None), 1)
     sequence.on_end(FinishedEvent("r", FinishReason.STOP, Usage(1, 0, 1), Timings()))
-    return list(call._parts)
+    return list(call.waiting)
 
 
 @pytest.mark.parametrize("keeps", [False, True])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
@@ -21,18 +20,25 @@ from attendant.frontend.generation.way import SequenceWay
 
 
 class CallStream:
-    """Parts of one call, in order, for one reader. A slow one finds the tokens of several steps in one part."""
+    """Parts of one call for one reader, those of each sequence in order. A slow one finds the tokens of several steps
+    in one part: of a sequence wait at most a delta and the end, however many sequences there are."""
 
     def __init__(self) -> None:
-        self._parts: deque[GenerationPart] = deque()
+        self._waiting: dict[int, list[GenerationPart]] = {}  # by sequence; who has waited longest is first
         self._error: AttendantError | None = None
         self._waiter: asyncio.Future[None] | None = None
 
+    @property
+    def waiting(self) -> tuple[GenerationPart, ...]:
+        """What has not been fetched."""
+        return tuple([part for parts in self._waiting.values() for part in parts])
+
     def put(self, part: GenerationPart) -> None:
-        """Append a part, merging it into the last one if both are text of one sequence."""
-        last = self._parts[-1] if self._parts else None
-        if isinstance(part, Delta) and isinstance(last, Delta) and last.index == part.index:
-            self._parts[-1] = Delta(
+        """Append a part, merging it into the one of its sequence that waits if both are text."""
+        waiting = self._waiting.setdefault(part.index, [])
+        last = waiting[-1] if waiting else None
+        if isinstance(part, Delta) and isinstance(last, Delta):
+            waiting[-1] = Delta(
                 part.index,
                 last.text + part.text,
                 last.token_ids + part.token_ids,
@@ -44,7 +50,7 @@ class CallStream:
                 part.spell_bytes,
             )
         else:
-            self._parts.append(part)
+            waiting.append(part)
         self._wake()
 
     def fail(self, error: AttendantError) -> None:
@@ -58,12 +64,16 @@ class CallStream:
         Raises:
             AttendantError: the call has failed.
         """
-        while not self._parts:
+        while not self._waiting:
             if self._error is not None:
                 raise self._error
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
-        return self._parts.popleft()
+        index, waiting = next(iter(self._waiting.items()))
+        part = waiting.pop(0)
+        if not waiting:
+            del self._waiting[index]
+        return part
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
