@@ -157,6 +157,24 @@ def test_an_answer_fits_a_schema(client: anthropic.Anthropic) -> None:
         )  # type: ignore[call-overload]
 
 
+def test_models_are_listed_page_by_page(site: ApiSite, client: anthropic.Anthropic) -> None:
+    pages = client.models.list(limit=1)
+    assert (len(pages.data), pages.has_more) == (1, True)
+    assert [model.id for model in pages] == [model.id for model in client.models.list()]
+    assert {model.id for model in client.models.list()} == {"m", "endless"}
+    first, last = [model.id for model in client.models.list()]
+    before = client.models.list(before_id=last)
+    assert ([model.id for model in before.data], before.has_more) == ([first], False)
+    model = client.models.retrieve("m")
+    assert (model.type, model.id, model.display_name, model.max_input_tokens) == ("model", "m", "m", 256)
+    assert model.created_at.tzinfo is not None
+    with pytest.raises(anthropic.NotFoundError, match="no model named 'x'"):
+        client.models.retrieve("x")
+    for wrong in ({"limit": 0}, {"after_id": "x"}):
+        with pytest.raises(anthropic.BadRequestError, match=next(iter(wrong))):
+            client.models.list(**wrong)  # type: ignore[arg-type]
+
+
 def test_the_raw_answer(client: anthropic.Anthropic) -> None:
     raw = client.messages.with_raw_response.create(**ASKED)  # type: ignore[call-overload]
     assert (raw.status_code, raw.headers["content-type"]) == (200, "application/json")

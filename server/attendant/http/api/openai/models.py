@@ -1,4 +1,4 @@
-"""The routes /v1/models: which models there are, as OpenAI's clients list them."""
+"""The routes /v1/models: which models there are, as OpenAI's clients list them, or as Anthropic's do if one asks."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from starlette.routing import Route
 from attendant.core.repository import full_name
 from attendant.frontend.front_end import FrontEnd
 from attendant.http.api.answers import in_one
+from attendant.http.api.anthropic import models as anthropic
+from attendant.http.api.anthropic.errors import ANTHROPIC
+from attendant.http.api.dialect import Dialect
 from attendant.http.api.openai.errors import OPENAI
 from attendant.models.info import ModelInfo
 
@@ -25,19 +28,27 @@ def model_routes(models: Callable[[], FrontEnd]) -> list[Route]:
 
     async def every(request: Request) -> Response:
         async def work() -> dict[str, Any]:
-            listed = [info for info in models().list_models() if isinstance(info, ModelInfo) and info.ready]
-            return {"object": "list", "data": [model_object(info, begun_s) for info in listed]}
+            ready = [info for info in models().list_models() if isinstance(info, ModelInfo) and info.ready]
+            listed = [model_object(info, begun_s) for info in ready]
+            if anthropic.VERSION in request.headers:
+                return anthropic.model_page(listed, request.query_params)
+            return {"object": "list", "data": listed}
 
-        return await in_one(request, OPENAI, work)
+        return await in_one(request, _dialect(request), work)
 
     async def one(request: Request) -> Response:
         async def work() -> dict[str, Any]:
             name = request.path_params["name"]
-            return model_object(models().served_model(name), begun_s) | {"id": name}
+            found = model_object(models().served_model(name), begun_s) | {"id": name}
+            return anthropic.model_object(found) if anthropic.VERSION in request.headers else found
 
-        return await in_one(request, OPENAI, work)
+        return await in_one(request, _dialect(request), work)
 
     return [Route("/v1/models", every), Route("/v1/models/{name:path}", one)]
+
+
+def _dialect(request: Request) -> Dialect:
+    return ANTHROPIC if anthropic.VERSION in request.headers else OPENAI
 
 
 def model_object(info: ModelInfo, created_s: int) -> dict[str, Any]:
