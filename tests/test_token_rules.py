@@ -4,6 +4,7 @@ whole rows of logits and candidates, and nothing it rules out is ever generated.
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,50 @@ def test_a_rule_outlives_a_preemption(slots: Path) -> None:
 
 def test_a_rule_holds_over_candidates(paged_bundle: Path) -> None:
     check_all_ways(make_engine(paged_bundle))
+
+
+class Narrow:
+    """At every tenth token two ways on, at all others one: beams without a continuation wait, and go on with others."""
+
+    def __init__(self, num_prompt: int) -> None:
+        self._num_prompt = num_prompt
+
+    def mask(self, tokens: npt.NDArray[np.int64]) -> TokenMask | None:
+        allowed = np.zeros(VOCAB, np.bool_)
+        place = len(tokens) - self._num_prompt
+        allowed[[10, 12] if place % 10 == 9 else [14]] = True
+        return TokenMask(allowed=allowed)
+
+    def accept(self, token: int) -> None:
+        pass
+
+    def fork(self) -> TokenRule:
+        return self
+
+    def is_complete(self) -> bool:
+        return False
+
+
+def check_narrow_beams(engine: Engine) -> None:
+    ids = ("b", "b.1", "b.2")
+    params = SamplingParams(max_tokens=75)
+    asked = Request("b", tuple(range(9, 15)), params, time.monotonic_ns(), rules=(Narrow(6),), beams=BeamParams(3, 3))
+    engine.submit(replace(asked, hypotheses=ids))
+    collected = drain(engine)
+    answers = [collected.tokens[id_] for id_ in ids]
+    assert len({tuple(answer) for answer in answers}) == 3
+    for answer in answers:
+        assert [token for place, token in enumerate(answer) if place % 10 != 9] == [14] * 68
+        assert set(answer[9::10]) <= {10, 12}
+    engine.check()
+
+
+def test_beams_wait_where_a_rule_leaves_too_few(slots: Path) -> None:
+    check_narrow_beams(make_engine(slots))
+
+
+def test_beams_that_waited_go_on_in_pages(paged_bundle: Path) -> None:
+    check_narrow_beams(make_engine(paged_bundle))
 
 
 def test_a_request_keeps_its_rules_as_they_were(slots: Path) -> None:

@@ -194,9 +194,15 @@ class Scheduler:
         return [member for member in members if not member.rests]
 
     def _extend(self, sequence: Sequence) -> bool:
-        """Memory for the sequence's next position, if need be by preempting the last in order, which may be itself."""
+        """Memory for the sequence's next position, if need be by preempting the last in order, which may be itself.
+
+        A beam that has no continuation for now has as much as the others: it may take over one of theirs.
+        """
+        parked = [beam for beam in self._live.members(sequence) if beam.parked] if sequence.num_candidates else ()
         while sequence.slot is not None:
-            if self.pool.extend(sequence, sequence.num_tokens):
+            if self.pool.extend(sequence, sequence.num_tokens) and (
+                not parked or all(self.pool.extend(beam, sequence.num_tokens) for beam in parked)
+            ):
                 return True
             self._preempt(self._waiting.victim(self._running))
         return False
