@@ -9,6 +9,7 @@ from argparse import ArgumentParser, Namespace
 from attendant_proto.v1 import generation_pb2 as pb
 
 from attendant.client.connection import CallFailed, Connection
+from attendant.client.conversation import add_conversation_arguments
 from attendant.client.keeping import Keeping, add_keeping_arguments
 from attendant.client.request import add_generation_arguments, add_server_arguments, chat_request, statistics
 from attendant.client.terminal import Answer
@@ -21,6 +22,7 @@ def add_chat_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--system", metavar="TEXT", help="a system message that opens every conversation")
     add_server_arguments(parser)
     add_generation_arguments(parser)
+    add_conversation_arguments(parser)
     add_keeping_arguments(parser)
 
 
@@ -48,6 +50,11 @@ def chat(args: Namespace) -> int:
                     print(HELP)
                 case text:
                     conversation.say(connection, text)
+                    while (call := conversation.open_call) is not None:
+                        result = _read(f"what {call.name} gives> " if interactive else "")
+                        if result is None:
+                            return 0
+                        conversation.give(connection, call, result)
     return 0
 
 
@@ -58,11 +65,29 @@ class _Conversation:
         self._args = args
         self._messages = [pb.ChatMessage(role="system", content=args.system)] if args.system else []
 
+        self._open: list[pb.ToolCall] = []
+        self._results: list[pb.ChatMessage] = []
+
+    @property
+    def open_call(self) -> pb.ToolCall | None:
+        """A call of a tool that waits for its result."""
+        return self._open[0] if self._open else None
+
     def say(self, connection: Connection, text: str) -> None:
         """Ask, show the answer, remember both."""
-        question = pb.ChatMessage(role="user", content=text)
-        answer = Answer()
-        responses = connection.generate(chat_request(self._args, [*self._messages, question]))
+        self._ask(connection, [pb.ChatMessage(role="user", content=text)])
+
+    def give(self, connection: Connection, call: pb.ToolCall, result: str) -> None:
+        """Take down what a tool gave. When all have, the model goes on."""
+        self._open.remove(call)
+        self._results.append(pb.ChatMessage(role="tool", content=result, name=call.name, tool_call_id=call.id))
+        if not self._open:
+            results, self._results = self._results, []
+            self._ask(connection, results)
+
+    def _ask(self, connection: Connection, said: list[pb.ChatMessage]) -> None:
+        answer = Answer(self._args.prefill)
+        responses = connection.generate(chat_request(self._args, [*self._messages, *said]))
         try:
             with contextlib.closing(responses):
                 answer.show(responses)
@@ -71,7 +96,8 @@ class _Conversation:
         except CallFailed as error:
             print(f"attendant: error: {error}", file=sys.stderr)
             return
-        self._messages += [question, pb.ChatMessage(role="assistant", content=answer.text)]
+        self._messages += [*said, answer.message()]
+        self._open = list(answer.calls.whole)
         if self._args.stats and answer.finish is not None:
             print(statistics(answer.finish), file=sys.stderr)
 

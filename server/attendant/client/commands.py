@@ -11,7 +11,8 @@ from attendant_proto.v1 import generation_pb2 as pb
 from attendant_proto.v1 import models_pb2
 from google.protobuf.json_format import MessageToDict
 
-from attendant.client.connection import Connection
+from attendant.client.connection import CallFailed, Connection
+from attendant.client.conversation import add_conversation_arguments, is_asked
 from attendant.client.keeping import Keeping, add_keeping_arguments
 from attendant.client.model_report import details, table
 from attendant.client.repository import show_index
@@ -23,7 +24,7 @@ from attendant.client.request import (
     text_request,
 )
 from attendant.client.score import Score
-from attendant.client.terminal import Answer
+from attendant.client.terminal import Answer, ToolCalls
 
 
 def add_generate_arguments(parser: ArgumentParser) -> None:
@@ -40,6 +41,7 @@ def add_generate_arguments(parser: ArgumentParser) -> None:
     )
     add_server_arguments(parser)
     add_generation_arguments(parser)
+    add_conversation_arguments(parser)
     add_keeping_arguments(parser)
 
 
@@ -68,6 +70,8 @@ def generate(args: Namespace) -> int:
         return 2
     with Connection(args.server, args.timeout, Keeping.of(args)) as connection:
         chat = not args.raw and connection.find_model(args.model, ("generate",)).generation.HasField("chat")
+        if is_asked(args) and not chat:
+            raise CallFailed("tools, documents, variables and the like are for chats, and this is none")
         message = pb.ChatMessage(role="user", content=text)
         request = chat_request(args, [message]) if chat else text_request(args, text)
         if args.score is not None:
@@ -78,7 +82,7 @@ def generate(args: Namespace) -> int:
         if args.json:
             print(json.dumps(_collect(responses), ensure_ascii=False))
             return 0
-        answer = Answer()
+        answer = Answer(args.prefill)
         answer.show(responses)
         if args.stats and answer.finish is not None:
             print(statistics(answer.finish), file=sys.stderr)
@@ -108,14 +112,23 @@ def _prompt(text: str) -> str:
 
 def _collect(responses: Iterable[pb.GenerateResponse]) -> dict[str, object]:
     text: list[str] = []
+    reasoning: list[str] = []
+    calls = ToolCalls()
     tokens: list[int] = []
     finish = pb.Finish()
     for response in responses:
         text.append(response.text)
+        reasoning.append(response.reasoning)
+        calls.take(response)
         tokens.extend(response.token_ids)
         if response.HasField("finish"):
             finish = response.finish
-    return {"text": "".join(text), "token_ids": tokens, **_dictionary(finish)}
+    told: dict[str, object] = {"text": "".join(text), "token_ids": tokens}
+    if any(reasoning):
+        told["reasoning"] = "".join(reasoning)
+    if calls.whole:
+        told["tool_calls"] = [{"id": call.id, "name": call.name, "arguments": call.arguments} for call in calls.whole]
+    return {**told, **_dictionary(finish)}
 
 
 def _dictionary(message: pb.Finish | models_pb2.Model) -> dict[str, object]:

@@ -8,6 +8,8 @@ from typing import Any
 
 from attendant_proto.v1 import generation_pb2 as pb
 
+from attendant.client.conversation import conversation
+
 DEFAULT_SERVER = "127.0.0.1:50051"
 
 
@@ -53,7 +55,8 @@ def text_request(args: Namespace, text: str) -> pb.GenerateRequest:
 
 def chat_request(args: Namespace, messages: list[pb.ChatMessage]) -> pb.GenerateRequest:
     """Answer the last of ``messages``."""
-    return pb.GenerateRequest(model=args.model, chat=pb.Chat(messages=messages), **_asked(args))
+    chat = conversation(args, messages)
+    return pb.GenerateRequest(model=args.model, chat=chat, separate=args.separate, **_asked(args))
 
 
 def _asked(args: Namespace) -> dict[str, Any]:
