@@ -215,7 +215,8 @@ class RecordSettings(Section):
     """Calls that are kept in a file, for `attendant replay`. It has what callers send and get, texts included."""
 
     file: Path | None = Field(
-        None, description="File that answered gRPC calls are added to, with their receipts. Default: none."
+        None,
+        description="File that answered calls of gRPC and of /v2 are added to, with their receipts. Default: none.",
     )
     share: Annotated[float, Field(ge=0, le=1)] = Field(1.0, description="Share of the calls that are kept.")
     max_bytes: Annotated[ByteSize, Field(ge=1024)] = Field(

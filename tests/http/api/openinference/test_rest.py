@@ -168,6 +168,7 @@ def test_live_ready_and_what_there_is(vectors: Path) -> None:
         get = server.http.get
         assert (await get("/v2/health/live")).json() == {"live": True}
         assert (await get("/v2/health/ready")).json() == {"ready": True}
+        assert (await get("/v2/models")).json() == {"models": ["vectors"]}
         told = (await get("/v2")).json()
         assert told["name"] == "attendant"
         assert {"binary_tensor_data", "model_repository", "statistics"} <= set(told["extensions"])
@@ -285,6 +286,8 @@ def test_a_caller_of_kserve_names_the_model_once_more(labels: Path) -> None:
     async def test(server: Both) -> None:
         text = tensor("text", ["a"], "BYTES")
         assert (await server.post("/v2/models/labels/infer", in_json(text, model_name="labels"))).status_code == 200
+        nothing: dict[str, Any] = dict.fromkeys(("id", "model_name", "parameters", "outputs"))
+        assert (await server.post("/v2/models/labels/infer", in_json(text, **nothing))).status_code == 200
         status, words = error_of(await server.post("/v2/models/labels/infer", in_json(text, model_name="other")))
         assert (status, words) == (400, "model_name is 'other'; allowed: 'labels', as in the path")
 

@@ -61,10 +61,10 @@ def infer_request(head: bytes, tail: bytes, model: str, version: str) -> Asked:
         InvalidRequest: a field, a tensor or a parameter is not as it has to be, or there are more bytes or fewer.
     """
     body = parsed(InferBody, head)
-    if body.model_name not in ("", model):
+    if body.model_name not in (None, "", model):
         raise InvalidRequest("model_name", f"is {body.model_name[:100]!r}; allowed: {model[:100]!r}, as in the path")
-    message = pb.ModelInferRequest(model_name=model, model_version=version, id=body.id)
-    parameters = dict(body.parameters)
+    message = pb.ModelInferRequest(model_name=model, model_version=version, id=body.id or "")
+    parameters = dict(body.parameters or {})
     binary = _flag(parameters, ALL_BINARY, "parameters")
     put_all(message, parameters)
     place = 0
@@ -72,7 +72,7 @@ def infer_request(head: bytes, tail: bytes, model: str, version: str) -> Asked:
         place += _add_input(message, tensor, tail, place)
     if place != len(tail):
         raise InvalidRequest("body", f"has {len(tail)} bytes after its JSON; allowed: {place}, as its inputs say")
-    outputs = {each.name: _add_output(message, each) for each in body.outputs}
+    outputs = {each.name: _add_output(message, each) for each in body.outputs or ()}
     return Asked(message, bool(binary), {name: each for name, each in outputs.items() if each is not None})
 
 
@@ -114,7 +114,7 @@ def _add_input(message: pb.ModelInferRequest, tensor: InputBody, tail: bytes, pl
     """Have a request have a tensor. Returns how many bytes of ``tail`` are its own, from ``place`` on."""
     where = f"inputs[{tensor.name[:100]}]"
     check_shape(tensor.shape, f"{where}.shape")
-    parameters = dict(tensor.parameters)
+    parameters = dict(tensor.parameters or {})
     size = parameters.pop(SIZE, None)
     added = message.inputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
     _put(added.parameters, parameters, f"{where}.parameters")
@@ -135,7 +135,7 @@ def _add_input(message: pb.ModelInferRequest, tensor: InputBody, tail: bytes, pl
 
 
 def _raw(tensor: InputBody, field: str) -> bytes:
-    if tensor.datatype not in KINDS or _SHARED in tensor.parameters:
+    if tensor.datatype not in KINDS or _SHARED in (tensor.parameters or {}):
         return b""  # what reads the message says why that will not do
     if tensor.data is None:
         raise InvalidRequest(field, f"is missing; allowed: elements, or the parameter {SIZE} and bytes after the JSON")
@@ -143,7 +143,7 @@ def _raw(tensor: InputBody, field: str) -> bytes:
 
 
 def _add_output(message: pb.ModelInferRequest, tensor: OutputBody) -> bool | None:
-    parameters = dict(tensor.parameters)
+    parameters = dict(tensor.parameters or {})
     where = f"outputs[{tensor.name[:100]}].parameters"
     binary = _flag(parameters, BINARY, where)
     _put(message.outputs.add(name=tensor.name).parameters, parameters, where)

@@ -1,10 +1,11 @@
-"""What the calls of the protocol send, as JSON."""
+"""What the calls of the protocol send, as JSON. A field that is null says nothing, as of clients that write all of
+them."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from pydantic import Field, RootModel
+from pydantic import RootModel
 
 from attendant.http.api.bodies import ApiBody
 
@@ -18,7 +19,7 @@ class InputBody(ApiBody):
     name: str
     datatype: str
     shape: list[int]
-    parameters: Parameters = Field({})
+    parameters: Parameters | None = None
     data: list[Any] | None = None
 
 
@@ -26,17 +27,17 @@ class OutputBody(ApiBody):
     """One tensor that is wanted."""
 
     name: str
-    parameters: Parameters = Field({})
+    parameters: Parameters | None = None
 
 
 class InferBody(ApiBody):
     """A request to infer. ``model_name`` is what KServe's client sends besides: the name in the path, once more."""
 
-    id: str = ""
-    model_name: str = ""
-    parameters: Parameters = Field({})
+    id: str | None = None
+    model_name: str | None = None
+    parameters: Parameters | None = None
     inputs: list[InputBody]
-    outputs: list[OutputBody] = Field([])
+    outputs: list[OutputBody] | None = None
 
 
 class GenerateBody(RootModel[Parameters]):
@@ -52,7 +53,7 @@ class IndexBody(ApiBody):
 class ChangeBody(ApiBody):
     """A request to load or unload a model."""
 
-    parameters: Parameters = Field({})
+    parameters: Parameters | None = None
 
 
 class SettingsBody(RootModel[Parameters]):

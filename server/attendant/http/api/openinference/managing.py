@@ -50,6 +50,11 @@ async def server_metadata(servicer: InferenceServicer, request: Request, body: b
     return said(told.plain(found))
 
 
+async def models(servicer: InferenceServicer, request: Request, body: bytes) -> Response:
+    """Names of the models and routes, as KServe lists them; the index has their versions and states."""
+    return said({"models": list(dict.fromkeys(each.name for each in servicer.models.index()))})
+
+
 async def model_ready(servicer: InferenceServicer, request: Request, body: bytes) -> Response:
     """Whether a model takes requests: 200, 503, or 404 for one that there is not."""
     name, version = model_of(request)
@@ -89,14 +94,14 @@ async def load(servicer: InferenceServicer, request: Request, body: bytes) -> Re
     """Loads what the repository has of a model."""
     asked = told.load_request(model_of(request)[0], parsed(ChangeBody, body or EMPTY))
     await servicer.RepositoryModelLoad(asked, None)
-    return said({})
+    return said({"name": asked.model_name, "load": True})
 
 
 async def unload(servicer: InferenceServicer, request: Request, body: bytes) -> Response:
     """Takes a model out of service."""
     asked = told.unload_request(model_of(request)[0], parsed(ChangeBody, body or EMPTY))
     await servicer.RepositoryModelUnload(asked, None)
-    return said({})
+    return said({"name": asked.model_name, "unload": True})
 
 
 async def log_settings(servicer: InferenceServicer, request: Request, body: bytes) -> Response:

@@ -42,6 +42,7 @@ def openinference_routes(servicer: Servicer) -> list[Route]:
         route("", managing.server_metadata),
         Route("/v2/health/live", managing.live),
         Route("/v2/health/ready", managing.ready(servicer)),
+        route("/models", managing.models),
         route("/models/stats", managing.statistics),
         route("/repository/index", managing.index, "POST"),
         route("/repository/models/{model:path}/load", managing.load, "POST"),

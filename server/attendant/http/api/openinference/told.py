@@ -50,7 +50,7 @@ def unload_request(name: str, body: ChangeBody) -> pb.RepositoryModelUnloadReque
 
 
 def _put_parameters(found: Any, body: ChangeBody) -> None:
-    for name, value in body.parameters.items():
+    for name, value in (body.parameters or {}).items():
         match value:
             case bool():
                 found[name].bool_param = value
