@@ -153,7 +153,7 @@ def error_answer(
     status = status_of(error) if status is None else status
     told = {**NO_STORE, **(headers or {})}
     if isinstance(error, QueueFull):
-        told["retry-after"] = str(math.ceil(error.retry_after_s))
+        told["retry-after"] = str(max(1, math.ceil(error.retry_after_s)))
     elif isinstance(error, Unavailable):
         told["retry-after"] = str(COME_AGAIN_S)
     return Response(_json(dialect.body_of(error, status)), status, told, "application/json")
