@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -44,11 +45,14 @@ class Seen:
 
 
 def text_of(length: int) -> str:
-    """A text of so many tokens: the model's are bytes."""
-    text = str(random.random())
-    while len(text) < length:
-        text += " " + random.choice(WORDS)
-    return text[:length]
+    """A text of so many tokens, which no other begins as: the model's are bytes."""
+    return (str(random.random()) + _words(length))[:length]
+
+
+@cache
+def _words(length: int) -> str:
+    """Made once: who measures pauses must not be busy with it."""
+    return "".join([f" {word}" for word in random.choices(WORDS, k=length // 2)])
 
 
 def by_grpc(stub: Any) -> Prompter:
