@@ -270,7 +270,7 @@ CALLS: list[GenerationPart] = [
     Delta(0, "ing.", (3,), tool_calls=(ToolCallDelta(0, id="a", name="weather"),)),
     Delta(0, "", (4,), tool_calls=(ToolCallDelta(0, '{"city": "Kö'),)),
     Delta(0, "", (5,), tool_calls=(ToolCallDelta(0, 'ln"}'), ToolCallDelta(1, "{}", "b", "time"))),
-    end(num_tool_calls=2),
+    end(num_tool_calls=2, num_reasoning_tokens=2),
 ]
 
 
@@ -293,6 +293,8 @@ def test_thoughts_and_tools_stream_as_blocks(shown: bool) -> None:
         assert answer.stop_reason == "tool_use"
         counted = answer.usage
         assert (counted.input_tokens, counted.cache_read_input_tokens, counted.output_tokens) == (3, 4, 5)
+        assert counted.output_tokens_details is not None
+        assert counted.output_tokens_details.thinking_tokens == 2
 
 
 def test_a_call_that_was_cut_off_is_as_whole_as_a_stream_has_it() -> None:

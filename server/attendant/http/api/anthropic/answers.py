@@ -81,7 +81,7 @@ async def message(parts: AsyncGenerator[GenerationPart, None], asked: Asked) -> 
                     **_empty(asked),
                     "content": [block.whole(shows_thinking=asked.shows_thinking) for block in blocks],
                     **_end(part, asked),
-                    "usage": {**_usage(part.usage), "service_tier": "standard"},
+                    "usage": {**_all_usage(part), "service_tier": "standard"},
                 }
             for piece in _pieces(part):
                 if not blocks or not blocks[-1].takes(piece):
@@ -118,7 +118,7 @@ class _Writer:
             yield {"type": "ping"}
         if isinstance(part, Finish):
             yield from self._stop()
-            yield {"type": "message_delta", "delta": _end(part, self._asked), "usage": _usage(part.usage)}
+            yield {"type": "message_delta", "delta": _end(part, self._asked), "usage": _all_usage(part)}
             yield {"type": "message_stop"}
             return
         for piece in _pieces(part):
@@ -197,6 +197,10 @@ def _usage(usage: Usage) -> dict[str, int]:
         "cache_read_input_tokens": usage.cached_tokens,
         "output_tokens": usage.completion_tokens,
     }
+
+
+def _all_usage(finish: Finish) -> dict[str, Any]:
+    return {**_usage(finish.usage), "output_tokens_details": {"thinking_tokens": finish.num_reasoning_tokens}}
 
 
 def _arguments(text: str) -> dict[str, Any]:
