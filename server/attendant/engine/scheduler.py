@@ -200,9 +200,7 @@ class Scheduler:
         """
         parked = [beam for beam in self._live.members(sequence) if beam.parked] if sequence.num_candidates else ()
         while sequence.slot is not None:
-            if self.pool.extend(sequence, sequence.num_tokens) and (
-                not parked or all(self.pool.extend(beam, sequence.num_tokens) for beam in parked)
-            ):
+            if all(self.pool.extend(each, sequence.num_tokens) for each in (sequence, *parked)):
                 return True
             self._preempt(self._waiting.victim(self._running))
         return False
