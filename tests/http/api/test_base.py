@@ -343,6 +343,22 @@ async def _set(event: asyncio.Event) -> None:
     event.set()
 
 
+ODD = {"a": "\u2028\x85\n\r\0 \u00e9\U0001f600\ud800", "b": [1.5e-9, -9999.0, 2**70, None, True], "c": {"1": ()}}
+
+
+def test_an_event_is_one_line_whatever_is_in_it(site: Endpoints) -> None:
+    async def odd() -> Events:
+        yield Event(ODD)
+        yield Event({**ODD, "a": "\u2028\x85"}, "named")
+
+    site.events = odd
+    heard = site.talk(posted("/v1/events", TEXT), until=b"0\r\n\r\n").partition(b"\r\n\r\n")[2]
+    lines = [line for line in heard.decode("ascii").splitlines() if line.startswith(("data: ", "event: "))]
+    assert json.loads(lines[0].removeprefix("data: ")) == json.loads(json.dumps(ODD))
+    assert lines[1] == "event: named"
+    assert json.loads(lines[2].removeprefix("data: ")) == {**json.loads(json.dumps(ODD)), "a": "\u2028\x85"}
+
+
 def test_a_stream_that_has_begun_tells_its_error_itself(site: Endpoints) -> None:
     async def fails() -> Events:
         yield Event({"n": 1})
