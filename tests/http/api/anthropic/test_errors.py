@@ -37,6 +37,7 @@ def test_an_error_is_one_that_anthropics_client_knows(kind: type[errors.Attendan
         "InvalidRequest": "invalid_request_error",
         "ContextExceeded": "invalid_request_error",
         "NotOffered": "invalid_request_error",
+        "RequestCancelled": "invalid_request_error",
         "StreamNeeded": "invalid_request_error",
         "ModelNotFound": "not_found_error",
         "NotAllowed": "permission_error",
@@ -56,6 +57,12 @@ def test_an_error_is_one_that_anthropics_client_knows(kind: type[errors.Attendan
 def test_an_error_as_coheres_and_teis_callers_hear_it(kind: type[errors.AttendantError]) -> None:
     assert set(told(kind, COHERE)[1]) == {"id", "message"}
     assert set(told(kind, TEI)[1]) == {"error", "error_type"}
+
+
+def test_a_body_that_is_no_json_and_a_method_that_is_not_allowed() -> None:
+    for status in (405, 415):
+        answer = error_answer(ANTHROPIC, errors.AttendantError("because"), status)
+        assert json.loads(bytes(answer.body))["error"]["type"] == "invalid_request_error"
 
 
 def test_fields_have_the_names_that_callers_know() -> None:

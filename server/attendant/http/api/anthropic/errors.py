@@ -21,7 +21,7 @@ TYPES = {
     503: "overloaded_error",
     504: "timeout_error",
 }
-"""The type of an error by its status; of others it is ``api_error``."""
+"""The type of an error by its status; of others below 500 it is as of 400, and else ``api_error``."""
 
 
 def error_body(error: AttendantError, status: int) -> dict[str, Any]:
@@ -32,7 +32,7 @@ def error_body(error: AttendantError, status: int) -> dict[str, Any]:
     context = current_call()
     return {
         "type": "error",
-        "error": {"type": TYPES.get(status, "api_error"), "message": message},
+        "error": {"type": TYPES.get(status, TYPES[400] if status < 500 else "api_error"), "message": message},
         "request_id": context.request_id if context is not None else None,
     }
 
