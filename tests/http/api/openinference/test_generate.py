@@ -60,6 +60,7 @@ def test_answers_are_those_of_grpc(slow: Path) -> None:
             told = (await server.post(GENERATE, {**body, "id": "an id"})).json()
             assert told == {"id": "an id", "model_name": "slow", "model_version": "1", "text_output": typed}
         asked = {"text_input": "hello", "temperature": 0, "max_tokens": 12}
+        assert "id" not in (await server.post(GENERATE, {**asked, "id": None})).json()
         answer = await server.post("/v2/models/slow/versions/1/generate_stream", asked)
         assert answer.headers["content-type"] == "text/event-stream"
         events = events_of(answer.text)
@@ -125,6 +126,10 @@ def test_models_that_encode_are_asked_flat_too(tmp_path: Path) -> None:
             "stop is there beside the same name in",
         ),
         ({"text_input": "a", "stop": ["x"], "sampling_parameters": "{"}, "sampling_parameters is not JSON"),
+        (
+            {"text_input": "a", "stop": ["x"], "sampling_parameters": '{"n": 1, "n": 2}'},
+            "sampling_parameters is not JSON",
+        ),
         ({"text_input": "a", "stop": ["x"], "sampling_parameters": "[]"}, "sampling_parameters is no object"),
         ({"text_input": "a", "id": 5}, "id is no text"),
         ({"text_input": "a", "task": "classify"}, "parameters[task] is 'classify'; allowed, for 'slow': generate"),

@@ -18,9 +18,11 @@ from attendant.rpc.openinference.contents import check_shape
 from attendant.rpc.openinference.options import EMPTY_FINAL, FINAL, TASK
 from attendant.rpc.openinference.ports import TensorSpec
 from attendant.rpc.openinference.said import SAMPLING_PARAMETERS
+from attendant.rpc.openinference.single import parsed
 
 ID, PARAMETERS = "id", "parameters"
 _MOST_NESTED = 8
+_BY_NAME = "an object of parameters by name"
 
 
 def task_of(body: Mapping[str, Any]) -> dict[str, Any]:
@@ -44,10 +46,10 @@ def generate_request(
         InvalidRequest: a name that is there twice, or a value that no tensor and no parameter can be.
     """
     specs = {spec.name: spec for spec in inputs}
-    call_id = body.get(ID, "")
-    if not isinstance(call_id, str):
+    call_id = body.get(ID)
+    if not isinstance(call_id, str | None):
         raise InvalidRequest(ID, "is no text; allowed: a text")
-    message = pb.ModelInferRequest(model_name=model, model_version=version, id=call_id)
+    message = pb.ModelInferRequest(model_name=model, model_version=version, id=call_id or "")
     given = {name: value for name, value in _given(body).items() if value is not None}
     if stream and STREAM in specs:
         given.setdefault(STREAM, True)
@@ -109,12 +111,9 @@ def _sampling(given: Any, composed: Mapping[str, Any], specs: Mapping[str, Tenso
         )
     found = {} if given is None else given
     if isinstance(found, str):
-        try:
-            found = json.loads(found)
-        except (ValueError, RecursionError):
-            raise InvalidRequest(SAMPLING_PARAMETERS, "is not JSON; allowed: an object of parameters by name") from None
+        found = parsed(found, SAMPLING_PARAMETERS, _BY_NAME)
     if not isinstance(found, dict):
-        raise InvalidRequest(SAMPLING_PARAMETERS, "is no object; allowed: an object of parameters by name")
+        raise InvalidRequest(SAMPLING_PARAMETERS, f"is no object; allowed: {_BY_NAME}")
     for name in composed:
         if name in found:
             raise InvalidRequest(name[:100], f"is there beside the same name in {SAMPLING_PARAMETERS}; allowed: once")
