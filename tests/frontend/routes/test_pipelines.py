@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from attendant.core.chat import ChatMessage, ChatPrompt
+from attendant.core.chat import ChatMessage, ChatPrompt, MediaPart, TextPart, Tool
 from attendant.core.context import CallContext
 from attendant.core.errors import DeadlineExceeded, Draining, InvalidRequest
 from attendant.core.events import TokenLogprob
@@ -219,6 +219,20 @@ def test_what_cannot_go_through_is_refused(bundles: list[Path]) -> None:
             await said(front_end, ask("twice", translation=Languages("de", "en")))
         with pytest.raises(InvalidRequest, match="text has 400 tokens; allowed"):
             await said(front_end, ask("twice", "x" * 400))
+        tool = Tool("find", {"type": "function", "function": {"name": "find"}})
+        one = (ChatMessage("user", "a"),)
+        for field, chat in (
+            ("tools", ChatPrompt(one, tools=(tool,))),
+            ("documents", ChatPrompt(one, documents=({"text": "x"},))),
+            ("template_variables", ChatPrompt(one, variables={"mood": 1})),
+            ("continue_final_message", ChatPrompt(one, continues=True)),
+            (r"messages\[0\].content\[1\]", ChatPrompt((ChatMessage("user", (TextPart("a"), MediaPart("image"))),))),
+        ):
+            refusal = f"^{field} cannot be put into the prompt of step 'only' of 'once'"
+            with pytest.raises(InvalidRequest, match=refusal):
+                await said(front_end, GenerationCall("once", chat))
+        with pytest.raises(InvalidRequest, match="tools are given; allowed with 'twice', whose steps hand on texts"):
+            await said(front_end, GenerationCall("twice", ChatPrompt(one, tools=(tool,))))
 
     with_routes(bundles, SYNTHETIC, test)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
-from attendant.core.chat import ChatMessage, ChatPrompt
+from attendant.core.chat import ChatMessage, ChatPrompt, MediaPart
 from attendant.core.context import CallContext
 from attendant.core.errors import InvalidRequest
 from attendant.core.generation import GenerationCall, Prompt, TextPrompt, TokenPrompt, Translation
@@ -135,7 +135,28 @@ class Chain:
             field = "chat" if isinstance(prompt, ChatPrompt) else "token_ids"
             said = f"cannot be put into the prompt of step {step.name!r} of {self._route.name!r}"
             raise InvalidRequest(field, f"{said}; allowed: text, or a chat of one message")
+        if isinstance(prompt, ChatPrompt):
+            self._check_plain(prompt)
         return _spoken(step, self.prompt(0))
+
+    def _check_plain(self, chat: ChatPrompt) -> None:
+        """Raises InvalidRequest if a conversation has more than a text: only its text is put into a prompt."""
+        asked = {
+            "template": chat.template,
+            "tools": chat.tools,
+            "documents": chat.documents,
+            "template_variables": chat.variables,
+            "given_template": chat.given_template,
+            "continue_final_message": chat.continues,
+            "no_generation_prompt": not chat.adds_generation_prompt,
+        }
+        content = chat.messages[0].content
+        for place, part in enumerate(content if isinstance(content, tuple) else ()):
+            asked[f"messages[0].content[{place}]"] = isinstance(part, MediaPart)
+        for field, given in asked.items():
+            if given:
+                step = f"step {self.steps[0].name!r} of {self._route.name!r}"
+                raise InvalidRequest(field, f"cannot be put into the prompt of {step}; allowed: the text of a message")
 
     def _refused(self, index: int, why: str) -> InvalidRequest:
         return InvalidRequest("model", f"is {self._route.name!r}, whose step {self.steps[index].name!r} {why}")
@@ -156,6 +177,8 @@ def check_call(route: Route, call: GenerationCall) -> None:
     if call.translation is not None and (call.translation.source_language or call.translation.target_language):
         raise InvalidRequest("translation", f"is given; allowed with {route.name!r}, whose steps name languages: none")
     reads = route.templates[1:]
+    if len(reads) and isinstance(call.prompt, ChatPrompt) and call.prompt.tools:
+        raise InvalidRequest("tools", f"are given; allowed with {route.name!r}, whose steps hand on texts: none")
     if isinstance(call.prompt, TokenPrompt) and any(each is not None and "input" in each.names for each in reads):
         raise InvalidRequest("token_ids", f"are given; allowed with {route.name!r}, which reads the text: text, chat")
 
