@@ -78,6 +78,7 @@ NIGHTLY = (
     "loadtest/test_gpu_kit.py",
     "real/test_real_attention.py",
     "real/test_explain.py",
+    "real/test_openai.py",
     "real/test_real_isolation.py",
     "real/test_real_words.py",
     "real/test_settings.py",
