@@ -136,9 +136,11 @@ def test_reasoning_and_tool_calls_reach_the_wire() -> None:
     assert sent.reasoning == "hm"
     pieces = [pb.ToolCall(id="a1", name="find", arguments="{"), pb.ToolCall(arguments="}")]
     assert list(sent.tool_calls) == pieces
-    end = Finish(1, FinishReason.STOP, Usage(1, 0, 1), Timings(), num_tool_calls=1, unparsed=True)
+    end = Finish(
+        1, FinishReason.STOP, Usage(1, 0, 9), Timings(), num_tool_calls=1, unparsed=True, num_reasoning_tokens=5
+    )
     finish = convert.generate_response(end).finish
-    assert (finish.num_tool_calls, finish.unparsed) == (1, True)
+    assert (finish.num_tool_calls, finish.unparsed, finish.num_reasoning_tokens) == (1, True, 5)
 
 
 def test_callers_learn_what_the_chat_templates_of_a_model_look_at() -> None:

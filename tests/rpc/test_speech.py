@@ -50,10 +50,11 @@ def test_options_become_a_call() -> None:
         beam_search=generation_pb2.BeamSearch(num_beams=4, length_penalty=0.5),
         sampling=generation_pb2.Sampling(temperature=0, seed=3, logit_bias={5: 1.5}),
         condition_on_previous_text=True,
+        prompt="Zoë",
     )
     call = convert.speech_call(options)
     assert (call.model, call.task, call.language) == ("m", "translate", "de")
-    assert (call.timestamps, call.condition_on_previous_text) == (True, True)
+    assert (call.timestamps, call.condition_on_previous_text, call.prompt) == (True, True, "Zoë")
     assert (call.how.beam_search, call.how.temperature, call.how.seed) == (BeamCall(4, 0.5), 0, 3)
     assert (call.how.logit_bias, call.how.top_k) == ({5: 1.5}, None)
     plain = convert.speech_call(pb.SpeechOptions())

@@ -345,7 +345,7 @@ class TokenLogprobs(_message.Message):
     def __init__(self, token_id: _Optional[int] = ..., logprob: _Optional[float] = ..., text: _Optional[str] = ..., top: _Optional[_Iterable[_Union[TokenLogprobs.Alternative, _Mapping]]] = ...) -> None: ...
 
 class Finish(_message.Message):
-    __slots__ = ("reason", "stop_string", "stop_token_id", "usage", "timings", "receipt", "num_tool_calls", "unparsed")
+    __slots__ = ("reason", "stop_string", "stop_token_id", "usage", "timings", "receipt", "num_tool_calls", "unparsed", "num_reasoning_tokens")
     REASON_FIELD_NUMBER: _ClassVar[int]
     STOP_STRING_FIELD_NUMBER: _ClassVar[int]
     STOP_TOKEN_ID_FIELD_NUMBER: _ClassVar[int]
@@ -354,6 +354,7 @@ class Finish(_message.Message):
     RECEIPT_FIELD_NUMBER: _ClassVar[int]
     NUM_TOOL_CALLS_FIELD_NUMBER: _ClassVar[int]
     UNPARSED_FIELD_NUMBER: _ClassVar[int]
+    NUM_REASONING_TOKENS_FIELD_NUMBER: _ClassVar[int]
     reason: FinishReason
     stop_string: str
     stop_token_id: int
@@ -362,7 +363,8 @@ class Finish(_message.Message):
     receipt: _receipt_pb2.Receipt
     num_tool_calls: int
     unparsed: bool
-    def __init__(self, reason: _Optional[_Union[FinishReason, str]] = ..., stop_string: _Optional[str] = ..., stop_token_id: _Optional[int] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ..., receipt: _Optional[_Union[_receipt_pb2.Receipt, _Mapping]] = ..., num_tool_calls: _Optional[int] = ..., unparsed: _Optional[bool] = ...) -> None: ...
+    num_reasoning_tokens: int
+    def __init__(self, reason: _Optional[_Union[FinishReason, str]] = ..., stop_string: _Optional[str] = ..., stop_token_id: _Optional[int] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ..., receipt: _Optional[_Union[_receipt_pb2.Receipt, _Mapping]] = ..., num_tool_calls: _Optional[int] = ..., unparsed: _Optional[bool] = ..., num_reasoning_tokens: _Optional[int] = ...) -> None: ...
 
 class Usage(_message.Message):
     __slots__ = ("prompt_tokens", "cached_tokens", "completion_tokens")

@@ -26,7 +26,7 @@ from attendant_proto.v1 import generation_pb2 as attendant__proto_dot_v1_dot_gen
 from attendant_proto.v1 import receipt_pb2 as attendant__proto_dot_v1_dot_receipt__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x61ttendant_proto/v1/speech.proto\x12\x0c\x61ttendant.v1\x1a#attendant_proto/v1/generation.proto\x1a attendant_proto/v1/receipt.proto\"\xd0\x02\n\rSpeechOptions\x12\r\n\x05model\x18\x01 \x01(\t\x12.\n\x04task\x18\x02 \x01(\x0e\x32 .attendant.v1.SpeechOptions.Task\x12\x10\n\x08language\x18\x03 \x01(\t\x12\x12\n\ntimestamps\x18\x04 \x01(\x08\x12-\n\x0b\x62\x65\x61m_search\x18\x05 \x01(\x0b\x32\x18.attendant.v1.BeamSearch\x12(\n\x08sampling\x18\x06 \x01(\x0b\x32\x16.attendant.v1.Sampling\x12\"\n\x1a\x63ondition_on_previous_text\x18\x07 \x01(\x08\x12\x1b\n\x13keep_special_tokens\x18\x08 \x01(\x08\x12\x0f\n\x07receipt\x18\t \x01(\x08\"/\n\x04Task\x12\x13\n\x0fTASK_TRANSCRIBE\x10\x00\x12\x12\n\x0eTASK_TRANSLATE\x10\x01\"0\n\x08RawAudio\x12\r\n\x05pcm16\x18\x01 \x01(\x0c\x12\x15\n\rsampling_rate\x18\x02 \x01(\r\"}\n\rSpeechRequest\x12,\n\x07options\x18\x01 \x01(\x0b\x32\x1b.attendant.v1.SpeechOptions\x12\x0e\n\x04\x66ile\x18\x02 \x01(\x0cH\x00\x12%\n\x03raw\x18\x03 \x01(\x0b\x32\x16.attendant.v1.RawAudioH\x00\x42\x07\n\x05\x61udio\"w\n\x13SpeechStreamRequest\x12.\n\x07options\x18\x01 \x01(\x0b\x32\x1b.attendant.v1.SpeechOptionsH\x00\x12%\n\x03raw\x18\x02 \x01(\x0b\x32\x16.attendant.v1.RawAudioH\x00\x42\t\n\x07\x63ontent\"\x85\x01\n\rSpeechSegment\x12\x0f\n\x07start_s\x18\x01 \x01(\x01\x12\r\n\x05\x65nd_s\x18\x02 \x01(\x01\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x11\n\ttoken_ids\x18\x04 \x03(\r\x12\x14\n\x0cmean_logprob\x18\x05 \x01(\x01\x12\x1d\n\x15no_speech_probability\x18\x06 \x01(\x01\"\x97\x02\n\x0eSpeechResponse\x12\x0c\n\x04text\x18\x01 \x01(\t\x12-\n\x08segments\x18\x02 \x03(\x0b\x32\x1b.attendant.v1.SpeechSegment\x12\x10\n\x08language\x18\x03 \x01(\t\x12\x1c\n\x14language_probability\x18\x04 \x01(\x01\x12\x12\n\nduration_s\x18\x05 \x01(\x01\x12\"\n\x05usage\x18\x06 \x01(\x0b\x32\x13.attendant.v1.Usage\x12&\n\x07timings\x18\x07 \x01(\x0b\x32\x15.attendant.v1.Timings\x12\x10\n\x08warnings\x18\r \x03(\t\x12&\n\x07receipt\x18\x0e \x01(\x0b\x32\x15.attendant.v1.Receipt\"\x94\x01\n\x14SpeechStreamResponse\x12.\n\x07segment\x18\x01 \x01(\x0b\x32\x1b.attendant.v1.SpeechSegmentH\x00\x12\x11\n\x07partial\x18\x02 \x01(\tH\x00\x12.\n\x06\x66inish\x18\x03 \x01(\x0b\x32\x1c.attendant.v1.SpeechResponseH\x00\x42\t\n\x07\x63ontent2\xb0\x01\n\x06Speech\x12G\n\nTranscribe\x12\x1b.attendant.v1.SpeechRequest\x1a\x1c.attendant.v1.SpeechResponse\x12]\n\x10StreamTranscribe\x12!.attendant.v1.SpeechStreamRequest\x1a\".attendant.v1.SpeechStreamResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x61ttendant_proto/v1/speech.proto\x12\x0c\x61ttendant.v1\x1a#attendant_proto/v1/generation.proto\x1a attendant_proto/v1/receipt.proto\"\xe0\x02\n\rSpeechOptions\x12\r\n\x05model\x18\x01 \x01(\t\x12.\n\x04task\x18\x02 \x01(\x0e\x32 .attendant.v1.SpeechOptions.Task\x12\x10\n\x08language\x18\x03 \x01(\t\x12\x12\n\ntimestamps\x18\x04 \x01(\x08\x12-\n\x0b\x62\x65\x61m_search\x18\x05 \x01(\x0b\x32\x18.attendant.v1.BeamSearch\x12(\n\x08sampling\x18\x06 \x01(\x0b\x32\x16.attendant.v1.Sampling\x12\"\n\x1a\x63ondition_on_previous_text\x18\x07 \x01(\x08\x12\x1b\n\x13keep_special_tokens\x18\x08 \x01(\x08\x12\x0f\n\x07receipt\x18\t \x01(\x08\x12\x0e\n\x06prompt\x18\n \x01(\t\"/\n\x04Task\x12\x13\n\x0fTASK_TRANSCRIBE\x10\x00\x12\x12\n\x0eTASK_TRANSLATE\x10\x01\"0\n\x08RawAudio\x12\r\n\x05pcm16\x18\x01 \x01(\x0c\x12\x15\n\rsampling_rate\x18\x02 \x01(\r\"}\n\rSpeechRequest\x12,\n\x07options\x18\x01 \x01(\x0b\x32\x1b.attendant.v1.SpeechOptions\x12\x0e\n\x04\x66ile\x18\x02 \x01(\x0cH\x00\x12%\n\x03raw\x18\x03 \x01(\x0b\x32\x16.attendant.v1.RawAudioH\x00\x42\x07\n\x05\x61udio\"w\n\x13SpeechStreamRequest\x12.\n\x07options\x18\x01 \x01(\x0b\x32\x1b.attendant.v1.SpeechOptionsH\x00\x12%\n\x03raw\x18\x02 \x01(\x0b\x32\x16.attendant.v1.RawAudioH\x00\x42\t\n\x07\x63ontent\"\x85\x01\n\rSpeechSegment\x12\x0f\n\x07start_s\x18\x01 \x01(\x01\x12\r\n\x05\x65nd_s\x18\x02 \x01(\x01\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x11\n\ttoken_ids\x18\x04 \x03(\r\x12\x14\n\x0cmean_logprob\x18\x05 \x01(\x01\x12\x1d\n\x15no_speech_probability\x18\x06 \x01(\x01\"\x97\x02\n\x0eSpeechResponse\x12\x0c\n\x04text\x18\x01 \x01(\t\x12-\n\x08segments\x18\x02 \x03(\x0b\x32\x1b.attendant.v1.SpeechSegment\x12\x10\n\x08language\x18\x03 \x01(\t\x12\x1c\n\x14language_probability\x18\x04 \x01(\x01\x12\x12\n\nduration_s\x18\x05 \x01(\x01\x12\"\n\x05usage\x18\x06 \x01(\x0b\x32\x13.attendant.v1.Usage\x12&\n\x07timings\x18\x07 \x01(\x0b\x32\x15.attendant.v1.Timings\x12\x10\n\x08warnings\x18\r \x03(\t\x12&\n\x07receipt\x18\x0e \x01(\x0b\x32\x15.attendant.v1.Receipt\"\x94\x01\n\x14SpeechStreamResponse\x12.\n\x07segment\x18\x01 \x01(\x0b\x32\x1b.attendant.v1.SpeechSegmentH\x00\x12\x11\n\x07partial\x18\x02 \x01(\tH\x00\x12.\n\x06\x66inish\x18\x03 \x01(\x0b\x32\x1c.attendant.v1.SpeechResponseH\x00\x42\t\n\x07\x63ontent2\xb0\x01\n\x06Speech\x12G\n\nTranscribe\x12\x1b.attendant.v1.SpeechRequest\x1a\x1c.attendant.v1.SpeechResponse\x12]\n\x10StreamTranscribe\x12!.attendant.v1.SpeechStreamRequest\x1a\".attendant.v1.SpeechStreamResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,21 +34,21 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'attendant_proto.v1.speech_p
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SPEECHOPTIONS']._serialized_start=121
-  _globals['_SPEECHOPTIONS']._serialized_end=457
-  _globals['_SPEECHOPTIONS_TASK']._serialized_start=410
-  _globals['_SPEECHOPTIONS_TASK']._serialized_end=457
-  _globals['_RAWAUDIO']._serialized_start=459
-  _globals['_RAWAUDIO']._serialized_end=507
-  _globals['_SPEECHREQUEST']._serialized_start=509
-  _globals['_SPEECHREQUEST']._serialized_end=634
-  _globals['_SPEECHSTREAMREQUEST']._serialized_start=636
-  _globals['_SPEECHSTREAMREQUEST']._serialized_end=755
-  _globals['_SPEECHSEGMENT']._serialized_start=758
-  _globals['_SPEECHSEGMENT']._serialized_end=891
-  _globals['_SPEECHRESPONSE']._serialized_start=894
-  _globals['_SPEECHRESPONSE']._serialized_end=1173
-  _globals['_SPEECHSTREAMRESPONSE']._serialized_start=1176
-  _globals['_SPEECHSTREAMRESPONSE']._serialized_end=1324
-  _globals['_SPEECH']._serialized_start=1327
-  _globals['_SPEECH']._serialized_end=1503
+  _globals['_SPEECHOPTIONS']._serialized_end=473
+  _globals['_SPEECHOPTIONS_TASK']._serialized_start=426
+  _globals['_SPEECHOPTIONS_TASK']._serialized_end=473
+  _globals['_RAWAUDIO']._serialized_start=475
+  _globals['_RAWAUDIO']._serialized_end=523
+  _globals['_SPEECHREQUEST']._serialized_start=525
+  _globals['_SPEECHREQUEST']._serialized_end=650
+  _globals['_SPEECHSTREAMREQUEST']._serialized_start=652
+  _globals['_SPEECHSTREAMREQUEST']._serialized_end=771
+  _globals['_SPEECHSEGMENT']._serialized_start=774
+  _globals['_SPEECHSEGMENT']._serialized_end=907
+  _globals['_SPEECHRESPONSE']._serialized_start=910
+  _globals['_SPEECHRESPONSE']._serialized_end=1189
+  _globals['_SPEECHSTREAMRESPONSE']._serialized_start=1192
+  _globals['_SPEECHSTREAMRESPONSE']._serialized_end=1340
+  _globals['_SPEECH']._serialized_start=1343
+  _globals['_SPEECH']._serialized_end=1519
 # @@protoc_insertion_point(module_scope)

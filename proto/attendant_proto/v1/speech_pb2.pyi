@@ -10,7 +10,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class SpeechOptions(_message.Message):
-    __slots__ = ("model", "task", "language", "timestamps", "beam_search", "sampling", "condition_on_previous_text", "keep_special_tokens", "receipt")
+    __slots__ = ("model", "task", "language", "timestamps", "beam_search", "sampling", "condition_on_previous_text", "keep_special_tokens", "receipt", "prompt")
     class Task(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         TASK_TRANSCRIBE: _ClassVar[SpeechOptions.Task]
@@ -26,6 +26,7 @@ class SpeechOptions(_message.Message):
     CONDITION_ON_PREVIOUS_TEXT_FIELD_NUMBER: _ClassVar[int]
     KEEP_SPECIAL_TOKENS_FIELD_NUMBER: _ClassVar[int]
     RECEIPT_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_FIELD_NUMBER: _ClassVar[int]
     model: str
     task: SpeechOptions.Task
     language: str
@@ -35,7 +36,8 @@ class SpeechOptions(_message.Message):
     condition_on_previous_text: bool
     keep_special_tokens: bool
     receipt: bool
-    def __init__(self, model: _Optional[str] = ..., task: _Optional[_Union[SpeechOptions.Task, str]] = ..., language: _Optional[str] = ..., timestamps: _Optional[bool] = ..., beam_search: _Optional[_Union[_generation_pb2.BeamSearch, _Mapping]] = ..., sampling: _Optional[_Union[_generation_pb2.Sampling, _Mapping]] = ..., condition_on_previous_text: _Optional[bool] = ..., keep_special_tokens: _Optional[bool] = ..., receipt: _Optional[bool] = ...) -> None: ...
+    prompt: str
+    def __init__(self, model: _Optional[str] = ..., task: _Optional[_Union[SpeechOptions.Task, str]] = ..., language: _Optional[str] = ..., timestamps: _Optional[bool] = ..., beam_search: _Optional[_Union[_generation_pb2.BeamSearch, _Mapping]] = ..., sampling: _Optional[_Union[_generation_pb2.Sampling, _Mapping]] = ..., condition_on_previous_text: _Optional[bool] = ..., keep_special_tokens: _Optional[bool] = ..., receipt: _Optional[bool] = ..., prompt: _Optional[str] = ...) -> None: ...
 
 class RawAudio(_message.Message):
     __slots__ = ("pcm16", "sampling_rate")

@@ -147,6 +147,7 @@ def _finish(part: Finish) -> pb.Finish:
         timings=timings_message(part.timings),
         receipt=receipt_message(part.receipt) if part.receipt is not None else None,
         num_tool_calls=part.num_tool_calls,
+        num_reasoning_tokens=part.num_reasoning_tokens,
         unparsed=part.unparsed,
     )
 

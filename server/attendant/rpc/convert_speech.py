@@ -56,6 +56,7 @@ def speech_call(options: pb.SpeechOptions) -> SpeechCall:
         timestamps=options.timestamps,
         condition_on_previous_text=options.condition_on_previous_text,
         receipt=options.receipt,
+        prompt=options.prompt,
     )
 
 
