@@ -152,6 +152,12 @@ def test_callers_learn_what_the_chat_templates_of_a_model_look_at() -> None:
     assert shown.generation is not None
     told = replace(shown, generation=replace(shown.generation, chat=codec.chat_facts()))
     assert model_message(told).generation.chat == models_pb2.ChatInfo(
-        templates=["rag"], documents=True, parts=True, thinking=True, variables=["date", "enable_thinking"]
+        templates=["rag"],
+        documents=True,
+        parts=True,
+        thinking=True,
+        variables=["date", "enable_thinking"],
+        tool_format="none",
+        reasoning_format="none",
     )
     assert TextCodec(byte_tokenizer(), None).chat_facts() is None
