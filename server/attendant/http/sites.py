@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+
 from starlette.requests import Request
 
 
@@ -21,3 +23,36 @@ def other_site(request: Request, allowed: tuple[str, ...] = ()) -> str | None:
     if origin is not None and origin.partition("://")[2] != request.headers.get("host"):
         return f"a page of {origin[:100]!r} asks; allowed: this server's own"
     return None
+
+
+def false_name(request: Request, allowed: tuple[str, ...] = ()) -> str | None:
+    """Why a browser of this machine asks for a name that is another site's, or None: such a site lets its name point
+    here, and its pages then pass for the server's own (DNS rebinding).
+
+    Args:
+        allowed: origins that may ask all the same.
+    """
+    origin, host = request.headers.get("origin"), hostname(request.headers.get("host", ""))
+    peer = request.client.host if request.client is not None else ""
+    if origin is None or origin in allowed or not is_loopback(peer) or host == "localhost" or is_loopback(host):
+        return None
+    return (
+        f"a page of {origin[:100]!r} asks from this machine; allowed: one of localhost or 127.0.0.1, and http.origins"
+    )
+
+
+def hostname(host: str) -> str:
+    """A Host header without its port."""
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0].lower()
+
+
+def is_loopback(host: str) -> bool:
+    """Whether this is an address of the machine itself."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_loopback

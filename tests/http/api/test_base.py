@@ -240,6 +240,18 @@ def test_a_page_of_another_site_is_refused(shared: Endpoints, headers: str) -> N
     assert (status, told["error"]["type"]) == (403, "invalid_request_error")
 
 
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [("localhost:9090", 200), ("127.0.0.1:9090", 200), ("[::1]:9090", 200), ("evil.example.org:9090", 403)],
+)
+def test_a_page_whose_name_points_here_is_refused(shared: Endpoints, host: str, status: int) -> None:
+    """Its calls are of one origin, as browsers see it."""
+    head = f"POST /v1/echo HTTP/1.1\r\nHost: {host}\r\n{JSON}Content-Length: {len(TEXT)}\r\n"
+    browser = f"origin: http://{host}\r\nsec-fetch-site: same-origin\r\n"
+    assert said(shared.talk(f"{head}{browser}\r\n".encode() + TEXT, until=END))[0] == status
+    assert said(shared.talk(f"{head}\r\n".encode() + TEXT, until=END))[0] == 200  # a program's
+
+
 def test_a_page_of_a_site_that_is_let_in_is_answered() -> None:
     site = Endpoints(Limits(origins=("https://chat.example.org",)))
     headers = f"{JSON}origin: https://chat.example.org\r\nsec-fetch-site: cross-site\r\n"

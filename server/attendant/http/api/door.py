@@ -14,7 +14,7 @@ from attendant.http.api.bodies import MOST_BYTES
 from attendant.http.api.hearing import Hearing
 from attendant.http.api.routes import dialect_of
 from attendant.http.errors import PLAIN
-from attendant.http.sites import other_site
+from attendant.http.sites import false_name, other_site
 
 KEEP_ALIVE = "x-keep-alive-s"
 """Header of a call that asks for comments in a quiet stream."""
@@ -57,8 +57,11 @@ class Door:
         await self._app(scope, hearing.receive, send)
 
     def _check(self, request: Request) -> None:
-        if dialect_of(request.url.path) is not None and (why := other_site(request, self._limits.origins)) is not None:
-            raise NotAllowed(why)  # the page has a guard of its own
+        if dialect_of(request.url.path) is not None:  # the page has a guard of its own
+            origins = self._limits.origins
+            why = other_site(request, origins) or false_name(request, origins)
+            if why is not None:
+                raise NotAllowed(why)
         most, said = self._limits.most_bytes, request.headers.get("content-length", "")
         if said.isdecimal() and len(said) < 20 and int(said) > most:
             raise TooLarge("body", f"has {int(said):,} bytes; allowed: at most {most:,}")

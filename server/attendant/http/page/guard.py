@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Awaitable, Callable
 from functools import wraps
 from http import HTTPStatus
@@ -12,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from attendant.http.answers import said
-from attendant.http.sites import other_site
+from attendant.http.sites import hostname, is_loopback, other_site
 
 Audience = Literal["loopback", "everyone", "off"]
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -55,32 +54,16 @@ class Guard:
     def _stranger(self, request: Request) -> str | None:
         """Why this is no browser of this machine, or None."""
         peer = request.client.host if request.client is not None else ""
-        if not _is_loopback(peer):
+        if not is_loopback(peer):
             return f"this page is for browsers on the server's own machine, and you come from {peer}; {_HOW}"
         proxy = next((name for name in _PROXIES if name in request.headers), None)
         if proxy is not None:
             return f"this page is for browsers on the server's own machine, and you come by a proxy ({proxy}); {_HOW}"
-        host = _hostname(request.headers.get("host", ""))
-        if host != "localhost" and not _is_loopback(host):
+        host = hostname(request.headers.get("host", ""))
+        if host != "localhost" and not is_loopback(host):
             return f"this page is at localhost or 127.0.0.1, and was asked for as {host[:100]!r}; {_HOW}"
         return None
 
 
 def _media_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
-
-
-def _hostname(host: str) -> str:
-    """A Host header without its port."""
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.partition(":")[0].lower()
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return (mapped or address).is_loopback
