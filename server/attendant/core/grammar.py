@@ -19,11 +19,15 @@ class Grammar:
             as llama.cpp's GBNF.
         text: the schema as JSON, the expression, or the grammar; empty for "json_object" and "choice".
         choices: of "choice".
+        parts: other grammars by name, which a text of "lark" calls ``@name``.
+        said_as: the field of a call that asks for it, if that is not the grammar's own.
     """
 
     kind: GrammarKind
     text: str = ""
     choices: tuple[str, ...] = ()
+    parts: tuple[tuple[str, Grammar], ...] = ()
+    said_as: str = ""
 
 
 def notation_of(text: str) -> Literal["lark", "gbnf"]:

@@ -19,14 +19,19 @@ _MOST_SHOWN = 600
 
 def check_size(grammar: Grammar, max_bytes: int) -> None:
     """Raises TooLarge if the grammar's text, or its choices together, have more bytes."""
-    size = sum(len(text.encode(errors="replace")) for text in (grammar.text, *grammar.choices))
+    size = _size(grammar)
     if size > max_bytes:
         raise TooLarge(field_of(grammar), f"has {size} bytes; allowed: at most {max_bytes}")
 
 
 def field_of(grammar: Grammar) -> str:
     """What errors call it."""
-    return f"grammar.{grammar.kind}"
+    return grammar.said_as or f"grammar.{grammar.kind}"
+
+
+def _size(grammar: Grammar) -> int:
+    own = sum(len(text.encode(errors="replace")) for text in (grammar.text, *grammar.choices))
+    return own + sum(_size(part) for _, part in grammar.parts)
 
 
 def refuse(grammar: Grammar, reason: object) -> NoReturn:
@@ -56,9 +61,24 @@ def notation(grammar: Grammar) -> str:
         case "choice":
             return _of_choices(grammar)
         case "lark":
-            return LLMatcher.grammar_from_lark(_written(grammar, grammar.text))
+            return _with_parts(grammar, LLMatcher.grammar_from_lark(_written(grammar, grammar.text)))
         case "gbnf":
             return LLMatcher.grammar_from_lark(_of_gbnf(grammar))
+
+
+def _with_parts(grammar: Grammar, text: str) -> str:
+    if not grammar.parts:
+        return text
+    named = [{**_entry(part), "name": name} for name, part in grammar.parts]
+    return json.dumps({"grammars": [{"lark_grammar": text}, *named]})
+
+
+def _entry(grammar: Grammar) -> dict[str, Any]:
+    text = notation(grammar)
+    if grammar.kind in ("choice", "lark", "gbnf"):
+        return {"lark_grammar": text}
+    found: dict[str, Any] = json.loads(text)["grammars"][0]
+    return found
 
 
 def _of_schema(grammar: Grammar) -> str:

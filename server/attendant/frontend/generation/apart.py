@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from attendant.bundle import DEFAULT_TEMPLATE, formats_of
-from attendant.core.answer_formats import HARMONY, NONE, AnswerFormats, FormatUnknown
+from attendant.core.answer_formats import HARMONY, NO_FORMATS, NONE, AnswerFormats, FormatUnknown
 from attendant.core.chat import ChatPrompt, Tool, ToolChoice
 from attendant.core.errors import InvalidRequest
 from attendant.core.generation import GenerationCall
@@ -21,6 +21,9 @@ _END_OF_PROMPT = 16
 """Tokens that the begin of thoughts, and space behind it, are looked for in."""
 
 AUTO = ToolChoice()
+
+FALLBACK = "hermes"
+"""How a model is made to write a call that has no format of its own, or none that is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,10 @@ def formats_for(call: GenerationCall, model: GeneratorPart) -> AnswerFormats:
                 own = replace(own, **{field.removesuffix("_format").replace("tool", "tools"): name})
             except FormatUnknown as error:
                 raise InvalidRequest(field, str(error)) from None
+    if (call.tool_choice or AUTO).mode in ("required", "named") and own.tools == NONE:
+        if call.tool_format == NONE:
+            raise InvalidRequest("tool_format", "is none, and tool_choice asks for a call; leave one of them out")
+        own = replace(own, tools=FALLBACK)
     return own
 
 
@@ -91,31 +98,46 @@ def told_apart(call: GenerationCall, model: GeneratorPart, prompt: Sequence[int]
         call: with the tools that the model is shown. prompt: its tokens.
 
     Raises:
-        InvalidRequest: the call names a format that there is not.
+        InvalidRequest: the call names a format that there is not, or none for a call that it asks for.
     """
     formats = formats_for(call, model)
     chat = call.prompt if isinstance(call.prompt, ChatPrompt) else None
     tools = chat.tools if chat is not None else ()
-    if not (bool(tools) if call.separate is None else call.separate):
+    if not is_separate(call, formats):
         return None
     reads_calls = bool(tools or call.tool_format or chat is None)
     if not reads_calls and formats.tools != HARMONY:
         formats = replace(formats, tools=NONE)
-    if formats == AnswerFormats():
+    if formats == NO_FORMATS:
         return None
     choice = call.tool_choice or AUTO
-    schemas = {tool.name: tool.parameters for tool in tools if not choice.names or tool.name in choice.names}
     wanted = marks_of(formats)
     return Apart(
         formats,
-        None if not tools and reads_calls else schemas,
-        _is_thinking(formats, model, prompt, chat),
+        None if not tools and reads_calls else {tool.name: tool.parameters for tool in callable_tools(call)},
+        is_thinking(formats, model, prompt, chat),
         {token: text for token, text in model.text.special_tokens.items() if text in wanted},
         not choice.parallel or choice.mode == "named",
     )
 
 
-def _is_thinking(formats: AnswerFormats, model: GeneratorPart, prompt: Sequence[int], chat: ChatPrompt | None) -> bool:
+def is_separate(call: GenerationCall, formats: AnswerFormats) -> bool:
+    """Whether thoughts and calls have fields of their own: as the call says, or where it has tools, or a grammar for
+    what follows thoughts."""
+    if call.separate is not None:
+        return call.separate
+    chat = call.prompt if isinstance(call.prompt, ChatPrompt) else None
+    return chat is not None and bool(chat.tools or (call.grammar is not None and formats.reasoning != NONE))
+
+
+def callable_tools(call: GenerationCall) -> list[Tool]:
+    """The tools that the answer may call."""
+    tools = call.prompt.tools if isinstance(call.prompt, ChatPrompt) else ()
+    names = call.tool_choice.names if call.tool_choice is not None else ()
+    return [tool for tool in tools if not names or tool.name in names]
+
+
+def is_thinking(formats: AnswerFormats, model: GeneratorPart, prompt: Sequence[int], chat: ChatPrompt | None) -> bool:
     """Whether the prompt has begun thoughts and not ended them: the template does, or a message that is continued."""
     marks = REASONING_MARKS.get(formats.reasoning)
     if marks is None:

@@ -17,8 +17,9 @@ from attendant.core.receipt import Maker
 from attendant.core.request import FinishReason, Request, Timings, Usage
 from attendant.core.sampling import SamplingParams
 from attendant.core.token_rules import TokenRule
-from attendant.frontend.generation.apart import Apart, told_apart, with_shown_tools
+from attendant.frontend.generation.apart import Apart, with_shown_tools
 from attendant.frontend.generation.bad_phrases import as_bad_words
+from attendant.frontend.generation.call_grammars import shaped
 from attendant.frontend.generation.call_settings import call_settings
 from attendant.frontend.generation.detokenizer import Detokenizer
 from attendant.frontend.generation.forced_answer import forced
@@ -109,7 +110,7 @@ class GenerationService:
                     if inner:
                         prepared = replace(prepared, opening=asked.opening or prepared.opening)
                     call, prepared = forced(call, hub.model, prepared)
-                    apart = told_apart(call, hub.model, prepared.prompt)
+                    call, apart = shaped(call, hub.model, prepared.prompt)
                     if call.bad_phrases:
                         size = 2 * sum(map(len, call.bad_phrases))  # each is read twice
                         call = await timely(size, partial(as_bad_words, call, hub.model))
