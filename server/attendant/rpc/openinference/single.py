@@ -69,8 +69,10 @@ def as_text(value: bytes, field: str) -> str:
 
 def is_large(call: InferCall) -> bool:
     """Whether reading what its inputs say takes long enough to be done in a thread."""
-    texts = (tensor.values.ravel() for tensor in call.inputs.values() if tensor.datatype == "BYTES")
-    return sum(len(value) for values in texts for value in values) > LARGE_REQUEST
+    tensors = call.inputs.values()
+    texts = (tensor.values.ravel() for tensor in tensors if tensor.datatype == "BYTES")
+    numbers = sum([tensor.values.nbytes for tensor in tensors if tensor.datatype != "BYTES"])
+    return numbers + sum(len(value) for values in texts for value in values) > LARGE_REQUEST
 
 
 def parsed(words: str, field: str, allowed: str) -> Any:

@@ -71,6 +71,7 @@ def test_what_is_written_is_read_to_the_bit(tensor: tuple[Datatype, np.ndarray],
         ([1e39], "FP32", (1,), "has a number that is out of the range of FP32"),
         ([1], "BOOL", (1,), "has int as element 0; allowed, for BOOL: true or false"),
         ([None], "FP32", (1,), "has null as element 0; allowed, for FP32: numbers"),
+        ([1] * 5000 + ["1"], "INT64", (5001,), "has str as element 5000; allowed, for INT64: whole numbers"),
         (["a", 1], "BYTES", (2,), "has int as element 1; allowed, for BYTES: texts"),
         ([0.5], "FP16", (1,), "is given, of FP16; allowed: bytes after the JSON"),
         ([0.5], "BF16", (1,), "is given, of BF16; allowed: bytes after the JSON"),
@@ -186,3 +187,9 @@ def test_whatever_comes_is_read_or_refused(sent: Any, tail: bytes) -> None:
         return
     assert len(asked.message.raw_input_contents) == len(asked.message.inputs)
     assert asked.message.parameters["binary_data_output"].bool_param
+
+
+def test_many_elements_are_read_in_pieces_that_are_one_tensor() -> None:
+    values = np.arange(10_000, dtype=np.int32).reshape(100, 100)
+    assert raw_of_json(values.tolist(), "INT32", (100, 100), "data") == values.tobytes()
+    assert raw_of_json([], "INT32", (0,), "data") == b""

@@ -14,6 +14,9 @@ from attendant.rpc.openinference.contents import Values, objects, raw_of, read_r
 from attendant.rpc.openinference.datatypes import KINDS
 from attendant.rpc.openinference.ports import Datatype
 
+PIECE = 4096
+"""Elements that are read at once: between two pieces other threads get their turn."""
+
 _TAKEN: dict[str, tuple[frozenset[type], str]] = {
     "b": (frozenset((bool,)), "true or false"),
     "i": (frozenset((int,)), "whole numbers"),
@@ -45,14 +48,8 @@ def raw_of_json(data: list[Any], datatype: Datatype, shape: Sequence[int], field
     count = math.prod(shape)
     if len(flat) != count:
         raise InvalidRequest(field, f"has {len(flat)} elements; allowed: {count}, as the shape is {list(shape)[:16]}")
-    taken, allowed = _TAKEN[kind.dtype.kind]
-    if not taken.issuperset(map(type, flat)):
-        place = next(place for place, each in enumerate(flat) if type(each) not in taken)
-        found = type(flat[place]).__name__ if flat[place] is not None else "null"
-        raise InvalidRequest(field, f"has {found} as element {place}; allowed, for {datatype}: {allowed}")
-    if datatype == "BYTES":
-        return raw_of(objects([each.encode() for each in flat]), datatype)
-    return _numbers(flat, datatype, field).tobytes()
+    begins = range(0, count, PIECE)
+    return b"".join([_raw_of_piece(flat[begin : begin + PIECE], datatype, begin, field) for begin in begins])
 
 
 def json_of_raw(raw: bytes, datatype: str, shape: Sequence[int], name: str) -> list[Any]:
@@ -74,6 +71,17 @@ def json_of_raw(raw: bytes, datatype: str, shape: Sequence[int], name: str) -> l
         return [each.decode() for each in values.ravel().tolist()]
     except UnicodeDecodeError:
         raise _binary_only(field, "has bytes that are no text in UTF-8") from None
+
+
+def _raw_of_piece(flat: list[Any], datatype: Datatype, begin: int, field: str) -> bytes:
+    taken, allowed = _TAKEN[KINDS[datatype].dtype.kind]
+    if not taken.issuperset(map(type, flat)):
+        place = next(place for place, each in enumerate(flat) if type(each) not in taken)
+        found = type(flat[place]).__name__ if flat[place] is not None else "null"
+        raise InvalidRequest(field, f"has {found} as element {begin + place}; allowed, for {datatype}: {allowed}")
+    if datatype == "BYTES":
+        return raw_of(objects([each.encode() for each in flat]), datatype)
+    return _numbers(flat, datatype, field).tobytes()
 
 
 def _binary_only(field: str, why: str) -> InvalidRequest:
