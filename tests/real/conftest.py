@@ -23,6 +23,7 @@ EXPORT_S = 900.0
 UNAVAILABLE = 3
 
 Made = Callable[[str], Path]
+BundleOf = Callable[[str, str], Path]
 ServerOf = Callable[[Path], AbstractContextManager[ServerProcess]]
 
 
@@ -77,6 +78,12 @@ def whisper_bundle(whisper: Path) -> Made:
 def fp32_bundle() -> Made:
     """A checkpoint, by the name of its folder, in float32."""
     return lambda name: _made(name, "--bundle", "fp32")
+
+
+@pytest.fixture(scope="session")
+def bundle_of() -> BundleOf:
+    """A checkpoint, by its name, in a precision."""
+    return lambda name, precision: _made(_made(name).name, "--bundle", precision)
 
 
 @pytest.fixture(scope="session", params=ENCODER_PRECISIONS["cpu"])
