@@ -89,14 +89,16 @@ def make_synthetic_bundle(  # noqa: PLR0913, PLR0915 - all that a test may ask f
     defaults: GenerationDefaults | None = None,
     ragged: bool = False,
     chat_template: str = CHAT_TEMPLATE,
+    tokenizer: Tokenizer | None = None,
 ) -> Path:
     """Write a bundle to ``out`` and return it.
 
     ``poison_token``: a prompt that begins with this id makes the run raise inside ONNX Runtime; take one of the special
     tokens that are never generated. ``eos_bias``: added to the end token's logit: large negative values make answers
     run to max_tokens. ``ragged``: rows of a run may have different lengths, as in what is exported today.
+    ``tokenizer``: in place of the one of bytes; its first tokens are ``SPECIAL``, too.
     """
-    tokenizer = byte_tokenizer()
+    tokenizer = tokenizer or byte_tokenizer()
     vocab, hidden = tokenizer.get_vocab_size(), heads * head_size
     b = _Builder(seed)
     ids = "input_ids"

@@ -19,6 +19,7 @@ from attendant.core.sampling import SamplingParams
 from attendant.core.token_rules import TokenMask, TokenRule, joined_mask
 from attendant.engine.engine import Engine
 from attendant.models.generators import load_generator
+from attendant.runtime.masks import allows, apply_mask, rules_out
 from attendant.settings import EngineSettings
 
 from tests.engine.helpers import drain, request
@@ -220,3 +221,25 @@ def test_what_several_rules_say_holds_together() -> None:
     assert joined.allowed.tolist() == [True, False, False]
     assert joined_mask([Says(None)], tokens) is None
     assert joined_mask([Says(masks[0]), Says(None)], tokens) is masks[0]
+
+
+@pytest.mark.parametrize("num_bits", [24, 64, 40])
+def test_bits_say_what_flags_say(num_bits: int) -> None:
+    """For rows shorter and longer than the mask, to the bit, also where logits are no numbers."""
+    rng = np.random.default_rng(num_bits)
+    flags = rng.random(num_bits) < 0.4
+    by_flags, by_bits = TokenMask((1,), allowed=flags), TokenMask((1,), bits=np.packbits(flags, bitorder="little"))
+    for length in (30, 40, 80):
+        row = rng.standard_normal(length).astype(np.float32)
+        row[flags.argmin()], row[flags.argmin() + 1] = np.nan, -np.inf
+        one, other = row.copy(), row.copy()
+        apply_mask(one, by_flags)
+        apply_mask(other, by_bits)
+        assert np.array_equal(one, other, equal_nan=True)
+        ids = np.arange(length)
+        assert rules_out(by_flags, ids).tolist() == rules_out(by_bits, ids).tolist()
+        assert [allows(by_bits, int(i)) for i in ids] == [not out for out in rules_out(by_bits, ids)]
+    both = joined_mask([Says(by_bits), Says(TokenMask(bits=np.array([255, 0], np.uint8)))], np.array([1]))
+    assert both is not None
+    assert both.bits is not None
+    assert both.bits.tolist() == [int(by_bits.bits[0]), 0]  # type: ignore[index]

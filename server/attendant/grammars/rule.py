@@ -57,10 +57,8 @@ class GrammarRule:
         """See :class:`~attendant.core.token_rules.TokenRule`; what follows from ``tokens`` was accepted."""
         if self._num_forced:
             return None
-        flags = None if self._failure is not None else self._flags()
-        if flags is None:
-            return TokenMask(failure=self._failure)
-        return TokenMask(allowed=flags)
+        bits = None if self._failure is not None else self._bits()
+        return TokenMask(failure=self._failure) if bits is None else TokenMask(bits=bits)
 
     def accept(self, token: int) -> None:
         """See :class:`~attendant.core.token_rules.TokenRule`."""
@@ -86,18 +84,23 @@ class GrammarRule:
     def __reduce__(self) -> tuple[object, ...]:
         return GrammarRule, (self._compiled, self._ends, self._num_forced, tuple(self._accepted))
 
-    def _flags(self) -> npt.NDArray[np.bool_] | None:
-        """Which tokens may be next, [vocab_size]; None: nobody can say."""
+    def _bits(self) -> npt.NDArray[np.uint8] | None:
+        """Which tokens may be next, a bit for each; None: nobody can say."""
         end = self._compiled.words.end
         begin_s = time.thread_time()
         bits = mask_bits(self._matcher, end + 1)
         if not self._may_take(time.thread_time() - begin_s) or self._matcher.is_error():
             self._fail()
             return None
-        flags = np.unpackbits(bits.view(np.uint8), bitorder="little", count=end + 1).view(np.bool_)  # [end + 1]
-        if self._ends:
-            flags[list(self._ends)] = flags[end]
-        return flags[:end]
+        found = bits.view(np.uint8)
+        may_end = found[end >> 3] >> (end & 7) & 1
+        for token in (*self._ends, end):
+            bit = 1 << (token & 7)
+            if may_end and token != end:
+                found[token >> 3] |= bit
+            else:
+                found[token >> 3] &= 255 - bit
+        return found
 
     def _may_take(self, seconds: float) -> bool:
         spent, most_s = self._spent, self._compiled.limits.max_mask_s

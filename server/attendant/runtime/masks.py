@@ -9,6 +9,10 @@ from attendant.core.token_rules import Flags, TokenMask
 
 Row = npt.NDArray[np.float32]  # [vocab]
 
+_BYTES = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little")  # [256, 8]
+_LIMITS = np.where(_BYTES == 1, np.float32(np.inf), np.float32(-np.inf))  # [256, 8] float32
+"""The most that a logit may be, for each of the eight tokens of a byte."""
+
 
 def apply_mask(values: Row, mask: TokenMask) -> None:
     """Puts all tokens of ``values`` [vocab] that may not be next at -inf, in place."""
@@ -25,6 +29,11 @@ def apply_mask(values: Row, mask: TokenMask) -> None:
         length = min(len(mask.allowed), len(values))
         values[:length][~mask.allowed[:length]] = -np.inf
         values[length:] = -np.inf
+    if mask.bits is not None:
+        length = min(8 * len(mask.bits), len(values))
+        limits = np.take(_LIMITS, mask.bits[: (length + 7) // 8], axis=0).reshape(-1)[:length]
+        np.fmin(values[:length], limits, out=values[:length])
+        values[length:] = -np.inf
     if mask.preferred is not None:
         _prefer(values[mask.preferred :], values[: mask.preferred])
 
@@ -32,6 +41,8 @@ def apply_mask(values: Row, mask: TokenMask) -> None:
 def allows(mask: TokenMask, token: int) -> bool:
     """Whether ``token`` may be next, by a mask that does not weigh all."""
     if token in mask.forbidden or any(first <= token < end for first, end in mask.spans):
+        return False
+    if mask.bits is not None and not (token < 8 * len(mask.bits) and mask.bits[token >> 3] >> (token & 7) & 1):
         return False
     return mask.allowed is None or (token < len(mask.allowed) and bool(mask.allowed[token]))
 
@@ -48,6 +59,9 @@ def rules_out(mask: TokenMask, ids: npt.NDArray[np.int64]) -> Flags:
         out |= (ids >= first) & (ids < end)
     if mask.allowed is not None:
         out |= (ids >= len(mask.allowed)) | ~mask.allowed[np.minimum(ids, len(mask.allowed) - 1)]
+    if mask.bits is not None:
+        bits = mask.bits[np.minimum(ids >> 3, len(mask.bits) - 1)] >> (ids & 7) & 1
+        out |= (ids >= 8 * len(mask.bits)) | (bits == 0)
     return out
 
 
