@@ -81,6 +81,37 @@ def test_joined_bytes_are_the_text(client: Any, stream: bool) -> None:
     assert all(len(entry.top_logprobs) == 2 for entry in entries)
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_answer_goes_on_with_the_last_message(site: ApiSite, client: Any, stream: bool) -> None:
+    begun = (ChatMessage("user", "hello"), ChatMessage("assistant", "It is"))
+    prompt = ChatPrompt(begun, continues=True, adds_generation_prompt=False)
+    text, _ = expected(site, prompt=prompt, max_tokens=6, temperature=0.0)
+    messages: list[Any] = [*HELLO, {"role": "assistant", "content": "It is"}]
+    body = {"continue_final_message": True, "echo": True}
+    asked = client.chat.completions.create(
+        model="model", messages=messages, max_tokens=6, temperature=0, stream=stream, extra_body=body
+    )
+    if stream:
+        assert "".join([chunk.choices[0].delta.content or "" for chunk in asked]) == f"It is{text}"
+    else:
+        assert asked.choices[0].message.content == f"It is{text}"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_tokens_of_prompt_and_answer(site: ApiSite, client: Any, stream: bool) -> None:
+    delta, _ = site.generated(replace(CALL, max_tokens=6, temperature=0.0))
+    assert isinstance(delta, Delta)
+    prompt = site.loop.run(site.front_end.tokenizer.tokenize("model", CALL.prompt)).token_ids  # type: ignore[arg-type]
+    asked = client.chat.completions.create(
+        model="model", messages=HELLO, max_tokens=6, temperature=0, stream=stream, extra_body={"return_token_ids": True}
+    )
+    first, *rest = list(asked) if stream else [asked]
+    ids = [token for each in (first, *rest) for token in (each.choices[0].model_extra or {}).get("token_ids", ())]
+    assert tuple(ids) == delta.token_ids
+    assert tuple(first.model_extra["prompt_token_ids"]) == prompt
+    assert not any("prompt_token_ids" in (each.model_extra or {}) for each in rest)
+
+
 def test_a_maximum_of_tokens_is_cut_to_the_room_there_is(client: Any) -> None:
     found = client.chat.completions.create(
         model="model", messages=HELLO, max_tokens=10**9, temperature=0, extra_body={"ignore_eos": True}
@@ -114,11 +145,21 @@ def test_a_prompt_that_is_too_long_has_a_code(client: Any, stream: bool) -> None
         ({"messages": []}, openai.BadRequestError, "messages"),
         ({"extra_body": {"surprise": 1}}, openai.BadRequestError, "surprise"),
         ({"extra_body": {"structured_outputs": {"x": 1}}}, openai.BadRequestError, "structured_outputs.x"),
+        ({"extra_body": {"chat_template_kwargs": {"x": 1}}}, openai.BadRequestError, "chat_template_kwargs"),
+        ({"extra_body": {"documents": [{"text": "x"}]}}, openai.BadRequestError, "documents"),
+        ({"extra_body": {"chat_template": "{{ x }}"}}, openai.PermissionDeniedError, None),
+        ({"reasoning_effort": "low"}, openai.BadRequestError, "reasoning_effort"),
+        ({"tools": [{"type": "function", "function": {"name": "f"}}]}, openai.BadRequestError, "tools"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]},
+            openai.BadRequestError,
+            "messages[0].content[0]",
+        ),
     ],
 )
 @pytest.mark.parametrize("stream", [False, True])
 def test_what_is_wrong_is_an_exception_with_the_field(
-    client: Any, changes: dict[str, Any], kind: type[openai.APIStatusError], param: str, stream: bool
+    client: Any, changes: dict[str, Any], kind: type[openai.APIStatusError], param: str | None, stream: bool
 ) -> None:
     with pytest.raises(kind) as caught:
         client.chat.completions.create(**{"model": "model", "messages": HELLO, "stream": stream} | changes)

@@ -155,6 +155,14 @@ def test_an_answer_that_was_cut_is_incomplete() -> None:
     assert told[-1]["response"]["output"][0]["status"] == "incomplete"
 
 
+def test_a_call_that_was_cut_is_incomplete_and_comes_as_text() -> None:
+    begun = delta("", 1, tool_calls=(ToolCallDelta(0, "", "call_a", "find"), ToolCallDelta(0, '{"a"')))
+    told = events((begun, delta('<tool_call>{"a"', 1), finish(2, FinishReason.LENGTH, unparsed=True)), tools=[TOOL])
+    call, message = told[-1]["response"]["output"]
+    assert (call["type"], call["status"]) == ("function_call", "incomplete")
+    assert message["content"][0]["text"] == '<tool_call>{"a"'
+
+
 def test_an_answer_without_a_word_has_a_message() -> None:
     (item,) = whole((delta("", 9), finish(1)))["output"]
     assert item["content"][0]["text"] == ""

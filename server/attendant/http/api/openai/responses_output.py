@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -80,6 +81,8 @@ class Output:
                 yield {"type": "response.content_part.done", **self._place(), "part": self._part}
             case "function_call":
                 told = {"name": self._item["name"], "arguments": self._item["arguments"]}
+                if not _is_json(told["arguments"]):  # it was cut, and comes as text
+                    status = "incomplete"
                 yield {"type": "response.function_call_arguments.done", **self._place(part=False), **told}
             case "reasoning":
                 text, summary = self._part["text"], self._as_summary
@@ -120,6 +123,14 @@ class Output:
             return place
         summary = self._open == "reasoning" and self._as_summary
         return place | {"summary_index" if summary else "content_index": 0}
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text or "{}")
+    except ValueError:
+        return False
+    return True
 
 
 def _copy(item: dict[str, Any]) -> dict[str, Any]:
