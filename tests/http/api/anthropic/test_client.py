@@ -320,6 +320,20 @@ def test_a_call_that_cannot_be_read_is_text_with_a_flag() -> None:
     assert told[0].delta.unparsed_tool_call is True
 
 
+def test_a_call_that_turns_out_to_be_none_is_told_before_its_text() -> None:
+    """Who reads slowly gets its last arguments and its text in one part."""
+    last = Delta(0, '<tool_call>{"city": "Kö', (5,), tool_calls=(ToolCallDelta(0, "ö"),))
+    begun = Delta(0, "", (3,), tool_calls=(ToolCallDelta(0, '{"city": "K', "a", "weather"),))
+    site = said([begun, last, end(unparsed=True)])
+    with anthropic.Anthropic(base_url=f"http://{site.address}", api_key="any", max_retries=0) as client:
+        whole = client.messages.create(**ASKED)  # type: ignore[call-overload]
+        with client.messages.stream(**ASKED) as stream:  # type: ignore[arg-type]
+            streamed = stream.get_final_message()
+    site.close()
+    assert [block.to_dict() for block in streamed.content] == [block.to_dict() for block in whole.content]
+    assert [(block.type, block.to_dict().get("id")) for block in whole.content] == [("tool_use", "a"), ("text", None)]
+
+
 def test_an_error_inside_a_stream_is_its_last_event() -> None:
     site = said([Delta(0, "so", (1,), prompt_tokens=7)], fails=True)
     with (

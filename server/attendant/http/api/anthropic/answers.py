@@ -83,7 +83,7 @@ async def message(parts: AsyncGenerator[GenerationPart, None], asked: Asked) -> 
                     **_end(part, asked),
                     "usage": {**_all_usage(part), "service_tier": "standard"},
                 }
-            for piece in _pieces(part):
+            for piece in _pieces(part, blocks[-1] if blocks else None):
                 if not blocks or not blocks[-1].takes(piece):
                     blocks.append(_Block(piece))
                 blocks[-1].texts.append(piece.text)
@@ -121,7 +121,7 @@ class _Writer:
             yield {"type": "message_delta", "delta": _end(part, self._asked), "usage": _all_usage(part)}
             yield {"type": "message_stop"}
             return
-        for piece in _pieces(part):
+        for piece in _pieces(part, self._block):
             yield from self._piece(piece)
 
     def _piece(self, piece: _Piece) -> Iterator[dict[str, Any]]:
@@ -153,13 +153,17 @@ class _Writer:
         return {"type": "content_block_delta", "index": self._index, "delta": delta}
 
 
-def _pieces(delta: Delta) -> Iterator[_Piece]:
+def _pieces(delta: Delta, last: _Block | None) -> Iterator[_Piece]:
+    """The pieces of a delta, in order. What goes on with a call comes before a text: where a call turns out to be none
+    that can be read, its text comes behind what was told of it, and a reader who waits gets both in one delta."""
+    calls = [_Piece("tool_use", call.arguments, call.index, call.id, call.name) for call in delta.tool_calls]
+    going_on = [call for call in calls if last is not None and last.takes(call) and not call.id]
+    yield from going_on
     if delta.reasoning:
         yield _Piece("thinking", delta.reasoning)
     if delta.text:
         yield _Piece("text", delta.text)
-    for call in delta.tool_calls:
-        yield _Piece("tool_use", call.arguments, call.index, call.id, call.name)
+    yield from [call for call in calls if call not in going_on] if going_on else calls
 
 
 def _empty(asked: Asked) -> dict[str, Any]:
