@@ -18,7 +18,12 @@ BODIES: Mapping[str, type[BaseModel]] = {
 FORMS = frozenset(path for path, described in DESCRIBED.items() if described.form)
 """Paths whose bodies are forms with a file in them."""
 
-CHAT = {"model": "demo", "messages": [{"role": "user", "content": "Where is my order?"}], "max_tokens": 2}
+CHAT = {
+    "model": "demo",
+    "messages": [{"role": "user", "content": "Where is my order?"}],
+    "max_tokens": 2,
+    "temperature": 0,
+}
 TEXT_TENSOR = {"name": "text", "datatype": "BYTES", "shape": [1], "data": ["hello"]}
 EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "/v1/chat/completions": CHAT,

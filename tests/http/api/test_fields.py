@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +18,12 @@ PATHS = sorted(set(EXAMPLES) - {"/rerank"})
 
 METADATA = frozenset({"user", "metadata", "safety_identifier", "prompt_cache_key"})
 """They describe a call for whoever keeps them; nothing depends on what they are."""
+
+MADE_ANEW = re.compile(
+    r'"(id|request_id|created|created_at|completed_at|cached_tokens|input_tokens|cache_read_input_tokens)":[^,}]*'
+    r'|"[a-z]+_[0-9a-f]{32}[^"]*"'
+)
+"""What of an answer is another one each time, or depends on what is cached."""
 
 WRONG: Any = {"no": [{"field": None}]}
 OTHERWISE_WRONG: Any = {"guided_json": 5}
@@ -60,6 +67,17 @@ def test_null_is_no_wish(server: ServerProcess, path: str) -> None:
     optional = {name: None for name, schema in fields(path).items() if schema.get("default", 0) is None}
     found = asked(server, path, {name: None for name in optional if name not in EXAMPLES[path]})
     assert {name: said for name, said in found.items() if said[0] != 200 and path not in ONE_OF_TWO} == {}
+
+
+@pytest.mark.parametrize("path", [path for path in PATHS if not METADATA.isdisjoint(fields(path))])
+def test_metadata_changes_nothing(server: ServerProcess, path: str) -> None:
+    said = {name: {"a": "b"} if name == "metadata" else "u-1" for name in METADATA & set(fields(path))}
+    if path.startswith("/v1/messages"):
+        said["metadata"] = {"user_id": "u-1"}
+    found = asked(server, path, {**said, "model": EXAMPLES[path]["model"]})
+    assert {status for status, _ in found.values()} == {200}
+    texts = {MADE_ANEW.sub("", text).replace('{"a":"b"}', "{}").replace('"u-1"', "null") for _, text in found.values()}
+    assert len(texts) == 1
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -53,10 +53,12 @@ def test_every_field_of_the_clients_schema_is_declared() -> None:
 
 
 def test_what_fields_become() -> None:
+    numbers = {"top_p": 0.9, "min_p": 0.1, "repetition_penalty": 1.1, "presence_penalty": 0.2, "frequency_penalty": 0.3}
+    said = {name: str(value) for name, value in numbers.items()}
     call = transcription(
-        language="en", prompt="Zoë", temperature="0.5", seed="7", response_format="verbose_json", top_k="4"
+        language="en", prompt="Zoë", temperature="0.5", seed="7", response_format="verbose_json", top_k="4", **said
     )
-    how = GenerationCall("m", TokenPrompt(()), temperature=0.5, seed=7, top_k=4)
+    how = GenerationCall("m", TokenPrompt(()), temperature=0.5, seed=7, top_k=4, **numbers)
     assert call == SpeechCall("m", how, "transcribe", "en", timestamps=True, prompt="Zoë")
     assert transcription(stream="true", timestamp_granularities=[]).task == "transcribe"
     translation = speech_call(TranslationBody(model="m"), "translate")
@@ -80,6 +82,7 @@ def test_what_fields_become() -> None:
         ({"keywords": ["x"]}, "keywords", "prompt takes words"),
         ({"languages": ["en"]}, "languages", "language takes one"),
         ({"known_speaker_names": ["x"]}, "known_speaker_names", "speakers are not told apart"),
+        ({"known_speaker_references": ["x"]}, "known_speaker_references", "speakers are not told apart"),
         ({"temperature": "hot"}, "temperature", "is not as it has to be"),
         ({"surprise": "x"}, "surprise", "is not known"),
     ],
