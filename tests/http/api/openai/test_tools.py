@@ -1,21 +1,27 @@
-"""Tool calls and thoughts over a socket, as OpenAI's client reads them. A grammar makes the model say a given text, in
-the format that its template has for calls."""
+"""Tool calls and thoughts over a socket, as OpenAI's client reads them. A header has the model say a given text, in the
+format that its template has for calls; calls that have to come, it makes itself."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
+from dataclasses import replace
 from typing import Any
 
+import jsonschema
 import openai
 import pytest
+from attendant.core.context import CallContext
+from attendant.core.generation import GenerationCall, GenerationPart
+from attendant.frontend.front_end import FrontEnd
+from attendant.frontend.generation.inner import InnerCall
 from openai import OpenAI
 from pydantic import BaseModel
 
 from tests.frontend.answers.helpers import PARIS, TIME, TOOLS, TWO_CALLS
 from tests.http.api.openai.conftest import HELLO
 from tests.http.api.served import ApiSite
-from tests.synthetic import CHAT_TEMPLATE, make_synthetic_bundle
+from tests.synthetic import CHAT_TEMPLATE, EOS, byte_tokenizer, make_synthetic_bundle
 
 TEMPLATE = "{% for tool in tools or [] %}<tool_call>{{ tool.function.name }}{% endfor %}" + CHAT_TEMPLATE
 FUNCTIONS: list[Any] = [{"name": name, "parameters": schema} for name, schema in TOOLS.items()]
@@ -24,16 +30,37 @@ CALLS = TWO_CALLS["hermes"]
 SAID = f"<think>Hm.</think>I look.\n{CALLS}"
 
 
+SAYS = "x-says"
+
+
 def says(text: str) -> dict[str, Any]:
-    return {"extra_body": {"guided_choice": [text]}, "max_tokens": 1000}
+    return {"extra_headers": {SAYS: json.dumps(text)}}
+
+
+class Told:
+    """The generation of a front end with one model, where a header of a call says what the model says."""
+
+    def __init__(self, front_end: FrontEnd) -> None:
+        self._service = front_end.generation
+        (self._entry,) = front_end.models.entries
+
+    def generate(self, call: GenerationCall, context: CallContext) -> AsyncGenerator[GenerationPart, None]:
+        if SAYS not in context.metadata:
+            return self._service.generate(call, context)
+        ids = byte_tokenizer().encode(json.loads(context.metadata[SAYS]), add_special_tokens=False).ids
+        said = replace(call, max_tokens=len(ids) + 1)
+        inner = InnerCall(said, opening=tuple([(token,) for token in (*ids, EOS)]))
+        assert self._entry.serving is not None
+        return self._service.on(self._entry.serving).generate_inner(inner, context)
 
 
 @pytest.fixture(scope="module")
 def handy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A model whose template shows tools as Hermes' do, and that thinks."""
     folder = tmp_path_factory.mktemp("tools")
-    bundle = make_synthetic_bundle(folder / "m", name="m", context_length=1024, chat_template=TEMPLATE)
+    bundle = make_synthetic_bundle(folder / "m", name="m", context_length=2048, chat_template=TEMPLATE)
     site = ApiSite(bundle, reasoning_format="think")
+    site.front_end.generation = Told(site.front_end)  # type: ignore[assignment]
     with OpenAI(base_url=f"{site.url}/v1", api_key="none", max_retries=0) as client:
         yield client
     site.close()
@@ -110,24 +137,60 @@ def test_a_tool_that_nobody_offered_is_text_with_a_flag(handy: Any) -> None:
 
 def test_a_response_that_thinks_speaks_and_calls(handy: Any) -> None:
     tools = [{"type": "function", **function, "strict": False} for function in FUNCTIONS]
-    body = {"guided_choice": [SAID]}
-    found = handy.responses.create(model="m", input="hello", tools=tools, extra_body=body)
+    found = handy.responses.create(model="m", input="hello", tools=tools, **says(SAID))
     reasoning, message, *calls = found.output
     assert reasoning.content[0].text == "Hm."
     assert message.content[0].text == "I look."
     assert [(call.name, json.loads(call.arguments)) for call in calls] == [PARIS, TIME]
     assert found.usage.output_tokens_details.reasoning_tokens > 0
-    with handy.responses.stream(model="m", input="hello", tools=tools, extra_body=body) as stream:
+    with handy.responses.stream(model="m", input="hello", tools=tools, **says(SAID)) as stream:
         kinds = [event.type for event in stream]
         final = stream.get_final_response()
     assert kinds.count("response.function_call_arguments.done") == 2
     assert [item.type for item in final.output] == ["reasoning", "message", "function_call", "function_call"]
     output = [{"type": "function_call_output", "call_id": call.call_id, "output": "mild"} for call in calls]
     question = {"role": "user", "content": "hello"}
-    last = handy.responses.create(
-        model="m", input=[question, *found.output, *output], tools=tools, extra_body={"guided_choice": ["Mild."]}
-    )
+    last = handy.responses.create(model="m", input=[question, *found.output, *output], tools=tools, **says("Mild."))
     assert last.output_text == "Mild."
+
+
+NAMED = {"type": "function", "function": {"name": "get_weather"}}
+ALLOWED = {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": [DECLARED[1]]}}
+
+
+@pytest.mark.parametrize(
+    ("choice", "names", "reason"),
+    [
+        ("required", {"get_weather", "get_time"}, "tool_calls"),
+        (NAMED, {"get_weather"}, "stop"),
+        (ALLOWED, {DECLARED[1]["function"]["name"]}, "tool_calls"),
+    ],
+)
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_call_that_has_to_come_comes(handy: Any, choice: Any, names: set[str], reason: str, stream: bool) -> None:
+    """The model writes bytes at random: nothing but the choice makes it call."""
+    asked: dict[str, Any] = {"model": "m", "messages": HELLO, "tools": DECLARED, "tool_choice": choice}
+    asked |= {"max_tokens": 1900, "temperature": 1.0, "seed": 2, "parallel_tool_calls": False}
+    if stream:
+        with handy.chat.completions.stream(**asked) as events:
+            final = events.get_final_completion()
+    else:
+        final = handy.chat.completions.create(**asked)
+    ((call,), told) = final.choices[0].message.tool_calls, final.choices[0].finish_reason
+    assert call.function.name in names
+    jsonschema.validate(json.loads(call.function.arguments), TOOLS[call.function.name])
+    assert told == reason
+
+
+def test_a_response_that_has_to_call_calls(handy: Any) -> None:
+    tools = [{"type": "function", **function, "strict": False} for function in FUNCTIONS]
+    body = {"seed": 2}
+    found = handy.responses.create(
+        model="m", input="hello", tools=tools, tool_choice={"type": "function", "name": "get_weather"}, extra_body=body
+    )
+    (call,) = [item for item in found.output if item.type == "function_call"]
+    jsonschema.validate(json.loads(call.arguments), TOOLS["get_weather"])
+    assert found.status == "completed"
 
 
 class GetWeather(BaseModel):
