@@ -53,7 +53,13 @@ def test_every_field_of_the_clients_schema_is_declared() -> None:
 
 
 def test_what_fields_become() -> None:
-    numbers = {"top_p": 0.9, "min_p": 0.1, "repetition_penalty": 1.1, "presence_penalty": 0.2, "frequency_penalty": 0.3}
+    numbers: dict[str, Any] = {
+        "top_p": 0.9,
+        "min_p": 0.1,
+        "repetition_penalty": 1.1,
+        "presence_penalty": 0.2,
+        "frequency_penalty": 0.3,
+    }
     said = {name: str(value) for name, value in numbers.items()}
     call = transcription(
         language="en", prompt="Zoë", temperature="0.5", seed="7", response_format="verbose_json", top_k="4", **said
