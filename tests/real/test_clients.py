@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 import anthropic
+import jsonschema
 import openai
 import pytest
 import soundfile
@@ -30,6 +31,21 @@ class Person(BaseModel):
     name: str
     age: int
     city: Literal["Oslo", "Paris", "Rome"]
+
+
+WEATHER: Any = {
+    "type": "function",
+    "function": {
+        "name": "weather",
+        "description": "The weather in a city",
+        "parameters": {
+            "type": "object",
+            "properties": {"city": {"type": "string"}, "unit": {"enum": ["celsius", "fahrenheit"]}},
+            "required": ["city", "unit"],
+            "additionalProperties": False,
+        },
+    },
+}
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +138,43 @@ def test_an_object_of_a_shape(client: openai.OpenAI, asked: dict[str, Any]) -> N
     plain = client.chat.completions.create(**asked, **free)
     if plain.choices[0].finish_reason == "stop":
         assert isinstance(json.loads(plain.choices[0].message.content or ""), dict)
+
+
+def test_a_tool_that_has_to_be_called(
+    client: openai.OpenAI, claude: anthropic.Anthropic, asked: dict[str, Any]
+) -> None:
+    """sota.md 3, rows 5, 6 and 8, with a trained model."""
+    question: Any = [{"role": "user", "content": "How warm is it in Oslo, in celsius?"}]
+    said: Any = {**asked, "messages": question, "tools": [WEATHER], "max_tokens": 200}
+    named: Any = {"type": "function", "function": {"name": "weather"}}
+    forced: Any = "required"
+    schema = WEATHER["function"]["parameters"]
+    for choice, reason in ((named, "stop"), (forced, "tool_calls")):
+        found = client.chat.completions.create(**said, tool_choice=choice).choices[0]
+        call = (found.message.tool_calls or [])[0]  # who may call several does
+        assert call.type == "function"
+        assert found.finish_reason == reason
+        jsonschema.validate(json.loads(call.function.arguments), schema)
+        with client.chat.completions.create(**said, tool_choice=choice, stream=True) as stream:
+            choices = [each.choices[0] for each in stream]
+        pieces = [piece for each in choices for piece in each.delta.tool_calls or ()]
+        pieces = [piece for piece in pieces if piece.index == 0]
+        assert [piece.id for piece in pieces if piece.id] == [pieces[0].id]
+        joined = "".join(piece.function.arguments or "" for piece in pieces if piece.function)
+        assert joined == call.function.arguments
+        assert choices[-1].finish_reason == reason
+    tool: Any = {"name": "weather", "input_schema": schema}
+    message = claude.messages.create(
+        model=asked["model"],
+        messages=question,
+        tools=[tool],
+        tool_choice={"type": "tool", "name": "weather"},
+        max_tokens=200,
+        extra_body={"temperature": 0},
+    )
+    (use,) = (block for block in message.content if block.type == "tool_use")
+    jsonschema.validate(use.input, schema)
+    assert message.stop_reason == "tool_use"
 
 
 def test_spoken_words_come_back_as_text(server: ServerProcess, client: openai.OpenAI) -> None:

@@ -55,7 +55,7 @@ def test_langchain_completes_and_embeds(server: ServerProcess, frameworks: Stran
     assert in_single(found) == vectors_of(server, *TEXTS)
 
 
-@pytest.mark.parametrize("method", ["json_schema"])
+@pytest.mark.parametrize("method", ["json_schema", "function_calling"])
 def test_langchain_makes_objects(frameworks: Stranger, method: str) -> None:
     found = frameworks.ask("langchain_shape", model="fast", question=QUESTION, method=method)
     assert is_a_place(found)
@@ -71,6 +71,23 @@ def test_agents_answer(server: ServerProcess, frameworks: Stranger, responses: b
 @pytest.mark.parametrize("anthropic", [True, False], ids=["anthropic", "openai"])
 def test_pydantic_ai_answers(server: ServerProcess, frameworks: Stranger, anthropic: bool) -> None:
     assert frameworks.ask("pydantic_answer", **ASKED, anthropic=anthropic) == answer_of(server).texts[0]
+
+
+def test_langchain_forces_a_tool(frameworks: Stranger) -> None:
+    ((name, arguments, has_id),) = frameworks.ask("langchain_tool", model="fast", question=QUESTION)
+    assert (name, has_id) == ("Place", True)
+    assert is_a_place(arguments)
+
+
+@pytest.mark.parametrize("responses", [True, False], ids=["responses", "chat"])
+def test_agents_call_a_tool_that_they_have_to(frameworks: Stranger, responses: bool) -> None:
+    final, ((city, number),) = frameworks.ask("agents_tool", model="fast", question=QUESTION, responses=responses)
+    assert final == "kept"
+    assert is_a_place({"city": city, "number": number})
+
+
+def test_pydantic_ai_makes_objects(frameworks: Stranger) -> None:
+    assert is_a_place(frameworks.ask("pydantic_shape", model="fast", question=QUESTION))
 
 
 def test_litellm_chats(server: ServerProcess, litellm: Stranger) -> None:
@@ -100,7 +117,7 @@ def test_litellm_knows_what_went_wrong(litellm: Stranger) -> None:
     assert kind == "ContextWindowExceededError"
 
 
-@pytest.mark.parametrize("mode", ["JSON_SCHEMA"])
+@pytest.mark.parametrize("mode", ["JSON_SCHEMA", "TOOLS"])
 def test_instructor_makes_objects(litellm: Stranger, mode: str) -> None:
     assert is_a_place(litellm.ask("shape", model="fast", question=QUESTION, mode=mode))
 
