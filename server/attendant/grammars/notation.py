@@ -11,8 +11,9 @@ from llguidance.gbnf_to_lark import gbnf_to_lark
 from attendant.core.errors import InvalidRequest, TooLarge
 from attendant.core.grammar import Grammar
 
-_SPACE = r"[\x20\x0A\x0D\x09]{1,64}"
-"""Between two words of JSON there may be so much space, and no more: small models begin lines and never end."""
+_SPACE = r"\x20|\x0A[\x20\x09]{0,40}"
+"""What may stand between two words of JSON: a space, or a line end and the next line's indentation. Where there may be
+any, small models begin lines and never end."""
 _MOST_SHOWN = 600
 """Characters of a library's words that an error repeats."""
 

@@ -10,10 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from attendant.bundle import GenerationDefaults
 from attendant.core.errors import InvalidRequest, StepFailed, TooLarge
-from attendant.core.generation import BeamCall, Delta, Finish, GenerationCall
+from attendant.core.generation import BeamCall, Delta, Finish, GenerationCall, Translation
 from attendant.core.grammar import Grammar
 from attendant.core.request import FinishReason
+from attendant.demo import demo_bundle
 from attendant.frontend.generation.service import GenerationService
 from attendant.metrics import Metrics
 from jsonschema import Draft202012Validator
@@ -253,3 +255,31 @@ def test_what_takes_too_long_to_compile_is_refused(bundle: Path) -> None:
             await answer(service, call("x", 5, grammar=REFUSED["too many properties"]))
 
     assert with_service(bundle, test) == []
+
+
+def test_a_token_that_would_end_a_cut_answer_is_not_forced(tmp_path: Path) -> None:
+    ended = make_synthetic_bundle(tmp_path / "m", defaults=GenerationDefaults(forced_last=EOS))
+
+    async def test(service: GenerationService) -> None:
+        assert (await answer(service, call("x", 5)))[1].stop_token_id == EOS
+        assert (await answer(service, call("x", 5, grammar=JSON)))[1].reason is FinishReason.LENGTH
+        with pytest.raises(InvalidRequest, match="forced_last is 9; allowed with a grammar: none"):
+            await answer(service, call("x", 5, grammar=JSON, forced_last=(9,)))
+
+    assert with_service(ended, test) == []
+
+
+def test_an_encoder_decoder_answers_in_a_grammar() -> None:
+    """Its language token, which is forced, is none of the text."""
+
+    async def test(service: GenerationService) -> None:
+        for grammar, expected in (
+            (Grammar("choice", choices=("oui", "non merci")), "oui|non merci"),
+            (LETTERS, "[a-z]+"),
+        ):
+            asked = call("Where is the station?", 40, translation=Translation(), grammar=grammar)
+            for wanted in (asked, replace(asked, beam_search=BeamCall(3))):
+                text, _ = await answer(service, wanted)
+                assert re.fullmatch(expected, text)
+
+    assert with_service(demo_bundle().parent / "translator", test) == []

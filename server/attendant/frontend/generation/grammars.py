@@ -7,6 +7,7 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Generic, TypeVar
 from weakref import WeakKeyDictionary
@@ -171,12 +172,22 @@ class _OfModel:
         return is_news
 
 
-def rules_of(compiled: CompiledGrammar | None, model: GeneratorPart, params: SamplingParams) -> tuple[TokenRule, ...]:
-    """The rules of a sequence whose answer is a text of the grammar."""
+def ruled(
+    compiled: CompiledGrammar | None, call: GenerationCall, model: GeneratorPart, params: SamplingParams
+) -> tuple[SamplingParams, tuple[TokenRule, ...]]:
+    """The parameters and the rules of a sequence whose answer is a text of the grammar, if there is one. No token is
+    forced where ``max_tokens`` cuts it: an end there would make it look whole.
+
+    Raises:
+        InvalidRequest: the call itself names such a token.
+    """
     if compiled is None:
-        return ()
+        return params, ()
+    if call.forced_last:
+        raise InvalidRequest("forced_last", f"is {call.forced_last[0]}; allowed with a grammar: none")
     eos = () if params.ignore_eos else model.manifest.special_tokens.eos
-    return (GrammarRule(compiled, (*eos, *params.stop_token_ids), len(params.opening)),)
+    rule = GrammarRule(compiled, (*eos, *params.stop_token_ids), len(params.opening))
+    return replace(params, forced_last=None), (rule,)
 
 
 def _words(text: TextCodec, vocab_size: int) -> GrammarWords:

@@ -24,7 +24,7 @@ from attendant.frontend.generation.call_settings import call_settings
 from attendant.frontend.generation.detokenizer import Detokenizer
 from attendant.frontend.generation.forced_answer import forced
 from attendant.frontend.generation.given_templates import GivenTemplates
-from attendant.frontend.generation.grammars import Grammars, rules_of
+from attendant.frontend.generation.grammars import Grammars, ruled
 from attendant.frontend.generation.hub import ModelHub
 from attendant.frontend.generation.inner import InnerCall
 from attendant.frontend.generation.params import beam_params, for_sequence, sampling_params
@@ -120,7 +120,7 @@ class GenerationService:
                         params = sampling_params(call, settings, hub.model, prepared)
                         if inner:
                             params = replace(params, timestamps=asked.timestamps, asked_logprobs=asked.asked_logprobs)
-                        rules = rules_of(grammar, hub.model, params)
+                        params, rules = ruled(grammar, call, hub.model, params)
                         beams = beam_params(call, settings, hub.facts, params, prepared)
                         hub.gate.take(call.n, inner=True)
                 note_params(stage, name, params)
