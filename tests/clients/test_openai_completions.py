@@ -48,3 +48,14 @@ def test_models_are_listed_and_found(client: openai.OpenAI) -> None:
     assert client.models.retrieve("demo").id == "demo"
     with pytest.raises(openai.NotFoundError):
         client.models.retrieve("nope")
+
+
+def test_prompts_are_cut_on_the_side_that_is_asked_for(server: ServerProcess, client: openai.OpenAI) -> None:
+    asked = models_pb2.TokenizeRequest(model="demo", text=QUESTION, no_special_tokens=True)
+    ids = list(server.tokenizer.Tokenize(asked).token_ids)
+    assert len(ids) > 5
+    for side, kept in (("left", ids[-5:]), ("right", ids[:5])):
+        said: Any = {"truncate_prompt_tokens": 5, "truncation_side": side, "add_special_tokens": False}
+        (cut,) = client.completions.create(**GREEDY, extra_body=said).choices
+        (whole,) = client.completions.create(**GREEDY | {"prompt": kept}).choices
+        assert cut.text == whole.text
