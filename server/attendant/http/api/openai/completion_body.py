@@ -36,12 +36,7 @@ class CompletionBody(SamplingBody):
     """The fields of a call: OpenAI's, then vLLM's. Those that only describe the call are read by nobody."""
 
     model: str
-    prompt: (
-        str
-        | Annotated[tuple[str, ...], Field(fail_fast=True)]
-        | Ids
-        | Annotated[tuple[Ids, ...], Field(fail_fast=True)]
-    )
+    prompt: str | Texts | Ids | Annotated[tuple[Ids, ...], Field(fail_fast=True)]
     max_tokens: int | None = DEFAULT_TOKENS
     n: int | None = None
     best_of: int | None = None
