@@ -266,6 +266,10 @@ def test_the_prompt_says_whether_thoughts_have_begun(bundle: Path) -> None:
     assert not thinking(replace(CHAT, messages=begun), "It may be that<|end|><|assistant|>")
     done = (*CHAT.messages, ChatMessage("assistant", "<think>\nIt may.\n</think>\nYes"))
     assert not thinking(replace(CHAT, messages=done, continues=True), "Yes")
+    thought = (*CHAT.messages, ChatMessage("assistant", "", reasoning="It may be that"))
+    assert thinking(replace(CHAT, messages=thought, continues=True), "It may be that")
+    thought = (*CHAT.messages, ChatMessage("assistant", "Yes", reasoning="It may be that"))
+    assert not thinking(replace(CHAT, messages=thought, continues=True), "Yes")
     assert thinking(TextPrompt("x"), "<think>")
 
 

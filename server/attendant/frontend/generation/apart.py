@@ -145,7 +145,11 @@ def is_thinking(formats: AnswerFormats, model: GeneratorPart, prompt: Sequence[i
     end = model.text.decode(prompt[-_END_OF_PROMPT:], skip_special_tokens=False, whole=False).rstrip()
     if end.endswith(marks.begins):
         return True
-    last = chat.messages[-1].text if chat is not None and chat.continues and chat.messages else ""
+    if chat is None or not chat.continues or not chat.messages:
+        return False
+    last = chat.messages[-1].text
+    if not last and chat.messages[-1].reasoning:  # which is what goes on then
+        return True
     return max(last.rfind(mark) for mark in marks.begins) > max(last.rfind(mark) for mark in marks.ends)
 
 
