@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 from tests.synthetic import make_slow_bundle
 from tests.system.server import HANGS_S, LONG, PATIENT, ServerProcess, eventually, serving
 
+DYING = Path(__file__).parents[1] / "system" / "dying_server.py"
 CANCELLED = "request_success_total{finished_reason=cancelled}"
 REFUSED = "request_failure_total{error=queue_full}"
 MESSAGES: Any = [{"role": "user", "content": "hello"}]
@@ -120,3 +122,26 @@ def test_a_server_that_drains_ends_what_it_has_and_refuses_what_comes(tmp_path: 
         held.close()
         assert server.wait() == 0
     assert "Traceback" not in server.log()
+
+
+def test_the_death_of_an_engine_is_told_to_everybody(tmp_path: Path) -> None:
+    """A client in the middle of a stream gets an exception, not an end that looks like one; so does one that waits."""
+    bundle, script = make_slow_bundle(tmp_path / "slow"), (str(DYING),)
+    with serving(tmp_path / "log", bundle, command=script) as server, ThreadPoolExecutor(2) as pool:
+        client = openai.OpenAI(base_url=f"{server.http}/v1", api_key="none", max_retries=0, timeout=HANGS_S)
+        claude = anthropic.Anthropic(base_url=server.http, api_key="none", max_retries=0, timeout=HANGS_S)
+        stream = client.chat.completions.create(**ENDLESS, stream=True)
+        messages = claude.messages.create(model="slow", messages=MESSAGES, max_tokens=LONG, stream=True)
+        next(iter(stream))
+        next(iter(messages))
+        whole = pool.submit(lambda: client.chat.completions.create(**ENDLESS))
+        eventually(lambda: server.metrics()["num_requests_running"] == 3)
+        server.terminate(signal.SIGUSR1)
+        with pytest.raises(openai.APIError):
+            list(stream)
+        with pytest.raises(anthropic.APIError):
+            list(messages)
+        with pytest.raises(openai.InternalServerError) as caught:
+            whole.result(HANGS_S)
+        assert caught.value.status_code == 503
+        assert server.wait() == 1
