@@ -26,7 +26,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from tests.synthetic import SPECIAL, make_synthetic_bundle
 
-NUM_ANSWERS, PROMPT, LENGTH, ROUNDS = 16, 24, 32, 5
+NUM_ANSWERS, PROMPT, LENGTH, ROUNDS = 16, 24, 24, 4
 SCHEMA = (
     '{"type": "array", "minItems": 99, "items": {"type": "object", "properties": {"name": {"type": "string"}, '
     '"age": {"type": "integer"}, "size": {"type": "number"}, "kind": {"enum": ["one", "two", "three"]}, '

@@ -13,7 +13,7 @@ from attendant.frontend.generation.hub import ModelHub
 from attendant.frontend.generation.service import GenerationService
 from attendant.models.generators import GeneratorPart
 
-from tests.frontend.generation import helpers, test_hub, test_service
+from tests.frontend.generation import helpers, test_grammars, test_hub, test_service
 from tests.frontend.generation.helpers import LONG, call, collect, hubs, load, num_active, wait_until, with_service
 from tests.frontend.generation.process_engine import ProcessEngineClient
 from tests.frontend.generation.test_hub import taken
@@ -30,6 +30,8 @@ OF_THE_SERVICE = (
     test_service.test_a_failed_step_fails_its_requests_and_the_engine_lives,
     test_service.test_draining_finishes_what_runs_and_refuses_the_rest,
     test_service.test_what_outlives_the_drain_limit_fails,
+    test_grammars.test_several_sequences_and_beams,
+    test_grammars.test_rules_that_leave_nothing_fail_their_call_and_no_other,
 )
 OF_THE_HUB = (
     test_hub.test_an_answer_in_one_piece_does_not_wake_the_loop_for_each_token,
