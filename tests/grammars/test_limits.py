@@ -33,6 +33,7 @@ def test_it_is_refused_and_why(name: str, in_thread: Callable[[Callable[[], Any]
         in_thread(lambda: CompiledGrammar(grammar, words(), LIMITS))
     assert caught.value.field == f"grammar.{grammar.kind}"
     assert 10 < len(caught.value.reason) < 900
+    assert "non-verbose" not in caught.value.reason
 
 
 @pytest.mark.parametrize("name", HARMLESS)

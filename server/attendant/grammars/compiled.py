@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from llguidance import LLMatcher, LLParserLimits
 
 from attendant.core.grammar import Grammar
-from attendant.grammars.notation import check_size, notation, refuse
+from attendant.grammars.notation import check_size, notation, refuse, shortened
 from attendant.grammars.words import GrammarWords
 
 
@@ -68,7 +68,10 @@ class CompiledGrammar:
         bits = matcher.compute_bitmask()
         took_s = time.thread_time() - begin_s
         if matcher.is_error():
-            refuse(self.grammar, f"no text begins as it says, or there is too much choice ({matcher.get_error()})")
+            refuse(
+                self.grammar,
+                f"no text begins as it says, or there is too much choice ({shortened(matcher.get_error())})",
+            )
         if took_s > self.limits.max_mask_s:
             refuse(self.grammar, f"to say which tokens may come first took {took_s:.3f} s of {self.limits.max_mask_s}")
         if not any(bits):
