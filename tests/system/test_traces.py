@@ -280,6 +280,20 @@ def test_an_answer_that_the_page_streams_is_followed(traced: ServerProcess, coll
     assert server.end_ns >= max(span.end_ns for span in spans if span.name == "text_completion slow")
 
 
+def test_each_prompt_of_a_streamed_completion_is_followed(traced: ServerProcess, collector: Collector) -> None:
+    headers = {"traceparent": f"00-{16:032x}-{SPAN}-01", "content-type": "application/json"}
+    said = {"model": "slow", "prompt": ["hello", "there"], "max_tokens": 3, "stream": True}
+    asked = Request(f"{traced.http}/v1/completions", data=json.dumps(said).encode(), headers=headers)
+    with urlopen(asked, timeout=60) as answer:
+        assert answer.headers["x-trace-id"] == f"{16:032x}"
+        assert answer.read().endswith(b"data: [DONE]\n\n")
+    spans = trace_of(collector, 16)
+    server = named(spans, "POST /v1/completions")
+    assert server.attributes["http.response.status_code"] == 200
+    assert below(spans, server).count("text_completion slow") == 2
+    assert server.end_ns >= max(span.end_ns for span in spans if span.name == "text_completion slow")
+
+
 def test_what_waits_is_sent_before_the_server_ends(bundles: Path, collector: Collector, tmp_path: Path) -> None:
     with serving(
         tmp_path / "log", bundles / "slow", "--traces.enabled", "--traces.endpoint", collector.endpoint
