@@ -82,6 +82,7 @@ NIGHTLY = (
     "real/test_openai.py",
     "real/test_real_isolation.py",
     "real/test_real_words.py",
+    "real/test_tools.py",
     "real/test_settings.py",
     "real/test_speech_text.py",
     "system/test_many_changes.py",
