@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import grpc
+import grpc.aio
 import pytest
 from attendant.bundle import ChatTemplates
 from attendant.core.chat import ChatMessage, ChatPrompt, TextPart, Tool, ToolCall, ToolCallDelta, ToolChoice
@@ -15,10 +17,11 @@ from attendant.core.request import FinishReason, Timings, Usage
 from attendant.models.text import TextCodec
 from attendant.rpc import convert, convert_chat
 from attendant.rpc.convert_models import model_message
+from attendant.rpc.sizes import LARGE_REQUEST
 from attendant_proto.v1 import generation_pb2 as pb
-from attendant_proto.v1 import models_pb2
+from attendant_proto.v1 import generation_pb2_grpc, models_pb2
 
-from tests.rpc.fake import generator_info, manifest
+from tests.rpc.fake import FINISH, FakeService, connected, generator_info, manifest, run
 from tests.synthetic import byte_tokenizer
 
 DEFINITION = {"type": "function", "function": {"parameters": {"type": "object"}, "name": "find"}}
@@ -161,3 +164,30 @@ def test_callers_learn_what_the_chat_templates_of_a_model_look_at() -> None:
         reasoning_format="none",
     )
     assert TextCodec(byte_tokenizer(), None).chat_facts() is None
+
+
+def test_a_conversation_with_much_json_is_read_in_a_thread() -> None:
+    long = json.dumps({"text": "x" * LARGE_REQUEST})
+    assert not convert_chat.is_large_chat(pb.Chat(messages=[pb.ChatMessage(content=long)], tools=[pb.Tool(name="f")]))
+    for chat in (
+        pb.Chat(documents=["{}", long]),
+        pb.Chat(template_variables=long),
+        pb.Chat(tools=[pb.Tool(definition=long)]),
+        pb.Chat(tools=[pb.Tool(parameters=long)]),
+    ):
+        assert convert_chat.is_large_chat(chat)
+
+    async def test() -> None:
+        service = FakeService(FINISH)
+        async with connected(service) as channel:
+            stub = generation_pb2_grpc.GenerationStub(channel)
+            request = pb.GenerateRequest(chat=pb.Chat(documents=[long, "{"]))
+            with pytest.raises(grpc.aio.AioRpcError, match=r"chat\.documents\[1\] is no JSON"):
+                [part async for part in stub.Generate(request)]
+            request.chat.documents.pop()
+            assert [part async for part in stub.Generate(request)]
+        (call,) = service.calls
+        assert isinstance(call.prompt, ChatPrompt)
+        assert call.prompt.documents == (json.loads(long),)
+
+    run(test)

@@ -11,6 +11,7 @@ from attendant_proto.v1 import generation_pb2 as pb
 from attendant.core.chat import ChatMessage, ChatPrompt, TextPart, Tool, ToolCall, ToolCallDelta, ToolChoice
 from attendant.core.errors import InvalidRequest
 from attendant.core.grammar import Grammar
+from attendant.rpc.sizes import LARGE_REQUEST
 
 _MODES = {
     pb.ToolChoice.MODE_AUTO: "auto",
@@ -36,6 +37,12 @@ def chat_prompt(chat: pb.Chat) -> ChatPrompt:
         chat.continue_final_message,
         not chat.no_generation_prompt,
     )
+
+
+def is_large_chat(chat: pb.Chat) -> bool:
+    """Whether a conversation has so much JSON that reading it takes long enough to be done in a thread."""
+    tools = sum([len(tool.definition) + len(tool.parameters) for tool in chat.tools])
+    return tools + len(chat.template_variables) + sum(map(len, chat.documents)) > LARGE_REQUEST
 
 
 def tool_choice(message: pb.ToolChoice) -> ToolChoice:
