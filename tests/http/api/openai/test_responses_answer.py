@@ -210,3 +210,13 @@ def test_parts_of_several_tokens_tell_the_same() -> None:
         tool_calls=tuple(c for d in EVERYTHING[3:6] for c in d.tool_calls),
     )
     assert without_ids(whole((joined, EVERYTHING[-1]))) == without_ids(whole(EVERYTHING))
+
+
+def test_the_end_of_a_call_comes_before_the_text_of_one_delta() -> None:
+    """As a slow reader gets it where a call turns out to be none that can be read."""
+    begin = delta("", 1, tool_calls=(ToolCallDelta(0, '{"a": ', "call_0", "look"),))
+    together = delta('{"a": 1?}', 2, 3, tool_calls=(ToolCallDelta(0, "1"),))
+    told = whole((begin, together, finish(3, unparsed=True)))["output"]
+    assert [item["type"] for item in told] == ["function_call", "message"]
+    assert [told[0][name] for name in ("call_id", "name", "arguments")] == ["call_0", "look", '{"a": 1']
+    assert told[1]["content"][0]["text"] == '{"a": 1?}'

@@ -9,10 +9,12 @@ from typing import Any, Literal
 
 from pydantic_core import from_json
 
+from attendant.core.chat import ToolCallDelta
 from attendant.core.generation import Delta, Finish, GenerationPart
 from attendant.core.request import FinishReason, Usage
 from attendant.http.api.answers import Event
 from attendant.http.api.anthropic.thinking import signature_of
+from attendant.http.api.order import calls_around_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,16 +156,19 @@ class _Writer:
 
 
 def _pieces(delta: Delta, last: _Block | None) -> Iterator[_Piece]:
-    """The pieces of a delta, in order. What goes on with a call comes before a text: where a call turns out to be none
-    that can be read, its text comes behind what was told of it, and a reader who waits gets both in one delta."""
-    calls = [_Piece("tool_use", call.arguments, call.index, call.id, call.name) for call in delta.tool_calls]
-    going_on = [call for call in calls if last is not None and last.takes(call) and not call.id]
-    yield from going_on
+    """The pieces of a delta, in order."""
+    open_call = last.first.number if last is not None and last.first.kind == "tool_use" else None
+    before, after = calls_around_text(delta, open_call)
+    yield from map(_call, before)
     if delta.reasoning:
         yield _Piece("thinking", delta.reasoning)
     if delta.text:
         yield _Piece("text", delta.text)
-    yield from [call for call in calls if call not in going_on] if going_on else calls
+    yield from map(_call, after)
+
+
+def _call(piece: ToolCallDelta) -> _Piece:
+    return _Piece("tool_use", piece.arguments, piece.index, piece.id, piece.name)
 
 
 def _empty(asked: Asked) -> dict[str, Any]:

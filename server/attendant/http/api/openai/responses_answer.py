@@ -15,6 +15,7 @@ from attendant.http.api.openai.objects import UsageTally, new_id
 from attendant.http.api.openai.responses_body import LOGPROBS, ResponsesBody, tells_summary
 from attendant.http.api.openai.responses_output import Output, Said
 from attendant.http.api.openai.sampling import stop_strings
+from attendant.http.api.order import calls_around_text
 
 
 class ResponseAnswer:
@@ -60,13 +61,16 @@ class ResponseAnswer:
     def _take(self, part: GenerationPart) -> Iterator[Said]:
         self._usage.take(part)
         if isinstance(part, Delta):
+            before, after = calls_around_text(part, self._output.open_call)
+            for piece in before:
+                yield from self._output.call(piece)
             if part.reasoning:
                 yield from self._output.think(part.reasoning)
             if self._logprobs is not None:
                 self._entries += self._logprobs.take(part)
             if part.text:
                 yield from self._say(part.text)
-            for piece in part.tool_calls:
+            for piece in after:
                 yield from self._output.call(piece)
             return
         if self._logprobs is not None:

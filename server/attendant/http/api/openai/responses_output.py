@@ -57,7 +57,7 @@ class Output:
 
     def call(self, piece: ToolCallDelta) -> Iterator[Said]:
         """New text of a call of a function."""
-        if self._open != "function_call" or piece.index != self._call:
+        if piece.index != self.open_call:
             yield from self.close()
             item = {"id": new_id("fc_"), "type": "function_call", "call_id": piece.id, "name": piece.name}
             self._call = piece.index
@@ -98,6 +98,11 @@ class Output:
     def speaks(self) -> bool:
         """Whether the open item is text that is said."""
         return self._open == "message"
+
+    @property
+    def open_call(self) -> int | None:
+        """Index of the call that is the open item; None where that is another."""
+        return self._call if self._open == "function_call" else None
 
     @property
     def _item(self) -> dict[str, Any]:
