@@ -65,6 +65,7 @@ class MediaThreads:
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
             _run(*job)
+            del job  # what it read and made is not kept until the next one comes
 
 
 def _run(future: Future[Any], job: Callable[[], Any]) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import re
-from contextlib import aclosing
+import weakref
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,8 +18,10 @@ from attendant.core.generation import BeamCall, Delta, Finish, GenerationCall, T
 from attendant.core.grammar import Grammar
 from attendant.core.request import FinishReason
 from attendant.demo import demo_bundle
+from attendant.frontend.generation.grammars import Grammars
 from attendant.frontend.generation.service import GenerationService
 from attendant.metrics import Metrics
+from attendant.settings import GrammarSettings
 from jsonschema import Draft202012Validator
 
 from tests.frontend.generation.helpers import call, collect, load, wait_until, with_model, with_service
@@ -245,6 +249,25 @@ def test_whoever_leaves_while_a_grammar_is_compiled_leaves_nothing(bundle: Path)
         assert (await answer(service, call("x", 5, grammar=YES)))[0] == "yes"
 
     assert with_service(bundle, test) == []
+
+
+def test_nothing_is_kept_of_a_model_that_has_left(bundle: Path) -> None:
+    async def test() -> None:
+        grammars = Grammars(GrammarSettings(), Metrics().grammars)
+        model = load(bundle)
+        await grammars.compiled(call("x", 5, grammar=JSON), model)
+        with suppress(InvalidRequest):
+            await grammars.compiled(call("x", 5, grammar=REFUSED["not"]), model)
+        (kept,) = [of_model.kept(REFUSED["not"]) for of_model in grammars._models.values()]
+        assert isinstance(kept, InvalidRequest)
+        assert kept.__traceback__ is None  # it would have hold of all that was compiled
+        words = weakref.ref(model.text)
+        del model
+        gc.collect()
+        assert words() is None
+        grammars.close()
+
+    asyncio.run(test())
 
 
 def test_what_takes_too_long_to_compile_is_refused(bundle: Path) -> None:

@@ -12,6 +12,8 @@ from functools import partial
 from typing import Generic, TypeVar
 from weakref import WeakKeyDictionary
 
+from tokenizers import Tokenizer
+
 from attendant.core.errors import InvalidRequest
 from attendant.core.generation import GenerationCall
 from attendant.core.grammar import Grammar
@@ -68,7 +70,9 @@ class Grammars:
     async def _find(self, grammar: Grammar, model: GeneratorPart) -> CompiledGrammar:
         of_model = self._models.get(model.text)
         if of_model is None:
-            of_model = self._models[model.text] = _OfModel(_Job(partial(_words, model.text, model.manifest.vocab_size)))
+            # what is kept must not know the codec, or it is kept for good when its model has left
+            words_of = partial(_words, model.text.tokenizer, model.manifest.vocab_size)
+            of_model = self._models[model.text] = _OfModel(_Job(words_of))
         kept = of_model.kept(grammar)
         if isinstance(kept, InvalidRequest):
             raise kept.renamed(kept.field)  # another one: an error collects where it was raised
@@ -87,7 +91,7 @@ class Grammars:
                 field_of(grammar), f"is too complex: to compile it takes more than {self._settings.max_compile_s:g} s"
             )
         except InvalidRequest as error:
-            found = error
+            found = error.renamed(error.field)  # without its traceback, which has hold of all that was compiled
         finally:
             if of_model.jobs.get(grammar) is job and (job.is_done or not job.num_waiting):
                 del of_model.jobs[grammar]
@@ -190,5 +194,5 @@ def ruled(
     return replace(params, forced_last=None), (rule,)
 
 
-def _words(text: TextCodec, vocab_size: int) -> GrammarWords:
-    return GrammarWords(text.tokenizer.to_str(), vocab_size)
+def _words(tokenizer: Tokenizer, vocab_size: int) -> GrammarWords:
+    return GrammarWords(tokenizer.to_str(), vocab_size)
