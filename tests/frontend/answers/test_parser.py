@@ -43,6 +43,7 @@ BROKEN = [
     ("hermes", '<tool_call>{"name": 5, "arguments": {}}</tool_call>'),
     ("hermes", "<tool_call>" + '{"name": "get_weather", "arguments": {"a": ' + "[" * 5000),
     ("hermes", "<tool_call>get_weather"),
+    ("hermes", r'<tool_call>{"name": "get_weather", "arguments": "{\"city\": \"\ud800\"}"}</tool_call>'),
     ("llama3_json", '{"name": "get_weather", "parameters": "x"}'),
     ("llama3_json", '{"name": "get_wether", "parameters": {}}'),
     ("llama3_json", '<|python_tag|>print("hello")'),
@@ -282,3 +283,9 @@ def test_ids_are_as_templates_demand_them() -> None:
 def test_without_known_tools_any_may_be_called() -> None:
     said = '<tool_call>{"name": "anything.at/all", "arguments": {}}</tool_call>'
     assert tell_apart(said, "hermes", schemas=None).calls == (("anything.at/all", {}),)
+
+
+def test_a_name_that_nobody_can_be_sent_is_none() -> None:
+    found = tell_apart([r'<tool_call>{"name": "get_\ud800", "arguments": {}}</tool_call>'], "hermes", schemas=None)
+    assert (found.told, found.unparsed) == ((), True)
+    assert found.text.startswith("<tool_call>")

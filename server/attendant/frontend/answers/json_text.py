@@ -65,10 +65,11 @@ def json_value(reader: Reader, tell: Tell) -> Step[None]:
 
 
 def json_string(reader: Reader) -> Step[str]:
-    """Take a JSON string. Returns what it says. Raises NoCall."""
+    """Take a JSON string. Returns what it says. Raises NoCall, also for half a character, which nobody can be sent."""
     parts: list[str] = []
     yield from _string(reader, parts.append)
     found: str = json.loads("".join(parts))
+    _check(not any("\ud800" <= character <= "\udfff" for character in found))
     return found
 
 
