@@ -205,3 +205,21 @@ def test_values_of_python_and_choices_of_text() -> None:
     said = "<tool_call>\n<function=tool>\n<parameter=unit>\nC\n</parameter>\n</function>\n</tool_call>"
     assert said in tags
     assert said.replace("C", "K") not in tags
+
+
+@pytest.mark.parametrize("choices", [5, {"b": 1}, []])
+def test_choices_of_text_that_are_none_are_refused(choices: Any) -> None:
+    schema = {"properties": {"unit": {"type": "string", "enum": choices}}, "required": ["unit"]}
+    for name in ("qwen3_coder", "llama_pythonic", "hermes"):
+        with pytest.raises(InvalidRequest) as caught:
+            Allowed(name, calls=wanted(forced=True, tool=schema))
+        assert caught.value.field == "tools"
+
+
+def test_arguments_are_an_object_though_the_schema_does_not_say_so() -> None:
+    for schema in ({}, {"properties": {"a": {"type": "integer"}}}):
+        allowed = Allowed("hermes", calls=wanted(forced=True, tool=schema))
+        said = '<tool_call>\n{"name": "tool", "arguments": {"a": 5}}\n</tool_call>'
+        assert said in allowed
+        for value in ("5", '"a"', "[5]", "null"):
+            assert said.replace('{"a": 5}', value) not in allowed

@@ -145,7 +145,7 @@ class _Writer:
 
     def _arguments(self, layout: Layout, name: str, schema: Mapping[str, Any], *, strict: bool) -> str:
         if layout.arguments == "json":
-            return self._schema(name, schema, strict=strict)
+            return self._schema(name, {"type": "object", **schema}, strict=strict)  # schemas need not say it
         write = python_arguments if layout.arguments == "python" else xml_arguments
         rules, schemas = write(name, schema)
         self.rules += rules

@@ -29,9 +29,10 @@ def xml_arguments(name: str, schema: Mapping[str, Any]) -> Rules:
 
     def written(index: int, key: str, value: Mapping[str, Any]) -> str:
         begin, end = json.dumps(f"{PARAMETER}{key}>\n"), json.dumps(f"\n{END_PARAMETER}")
-        if value.get("type") != "string":
-            return f'{begin} {_value(schemas, f"{name}_{index}", value, schema)} {end} "\\n"'
         choices = [value["const"]] if "const" in value else value.get("enum")
+        is_wrong = choices is not None and not (isinstance(choices, list) and choices)
+        if value.get("type") != "string" or is_wrong:  # who reads the schema says what is wrong
+            return f'{begin} {_value(schemas, f"{name}_{index}", value, schema)} {end} "\\n"'
         if choices:
             return f'{begin} ({" | ".join(json.dumps(str(choice)) for choice in choices)}) {end} "\\n"'
         rules.append(f"{name}_{index}[lazy]: TEXT {end}")
