@@ -81,17 +81,27 @@ async def read_json(request: Request, kind: type[B], most: int | None = None) ->
     media = request.headers.get(CONTENT_TYPE, "").partition(";")[0].strip().lower()
     if media not in ("application/json", ""):
         raise InvalidRequest(CONTENT_TYPE, f"is {media[:100]!r}; allowed: application/json")
-    body = await read_bytes(request, most)
+    return await parsed(kind, await read_bytes(request, most))
 
-    def parse() -> B:
-        if len(body) >= LONG_BODY:
-            check_amount(body)
-        try:
-            return kind.model_validate_json(body)
-        except ValidationError as error:
-            raise refusal(kind, error) from None
 
-    return await asyncio.to_thread(parse) if len(body) >= LONG_BODY else parse()
+async def parsed(kind: type[B], body: bytes) -> B:
+    """JSON as a ``kind``, in a thread where it is long. Raises what :func:`parse` does."""
+    return await asyncio.to_thread(parse, kind, body) if len(body) >= LONG_BODY else parse(kind, body)
+
+
+def parse(kind: type[B], body: bytes) -> B:
+    """JSON as a ``kind``.
+
+    Raises:
+        TooLarge: there is more in it than the server reads.
+        InvalidRequest: it is no JSON, or a field of it is not as it has to be.
+    """
+    if len(body) >= LONG_BODY:
+        check_amount(body)
+    try:
+        return kind.model_validate_json(body)
+    except ValidationError as error:
+        raise refusal(kind, error) from None
 
 
 def refusal(kind: type[BaseModel], error: ValidationError) -> InvalidRequest:

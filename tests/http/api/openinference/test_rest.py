@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from attendant.bundle import EmbeddingHead
 from attendant.http.api.door import Limits
+from attendant.http.api.scan import MOST_VALUES
 from attendant.http.app import http_app
 from attendant.metrics import Metrics
 
@@ -161,6 +162,19 @@ def test_bombs_and_broken_bodies_are_refused(labels: Path) -> None:
         ).status_code == 200
 
     with_both(test, load(labels), limits=Limits(100_000))
+
+
+@pytest.mark.parametrize(
+    "path", ["models/labels/infer", "models/labels/generate", "repository/index", "logging", "trace/setting"]
+)
+def test_json_with_too_much_in_it_is_refused_before_it_is_parsed(labels: Path, path: str) -> None:
+    async def test(server: Both) -> None:
+        for body, what in ((b"[%b1]" % (b"1," * MOST_VALUES), "values"), (b"{%b}" % (b'"":1,' * 40_000), "names")):
+            status, words = error_of(await server.post(f"/v2/{path}", b'{"parameters": %b}' % body))
+            assert (status, words.split(" ")[:4]) == (413, ["body", "has", "more", "than"])
+            assert what in words
+
+    with_both(test, load(labels))
 
 
 def test_live_ready_and_what_there_is(vectors: Path) -> None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 from attendant_proto.openinference import inference_pb2 as pb
-from pydantic import BaseModel, ValidationError
 
 from attendant.core.errors import InvalidRequest
-from attendant.http.api.bodies import refusal
+from attendant.http.api.bodies import parse
 from attendant.http.api.openinference.bodies import InferBody, InputBody, OutputBody
 from attendant.http.api.openinference.elements import raw_of_json
 from attendant.rpc.openinference.contents import check_shape
@@ -22,8 +21,6 @@ from attendant.rpc.openinference.writing import put
 SIZE, BINARY, ALL_BINARY = "binary_data_size", "binary_data", "binary_data_output"
 _SHARED = "shared_memory_region"
 _LENGTH = struct.Struct("<I")
-
-B = TypeVar("B", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +38,6 @@ class Asked:
     outputs: Mapping[str, bool] = field(default_factory=dict)
 
 
-def parsed(kind: type[B], head: bytes) -> B:
-    """JSON as a ``kind``. Raises InvalidRequest, which names the field."""
-    try:
-        return kind.model_validate_json(head)
-    except ValidationError as error:
-        raise refusal(kind, error) from None
-
-
 def infer_request(head: bytes, tail: bytes, model: str, version: str) -> Asked:
     """The request that a body makes.
 
@@ -59,8 +48,9 @@ def infer_request(head: bytes, tail: bytes, model: str, version: str) -> Asked:
 
     Raises:
         InvalidRequest: a field, a tensor or a parameter is not as it has to be, or there are more bytes or fewer.
+        TooLarge: there is more in the JSON than the server reads.
     """
-    body = parsed(InferBody, head)
+    body = parse(InferBody, head)
     if body.model_name not in (None, "", model):
         raise InvalidRequest("model_name", f"is {body.model_name[:100]!r}; allowed: {model[:100]!r}, as in the path")
     message = pb.ModelInferRequest(model_name=model, model_version=version, id=body.id or "")

@@ -13,9 +13,9 @@ from starlette.responses import Response
 
 from attendant.core.errors import InvalidRequest, StreamNeeded
 from attendant.http.api.answers import NO_STORE, Event, Events
-from attendant.http.api.bodies import LONG_BODY
+from attendant.http.api.bodies import LONG_BODY, parsed
 from attendant.http.api.openinference.answering import LENGTH, as_json, is_binary, written
-from attendant.http.api.openinference.asking import Asked, infer_request, parsed, put_all, raw_request
+from attendant.http.api.openinference.asking import Asked, infer_request, put_all, raw_request
 from attendant.http.api.openinference.bodies import GenerateBody
 from attendant.http.api.openinference.compression import WORTHWHILE, coding_of, deflated
 from attendant.http.api.openinference.generating import generate_request, generated, is_flagged, piece, task_of
@@ -87,7 +87,7 @@ async def _asked(request: Request, body: bytes, models: Models) -> Asked:
 
 async def _generate_request(request: Request, body: bytes, models: Models, *, stream: bool) -> pb.ModelInferRequest:
     model, version = model_of(request)
-    given = (await _made(lambda: parsed(GenerateBody, body), len(body), LONG_BODY)).root
+    given = (await parsed(GenerateBody, body)).root
     head = pb.ModelInferRequest(model_name=model, model_version=version)
     put_all(head, task_of(given))
     inputs = models.of_request(head).port.inputs

@@ -11,9 +11,9 @@ from starlette.responses import Response
 
 from attendant.core.errors import NotOffered, Unavailable
 from attendant.http.api.answers import NO_STORE
+from attendant.http.api.bodies import parsed
 from attendant.http.api.openinference import told
 from attendant.http.api.openinference.answering import as_json
-from attendant.http.api.openinference.asking import parsed
 from attendant.http.api.openinference.bodies import ChangeBody, IndexBody, SettingsBody
 from attendant.http.api.openinference.paths import model_of
 from attendant.rpc.openinference.servicer import InferenceServicer
@@ -85,34 +85,34 @@ async def statistics(servicer: InferenceServicer, request: Request, body: bytes)
 
 async def index(servicer: InferenceServicer, request: Request, body: bytes) -> Response:
     """Every version of every model."""
-    asked = parsed(IndexBody, body or EMPTY)
+    asked = await parsed(IndexBody, body or EMPTY)
     found = await servicer.RepositoryIndex(pb.RepositoryIndexRequest(ready=asked.ready), None)
     return said([told.plain(each) for each in found.models])
 
 
 async def load(servicer: InferenceServicer, request: Request, body: bytes) -> Response:
     """Loads what the repository has of a model."""
-    asked = told.load_request(model_of(request)[0], parsed(ChangeBody, body or EMPTY))
+    asked = told.load_request(model_of(request)[0], await parsed(ChangeBody, body or EMPTY))
     await servicer.RepositoryModelLoad(asked, None)
     return said({"name": asked.model_name, "load": True})
 
 
 async def unload(servicer: InferenceServicer, request: Request, body: bytes) -> Response:
     """Takes a model out of service."""
-    asked = told.unload_request(model_of(request)[0], parsed(ChangeBody, body or EMPTY))
+    asked = told.unload_request(model_of(request)[0], await parsed(ChangeBody, body or EMPTY))
     await servicer.RepositoryModelUnload(asked, None)
     return said({"name": asked.model_name, "unload": True})
 
 
 async def log_settings(servicer: InferenceServicer, request: Request, body: bytes) -> Response:
     """What is logged, and with POST, what is to be."""
-    asked = told.log_request(parsed(SettingsBody, body or EMPTY))
+    asked = told.log_request(await parsed(SettingsBody, body or EMPTY))
     return said(told.log_told(await servicer.LogSettings(asked, None)))
 
 
 async def trace_settings(servicer: InferenceServicer, request: Request, body: bytes) -> Response:
     """What is traced, and with POST, what is to be."""
-    asked = told.trace_request(model_of(request)[0], parsed(SettingsBody, body or EMPTY))
+    asked = told.trace_request(model_of(request)[0], await parsed(SettingsBody, body or EMPTY))
     return said(told.trace_told(await servicer.TraceSetting(asked, None)))
 
 
