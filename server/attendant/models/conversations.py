@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from attendant.bundle import (
@@ -44,11 +44,11 @@ class Written:
 
     def by(self, template: ChatTemplate) -> str:
         """The text that a template makes of it. Raises TemplateRefused, ContinuesNot."""
-        return template.render(**{name: getattr(self, name) for name in self.__slots__})
+        return template.render(**self.by_name())
 
-    def as_json(self) -> dict[str, Any]:
-        """All of it, for a template that is rendered elsewhere."""
-        return asdict(self)
+    def by_name(self) -> dict[str, Any]:
+        """All of it, as a template's arguments. It is as deep as what the caller sent, and not copied."""
+        return {name: getattr(self, name) for name in self.__slots__}
 
 
 def choose(templates: ChatTemplates | None, chat: ChatPrompt) -> ChatTemplate:

@@ -118,6 +118,23 @@ def test_a_hostile_template_ends_its_own_process_and_nothing_else(template: str,
     with_given(test, template_timeout_s=0.3)
 
 
+def test_what_is_nested_deeply_is_rendered_or_refused() -> None:
+    shows = "{{ documents | length }}"
+
+    async def test(render: Render, given: GivenTemplates) -> None:
+        deep: dict[str, Any] = {}
+        for _ in range(600):  # a parser takes as many
+            deep = {"a": deep}
+        assert await render(shows, documents=(deep,)) == "1"
+        for _ in range(2000):
+            deep = {"a": deep}
+        error = await refused(render(shows, documents=(deep,)))
+        assert (error.field, error.reason.split(" for ")[0]) == ("chat", "is nested too deeply")
+        assert await render(GOOD) == "<s><user>hi"
+
+    with_given(test)
+
+
 def test_a_call_that_goes_away_does_not_get_in_the_way_of_the_next() -> None:
     async def test(render: Render, given: GivenTemplates) -> None:
         assert await render(GOOD) == "<s><user>hi"

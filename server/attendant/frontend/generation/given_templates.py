@@ -7,7 +7,6 @@ import json
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 from attendant.bundle import TemplateHabits
@@ -64,7 +63,7 @@ class GivenTemplates:
         async with self._turn:
             habits = await self._habits_of(job)
             whole = await asyncio.to_thread(written, chat, habits)
-            end = await self._asked({**job, "conversation": whole.as_json()})
+            end = await self._asked({**job, "conversation": whole.by_name()})
         if "continues_not" in end:
             raise InvalidRequest("continue_final_message", end["continues_not"])
         return checked(_told(end)["text"])
@@ -93,9 +92,9 @@ class GivenTemplates:
     async def _asked(self, job: Mapping[str, Any]) -> dict[str, Any]:
         """The end of a job. Whatever cuts it short ends the process, too: what it says next belongs to no one."""
         limit_s = self._settings.template_timeout_s
-        sent = await asyncio.to_thread(partial(json.dumps, {**job, "limit_s": limit_s}))
+        sent = await asyncio.to_thread(_as_json, {**job, "limit_s": limit_s})
         try:
-            return await asyncio.wait_for(self._exchanged(sent.encode()), limit_s * _PATIENCE + _PATIENCE)
+            return await asyncio.wait_for(self._exchanged(sent), limit_s * _PATIENCE + _PATIENCE)
         except (_Ended, TimeoutError) as error:
             await self.close()
             why = f"takes more than {limit_s:g} s of processor time (chat.template_timeout_s), or too much memory"
@@ -120,6 +119,13 @@ class GivenTemplates:
         except (asyncio.IncompleteReadError, ConnectionError) as error:
             raise _Ended from error
         return end
+
+
+def _as_json(job: Mapping[str, Any]) -> bytes:
+    try:
+        return json.dumps(job).encode()
+    except RecursionError:
+        raise InvalidRequest("chat", "is nested too deeply for a template of the call's own") from None
 
 
 def _told(end: dict[str, Any]) -> dict[str, Any]:
