@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from attendant.cli import main
 from attendant.core.chat import ChatMessage, ChatPrompt, Tool, ToolCall, ToolCallDelta
+from attendant.core.errors import Unavailable
 from attendant.core.generation import Delta, Finish, GenerationPart
 from attendant.core.request import FinishReason, Timings, Usage
 from attendant.models.info import ModelInfo
@@ -26,19 +27,21 @@ CALLS = (
     Finish(0, FinishReason.STOP, Usage(1, 0, 4), Timings(), num_tool_calls=2),
 )
 TEXT = (Delta(0, " 7.", (5,)), Finish(0, FinishReason.STOP, Usage(1, 0, 1), Timings()))
+CUT = Finish(0, FinishReason.LENGTH, Usage(1, 0, 4), Timings(), num_tool_calls=1, unparsed=True)
 Command = Callable[..., tuple[int, str, str]]
 
 
 class Talks(FakeService):
     """Answers each call with the next of its answers."""
 
-    def __init__(self, *answers: tuple[GenerationPart, ...]) -> None:
+    def __init__(self, *answers: tuple[GenerationPart | Exception, ...], template: str | None = "x") -> None:
         super().__init__()
         self._answers = list(answers)
+        self._template = template
 
     def list_models(self) -> tuple[ModelInfo, ...]:
-        """One that chats."""
-        return (generator_info(manifest(chat_template="x")),)
+        """One that chats, unless it has no template."""
+        return (generator_info(manifest(chat_template=self._template)),)
 
     async def generate(self, call, context):  # type: ignore[no-untyped-def]
         """The next answer, or the last again."""
@@ -69,6 +72,17 @@ def command(capsys: pytest.CaptureFixture[str]) -> Command:
         return code[0], shown.out, shown.err
 
     return runs
+
+
+@pytest.fixture
+def typed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Types lines, and Ctrl-D after them."""
+
+    def types(*lines: str) -> None:
+        left = iter(lines)
+        monkeypatch.setattr("builtins.input", lambda prompt="": next(left, None) or (_ for _ in ()).throw(EOFError))
+
+    return types
 
 
 def test_flags_become_fields_of_the_chat(command: Command, files: tuple[Path, Path], tmp_path: Path) -> None:
@@ -102,11 +116,41 @@ def test_calls_and_reasoning_are_shown_apart(command: Command) -> None:
     assert "reasoning" not in json.loads(command(Talks(TEXT), "generate", "x", "--json")[1])
 
 
-def test_a_chat_asks_what_tools_give_and_goes_on(
-    command: Command, files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+def test_a_call_that_was_cut_is_none(command: Command) -> None:
+    begun = Delta(0, "", (4,), tool_calls=(ToolCallDelta(1, '{"a": [', "a2", "look"),))
+    cut = (CALLS[2], Delta(0, "", (4,), tool_calls=(ToolCallDelta(0, ": 7}"),)), begun, Delta(0, '{"a": [', (6,)), CUT)
+    _, out, _ = command(Talks(cut), "generate", "x")
+    assert out == '{"a": [\n{"name": "find", "arguments": "{\\"order\\": 7}"}\n'
+    told = json.loads(command(Talks(cut), "generate", "x", "--json")[1])
+    assert [call["name"] for call in told["tool_calls"]] == ["find"]
+    assert told["unparsed"] is True
+
+
+def test_a_model_without_a_template_takes_the_one_that_is_given(
+    command: Command, tmp_path: Path, typed: Callable[..., None]
 ) -> None:
-    lines = iter(("Where is order 7?", "shipped", "nothing"))
-    monkeypatch.setattr("builtins.input", lambda prompt="": next(lines, None) or (_ for _ in ()).throw(EOFError))
+    template = tmp_path / "template.jinja"
+    template.write_text("{{ messages }}", encoding="utf-8")
+    for words in (("generate", "6 + 1?"), ("chat",)):
+        typed("6 + 1?")
+        service = Talks(TEXT, template=None)
+        code, out, _ = command(service, *words, "--given-template", template)
+        assert (code, out) == (0, " 7.\n")
+        assert service.calls[0].prompt == ChatPrompt((ChatMessage("user", "6 + 1?"),), given_template="{{ messages }}")
+    assert command(Talks(TEXT, template=None), "chat")[0] == 1
+
+
+def test_a_failure_after_tools_forgets_them_with_the_question(command: Command, typed: Callable[..., None]) -> None:
+    typed("Where is order 7?", "shipped", "nothing", "Hello?")
+    service = Talks(CALLS, (Unavailable("no more calls"),), TEXT)
+    assert command(service, "chat")[0] == 0
+    assert service.calls[-1].prompt == ChatPrompt((ChatMessage("user", "Hello?"),))
+
+
+def test_a_chat_asks_what_tools_give_and_goes_on(
+    command: Command, files: tuple[Path, Path], typed: Callable[..., None]
+) -> None:
+    typed("Where is order 7?", "shipped", "nothing")
     service = Talks(CALLS, TEXT)
     code, out, _ = command(service, "chat", "--tools", files[0])
     assert code == 0

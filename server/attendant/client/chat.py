@@ -33,7 +33,7 @@ def chat(args: Namespace) -> int:
     interactive = sys.stdin.isatty()
     with Connection(args.server, args.timeout, Keeping.of(args)) as connection:
         model = connection.find_model(args.model, ("generate",))
-        if not model.generation.HasField("chat"):
+        if not model.generation.HasField("chat") and not args.given_template:
             raise CallFailed(f"model {model.name!r} has no chat template; use `attendant generate`")
         if interactive:
             print(f"{model.name}: {HELP}")
@@ -59,12 +59,13 @@ def chat(args: Namespace) -> int:
 
 
 class _Conversation:
-    """The messages so far. A failed answer takes its question with it; a stopped one stays as far as it came."""
+    """The messages so far. A failed answer takes its question with it, and what tools were asked for it; a stopped one
+    stays as far as it came."""
 
     def __init__(self, args: Namespace) -> None:
         self._args = args
         self._messages = [pb.ChatMessage(role="system", content=args.system)] if args.system else []
-
+        self._asked_at = 0
         self._open: list[pb.ToolCall] = []
         self._results: list[pb.ChatMessage] = []
 
@@ -75,6 +76,7 @@ class _Conversation:
 
     def say(self, connection: Connection, text: str) -> None:
         """Ask, show the answer, remember both."""
+        self._asked_at = len(self._messages)
         self._ask(connection, [pb.ChatMessage(role="user", content=text)])
 
     def give(self, connection: Connection, call: pb.ToolCall, result: str) -> None:
@@ -95,6 +97,7 @@ class _Conversation:
             pass
         except CallFailed as error:
             print(f"attendant: error: {error}", file=sys.stderr)
+            del self._messages[self._asked_at :]
             return
         self._messages += [*said, answer.message()]
         self._open = list(answer.calls.whole)

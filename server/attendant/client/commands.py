@@ -69,7 +69,7 @@ def generate(args: Namespace) -> int:
         print("attendant: error: the prompt is not valid UTF-8", file=sys.stderr)
         return 2
     with Connection(args.server, args.timeout, Keeping.of(args)) as connection:
-        chat = not args.raw and connection.find_model(args.model, ("generate",)).generation.HasField("chat")
+        chat = not args.raw and _chats(args, connection)
         if is_asked(args) and not chat:
             raise CallFailed("tools, documents, variables and the like are for chats, and this is none")
         message = pb.ChatMessage(role="user", content=text)
@@ -87,6 +87,11 @@ def generate(args: Namespace) -> int:
         if args.stats and answer.finish is not None:
             print(statistics(answer.finish), file=sys.stderr)
     return 0
+
+
+def _chats(args: Namespace, connection: Connection) -> bool:
+    """Whether the model has a chat template, or is given one."""
+    return bool(args.given_template) or connection.find_model(args.model, ("generate",)).generation.HasField("chat")
 
 
 def models(args: Namespace) -> int:

@@ -26,8 +26,9 @@ class ToolCalls:
 
     @property
     def whole(self) -> list[pb.ToolCall]:
-        """Those that there are, in order."""
-        return [self._calls[index] for index in sorted(self._calls)]
+        """Those whose arguments have come to their end, in order. Where an answer is cut within a call, by Ctrl-C or by
+        the limit of tokens, what came of that is none: no server takes it back as one."""
+        return [self._calls[index] for index in sorted(self._calls) if _is_object(self._calls[index].arguments)]
 
     def take(self, response: pb.GenerateResponse) -> None:
         """Take in the pieces of a response."""
@@ -85,6 +86,13 @@ class Answer:
             print(file=sys.stderr, flush=True)
             self._thought = True
         self.reasoning += response.reasoning
+
+
+def _is_object(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _write(text: str, stream: TextIO, *, clean: bool) -> None:
