@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 from attendant.core.generation import TextPrompt
+from attendant.grammars.token_bytes import TokenBytes
 from attendant.models.text import TextCodec
-from attendant.models.token_bytes import TokenBytes
 from hypothesis import given
 from tokenizers import AddedToken, Tokenizer, decoders, models
 

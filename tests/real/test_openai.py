@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from attendant.models.token_bytes import TokenBytes
+from attendant.grammars.token_bytes import TokenBytes
 from openai import OpenAI
 from pydantic import BaseModel
 from tokenizers import Tokenizer

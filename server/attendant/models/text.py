@@ -19,11 +19,11 @@ from attendant.bundle import (
 from attendant.core.chat import ChatPrompt
 from attendant.core.errors import BundleError, ContextExceeded, InvalidRequest
 from attendant.core.generation import TextPrompt
+from attendant.grammars.token_bytes import TokenBytes
 from attendant.models.conversations import choose
 from attendant.models.conversations import rendered as rendered_chat
 from attendant.models.info import ChatFacts, Piece, Tokenized
 from attendant.models.spaces import clean_spaces
-from attendant.models.token_bytes import TokenBytes
 from attendant.tasks.text import TextTokenizer
 
 _PAGE = 20_000
@@ -53,7 +53,7 @@ class TextCodec:
         special_tokens: those that decoding can leave out, by id.
         template_variables: special tokens by the names that templates have for them.
         cleans_up: whether decoded text loses the spaces before punctuation, see :mod:`attendant.models.spaces`.
-        bytes_of: the bytes that a token adds to a text, see :class:`attendant.models.token_bytes.TokenBytes`.
+        bytes_of: the bytes that a token adds to a text, see :class:`attendant.grammars.token_bytes.TokenBytes`.
     """
 
     def __init__(
