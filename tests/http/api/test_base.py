@@ -15,7 +15,7 @@ import pytest
 from attendant.core.errors import StepFailed
 from attendant.http.api import hearing
 from attendant.http.api.answers import Event, Events, in_events, in_one
-from attendant.http.api.bodies import ApiBody, read_json
+from attendant.http.api.bodies import LONG_BODY, ApiBody, read_call, read_json
 from attendant.http.api.door import Limits
 from attendant.http.api.openai.errors import OPENAI
 from attendant.http.app import app_of
@@ -33,7 +33,8 @@ class Body(ApiBody):
 
 
 class Endpoints(Site):
-    """``/v1/echo`` says what it was sent; ``/v1/wait`` waits for ever; ``/v1/events`` streams what the test puts."""
+    """``/v1/echo`` says what it was sent; ``/v1/wait`` waits for ever; ``/v1/events`` streams what the test puts;
+    ``/v1/thread`` says whether the loop's thread has made a call of the body."""
 
     def __init__(self, limits: Limits | None = None) -> None:
         self.begun, self.ended = threading.Event(), threading.Event()
@@ -44,6 +45,7 @@ class Endpoints(Site):
             Route("/v1/echo", self._echo, methods=["POST"]),
             Route("/v1/wait", self._wait, methods=["POST"]),
             Route("/v1/events", self._events, methods=["POST"]),
+            Route("/v1/thread", self._thread, methods=["POST"]),
         ]
         super().__init__(app_of(routes, limits=limits))
 
@@ -51,6 +53,14 @@ class Endpoints(Site):
         async def work() -> dict[str, Any]:
             await asyncio.sleep(0)  # who listens for the caller's leaving comes first
             return {"length": len((await read_json(request, Body)).text)}
+
+        return await in_one(request, OPENAI, work)
+
+    async def _thread(self, request: Request) -> Response:
+        async def work() -> dict[str, Any]:
+            loop = threading.get_ident()
+            _, made_in = await read_call(request, Body, lambda body: threading.get_ident())
+            return {"of_the_loop": made_in == loop}
 
         return await in_one(request, OPENAI, work)
 
@@ -146,6 +156,12 @@ def test_a_body_in_pieces_is_read_whole(shared: Endpoints, size: int) -> None:
     cuts = [0, 30, len(request) - len(body), len(request) - len(body) // 2, len(request)]
     pieces = [request[a:b] for a, b in pairwise(cuts)]
     assert said(shared.talk(*pieces, until=END)) == (200, {"length": size})
+
+
+def test_a_long_body_becomes_a_call_off_the_loop(shared: Endpoints) -> None:
+    for text, of_the_loop in (("x", True), ("x" * LONG_BODY, False)):
+        request = posted("/v1/thread", json.dumps({"text": text}).encode())
+        assert said(shared.talk(request, until=END)) == (200, {"of_the_loop": of_the_loop})
 
 
 def test_a_body_in_chunks_is_read_whole(shared: Endpoints) -> None:

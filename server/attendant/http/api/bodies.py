@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError
@@ -18,7 +19,7 @@ MOST_BYTES = 64 * 1024 * 1024
 """Of a body, unless the settings say otherwise."""
 
 LONG_BODY = 16 * 1024
-"""Bytes from which on a body is parsed in a thread: a shorter one takes less time than the way to it."""
+"""Bytes from which on a body is parsed, and made a call, in a thread: a shorter one takes less than the way to it."""
 
 
 _MANY = ("list", "tuple", "set", "frozenset", "dict")
@@ -47,6 +48,7 @@ class ApiBody(BaseModel):
 
 
 B = TypeVar("B", bound=BaseModel)
+C = TypeVar("C")
 
 
 async def read_bytes(request: Request, most: int | None = None) -> bytes:
@@ -78,10 +80,26 @@ async def read_json(request: Request, kind: type[B], most: int | None = None) ->
         TooLarge: it has more than ``most`` bytes, or more than the server takes.
         InvalidRequest: it is no JSON, or a field of it is not as it has to be.
     """
+    body, _ = await read_call(request, kind, lambda body: None, most)
+    return body
+
+
+async def read_call(request: Request, kind: type[B], call_of: Callable[[B], C], most: int | None = None) -> tuple[B, C]:
+    """The body of a request as a ``kind``, and the call that ``call_of`` makes of it, off the loop as the body is.
+
+    Raises:
+        AttendantError: as :func:`read_json`, and as ``call_of``.
+    """
     media = request.headers.get(CONTENT_TYPE, "").partition(";")[0].strip().lower()
     if media not in ("application/json", ""):
         raise InvalidRequest(CONTENT_TYPE, f"is {media[:100]!r}; allowed: application/json")
-    return await parsed(kind, await read_bytes(request, most))
+    raw = await read_bytes(request, most)
+
+    def made() -> tuple[B, C]:
+        body = parse(kind, raw)
+        return body, call_of(body)
+
+    return await asyncio.to_thread(made) if len(raw) >= LONG_BODY else made()
 
 
 async def parsed(kind: type[B], body: bytes) -> B:

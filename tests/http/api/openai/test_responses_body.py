@@ -231,6 +231,8 @@ def test_what_is_refused_is_named(fields: dict[str, Any], field: str, said: str)
         ({"type": "function_call", "call_id": "", "name": "f", "arguments": ""}, "call_id", "is empty"),
         ({"type": "function_call_output", "call_id": "c", "output": 5}, "output", "is 5"),
         ({"type": "reasoning", "summary": [{"type": "x"}]}, "summary", "allowed: a list of summary_text"),
+        ({"type": "reasoning", "summary": [], "content": 5}, "content", "is 5; allowed: a list of reasoning_text"),
+        ({"type": "function_call_output", "call_id": "c", "output": "", "name": 5}, "name", "is 5; allowed: a text"),
         ({"type": "reasoning", "summary": [], "encrypted_content": "x"}, "encrypted_content", "has not encrypted it"),
     ],
 )

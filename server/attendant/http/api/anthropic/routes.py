@@ -16,8 +16,7 @@ from attendant.http.api.anthropic.bodies import CountTokensBody, MessagesBody
 from attendant.http.api.anthropic.calls import generation_call, thinking_is_shown
 from attendant.http.api.anthropic.conversation import chat_prompt
 from attendant.http.api.anthropic.errors import ANTHROPIC, dialect_of
-from attendant.http.api.bodies import read_json
-from attendant.http.api.openai.sampling import timely
+from attendant.http.api.bodies import read_call
 from attendant.http.calls import of_this_call
 
 
@@ -25,9 +24,8 @@ def anthropic_routes(models: Callable[[], FrontEnd]) -> list[Route]:
     """The routes. ``models``: as :func:`attendant.http.api.routes.api_routes` takes it."""
 
     async def answer(request: Request) -> Response:
-        body = await read_json(request, MessagesBody)
+        body, call = await read_call(request, MessagesBody, generation_call)
         front_end, context = models(), of_this_call()
-        call = await timely(len(body.messages), lambda: generation_call(body))
         dialect = dialect_of(body)
         asked = Asked(f"msg_{context.request_id}", body.model, body.max_tokens, thinking_is_shown(body))
 
@@ -39,8 +37,8 @@ def anthropic_routes(models: Callable[[], FrontEnd]) -> list[Route]:
         return await in_one(request, dialect, lambda: message(front_end.generation.generate(call, context), asked))
 
     async def count(request: Request) -> Response:
-        body = await read_json(request, CountTokensBody)
-        front_end, prompt = models(), await timely(len(body.messages), lambda: chat_prompt(body))
+        body, prompt = await read_call(request, CountTokensBody, chat_prompt)
+        front_end = models()
 
         async def counted() -> dict[str, int]:
             return {"input_tokens": len((await front_end.tokenizer.tokenize(body.model, prompt)).token_ids)}

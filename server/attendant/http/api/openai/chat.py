@@ -16,12 +16,12 @@ from attendant.core.errors import AttendantError
 from attendant.core.generation import GenerationCall
 from attendant.frontend.front_end import FrontEnd
 from attendant.http.api.answers import Events, error_answer, in_events, in_one
-from attendant.http.api.bodies import read_json
+from attendant.http.api.bodies import read_call
 from attendant.http.api.dialect import Dialect
 from attendant.http.api.openai.chat_answer import ChatAnswer
 from attendant.http.api.openai.chat_body import FIELDS, ChatBody, chat_call, is_named
 from attendant.http.api.openai.errors import OPENAI
-from attendant.http.api.openai.sampling import context_of, timely
+from attendant.http.api.openai.sampling import context_of
 from attendant.http.api.openai.structured import grammar_fields
 
 
@@ -30,8 +30,7 @@ def chat_routes(models: Callable[[], FrontEnd]) -> list[Route]:
 
     async def chat_completions(request: Request) -> Response:
         try:
-            body = await read_json(request, ChatBody)
-            call = await timely(len(body.messages), lambda: chat_call(body))
+            body, call = await read_call(request, ChatBody, chat_call)
         except AttendantError as error:
             return error_answer(OPENAI, error)
 

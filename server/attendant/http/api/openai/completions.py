@@ -17,7 +17,7 @@ from attendant.core.errors import AttendantError, InvalidRequest
 from attendant.core.generation import GenerationCall, GenerationPart, TextPrompt, TokenPrompt
 from attendant.frontend.front_end import FrontEnd
 from attendant.http.api.answers import Events, error_answer, in_events, in_one
-from attendant.http.api.bodies import read_json
+from attendant.http.api.bodies import read_call
 from attendant.http.api.dialect import Dialect
 from attendant.http.api.openai.completion_answer import CompletionAnswer
 from attendant.http.api.openai.completion_body import FIELDS, CompletionBody, completion_calls
@@ -36,8 +36,7 @@ def completion_routes(models: Callable[[], FrontEnd]) -> list[Route]:
 
     async def completions(request: Request) -> Response:
         try:
-            body = await read_json(request, CompletionBody)
-            calls = completion_calls(body)
+            body, calls = await read_call(request, CompletionBody, completion_calls)
         except AttendantError as error:
             return error_answer(OPENAI, error)
 

@@ -15,11 +15,11 @@ from attendant.core.errors import AttendantError
 from attendant.core.generation import GenerationCall
 from attendant.frontend.front_end import FrontEnd
 from attendant.http.api.answers import Events, error_answer, in_events, in_one
-from attendant.http.api.bodies import read_json
+from attendant.http.api.bodies import read_call
 from attendant.http.api.openai.errors import OPENAI
 from attendant.http.api.openai.responses_answer import ResponseAnswer
 from attendant.http.api.openai.responses_body import FIELDS, ResponsesBody, response_call
-from attendant.http.api.openai.sampling import context_of, timely
+from attendant.http.api.openai.sampling import context_of
 from attendant.http.api.openai.structured import grammar_fields
 
 
@@ -28,9 +28,7 @@ def response_routes(models: Callable[[], FrontEnd]) -> list[Route]:
 
     async def responses(request: Request) -> Response:
         try:
-            body = await read_json(request, ResponsesBody)
-            num_items = len(body.input) if isinstance(body.input, list) else 1
-            call = await timely(num_items, lambda: response_call(body))
+            body, call = await read_call(request, ResponsesBody, response_call)
         except AttendantError as error:
             return error_answer(OPENAI, error)
 

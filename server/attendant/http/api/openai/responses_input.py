@@ -45,14 +45,20 @@ def response_messages(given: Any, instructions: str | None) -> tuple[ChatMessage
         if not isinstance(item, dict):
             raise InvalidRequest(field, f"is {shown(item)}; allowed: an object with a type")
         conversation.take(item, field)
-    return tuple(conversation.messages)
+    return conversation.whole()
 
 
 class _Conversation:
     """Messages, as items come."""
 
     def __init__(self, messages: Sequence[ChatMessage]) -> None:
-        self.messages = list(messages)
+        self._messages = list(messages)
+        self._calls: list[ToolCall] = []  # of the last message
+
+    def whole(self) -> tuple[ChatMessage, ...]:
+        """All messages."""
+        self._end_turn()
+        return tuple(self._messages)
 
     def take(self, item: Mapping[str, Any], field: str) -> None:
         """Add an item."""
@@ -66,34 +72,36 @@ class _Conversation:
                 self._say(item, field)
             case "function_call":
                 call = ToolCall(_text(item, "name", field), _text(item, "arguments", field), _id(item, field))
-                last = self._turn()
-                self.messages[-1] = replace(last, tool_calls=(*last.tool_calls, call))
+                if not self._messages or self._messages[-1].role != "assistant":
+                    self._add(ChatMessage("assistant", None))
+                self._calls.append(call)
             case "function_call_output":
                 output = _content(item.get("output"), f"{field}.output")
-                self.messages.append(ChatMessage("tool", output, item.get("name") or "", tool_call_id=_id(item, field)))
+                name = "" if item.get("name") is None else _text(item, "name", field)
+                self._add(ChatMessage("tool", output, name, tool_call_id=_id(item, field)))
             case "reasoning":
-                self.messages.append(ChatMessage("assistant", None, reasoning=_thought(item, field)))
+                self._add(ChatMessage("assistant", None, reasoning=_thought(item, field)))
 
     def _say(self, item: Mapping[str, Any], field: str) -> None:
         role = item.get("role")
         if role not in _ROLES:
             raise InvalidRequest(f"{field}.role", f"is {shown(role)}; allowed: {', '.join(_ROLES)}")
         content = _content(item.get("content"), f"{field}.content")
-        last = self.messages[-1] if self.messages else None
-        if role == "assistant" and last is not None and last.role == role and _only_thought(last):
-            self.messages[-1] = replace(last, content=content)
+        last = self._messages[-1] if self._messages else None
+        if role == "assistant" and last is not None and last.role == role and last.content is None and not self._calls:
+            self._messages[-1] = replace(last, content=content)  # it had only thought
         else:
-            self.messages.append(ChatMessage(role, content))
+            self._add(ChatMessage(role, content))
 
-    def _turn(self) -> ChatMessage:
-        """The message of the assistant that calls belong to."""
-        if not self.messages or self.messages[-1].role != "assistant":
-            self.messages.append(ChatMessage("assistant", None))
-        return self.messages[-1]
+    def _add(self, message: ChatMessage) -> None:
+        self._end_turn()
+        self._messages.append(message)
 
-
-def _only_thought(message: ChatMessage) -> bool:
-    return message.content is None and not message.tool_calls
+    def _end_turn(self) -> None:
+        """The last message calls nothing more."""
+        if self._calls:
+            self._messages[-1] = replace(self._messages[-1], tool_calls=tuple(self._calls))
+            self._calls = []
 
 
 def _kind(item: Mapping[str, Any], field: str) -> str:
@@ -109,6 +117,8 @@ def _thought(item: Mapping[str, Any], field: str) -> str:
     """The text of what was thought, whichever way it was told."""
     for name, kind in (("content", "reasoning_text"), ("summary", "summary_text")):
         parts = item.get(name) or []
+        if not isinstance(parts, list):
+            raise InvalidRequest(f"{field}.{name}", f"is {shown(parts)}; allowed: a list of {kind}")
         texts = [
             part["text"] for part in parts if isinstance(part, dict) and part.get("type") == kind and _has_text(part)
         ]

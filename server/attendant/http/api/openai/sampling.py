@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
 from attendant.core.beams import EarlyStopping
 from attendant.core.context import CallContext
@@ -18,11 +17,6 @@ from attendant.http.calls import of_this_call
 
 MOST_TOKENS = 2**31 - 1
 """A greater maximum of tokens is no other: no context is so long."""
-
-MANY_ITEMS = 500
-"""Messages or items from which on a body becomes a call in a thread."""
-
-T = TypeVar("T")
 
 
 class SamplingBody(ApiBody):
@@ -122,11 +116,6 @@ def context_of(body: SamplingBody) -> CallContext:
         raise InvalidRequest("priority", f"is out of range; allowed: {-MOST_TOKENS} to {MOST_TOKENS}")
     context = of_this_call()
     return context if not body.priority else replace(context, priority=-body.priority)
-
-
-async def timely(num_items: int, work: Callable[[], T]) -> T:
-    """What ``work`` makes of so many messages or items: in a thread where they are so many that it takes a while."""
-    return await asyncio.to_thread(work) if num_items >= MANY_ITEMS else work()
 
 
 def stop_strings(stop: str | tuple[str, ...] | None) -> tuple[str, ...]:

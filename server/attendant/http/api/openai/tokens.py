@@ -16,7 +16,7 @@ from attendant.core.errors import InvalidRequest
 from attendant.core.generation import TextPrompt
 from attendant.frontend.front_end import FrontEnd
 from attendant.http.api.answers import in_one
-from attendant.http.api.bodies import ApiBody, read_json
+from attendant.http.api.bodies import ApiBody, read_call, read_json
 from attendant.http.api.openai.chat_body import adds_prompt
 from attendant.http.api.openai.errors import OPENAI
 from attendant.http.api.openai.messages import MessageBody, chat_messages
@@ -76,8 +76,8 @@ def token_routes(models: Callable[[], FrontEnd]) -> list[Route]:
 
     async def tokenize(request: Request) -> Response:
         async def work() -> dict[str, Any]:
-            body = await read_json(request, TokenizeBody)
-            front_end, prompt = models(), tokenized_prompt(body)
+            body, prompt = await read_call(request, TokenizeBody, tokenized_prompt)
+            front_end = models()
             found = await front_end.tokenizer.tokenize(body.model, prompt)
             return {
                 "count": len(found.token_ids),

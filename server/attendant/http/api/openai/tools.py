@@ -8,7 +8,7 @@ from typing import Any
 
 from attendant.core.chat import Tool, ToolChoice
 from attendant.core.errors import InvalidRequest
-from attendant.http.api.openai.refusals import shown
+from attendant.http.api.openai.refusals import shown, word
 from attendant.http.api.openai.structured import check_fields
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -123,7 +123,7 @@ def _mode(asked: Any, tools: Sequence[Tool], *, parallel: bool) -> ToolChoice | 
 
 
 def _named(name: Any, tools: Sequence[Tool], field: str) -> ToolChoice:
-    _check_known(name, tools, field)
+    _check_known(name, _names(tools), field)
     return ToolChoice("named", (name,), parallel=False)
 
 
@@ -136,7 +136,7 @@ def _allowed(
         raise InvalidRequest(f"{field}.mode", f"is {shown(mode)}; allowed: auto, required")
     if not isinstance(listed, list) or not listed:
         raise InvalidRequest(f"{field}.tools", f"is {shown(listed)}; allowed: a list of functions, at least one")
-    names: list[str] = []
+    known, names = _names(tools), list[str]()
     for index, each in enumerate(listed):
         where = f"{field}.tools[{index}]"
         if not isinstance(each, dict):
@@ -144,7 +144,7 @@ def _allowed(
         _check_kind(each, where)
         inner = _inner(each, "function", where) if nested else each
         name = inner.get("name")
-        _check_known(name, tools, f"{where}.function.name" if nested else f"{where}.name")
+        _check_known(name, known, f"{where}.function.name" if nested else f"{where}.name")
         names.append(str(name))
     return ToolChoice(mode, tuple(names), parallel)
 
@@ -156,10 +156,14 @@ def _inner(asked: Mapping[str, Any], name: str, field: str) -> Mapping[str, Any]
     return found
 
 
-def _check_known(name: Any, tools: Sequence[Tool], field: str) -> None:
-    names = [tool.name for tool in tools]
-    if name not in names:
-        raise InvalidRequest(field, f"is {shown(name)}; allowed: {', '.join(names) or 'none, as there are no tools'}")
+def _names(tools: Sequence[Tool]) -> dict[str, None]:
+    """In order."""
+    return dict.fromkeys([tool.name for tool in tools])
+
+
+def _check_known(name: Any, known: Mapping[str, None], field: str) -> None:
+    if word(name) not in known:
+        raise InvalidRequest(field, f"is {shown(name)}; allowed: {', '.join(known) or 'none, as there are no tools'}")
 
 
 def _check_kind(tool: Mapping[str, Any], field: str) -> None:
