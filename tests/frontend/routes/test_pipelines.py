@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from attendant.core.chat import ChatMessage, ChatPrompt, MediaPart, TextPart, Tool
+from attendant.core.chat import ChatMessage, ChatPrompt, MediaPart, TextPart, Tool, ToolCall
 from attendant.core.context import CallContext
 from attendant.core.errors import DeadlineExceeded, Draining, InvalidRequest
 from attendant.core.events import TokenLogprob
@@ -220,12 +220,15 @@ def test_what_cannot_go_through_is_refused(bundles: list[Path]) -> None:
         with pytest.raises(InvalidRequest, match="text has 400 tokens; allowed"):
             await said(front_end, ask("twice", "x" * 400))
         tool = Tool("find", {"type": "function", "function": {"name": "find"}})
-        one = (ChatMessage("user", "a"),)
+        one, called = (ChatMessage("user", "a"),), ToolCall("find", "{}")
         for field, chat in (
             ("tools", ChatPrompt(one, tools=(tool,))),
             ("documents", ChatPrompt(one, documents=({"text": "x"},))),
             ("template_variables", ChatPrompt(one, variables={"mood": 1})),
             ("continue_final_message", ChatPrompt(one, continues=True)),
+            ("reasoning_effort", ChatPrompt(one, effort="low")),
+            (r"messages\[0\].reasoning", ChatPrompt((ChatMessage("assistant", "a", reasoning="b"),))),
+            (r"messages\[0\].tool_calls", ChatPrompt((ChatMessage("assistant", "a", tool_calls=(called,)),))),
             (r"messages\[0\].content\[1\]", ChatPrompt((ChatMessage("user", (TextPart("a"), MediaPart("image"))),))),
         ):
             refusal = f"^{field} cannot be put into the prompt of step 'only' of 'once'"

@@ -147,10 +147,13 @@ class Chain:
             "documents": chat.documents,
             "template_variables": chat.variables,
             "given_template": chat.given_template,
+            "reasoning_effort": chat.effort,
             "continue_final_message": chat.continues,
             "no_generation_prompt": not chat.adds_generation_prompt,
         }
-        content = chat.messages[0].content
+        (message,) = chat.messages
+        asked |= {"messages[0].reasoning": message.reasoning, "messages[0].tool_calls": message.tool_calls}
+        content = message.content
         for place, part in enumerate(content if isinstance(content, tuple) else ()):
             asked[f"messages[0].content[{place}]"] = isinstance(part, MediaPart)
         for field, given in asked.items():
