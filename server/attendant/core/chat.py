@@ -95,6 +95,11 @@ class ToolChoice:
     names: tuple[str, ...] = ()
     parallel: bool = True
 
+    @property
+    def forces(self) -> bool:
+        """Whether the answer has to be a call."""
+        return self.mode in ("required", "named")
+
 
 @dataclass(frozen=True, slots=True)
 class ToolCallDelta:

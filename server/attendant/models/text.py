@@ -51,6 +51,7 @@ class TextCodec:
 
     Attributes:
         special_tokens: those that decoding can leave out, by id.
+        added_tokens: ids of all that were added to the vocabulary, by their text; special ones among them.
         template_variables: special tokens by the names that templates have for them.
         cleans_up: whether decoded text loses the spaces before punctuation, see :mod:`attendant.models.spaces`.
         bytes_of: the bytes that a token adds to a text, see :class:`attendant.grammars.token_bytes.TokenBytes`.
@@ -70,6 +71,7 @@ class TextCodec:
         self._templates = templates
         added = tokenizer.get_added_tokens_decoder()
         self.special_tokens = {index: token.content for index, token in added.items() if token.special}
+        self.added_tokens = {token.content: index for index, token in added.items()}
         self.decode_one = lru_cache(maxsize=65_536)(self._decode_one)
         self.bytes_of = lru_cache(maxsize=65_536)(TokenBytes(tokenizer).of)
 

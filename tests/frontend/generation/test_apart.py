@@ -19,7 +19,7 @@ from attendant.core.request import FinishReason, Request, Timings, Usage
 from attendant.core.sampling import SamplingParams
 from attendant.frontend.answers.parser import marks_of
 from attendant.frontend.answers.told import joined
-from attendant.frontend.generation.apart import AUTO, Apart, told_apart, with_shown_tools
+from attendant.frontend.generation.apart import AUTO, Apart, formats_for, told_apart, with_usable_tools
 from attendant.frontend.generation.detokenizer import Detokenizer
 from attendant.frontend.generation.inner import InnerCall
 from attendant.frontend.generation.service import GenerationService
@@ -207,7 +207,7 @@ def test_a_given_answer_is_told_apart(bundle: Path) -> None:
 
 @pytest.mark.parametrize("choice", [None, AUTO, ToolChoice("required"), ToolChoice("none")])
 def test_tools_that_may_not_be_called_are_not_shown(choice: ToolChoice | None) -> None:
-    shown = with_shown_tools(GenerationCall("", CHAT, tool_choice=choice)).prompt
+    shown = with_usable_tools(GenerationCall("", CHAT, tool_choice=choice)).prompt
     assert shown == (replace(CHAT, tools=()) if choice == ToolChoice("none") else CHAT)
 
 
@@ -254,7 +254,7 @@ def test_the_prompt_says_whether_thoughts_have_begun(bundle: Path) -> None:
     def thinking(prompt: Any, text: str = "") -> bool:
         call = GenerationCall("", prompt, separate=True, reasoning_format="think")
         ids = CODEC.tokenize(TextPrompt(text, add_special_tokens=False)).token_ids
-        apart = told_apart(call, model, ids)
+        apart = told_apart(call, formats_for(call, model), model, ids)
         assert apart is not None
         return apart.thinking
 
@@ -276,12 +276,11 @@ def test_the_prompt_says_whether_thoughts_have_begun(bundle: Path) -> None:
 def test_a_given_template_says_how_answers_are_written(bundle: Path) -> None:
     model = load(bundle)
     given = replace(CHAT, given_template="{{ '[TOOL_CALLS]' }}[THINK]")
-    apart = told_apart(GenerationCall("", given), model, (1,))
-    assert apart is not None
-    assert apart.formats == AnswerFormats("mistral", "mistral")
-    assert told_apart(GenerationCall("", given, tool_format="none", reasoning_format="none"), model, (1,)) is None
+    assert formats_for(GenerationCall("", given), model) == AnswerFormats("mistral", "mistral")
+    plain = GenerationCall("", given, tool_format="none", reasoning_format="none")
+    assert told_apart(plain, formats_for(plain, model), model, (1,)) is None
     settled = replace(model, formats=AnswerFormats("hermes", "think"))
-    assert told_apart(GenerationCall("", CHAT), settled, (1,)).formats == AnswerFormats("hermes", "think")
+    assert formats_for(GenerationCall("", CHAT), settled) == AnswerFormats("hermes", "think")
 
 
 SPECIAL = {"[TOOL_CALLS]", "[ARGS]", "[THINK]", "[/THINK]", "<other>"}

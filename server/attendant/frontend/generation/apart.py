@@ -49,8 +49,8 @@ class Apart:
         return AnswerParser(self.formats, self.schemas, thinking=self.thinking)
 
 
-def with_shown_tools(call: GenerationCall) -> GenerationCall:
-    """The call with those tools in its prompt that the model is shown: none if it may call none.
+def with_usable_tools(call: GenerationCall) -> GenerationCall:
+    """The call, whose tools and whose choice of them were looked at: without tools if it may call none.
 
     Raises:
         InvalidRequest: a tool, or the choice of tools, is not as it has to be.
@@ -69,7 +69,7 @@ def formats_for(call: GenerationCall, model: GeneratorPart) -> AnswerFormats:
     what is known of the model.
 
     Raises:
-        InvalidRequest: the call names a format that there is not.
+        InvalidRequest: the call names a format that there is not, or none for a call that it asks for.
     """
     own = model.formats
     if isinstance(call.prompt, ChatPrompt) and call.prompt.given_template:
@@ -84,23 +84,21 @@ def formats_for(call: GenerationCall, model: GeneratorPart) -> AnswerFormats:
                 own = replace(own, **{field.removesuffix("_format").replace("tool", "tools"): name})
             except FormatUnknown as error:
                 raise InvalidRequest(field, str(error)) from None
-    if (call.tool_choice or AUTO).mode in ("required", "named") and own.tools == NONE:
+    if (call.tool_choice or AUTO).forces and own.tools == NONE:
         if call.tool_format == NONE:
             raise InvalidRequest("tool_format", "is none, and tool_choice asks for a call; leave one of them out")
         own = replace(own, tools=FALLBACK)
     return own
 
 
-def told_apart(call: GenerationCall, model: GeneratorPart, prompt: Sequence[int]) -> Apart | None:
+def told_apart(
+    call: GenerationCall, formats: AnswerFormats, model: GeneratorPart, prompt: Sequence[int]
+) -> Apart | None:
     """How the call's answer is told apart; None: it is not.
 
     Args:
-        call: with the tools that the model is shown. prompt: its tokens.
-
-    Raises:
-        InvalidRequest: the call names a format that there is not, or none for a call that it asks for.
+        call: as :func:`with_usable_tools` leaves it. formats: :func:`formats_for` the call. prompt: its tokens.
     """
-    formats = formats_for(call, model)
     chat = call.prompt if isinstance(call.prompt, ChatPrompt) else None
     tools = chat.tools if chat is not None else ()
     if not is_separate(call, formats):
@@ -130,11 +128,11 @@ def is_separate(call: GenerationCall, formats: AnswerFormats) -> bool:
     return chat is not None and bool(chat.tools or (call.grammar is not None and formats.reasoning != NONE))
 
 
-def callable_tools(call: GenerationCall) -> list[Tool]:
+def callable_tools(call: GenerationCall) -> tuple[Tool, ...]:
     """The tools that the answer may call."""
     tools = call.prompt.tools if isinstance(call.prompt, ChatPrompt) else ()
     names = call.tool_choice.names if call.tool_choice is not None else ()
-    return [tool for tool in tools if not names or tool.name in names]
+    return tuple([tool for tool in tools if not names or tool.name in names])
 
 
 def is_thinking(formats: AnswerFormats, model: GeneratorPart, prompt: Sequence[int], chat: ChatPrompt | None) -> bool:
@@ -180,7 +178,7 @@ def _check_schema(field: str, schema: object) -> None:
 
 
 def _check_choice(choice: ToolChoice, tools: Sequence[str]) -> None:
-    if choice.mode in ("required", "named") and not tools:
+    if choice.forces and not tools:
         raise InvalidRequest("tool_choice", f"is {choice.mode}, and there are no tools; send some in the chat")
     if choice.mode == "named" and len(choice.names) != 1:
         raise InvalidRequest("tool_choice.names", f"has {len(choice.names)} names; allowed with named: one")

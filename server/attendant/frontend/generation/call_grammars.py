@@ -24,32 +24,29 @@ from attendant.models.generators import GeneratorPart
 def shaped(call: GenerationCall, model: GeneratorPart, prompt: Sequence[int]) -> tuple[GenerationCall, Apart | None]:
     """The call with the grammar of all of its answer, and how that is told apart.
 
-    Args, Raises:
-        see :func:`with_grammar` and :func:`~attendant.frontend.generation.apart.told_apart`.
-    """
-    return with_grammar(call, model, prompt), told_apart(call, model, prompt)
-
-
-def with_grammar(call: GenerationCall, model: GeneratorPart, prompt: Sequence[int]) -> GenerationCall:
-    """The call with a grammar for all of its answer: calls that are forced, or that have to fit a schema if they come;
-    and before them, or before what its own grammar describes, the thoughts of a model that thinks.
-
     Args:
-        call: with the tools that the model is shown. prompt: its tokens.
+        call: as :func:`~attendant.frontend.generation.apart.with_usable_tools` leaves it. prompt: its tokens.
 
     Raises:
-        InvalidRequest: as :func:`attendant.frontend.generation.apart.formats_for`.
+        InvalidRequest: as :func:`~attendant.frontend.generation.apart.formats_for`.
     """
     formats = formats_for(call, model)
+    return _with_grammar(call, formats, model, prompt), told_apart(call, formats, model, prompt)
+
+
+def _with_grammar(
+    call: GenerationCall, formats: AnswerFormats, model: GeneratorPart, prompt: Sequence[int]
+) -> GenerationCall:
+    """The call with a grammar for all of its answer: calls that are forced, or that have to fit a schema if they come;
+    and before them, or before what its own grammar describes, the thoughts of a model that thinks."""
     calls = _wanted_calls(call, formats)
     thinks = formats.reasoning != NONE and is_separate(call, formats)
     if call.forced_answer is not None or (calls is None and (call.grammar is None or not thinks)):
         return call
     chat = call.prompt if isinstance(call.prompt, ChatPrompt) else None
-    added = {token.content: index for index, token in model.text.tokenizer.get_added_tokens_decoder().items()}
     grammar = composed(
         formats,
-        added.get,
+        model.text.added_tokens.get,
         calls,
         call.grammar if calls is None or not calls.forced else None,
         thinks=thinks,
@@ -61,7 +58,7 @@ def with_grammar(call: GenerationCall, model: GeneratorPart, prompt: Sequence[in
 def _wanted_calls(call: GenerationCall, formats: AnswerFormats) -> WantedCalls | None:
     """The calls that a grammar has to see to; None: it need not."""
     choice, tools = call.tool_choice or AUTO, callable_tools(call)
-    forced = choice.mode in ("required", "named")
+    forced = choice.forces
     strict = frozenset(tool.name for tool in tools if tool.strict)
     if not tools or not (forced or choice.names or strict or call.grammar is not None) or formats.tools == NONE:
         return None

@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from attendant.core.chat import ChatPrompt, ToolChoice
+from attendant.core.chat import ChatPrompt, Tool
 from attendant.core.errors import ContextExceeded, InvalidRequest
 from attendant.core.generation import GenerationCall, SourcePrompt, TextPrompt, TokenPrompt
 from attendant.core.source import Source
+from attendant.frontend.generation.apart import callable_tools
 from attendant.frontend.generation.given_templates import GivenTemplates
 from attendant.models.generators import GeneratorPart
 from attendant.models.info import Tokenized
@@ -100,7 +101,7 @@ async def _continuation(model: GeneratorPart, call: GenerationCall, given: Given
         case TokenPrompt(token_ids=ids):
             pass
         case ChatPrompt() as chat:
-            shown = _with_shown_tools(model, chat, call.tool_choice)
+            shown = replace(chat, tools=_shown_tools(model, call, chat))
             ids = (await tokenize(model, shown, given, as_prompt=True)).token_ids
         case prompt:
             ids = (await tokenize(model, prompt, as_prompt=True)).token_ids
@@ -110,23 +111,13 @@ async def _continuation(model: GeneratorPart, call: GenerationCall, given: Given
     return Prepared(ids)
 
 
-def _with_shown_tools(model: GeneratorPart, chat: ChatPrompt, choice: ToolChoice | None) -> ChatPrompt:
-    """The conversation with those of its tools that the model is shown: none if it may call none, and else those that
-    it may call. Where calls are forced, the model need not have seen them.
-
-    Raises:
-        InvalidRequest: the choice names a tool that there is not.
-    """
-    if choice is None or not chat.tools:
-        return chat
-    known = {tool.name for tool in chat.tools}
-    for place, name in enumerate(choice.names):
-        if name not in known:
-            raise InvalidRequest(f"tool_choice.names[{place}]", f"is {name!r}; allowed: {', '.join(sorted(known))}")
-    forced = choice.mode in ("required", "named")
-    if choice.mode == "none" or (forced and not chat.given_template and not model.text.habits(chat).tools):
-        return replace(chat, tools=())
-    return replace(chat, tools=tuple(tool for tool in chat.tools if not choice.names or tool.name in choice.names))
+def _shown_tools(model: GeneratorPart, call: GenerationCall, chat: ChatPrompt) -> tuple[Tool, ...]:
+    """Those of the tools that the model is shown: all that it may call. Where calls are forced, it need not have seen
+    any."""
+    choice = call.tool_choice
+    if choice is not None and choice.forces and not chat.given_template and not model.text.habits(chat).tools:
+        return ()
+    return callable_tools(call)
 
 
 async def _reading(model: GeneratorPart, call: GenerationCall) -> Prepared:

@@ -17,7 +17,7 @@ from attendant.core.receipt import Maker
 from attendant.core.request import FinishReason, Request, Timings, Usage
 from attendant.core.sampling import SamplingParams
 from attendant.core.token_rules import TokenRule
-from attendant.frontend.generation.apart import Apart, with_shown_tools
+from attendant.frontend.generation.apart import Apart, with_usable_tools
 from attendant.frontend.generation.bad_phrases import as_bad_words
 from attendant.frontend.generation.call_grammars import shaped
 from attendant.frontend.generation.call_settings import call_settings
@@ -103,7 +103,7 @@ class GenerationService:
                 served = model or self._models.find(call.model, wanted_of(call))
                 name, hub = served.name, _hub(served)
                 with hub.gate.coming(inner=inner):
-                    call = with_shown_tools(call)
+                    call = with_usable_tools(call)
                     with stage.begin("tokenise") as tokenising:
                         prepared = await prepare(hub.model, call, self._given)
                         tokenising.note(num_tokens=len(prepared.prompt))
