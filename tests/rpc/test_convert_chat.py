@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import replace
 
 import grpc
@@ -178,6 +179,9 @@ def test_a_conversation_with_much_json_is_read_in_a_thread() -> None:
         assert convert_chat.is_large_chat(chat)
 
     async def test() -> None:
+        here = threading.get_ident()
+        assert await convert_chat.timely(pb.Chat(), threading.get_ident) == here
+        assert await convert_chat.timely(pb.Chat(documents=[long]), threading.get_ident) != here
         service = FakeService(FINISH)
         async with connected(service) as channel:
             stub = generation_pb2_grpc.GenerationStub(channel)

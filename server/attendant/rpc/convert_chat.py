@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from attendant_proto.v1 import generation_pb2 as pb
 
@@ -12,6 +13,8 @@ from attendant.core.chat import ChatMessage, ChatPrompt, TextPart, Tool, ToolCal
 from attendant.core.errors import InvalidRequest
 from attendant.core.grammar import Grammar
 from attendant.rpc.sizes import LARGE_REQUEST
+
+T = TypeVar("T")
 
 _MODES = {
     pb.ToolChoice.MODE_AUTO: "auto",
@@ -43,6 +46,11 @@ def is_large_chat(chat: pb.Chat) -> bool:
     """Whether a conversation has so much JSON that reading it takes long enough to be done in a thread."""
     tools = sum([len(tool.definition) + len(tool.parameters) for tool in chat.tools])
     return tools + len(chat.template_variables) + sum(map(len, chat.documents)) > LARGE_REQUEST
+
+
+async def timely(chat: pb.Chat, read: Callable[[], T]) -> T:
+    """What ``read`` makes of a request, in a thread where its conversation is large."""
+    return await asyncio.to_thread(read) if is_large_chat(chat) else read()
 
 
 def tool_choice(message: pb.ToolChoice) -> ToolChoice:

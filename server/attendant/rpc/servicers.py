@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any
@@ -14,7 +13,7 @@ from attendant.frontend.generation.service import GenerationService
 from attendant.frontend.tokenizer import TokenizerService
 from attendant.rpc import convert
 from attendant.rpc.context import of_this_call
-from attendant.rpc.convert_chat import is_large_chat
+from attendant.rpc.convert_chat import timely
 from attendant.rpc.convert_models import model_message
 from attendant.rpc.convert_repository import drain_timeout_s, meant, version_messages
 from attendant.rpc.recording import CallRecording
@@ -33,8 +32,7 @@ class GenerationServicer(generation_pb2_grpc.GenerationServicer):
     ) -> AsyncIterator[generation_pb2.GenerateResponse]:
         """Streams the answer. Closing the stream closes the front end's, which frees the work."""
         recording = CallRecording.begin(self._recorder, request)
-        large = is_large_chat(request.chat)
-        call = await asyncio.to_thread(convert.generation_call, request) if large else convert.generation_call(request)
+        call = await timely(request.chat, lambda: convert.generation_call(request))
         async with aclosing(self._service.generate(call, of_this_call())) as parts:
             async for part in parts:
                 response = convert.generate_response(part)
@@ -86,10 +84,7 @@ class TokenizerServicer(models_pb2_grpc.TokenizerServicer):
         self, request: models_pb2.TokenizeRequest, context: Any
     ) -> models_pb2.TokenizeResponse:
         """Text or chat to ids."""
-        large = is_large_chat(request.chat)
-        prompt = (
-            await asyncio.to_thread(convert.tokenize_prompt, request) if large else convert.tokenize_prompt(request)
-        )
+        prompt = await timely(request.chat, lambda: convert.tokenize_prompt(request))
         tokenized = await self._service.tokenize(request.model, prompt)
         return convert.tokenize_response(tokenized)
 

@@ -13,6 +13,7 @@ from attendant.core.errors import AttendantError, InvalidRequest
 from attendant.frontend.front_end import FrontEnd
 from attendant.models.info import ModelInfo
 from attendant.rpc import convert
+from attendant.rpc.convert_chat import timely
 from attendant.rpc.openinference import asked
 from attendant.rpc.openinference.generated import (
     CUMULATIVE,
@@ -88,7 +89,7 @@ class GeneratorPort:
                 raise InvalidRequest(read.fields["receipt"], f"is true; allowed with the output {FINISH}, which has it")
         recording = CallRecording.begin(self._recorder, read.message)
         try:
-            generation = convert.generation_call(read.message)
+            generation = await timely(read.message.chat, lambda: convert.generation_call(read.message))
             answer = Answer(wanted, generation.n, read.prefix, receipts=receipts)
             async with aclosing(self._service.generate(generation, context)) as parts:
                 async for part in parts:
