@@ -126,6 +126,9 @@ def test_what_is_compressed_is_the_same(labels: Path, coding: str, compress: Any
         text = tensor("text", TEXTS * 20, "BYTES")
         path = "/v2/models/labels/infer"
         plain = await server.post(path, in_json(text), headers={"accept-encoding": "gzip, deflate"})
+        for none in ("gzip;q=0", "gzip; q=0.000", "gzip;q=1, deflate", "br"):
+            answer = await server.post(path, in_json(text), headers={"accept-encoding": none})
+            assert "content-encoding" not in answer.headers
         assert "content-encoding" not in plain.headers, "what a library could read is not what it asked for"
         body, headers = in_binary(text)
         headers |= {"content-encoding": coding, "accept-encoding": coding}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import re
 import zlib
 
 from starlette.datastructures import Headers
@@ -15,6 +16,8 @@ from attendant.http.api.hearing import Hearing
 
 _EITHER = 32 + zlib.MAX_WBITS  # gzip or zlib, as the data says
 CODINGS = ("gzip", "deflate")
+
+_NO_WEIGHT = re.compile(r"q\s*=\s*0(\.0*)?", re.IGNORECASE)
 
 WORTHWHILE = 1024
 """Bytes from which on an answer is compressed."""
@@ -38,9 +41,10 @@ async def inflated(request: Request, body: bytes) -> bytes:
 
 def coding_of(headers: Headers) -> str:
     """The coding that a caller wants: the one that it names. Who lists several says what it could read, as browsers and
-    libraries always do, and not that it wants to wait for it: that is none."""
-    named = [each.partition(";")[0].strip().lower() for each in headers.get("accept-encoding", "").split(",")]
-    return named[0] if len(named) == 1 and named[0] in CODINGS else ""
+    libraries always do, and not that it wants to wait for it: that is none. So is one of the weight 0."""
+    name, _, weight = headers.get("accept-encoding", "").partition(";")
+    coding = name.strip().lower()
+    return coding if coding in CODINGS and "," not in weight and not _NO_WEIGHT.fullmatch(weight.strip()) else ""
 
 
 async def deflated(body: bytes, coding: str) -> bytes:

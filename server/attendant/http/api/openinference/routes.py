@@ -26,6 +26,8 @@ _SHARED = tuple(
     for what in ("status", "register", "unregister")
 )
 _BOTH = ("GET", "POST")
+_MODELS = ("/models/{model:path}/versions/{version}", "/models/{model:path}")
+"""The longer one first: a name may have slashes."""
 
 
 def openinference_routes(servicer: Servicer) -> list[Route]:
@@ -51,7 +53,7 @@ def openinference_routes(servicer: Servicer) -> list[Route]:
         route("/trace/setting", managing.trace_settings, *_BOTH),
         *(route(path, managing.shared_memory, *_BOTH) for path in _SHARED),
     ]
-    for model in ("/models/{model:path}/versions/{version}", "/models/{model:path}"):
+    for model in _MODELS:
         found += [
             route(f"{model}/infer", inferring.infer, "POST"),
             route(f"{model}/generate", inferring.generate, "POST"),
@@ -61,8 +63,7 @@ def openinference_routes(servicer: Servicer) -> list[Route]:
             route(f"{model}/stats", managing.statistics),
             route(f"{model}/trace/setting", managing.trace_settings, *_BOTH),
         ]
-    shortest = ("/models/{model:path}/versions/{version}", "/models/{model:path}")
-    return found + [route(model, managing.model_metadata) for model in shortest]
+    return found + [route(model, managing.model_metadata) for model in _MODELS]
 
 
 def _endpoint(servicer: Servicer, ask: Ask) -> Callable[[Request], Awaitable[Response]]:
