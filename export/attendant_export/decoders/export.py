@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from attendant.bundle import DEFAULT_TEMPLATE, GeneratorManifest, Graph, KVLayer, Parity
+from attendant.bundle import DEFAULT_TEMPLATE, GeneratorManifest, Graph, KVLayer, Parity, formats_of
 from attendant.bundle.graph_io import LOGITS, PACKED
 
 from attendant_export.attention.reference import Look
@@ -25,7 +25,6 @@ from attendant_export.recipe import GENERATE, PRECISIONS, Recipe
 from attendant_export.settings import generation_defaults, setting_warnings
 from attendant_export.source.folder import SourceFolder
 from attendant_export.texts import calibration_text
-from attendant_export.words.formats import answer_formats
 from attendant_export.words.known_tokens import prompt_ids
 from attendant_export.words.special_tokens import special_tokens
 
@@ -142,7 +141,7 @@ class DecoderDraft:
         """See :meth:`attendant_export.drafts.Draft.manifest`."""
         source, words = self.decoder.source, self.decoder.source.words
         templates = dict(words.chat_templates)
-        formats = answer_formats(templates, self.order.tool_format, self.order.reasoning_format)
+        formats = formats_of(templates, self.order.tool_format, self.order.reasoning_format)
         return GeneratorManifest(
             **common,
             task="generate",

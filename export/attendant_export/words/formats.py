@@ -1,10 +1,8 @@
-"""How a model writes tool calls and reasoning: as an order says, or as its chat templates have it."""
+"""Names of formats of tool calls and reasoning in an order: checked before anything is exported."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from attendant.bundle import AnswerFormats, FormatUnknown, formats_of
+from attendant.bundle import AnswerFormats, FormatUnknown
 
 from attendant_export.errors import ExportError
 
@@ -21,9 +19,3 @@ def check_formats(tools: str | None, reasoning: str | None) -> None:
         AnswerFormats(reasoning=reasoning or NONE)
     except FormatUnknown as error:
         raise ExportError(f"--reasoning-format {error}") from None
-
-
-def answer_formats(templates: Mapping[str, str], tools: str | None, reasoning: str | None) -> AnswerFormats:
-    """The formats that were ordered; those that were not, as the templates have them."""
-    found = formats_of(templates)
-    return AnswerFormats(tools or found.tools, reasoning or found.reasoning)

@@ -44,12 +44,19 @@ _REASONING: Mapping[str, Speaks] = {
 }
 
 
-def formats_of(templates: Mapping[str, str]) -> AnswerFormats:
+def formats_of(templates: Mapping[str, str], tools: str | None = None, reasoning: str | None = None) -> AnswerFormats:
     """The formats that chat templates speak, by the marks that they write; sources of templates by name. Of tools the
-    template for them has the first word."""
+    template for them has the first word.
+
+    Args:
+        tools, reasoning: names of formats that are known already.
+
+    Raises:
+        FormatUnknown: one of them is no format's name.
+    """
     ordered = [templates[name] for name in (TOOLS_TEMPLATE, DEFAULT_TEMPLATE) if name in templates]
     ordered += [source for name, source in sorted(templates.items()) if name not in (TOOLS_TEMPLATE, DEFAULT_TEMPLATE)]
-    return AnswerFormats(_first(_TOOLS, ordered), _first(_REASONING, ordered))
+    return AnswerFormats(tools or _first(_TOOLS, ordered), reasoning or _first(_REASONING, ordered))
 
 
 def _first(known: Mapping[str, Speaks], templates: list[str]) -> str:

@@ -120,12 +120,11 @@ class GeneratorManifest(ManifestBase):
     @property
     def formats(self) -> AnswerFormats:
         """How the model writes tool calls and reasoning: as the manifest says, or as its templates have it."""
-        found = formats_of(self.templates())
-        return AnswerFormats(self.tool_format or found.tools, self.reasoning_format or found.reasoning)
+        return formats_of(self.templates(), self.tool_format, self.reasoning_format)
 
     @model_validator(mode="after")
     def _has_known_formats(self) -> Self:
-        assert self.formats, "the names are checked as they are taken in"
+        _ = self.formats  # raises for a name that is none
         return self
 
     @model_validator(mode="after")
