@@ -71,8 +71,8 @@ class ChatSettings(Section):
 
     given_templates: bool = Field(
         False,
-        description="Render templates that come with calls. They are programs: each runs in a process of its own, "
-        "within limits.",
+        description="Render templates that come with calls. They are programs, and run one at a time in a process "
+        "of their own, within limits.",
     )
     template_timeout_s: Annotated[float, Field(gt=0, le=60, allow_inf_nan=False)] = Field(
         1.0, description="Processor time that a template of a call may take, in seconds."
