@@ -110,7 +110,9 @@ class GrammarSettings(Section):
         ByteSize(128 * 1024), description="Size of a grammar's text; larger ones are refused with INVALID_ARGUMENT."
     )
     max_compile_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
-        5.0, description="Seconds that it may take to compile one; what takes longer is refused with INVALID_ARGUMENT."
+        5.0,
+        description="Seconds that a call may wait while one is compiled; then the call is refused with "
+        "INVALID_ARGUMENT. The grammar is compiled to its end, and there for later calls.",
     )
     max_mask_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
         0.05,

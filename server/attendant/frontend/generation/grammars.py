@@ -82,59 +82,78 @@ class Grammars:
         words = await of_model.words.result(self._threads)
         job = of_model.jobs.get(grammar)
         if job is None:
-            job = of_model.jobs[grammar] = _Job(partial(CompiledGrammar, grammar, words, self._limits))
-        found: CompiledGrammar | InvalidRequest
+            work = partial(CompiledGrammar, grammar, words, self._limits)
+            job = of_model.jobs[grammar] = _Job(work, partial(self._ended, model.name, of_model, grammar))
+        limit_s = self._settings.max_compile_s
         try:
-            found = await job.result(self._threads, self._settings.max_compile_s)
+            found = await job.result(self._threads, limit_s)
         except TimeoutError:
-            found = InvalidRequest(
-                field_of(grammar), f"is too complex: to compile it takes more than {self._settings.max_compile_s:g} s"
-            )
+            reason = f"is too complex: to compile it takes more than {limit_s:g} s"
+            raise InvalidRequest(field_of(grammar), reason) from None
         except InvalidRequest as error:
-            found = error.renamed(error.field)  # without its traceback, which has hold of all that was compiled
-        finally:
-            if of_model.jobs.get(grammar) is job and (job.is_done or not job.num_waiting):
-                del of_model.jobs[grammar]
-        if of_model.keep(grammar, found, self._settings.cache_size):
-            self._metrics.compiled(model.name, job.took_s)
-        if isinstance(found, InvalidRequest):
-            raise found.renamed(found.field)
+            raise error.renamed(error.field) from None
         self._metrics.asked(model.name, "compiled")
         return found
 
+    def _ended(self, name: str, of_model: _OfModel, grammar: Grammar, job: _Job[CompiledGrammar]) -> None:
+        """A grammar has been compiled, or refused, whoever still waits for that; or given up."""
+        of_model.jobs.pop(grammar, None)
+        found = job.outcome
+        if found is not None:
+            of_model.keep(grammar, found, self._settings.cache_size)
+            self._metrics.compiled(name, job.took_s)
+
 
 class _Job(Generic[T]):
-    """Work in a thread that several calls wait for, begun when the first does and given up when none does any more."""
+    """Work in a thread that several calls wait for. It begins when the first does, and is given up when none does any
+    more, unless it runs by then: then it runs to its end, which may come late.
 
-    def __init__(self, work: Callable[[], T]) -> None:
+    Args:
+        on_end: told when it has ended, or was given up.
+    """
+
+    def __init__(self, work: Callable[[], T], on_end: Callable[[_Job[T]], None] | None = None) -> None:
         self._work = work
+        self._on_end = on_end
         self._began_ns = 0
         self._future: asyncio.Future[T] | None = None
-        self.num_waiting = 0
+        self._num_waiting = 0
         self.took_s = 0.0
 
     @property
-    def is_done(self) -> bool:
-        """Whether it has ended, well or not."""
-        return self._future is not None and self._future.done()
+    def outcome(self) -> T | InvalidRequest | None:
+        """What has come of it; None: nothing yet."""
+        future = self._future
+        if future is None or future.cancelled() or not future.done():
+            return None
+        error = future.exception()
+        if error is None:
+            return future.result()
+        assert isinstance(error, InvalidRequest), "whatever goes wrong becomes one"
+        return error.renamed(error.field)  # without its traceback, which has hold of all that was compiled
 
     async def result(self, threads: MediaThreads, limit_s: float | None = None) -> T:
         """What comes of it. Raises TimeoutError if it has run for longer; waiting for a thread does not count."""
         if self._future is None:
             self._future = asyncio.wrap_future(threads.submit(self._run))
+            self._future.add_done_callback(self._told)
         future = self._future
-        self.num_waiting += 1
+        self._num_waiting += 1
         try:
             while not future.done():
-                await asyncio.wait([future], timeout=limit_s)
-                if limit_s is not None and not future.done() and self._runs_for_s() >= limit_s:
+                if limit_s is not None and self._runs_for_s() >= limit_s:
                     raise TimeoutError
+                await asyncio.wait([future], timeout=limit_s)
             return future.result()
         finally:
-            self.num_waiting -= 1
-            if not self.num_waiting and not future.done():
+            self._num_waiting -= 1
+            if not self._num_waiting and not self._began_ns:
                 future.cancel()
                 self._future = None
+
+    def _told(self, future: asyncio.Future[T]) -> None:
+        if self._on_end is not None:
+            self._on_end(self)
 
     def _run(self) -> T:
         self._began_ns = time.monotonic_ns()
@@ -167,13 +186,11 @@ class _OfModel:
             self._kept.move_to_end(grammar)
         return found
 
-    def keep(self, grammar: Grammar, found: CompiledGrammar | InvalidRequest, size: int) -> bool:
-        """Remember what came of it; no more than ``size``. Returns whether that is news."""
-        is_news = grammar not in self._kept
+    def keep(self, grammar: Grammar, found: CompiledGrammar | InvalidRequest, size: int) -> None:
+        """Remember what came of it; no more than ``size``."""
         self._kept[grammar] = found
         while len(self._kept) > size:
             self._kept.popitem(last=False)
-        return is_news
 
 
 def ruled(
