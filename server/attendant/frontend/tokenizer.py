@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from attendant.bundle import EmbeddingHead, EncoderTask, TextSource
-from attendant.core.chat import ChatPrompt
-from attendant.core.generation import TextPrompt
+from attendant.core.chat import ChatPrompt, ToolChoice
+from attendant.core.generation import GenerationCall, TextPrompt
 from attendant.frontend.encoding.served import ServedEncoder
 from attendant.frontend.encoding.text import prompt_text
+from attendant.frontend.generation.apart import with_usable_tools
 from attendant.frontend.generation.given_templates import GivenTemplates
 from attendant.frontend.generation.hub import ModelHub
-from attendant.frontend.generation.prompts import timely, tokens_of
+from attendant.frontend.generation.prompts import shown_tools, timely, tokens_of
 from attendant.models.generators import GeneratorPart
 from attendant.models.info import Piece, Tokenized
 from attendant.models.lookup import ENCODER_WORDS, WORDS, Wanted
@@ -56,15 +57,23 @@ class TokenizerService:
         self._models = models
         self._given = given
 
-    async def tokenize(self, model: str, prompt: TextPrompt | ChatPrompt) -> Tokenized:
+    async def tokenize(
+        self, model: str, prompt: TextPrompt | ChatPrompt, tool_choice: ToolChoice | None = None
+    ) -> Tokenized:
         """Token ids of a text, or of a conversation as the model's template writes it.
 
         Without a name, the only model that generates is meant, or where none does the only one that encodes texts.
+
+        Args:
+            tool_choice: of a call with this prompt, which shows the model no tools but those that it may call.
 
         Raises:
             InvalidRequest: the text is far longer than any that the model reads; or as the template refuses it.
         """
         words = self._words(model, WORDS)
+        if tool_choice is not None and isinstance(prompt, ChatPrompt):
+            call = with_usable_tools(GenerationCall(model, prompt, tool_choice=tool_choice))
+            prompt = replace(prompt, tools=shown_tools(words.codec, call, prompt))
         return await tokens_of(words.codec, prompt, words.limit, self._given)
 
     async def detokenize(

@@ -101,7 +101,7 @@ async def _continuation(model: GeneratorPart, call: GenerationCall, given: Given
         case TokenPrompt(token_ids=ids):
             pass
         case ChatPrompt() as chat:
-            shown = replace(chat, tools=_shown_tools(model, call, chat))
+            shown = replace(chat, tools=shown_tools(model.text, call, chat))
             ids = (await tokenize(model, shown, given, as_prompt=True)).token_ids
         case prompt:
             ids = (await tokenize(model, prompt, as_prompt=True)).token_ids
@@ -111,11 +111,15 @@ async def _continuation(model: GeneratorPart, call: GenerationCall, given: Given
     return Prepared(ids)
 
 
-def _shown_tools(model: GeneratorPart, call: GenerationCall, chat: ChatPrompt) -> tuple[Tool, ...]:
+def shown_tools(codec: TextCodec, call: GenerationCall, chat: ChatPrompt) -> tuple[Tool, ...]:
     """Those of the tools that the model is shown: all that it may call. Where calls are forced, it need not have seen
-    any."""
+    any.
+
+    Args:
+        call: as :func:`~attendant.frontend.generation.apart.with_usable_tools` leaves it.
+    """
     choice = call.tool_choice
-    if choice is not None and choice.forces and not chat.given_template and not model.text.habits(chat).tools:
+    if choice is not None and choice.forces and not chat.given_template and not codec.habits(chat).tools:
         return ()
     return callable_tools(call)
 

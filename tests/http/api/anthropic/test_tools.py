@@ -97,6 +97,14 @@ def test_a_model_that_may_call_none_is_not_shown_any(client: Any) -> None:
     assert client.messages.count_tokens(**counted).input_tokens > without
 
 
+def test_of_a_tool_that_has_to_be_called_as_much_is_counted_as_the_model_is_shown(client: Any) -> None:
+    choice = {"type": "tool", "name": "get_time"}
+    usage = client.messages.create(**ASKED, tool_choice=choice).usage
+    counted = {name: value for name, value in ASKED.items() if name != "max_tokens"}
+    shown = usage.input_tokens + (usage.cache_read_input_tokens or 0)
+    assert client.messages.count_tokens(**counted, tool_choice=choice).input_tokens == shown
+
+
 def test_a_round_with_results(client: Any) -> None:
     first = client.messages.create(**ASKED, tool_choice={"type": "tool", "name": "get_time"})
     (call,) = [block for block in first.content if block.type == "tool_use"]

@@ -182,6 +182,13 @@ def test_a_call_that_has_to_come_comes(handy: Any, choice: Any, names: set[str],
     assert told == reason
 
 
+@pytest.mark.parametrize("choice", ["auto", "none", NAMED, ALLOWED])
+def test_ids_of_the_prompt_are_those_that_the_model_is_shown(handy: Any, choice: Any) -> None:
+    asked: dict[str, Any] = {"model": "m", "messages": HELLO, "tools": DECLARED, "tool_choice": choice}
+    found = handy.chat.completions.create(**asked, max_tokens=1, extra_body={"return_token_ids": True})
+    assert len(found.model_extra["prompt_token_ids"]) == found.usage.prompt_tokens
+
+
 def test_a_response_that_has_to_call_calls(handy: Any) -> None:
     tools = [{"type": "function", **function, "strict": False} for function in FUNCTIONS]
     body = {"seed": 2}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from attendant.core.chat import Tool, ToolChoice
+from attendant.core.chat import ChatPrompt, Tool, ToolChoice
 from attendant.core.errors import InvalidRequest
 from attendant.core.generation import GenerationCall
 from attendant.core.grammar import Grammar
@@ -31,7 +31,7 @@ def generation_call(body: MessagesBody) -> GenerationCall:
     if isinstance(body.thinking, ThinkingOn) and body.thinking.budget_tokens >= body.max_tokens:
         budget = body.thinking.budget_tokens
         raise InvalidRequest("thinking.budget_tokens", f"is {budget}; allowed: less than max_tokens, {body.max_tokens}")
-    prompt = chat_prompt(body)
+    prompt, choice = prompt_and_choice(body)
     return GenerationCall(
         model=body.model,
         prompt=prompt,
@@ -42,9 +42,19 @@ def generation_call(body: MessagesBody) -> GenerationCall:
         top_p=body.top_p,
         whole=not body.stream,
         grammar=_grammar(body),
-        tool_choice=_tool_choice(body, prompt.tools),
+        tool_choice=choice,
         separate=True,
     )
+
+
+def prompt_and_choice(body: ConversationBody) -> tuple[ChatPrompt, ToolChoice | None]:
+    """The conversation, and which of its tools the model may call, which are those that it is shown.
+
+    Raises:
+        InvalidRequest: as :func:`chat_prompt`; or a choice of tools that there are not.
+    """
+    prompt = chat_prompt(body)
+    return prompt, _tool_choice(body, prompt.tools)
 
 
 def thinking_is_shown(body: MessagesBody) -> bool:

@@ -13,8 +13,7 @@ from attendant.frontend.front_end import FrontEnd
 from attendant.http.api.answers import Events, error_answer, in_events, in_one
 from attendant.http.api.anthropic.answers import Asked, events, message
 from attendant.http.api.anthropic.bodies import CountTokensBody, MessagesBody
-from attendant.http.api.anthropic.calls import generation_call, thinking_is_shown
-from attendant.http.api.anthropic.conversation import chat_prompt
+from attendant.http.api.anthropic.calls import generation_call, prompt_and_choice, thinking_is_shown
 from attendant.http.api.anthropic.errors import ANTHROPIC, dialect_of
 from attendant.http.api.bodies import read_call
 from attendant.http.calls import of_this_call
@@ -37,11 +36,11 @@ def anthropic_routes(models: Callable[[], FrontEnd]) -> list[Route]:
         return await in_one(request, dialect, lambda: message(front_end.generation.generate(call, context), asked))
 
     async def count(request: Request) -> Response:
-        body, prompt = await read_call(request, CountTokensBody, chat_prompt)
+        body, (prompt, choice) = await read_call(request, CountTokensBody, prompt_and_choice)
         front_end = models()
 
         async def counted() -> dict[str, int]:
-            return {"input_tokens": len((await front_end.tokenizer.tokenize(body.model, prompt)).token_ids)}
+            return {"input_tokens": len((await front_end.tokenizer.tokenize(body.model, prompt, choice)).token_ids)}
 
         return await in_one(request, dialect_of(body), counted)
 

@@ -69,7 +69,7 @@ async def _answer(front_end: FrontEnd, body: ChatBody, call: GenerationCall) -> 
     prompt, ids, prefix = call.prompt, None, ""
     assert isinstance(prompt, ChatPrompt)
     if body.return_token_ids:
-        ids = list((await front_end.tokenizer.tokenize(body.model, prompt)).token_ids)
+        ids = list((await front_end.tokenizer.tokenize(body.model, prompt, call.tool_choice)).token_ids)
     if body.echo and prompt.messages and prompt.messages[-1].role == "assistant":
         prefix = prompt.messages[-1].text
     return ChatAnswer(body, named=is_named(call), prefix=prefix, prompt_token_ids=ids)
