@@ -16,7 +16,7 @@ from openai import OpenAI
 
 from tests.http.api.served import ApiSite
 from tests.http.page.served import eventually
-from tests.synthetic import make_synthetic_bundle
+from tests.synthetic import SPECIAL, make_synthetic_bundle
 
 CALL = GenerationCall("model", TextPrompt("hello"), max_tokens=12, temperature=0.0)
 PATH = "/v1/completions"
@@ -142,6 +142,10 @@ def test_an_answer_begins_with_the_prompt_if_asked(site: ApiSite) -> None:
     assert whole["choices"][0]["text"] == "hello" + text(site)
     by_ids = site.post(PATH, {**GREEDY, "prompt": tokens_of(site, "hello"), "echo": True})[1]
     assert by_ids["choices"][0]["text"] == "hello" + text(site)
+    special = f"hello{SPECIAL[-1]}"  # a text of its tokens is without it
+    with_ids = site.post(PATH, {**GREEDY, "prompt": special, "echo": True, "return_token_ids": True})[1]["choices"][0]
+    assert with_ids["text"].startswith(special)
+    assert with_ids["prompt_token_ids"] == tokens_of(site, special)
     streamed = events(site, prompt=["hello", "hello"], echo=True)
     for index in (0, 1):
         texts = [c["choices"][0]["text"] for c in streamed if c["choices"][0]["index"] == index]

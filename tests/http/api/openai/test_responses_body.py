@@ -11,7 +11,8 @@ from attendant.core.errors import InvalidRequest
 from attendant.core.generation import GenerationCall
 from attendant.core.grammar import Grammar
 from attendant.http.api.bodies import refusal
-from attendant.http.api.openai.responses_body import ResponsesBody, response_call
+from attendant.http.api.openai.chat_body import FIELDS as CHAT_FIELDS
+from attendant.http.api.openai.responses_body import FIELDS, ResponsesBody, response_call
 from openai.types.responses import response_create_params
 from pydantic import ValidationError
 
@@ -39,6 +40,12 @@ def messages_of(*items: dict[str, Any], **fields: Any) -> tuple[ChatMessage, ...
 def test_every_field_of_the_clients_schema_is_declared() -> None:
     base = response_create_params.ResponseCreateParamsBase.__annotations__
     assert {*base, "stream"} <= set(ResponsesBody.model_fields)
+
+
+def test_the_front_ends_names_are_what_chat_completions_call_them() -> None:
+    alike = {own: name for own, name in CHAT_FIELDS.items() if name in ResponsesBody.model_fields}
+    assert alike["given_template"] == "chat_template"
+    assert alike.items() <= FIELDS.items()
 
 
 def test_a_plain_call() -> None:

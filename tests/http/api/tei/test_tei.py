@@ -101,6 +101,8 @@ def test_ranks(site: ApiSite) -> None:
     assert answer(site, "/rerank", **asked, raw_scores=True) == ranks(raw_scores=True)
     with_text = answer(site, "/rerank", **asked, return_text=True)
     assert with_text == [{**each, "text": TEXTS[each["index"]]} for each in ranks()]
+    wrong = site.post("/rerank", {"query": "a", "documents": ["b"], "activation": True, "use_activation": False})
+    assert (wrong[0], wrong[1]["error"]["param"]) == (400, "activation")
     as_jina_has_it = answer(site, "/rerank", query="a", documents=list(TEXTS))
     assert [each["relevance_score"] for each in as_jina_has_it["results"]] == [each["score"] for each in ranks()]
 

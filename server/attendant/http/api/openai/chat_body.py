@@ -23,7 +23,6 @@ FIELDS = {
     "grammar": "response_format",
     "bad_phrases": "bad_words",
     "num_beams": "n",
-    "continues": "continue_final_message",
 }
 """The front end's names of fields, and this API's."""
 

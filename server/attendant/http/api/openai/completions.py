@@ -68,9 +68,11 @@ async def _prepared(
     front_end: FrontEnd, body: CompletionBody, calls: Sequence[GenerationCall]
 ) -> tuple[Sequence[GenerationCall], CompletionAnswer]:
     """The calls with prompts that are cut, if they are to be, and what their answers tell of the prompts."""
+    sent = calls
     if body.truncate_prompt_tokens is not None or body.return_token_ids:
         calls = [replace(call, prompt=await _token_prompt(front_end, body, call)) for call in calls]
-    echoes = [await _echo(front_end, call) for call in calls] if body.echo else ()
+    repeated = sent if body.truncate_prompt_tokens is None else calls  # a text of tokens may be another
+    echoes = [await _echo(front_end, call) for call in repeated] if body.echo else ()
     ids = [call.prompt.token_ids for call in calls if isinstance(call.prompt, TokenPrompt)]
     return calls, CompletionAnswer(body, echoes, ids)
 

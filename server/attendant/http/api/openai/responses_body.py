@@ -23,6 +23,7 @@ FIELDS = {
     "messages": "input",
     "max_tokens": "max_output_tokens",
     "template_variables": "chat_template_kwargs",
+    "given_template": "chat_template",
     "grammar": "text.format",
     "logprobs": "top_logprobs",
     "reasoning_effort": "reasoning.effort",

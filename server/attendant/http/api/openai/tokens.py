@@ -32,7 +32,6 @@ DIALECT = replace(
         "token_ids": "tokens",
         "template_variables": "chat_template_kwargs",
         "given_template": "chat_template",
-        "continues": "continue_final_message",
     },
 )
 

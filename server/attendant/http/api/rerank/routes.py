@@ -32,7 +32,7 @@ def rerank_routes(models: Callable[[], FrontEnd]) -> list[Route]:
     :func:`attendant.http.api.routes.api_routes` takes it."""
 
     async def rerank(request: Request) -> Response:
-        return await answer_rerank(request, models(), await read_json(request, RerankBody))
+        return await answer_rerank(request, models, await read_json(request, RerankBody))
 
     async def rerank_for_cohere(request: Request) -> Response:
         body = await read_json(request, CohereBody)
@@ -74,12 +74,12 @@ def rerank_routes(models: Callable[[], FrontEnd]) -> list[Route]:
     ]
 
 
-async def answer_rerank(request: Request, front_end: FrontEnd, body: RerankBody) -> Response:
-    """What /v1/rerank answers."""
-    call, context = calls.rerank_call(body), of_this_call()
+async def answer_rerank(request: Request, models: Callable[[], FrontEnd], body: RerankBody) -> Response:
+    """What /v1/rerank answers, errors in its words among it."""
 
     async def work() -> Response:
-        encoded = await front_end.encoding.rerank(call, context)
+        call, context = calls.rerank_call(body), of_this_call()
+        encoded = await models().encoding.rerank(call, context)
         return await written(lambda: answers.ranks(encoded, body, context.request_id), long=_is_long(call.documents))
 
     return await in_one(request, errors.RERANK, work)

@@ -65,7 +65,7 @@ def tei_routes(models: Callable[[], FrontEnd]) -> list[Route]:
         if isinstance(body, InvalidRequest):
             return error_answer(TEI if is_tei else RERANK, body)
         if not isinstance(body, TeiRerankBody):
-            return await answer_rerank(request, models(), body)
+            return await answer_rerank(request, models, body)
         front_end, call = models(), calls.rerank_call(body, _model(request))
 
         async def work() -> Response:
