@@ -41,6 +41,13 @@ REFUSED: list[tuple[str, dict[str, Any], dict[str, Any], str, str]] = [
     (
         "grammar of vLLM's",
         {"text_input": "a"},
+        {"structured_outputs": {"regex": 0}},
+        "sampling_parameters.structured_outputs.regex",
+        "allowed: a regular expression",
+    ),
+    (
+        "grammar of vLLM's that is broken",
+        {"text_input": "a"},
         {"structured_outputs": {"regex": "a("}},
         "sampling_parameters.structured_outputs.regex",
         "unclosed",

@@ -26,7 +26,7 @@ def set_grammar(message: pb.GenerateRequest, said: Said) -> None:
     value = parsed(said.value, said.field, _KINDS) if isinstance(said.value, str) else said.value
     if not isinstance(value, dict):
         raise said.refusal(_KINDS)
-    given = {name: each for name, each in value.items() if each not in (None, False)}
+    given = {name: each for name, each in value.items() if each is not None and each is not False}
     if not given:
         return
     if len(given) > 1:
