@@ -115,7 +115,7 @@ class GivenTemplates:
             jobs.write(len(sent).to_bytes(HEADER, "big") + sent)
             await jobs.drain()
             size = int.from_bytes(await ends.readexactly(HEADER), "big")
-            end: dict[str, Any] = json.loads(await ends.readexactly(size))
+            end: dict[str, Any] = await asyncio.to_thread(json.loads, await ends.readexactly(size))
         except (asyncio.IncompleteReadError, ConnectionError) as error:
             raise _Ended from error
         return end
