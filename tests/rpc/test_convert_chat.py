@@ -18,6 +18,7 @@ from attendant.core.request import FinishReason, Timings, Usage
 from attendant.models.text import TextCodec
 from attendant.rpc import convert, convert_chat
 from attendant.rpc.convert_models import model_message
+from attendant.rpc.openinference.single import parsed
 from attendant.rpc.sizes import LARGE_REQUEST
 from attendant_proto.v1 import generation_pb2 as pb
 from attendant_proto.v1 import generation_pb2_grpc, models_pb2
@@ -165,6 +166,34 @@ def test_callers_learn_what_the_chat_templates_of_a_model_look_at() -> None:
         reasoning_format="none",
     )
     assert TextCodec(byte_tokenizer(), None).chat_facts() is None
+
+
+def test_a_conversation_has_a_limit_of_pieces() -> None:
+    half = convert_chat.MOST_PIECES // 2
+    least = pb.ChatMessage(role="user", content="")
+    many = pb.Chat(messages=[least] * half, documents=["{}"] * half)
+    assert convert_chat.is_large_chat(many)
+    assert len(convert_chat.chat_prompt(many).messages) == half
+    for more in (
+        pb.Chat(tools=[pb.Tool(name="f")]),
+        pb.Chat(messages=[pb.ChatMessage(parts=[""])]),
+        pb.Chat(messages=[pb.ChatMessage(tool_calls=[pb.ToolCall(name="f")])]),
+    ):
+        more.MergeFrom(many)
+        with pytest.raises(InvalidRequest, match="chat has more than 65,536 messages, parts"):
+            convert_chat.chat_prompt(more)
+    parts = pb.Chat(messages=[pb.ChatMessage(parts=[""] * (2 * half))])
+    assert convert_chat.is_large_chat(parts)
+    with pytest.raises(InvalidRequest):
+        convert_chat.chat_prompt(parts)
+
+
+@pytest.mark.parametrize("values", ["[%s1]" % ("[]," * 2**19), '{%s"a": 1}' % ('"b":[],' * 2**19)])
+def test_json_with_too_many_values_is_refused_before_it_is_parsed(values: str) -> None:
+    with pytest.raises(InvalidRequest, match=r"documents\[0\] has more than 1,048,576 values"):
+        convert_chat.chat_prompt(pb.Chat(documents=[values]))
+    with pytest.raises(InvalidRequest, match="chat has more than 1,048,576 values"):
+        parsed(values, "chat", "an array")
 
 
 def test_a_conversation_with_much_json_is_read_in_a_thread() -> None:

@@ -12,7 +12,7 @@ from attendant_proto.v1 import generation_pb2 as pb
 from attendant.core.chat import ChatMessage, ChatPrompt, TextPart, Tool, ToolCall, ToolCallDelta, ToolChoice
 from attendant.core.errors import InvalidRequest
 from attendant.core.grammar import Grammar
-from attendant.rpc.sizes import LARGE_REQUEST
+from attendant.rpc.sizes import LARGE_REQUEST, check_values
 
 T = TypeVar("T")
 
@@ -24,12 +24,24 @@ _MODES = {
 }
 
 
+MOST_PIECES = 2**16
+"""Messages, parts of contents, tool calls, tools and documents of a conversation, all together. Each can be as small as
+two bytes, and takes microseconds."""
+
+_LARGE = 1024
+"""Pieces from which on a conversation is read in a thread."""
+
+
 def chat_prompt(chat: pb.Chat) -> ChatPrompt:
     """A conversation.
 
     Raises:
-        InvalidRequest: a tool, a document or the variables of the template are not as they have to be.
+        InvalidRequest: a tool, a document or the variables of the template are not as they have to be, or there is too
+            much of something.
     """
+    if _num_pieces(chat) > MOST_PIECES:
+        what = "messages, parts, tool calls, tools and documents"
+        raise InvalidRequest("chat", f"has more than {MOST_PIECES:,} {what}; allowed: so many, all together")
     return ChatPrompt(
         tuple([_message(index, message) for index, message in enumerate(chat.messages)]),
         chat.template,
@@ -43,9 +55,20 @@ def chat_prompt(chat: pb.Chat) -> ChatPrompt:
 
 
 def is_large_chat(chat: pb.Chat) -> bool:
-    """Whether a conversation has so much JSON that reading it takes long enough to be done in a thread."""
+    """Whether a conversation has so much JSON, or so many pieces, that reading it takes long enough to be done in a
+    thread."""
+    if _num_pieces(chat) > _LARGE:
+        return True
     tools = sum([len(tool.definition) + len(tool.parameters) for tool in chat.tools])
     return tools + len(chat.template_variables) + sum(map(len, chat.documents)) > LARGE_REQUEST
+
+
+def _num_pieces(chat: pb.Chat) -> int:
+    """Of a conversation; where there are more than it may have, not all are counted."""
+    pieces = len(chat.messages) + len(chat.tools) + len(chat.documents)
+    if pieces > MOST_PIECES:
+        return pieces
+    return pieces + sum([len(message.parts) + len(message.tool_calls) for message in chat.messages])
 
 
 async def timely(chat: pb.Chat, read: Callable[[], T]) -> T:
@@ -122,6 +145,7 @@ def _tool(index: int, tool: pb.Tool) -> Tool:
 
 
 def _object(field: str, text: str) -> Mapping[str, Any]:
+    check_values(text, field)
     try:
         found = json.loads(text)
     except (ValueError, RecursionError) as error:

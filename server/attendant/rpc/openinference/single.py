@@ -7,7 +7,7 @@ from typing import Any
 
 from attendant.core.errors import InvalidRequest, StreamNeeded
 from attendant.rpc.openinference.ports import InferCall
-from attendant.rpc.sizes import LARGE_REQUEST
+from attendant.rpc.sizes import LARGE_REQUEST, check_values
 
 _MOST_SHOWN = 100
 
@@ -82,8 +82,9 @@ def parsed(words: str, field: str, allowed: str) -> Any:
         allowed: what it has to be, for the error.
 
     Raises:
-        InvalidRequest: it is no JSON, or an object in it has a name twice.
+        InvalidRequest: it is no JSON, or has too many values, or an object in it has a name twice.
     """
+    check_values(words, field)
     try:
         value = json.loads(words, object_pairs_hook=_object)
         if "\\ud" in words.lower():  # the half of a pair of surrogates is no text
