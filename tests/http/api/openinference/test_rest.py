@@ -317,14 +317,15 @@ def test_large_requests_and_answers_leave_the_loop_alone(vectors: Path, monkeypa
     def watched(name: str, module: str) -> None:
         inner = getattr(import_module(module), name)
 
-        def watch(*given: Any) -> Any:
+        def watch(*given: Any, **named: Any) -> Any:
             threads[name] = threading.get_ident()
-            return inner(*given)
+            return inner(*given, **named)
 
         monkeypatch.setattr(f"{module}.{name}", watch)
 
     watched("infer_request", "attendant.http.api.openinference.inferring")
     watched("written", "attendant.http.api.openinference.inferring")
+    watched("piece", "attendant.http.api.openinference.inferring")
     watched("_inflate", "attendant.http.api.openinference.compression")
 
     async def test(server: Both) -> None:
@@ -337,6 +338,12 @@ def test_large_requests_and_answers_leave_the_loop_alone(vectors: Path, monkeypa
             assert (threads["infer_request"] == threading.get_ident()) is in_the_loop
             assert (threads["written"] == threading.get_ident()) is in_the_loop
             assert threads["_inflate"] != threading.get_ident()
+            whole, stream = [
+                await server.post(f"/v2/models/vectors/{path}", {"text": texts})
+                for path in ("generate", "generate_stream")
+            ]
+            assert json.loads(stream.text.removeprefix("data: ")) == whole.json()
+            assert (threads["piece"] == threading.get_ident()) is in_the_loop
 
     with_both(test, load(vectors, max_queue=4000))
 

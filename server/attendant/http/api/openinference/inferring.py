@@ -72,7 +72,14 @@ def _stream_needed() -> StreamNeeded:
 async def _events(inference: Inference, *, flagged: bool) -> AsyncGenerator[Event, None]:
     async with aclosing(inference.streamed(of_this_call())) as answers:
         async for answer in answers:
-            yield Event(piece(answer, flagged=flagged))
+            yield await _event(answer, flagged=flagged)
+
+
+async def _event(answer: pb.ModelInferResponse, *, flagged: bool) -> Event:
+    """An answer as an event, written in a thread where that takes long: tokens do not, vectors may."""
+    if answer.ByteSize() < LARGE_IN_JSON:
+        return Event(piece(answer, flagged=flagged))
+    return Event(await asyncio.to_thread(lambda: as_json(piece(answer, flagged=flagged)).decode()))
 
 
 async def _asked(request: Request, body: bytes, models: Models) -> Asked:
