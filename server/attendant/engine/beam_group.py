@@ -56,7 +56,7 @@ class BeamGroup:
         rows = [self._reported[beam.id] for beam in working]
         self._reported = {}
         self._asked = self._asked or rows[0].asked
-        extensions = self._search.advance(rows)
+        extensions = self._search.advance(rows, [beam.is_complete for beam in working])
         if extensions:
             self._go_on(extensions, pool, now_ns)
         else:
@@ -72,7 +72,8 @@ class BeamGroup:
             tokens = hypothesis.tokens if hypothesis.stop_token is None else hypothesis.tokens[:-1]
             reports = self._logprobs(hypothesis)
             events += [TokenEvent(id_, token, report) for token, report in zip(tokens, reports, strict=False)]
-            reason = FinishReason.LENGTH if hypothesis.stop_token is None else FinishReason.STOP
+            stopped = hypothesis.complete or hypothesis.stop_token is not None
+            reason = FinishReason.STOP if stopped else FinishReason.LENGTH
             usage = self.leader.usage(len(hypothesis.tokens))
             events.append(FinishedEvent(id_, reason, usage, timings, hypothesis.stop_token))
         for id_ in self.request.hypotheses[len(results) :]:

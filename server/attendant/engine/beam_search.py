@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from attendant.core.beams import BeamParams
@@ -20,13 +20,15 @@ from attendant.core.plan import Continuations
 class Hypothesis:
     """A running or finished answer: its tokens, the natural log-probability of each, and the sum of those.
 
-    ``stop_token`` is the last of the tokens if it ended the answer; otherwise the length did.
+    ``stop_token`` is the last of the tokens if it ended the answer; otherwise the length did, or it is ``complete``: a
+    rule lets nothing follow.
     """
 
     tokens: tuple[int, ...] = ()
     logprobs: tuple[float, ...] = ()
     total: float = 0.0
     stop_token: int | None = None
+    complete: bool = False
 
     def score(self, length_penalty: float) -> float:
         """What hypotheses are ranked by."""
@@ -64,11 +66,12 @@ class BeamSearch:
         """The beams, best first. At the begin, there is one."""
         return tuple(self._running)
 
-    def advance(self, rows: Sequence[Continuations]) -> tuple[Extension, ...]:
+    def advance(self, rows: Sequence[Continuations], complete: Sequence[bool] = ()) -> tuple[Extension, ...]:
         """Go on by one token.
 
         Args:
             rows: for each running beam its most probable continuations, as many as :func:`num_candidates` says.
+            complete: for each whether it is an answer that is complete: without a continuation it is a finished one.
 
         Returns:
             The beams of the next step, ``num_beams`` or what the rules leave of them, best first; none when the search
@@ -84,6 +87,9 @@ class BeamSearch:
             ),
             key=lambda entry: (-entry[0], entry[1], entry[2]),
         )[: num_candidates(self._params, len(self._stop_ids))]
+        for beam, row, is_complete in zip(self._running, rows, complete, strict=False):
+            if is_complete and not any(logprob > -math.inf for logprob in row.logprobs):
+                self._finished.append(replace(beam, complete=True))
         going: list[tuple[Extension, Hypothesis]] = []
         length = len(self._running[0].tokens) + 1
         for rank, (total, parent, token, logprob) in enumerate(ranked):

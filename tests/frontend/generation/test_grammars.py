@@ -112,6 +112,20 @@ def test_several_sequences_and_beams(bundle: Path) -> None:
     assert with_service(bundle, test) == []
 
 
+@pytest.mark.parametrize("fields", [{"ignore_eos": True}, {"min_tokens": 12}])
+def test_beams_end_where_nothing_may_follow_though_no_end_token_may_come(bundle: Path, fields: dict[str, int]) -> None:
+    async def test(service: GenerationService) -> None:
+        words = Grammar("choice", choices=("yes", "no", "maybe"))
+        wanted = call("x", 12, grammar=words, beam_search=BeamCall(3), n=2, logprobs=0, **fields)
+        texts, ends = await collect(service, wanted)
+        assert len({*texts.values()} & {*words.choices}) == 2
+        for index, end in ends.items():
+            assert (end.reason, end.stop_token_id) == (FinishReason.STOP, None)
+            assert end.usage.completion_tokens == len(texts[index])
+
+    assert with_service(bundle, test) == []
+
+
 def test_logprobs_are_the_models_own(bundle: Path) -> None:
     async def test(service: GenerationService) -> None:
         async def first(wanted: GenerationCall) -> Delta:
