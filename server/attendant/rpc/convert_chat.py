@@ -28,6 +28,9 @@ MOST_PIECES = 2**16
 """Messages, parts of contents, tool calls, tools and documents of a conversation, all together. Each can be as small as
 two bytes, and takes microseconds."""
 
+_SHORT = 8192
+"""Bytes of a conversation below which what is within its messages is read in no time."""
+
 _LARGE = 1024
 """Pieces from which on a conversation is read in a thread."""
 
@@ -64,9 +67,10 @@ def is_large_chat(chat: pb.Chat) -> bool:
 
 
 def _num_pieces(chat: pb.Chat) -> int:
-    """Of a conversation; where there are more than it may have, not all are counted."""
+    """Of a conversation. What is within messages is not counted where that takes longer than it is worth: in a short
+    one, and in one that has too much as it is."""
     pieces = len(chat.messages) + len(chat.tools) + len(chat.documents)
-    if pieces > MOST_PIECES:
+    if pieces > MOST_PIECES or chat.ByteSize() < _SHORT:
         return pieces
     return pieces + sum([len(message.parts) + len(message.tool_calls) for message in chat.messages])
 
