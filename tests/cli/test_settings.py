@@ -188,3 +188,17 @@ def test_an_empty_file_sets_nothing(tmp_path: Path) -> None:
 def test_sections_are_frozen() -> None:
     with pytest.raises(ValidationError):
         ServeSettings().engine.max_num_seqs = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "allowed"),
+    [
+        ("--http.keep-alive-s", "0.01", "0, or at least 1"),
+        ("--http.keep-alive-s", "inf", "less than or equal to 3600"),
+        ("--http.max-body-bytes", "0", "greater than or equal to 1024"),
+        ("--http.origins", "chat.example.org", "SCHEME://HOST"),
+    ],
+)
+def test_what_http_cannot_be_told(flag: str, value: str, allowed: str) -> None:
+    with pytest.raises(ConfigurationError, match=allowed):
+        load(flag, value)

@@ -25,19 +25,26 @@ class HttpSettings(Section):
         description="Answer clients of OpenAI's, Anthropic's, Cohere's and Jina's APIs and of the Open Inference "
         "Protocol, whoever reaches the port.",
     )
-    max_body_bytes: ByteSize = Field(
+    max_body_bytes: Annotated[ByteSize, Field(ge=1024)] = Field(
         ByteSize(64 * 1024 * 1024), description="Largest body of a request; larger ones are refused with 413."
     )
-    keep_alive_s: Annotated[float, Field(ge=0)] = Field(
+    keep_alive_s: Annotated[float, Field(ge=0, le=3600)] = Field(
         0.0,
-        description="Seconds of silence after which a stream of events has a comment, so that proxies keep it open; 0 "
-        "for never. A call may ask for its own.",
+        description="Seconds of silence after which a stream of events has a comment, so that proxies keep it open: 1 "
+        "or more, or 0 for never. A call may ask for its own.",
     )
     origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="Web pages whose scripts may call the APIs from a browser, by their origins, e.g. "
         "https://chat.example.org, parted by commas. Default: none but this server's own.",
     )
+
+    @field_validator("keep_alive_s")
+    @classmethod
+    def _is_a_while(cls, value: float) -> float:
+        if 0 < value < 1:
+            raise ValueError(f"is {value:g}; allowed: 0, or at least 1")
+        return value
 
     @field_validator("origins", mode="before")
     @classmethod

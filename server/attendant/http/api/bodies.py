@@ -73,6 +73,11 @@ async def read_bytes(request: Request, most: int | None = None) -> bytes:
     return b"".join(parts)
 
 
+def media_type(request: Request) -> str:
+    """What the request says that its body is, without parameters and in small letters; empty if it says nothing."""
+    return request.headers.get(CONTENT_TYPE, "").partition(";")[0].strip().lower()
+
+
 async def read_json(request: Request, kind: type[B], most: int | None = None) -> B:
     """The body of a request as a ``kind``.
 
@@ -90,7 +95,7 @@ async def read_call(request: Request, kind: type[B], call_of: Callable[[B], C], 
     Raises:
         AttendantError: as :func:`read_json`, and as ``call_of``.
     """
-    media = request.headers.get(CONTENT_TYPE, "").partition(";")[0].strip().lower()
+    media = media_type(request)
     if media not in ("application/json", ""):
         raise InvalidRequest(CONTENT_TYPE, f"is {media[:100]!r}; allowed: application/json")
     raw = await read_bytes(request, most)

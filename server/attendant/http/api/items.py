@@ -13,7 +13,8 @@ from attendant.frontend.encoding.calls import TextItem
 MOST_ITEMS = 2048
 """Of one call, as OpenAI has it."""
 
-_MOST_ID = 2**31 - 1
+MOST_ID = 2**31 - 1
+"""No model has a token with a greater one."""
 
 
 def texts_or_ids(field: str) -> PlainValidator:
@@ -30,9 +31,13 @@ def texts(field: str) -> PlainValidator:
 
 def is_ids(value: Any) -> bool:
     """Whether it is a list of token ids, with at least one."""
-    return (
-        isinstance(value, list) and bool(value) and all(type(each) is int and 0 <= each <= _MOST_ID for each in value)
-    )
+    return isinstance(value, list) and bool(value) and all(type(each) is int and 0 <= each <= MOST_ID for each in value)
+
+
+def check_ids(ids: Sequence[int], field: str) -> None:
+    """Raises InvalidRequest, which names ``field``, for a number that is no model's token."""
+    if ids and not 0 <= min(ids) <= max(ids) <= MOST_ID:
+        raise InvalidRequest(field, f"has token ids that no model has; allowed: 0 to {MOST_ID}")
 
 
 def check_number(items: Sequence[Any], field: str, most: int = MOST_ITEMS) -> None:

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from attendant.http.answers import said
+from attendant.http.api.bodies import media_type
 from attendant.http.sites import hostname, is_loopback, other_site
 
 Audience = Literal["loopback", "everyone", "off"]
@@ -46,8 +47,8 @@ class Guard:
         why = why or other_site(request)
         if why is not None:
             return said(HTTPStatus.FORBIDDEN, {"error": why})
-        if request.method == "POST" and _media_type(request) != "application/json":
-            text = f"the content type is {_media_type(request)[:100]!r}; allowed: application/json"
+        if request.method == "POST" and media_type(request) != "application/json":
+            text = f"the content type is {media_type(request)[:100]!r}; allowed: application/json"
             return said(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, {"error": text})
         return None
 
@@ -63,7 +64,3 @@ class Guard:
         if host != "localhost" and not is_loopback(host):
             return f"this page is at localhost or 127.0.0.1, and was asked for as {host[:100]!r}; {_HOW}"
         return None
-
-
-def _media_type(request: Request) -> str:
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()

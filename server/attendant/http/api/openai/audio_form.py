@@ -12,7 +12,7 @@ from starlette.formparsers import MultiPartException
 from starlette.requests import ClientDisconnect, Request
 
 from attendant.core.errors import InvalidRequest, RequestCancelled
-from attendant.http.api.bodies import refusal
+from attendant.http.api.bodies import media_type, refusal
 from attendant.http.errors import CONTENT_TYPE
 
 FILE = "file"
@@ -37,7 +37,7 @@ async def read_form(request: Request, kind: type[B]) -> Form[B]:
         InvalidRequest: it is no form, a field of it is not as it has to be, or there is no file.
         RequestCancelled: the caller hung up in the middle of it.
     """
-    media = request.headers.get(CONTENT_TYPE, "").partition(";")[0].strip().lower()
+    media = media_type(request)
     if media != _MULTIPART:
         raise InvalidRequest(CONTENT_TYPE, f"is {media[:100]!r}; allowed: {_MULTIPART}")
     try:

@@ -8,11 +8,16 @@ from typing import Any
 from attendant.core.chat import ChatPrompt, Tool, ToolChoice
 from attendant.core.errors import InvalidRequest
 from attendant.core.generation import GenerationCall
-from attendant.http.api.bodies import ApiBody
 from attendant.http.api.openai.effort import effort_of
 from attendant.http.api.openai.messages import MessageBody, chat_messages
 from attendant.http.api.openai.refusals import Refusal, check_refused
-from attendant.http.api.openai.sampling import SamplingBody, most_tokens, sampling_fields
+from attendant.http.api.openai.sampling import (
+    PlainStreamOptions,
+    SamplingBody,
+    check_stream_options,
+    most_tokens,
+    sampling_fields,
+)
 from attendant.http.api.openai.structured import grammar_of
 from attendant.http.api.openai.tools import chat_choice, chat_tools, legacy_choice, legacy_tools
 
@@ -27,11 +32,10 @@ FIELDS = {
 """The front end's names of fields, and this API's."""
 
 
-class StreamOptions(ApiBody):
+class StreamOptions(PlainStreamOptions):
     """What a stream has beside text."""
 
     include_usage: bool | None = None
-    include_obfuscation: bool | None = None
     continuous_usage_stats: bool | None = None
 
 
@@ -184,13 +188,3 @@ def _logprobs(body: ChatBody) -> int | None:
     if body.top_logprobs:
         raise InvalidRequest("top_logprobs", f"is {body.top_logprobs}; allowed without logprobs: 0")
     return None
-
-
-def check_stream_options(options: StreamOptions | None, *, stream: bool) -> None:
-    """Raises InvalidRequest where nothing streams, or a stream is to have what it cannot."""
-    if options is None:
-        return
-    if not stream:
-        raise InvalidRequest("stream_options", "is given; allowed: only with stream")
-    if options.include_obfuscation:
-        raise InvalidRequest("stream_options.include_obfuscation", "is true; allowed: false")

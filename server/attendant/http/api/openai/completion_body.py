@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Annotated, Any, Literal
-
-from pydantic import Field
+from typing import Any, Literal
 
 from attendant.core.errors import InvalidRequest
 from attendant.core.generation import GenerationCall, TextPrompt, TokenPrompt
-from attendant.http.api.openai.chat_body import StreamOptions, check_stream_options
+from attendant.http.api.items import MOST_ITEMS, check_ids
+from attendant.http.api.openai.chat_body import StreamOptions
 from attendant.http.api.openai.refusals import Refusal, check_refused
-from attendant.http.api.openai.sampling import MOST_TOKENS, SamplingBody, most_tokens, sampling_fields
+from attendant.http.api.openai.sampling import SamplingBody, check_stream_options, most_tokens, sampling_fields
 from attendant.http.api.openai.structured import grammar_of
 
 FIELDS = {
@@ -24,11 +23,8 @@ FIELDS = {
 }
 """The front end's names of fields, and this API's."""
 
-MOST_PROMPTS = 2048
 DEFAULT_TOKENS = 16
 
-Texts = Annotated[tuple[str, ...], Field(fail_fast=True)]
-Ids = Annotated[tuple[int, ...], Field(fail_fast=True)]
 Prompt = TextPrompt | TokenPrompt
 
 
@@ -36,7 +32,7 @@ class CompletionBody(SamplingBody):
     """The fields of a call: OpenAI's, then vLLM's. Those that only describe the call are read by nobody."""
 
     model: str
-    prompt: str | Texts | Ids | Annotated[tuple[Ids, ...], Field(fail_fast=True)]
+    prompt: str | tuple[str, ...] | tuple[int, ...] | tuple[tuple[int, ...], ...]
     max_tokens: int | None = DEFAULT_TOKENS
     n: int | None = None
     best_of: int | None = None
@@ -93,15 +89,14 @@ def prompts_of(body: CompletionBody) -> tuple[Prompt, ...]:
     given: Any = body.prompt
     if isinstance(given, str) or (given and isinstance(given[0], int)):
         given = (given,)
-    if not 0 < len(given) <= MOST_PROMPTS:
-        raise InvalidRequest("prompt", f"has {len(given)} prompts; allowed: 1 to {MOST_PROMPTS}")
+    if not 0 < len(given) <= MOST_ITEMS:
+        raise InvalidRequest("prompt", f"has {len(given)} prompts; allowed: 1 to {MOST_ITEMS}")
     special = body.add_special_tokens is not False
     return tuple([TextPrompt(each, special) if isinstance(each, str) else _token_prompt(each) for each in given])
 
 
 def _token_prompt(ids: Any) -> TokenPrompt:
-    if ids and not 0 <= min(ids) <= max(ids) <= MOST_TOKENS:
-        raise InvalidRequest("prompt", f"has token ids that no model has; allowed: 0 to {MOST_TOKENS}")
+    check_ids(ids, "prompt")
     return TokenPrompt(ids)
 
 

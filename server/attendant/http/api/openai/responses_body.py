@@ -14,7 +14,13 @@ from attendant.http.api.openai.chat_body import COMMON_REFUSALS
 from attendant.http.api.openai.effort import effort_of
 from attendant.http.api.openai.refusals import Refusal, check_refused, shown
 from attendant.http.api.openai.responses_input import response_messages
-from attendant.http.api.openai.sampling import SamplingBody, most_tokens, sampling_fields
+from attendant.http.api.openai.sampling import (
+    PlainStreamOptions,
+    SamplingBody,
+    check_stream_options,
+    most_tokens,
+    sampling_fields,
+)
 from attendant.http.api.openai.structured import check_fields, grammar_of, json_schema_grammar
 from attendant.http.api.openai.tools import response_choice, response_tools
 
@@ -53,12 +59,6 @@ class Text(ApiBody):
     verbosity: str | None = None
 
 
-class StreamOptions(ApiBody):
-    """What a stream has beside text."""
-
-    include_obfuscation: bool | None = None
-
-
 class ResponsesBody(SamplingBody):
     """The fields of a call: OpenAI's, then those of vLLM that are no other's. Those that only describe the call are
     read by nobody."""
@@ -75,7 +75,7 @@ class ResponsesBody(SamplingBody):
     include: tuple[str, ...] | None = None
     top_logprobs: int | None = None
     stream: bool | None = None
-    stream_options: StreamOptions | None = None
+    stream_options: PlainStreamOptions | None = None
     max_tool_calls: int | None = None
     """Of tools that the server runs, of which there are none."""
 
@@ -127,11 +127,7 @@ def response_call(body: ResponsesBody) -> GenerationCall:
         InvalidRequest: naming the field and what is allowed.
     """
     check_refused(body, _REFUSED)
-    if body.stream_options is not None:
-        if not body.stream:
-            raise InvalidRequest("stream_options", "is given; allowed: only with stream")
-        if body.stream_options.include_obfuscation:
-            raise InvalidRequest("stream_options.include_obfuscation", "is true; allowed: false")
+    check_stream_options(body.stream_options, stream=bool(body.stream))
     if body.input is None:
         raise InvalidRequest("input", "is missing")
     tools = response_tools(body.tools or ())

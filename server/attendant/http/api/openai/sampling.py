@@ -19,6 +19,12 @@ MOST_TOKENS = 2**31 - 1
 """A greater maximum of tokens is no other: no context is so long."""
 
 
+class PlainStreamOptions(ApiBody):
+    """What every stream may have beside text."""
+
+    include_obfuscation: bool | None = None
+
+
 class SamplingBody(ApiBody):
     """OpenAI's own fields first, then those that vLLM's callers add. None: the model's own default."""
 
@@ -116,6 +122,16 @@ def context_of(body: SamplingBody) -> CallContext:
         raise InvalidRequest("priority", f"is out of range; allowed: {-MOST_TOKENS} to {MOST_TOKENS}")
     context = of_this_call()
     return context if not body.priority else replace(context, priority=-body.priority)
+
+
+def check_stream_options(options: PlainStreamOptions | None, *, stream: bool) -> None:
+    """Raises InvalidRequest where nothing streams, or a stream is to have what it cannot."""
+    if options is None:
+        return
+    if not stream:
+        raise InvalidRequest("stream_options", "is given; allowed: only with stream")
+    if options.include_obfuscation:
+        raise InvalidRequest("stream_options.include_obfuscation", "is true; allowed: false")
 
 
 def stop_strings(stop: str | tuple[str, ...] | None) -> tuple[str, ...]:

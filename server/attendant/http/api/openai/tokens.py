@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -17,11 +16,11 @@ from attendant.core.generation import TextPrompt
 from attendant.frontend.front_end import FrontEnd
 from attendant.http.api.answers import in_one
 from attendant.http.api.bodies import ApiBody, read_call, read_json
+from attendant.http.api.items import check_ids
 from attendant.http.api.openai.chat_body import adds_prompt
 from attendant.http.api.openai.errors import OPENAI
 from attendant.http.api.openai.messages import MessageBody, chat_messages
 from attendant.http.api.openai.refusals import Refusal, check_refused
-from attendant.http.api.openai.sampling import MOST_TOKENS
 from attendant.http.api.openai.tools import chat_tools
 
 DIALECT = replace(
@@ -57,7 +56,7 @@ class DetokenizeBody(ApiBody):
     """Token ids."""
 
     model: str
-    tokens: Annotated[tuple[int, ...], Field(fail_fast=True)]
+    tokens: tuple[int, ...]
 
 
 _OF_MESSAGES = (
@@ -90,8 +89,7 @@ def token_routes(models: Callable[[], FrontEnd]) -> list[Route]:
     async def detokenize(request: Request) -> Response:
         async def work() -> dict[str, Any]:
             body = await read_json(request, DetokenizeBody)
-            if body.tokens and not 0 <= min(body.tokens) <= max(body.tokens) <= MOST_TOKENS:
-                raise InvalidRequest("tokens", f"has token ids that no model has; allowed: 0 to {MOST_TOKENS}")
+            check_ids(body.tokens, "tokens")
             text = await models().tokenizer.detokenize(body.model, body.tokens, keep_special_tokens=True)
             return {"prompt": text}
 
