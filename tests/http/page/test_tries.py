@@ -17,7 +17,7 @@ import soundfile
 from attendant.core.generation import Delta, GenerationCall, TextPrompt, TokenPrompt
 from attendant.demo import demo_bundles
 from attendant.frontend.explain.calls import AttentionCall, GivenAnswer, Subject
-from attendant.http.api import bodies
+from attendant.http.api.bodies import MOST_BYTES
 from PIL import Image, ImageDraw
 
 from tests.http.page.served import PageSite, eventually
@@ -158,12 +158,11 @@ def test_a_body_that_is_none_is_told(site: PageSite) -> None:
     assert (status, json.loads(answer)["field"]) == (400, "body")
 
 
-def test_a_body_is_limited(site: PageSite, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bodies, "MOST_BYTES", 1000)
-    status, _, answer = site.send("/page/classify", {"model": "sentiment", "text": "x" * 2000})
+def test_a_body_is_limited(site: PageSite) -> None:
+    status, _, answer = site.send("/page/classify", b"", content_length=str(2 * MOST_BYTES))
     told = json.loads(answer)
     assert (status, told["field"]) == (413, "body")
-    assert told["error"].endswith("bytes; allowed: at most 1,000")
+    assert told["error"] == f"body has {2 * MOST_BYTES:,} bytes; allowed: at most {MOST_BYTES:,}"
 
 
 def weights(line: Any) -> np.ndarray:
