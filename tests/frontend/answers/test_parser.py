@@ -101,6 +101,13 @@ def test_text_after_calls() -> None:
     assert (found.text, found.calls) == (", or so", (TIME,))
 
 
+def test_what_stands_between_messages_and_is_none_is_text() -> None:
+    said = "Well.<|end|><|start|>assistant<|channel|>final<|message|>Hi.<|return|>"
+    for size in (1, len(said)):
+        found = tell_apart(pieces(said, size), "harmony", "harmony")
+        assert (found.text, found.reasoning, found.calls) == ("Well.<|end|>Hi.", "", ())
+
+
 def test_channels() -> None:
     said = (
         "<|channel|>analysis<|message|>Where?<|end|><|start|>assistant<|channel|>analysis<|message|>Paris.<|end|>"

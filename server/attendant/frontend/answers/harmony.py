@@ -31,10 +31,10 @@ def harmony(reader: Reader, told: Told) -> Step[None]:
             reader.marked()
             return
         head: list[str] = []
-        stop = ""
-        if not (yield from reader.until((MESSAGE,), head.append)):
+        stop = yield from reader.until((MESSAGE, *_ENDS), head.append)
+        if stop != MESSAGE:
             told.text(reader.marked())  # no message: as it is
-            return
+            continue
         channel, recipient = _read("".join(head))
         if recipient:
             stop = yield from _call(reader, told, recipient)
