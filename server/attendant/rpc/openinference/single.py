@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from attendant.core.errors import InvalidRequest, StreamNeeded
+from attendant.core.shown import shown as as_json
 from attendant.rpc.openinference.ports import InferCall
 from attendant.rpc.sizes import LARGE_REQUEST, check_values
 
@@ -98,7 +99,7 @@ def parsed(words: str, field: str, allowed: str) -> Any:
 
 def shown(value: object) -> str:
     """A value for an error: as JSON, and not all of a long one."""
-    return cut(json.dumps(value, default=str, ensure_ascii=False))
+    return as_json(value, _MOST_SHOWN)
 
 
 def cut(words: str) -> str:

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 
 from attendant.core.errors import InvalidRequest
 from attendant.core.generation import GenerationCall, TokenPrompt
+from attendant.core.shown import shown
 from attendant.frontend.speech.calls import SpeechCall, SpeechTask
 from attendant.http.api.bodies import ApiBody
-from attendant.http.api.openai.refusals import Refusal, check_refused, shown
+from attendant.http.api.openai.refusals import Refusal, check_refused
 
 FORMATS = ("json", "text", "srt", "verbose_json", "vtt")
 STREAMED = ("json", "text")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from attendant.core.errors import InvalidRequest
-from attendant.http.api.openai.refusals import shown
+from attendant.core.shown import shown
 
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 

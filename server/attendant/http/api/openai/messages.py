@@ -7,8 +7,9 @@ from typing import Any
 
 from attendant.core.chat import ChatMessage, ContentPart, MediaPart, TextPart, ToolCall
 from attendant.core.errors import InvalidRequest
+from attendant.core.shown import shown
 from attendant.http.api.bodies import ApiBody
-from attendant.http.api.openai.refusals import Refusal, check_refused, shown, word
+from attendant.http.api.openai.refusals import Refusal, check_refused, word
 from attendant.http.api.openai.structured import check_fields
 
 _MEDIA = {"image_url": "image", "input_audio": "audio", "audio_url": "audio", "video_url": "video", "file": "file"}

@@ -9,10 +9,11 @@ from attendant.core.chat import ChatPrompt
 from attendant.core.errors import InvalidRequest
 from attendant.core.generation import GenerationCall
 from attendant.core.grammar import Grammar
+from attendant.core.shown import shown
 from attendant.http.api.bodies import ApiBody
 from attendant.http.api.openai.chat_body import COMMON_REFUSALS
 from attendant.http.api.openai.effort import effort_of
-from attendant.http.api.openai.refusals import Refusal, check_refused, shown
+from attendant.http.api.openai.refusals import Refusal, check_refused
 from attendant.http.api.openai.responses_input import response_messages
 from attendant.http.api.openai.sampling import (
     PlainStreamOptions,

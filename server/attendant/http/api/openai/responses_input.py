@@ -8,7 +8,8 @@ from typing import Any
 
 from attendant.core.chat import ChatMessage, ContentPart, MediaPart, TextPart, ToolCall
 from attendant.core.errors import InvalidRequest
-from attendant.http.api.openai.refusals import shown, word
+from attendant.core.shown import shown
+from attendant.http.api.openai.refusals import word
 from attendant.http.api.openai.structured import check_fields
 
 _ROLES = ("user", "assistant", "system", "developer")

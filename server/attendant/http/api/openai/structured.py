@@ -8,7 +8,7 @@ from typing import Any
 
 from attendant.core.errors import InvalidRequest
 from attendant.core.grammar import Grammar, notation_of
-from attendant.http.api.openai.refusals import shown
+from attendant.core.shown import shown
 from attendant.http.api.openai.sampling import SamplingBody
 
 _KINDS = ("json", "regex", "choice", "grammar", "json_object")

@@ -8,7 +8,8 @@ from typing import Any
 
 from attendant.core.chat import Tool, ToolChoice
 from attendant.core.errors import InvalidRequest
-from attendant.http.api.openai.refusals import shown, word
+from attendant.core.shown import shown
+from attendant.http.api.openai.refusals import word
 from attendant.http.api.openai.structured import check_fields
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")

@@ -8,7 +8,7 @@ from itertools import repeat
 from typing import Any
 
 import pytest
-from attendant.http.api.openai.refusals import shown
+from attendant.core.shown import shown
 
 
 @pytest.mark.parametrize(
