@@ -223,3 +223,17 @@ def test_arguments_are_an_object_though_the_schema_does_not_say_so() -> None:
         assert said in allowed
         for value in ("5", '"a"', "[5]", "null"):
             assert said.replace('{"a": 5}', value) not in allowed
+
+
+@pytest.mark.parametrize(("name", "key"), [("llama_pythonic", "my key"), ("qwen3_coder", "a>b"), ("qwen3_coder", " a")])
+def test_names_that_a_format_cannot_write_are_refused(name: str, key: str) -> None:
+    with pytest.raises(InvalidRequest, match=r"tools have an argument .*, which the model's format") as caught:
+        Allowed(name, calls=wanted(forced=True, tool={"properties": {key: {"type": "string"}}}))
+    assert caught.value.field == "tools"
+
+
+def test_a_name_of_two_words_between_tags() -> None:
+    schema = {"type": "object", "properties": {"my key": {"type": "string"}}, "required": ["my key"]}
+    said = "<tool_call>\n<function=tool>\n<parameter=my key>\na\n</parameter>\n</function>\n</tool_call>"
+    assert said in Allowed("qwen3_coder", calls=wanted(forced=True, tool=schema))
+    assert tell_apart([said], "qwen3_coder", schemas={"tool": schema}).calls == (("tool", {"my key": "a"}),)

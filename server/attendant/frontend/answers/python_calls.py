@@ -11,7 +11,7 @@ from attendant.frontend.answers.json_text import MAX_DEPTH, as_json
 from attendant.frontend.answers.reader import SPACE, NoCall, Reader, Step
 from attendant.frontend.answers.told import Told
 
-_NAME = re.compile(r"[\w.-]+")
+NAME = re.compile(r"[\w.-]+")
 _PLAIN = re.compile(r"""[^"'\\()\[\]{},]+""")
 _WORDS = {"true": True, "false": False, "null": None}
 """What JSON's words mean: models write them for Python's."""
@@ -41,7 +41,7 @@ def python_calls(reader: Reader, told: Told, *, closes: str = "]") -> Step[None]
 
 
 def _call(reader: Reader, told: Told) -> Step[None]:
-    name = yield from reader.whole_run(_NAME)
+    name = yield from reader.whole_run(NAME)
     if not told.tools.knows(name):
         name = name.removesuffix(".call")
     if not told.tools.knows(name) or not (yield from reader.take_one_of(("(",))):
@@ -62,7 +62,7 @@ def _call(reader: Reader, told: Told) -> Step[None]:
 
 
 def _argument_name(reader: Reader, before: set[str]) -> Step[str]:
-    key = yield from reader.whole_run(_NAME)
+    key = yield from reader.whole_run(NAME)
     yield from reader.whole_run(SPACE)
     yield from reader.expect("=")
     if not key or key in before:

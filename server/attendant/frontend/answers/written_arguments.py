@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from attendant.core.errors import InvalidRequest
+from attendant.frontend.answers import python_calls, xml_calls
 from attendant.frontend.answers.xml_calls import END_PARAMETER, PARAMETER
 
 Rules = tuple[list[str], dict[str, Mapping[str, Any]]]
@@ -13,7 +16,12 @@ Rules = tuple[list[str], dict[str, Mapping[str, Any]]]
 
 
 def python_arguments(name: str, schema: Mapping[str, Any]) -> Rules:
-    """``city="Paris", days=3``: values as JSON writes them, but True, False and None."""
+    """``city="Paris", days=3``: values as JSON writes them, but True, False and None.
+
+    Raises:
+        InvalidRequest: an argument has a name that cannot be written.
+    """
+    _check_names(schema, python_calls.NAME, "letters, digits, and the signs _ . -")
     schemas: dict[str, Mapping[str, Any]] = {}
 
     def written(index: int, key: str, value: Mapping[str, Any]) -> str:
@@ -23,7 +31,12 @@ def python_arguments(name: str, schema: Mapping[str, Any]) -> Rules:
 
 
 def xml_arguments(name: str, schema: Mapping[str, Any]) -> Rules:
-    """``<parameter=city>`` and so on, each on lines of its own: texts as they are, other values as JSON."""
+    """``<parameter=city>`` and so on, each on lines of its own: texts as they are, other values as JSON.
+
+    Raises:
+        InvalidRequest: an argument has a name that cannot be written.
+    """
+    _check_names(schema, xml_calls.NAME, "anything but < and > and space that is no single space between words")
     schemas: dict[str, Mapping[str, Any]] = {}
     rules: list[str] = []
 
@@ -39,6 +52,14 @@ def xml_arguments(name: str, schema: Mapping[str, Any]) -> Rules:
         return f'{begin} {name}_{index} "\\n"'
 
     return [*_in_order(name, schema, written, between=""), *rules], schemas
+
+
+def _check_names(schema: Mapping[str, Any], name: re.Pattern[str], allowed: str) -> None:
+    for key in schema.get("properties") or ():
+        if name.fullmatch(key) is None:
+            raise InvalidRequest(
+                "tools", f"have an argument {key!r}, which the model's format of calls cannot say; allowed: {allowed}"
+            )
 
 
 def _in_order(

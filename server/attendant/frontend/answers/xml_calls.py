@@ -17,7 +17,8 @@ PARAMETER, END_PARAMETER = "<parameter=", "</parameter>"
 
 _PYTHON = {"True": True, "False": False, "None": None}
 """Python's words, which models write for JSON's."""
-_NAME = re.compile(r"[^<>\s]+")
+NAME = re.compile(r"[^<>\s]+( [^<>\s]+)*")
+_UP_TO_ITS_END = re.compile(r"[^<>\n]+")
 
 
 class XmlSection:
@@ -73,7 +74,9 @@ def _call(reader: Reader, told: Told) -> Step[None]:
 
 
 def _name(reader: Reader) -> Step[str]:
-    name = yield from reader.whole_run(_NAME)
+    name = yield from reader.whole_run(_UP_TO_ITS_END)
+    if NAME.fullmatch(name) is None:
+        raise NoCall
     yield from reader.expect(">")
     return name
 
