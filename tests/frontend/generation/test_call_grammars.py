@@ -127,6 +127,17 @@ def test_an_answer_with_tools_is_a_call_or_fits_the_schema(bundle: Path) -> None
     assert with_service(bundle, test, max_num_seqs=16, max_queue=16) == []
 
 
+@pytest.mark.parametrize("name", ["llama_pythonic", "qwen3_coder"])
+def test_calls_that_come_beside_a_grammar_have_arguments(bundle: Path, name: str) -> None:
+    async def test(service: GenerationService) -> None:
+        fields = {"grammar": Grammar("choice", choices=("yes", "no")), "tool_format": name, "temperature": 3.0}
+        found = [calls for _, calls, end in await answers(service, **fields, n=16) if end.num_tool_calls]
+        assert found
+        assert all(map(fits, found))
+
+    assert with_service(bundle, test, max_num_seqs=16, max_queue=16) == []
+
+
 def test_thoughts_pass_before_a_grammar_begins(bundle: Path) -> None:
     async def test(service: GenerationService) -> None:
         choices = Grammar("choice", choices=("yes", "no"))

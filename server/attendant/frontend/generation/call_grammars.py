@@ -9,6 +9,7 @@ from attendant.core.answer_formats import HARMONY, NONE, AnswerFormats
 from attendant.core.chat import ChatPrompt
 from attendant.core.generation import GenerationCall
 from attendant.frontend.answers.composing import WantedCalls, composed
+from attendant.frontend.answers.layouts import LAYOUTS
 from attendant.frontend.generation.apart import (
     AUTO,
     Apart,
@@ -63,5 +64,6 @@ def _wanted_calls(call: GenerationCall, formats: AnswerFormats) -> WantedCalls |
     if not tools or not (forced or choice.names or strict or call.grammar is not None) or formats.tools == NONE:
         return None
     several = choice.parallel and choice.mode != "named" and formats.tools != HARMONY
-    schemas = {tool.name: tool.parameters if forced or tool.strict else {"type": "object"} for tool in tools}
+    by_schema = forced or LAYOUTS[formats.tools].arguments != "json"  # which arguments there are only the schema says
+    schemas = {tool.name: tool.parameters if by_schema or tool.strict else {"type": "object"} for tool in tools}
     return WantedCalls(schemas, strict, forced, several)
