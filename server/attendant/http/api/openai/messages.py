@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from attendant.core.chat import ChatMessage, ContentPart, MediaPart, TextPart, ToolCall
+from attendant.core.chat import ChatMessage, ContentPart, ToolCall
 from attendant.core.errors import InvalidRequest
 from attendant.core.shown import shown
 from attendant.http.api.bodies import ApiBody
-from attendant.http.api.openai.refusals import Refusal, check_refused, word
+from attendant.http.api.openai.parts import PartKinds, content_of
+from attendant.http.api.openai.refusals import Refusal, check_refused
 from attendant.http.api.openai.structured import check_fields
 
-_MEDIA = {"image_url": "image", "input_audio": "audio", "audio_url": "audio", "video_url": "video", "file": "file"}
+_KINDS = PartKinds(
+    {"text": "text", "refusal": "refusal"},
+    {"image_url": "image", "input_audio": "audio", "audio_url": "audio", "video_url": "video", "file": "file"},
+)
 _ROLES = ("developer", "system", "user", "assistant", "tool", "function")
 
 
@@ -66,7 +70,7 @@ def _message(message: MessageBody, field: str) -> ChatMessage:
         raise InvalidRequest(f"{field}.tool_call_id", f"is given; allowed with the role {role}: nothing")
     if role == "function" and not message.name:
         raise InvalidRequest(f"{field}.name", "is missing: it says which function this is the result of")
-    content = content_of(message.content, f"{field}.content")
+    content = _content(message, field)
     if content is None:
         raise InvalidRequest(f"{field}.content", "is missing")
     said = "tool" if role == "function" else role
@@ -76,7 +80,7 @@ def _message(message: MessageBody, field: str) -> ChatMessage:
 def _assistant(message: MessageBody, field: str) -> ChatMessage:
     if message.tool_call_id:
         raise InvalidRequest(f"{field}.tool_call_id", "is given; allowed with the role assistant: nothing")
-    content = content_of(message.content, f"{field}.content")
+    content = _content(message, field)
     if message.refusal:
         if content:
             raise InvalidRequest(f"{field}.refusal", "is given, and so is content; allowed: one of them")
@@ -92,34 +96,8 @@ def _assistant(message: MessageBody, field: str) -> ChatMessage:
     return ChatMessage("assistant", content, message.name or "", reasoning, tuple(calls))
 
 
-def content_of(content: Any, field: str) -> str | tuple[ContentPart, ...] | None:
-    """A text, or parts.
-
-    Raises:
-        InvalidRequest: it is neither, or a part is not as it has to be.
-    """
-    if content is None or isinstance(content, str):
-        return content
-    if not isinstance(content, list | tuple):
-        raise InvalidRequest(field, f"is {shown(content)}; allowed: a text, or a list of parts")
-    return tuple([_part(part, f"{field}[{index}]") for index, part in enumerate(content)])
-
-
-def _part(part: Any, field: str) -> ContentPart:
-    if not isinstance(part, dict):
-        raise InvalidRequest(field, f"is {shown(part)}; allowed: an object with a type")
-    kind = word(part.get("type"))
-    if kind in _MEDIA:
-        return MediaPart(_MEDIA[kind])
-    if kind not in ("text", "refusal"):
-        raise InvalidRequest(
-            f"{field}.type", f"is {shown(part.get('type'))}; allowed: text, refusal, {', '.join(_MEDIA)}"
-        )
-    check_fields(part, ("type", kind), field)
-    text = part.get(kind)
-    if not isinstance(text, str):
-        raise InvalidRequest(f"{field}.{kind}", f"is {shown(text)}; allowed: a text")
-    return TextPart(text)
+def _content(message: MessageBody, field: str) -> str | tuple[ContentPart, ...] | None:
+    return None if message.content is None else content_of(message.content, _KINDS, f"{field}.content")
 
 
 def _call(call: Mapping[str, Any], field: str) -> ToolCall:

@@ -6,15 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from attendant.core.chat import ChatMessage, ContentPart, MediaPart, TextPart, ToolCall
+from attendant.core.chat import ChatMessage, ToolCall
 from attendant.core.errors import InvalidRequest
 from attendant.core.shown import shown
+from attendant.http.api.openai.parts import PartKinds, content_of
 from attendant.http.api.openai.refusals import word
 from attendant.http.api.openai.structured import check_fields
 
 _ROLES = ("user", "assistant", "system", "developer")
-_MEDIA = {"input_image": "image", "input_audio": "audio", "input_file": "file"}
-_TEXTS = {"input_text": "text", "output_text": "text", "refusal": "refusal"}
+_KINDS = PartKinds(
+    {"input_text": "text", "output_text": "text", "refusal": "refusal"},
+    {"input_image": "image", "input_audio": "audio", "input_file": "file"},
+    {"output_text": ("annotations", "logprobs")},
+)
 _FIELDS = {
     "message": ("type", "role", "content", "id", "status", "phase"),
     "function_call": ("type", "call_id", "name", "arguments", "id", "status", "caller", "namespace", "async"),
@@ -77,7 +81,7 @@ class _Conversation:
                     self._add(ChatMessage("assistant", None))
                 self._calls.append(call)
             case "function_call_output":
-                output = _content(item.get("output"), f"{field}.output")
+                output = content_of(item.get("output"), _KINDS, f"{field}.output")
                 name = "" if item.get("name") is None else _text(item, "name", field)
                 self._add(ChatMessage("tool", output, name, tool_call_id=_id(item, field)))
             case "reasoning":
@@ -87,7 +91,7 @@ class _Conversation:
         role = item.get("role")
         if role not in _ROLES:
             raise InvalidRequest(f"{field}.role", f"is {shown(role)}; allowed: {', '.join(_ROLES)}")
-        content = _content(item.get("content"), f"{field}.content")
+        content = content_of(item.get("content"), _KINDS, f"{field}.content")
         last = self._messages[-1] if self._messages else None
         if role == "assistant" and last is not None and last.role == role and last.content is None and not self._calls:
             self._messages[-1] = replace(last, content=content)  # it had only thought
@@ -134,27 +138,6 @@ def _thought(item: Mapping[str, Any], field: str) -> str:
 
 def _has_text(part: Mapping[str, Any]) -> bool:
     return isinstance(part.get("text"), str)
-
-
-def _content(content: Any, field: str) -> str | tuple[ContentPart, ...]:
-    if isinstance(content, str):
-        return content
-    if not isinstance(content, list):
-        raise InvalidRequest(field, f"is {shown(content)}; allowed: a text, or a list of parts")
-    return tuple([_part(part, f"{field}[{index}]") for index, part in enumerate(content)])
-
-
-def _part(part: Any, field: str) -> ContentPart:
-    if not isinstance(part, dict):
-        raise InvalidRequest(field, f"is {shown(part)}; allowed: an object with a type")
-    kind = word(part.get("type"))
-    if kind in _MEDIA:
-        return MediaPart(_MEDIA[kind])
-    if kind not in _TEXTS:
-        raise InvalidRequest(f"{field}.type", f"is {shown(part.get('type'))}; allowed: {', '.join([*_TEXTS, *_MEDIA])}")
-    told = ("annotations", "logprobs") if kind == "output_text" else ()  # of an answer that is sent back
-    check_fields(part, ("type", _TEXTS[kind], *told), field)
-    return TextPart(_text(part, _TEXTS[kind], field))
 
 
 def _text(item: Mapping[str, Any], name: str, field: str) -> str:
