@@ -32,12 +32,13 @@ STATUSES: dict[type[errors.AttendantError], int] = {
 
 
 CONTENT_TYPE = "content-type"
-"""The header that says what a body is; an error about it has a status of its own."""
+CONTENT_ENCODING = "content-encoding"
+"""The headers that say what a body is; an error about them has a status of its own."""
 
 
 def status_of(error: errors.AttendantError) -> int:
     """The status that ends a call with ``error``."""
-    if isinstance(error, errors.InvalidRequest) and error.field == CONTENT_TYPE:
+    if isinstance(error, errors.InvalidRequest) and error.field in (CONTENT_TYPE, CONTENT_ENCODING):
         return 415
     return STATUSES[type(error)]
 

@@ -216,6 +216,12 @@ def test_a_body_that_is_no_json_is_refused(shared: Endpoints, kind: str) -> None
     assert (status, told["error"]["param"]) == (415, "content-type")
 
 
+@pytest.mark.parametrize("coding", ["gzip", "br", "identity, gzip"])
+def test_a_compressed_body_is_refused_by_its_coding(shared: Endpoints, coding: str) -> None:
+    status, told = said(shared.talk(posted("/v1/echo", TEXT, f"content-encoding: {coding}\r\n"), until=END))
+    assert (status, told["error"]["param"]) == (415, "content-encoding")
+
+
 HOSTILE = [
     b"",
     b"{",

@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from attendant.core.errors import InvalidRequest, RequestCancelled, TooLarge
 from attendant.http.api.scan import check_amount
-from attendant.http.errors import CONTENT_TYPE
+from attendant.http.errors import CONTENT_ENCODING, CONTENT_TYPE
 
 MOST_BYTES = 64 * 1024 * 1024
 """Of a body, unless the settings say otherwise."""
@@ -78,6 +78,16 @@ def media_type(request: Request) -> str:
     return request.headers.get(CONTENT_TYPE, "").partition(";")[0].strip().lower()
 
 
+def check_media(request: Request, allowed: tuple[str, ...]) -> None:
+    """Raises InvalidRequest for a body that is of no ``allowed`` media type ("": none is said), or compressed."""
+    media = media_type(request)
+    if media not in allowed:
+        raise InvalidRequest(CONTENT_TYPE, f"is {media[:100]!r}; allowed: {allowed[0]}")
+    coding = request.headers.get(CONTENT_ENCODING, "").strip().lower()
+    if coding not in ("", "identity"):
+        raise InvalidRequest(CONTENT_ENCODING, f"is {coding[:100]!r}; allowed: identity")
+
+
 async def read_json(request: Request, kind: type[B], most: int | None = None) -> B:
     """The body of a request as a ``kind``.
 
@@ -95,9 +105,7 @@ async def read_call(request: Request, kind: type[B], call_of: Callable[[B], C], 
     Raises:
         AttendantError: as :func:`read_json`, and as ``call_of``.
     """
-    media = media_type(request)
-    if media not in ("application/json", ""):
-        raise InvalidRequest(CONTENT_TYPE, f"is {media[:100]!r}; allowed: application/json")
+    check_media(request, ("application/json", ""))
     raw = await read_bytes(request, most)
 
     def made() -> tuple[B, C]:

@@ -146,6 +146,10 @@ def test_what_a_field_becomes(fields: dict[str, Any], expected: dict[str, Any]) 
         },
         {"audio": None, "prediction": None, "web_search_options": None, "moderation": None, "store": None},
         {"stream": True, "stream_options": {"include_obfuscation": False}},
+        {"response_format": {"type": "text", "json_schema": None}},
+        {"response_format": {"type": "json_object", "json_schema": None}},
+        {"messages": [{"role": "user", "content": [{"type": "text", "text": "hi", "image_url": None}]}]},
+        {"tools": [{**TOOL, "custom": None}]},
         {"spaces_between_special_tokens": True, "guided_decoding_backend": "auto", "length_penalty": 1.0},
     ],
 )
@@ -190,6 +194,7 @@ SCHEMA = {"type": "json_schema", "json_schema": {"name": "x", "schema": {}}}
         ({"stream": True, "stream_options": {"x": 1}}, "stream_options.x", "is not known"),
         ({"allowed_token_ids": [1]}, "allowed_token_ids", "is [1]; allowed: nothing: structured_outputs"),
         ({"prompt_logprobs": 1}, "prompt_logprobs", "is 1; allowed: nothing"),
+        ({"prompt_logprobs": 0}, "prompt_logprobs", "is 0; allowed: nothing"),  # vLLM's: those of the prompt alone
         ({"cache_salt": "s"}, "cache_salt", "allowed: nothing"),
         ({"logits_processors": ["x"]}, "logits_processors", "allowed: nothing"),
         ({"request_id": "r"}, "request_id", "send it as the header x-request-id"),

@@ -152,7 +152,7 @@ def test_bombs_and_broken_bodies_are_refused(labels: Path) -> None:
         (whole[:-9], "gzip", 400, "body is not gzip to its end: it ends too early"),
         (whole + whole, "gzip", 400, "body is not gzip to its end: it has more after its end"),
         (b"not at all", "deflate", 400, "body is not deflate: "),
-        (whole, "br", 400, "content-encoding is 'br'; allowed: gzip, deflate"),
+        (whole, "br", 415, "content-encoding is 'br'; allowed: gzip, deflate"),
     ]
 
     async def test(server: Both) -> None:

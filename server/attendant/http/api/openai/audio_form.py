@@ -12,8 +12,7 @@ from starlette.formparsers import MultiPartException
 from starlette.requests import ClientDisconnect, Request
 
 from attendant.core.errors import InvalidRequest, RequestCancelled
-from attendant.http.api.bodies import media_type, refusal
-from attendant.http.errors import CONTENT_TYPE
+from attendant.http.api.bodies import check_media, refusal
 
 FILE = "file"
 _MULTIPART = "multipart/form-data"
@@ -37,9 +36,7 @@ async def read_form(request: Request, kind: type[B]) -> Form[B]:
         InvalidRequest: it is no form, a field of it is not as it has to be, or there is no file.
         RequestCancelled: the caller hung up in the middle of it.
     """
-    media = media_type(request)
-    if media != _MULTIPART:
-        raise InvalidRequest(CONTENT_TYPE, f"is {media[:100]!r}; allowed: {_MULTIPART}")
+    check_media(request, (_MULTIPART,))
     try:
         form = request.form(max_files=1, max_fields=_MOST_FIELDS, max_part_size=_MOST_BYTES)
         async with form as items:

@@ -19,7 +19,7 @@ class Refusal:
 
     Attributes:
         why: it is not, or what there is instead; empty for no more than that.
-        off: values that ask for nothing, besides null, false and what is empty.
+        off: values that ask for nothing, besides null, false and what is empty, which 0 is not.
     """
 
     why: str = ""
@@ -34,7 +34,8 @@ def check_refused(body: BaseModel, refused: Mapping[str, Refusal], within: str =
     """
     for field, refusal in refused.items():
         value = getattr(body, field)
-        if value and value not in refusal.off:
+        asks = value or (type(value) in (int, float))  # no number is nothing, 0 least of all
+        if asks and value not in refusal.off:
             allowed = " or ".join([json.dumps(each) for each in refusal.off] or ["nothing"])
             why = f": {refusal.why}" if refusal.why else ""
             raise InvalidRequest(f"{within}{field}", f"is {shown(value)}; allowed: {allowed}{why}")

@@ -82,9 +82,10 @@ def json_schema_grammar(asked: Mapping[str, Any], field: str) -> Grammar:
 
 
 def check_fields(asked: Mapping[str, Any], allowed: tuple[str, ...], field: str) -> None:
-    """Raises InvalidRequest, which names ``field``, for a key that is not ``allowed``."""
-    for key in asked:
-        if key not in allowed:
+    """Raises InvalidRequest, which names ``field``, for a key that is not ``allowed``. Clients that write every field
+    of their types send null for those that are not meant: that says nothing."""
+    for key, value in asked.items():
+        if key not in allowed and value is not None:
             raise InvalidRequest(f"{field}.{key[:60]}", f"is not known; allowed: {', '.join(allowed)}")
 
 
