@@ -251,6 +251,12 @@ def test_how_tokens_are_chosen() -> None:
     assert call().whole
 
 
+def test_a_nucleus_of_nothing_holds_one_token() -> None:
+    top_p = call(top_p=0).top_p
+    assert top_p is not None
+    assert 0 < top_p < 1e-300
+
+
 def test_what_says_nothing_of_the_answer_is_taken() -> None:
     call(
         metadata={"user_id": "somebody"},

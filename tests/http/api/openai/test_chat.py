@@ -41,6 +41,12 @@ def test_an_answer_is_the_front_ends(site: ApiSite, client: Any) -> None:
     assert found.model == "model"
 
 
+def test_a_nucleus_of_nothing_is_the_most_probable_token(site: ApiSite, client: Any) -> None:
+    text, _ = expected(site, max_tokens=12, temperature=0.0)
+    found = client.chat.completions.create(model="model", messages=HELLO, max_tokens=12, temperature=2, top_p=0)
+    assert found.choices[0].message.content == text
+
+
 def test_a_streamed_answer_is_the_same(site: ApiSite, client: Any) -> None:
     text, finish = expected(site, max_tokens=12, temperature=0.0)
     stream = client.chat.completions.create(
@@ -137,7 +143,7 @@ def test_a_prompt_that_is_too_long_has_a_code(client: Any, stream: bool) -> None
         ({"temperature": -1}, openai.BadRequestError, "temperature"),
         ({"max_tokens": 0}, openai.BadRequestError, "max_tokens"),
         ({"max_completion_tokens": -5}, openai.BadRequestError, "max_completion_tokens"),
-        ({"top_p": 0}, openai.BadRequestError, "top_p"),
+        ({"top_p": 1.5}, openai.BadRequestError, "top_p"),
         ({"n": 0}, openai.BadRequestError, "n"),
         ({"stop": [""]}, openai.BadRequestError, "stop"),
         ({"logit_bias": {"99999": 1}}, openai.BadRequestError, "logit_bias"),

@@ -19,7 +19,7 @@ from attendant.http.api.anthropic.bodies import (
     ThinkingOn,
 )
 from attendant.http.api.anthropic.conversation import chat_prompt
-from attendant.http.api.openai.sampling import most_tokens
+from attendant.http.api.openai.sampling import most_tokens, nucleus
 
 
 def generation_call(body: MessagesBody) -> GenerationCall:
@@ -39,7 +39,7 @@ def generation_call(body: MessagesBody) -> GenerationCall:
         stop=tuple(body.stop_sequences or ()),
         temperature=body.temperature,
         top_k=body.top_k,
-        top_p=body.top_p,
+        top_p=nucleus(body.top_p),
         whole=not body.stream,
         grammar=_grammar(body),
         tool_choice=choice,

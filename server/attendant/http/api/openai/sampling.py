@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -97,7 +98,7 @@ def sampling_fields(body: SamplingBody, n: int = 1) -> dict[str, Any]:
         raise InvalidRequest("spaces_between_special_tokens", "is false; allowed: true")
     found: dict[str, Any] = {
         "temperature": body.temperature,
-        "top_p": body.top_p,
+        "top_p": nucleus(body.top_p),
         "top_k": _top_k(body.top_k),
         "min_p": body.min_p,
         "repetition_penalty": body.repetition_penalty,
@@ -142,6 +143,11 @@ def stop_strings(stop: str | tuple[str, ...] | None) -> tuple[str, ...]:
 def most_tokens(asked: int | None) -> int | None:
     """A maximum of tokens; one that no context reaches is cut."""
     return None if asked is None else min(asked, MOST_TOKENS)
+
+
+def nucleus(top_p: float | None) -> float | None:
+    """The share of a nucleus. OpenAI's and Anthropic's goes down to 0, which is the most probable token alone."""
+    return sys.float_info.min if top_p == 0 else top_p
 
 
 def _beams(body: SamplingBody, n: int) -> dict[str, Any]:
