@@ -11,6 +11,7 @@ from attendant.core.errors import InvalidRequest
 from attendant.core.generation import BeamCall, GenerationCall
 from attendant.core.grammar import Grammar
 from attendant.http.api.bodies import refusal
+from attendant.http.api.openai.chat import chat_dialect
 from attendant.http.api.openai.chat_body import ChatBody, chat_call
 from openai.types.chat import completion_create_params
 from pydantic import ValidationError
@@ -352,6 +353,19 @@ def test_conversations_as_models_mean_them() -> None:
 )
 def test_choices_of_tools(fields: dict[str, Any], expected: ToolChoice) -> None:
     assert call_of(tools=[TOOL, OTHER], **fields).tool_choice == expected
+
+
+def test_arguments_that_are_none_have_the_name_that_they_have_in_the_body() -> None:
+    calls = [{"id": "a", "type": "function", "function": {"name": "find", "arguments": "{"}}]
+    new, old = {"role": "assistant", "tool_calls": calls}, {"role": "assistant", "function_call": calls[0]["function"]}
+    dialect = chat_dialect(body_of(messages=[USER, new, old]))
+    for field, said in {
+        "messages[1].tool_calls[0].arguments": "messages[1].tool_calls[0].function.arguments",
+        "messages[2].tool_calls[0].arguments": "messages[2].function_call.arguments",
+    }.items():
+        named = dialect.in_its_words(InvalidRequest(field, "is no JSON"))
+        assert isinstance(named, InvalidRequest)
+        assert named.field == said
 
 
 def test_functions_are_tools_of_old() -> None:

@@ -56,6 +56,12 @@ def chat_dialect(body: ChatBody) -> Dialect:
     if body.max_completion_tokens is not None:
         fields["max_tokens"] = "max_completion_tokens"
     fields |= grammar_fields(body, "response_format", "response_format.json_schema.schema")
+    for index, message in enumerate(body.messages):
+        for place in range(len(message.tool_calls or ())):
+            call = f"messages[{index}].tool_calls[{place}]"
+            fields[f"{call}.arguments"] = f"{call}.function.arguments"
+        if message.function_call is not None:
+            fields[f"messages[{index}].tool_calls[0].arguments"] = f"messages[{index}].function_call.arguments"
     return replace(OPENAI, fields=fields)
 
 
