@@ -67,6 +67,16 @@ FRAGMENTS = {  # tokens whose bytes are broken, or make characters, whatever sta
 }
 
 
+@pytest.mark.parametrize("num_broken", range(20))
+@pytest.mark.parametrize("before", ["", "\u0120a", "\xc3\xa9"])
+def test_a_character_of_two_tokens_may_follow_any_number_of_broken_bytes(num_broken: int, before: str) -> None:
+    ids = _ids(BYTES, *before, *("\xff",) * num_broken, "\xc3", "\xa9", "b")
+    detokenizer = Detokenizer(BYTES, ())
+    pieces = [detokenizer.push(token) for token in ids]
+    assert "".join(pieces) + detokenizer.flush() == BYTES.decode(ids)
+    assert BYTES.decode(ids).endswith("\ufffd" * num_broken + "\xe9b")
+
+
 @pytest.mark.parametrize("name", FRAGMENTS)
 @example(data=None)
 @given(data=st.data())

@@ -13,6 +13,9 @@ CONTEXT_TOKENS = 5
 MAX_HELD_TOKENS = 8
 """A character has at most four bytes; more held tokens than this are no character in the making but broken bytes."""
 
+MAX_BEGUN = 3
+"""Bytes of a character that is not complete, and so the most tokens that it has."""
+
 MAX_SILENT_TOKENS = 64
 """Special tokens have no text; after so many the window moves on all the same."""
 
@@ -55,9 +58,27 @@ class Detokenizer:
         self._window.append(token_id)
         self._num_held += 1
         text = self._untold()
-        incomplete = text.endswith(_REPLACEMENT) and self._num_held <= MAX_HELD_TOKENS
+        incomplete = text.endswith(_REPLACEMENT)
+        if incomplete and self._num_held > MAX_HELD_TOKENS:
+            return self._broken(text)
         if incomplete or not (text or self._num_held > MAX_SILENT_TOKENS):
             return ""
+        self._advance(text)
+        return text
+
+    def _broken(self, text: str) -> str:
+        """Of ``text``, which ends with broken bytes, all but the last ones, which may begin a character."""
+        window, num_held = self._window, self._num_held
+        for kept in range(MAX_BEGUN, 0, -1):
+            tail = window[-kept:]
+            held = self._decode(tail)
+            self._window, self._num_held = window[:-kept], num_held - kept
+            told = self._untold()
+            if not held.strip(_REPLACEMENT) and told and told + held == text:
+                self._advance(told)
+                self._window, self._num_held = [*self._window, *tail], kept
+                return told
+        self._window, self._num_held = window, num_held
         self._advance(text)
         return text
 
