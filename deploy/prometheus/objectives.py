@@ -7,7 +7,10 @@ from dataclasses import dataclass
 ERRORS_SHARE = 0.995
 """Share of requests that are answered, of those that the caller did not spoil or cancel. Yours to set: change it here,
 then run `python -m deploy`."""
-CALLERS_FAULTS = ("invalid_request", "model_not_found", "request_cancelled", "cancelled")
+CALLERS_FAULTS = (
+    *("invalid_request", "too_large", "context_exceeded"),
+    *("model_not_found", "request_cancelled", "cancelled"),
+)
 """Ways to end that say nothing of the server."""
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from attendant.core.objectives import ObjectivesByModel
-from attendant.metrics import Metrics
+from attendant.metrics import Metrics, counts
 from attendant.metrics.outcomes import error_name, request_errors
 from attendant.settings import SloSettings
 from prometheus_client import CollectorRegistry
@@ -44,6 +44,7 @@ def test_rules_ask_for_errors_that_exist() -> None:
     errors = {error_name(error) for error in request_errors()}
     assert {word for words in asked for word in words.split("|")} <= errors | {"success", "cancelled"}
     assert {*CALLERS_FAULTS} - errors == {"cancelled"}
+    assert {*CALLERS_FAULTS} == counts.CALLERS_FAULTS
 
 
 def test_objectives_that_the_server_tells_are_those_of_its_settings() -> None:

@@ -28,6 +28,8 @@ MASKS = st.builds(
     allowed=st.none() | ALLOWED,
     forced=st.just(()) | st.lists(ID, min_size=1, max_size=3).map(tuple),
     preferred=st.none() | ID.map(lambda first: first + 1),
+    failure=st.none(),
+    bits=st.none() | ALLOWED.map(lambda allowed: np.packbits(allowed, bitorder="little")),
 )
 PARAMS = st.builds(
     SamplingParams,

@@ -117,7 +117,7 @@ def test_a_stream_that_is_stopped_ends_what_it_began(server: ServerProcess, trit
     found = triton.ask("stream", requests=[request, request], cancel_after=3)
     assert found[-1]["status"] == "StatusCode.CANCELLED"
     assert not any("error" in each for each in found[:3])
-    assert server.arrived() == before + 2
+    eventually(lambda: server.arrived() == before + 2)  # a page that is made while they end may miss both
     eventually(server.is_idle)
 
 

@@ -206,12 +206,12 @@ def test_requests_of_every_kind_at_once(slow_server: ServerProcess) -> None:
 
 
 def test_an_over_long_prompt_is_refused_at_the_door(slow_server: ServerProcess) -> None:
-    before = slow_server.metrics()["request_failure_total{error=invalid_request}"]
+    before = slow_server.metrics()["request_failure_total{error=context_exceeded}"]
     with pytest.raises(grpc.RpcError) as caught:
         list(slow_server.generation.Generate(pb.GenerateRequest(text="x" * 200_000), timeout=60))
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert "8191" in caught.value.details()
-    assert slow_server.metrics()["request_failure_total{error=invalid_request}"] == before + 1
+    assert slow_server.metrics()["request_failure_total{error=context_exceeded}"] == before + 1
 
 
 def test_a_message_over_the_limit_is_refused(slow_server: ServerProcess) -> None:

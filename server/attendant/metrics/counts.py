@@ -10,9 +10,16 @@ import numpy as np
 import numpy.typing as npt
 from prometheus_client import Counter, Histogram
 
+from attendant.core.errors import InvalidRequest, ModelNotFound, RequestCancelled
+from attendant.metrics.outcomes import error_name, request_errors
+
 Numbers = npt.NDArray[np.float64]
 
-CALLERS_FAULTS = frozenset({"invalid_request", "model_not_found", "request_cancelled", "cancelled"})
+CALLERS_FAULTS = frozenset(
+    error_name(error)
+    for error in request_errors()
+    if issubclass(error, InvalidRequest | ModelNotFound | RequestCancelled)
+) | {"cancelled"}
 """Ways to end that say nothing of the server."""
 REFUSALS = frozenset({"queue_full", "draining"})
 
