@@ -9,10 +9,11 @@ from collections.abc import Iterator
 import pytest
 from attendant.core.answer_formats import TOOL_FORMATS, AnswerFormats
 from attendant.frontend.answers.parser import AnswerParser
+from attendant.frontend.answers.told import joined
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.frontend.answers.helpers import PARIS, TIME, TWO_CALLS, WEATHER, Found, deepseek, tell_apart
+from tests.frontend.answers.helpers import PARIS, TIME, TOOLS, TWO_CALLS, WEATHER, Found, deepseek, tell_apart
 
 BARE = [
     ("llama3_json", ' {"name": "get_weather", "parameters": {"city": "Paris", "days": 3}}', (PARIS,)),
@@ -161,6 +162,35 @@ def test_calls_around_one_that_is_broken() -> None:
     found = tell_apart(two, "mistral")
     assert (found.calls, found.unparsed) == ((TIME,), True)
     assert "get_wether" in found.text
+
+
+def test_text_of_a_call_that_was_broken_before_the_answer_was_cut_is_not_lost() -> None:
+    bad = "] and more"
+    harmony = f'<|channel|>commentary to=functions.get_weather <|message|>{{"city": {bad}'
+    hermes = f'<tool_call>{{"name": "get_weather", "arguments": {{"city": {bad}'
+    for name, mark, said in (("harmony", "", harmony), ("hermes", "<tool_call>", hermes)):
+        parser = AnswerParser(AnswerFormats(name, "none"), TOOLS)
+        pieces = [*map(parser.push, said), parser.finish(cut=True)]
+        text = "".join(piece.text for piece in pieces)
+        assert text.endswith(bad)
+        assert mark in text
+        assert (parser.unparsed, parser.num_tool_calls, parser.broken) == (True, 0, {0})
+
+
+@pytest.mark.parametrize("name", TWO_CALLS)
+def test_a_call_that_was_cut_is_told_once(name: str) -> None:
+    """Wherever the answer is cut, its text and its calls have nothing of each other."""
+    said = TWO_CALLS[name]
+    for at in range(len(said)):
+        parser = AnswerParser(AnswerFormats(name, "none"), TOOLS)
+        pieces = [parser.push(said[:at]), parser.finish(cut=True)]
+        calls = joined([delta for piece in pieces for delta in piece.tool_calls])
+        text = "".join(piece.text for piece in pieces)
+        assert len(calls) in (parser.num_tool_calls, parser.num_tool_calls + 1)
+        assert parser.broken == set()
+        if len(calls) > parser.num_tool_calls:  # one has begun
+            assert parser.unparsed
+            assert text == ""
 
 
 @pytest.mark.parametrize(("name", "said"), list(examples()))

@@ -39,7 +39,7 @@ WANTED = tuple(
 CHAT = ChatPrompt((ChatMessage("user", "How is the weather?"),), tools=WANTED)
 TEMPLATE = "{% for tool in tools or [] %}{{ tool.function.name }},{% endfor %}" + CHAT_TEMPLATE
 HERMES = TWO_CALLS["hermes"]
-HERMES_CUT = 'Yes. <tool_call>\n{"name": "get_weather", "arguments": {"city": "'
+BANG = TextPrompt("!", add_special_tokens=False)
 
 
 @pytest.fixture(scope="module")
@@ -119,17 +119,28 @@ def test_beams_are_told_apart(bundle: Path) -> None:
 
 
 @pytest.mark.parametrize("whole", [False, True])
-def test_a_call_that_is_cut_is_text_and_whole_answers_have_nothing_else_of_it(bundle: Path, whole: bool) -> None:
+def test_a_call_that_is_cut_is_the_beginning_of_one_whole_and_streamed(bundle: Path, whole: bool) -> None:
     async def test(service: GenerationService) -> None:
         good = HERMES.splitlines(keepends=True)
         said = "".join([*good[3:], "\n", *good[:3]])
         (found,) = await answered(service, said, fewer=20, whole=whole)
         assert found.finish.reason is FinishReason.LENGTH
         assert (found.finish.num_tool_calls, found.finish.unparsed) == (1, True)
-        assert found.text == said[said.rindex("<tool_call>") :][:-20]
-        assert {delta.name for delta in found.deltas if delta.name} == (
-            {"get_time"} if whole else {"get_time", "get_weather"}
-        )
+        assert found.text == ""
+        time, weather = joined(found.deltas)
+        assert [(time.name, json.loads(time.arguments))] == [TIME]
+        assert (weather.name, weather.index) == ("get_weather", 1)
+        assert weather.arguments == said[said.rindex('{"city"') : -20]
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_call_that_the_model_ends_too_soon_is_text(bundle: Path, whole: bool) -> None:
+    async def test(service: GenerationService) -> None:
+        said = f"{HERMES[:-20]}\n"
+        (found,) = await answered(service, f"{said}!", stop_token_ids=CODEC.tokenize(BANG).token_ids, whole=whole)
+        assert found.finish.reason is FinishReason.STOP
+        assert found.finish.unparsed
+        assert found.text.rstrip("!") == said[said.rindex("<tool_call>") :]
 
     assert with_service(bundle, test) == []
 
@@ -138,7 +149,8 @@ def test_a_call_that_is_cut_is_text_and_whole_answers_have_nothing_else_of_it(bu
 def test_a_stop_string_may_be_in_a_call_or_its_marks(bundle: Path, whole: bool) -> None:
     async def test(service: GenerationService) -> None:
         (found,) = await answered(service, f"Yes. {HERMES}", stop=("Paris",), whole=whole)
-        assert found.text == HERMES_CUT
+        assert found.text == "Yes."
+        assert [(each.name, each.arguments) for each in joined(found.deltas)] == [("get_weather", '{"city": "')]
         assert (found.finish.stop_string, found.finish.unparsed) == ("Paris", True)
         (found,) = await answered(service, f"Yes. {HERMES}", stop=("\n</tool_call>\n",), whole=whole)
         assert (found.text, found.calls) == ("Yes.", [("get_weather", {"city": "Paris", "days": 3})])

@@ -65,7 +65,7 @@ def _call(reader: Reader, told: Told, recipient: str) -> Step[str]:
         told.end_call()
         reader.marked()
     except NoCall:
-        rest: list[str] = []
+        was_cut, rest = told.cut, list[str]()
         stop = yield from reader.until(_ENDS, rest.append)
-        told.no_call(reader.marked(), looks=True)
+        told.no_call(reader.marked(), looks=True, was_cut=was_cut)
     return stop

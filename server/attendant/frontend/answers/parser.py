@@ -52,9 +52,10 @@ class AnswerParser:
         next(self._work, None)
         return self._told.take()
 
-    def finish(self) -> Piece:
-        """The answer has ended. Returns the rest of it."""
-        self._reader.ended = True
+    def finish(self, *, cut: bool = False) -> Piece:
+        """The answer has ended, or was ``cut``, so that a call that has begun is the beginning of one. Returns the rest
+        of it."""
+        self._reader.ended, self._told.cut = True, cut
         next(self._work, None)
         return self._told.take()
 
@@ -102,7 +103,8 @@ def _bare(reader: Reader, told: Told, tools: ToolFormat) -> Step[None]:
         yield from reader.whole_run(SPACE)
         reader.marked()
     except NoCall as none:
-        told.no_call(reader.marked(), looks=none.looks)
+        if told.no_call(reader.marked(), looks=none.looks):
+            yield from reader.whole_run(ANYTHING)
 
 
 def _text_and_calls(reader: Reader, told: Told, tools: ToolFormat) -> Step[None]:
@@ -122,7 +124,8 @@ def _text_and_calls(reader: Reader, told: Told, tools: ToolFormat) -> Step[None]
                 yield from reader.whole_run(SPACE)
                 reader.marked()
             except NoCall:
-                told.no_call(reader.marked(), looks=True)
+                if told.no_call(reader.marked(), looks=True):
+                    yield from reader.whole_run(ANYTHING)
             continue
         char = yield from reader.peek()
         reader.advance()

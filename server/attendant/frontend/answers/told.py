@@ -54,13 +54,15 @@ class Told:
 
     Attributes:
         num_calls: that are whole.
-        unparsed: something looked like a call, and was none that can be read.
+        unparsed: something looked like a call, and was none that can be read, or was cut.
         broken: indices of calls of which pieces were told before they turned out to be none.
+        cut: the answer ends where a limit or a stop string cut it.
     """
 
     tools: Callables
     num_calls: int = 0
     unparsed: bool = False
+    cut: bool = False
     broken: set[int] = field(default_factory=set)
     _text: list[str] = field(default_factory=list)
     _reasoning: list[str] = field(default_factory=list)
@@ -93,13 +95,24 @@ class Told:
         self.num_calls += 1
         self._open = False
 
-    def no_call(self, text: str, *, looks: bool) -> None:
-        """What was read as a call is none: ``text`` is all of it."""
+    def no_call(self, text: str, *, looks: bool, was_cut: bool | None = None) -> bool:
+        """What was read as a call is none: ``text`` is all of it. Of one that was cut, what was told stays a call.
+
+        Args:
+            was_cut: where more was read since that showed; None: the answer has been cut now.
+
+        Returns:
+            Whether it stays a call, so that what is left of the text is none.
+        """
+        self.unparsed |= looks
+        if self._open and (self.cut if was_cut is None else was_cut):
+            self._open = False
+            return True
         if self._open:
             self.broken.add(self._num_begun - 1)
             self._open = False
-        self.unparsed |= looks
         self.text(text)
+        return False
 
     def take(self) -> Piece:
         """What came since the last time."""

@@ -187,7 +187,7 @@ class SequenceStream:
             return event
         if not self._ended_here:
             self._flush()
-        self._put_rest()
+        self._put_rest(cut=event.reason is not FinishReason.STOP or self._stop_string is not None)
         finish = Finish(self.index, event.reason, event.usage, event.timings, self._stop_string, event.stop_token_id)
         if self._parser is not None:
             finish = replace(
@@ -199,10 +199,10 @@ class SequenceStream:
         self._call.put(finish)
         return event
 
-    def _put_rest(self) -> None:
-        """Put out what was held back."""
+    def _put_rest(self, *, cut: bool) -> None:
+        """Put out what was held back. ``cut``: the model did not end the answer itself."""
         if self._parser is not None:
-            self._put_piece(self._parser.finish(), (), ())
+            self._put_piece(self._parser.finish(cut=cut), (), ())
         if self._held:
             whole = _joined(self._held)
             if self._parser is not None:

@@ -81,7 +81,7 @@ class Output:
                 yield {"type": "response.content_part.done", **self._place(), "part": self._part}
             case "function_call":
                 told = {"name": self._item["name"], "arguments": self._item["arguments"]}
-                if not _is_json(told["arguments"]):  # it was cut, and comes as text
+                if not _is_json(told["arguments"]):  # it was cut, or comes as text
                     status = "incomplete"
                 yield {"type": "response.function_call_arguments.done", **self._place(part=False), **told}
             case "reasoning":
