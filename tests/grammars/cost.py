@@ -27,13 +27,22 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from tests.synthetic import SPECIAL, make_synthetic_bundle
 
 NUM_ANSWERS, PROMPT, LENGTH, ROUNDS = 16, 24, 24, 4
+SETTINGS = EngineSettings(
+    prefix_cache=False,
+    max_num_seqs=NUM_ANSWERS,
+    max_num_batched_tokens=NUM_ANSWERS * (PROMPT + 1),
+    max_context_length=256,
+)
 SCHEMA = (
     '{"type": "array", "minItems": 99, "items": {"type": "object", "properties": {"name": {"type": "string"}, '
     '"age": {"type": "integer"}, "size": {"type": "number"}, "kind": {"enum": ["one", "two", "three"]}, '
     '"tags": {"type": "array", "items": {"type": "string"}}}, "required": ["name", "age", "size", "kind", "tags"], '
     '"additionalProperties": false}}'
 )
-WAYS = {"greedy": SamplingParams(LENGTH, ignore_eos=True), "sampled": SamplingParams(LENGTH, temperature=0.8, seed=1)}
+WAYS = {
+    "greedy": SamplingParams(LENGTH, ignore_eos=True),
+    "sampled": SamplingParams(LENGTH, temperature=0.8, seed=1, ignore_eos=True),
+}
 
 
 def large_tokenizer(size: int = 151_936) -> Tokenizer:
@@ -62,13 +71,14 @@ def step_times(engine: Engine, requests: Sequence[Request]) -> list[float]:
         report = engine.step()
         if report.stats.num_decode_tokens == len(requests):
             found.append((time.perf_counter() - begin_s) * 1e3)
+    assert found, f"the model runs fewer than {len(requests)} sequences together"
     return found
 
 
 def measure(bundle: Path) -> None:
     """Print the medians, and their ratios."""
     manifest = read_manifest(bundle)
-    part = load_generator(bundle, manifest, EngineSettings(prefix_cache=False), verify=False)
+    part = load_generator(bundle, manifest, SETTINGS, verify=False)
     begin_s = time.perf_counter()
     words = GrammarWords(part.text.tokenizer.to_str(), manifest.vocab_size)
     words_s, begin_s = time.perf_counter() - begin_s, time.perf_counter()
