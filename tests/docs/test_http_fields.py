@@ -8,18 +8,13 @@ import pytest
 from attendant.http.api.openai.sampling import SamplingBody
 
 from tests.docs.markdown import REPOSITORY
-from tests.docs.test_protocols import TEST, functions_of, rows, words
+from tests.docs.tables import assert_every_row_names_tests_that_exist, named
 from tests.http.api.known import BODIES
 
 TEXT = (REPOSITORY / "docs" / "http-fields.md").read_text(encoding="utf-8")
 SECTIONS = re.findall(r"^### ([^\n]+)\n(.*?)(?=^##|\Z)", TEXT, re.DOTALL | re.MULTILINE)
 PATHS = {path: section for head, section in SECTIONS for path in re.findall(r"`(/[^`]+)`", head)}
 SHARED = "Sampling and structure"
-
-
-def named(section: str) -> set[str]:
-    """Fields that a section has."""
-    return words([cell for row in rows(section) for cell in row[:-1]])
 
 
 def fields(path: str) -> set[str]:
@@ -42,10 +37,4 @@ def test_fields_that_calls_share_have_rows() -> None:
 
 
 def test_every_row_names_tests_that_exist() -> None:
-    every = rows(TEXT)
-    assert every
-    for row in every:
-        found = TEST.findall(row[-1])
-        assert found, f"no test: {row}"
-        lost = [f"{file}::{test}" for file, test in found if test not in functions_of(file)]
-        assert not lost
+    assert_every_row_names_tests_that_exist(TEXT)
