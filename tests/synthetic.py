@@ -67,10 +67,18 @@ class _Builder:
         return outputs[0]
 
 
-def make_slow_bundle(out: Path, name: str = "slow") -> Path:
+def make_slow_bundle(out: Path, name: str = "slow", poison_token: int | None = None) -> Path:
     """One that gives a few hundred tokens a second, with room for long answers that do not end of themselves."""
     return make_synthetic_bundle(
-        out, name=name, layers=8, heads=16, kv_heads=8, head_size=32, context_length=8192, eos_bias=-1e4
+        out,
+        name=name,
+        layers=8,
+        heads=16,
+        kv_heads=8,
+        head_size=32,
+        context_length=8192,
+        eos_bias=-1e4,
+        poison_token=poison_token,
     )
 
 

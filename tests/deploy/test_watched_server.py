@@ -14,7 +14,7 @@ from deploy.files import HERE
 from deploy.grafana import dashboards
 from deploy.prometheus.objectives import ERRORS_SHARE
 from tests.deploy.prometheus import PrometheusProcess, watching
-from tests.synthetic import make_synthetic_bundle
+from tests.synthetic import make_slow_bundle
 from tests.synthetic_encoder import make_text_encoder
 from tests.system.encoders import FLAGS, texts
 from tests.system.server import HANGS_S, ServerProcess, eventually, request, serving, tokens_of
@@ -28,9 +28,7 @@ FILLED = {"$__rate_interval": "1m", "$job": ".*", "$model": ".*", "$route": ".*"
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """One that runs a single sequence and lets none wait, with a model that encodes beside it."""
     folder = tmp_path_factory.mktemp("served")
-    bundle = make_synthetic_bundle(
-        folder / "m", name="m", layers=8, heads=16, kv_heads=8, head_size=32, context_length=8192, eos_bias=-1e4
-    )
+    bundle = make_slow_bundle(folder / "m", name="m")
     moods = make_text_encoder(folder / "moods")
     objectives = "ttft 1s p90, m: itl 1s p80, latency 1s p70"
     flags = ("--engine.max-num-seqs", 1, "--engine.max-queue", 0, "--slo.objectives", objectives)

@@ -17,7 +17,7 @@ from attendant_proto.v1 import generation_pb2, generation_pb2_grpc
 
 from tests.frontend.generation.helpers import load, num_active, wait_until
 from tests.rpc.openinference.helpers import Server, refused, request, serving, tensor, tensors
-from tests.synthetic import make_synthetic_bundle
+from tests.synthetic import make_slow_bundle, make_synthetic_bundle
 
 LONG = 8000
 POISON = 1
@@ -27,17 +27,7 @@ POISON = 1
 def slow(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Makes a few hundred tokens a second, and only ends at max_tokens; a prompt that begins with POISON makes its run
     raise."""
-    return make_synthetic_bundle(
-        tmp_path_factory.mktemp("bundles") / "slow",
-        name="slow",
-        layers=8,
-        heads=16,
-        kv_heads=8,
-        head_size=32,
-        context_length=8192,
-        eos_bias=-1e4,
-        poison_token=POISON,
-    )
+    return make_slow_bundle(tmp_path_factory.mktemp("bundles") / "slow", poison_token=POISON)
 
 
 @pytest.fixture(scope="module")

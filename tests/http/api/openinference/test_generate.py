@@ -18,7 +18,7 @@ from tests.frontend.generation.helpers import load, num_active, wait_until
 from tests.http.api.openinference.helpers import Both, error_of, events_of, in_json, tensors, with_both
 from tests.rpc.openinference import helpers as of_grpc
 from tests.rpc.openinference.helpers import request, tensor
-from tests.synthetic import make_synthetic_bundle
+from tests.synthetic import make_slow_bundle
 from tests.synthetic_encoder import make_text_encoder
 
 LONG = 8000
@@ -29,17 +29,7 @@ GENERATE, STREAM = "/v2/models/slow/generate", "/v2/models/slow/generate_stream"
 @pytest.fixture(scope="module")
 def slow(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Only ends at max_tokens; a prompt that begins with POISON makes its run raise."""
-    return make_synthetic_bundle(
-        tmp_path_factory.mktemp("bundles") / "slow",
-        name="slow",
-        layers=8,
-        heads=16,
-        kv_heads=8,
-        head_size=32,
-        context_length=8192,
-        eos_bias=-1e4,
-        poison_token=POISON,
-    )
+    return make_slow_bundle(tmp_path_factory.mktemp("bundles") / "slow", poison_token=POISON)
 
 
 async def over_grpc(server: Both, prompt: str, **sampling: Any) -> str:
