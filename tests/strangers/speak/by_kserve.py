@@ -6,9 +6,8 @@ import sys
 from typing import Any
 
 import grpc
-from kserve import InferenceGRPCClient, InferInput, InferRequest
-from kserve.protocol.infer_type import RequestedOutput
-from kserve.utils.numpy_codec import from_np_dtype
+from kserve import InferenceGRPCClient
+from kserve_tensors import request, result
 from loop import answer
 
 clients: list[Any] = []
@@ -26,31 +25,20 @@ async def call(method: str, **arguments: Any) -> Any:
     try:
         return await getattr(client(), method)(**arguments)
     except grpc.RpcError as error:
-        return {"error": error.details(), "status": error.code().name}
+        return told_error(error)
 
 
-async def infer(
-    model_name: str, inputs: dict[str, Any], binary: bool, outputs: list[str] | None = None, **options: Any
-) -> Any:
-    """One request. ``binary``: its tensors as raw bytes; otherwise element by element."""
-    made = []
-    for name, values in inputs.items():
-        tensor = InferInput(name, list(values.shape), from_np_dtype(values.dtype))
-        tensor.set_data_from_numpy(values, binary_data=binary)
-        made.append(tensor)
-    wanted = [RequestedOutput(name) for name in outputs] if outputs else None
-    request = InferRequest(model_name=model_name, infer_inputs=made, request_outputs=wanted, **options)
+async def infer(**asked: Any) -> Any:
+    """One request, as :func:`kserve_tensors.request` has it."""
     try:
-        response = await client().infer(request)
+        return result(await client().infer(request(**asked)))
     except grpc.RpcError as error:
-        return {"error": error.details(), "status": error.code().name}
-    return {
-        "id": response.id,
-        "model_name": response.model_name,
-        "model_version": response.model_version,
-        "types": {output.name: output.datatype for output in response.outputs},
-        "outputs": {output.name: output.as_numpy() for output in response.outputs},
-    }
+        return told_error(error)
+
+
+def told_error(error: Any) -> dict[str, Any]:
+    """An error as the client has it."""
+    return {"error": error.details(), "status": error.code().name}
 
 
 if __name__ == "__main__":

@@ -6,9 +6,8 @@ import sys
 from typing import Any
 
 import httpx
-from kserve import InferenceRESTClient, InferInput, InferRequest, RESTConfig
-from kserve.protocol.infer_type import RequestedOutput
-from kserve.utils.numpy_codec import from_np_dtype
+from kserve import InferenceRESTClient, RESTConfig
+from kserve_tensors import request, result
 from loop import answer
 
 clients: list[Any] = []
@@ -30,28 +29,12 @@ async def call(method: str, **arguments: Any) -> Any:
         return told_error(error)
 
 
-async def infer(
-    model_name: str, inputs: dict[str, Any], binary: bool, outputs: list[str] | None = None, **options: Any
-) -> Any:
-    """One request. ``binary``: its tensors after the JSON; otherwise in it."""
-    made = []
-    for name, values in inputs.items():
-        tensor = InferInput(name, list(values.shape), from_np_dtype(values.dtype))
-        tensor.set_data_from_numpy(values, binary_data=binary)
-        made.append(tensor)
-    wanted = [RequestedOutput(name) for name in outputs] if outputs else None
-    request = InferRequest(model_name=model_name, infer_inputs=made, request_outputs=wanted, **options)
+async def infer(**asked: Any) -> Any:
+    """One request, as :func:`kserve_tensors.request` has it."""
     try:
-        response = await client().infer(BASE, request, model_name=model_name)
+        return result(await client().infer(BASE, request(**asked), model_name=asked["model_name"]))
     except httpx.HTTPStatusError as error:
         return told_error(error)
-    return {
-        "id": response.id,
-        "model_name": response.model_name,
-        "model_version": response.model_version,
-        "types": {output.name: output.datatype for output in response.outputs},
-        "outputs": {output.name: output.as_numpy() for output in response.outputs},
-    }
 
 
 def told_error(error: httpx.HTTPStatusError) -> dict[str, Any]:

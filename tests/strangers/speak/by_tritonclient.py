@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import queue
 import sys
-from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any
 
 import tritonclient.grpc as triton
 from loop import answer
-from tritonclient.utils import InferenceServerException, np_to_triton_dtype
+from triton_errors import or_error, told_error
+from tritonclient.utils import np_to_triton_dtype
 
 WAIT_S = 300.0
 """After so long a callback that does not come is a fault."""
@@ -23,12 +23,12 @@ def versions() -> dict[str, str]:
 
 def call(method: str, **arguments: Any) -> Any:
     """A method of the client by its name, such as ``get_model_metadata``, with its own arguments."""
-    return _told(lambda: getattr(client, method)(**arguments))
+    return or_error(lambda: getattr(client, method)(**arguments))
 
 
 def infer(model_name: str, inputs: dict[str, Any], **options: Any) -> dict[str, Any]:
     """One request, one answer; or the error. ``inputs``: arrays by name; ``outputs``, an option: names."""
-    return _told(lambda: result(client.infer(model_name, tensors(inputs), **with_outputs(options))))
+    return or_error(lambda: result(client.infer(model_name, tensors(inputs), **with_outputs(options))))
 
 
 def infer_by_callback(model_name: str, inputs: dict[str, Any], cancel: bool = False, **options: Any) -> dict[str, Any]:
@@ -107,18 +107,6 @@ def result(found: Any) -> dict[str, Any]:
 def told(found: Any, error: Any) -> dict[str, Any]:
     """What a callback was given."""
     return told_error(error) if error is not None else result(found)
-
-
-def told_error(error: InferenceServerException) -> dict[str, Any]:
-    """An error as the client has it: ``status`` is None for one of a stream that goes on."""
-    return {"error": error.message(), "status": error.status()}
-
-
-def _told(act: Callable[[], Any]) -> Any:
-    try:
-        return act()
-    except InferenceServerException as error:
-        return told_error(error)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import tritonclient.grpc.aio as triton
-from by_tritonclient import result, tensors, told, told_error, with_outputs
+from by_tritonclient import result, tensors, told, with_outputs
 from loop import answer
+from triton_errors import told_error
 from tritonclient.utils import InferenceServerException
 
 clients: list[Any] = []

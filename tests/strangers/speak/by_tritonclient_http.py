@@ -4,23 +4,23 @@ status."""
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import tritonclient.http as triton
 from loop import answer
-from tritonclient.utils import InferenceServerException, np_to_triton_dtype
+from triton_errors import or_error
+from tritonclient.utils import np_to_triton_dtype
 
 
 def call(method: str, **arguments: Any) -> Any:
     """A method of the client by its name, such as ``get_model_metadata``, with its own arguments."""
-    return _told(lambda: getattr(client, method)(**arguments))
+    return or_error(lambda: getattr(client, method)(**arguments))
 
 
 def infer(model_name: str, inputs: dict[str, Any], **options: Any) -> dict[str, Any]:
     """One request, one answer; or the error. See :func:`tensors`, :func:`with_outputs`."""
     binary = options.pop("binary", True)
-    return _told(lambda: result(client.infer(model_name, tensors(inputs, binary), **with_outputs(options))))
+    return or_error(lambda: result(client.infer(model_name, tensors(inputs, binary), **with_outputs(options))))
 
 
 def infer_side_by_side(requests: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -29,7 +29,7 @@ def infer_side_by_side(requests: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for request in requests:
         words = with_outputs(dict(request))
         waiting.append(client.async_infer(inputs=tensors(words.pop("inputs"), True), **words))
-    return [_told(lambda each=each: result(each.get_result())) for each in waiting]
+    return [or_error(lambda each=each: result(each.get_result())) for each in waiting]
 
 
 def infer_by_bodies(model_name: str, inputs: dict[str, Any], **options: Any) -> dict[str, Any]:
@@ -77,18 +77,6 @@ def result(found: Any) -> dict[str, Any]:
         "raw": {output["name"]: "data" not in output for output in outputs},
         "outputs": {output["name"]: found.as_numpy(output["name"]) for output in outputs},
     }
-
-
-def told_error(error: InferenceServerException) -> dict[str, Any]:
-    """An error as the client has it."""
-    return {"error": error.message(), "status": error.status()}
-
-
-def _told(act: Callable[[], Any]) -> Any:
-    try:
-        return act()
-    except InferenceServerException as error:
-        return told_error(error)
 
 
 if __name__ == "__main__":

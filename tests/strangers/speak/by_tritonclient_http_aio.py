@@ -7,8 +7,9 @@ import sys
 from typing import Any
 
 import tritonclient.http.aio as triton
-from by_tritonclient_http import result, tensors, told_error, with_outputs
+from by_tritonclient_http import result, tensors, with_outputs
 from loop import answer
+from triton_errors import told_error
 from tritonclient.utils import InferenceServerException
 
 clients: list[Any] = []
