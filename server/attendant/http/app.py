@@ -98,7 +98,7 @@ def app_of(routes: Sequence[Route], tracer: Tracer | None = None, limits: Limits
 
     def end(request: Request, error: Exception) -> Response:
         assert isinstance(error, AttendantError), "it is registered for no other"
-        return error_answer(dialect_of(request.url.path) or PLAIN, error)
+        return error_answer((dialect_of(request.url.path) or PLAIN).of_requests(), error)
 
     def leave(_: Request, __: Exception) -> Response:
         return Response(status_code=ABANDONED)  # nobody reads it

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
+import httpx
 import pytest
 from attendant.core import errors
 from attendant.http.api.answers import error_answer
@@ -16,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from tests.http.api.known import EXAMPLES as BODIES
 from tests.http.loop import Site
 from tests.rpc.test_status import EXAMPLES, tree
 
@@ -58,6 +60,32 @@ def test_who_comes_too_early_or_too_often_hears_when_to_come_again(loading: Site
     assert error_answer(OPENAI, errors.Draining("the server is shutting down")).headers["retry-after"] == "1"
     status, headers, body = loading.ask("/v1/models")
     assert (status, headers["retry-after"], json.loads(body)["error"]["type"]) == (503, "1", "server_error")
+
+
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        ("/v1/messages", "stop"),
+        ("/v1/messages/count_tokens", "reasoning_effort"),
+        ("/v2/rerank", "top_k"),
+        ("/v1/rerank", "top_k"),
+        ("/rerank", "documents"),
+        ("/embed", "prompt"),
+        ("/tokenize", "text"),
+        ("/detokenize", "token_ids"),
+    ],
+)
+def test_a_field_that_is_not_known_is_told_as_it_was_sent(loading: Site, path: str, field: str) -> None:
+    """The front end has fields of these names, which have others here."""
+    answer = httpx.post(f"http://{loading.address}{path}", json={**BODIES[path], field: "x"})
+    assert answer.status_code == 400
+    assert f"{field} is not known" in answer.text
+
+
+def test_a_field_of_a_form_that_is_not_known_is_told_as_it_was_sent(loading: Site) -> None:
+    url = f"http://{loading.address}/v1/audio/translations"
+    answer = httpx.post(url, data={"model": "m", "task": "x"}, files={"file": ("a.wav", b"noise")})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "task")
 
 
 def test_a_path_that_is_not_there(loading: Site) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from attendant.core.errors import AttendantError, InvalidRequest
@@ -26,6 +26,10 @@ class Dialect:
     error_body: ErrorBody
     fields: Mapping[str, str] = field(default_factory=dict)
     event: str = ""
+
+    def of_requests(self) -> Dialect:
+        """The same for what is wrong with a request before it is a call: its fields have this API's names already."""
+        return replace(self, fields={})
 
     def in_its_words(self, error: AttendantError) -> AttendantError:
         """The error as callers of this API know its field."""

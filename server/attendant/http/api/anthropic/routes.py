@@ -51,14 +51,14 @@ def anthropic_routes(models: Callable[[], FrontEnd]) -> list[Route]:
 
 
 def _told(endpoint: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
-    """An endpoint whose errors before its work are told as those of its work; its answer has the call's id where
-    Anthropic's clients look for it."""
+    """An endpoint whose errors before its work are told as those of its work, of fields as the body names them; its
+    answer has the call's id where Anthropic's clients look for it."""
 
     async def answer(request: Request) -> Response:
         try:
             response = await endpoint(request)
         except AttendantError as error:
-            response = error_answer(ANTHROPIC, error)
+            response = error_answer(ANTHROPIC.of_requests(), error)
         response.headers["request-id"] = of_this_call().request_id
         return response
 

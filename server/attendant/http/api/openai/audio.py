@@ -11,10 +11,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from attendant.core.errors import AttendantError
 from attendant.frontend.front_end import FrontEnd
 from attendant.frontend.speech.calls import SoundData, SpeechCall, SpeechTask
-from attendant.http.api.answers import NO_STORE, Events, error_answer, in_events, in_one
+from attendant.http.api.answers import NO_STORE, Events, in_events, in_one
 from attendant.http.api.openai import audio_answer as answer
 from attendant.http.api.openai.audio_body import TranscriptionBody, TranslationBody, speech_call
 from attendant.http.api.openai.audio_form import Form, read_form
@@ -43,11 +42,8 @@ def audio_routes(models: Callable[[], FrontEnd]) -> list[Route]:
 async def _heard(
     request: Request, models: Callable[[], FrontEnd], kind: type[TranslationBody], task: SpeechTask
 ) -> Response:
-    try:
-        form = await read_form(request, kind)
-        call = speech_call(form.body, task)
-    except AttendantError as error:
-        return error_answer(AUDIO, error)
+    form = await read_form(request, kind)
+    call = speech_call(form.body, task)
     if isinstance(form.body, TranscriptionBody) and form.body.stream:
 
         async def events() -> Events:

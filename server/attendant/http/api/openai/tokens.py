@@ -73,8 +73,9 @@ def token_routes(models: Callable[[], FrontEnd]) -> list[Route]:
     """Tokens of texts and conversations, and texts of tokens."""
 
     async def tokenize(request: Request) -> Response:
+        body, prompt = await read_call(request, TokenizeBody, tokenized_prompt)
+
         async def work() -> dict[str, Any]:
-            body, prompt = await read_call(request, TokenizeBody, tokenized_prompt)
             front_end = models()
             found = await front_end.tokenizer.tokenize(body.model, prompt)
             return {
@@ -87,9 +88,10 @@ def token_routes(models: Callable[[], FrontEnd]) -> list[Route]:
         return await in_one(request, DIALECT, work)
 
     async def detokenize(request: Request) -> Response:
+        body = await read_json(request, DetokenizeBody)
+        check_ids(body.tokens, "tokens")
+
         async def work() -> dict[str, Any]:
-            body = await read_json(request, DetokenizeBody)
-            check_ids(body.tokens, "tokens")
             text = await models().tokenizer.detokenize(body.model, body.tokens, keep_special_tokens=True)
             return {"prompt": text}
 

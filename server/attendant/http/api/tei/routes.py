@@ -63,7 +63,7 @@ def tei_routes(models: Callable[[], FrontEnd]) -> list[Route]:
     async def rerank(request: Request) -> Response:
         is_tei, body = (await read_json(request, AnyRerankBody)).root
         if isinstance(body, InvalidRequest):
-            return error_answer(TEI if is_tei else RERANK, body)
+            return error_answer((TEI if is_tei else RERANK).of_requests(), body)
         if not isinstance(body, TeiRerankBody):
             return await answer_rerank(request, models, body)
         front_end, call = models(), calls.rerank_call(body, _model(request))
