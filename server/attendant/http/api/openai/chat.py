@@ -12,10 +12,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from attendant.core.chat import ChatPrompt
-from attendant.core.errors import AttendantError
 from attendant.core.generation import GenerationCall
 from attendant.frontend.front_end import FrontEnd
-from attendant.http.api.answers import Events, error_answer, in_events, in_one
+from attendant.http.api.answers import Events, in_events, in_one
 from attendant.http.api.bodies import read_call
 from attendant.http.api.dialect import Dialect
 from attendant.http.api.openai.chat_answer import ChatAnswer
@@ -29,10 +28,7 @@ def chat_routes(models: Callable[[], FrontEnd]) -> list[Route]:
     """Answers to conversations, whole or in chunks."""
 
     async def chat_completions(request: Request) -> Response:
-        try:
-            body, call = await read_call(request, ChatBody, chat_call)
-        except AttendantError as error:
-            return error_answer(OPENAI, error)
+        body, call = await read_call(request, ChatBody, chat_call)
 
         async def whole() -> dict[str, Any]:
             front_end = models()

@@ -13,10 +13,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from attendant.core.context import CallContext
-from attendant.core.errors import AttendantError, InvalidRequest
+from attendant.core.errors import InvalidRequest
 from attendant.core.generation import GenerationCall, GenerationPart, TextPrompt, TokenPrompt
 from attendant.frontend.front_end import FrontEnd
-from attendant.http.api.answers import Events, error_answer, in_events, in_one
+from attendant.http.api.answers import Events, in_events, in_one
 from attendant.http.api.bodies import read_call
 from attendant.http.api.dialect import Dialect
 from attendant.http.api.openai.completion_answer import CompletionAnswer
@@ -35,10 +35,7 @@ def completion_routes(models: Callable[[], FrontEnd]) -> list[Route]:
     """Answers to prompts, whole or in chunks."""
 
     async def completions(request: Request) -> Response:
-        try:
-            body, calls = await read_call(request, CompletionBody, completion_calls)
-        except AttendantError as error:
-            return error_answer(OPENAI, error)
+        body, calls = await read_call(request, CompletionBody, completion_calls)
 
         async def whole() -> dict[str, Any]:
             front_end = models()

@@ -11,10 +11,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from attendant.core.errors import AttendantError
 from attendant.core.generation import GenerationCall
 from attendant.frontend.front_end import FrontEnd
-from attendant.http.api.answers import Events, error_answer, in_events, in_one
+from attendant.http.api.answers import Events, in_events, in_one
 from attendant.http.api.bodies import read_call
 from attendant.http.api.openai.errors import OPENAI
 from attendant.http.api.openai.responses_answer import ResponseAnswer
@@ -27,10 +26,7 @@ def response_routes(models: Callable[[], FrontEnd]) -> list[Route]:
     """Responses, whole or as events."""
 
     async def responses(request: Request) -> Response:
-        try:
-            body, call = await read_call(request, ResponsesBody, response_call)
-        except AttendantError as error:
-            return error_answer(OPENAI, error)
+        body, call = await read_call(request, ResponsesBody, response_call)
 
         async def whole() -> dict[str, Any]:
             async with aclosing(models().generation.generate(call, context_of(body))) as parts:
