@@ -101,7 +101,7 @@ def told_apart(
     """
     chat = call.prompt if isinstance(call.prompt, ChatPrompt) else None
     tools = chat.tools if chat is not None else ()
-    if not is_separate(call, formats):
+    if not _is_separate(call, formats):
         return None
     reads_calls = bool(tools or call.tool_format or chat is None)
     if not reads_calls and formats.tools != HARMONY:
@@ -113,13 +113,13 @@ def told_apart(
     return Apart(
         formats,
         None if not tools and reads_calls else {tool.name: tool.parameters for tool in callable_tools(call)},
-        is_thinking(formats, model, prompt, chat),
+        _is_thinking(formats, model, prompt, chat),
         {token: text for token, text in model.text.special_tokens.items() if text in wanted},
         not choice.parallel or choice.mode == "named",
     )
 
 
-def is_separate(call: GenerationCall, formats: AnswerFormats) -> bool:
+def _is_separate(call: GenerationCall, formats: AnswerFormats) -> bool:
     """Whether thoughts and calls have fields of their own: as the call says, or where it has tools, or a grammar for
     what follows thoughts."""
     if call.separate is not None:
@@ -135,7 +135,7 @@ def callable_tools(call: GenerationCall) -> tuple[Tool, ...]:
     return tuple([tool for tool in tools if not names or tool.name in names])
 
 
-def is_thinking(formats: AnswerFormats, model: GeneratorPart, prompt: Sequence[int], chat: ChatPrompt | None) -> bool:
+def _is_thinking(formats: AnswerFormats, model: GeneratorPart, prompt: Sequence[int], chat: ChatPrompt | None) -> bool:
     """Whether the prompt has begun thoughts and not ended them: the template does, or a message that is continued."""
     marks = REASONING_MARKS.get(formats.reasoning)
     if marks is None:

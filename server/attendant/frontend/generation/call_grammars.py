@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from attendant.core.answer_formats import HARMONY, NONE, AnswerFormats
-from attendant.core.chat import ChatPrompt
 from attendant.core.generation import GenerationCall
 from attendant.frontend.answers.composing import WantedCalls, composed
 from attendant.frontend.answers.layouts import LAYOUTS
@@ -15,8 +14,6 @@ from attendant.frontend.generation.apart import (
     Apart,
     callable_tools,
     formats_for,
-    is_separate,
-    is_thinking,
     told_apart,
 )
 from attendant.models.generators import GeneratorPart
@@ -32,26 +29,26 @@ def shaped(call: GenerationCall, model: GeneratorPart, prompt: Sequence[int]) ->
         InvalidRequest: as :func:`~attendant.frontend.generation.apart.formats_for`.
     """
     formats = formats_for(call, model)
-    return _with_grammar(call, formats, model, prompt), told_apart(call, formats, model, prompt)
+    apart = told_apart(call, formats, model, prompt)
+    return _with_grammar(call, formats, model, apart), apart
 
 
 def _with_grammar(
-    call: GenerationCall, formats: AnswerFormats, model: GeneratorPart, prompt: Sequence[int]
+    call: GenerationCall, formats: AnswerFormats, model: GeneratorPart, apart: Apart | None
 ) -> GenerationCall:
     """The call with a grammar for all of its answer: calls that are forced, or that have to fit a schema if they come;
     and before them, or before what its own grammar describes, the thoughts of a model that thinks."""
     calls = _wanted_calls(call, formats)
-    thinks = formats.reasoning != NONE and is_separate(call, formats)
+    thinks = apart is not None and apart.formats.reasoning != NONE
     if call.forced_answer is not None or (calls is None and (call.grammar is None or not thinks)):
         return call
-    chat = call.prompt if isinstance(call.prompt, ChatPrompt) else None
     grammar = composed(
         formats,
         model.text.added_tokens.get,
         calls,
         call.grammar if calls is None or not calls.forced else None,
         thinks=thinks,
-        thinking=thinks and is_thinking(formats, model, prompt, chat),
+        thinking=apart is not None and apart.thinking,
     )
     return replace(call, grammar=grammar)
 
