@@ -29,6 +29,11 @@ class Grammar:
     parts: tuple[tuple[str, Grammar], ...] = ()
     said_as: str = ""
 
+    @property
+    def field(self) -> str:
+        """What errors about it call it."""
+        return self.said_as or f"grammar.{self.kind}"
+
 
 def notation_of(text: str) -> Literal["lark", "gbnf"]:
     """The notation of a grammar that others' contracts send without saying it."""

@@ -22,12 +22,7 @@ def check_size(grammar: Grammar, max_bytes: int) -> None:
     """Raises TooLarge if the grammar's text, or its choices together, have more bytes."""
     size = _size(grammar)
     if size > max_bytes:
-        raise TooLarge(field_of(grammar), f"has {size} bytes; allowed: at most {max_bytes}")
-
-
-def field_of(grammar: Grammar) -> str:
-    """What errors call it."""
-    return grammar.said_as or f"grammar.{grammar.kind}"
+        raise TooLarge(grammar.field, f"has {size} bytes; allowed: at most {max_bytes}")
 
 
 def _size(grammar: Grammar) -> int:
@@ -37,7 +32,7 @@ def _size(grammar: Grammar) -> int:
 
 def refuse(grammar: Grammar, reason: object) -> NoReturn:
     """Raises InvalidRequest about the grammar."""
-    raise InvalidRequest(field_of(grammar), f"cannot be used: {shortened(str(reason))}")
+    raise InvalidRequest(grammar.field, f"cannot be used: {shortened(str(reason))}")
 
 
 def shortened(text: str) -> str:

@@ -14,7 +14,7 @@ from attendant.core.errors import InvalidRequest
 from attendant.core.grammar import Grammar
 from attendant.core.token_rules import TokenMask
 from attendant.grammars.compiled import CompiledGrammar
-from attendant.grammars.notation import field_of, shortened
+from attendant.grammars.notation import shortened
 
 _MEAN = 0.1
 """Of the time that one mask may take, what those of an answer may take in the mean."""
@@ -122,6 +122,4 @@ def mask_bits(matcher: LLMatcher, num_tokens: int) -> npt.NDArray[np.int32]:
 
 def too_complex(grammar: Grammar, reason: str) -> InvalidRequest:
     """A grammar that was compiled, and asks too much later."""
-    return InvalidRequest(
-        field_of(grammar), f"is too complex: {reason}; a simpler one, or one with less choice, is not"
-    )
+    return InvalidRequest(grammar.field, f"is too complex: {reason}; a simpler one, or one with less choice, is not")

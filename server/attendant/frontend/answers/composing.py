@@ -61,9 +61,9 @@ def composed(
     head = writer.head(formats, thinking=thinking) if thinks else ""
     body = writer.body(formats, calls, answer)
     rules = "\n".join([f"start: {head} ({body})", *writer.rules, _TEXT, _SPACE])
-    said_as = "tools" if calls is not None else ""
-    if answer is not None and not said_as:
-        said_as = answer.said_as or f"grammar.{answer.kind}"
+    said_as = "" if answer is None else answer.field
+    if calls is not None:
+        said_as = "tools"
     return Grammar("lark", rules, parts=tuple(writer.parts.items()), said_as=said_as)
 
 
@@ -105,7 +105,7 @@ class _Writer:
         """What an answer without calls is."""
         text = "TEXT"
         if answer is not None:
-            self.parts["answer"] = replace(answer, said_as=answer.said_as or f"grammar.{answer.kind}")
+            self.parts["answer"] = answer
             text = "@answer"
         if HARMONY not in (formats.tools, formats.reasoning):
             return text

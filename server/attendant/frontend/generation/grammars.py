@@ -20,7 +20,7 @@ from attendant.core.grammar import Grammar
 from attendant.core.sampling import SamplingParams
 from attendant.core.token_rules import TokenRule
 from attendant.grammars.compiled import STACK_BYTES, CompiledGrammar, GrammarLimits
-from attendant.grammars.notation import check_size, field_of
+from attendant.grammars.notation import check_size
 from attendant.grammars.rule import GrammarRule
 from attendant.grammars.words import GrammarWords
 from attendant.metrics.grammars import GrammarMetrics
@@ -89,7 +89,7 @@ class Grammars:
             found = await job.result(self._threads, limit_s)
         except TimeoutError:
             reason = f"is too complex: to compile it takes more than {limit_s:g} s"
-            raise InvalidRequest(field_of(grammar), reason) from None
+            raise InvalidRequest(grammar.field, reason) from None
         except InvalidRequest as error:
             raise error.renamed(error.field) from None
         self._metrics.asked(model.name, "compiled")
