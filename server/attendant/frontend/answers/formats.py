@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from attendant.frontend.answers import deepseek, harmony, xml_calls
+from attendant.frontend.answers import deepseek, xml_calls
 from attendant.frontend.answers.call_objects import call_objects
 from attendant.frontend.answers.python_calls import python_calls
 from attendant.frontend.answers.reader import SPACE, NoCall, Reader, Step
@@ -100,5 +100,3 @@ REASONING_MARKS: Mapping[str, ReasoningMarks] = {
         ("Here is my thought process:", "Here's my thought process:"), ("Here is my response:", "Here's my response:")
     ),
 }
-
-HARMONY_MARKS = harmony.MARKS

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from attendant.core.answer_formats import HARMONY, NONE, AnswerFormats
-from attendant.frontend.answers.formats import HARMONY_MARKS, REASONING_MARKS, TOOL_PARSERS, ToolFormat
-from attendant.frontend.answers.harmony import harmony
+from attendant.frontend.answers.formats import REASONING_MARKS, TOOL_PARSERS, ToolFormat
+from attendant.frontend.answers.harmony import MARKS, harmony
 from attendant.frontend.answers.reader import ANYTHING, SPACE, NoCall, Reader, Step, without
 from attendant.frontend.answers.reasoning import reasoning
 from attendant.frontend.answers.told import Callables, Piece, Told
@@ -63,7 +63,7 @@ class AnswerParser:
 def marks_of(formats: AnswerFormats) -> frozenset[str]:
     """Texts of special tokens that a parser of these formats has to see."""
     if HARMONY in (formats.tools, formats.reasoning):
-        return frozenset(HARMONY_MARKS)
+        return frozenset(MARKS)
     tools, thoughts = TOOL_PARSERS.get(formats.tools), REASONING_MARKS.get(formats.reasoning)
     found = frozenset() if tools is None else frozenset((*tools.sections, *tools.marks))
     return found if thoughts is None else found.union(thoughts.begins, thoughts.ends)

@@ -121,8 +121,9 @@ class SequenceStream:
         self._stop = stop
         self._spell, self._spell_bytes = spell, spell_bytes
         self._hidden = hidden
-        self._apart = apart
         self._parser = apart.parser() if apart is not None else None
+        self._marks = apart.marks if apart is not None else {}
+        self._ends_with_call = apart is not None and apart.single
         self._thinks = apart is not None and apart.thinking
         self._num_thought = 0
         self._stop_string: str | None = None
@@ -139,7 +140,7 @@ class SequenceStream:
     @property
     def can_wait(self) -> bool:
         """Whether tokens may come late: nothing is put out, or stopped, before the end."""
-        return self._held is not None and not self._stops and not (self._apart is not None and self._apart.single)
+        return self._held is not None and not self._stops and not self._ends_with_call
 
     def on_token(self, event: TokenEvent, at_ns: int) -> tuple[bool, float]:
         """Take a token in, which was there ``at_ns``, monotonic.
@@ -162,16 +163,14 @@ class SequenceStream:
 
     def _text_of(self, token: int) -> tuple[str, str]:
         """The text that is certain with a token, and that of a special token which is not shown."""
-        mark = self._apart.marks.get(token) if self._apart is not None else None
+        mark = self._marks.get(token)
         if mark is None or token not in self._hidden:
             return self._detokenizer.push(token), self._hidden.get(token, "")
         before = self._detokenizer.flush()  # nothing of what stands before the mark may come after it
         return before + self._detokenizer.push(token) + mark, ""
 
     def _has_its_call(self) -> bool:
-        return (
-            self._apart is not None and self._apart.single and self._parser is not None
-        ) and self._parser.num_tool_calls > 0
+        return self._ends_with_call and self._parser is not None and self._parser.num_tool_calls > 0
 
     def end_with(self, error: AttendantError) -> None:
         """Whatever the engine says, the sequence ends with this error."""
