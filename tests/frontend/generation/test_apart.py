@@ -239,6 +239,9 @@ def tool(**function: Any) -> Tool:
         ({"tools": (tool(name="a", parameters={"type": "string"}),)}, "tools[0].parameters", "object"),
         ({"tools": (tool(name="a", parameters={"properties": []}),)}, "tools[0].parameters.properties", "an object"),
         ({"tools": (tool(name="a", parameters={"required": "b"}),)}, "tools[0].parameters.required", "list of names"),
+        ({"tools": (tool(name="a" * 100_000),)}, "tools[0].name", "128"),
+        ({"tools": (tool(name="a", parameters=["b"] * 100_000),)}, "tools[0].parameters", "JSON schema"),
+        ({"tool_choice": ToolChoice("named", ("b" * 100_000,))}, "tool_choice.names", "get_weather, get_time"),
         ({"tool_choice": ToolChoice("named", ("get_wether",))}, "tool_choice.names", "get_weather, get_time"),
         ({"tool_choice": ToolChoice("auto", ("get_wether",))}, "tool_choice.names", "get_weather, get_time"),
         ({"tool_choice": ToolChoice("named")}, "tool_choice.names", "one"),
@@ -256,6 +259,7 @@ def test_what_cannot_be_is_refused_by_name(bundle: Path, fields: dict[str, Any],
             async for _ in service.generate(call):
                 pass
         assert caught.value.field == field
+        assert len(caught.value.reason) < 300  # however much was sent
 
     assert with_service(bundle, test) == []
 

@@ -12,6 +12,7 @@ from attendant.core.answer_formats import HARMONY, NO_FORMATS, NONE, AnswerForma
 from attendant.core.chat import ChatPrompt, Tool, ToolChoice
 from attendant.core.errors import InvalidRequest
 from attendant.core.generation import GenerationCall
+from attendant.core.shown import shown
 from attendant.frontend.answers.formats import REASONING_MARKS
 from attendant.frontend.answers.parser import AnswerParser, marks_of
 from attendant.models.generators import GeneratorPart
@@ -157,7 +158,7 @@ def _check_tools(tools: Sequence[Tool]) -> None:
         field = f"tools[{index}]"
         if _NAME.fullmatch(tool.name) is None:
             raise InvalidRequest(
-                f"{field}.name", f"is {tool.name!r}; allowed: 1 to 128 letters, digits, underscores and hyphens"
+                f"{field}.name", f"is {shown(tool.name)}; allowed: 1 to 128 letters, digits, underscores and hyphens"
             )
         if tool.name in names:
             raise InvalidRequest(f"{field}.name", f"is {tool.name!r}, as that of a tool before it; allowed: each once")
@@ -167,14 +168,16 @@ def _check_tools(tools: Sequence[Tool]) -> None:
 
 def _check_schema(field: str, schema: object) -> None:
     if not isinstance(schema, Mapping):
-        raise InvalidRequest(field, f"is {schema!r}; allowed: a JSON schema, which is an object")
+        raise InvalidRequest(field, f"is {shown(schema)}; allowed: a JSON schema, which is an object")
     if schema.get("type", "object") != "object":
-        raise InvalidRequest(field, f"has the type {schema['type']!r}; allowed: object, since arguments have names")
+        raise InvalidRequest(
+            field, f"has the type {shown(schema['type'])}; allowed: object, since arguments have names"
+        )
     if not isinstance(schema.get("properties", {}), Mapping):
-        raise InvalidRequest(f"{field}.properties", f"is {schema['properties']!r}; allowed: an object")
+        raise InvalidRequest(f"{field}.properties", f"is {shown(schema['properties'])}; allowed: an object")
     required = schema.get("required", [])
     if not isinstance(required, list) or not all(isinstance(name, str) for name in required):
-        raise InvalidRequest(f"{field}.required", f"is {required!r}; allowed: a list of names")
+        raise InvalidRequest(f"{field}.required", f"is {shown(required)}; allowed: a list of names")
 
 
 def _check_choice(choice: ToolChoice, tools: Sequence[str]) -> None:
@@ -184,4 +187,6 @@ def _check_choice(choice: ToolChoice, tools: Sequence[str]) -> None:
         raise InvalidRequest("tool_choice.names", f"has {len(choice.names)} names; allowed with named: one")
     for name in choice.names:
         if name not in tools:
-            raise InvalidRequest("tool_choice.names", f"has {name!r}; allowed: {', '.join(tools) or 'no tools: none'}")
+            raise InvalidRequest(
+                "tool_choice.names", f"has {shown(name)}; allowed: {', '.join(tools) or 'no tools: none'}"
+            )
