@@ -84,8 +84,8 @@ def read_contents(contents: pb.InferTensorContents, datatype: Datatype, shape: S
     return _shaped(_numbers(elements, datatype, count, f"{field}.{kind.field}"), shape)
 
 
-def objects(elements: Sequence[bytes]) -> Values:
-    """Values of a tensor of BYTES [n]."""
+def objects(elements: Sequence[Any]) -> Values:
+    """Values of any kind [n], as a tensor of BYTES has them."""
     values = np.empty(len(elements), object)
     values[:] = elements
     return values

@@ -8,10 +8,8 @@ from typing import Any
 
 from attendant_proto.openinference import inference_pb2 as pb
 
-from attendant.http.api.openinference.asking import SIZE, Asked
+from attendant.http.api.openinference.asking import LENGTH, SIZE, Asked
 from attendant.http.api.openinference.elements import json_of_raw
-
-LENGTH = "inference-header-content-length"
 
 PIECE = 2000
 """Elements that are written at once: about a millisecond."""

@@ -18,9 +18,12 @@ from attendant.rpc.openinference.datatypes import KINDS
 from attendant.rpc.openinference.ports import Datatype, TensorSpec
 from attendant.rpc.openinference.writing import put
 
+LENGTH = "inference-header-content-length"
+"""The header that says how many bytes of a body are its JSON."""
+
 SIZE, BINARY, ALL_BINARY = "binary_data_size", "binary_data", "binary_data_output"
 _SHARED = "shared_memory_region"
-_LENGTH = struct.Struct("<I")
+_SIZE_OF_ELEMENT = struct.Struct("<I")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +77,12 @@ def raw_request(body: bytes, model: str, version: str, first: TensorSpec) -> Ask
     """
     if first.datatype != "BYTES":
         raise InvalidRequest(
-            "inference-header-content-length",
+            LENGTH,
             f"is 0; allowed, as the input {first.name} is of {first.datatype}: the length of the JSON before the bytes",
         )
     message = pb.ModelInferRequest(model_name=model, model_version=version)
     message.inputs.add(name=first.name, datatype=first.datatype, shape=[1])
-    message.raw_input_contents.append(_LENGTH.pack(len(body)) + body)
+    message.raw_input_contents.append(_SIZE_OF_ELEMENT.pack(len(body)) + body)
     message.parameters[ALL_BINARY].bool_param = True
     return Asked(message, binary=True)
 

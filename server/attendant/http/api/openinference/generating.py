@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-import numpy as np
 from attendant_proto.openinference import inference_pb2 as pb
 
 from attendant.core.errors import InvalidRequest
@@ -14,7 +13,7 @@ from attendant.http.api.openinference.answering import described
 from attendant.http.api.openinference.asking import put_all
 from attendant.http.api.openinference.elements import json_of_raw, raw_of_json
 from attendant.rpc.openinference.asked import STREAM
-from attendant.rpc.openinference.contents import check_shape
+from attendant.rpc.openinference.contents import check_shape, objects
 from attendant.rpc.openinference.options import EMPTY_FINAL, FINAL, TASK
 from attendant.rpc.openinference.ports import TensorSpec
 from attendant.rpc.openinference.said import SAMPLING_PARAMETERS
@@ -148,6 +147,4 @@ def _shape(data: list[Any]) -> list[int]:
 def _nested(elements: list[Any], shape: list[int]) -> Any:
     if len(shape) < 2:
         return elements
-    flat = np.empty(len(elements), object)
-    flat[:] = elements
-    return cast(Any, flat.reshape(shape).tolist())
+    return cast(Any, objects(elements).reshape(shape).tolist())

@@ -14,8 +14,8 @@ from starlette.responses import Response
 from attendant.core.errors import InvalidRequest, StreamNeeded
 from attendant.http.api.answers import NO_STORE, Event, Events
 from attendant.http.api.bodies import LONG_BODY, parsed
-from attendant.http.api.openinference.answering import LENGTH, as_json, is_binary, written
-from attendant.http.api.openinference.asking import Asked, infer_request, put_all, raw_request
+from attendant.http.api.openinference.answering import as_json, is_binary, written
+from attendant.http.api.openinference.asking import LENGTH, Asked, infer_request, put_all, raw_request
 from attendant.http.api.openinference.bodies import GenerateBody
 from attendant.http.api.openinference.compression import WORTHWHILE, coding_of, deflated
 from attendant.http.api.openinference.generating import generate_request, generated, is_flagged, piece, task_of
@@ -33,12 +33,8 @@ LARGE_IN_JSON, LARGE_IN_BYTES = 8 * 1024, 1024 * 1024
 
 async def infer(servicer: InferenceServicer, request: Request, body: bytes) -> Response:
     """One request, one answer."""
-    models = servicer.models
-    asked = await _asked(request, body, models)
-    try:
-        answer = await Inference(models, asked.message).single(of_this_call())
-    except StreamNeeded:
-        raise _stream_needed() from None
+    asked = await _asked(request, body, servicer.models)
+    answer = await _answer(servicer.models, asked.message)
     content, headers = await _made(lambda: written(answer, asked), *_size(answer, asked))
     coding = coding_of(request.headers)
     if coding and len(content) >= WORTHWHILE:
@@ -48,25 +44,24 @@ async def infer(servicer: InferenceServicer, request: Request, body: bytes) -> R
 
 async def generate(servicer: InferenceServicer, request: Request, body: bytes) -> Response:
     """One request, one answer, both flat."""
-    models = servicer.models
-    message = await _generate_request(request, body, models, stream=False)
-    try:
-        answer = await Inference(models, message).single(of_this_call())
-    except StreamNeeded:
-        raise _stream_needed() from None
+    message = await _generate_request(request, body, servicer.models, stream=False)
+    answer = await _answer(servicer.models, message)
     content = await _made(lambda: as_json(generated(answer)), answer.ByteSize(), LARGE_IN_JSON)
     return Response(content, headers=NO_STORE, media_type="application/json")
 
 
 async def generate_stream(servicer: InferenceServicer, request: Request, body: bytes) -> Events:
     """One request, and an event for each answer."""
-    models = servicer.models
-    message = await _generate_request(request, body, models, stream=True)
-    return _events(Inference(models, message), flagged=is_flagged(message))
+    message = await _generate_request(request, body, servicer.models, stream=True)
+    return _events(Inference(servicer.models, message), flagged=is_flagged(message))
 
 
-def _stream_needed() -> StreamNeeded:
-    return StreamNeeded("inputs[stream] is true, and this call has one answer; allowed: false, or generate_stream")
+async def _answer(models: Models, message: pb.ModelInferRequest) -> pb.ModelInferResponse:
+    try:
+        return await Inference(models, message).single(of_this_call())
+    except StreamNeeded:
+        why = "inputs[stream] is true, and this call has one answer; allowed: false, or generate_stream"
+        raise StreamNeeded(why) from None
 
 
 async def _events(inference: Inference, *, flagged: bool) -> AsyncGenerator[Event, None]:
