@@ -78,13 +78,18 @@ def media_type(request: Request) -> str:
     return request.headers.get(CONTENT_TYPE, "").partition(";")[0].strip().lower()
 
 
+def content_coding(request: Request) -> str:
+    """How the request says that its body is compressed, in small letters; empty if it is not."""
+    coding = request.headers.get(CONTENT_ENCODING, "").strip().lower()
+    return "" if coding == "identity" else coding
+
+
 def check_media(request: Request, allowed: tuple[str, ...]) -> None:
     """Raises InvalidRequest for a body that is of no ``allowed`` media type ("": none is said), or compressed."""
     media = media_type(request)
     if media not in allowed:
         raise InvalidRequest(CONTENT_TYPE, f"is {media[:100]!r}; allowed: {allowed[0]}")
-    coding = request.headers.get(CONTENT_ENCODING, "").strip().lower()
-    if coding not in ("", "identity"):
+    if coding := content_coding(request):
         raise InvalidRequest(CONTENT_ENCODING, f"is {coding[:100]!r}; allowed: identity")
 
 

@@ -11,8 +11,9 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 
 from attendant.core.errors import InvalidRequest, TooLarge
-from attendant.http.api.bodies import MOST_BYTES
+from attendant.http.api.bodies import MOST_BYTES, content_coding
 from attendant.http.api.hearing import Hearing
+from attendant.http.errors import CONTENT_ENCODING
 
 _EITHER = 32 + zlib.MAX_WBITS  # gzip or zlib, as the data says
 CODINGS = ("gzip", "deflate")
@@ -30,11 +31,11 @@ async def inflated(request: Request, body: bytes) -> bytes:
         InvalidRequest: a coding that is not known, or what is no such data, or more than that.
         TooLarge: it has more bytes than a body may have that is not compressed.
     """
-    coding = request.headers.get("content-encoding", "").strip().lower()
-    if coding in ("", "identity"):
+    coding = content_coding(request)
+    if not coding:
         return body
     if coding not in CODINGS:
-        raise InvalidRequest("content-encoding", f"is {coding[:100]!r}; allowed: {', '.join(CODINGS)}")
+        raise InvalidRequest(CONTENT_ENCODING, f"is {coding[:100]!r}; allowed: {', '.join(CODINGS)}")
     hearing = Hearing.of(request)
     return await asyncio.to_thread(_inflate, body, coding, MOST_BYTES if hearing is None else hearing.most_bytes)
 

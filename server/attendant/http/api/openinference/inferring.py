@@ -21,6 +21,7 @@ from attendant.http.api.openinference.compression import WORTHWHILE, coding_of, 
 from attendant.http.api.openinference.generating import generate_request, generated, is_flagged, piece, task_of
 from attendant.http.api.openinference.paths import model_of
 from attendant.http.calls import of_this_call
+from attendant.http.errors import CONTENT_ENCODING
 from attendant.rpc.openinference.infer import Inference
 from attendant.rpc.openinference.models import Models
 from attendant.rpc.openinference.servicer import InferenceServicer
@@ -38,7 +39,7 @@ async def infer(servicer: InferenceServicer, request: Request, body: bytes) -> R
     content, headers = await _made(lambda: written(answer, asked), *_size(answer, asked))
     coding = coding_of(request.headers)
     if coding and len(content) >= WORTHWHILE:
-        content, headers = await deflated(content, coding), {**headers, "content-encoding": coding}
+        content, headers = await deflated(content, coding), {**headers, CONTENT_ENCODING: coding}
     return Response(content, headers={**NO_STORE, "vary": "accept-encoding", **headers})
 
 
