@@ -136,6 +136,11 @@ SIZE = "inputs[x].parameters[binary_data_size]"
         (body(8, inputs=one(parameters={"binary_data_size": 9})), f"{SIZE} is 9; allowed: 0 to 8"),
         (body(8, inputs=one(parameters={"binary_data_size": "8"})), f"{SIZE} is '8'; allowed: 0 to 8"),
         (body(8, inputs=one(parameters={"binary_data_size": True})), f"{SIZE} is True; allowed: 0 to 8"),
+        (body(8, inputs=one(parameters={"binary_data_size": [1]})), f"{SIZE} is [1]; allowed: 0 to 8"),
+        (
+            body(8, inputs=one(parameters={"binary_data_size": [1] * 5000})),
+            f"{SIZE} is [{'1, ' * 33}...; allowed: 0 to 8",
+        ),
         (body(9, inputs=one(parameters={"binary_data_size": 8})), "body has 9 bytes after its JSON; allowed: 8"),
         (body(1, inputs=one(data=[1, 2])), "body has 1 bytes after its JSON; allowed: 0"),
         (body(inputs=[], parameters={"a": 2**64}), "parameters[a] is a whole number that has more than 64 bits"),

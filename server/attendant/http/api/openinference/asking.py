@@ -10,6 +10,7 @@ from typing import Any, cast
 from attendant_proto.openinference import inference_pb2 as pb
 
 from attendant.core.errors import InvalidRequest
+from attendant.core.shown import shown
 from attendant.http.api.bodies import parse
 from attendant.http.api.openinference.bodies import InferBody, InputBody, OutputBody
 from attendant.http.api.openinference.elements import raw_of_json
@@ -118,13 +119,20 @@ def _add_input(message: pb.ModelInferRequest, tensor: InputBody, tail: bytes, pl
         raise InvalidRequest(f"{where}.data", f"is beside {SIZE}; allowed: one of both")
     left = len(tail) - place
     if type(size) is not int or not 0 <= size <= left:
-        shown = size if not isinstance(size, str) else size[:100]
-        raise InvalidRequest(
-            f"{where}.parameters[{SIZE}]",
-            f"is {shown!r}; allowed: 0 to {left}, the bytes that are left",
-        )
+        field = f"{where}.parameters[{SIZE}]"
+        raise InvalidRequest(field, f"is {_told(size)}; allowed: 0 to {left}, the bytes that are left")
     message.raw_input_contents.append(tail[place : place + size])
     return size
+
+
+def _told(value: Any) -> str:
+    """A parameter's value for an error, and not all of a long one."""
+    match value:
+        case str():
+            return repr(value[:100])
+        case list() | dict():
+            return shown(value, 100)
+    return repr(value)
 
 
 def _raw(tensor: InputBody, field: str) -> bytes:
