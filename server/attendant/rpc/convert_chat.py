@@ -12,7 +12,8 @@ from attendant_proto.v1 import generation_pb2 as pb
 from attendant.core.chat import ChatMessage, ChatPrompt, TextPart, Tool, ToolCall, ToolCallDelta, ToolChoice
 from attendant.core.errors import InvalidRequest
 from attendant.core.grammar import Grammar
-from attendant.rpc.sizes import LARGE_REQUEST, check_values
+from attendant.core.json_values import check_values
+from attendant.rpc.sizes import LARGE_REQUEST
 
 T = TypeVar("T")
 

@@ -4,29 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from attendant.core.errors import InvalidRequest
 from attendant.tasks.masks import FilledMask
 
 LARGE_REQUEST = 65_536
 """Bytes of a request, or of the texts in it."""
 
-MOST_VALUES = 2**20
-"""Values of a JSON text, as over HTTP: a parser keeps everybody else waiting."""
-
 MANY_RESULTS = 128
 """Results of a response."""
 
 _CHARACTERS_OF_A_RESULT = 1000
-
-
-def check_values(text: str, field: str) -> None:
-    """See that parsing a JSON text does not hold up everybody else for long. Marks within strings count, too.
-
-    Raises:
-        InvalidRequest: it may have more values than are read.
-    """
-    if len(text) > MOST_VALUES and sum([text.count(mark) for mark in ",[{"]) > MOST_VALUES:
-        raise InvalidRequest(field, f"has more than {MOST_VALUES:,} values; allowed: at most so many")
 
 
 def num_parts(results: Sequence[Sequence[object]]) -> int:

@@ -8,9 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from attendant.core.errors import TooLarge
-
-MOST_VALUES = 2**20
-"""Values of a body, those of lists included."""
+from attendant.core.json_values import MOST_VALUES
 
 MOST_KEYS = 2**15
 """Names of fields in a body, each of which may be one that is not known."""

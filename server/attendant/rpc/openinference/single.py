@@ -6,9 +6,10 @@ import json
 from typing import Any
 
 from attendant.core.errors import InvalidRequest, StreamNeeded
+from attendant.core.json_values import check_values
 from attendant.core.shown import shown as as_json
 from attendant.rpc.openinference.ports import InferCall
-from attendant.rpc.sizes import LARGE_REQUEST, check_values
+from attendant.rpc.sizes import LARGE_REQUEST
 
 _MOST_SHOWN = 100
 

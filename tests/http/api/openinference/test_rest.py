@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 from attendant.bundle import EmbeddingHead
+from attendant.core.json_values import MOST_VALUES
 from attendant.http.api.door import Limits
-from attendant.http.api.scan import MOST_VALUES
 from attendant.http.app import http_app
 from attendant.metrics import Metrics
 
