@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from attendant.bundle import ChatTemplates, GeneratorManifest, formats_of, read_manifest
+from attendant.bundle import ChatTemplate, GeneratorManifest, formats_of, read_manifest
 from attendant.core.answer_formats import AnswerFormats
 
 from tests.frontend.answers.helpers import PARIS, TOOLS, tell_apart
@@ -45,13 +45,13 @@ def test_what_a_template_writes_of_a_call_is_read_again(name: str) -> None:
     published = PUBLISHED[name]
     call = {"id": "abcdefghi", "type": "function", "function": {"name": PARIS[0], "arguments": PARIS[1]}}
     asked = {"role": "user", "content": "weather?"}
-    templates = ChatTemplates({"default": published.source}, {"bos_token": published.bos, "eos_token": published.eos})
+    template = ChatTemplate(published.source, {"bos_token": published.bos, "eos_token": published.eos})
     definitions = [
         {"type": "function", "function": {"name": name, "parameters": schema}} for name, schema in TOOLS.items()
     ]
-    before = templates.render([asked], tools=definitions, add_generation_prompt=True)
+    before = template.render([asked], tools=definitions, add_generation_prompt=True)
     turn = {"role": "assistant", "content": "", "tool_calls": [call]}
-    after = templates.render([asked, turn], tools=definitions, add_generation_prompt=False)
+    after = template.render([asked, turn], tools=definitions, add_generation_prompt=False)
     assert after.startswith(before)
     said = after[len(before) :]
     for token in published.special_tokens[:4]:

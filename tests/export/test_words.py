@@ -245,11 +245,11 @@ def test_a_template_that_cannot_be_used_is_told(tmp_path: Path) -> None:
 
 
 def test_a_template_that_renders_otherwise_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Other(chat.ChatTemplates):  # type: ignore[misc, name-defined]
+    class Other(chat.ChatTemplate):  # type: ignore[misc, name-defined]
         def render(self, *args: Any, **asked: Any) -> str:
             return super().render(*args, **asked) + "!"
 
-    monkeypatch.setattr(chat, "ChatTemplates", Other)
+    monkeypatch.setattr(chat, "ChatTemplate", Other)
     with pytest.raises(
         TemplateError, match=r"gives another text here than in transformers for .*'x!', in transformers 'x'"
     ):

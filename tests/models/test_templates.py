@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from attendant.bundle import ChatTemplates, TemplateBroken, TemplateRefused, TemplateUnknown
+from attendant.bundle import ChatTemplate, ChatTemplates, TemplateBroken, TemplateRefused, TemplateUnknown
 from attendant.core.chat import ChatMessage, ChatPrompt
 from attendant.core.errors import InvalidRequest
 from attendant.models.text import TextCodec
@@ -64,25 +64,25 @@ TEMPLATES = {
 
 @pytest.mark.parametrize("template", TEMPLATES.values(), ids=TEMPLATES)
 def test_a_template_renders_as_in_transformers(template: str) -> None:
-    assert ChatTemplates({"default": template}, TOKENS).render(CHAT) == by_transformers(template, CHAT)
+    assert ChatTemplate(template, TOKENS).render(CHAT) == by_transformers(template, CHAT)
 
 
 def test_tools_documents_and_absent_values_are_seen_as_in_transformers() -> None:
     template = "{{ tools | tojson(sort_keys=true) }}{{ documents[0].title }}{% if 'name' in messages[0] %}!{% endif %}"
     messages = [{**CHAT[0], "name": None}, {**CHAT[1], "name": "x"}]
     asked: dict[str, Any] = {"tools": TOOLS, "documents": [{"title": "t", "text": "x"}]}
-    found = ChatTemplates({"default": template}, TOKENS).render(messages, **asked)
+    found = ChatTemplate(template, TOKENS).render(messages, **asked)
     assert found == by_transformers(template, messages, **asked)
 
 
 def test_several_templates_by_name() -> None:
     templates = ChatTemplates({"default": "d", "tool_use": "t", "rag": "r"}, {})
-    assert [templates.render(CHAT, name) for name in ("", "default", "tool_use", "rag")] == ["d", "d", "t", "r"]
-    assert templates.render(CHAT, tools=TOOLS) == "t"
+    assert [templates.choose(name).render(CHAT) for name in ("", "default", "tool_use", "rag")] == ["d", "d", "t", "r"]
+    assert templates.choose(has_tools=True).render(CHAT, tools=TOOLS) == "t"
     with pytest.raises(TemplateUnknown, match="is 'x'; allowed: default, rag, tool_use"):
-        templates.render(CHAT, "x")
+        templates.choose("x")
     with pytest.raises(TemplateUnknown, match="no default template; allowed: rag"):
-        ChatTemplates({"rag": "r"}, {}).render(CHAT)
+        ChatTemplates({"rag": "r"}, {}).choose()
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_several_templates_by_name() -> None:
 )
 def test_a_template_that_refuses_says_why(template: str, message: str) -> None:
     with pytest.raises(TemplateRefused, match=message):
-        ChatTemplates({"default": template}, {}).render(CHAT)
+        ChatTemplate(template, {}).render(CHAT)
 
 
 @pytest.mark.parametrize(

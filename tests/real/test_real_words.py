@@ -34,6 +34,6 @@ def test_a_conversation_is_what_transformers_makes_of_it(smollm2: Path) -> None:
     from transformers import AutoTokenizer
 
     words, tokenizer = read_words(SourceFolder(smollm2)), AutoTokenizer.from_pretrained(smollm2)
-    rendered = ChatTemplates(words.chat_templates, words.special_tokens or {}).render(CHAT)
+    rendered = ChatTemplates(words.chat_templates, words.special_tokens or {}).choose().render(CHAT)
     assert rendered == tokenizer.apply_chat_template(list(CHAT), tokenize=False, add_generation_prompt=True)
     assert rendered.startswith("<|im_start|>system\nYou are a helpful AI assistant named SmolLM")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from attendant.bundle import DEFAULT_TEMPLATE, ChatTemplates, TemplateBroken, TemplateRefused
+from attendant.bundle import DEFAULT_TEMPLATE, ChatTemplate, TemplateRefused
 
 from attendant_export.errors import TemplateError
 
@@ -36,8 +36,8 @@ def checked_templates(tokenizer: Any) -> tuple[dict[str, str], tuple[str, ...]]:
     for name, source in sources.items():
         which = "the chat template" if name == DEFAULT_TEMPLATE else f"the chat template {name!r}"
         try:
-            templates = ChatTemplates({DEFAULT_TEMPLATE: source}, tokenizer.special_tokens_map)
-        except TemplateBroken as error:
+            template = ChatTemplate(source, tokenizer.special_tokens_map)
+        except TemplateRefused as error:
             if (reason := _refusal(tokenizer, source)) is None:
                 raise TemplateError(
                     f"{which} does not compile here, though it does in transformers: {error}"
@@ -45,17 +45,17 @@ def checked_templates(tokenizer: Any) -> tuple[dict[str, str], tuple[str, ...]]:
             warnings.append(f"{which} does not compile and is left out: {reason}")
             continue
         kept[str(name)] = source
-        warnings += _compared(which, templates, tokenizer, source)
+        warnings += _compared(which, template, tokenizer, source)
     return kept, tuple(warnings)
 
 
-def _compared(which: str, templates: ChatTemplates, tokenizer: Any, source: str) -> Iterator[str]:
+def _compared(which: str, template: ChatTemplate, tokenizer: Any, source: str) -> Iterator[str]:
     """Renders the conversations with both; says so where none can be rendered."""
     refusals = []
     for messages in CONVERSATIONS:
         for attempt in (1, 2):  # a template may tell the time, which passes
             wanted, why = _by_transformers(tokenizer, source, messages)
-            got, why_not = _here(templates, messages)
+            got, why_not = _here(template, messages)
             if wanted == got:
                 break
             if attempt == 2:
@@ -69,9 +69,9 @@ def _compared(which: str, templates: ChatTemplates, tokenizer: Any, source: str)
         yield f"{which} refuses every conversation that it was tried with: {refusals[0]}"
 
 
-def _here(templates: ChatTemplates, messages: tuple[Mapping[str, str], ...]) -> tuple[str | None, str]:
+def _here(template: ChatTemplate, messages: tuple[Mapping[str, str], ...]) -> tuple[str | None, str]:
     try:
-        return templates.render(messages), ""
+        return template.render(messages), ""
     except TemplateRefused as error:
         return None, str(error)
 

@@ -72,7 +72,20 @@ class ChatTemplate:
         add_generation_prompt: bool = True,
         continues: str = "",
     ) -> str:
-        """A conversation as one text; see :meth:`ChatTemplates.render`. Raises TemplateRefused, ContinuesNot."""
+        """A conversation as one text.
+
+        Args:
+            messages: at least one; values that are None count as absent.
+            tools, documents: None where there are none, which templates can tell from an empty list.
+            variables: more that the template sees, by name; special tokens of the same name give way to them.
+            add_generation_prompt: end with what an answer of the assistant begins with.
+            continues: the key of the last message whose text the answer goes on with: "content", or
+                :data:`REASONING`. The text ends there, without what an answer begins with.
+
+        Raises:
+            TemplateRefused: the template raises an exception.
+            ContinuesNot: the text to go on with is not in what the template makes of the conversation.
+        """
         turns = [_turn(message) for message in messages]
         goes_on = marked(turns, continues, self._source) if continues else None
         seen = {**self._special_tokens, **(variables or {}), "messages": turns, "tools": tools, "documents": documents}
@@ -114,48 +127,12 @@ class ChatTemplates:
             except TemplateRefused as error:
                 raise TemplateBroken(name, str(error)) from error
 
-    def render(
-        self,
-        messages: Sequence[Message],
-        name: str = "",
-        *,
-        tools: Sequence[Message] | None = None,
-        documents: Sequence[Message] | None = None,
-        variables: Mapping[str, Any] | None = None,
-        add_generation_prompt: bool = True,
-        continues: str = "",
-    ) -> str:
-        """A conversation as one text.
-
-        Args:
-            messages: at least one; values that are None count as absent.
-            name: of a template; empty for the default one, or with ``tools`` for the one that knows them.
-            tools, documents: None where there are none, which templates can tell from an empty list.
-            variables: more that the template sees, by name; special tokens of the same name give way to them.
-            add_generation_prompt: end with what an answer of the assistant begins with.
-            continues: the key of the last message whose text the answer goes on with: "content", or
-                :data:`REASONING`. The text ends there, without what an answer begins with.
-
-        Raises:
-            TemplateRefused: the template raises an exception.
-            ContinuesNot: the text to go on with is not in what the template makes of the conversation.
-            TemplateUnknown: there is none of this name.
-        """
-        return self.choose(name, has_tools=tools is not None).render(
-            messages,
-            tools=tools,
-            documents=documents,
-            variables=variables,
-            add_generation_prompt=add_generation_prompt,
-            continues=continues,
-        )
-
     @property
     def all(self) -> Sequence[ChatTemplate]:
         """Every template."""
         return tuple(self._templates.values())
 
-    def choose(self, name: str, *, has_tools: bool) -> ChatTemplate:
+    def choose(self, name: str = "", *, has_tools: bool = False) -> ChatTemplate:
         """The template of this name; without a name the default one, or for a conversation with tools the one that
         knows them. Raises TemplateUnknown."""
         wanted = name or (TOOLS_TEMPLATE if has_tools and TOOLS_TEMPLATE in self._templates else "")

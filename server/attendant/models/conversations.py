@@ -33,7 +33,7 @@ _SAID_BY: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A conversation as a template takes it; see :meth:`attendant.bundle.ChatTemplates.render`."""
+    """A conversation as a template takes it; see :meth:`attendant.bundle.ChatTemplate.render`."""
 
     messages: list[dict[str, Any]]
     tools: list[Mapping[str, Any]] | None
