@@ -29,6 +29,11 @@ VOCAB, CONTEXT = 262, 128
 WORD = (103, 104, 105)  # "abc" of the synthetic tokenizer, or three tokens of any other
 
 
+def bits_of(flags: npt.NDArray[np.bool_] | list[bool]) -> npt.NDArray[np.uint8]:
+    """What a mask allows, by id."""
+    return np.packbits(np.array(flags), bitorder="little")
+
+
 class EvensThenWord:
     """Even ids only, ``num_even`` of them; then the tokens of a word, again and again. It knows where it is from what
     it has accepted, and that this is what the sequence has."""
@@ -43,7 +48,7 @@ class EvensThenWord:
         allowed = np.zeros(VOCAB, np.bool_)
         done = len(self._accepted) - self._num_even
         allowed[slice(6, None, 2) if done < 0 else WORD[done % len(WORD)]] = True
-        return TokenMask(allowed=allowed)
+        return TokenMask(allowed=bits_of(allowed))
 
     def accept(self, token: int) -> None:
         self._accepted.append(token)
@@ -132,7 +137,7 @@ class Narrow:
         allowed = np.zeros(VOCAB, np.bool_)
         place = len(tokens) - self._num_prompt
         allowed[[10, 12] if place % 10 == 9 else [14]] = True
-        return TokenMask(allowed=allowed)
+        return TokenMask(allowed=bits_of(allowed))
 
     def accept(self, token: int) -> None:
         pass
@@ -212,34 +217,33 @@ class Says:
 
 def test_what_several_rules_say_holds_together() -> None:
     tokens = np.array([1, 2])
-    one, other = np.array([True, True, False, True]), np.array([True, False, True])
+    one, other = bits_of([True, True, False, True] + [True] * 5), bits_of([True, False, True])
     masks = (TokenMask((1,), ((5, 9),), one), None, TokenMask((2,), allowed=other, forced=(4,), preferred=7))
     joined = joined_mask([Says(mask) for mask in masks], tokens)
     assert joined is not None
     assert (joined.forbidden, joined.spans, joined.forced, joined.preferred) == ((1, 2), ((5, 9),), (4,), 7)
     assert joined.allowed is not None
-    assert joined.allowed.tolist() == [True, False, False]
+    assert joined.allowed.tolist() == bits_of([True, False, False]).tolist()
     assert joined_mask([Says(None)], tokens) is None
     assert joined_mask([Says(masks[0]), Says(None)], tokens) is masks[0]
 
 
 @pytest.mark.parametrize("num_bits", [24, 64, 40])
-def test_bits_say_what_flags_say(num_bits: int) -> None:
+def test_bits_allow_what_flags_say(num_bits: int) -> None:
     """For rows shorter and longer than the mask, to the bit, also where logits are no numbers."""
     rng = np.random.default_rng(num_bits)
     flags = rng.random(num_bits) < 0.4
-    by_flags, by_bits = TokenMask((1,), allowed=flags), TokenMask((1,), bits=np.packbits(flags, bitorder="little"))
+    mask = TokenMask((1,), allowed=bits_of(flags))
     for length in (30, 40, 80):
         row = rng.standard_normal(length).astype(np.float32)
         row[flags.argmin()], row[flags.argmin() + 1] = np.nan, -np.inf
-        one, other = row.copy(), row.copy()
-        apply_mask(one, by_flags)
-        apply_mask(other, by_bits)
-        assert np.array_equal(one, other, equal_nan=True)
-        ids = np.arange(length)
-        assert rules_out(by_flags, ids).tolist() == rules_out(by_bits, ids).tolist()
-        assert [allows(by_bits, int(i)) for i in ids] == [not out for out in rules_out(by_bits, ids)]
-    both = joined_mask([Says(by_bits), Says(TokenMask(bits=np.array([255, 0], np.uint8)))], np.array([1]))
+        may_come = [token != 1 and token < num_bits and bool(flags[token]) for token in range(length)]
+        masked = row.copy()
+        apply_mask(masked, mask)
+        assert np.array_equal(masked, np.where(may_come, row, np.float32(-np.inf)), equal_nan=True)
+        assert rules_out(mask, np.arange(length)).tolist() == [not may for may in may_come]
+        assert [allows(mask, token) for token in range(length)] == may_come
+    both = joined_mask([Says(mask), Says(TokenMask(allowed=np.array([255, 0], np.uint8)))], np.array([1]))
     assert both is not None
-    assert both.bits is not None
-    assert both.bits.tolist() == [int(by_bits.bits[0]), 0]  # type: ignore[index]
+    assert both.allowed is not None
+    assert both.allowed.tolist() == [int(bits_of(flags)[0]), 0]

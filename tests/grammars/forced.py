@@ -56,8 +56,8 @@ def count(words: GrammarWords, schema: dict[str, Any], value: Any, *, spaces: bo
     while rest:
         mask = rule.mask(np.empty(0, np.int64))
         assert mask is not None
-        assert mask.bits is not None
-        allowed = np.flatnonzero(np.unpackbits(mask.bits, bitorder="little")).tolist()
+        assert mask.allowed is not None
+        allowed = np.flatnonzero(np.unpackbits(mask.allowed, bitorder="little")).tolist()
         token = words.ll.tokenize_bytes(rest)[0]
         if token not in allowed:  # the tokenizer would spell further than the grammar's next word
             token = max(

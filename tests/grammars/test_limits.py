@@ -48,8 +48,8 @@ def test_it_is_served_as_far_as_it_goes(name: str, in_thread: Callable[[Callable
             assert isinstance(mask.failure, InvalidRequest)
             assert "too complex" in str(mask.failure)
             return
-        assert mask.bits is not None
-        token = int(rng.choice(np.flatnonzero(np.unpackbits(mask.bits, bitorder="little"))))
+        assert mask.allowed is not None
+        token = int(rng.choice(np.flatnonzero(np.unpackbits(mask.allowed, bitorder="little"))))
         if token == EOS:
             return
         rule.accept(token)

@@ -39,8 +39,8 @@ def allowed(of: GrammarRule) -> set[int]:
     mask = of.mask(NOTHING)
     assert mask is not None
     assert mask.failure is None
-    assert mask.bits is not None
-    return set(np.flatnonzero(np.unpackbits(mask.bits, bitorder="little")).tolist())
+    assert mask.allowed is not None
+    return set(np.flatnonzero(np.unpackbits(mask.allowed, bitorder="little")).tolist())
 
 
 def take(of: GrammarRule, text: str, kind: str = "byte_level") -> GrammarRule:

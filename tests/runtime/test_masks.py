@@ -25,11 +25,10 @@ MASKS = st.builds(
     TokenMask,
     forbidden=st.lists(ID, max_size=5).map(tuple),
     spans=st.lists(st.tuples(ID, ID), max_size=2).map(tuple),
-    allowed=st.none() | ALLOWED,
+    allowed=st.none() | ALLOWED.map(lambda flags: np.packbits(flags, bitorder="little")),
     forced=st.just(()) | st.lists(ID, min_size=1, max_size=3).map(tuple),
     preferred=st.none() | ID.map(lambda first: first + 1),
     failure=st.none(),
-    bits=st.none() | ALLOWED.map(lambda allowed: np.packbits(allowed, bitorder="little")),
 )
 PARAMS = st.builds(
     SamplingParams,

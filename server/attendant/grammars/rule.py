@@ -58,7 +58,7 @@ class GrammarRule:
         if self._num_forced:
             return None
         bits = None if self._failure is not None else self._bits()
-        return TokenMask(failure=self._failure) if bits is None else TokenMask(bits=bits)
+        return TokenMask(failure=self._failure) if bits is None else TokenMask(allowed=bits)
 
     def accept(self, token: int) -> None:
         """See :class:`~attendant.core.token_rules.TokenRule`."""

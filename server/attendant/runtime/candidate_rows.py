@@ -107,7 +107,7 @@ def _edit_row(values: Row, ids: Ids, bound: np.float32, order: SampleOrder) -> t
     values[:] = row[: len(ids)]
     outside = row[len(ids) :]
     raised = len(outside) > 0
-    lowered = raised or bool((places < 0).any() or mask.spans or mask.allowed is not None or mask.bits is not None)
+    lowered = raised or bool((places < 0).any() or mask.spans or mask.allowed is not None)
     return outside.max(initial=bound), lowered, raised
 
 

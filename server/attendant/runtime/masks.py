@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from attendant.core.token_rules import Flags, TokenMask
+from attendant.core.token_rules import TokenMask
 
+Flags = npt.NDArray[np.bool_]
 Row = npt.NDArray[np.float32]  # [vocab]
 
 _BYTES = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little")  # [256, 8]
@@ -26,12 +27,8 @@ def apply_mask(values: Row, mask: TokenMask) -> None:
     for first, end in mask.spans:
         values[first:end] = -np.inf
     if mask.allowed is not None:
-        length = min(len(mask.allowed), len(values))
-        values[:length][~mask.allowed[:length]] = -np.inf
-        values[length:] = -np.inf
-    if mask.bits is not None:
-        length = min(8 * len(mask.bits), len(values))
-        limits = np.take(_LIMITS, mask.bits[: (length + 7) // 8], axis=0).reshape(-1)[:length]
+        length = min(8 * len(mask.allowed), len(values))
+        limits = np.take(_LIMITS, mask.allowed[: (length + 7) // 8], axis=0).reshape(-1)[:length]
         np.fmin(values[:length], limits, out=values[:length])
         values[length:] = -np.inf
     if mask.preferred is not None:
@@ -42,9 +39,9 @@ def allows(mask: TokenMask, token: int) -> bool:
     """Whether ``token`` may be next, by a mask that does not weigh all."""
     if token in mask.forbidden or any(first <= token < end for first, end in mask.spans):
         return False
-    if mask.bits is not None and not (token < 8 * len(mask.bits) and mask.bits[token >> 3] >> (token & 7) & 1):
-        return False
-    return mask.allowed is None or (token < len(mask.allowed) and bool(mask.allowed[token]))
+    if mask.allowed is None:
+        return True
+    return token < 8 * len(mask.allowed) and bool(mask.allowed[token >> 3] >> (token & 7) & 1)
 
 
 def weighs_all(mask: TokenMask | None) -> bool:
@@ -58,10 +55,8 @@ def rules_out(mask: TokenMask, ids: npt.NDArray[np.int64]) -> Flags:
     for first, end in mask.spans:
         out |= (ids >= first) & (ids < end)
     if mask.allowed is not None:
-        out |= (ids >= len(mask.allowed)) | ~mask.allowed[np.minimum(ids, len(mask.allowed) - 1)]
-    if mask.bits is not None:
-        bits = mask.bits[np.minimum(ids >> 3, len(mask.bits) - 1)] >> (ids & 7) & 1
-        out |= (ids >= 8 * len(mask.bits)) | (bits == 0)
+        bits = mask.allowed[np.minimum(ids >> 3, len(mask.allowed) - 1)] >> (ids & 7) & 1
+        out |= (ids >= 8 * len(mask.allowed)) | (bits == 0)
     return out
 
 
