@@ -132,6 +132,8 @@ def test_a_call_that_is_cut_is_the_beginning_of_one_whole_and_streamed(bundle: P
         assert (weather.name, weather.index) == ("get_weather", 1)
         assert weather.arguments == said[said.rindex('{"city"') : -20]
 
+    assert with_service(bundle, test) == []
+
 
 @pytest.mark.parametrize("whole", [False, True])
 def test_a_call_that_the_model_ends_too_soon_is_text(bundle: Path, whole: bool) -> None:
