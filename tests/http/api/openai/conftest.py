@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from attendant.core.generation import Delta, Finish, GenerationCall
 from openai import OpenAI
 
 from tests.http.api.served import ApiSite
@@ -32,6 +33,14 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiSite]:
 def client(site: ApiSite) -> Iterator[Any]:
     with OpenAI(base_url=f"{site.url}/v1", api_key="none", max_retries=0) as client:
         yield client
+
+
+def whole_answer(site: ApiSite, call: GenerationCall) -> tuple[str, Finish]:
+    """Text and end of what the front end itself answers to a call that is answered whole."""
+    delta, finish = site.generated(call)
+    assert isinstance(delta, Delta)
+    assert isinstance(finish, Finish)
+    return delta.text, finish
 
 
 def running(site: ApiSite) -> float:

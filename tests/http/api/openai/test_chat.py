@@ -14,7 +14,7 @@ from attendant.core.chat import ChatMessage, ChatPrompt
 from attendant.core.generation import Delta, Finish, GenerationCall
 from openai import AsyncOpenAI, OpenAI
 
-from tests.http.api.openai.conftest import ENDLESS, ENDS, HELLO, running
+from tests.http.api.openai.conftest import ENDLESS, ENDS, HELLO, running, whole_answer
 from tests.http.api.served import ApiSite
 from tests.http.page.served import eventually
 from tests.synthetic import EOS, make_synthetic_bundle
@@ -23,11 +23,7 @@ CALL = GenerationCall("model", ChatPrompt((ChatMessage("user", "hello"),)), whol
 
 
 def expected(site: ApiSite, **changes: Any) -> tuple[str, Finish]:
-    """Text and end of what the front end answers itself."""
-    delta, finish = site.generated(replace(CALL, **changes))
-    assert isinstance(delta, Delta)
-    assert isinstance(finish, Finish)
-    return delta.text, finish
+    return whole_answer(site, replace(CALL, **changes))
 
 
 def test_an_answer_is_the_front_ends(site: ApiSite, client: Any) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 import openai
 import pytest
 from attendant.core.chat import ChatMessage, ChatPrompt, TextPart
-from attendant.core.generation import Delta, Finish, GenerationCall
+from attendant.core.generation import Finish, GenerationCall
 from openai import AsyncOpenAI
 
-from tests.http.api.openai.conftest import ENDLESS, ENDS, running
+from tests.http.api.openai.conftest import ENDLESS, ENDS, running, whole_answer
 from tests.http.api.served import ApiSite
 from tests.http.page.served import eventually
 from tests.synthetic import EOS
@@ -22,11 +22,7 @@ ENDS_SOON: dict[str, Any] = {"extra_body": {"logit_bias": ENDS["logit_bias"], **
 
 
 def expected(site: ApiSite, **changes: Any) -> tuple[str, Finish]:
-    """Text and end of what the front end answers itself."""
-    delta, finish = site.generated(replace(CALL, **changes))
-    assert isinstance(delta, Delta)
-    assert isinstance(finish, Finish)
-    return delta.text, finish
+    return whole_answer(site, replace(CALL, **changes))
 
 
 def test_a_response_is_the_front_ends(site: ApiSite, client: Any) -> None:
