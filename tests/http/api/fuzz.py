@@ -129,7 +129,7 @@ class Fuzz:
         if response.status_code in NOT_OURS:
             return (await response.aread()).decode()[:300]
         if response.headers["content-type"].startswith("text/event-stream"):
-            return await _wrong_with_events(path, response)
+            return await _wrong_with_events(response)
         body = await response.aread()
         if response.status_code < 400 and not response.headers["content-type"].startswith("application/json"):
             return ""
@@ -142,7 +142,7 @@ class Fuzz:
         return ""
 
 
-async def _wrong_with_events(path: str, response: httpx.Response) -> str:
+async def _wrong_with_events(response: httpx.Response) -> str:
     if response.status_code != 200:
         return "a stream that is no success"
     count = 0

@@ -121,9 +121,7 @@ async def measure(server: ServerProcess, rounds: int) -> Mapping[str, Seen]:
             "nobody": None,
             "gRPC, text": by_grpc(stub),
             "JSON, text": by_http(connection, completions, lambda: {"prompt": text_of(LENGTH)}),
-            "JSON, token ids": by_http(
-                connection, completions, lambda: {"prompt": random.choices(range(6, 250), k=LENGTH)}
-            ),
+            "JSON, token ids": by_http(connection, completions, token_ids),
             "JSON, a conversation": by_http(connection, chat, messages),
             "JSON, 1 MB, refused": by_http(connection, completions, lambda: {"prompt": text_of(2**20)}, 400),
         }

@@ -356,7 +356,7 @@ def test_a_reader_that_does_not_read_makes_the_source_wait(site: Endpoints) -> N
     assert site.ended.wait(HANGS_S)
 
 
-def test_a_quiet_stream_has_comments_if_asked(site: Endpoints, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_quiet_stream_has_comments_if_asked(site: Endpoints) -> None:
     heard_one = asyncio.Event()
 
     async def slow() -> Events:

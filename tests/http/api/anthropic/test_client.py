@@ -132,7 +132,7 @@ def test_an_answer_goes_on_with_the_last_message(site: ApiSite, client: anthropi
     assert answer.content[0].text == "".join(part.text for part in parts if isinstance(part, Delta))
 
 
-def test_tokens_are_counted(site: ApiSite, client: anthropic.Anthropic) -> None:
+def test_tokens_are_counted(client: anthropic.Anthropic) -> None:
     counted = client.messages.count_tokens(model="m", messages=ASKED["messages"])  # type: ignore[arg-type]
     assert counted.input_tokens == len(b"hello") + 3  # of the template: user, end, assistant
     longer = client.messages.count_tokens(model="m", messages=ASKED["messages"], system="be brief")  # type: ignore[arg-type]
@@ -157,7 +157,7 @@ def test_an_answer_fits_a_schema(client: anthropic.Anthropic) -> None:
         )  # type: ignore[call-overload]
 
 
-def test_models_are_listed_page_by_page(site: ApiSite, client: anthropic.Anthropic) -> None:
+def test_models_are_listed_page_by_page(client: anthropic.Anthropic) -> None:
     pages = client.models.list(limit=1)
     assert (len(pages.data), pages.has_more) == (1, True)
     assert [model.id for model in pages] == [model.id for model in client.models.list()]

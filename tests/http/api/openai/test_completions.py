@@ -243,7 +243,7 @@ def test_the_maximum_of_tokens_is_one(site: ApiSite) -> None:
     assert found["usage"]["total_tokens"] == room.context_length
 
 
-def test_a_prompt_that_is_too_long_has_its_code(site: ApiSite, client: Any) -> None:
+def test_a_prompt_that_is_too_long_has_its_code(client: Any) -> None:
     for prompt in ("x" * 40_000, [70] * 40_000, ["a", "x" * 2_000_000]):
         with pytest.raises(openai.BadRequestError) as caught:
             client.completions.create(model="endless", prompt=prompt)
