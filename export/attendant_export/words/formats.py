@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from attendant.bundle import AnswerFormats, FormatUnknown
+from attendant.bundle import REASONING_FORMATS, TOOL_FORMATS, FormatUnknown, check_format
 
 from attendant_export.errors import ExportError
-
-NONE = AnswerFormats().tools
 
 
 def check_formats(tools: str | None, reasoning: str | None) -> None:
     """Raises ExportError for a name that is no format's; None is fine."""
-    try:
-        AnswerFormats(tools or NONE)
-    except FormatUnknown as error:
-        raise ExportError(f"--tool-format {error}") from None
-    try:
-        AnswerFormats(reasoning=reasoning or NONE)
-    except FormatUnknown as error:
-        raise ExportError(f"--reasoning-format {error}") from None
+    asked = (("--tool-format", tools, TOOL_FORMATS), ("--reasoning-format", reasoning, REASONING_FORMATS))
+    for flag, name, known in asked:
+        try:
+            if name:
+                check_format(name, known)
+        except FormatUnknown as error:
+            raise ExportError(f"{flag} {error}") from None

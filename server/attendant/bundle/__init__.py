@@ -26,7 +26,7 @@ from attendant.bundle.encoders import (
 )
 from attendant.bundle.files import read_any_manifest, read_manifest, sha256, verify_files
 from attendant.bundle.graph_io.signatures import Manifest
-from attendant.bundle.habits import GIVEN, TemplateHabits
+from attendant.bundle.habits import TemplateHabits
 from attendant.bundle.manifest import (
     MANIFEST_FILE,
     SCHEMA_VERSION,
@@ -58,12 +58,11 @@ from attendant.bundle.templates import (
     TemplateRefused,
     TemplateUnknown,
 )
-from attendant.core.answer_formats import REASONING_FORMATS, TOOL_FORMATS, AnswerFormats, FormatUnknown
+from attendant.core.answer_formats import REASONING_FORMATS, TOOL_FORMATS, FormatUnknown, check_format
 from attendant.core.frequencies import LENGTH_BITS, Frequencies
 
 __all__ = [
     "DEFAULT_TEMPLATE",
-    "GIVEN",
     "LENGTH_BITS",
     "MANIFEST_FILE",
     "PAGED_RUN_TOKENS",
@@ -73,7 +72,6 @@ __all__ = [
     "TOKENIZER_FILE",
     "TOOLS_TEMPLATE",
     "TOOL_FORMATS",
-    "AnswerFormats",
     "AttentionKind",
     "AttentionLayers",
     "AttentionManifest",
@@ -126,6 +124,7 @@ __all__ = [
     "TextInput",
     "TextSource",
     "VectorFidelity",
+    "check_format",
     "element_size",
     "formats_of",
     "read_any_manifest",

@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import nodes
 from jinja2.meta import find_undeclared_variables
 
-GIVEN = frozenset(("messages", "tools", "documents", "add_generation_prompt"))
+_GIVEN = frozenset(("messages", "tools", "documents", "add_generation_prompt"))
 """Names that every conversation gives to a template."""
 
 _TOKENS = frozenset(f"{kind}_token" for kind in ("bos", "eos", "unk", "sep", "pad", "cls", "mask"))
@@ -55,7 +55,7 @@ def habits_of(tree: nodes.Template, write: Write, special_tokens: Sequence[str])
     return TemplateHabits(
         tools="tools" in names,
         documents="documents" in names,
-        variables=tuple(sorted(names - GIVEN - _TOKENS - set(special_tokens))),
+        variables=tuple(sorted(names - _GIVEN - _TOKENS - set(special_tokens))),
         developer=developer,
         parts=frozenset(role for role, (_, as_parts) in tries.items() if as_parts),
         only_parts=frozenset(role for role, (as_text, as_parts) in tries.items() if as_parts and not as_text),
