@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from attendant.http.api.anthropic.kinds import one_of
+from attendant.http.api.anthropic.kinds import one_of, union_of
 from attendant.http.api.bodies import ApiBody
 
 Nothing = Annotated[list[Any] | None, Field(max_length=0)]
@@ -41,23 +42,19 @@ class TextBlock(ApiBody):
     citations: Nothing = None
 
 
-def as_blocks(value: Any) -> Any:
-    """A text stands for one block of text."""
+def _as_blocks(value: Any) -> Any:
     return [{"type": "text", "text": value}] if isinstance(value, str) else value
 
 
-def _schema(*kinds: type[ApiBody]) -> Any:
-    """What the documentation says of a list of blocks."""
-    union: Any = kinds[0]
-    for kind in kinds[1:]:
-        union = union | kind
-    return str | list[union]
+def _or_text(kinds: Mapping[str, type[ApiBody]]) -> BeforeValidator:
+    """Has a text stand for one block of text, in place of a list of blocks of these kinds."""
+    union: Any = union_of(kinds)
+    return BeforeValidator(_as_blocks, json_schema_input_type=str | list[union])
 
 
-Texts = Annotated[
-    list[Annotated[Any, one_of({"text": TextBlock})]],
-    BeforeValidator(as_blocks, json_schema_input_type=_schema(TextBlock)),
-]
+_TEXT: dict[str, type[ApiBody]] = {"text": TextBlock}
+
+Texts = Annotated[list[Annotated[Any, one_of(_TEXT)]], _or_text(_TEXT)]
 """A text, or blocks of text."""
 
 
@@ -93,12 +90,12 @@ class SearchResultBlock(ApiBody):
     type: Literal["search_result"]
     source: str
     title: str
-    content: list[Annotated[Any, one_of({"text": TextBlock})]]
+    content: list[Annotated[Any, one_of(_TEXT)]]
     citations: Citations | None = None
     cache_control: CacheControl | None = None
 
 
-_READ: dict[str, type[ApiBody]] = {"text": TextBlock, "document": DocumentBlock, "search_result": SearchResultBlock}
+_READ: dict[str, type[ApiBody]] = {**_TEXT, "document": DocumentBlock, "search_result": SearchResultBlock}
 
 
 class ToolResultBlock(ApiBody):
@@ -106,10 +103,7 @@ class ToolResultBlock(ApiBody):
 
     type: Literal["tool_result"]
     tool_use_id: str
-    content: Annotated[
-        list[Annotated[Any, one_of(_READ)]],
-        BeforeValidator(as_blocks, json_schema_input_type=_schema(TextBlock, DocumentBlock, SearchResultBlock)),
-    ] = Field(default_factory=list)
+    content: Annotated[list[Annotated[Any, one_of(_READ)]], _or_text(_READ)] = Field(default_factory=list)
     is_error: bool | None = None
     toolset_name: None = None
     cache_control: CacheControl | None = None
@@ -144,7 +138,7 @@ class RedactedThinkingBlock(ApiBody):
 
 _USER: dict[str, type[ApiBody]] = {**_READ, "tool_result": ToolResultBlock}
 _ASSISTANT: dict[str, type[ApiBody]] = {
-    "text": TextBlock,
+    **_TEXT,
     "tool_use": ToolUseBlock,
     "thinking": ThinkingBlock,
     "redacted_thinking": RedactedThinkingBlock,
@@ -155,20 +149,14 @@ class UserMessage(ApiBody):
     """What the user says, and what tools gave."""
 
     role: Literal["user"]
-    content: Annotated[
-        list[Annotated[Any, one_of(_USER)]],
-        BeforeValidator(as_blocks, json_schema_input_type=_schema(*_USER.values())),
-    ]
+    content: Annotated[list[Annotated[Any, one_of(_USER)]], _or_text(_USER)]
 
 
 class AssistantMessage(ApiBody):
     """What the assistant said, thought, and called."""
 
     role: Literal["assistant"]
-    content: Annotated[
-        list[Annotated[Any, one_of(_ASSISTANT)]],
-        BeforeValidator(as_blocks, json_schema_input_type=_schema(*_ASSISTANT.values())),
-    ]
+    content: Annotated[list[Annotated[Any, one_of(_ASSISTANT)]], _or_text(_ASSISTANT)]
 
 
 class SystemMessage(ApiBody):

@@ -96,12 +96,8 @@ class Metadata(ApiBody):
     user_id: str | None = None
 
 
-Choice = Annotated[
-    Any, one_of({"auto": AutoChoice, "any": AnyChoice, "tool": NamedChoice, "none": NoChoice}, key="type")
-]
-Thinking = Annotated[
-    Any, one_of({"enabled": ThinkingOn, "adaptive": ThinkingAdaptive, "disabled": ThinkingOff}, key="type")
-]
+Choice = Annotated[Any, one_of({"auto": AutoChoice, "any": AnyChoice, "tool": NamedChoice, "none": NoChoice})]
+Thinking = Annotated[Any, one_of({"enabled": ThinkingOn, "adaptive": ThinkingAdaptive, "disabled": ThinkingOff})]
 
 
 class ConversationBody(ApiBody):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -39,7 +39,7 @@ def chat_prompt(body: ConversationBody) -> ChatPrompt:
     """
     conversation = _Conversation()
     if body.system:
-        conversation.say("system", _content([TextPart(block.text) for block in body.system]))
+        conversation.say("system", _content(_texts(body.system)))
     for role, group in groupby(enumerate(body.messages), key=lambda numbered: numbered[1].role):
         conversation.add(role, list(group))
     tools = () if isinstance(body.tool_choice, NoChoice) else tuple(_tools(body.tools or ()))
@@ -99,7 +99,7 @@ class _Conversation:
             case "assistant":
                 self._assistant([message for _, message in group])
             case _:
-                self.say(role, _content(_parts([block for _, message in group for block in message.content])))
+                self.say(role, _content(_texts(block for _, message in group for block in message.content)))
 
     def continued(self, last: int) -> bool:
         """Whether the answer goes on with the last message, which is then the assistant's."""
@@ -138,7 +138,7 @@ class _Conversation:
 
     def _end_of_turn(self, said: Sequence[Readable]) -> None:
         if said:
-            self.say("user", _content(_parts(said)))
+            self.say("user", _content(_texts(said)))
 
     def _assistant(self, messages: Sequence[AssistantMessage]) -> None:
         said: list[Readable] = []
@@ -155,7 +155,7 @@ class _Conversation:
                         self._called[block.id] = block.name
                         calls.append(ToolCall(block.name, _written(block.input), block.id))
         reasoning = "\n\n".join(filter(None, thought))
-        content = None if (calls or reasoning) and not said else _content(_parts(said))
+        content = None if (calls or reasoning) and not said else _content(_texts(said))
         self.messages.append(ChatMessage("assistant", content, reasoning=reasoning, tool_calls=tuple(calls)))
 
 
@@ -167,25 +167,26 @@ def _written(value: dict[str, Any]) -> str:
         raise InvalidRequest("messages", f"have a tool_use block whose input is no JSON: {error}") from None
 
 
-def _parts(blocks: Sequence[Readable]) -> list[ContentPart]:
-    return [TextPart(_text(block)) for block in blocks]
+def _texts(blocks: Iterable[Readable]) -> list[str]:
+    return [_text(block) for block in blocks]
 
 
-def _content(parts: Sequence[ContentPart]) -> str | tuple[ContentPart, ...]:
-    match parts:
+def _content(texts: Sequence[str]) -> str | tuple[ContentPart, ...]:
+    """Texts as the content of a message: parts where there are several."""
+    match texts:
         case []:
             return ""
-        case [TextPart(text=text)]:
+        case [text]:
             return text
-    return tuple(parts)
+    return tuple([TextPart(text) for text in texts])
 
 
 def _result(block: ToolResultBlock) -> str | tuple[ContentPart, ...]:
     """What a tool gave. No template knows of failures: the text says so."""
-    texts = [_text(each) for each in block.content]
+    texts = _texts(block.content)
     if block.is_error:
         texts[:1] = ["Error: " + "".join(texts[:1])]
-    return _content([TextPart(text) for text in texts])
+    return _content(texts)
 
 
 def _text(block: Readable) -> str:

@@ -26,5 +26,9 @@ def one_of(kinds: Mapping[str, type[ApiBody]], key: str = "type") -> PlainValida
             raise PydanticCustomError("kind", "{found}; allowed: {allowed}", told)
         return kind.model_validate(value)
 
-    union: Any = reduce(or_, kinds.values())
-    return PlainValidator(read, json_schema_input_type=union)
+    return PlainValidator(read, json_schema_input_type=union_of(kinds))
+
+
+def union_of(kinds: Mapping[str, type[ApiBody]]) -> Any:
+    """The type of an object of any of these kinds, as documentation has it."""
+    return reduce(or_, kinds.values())
