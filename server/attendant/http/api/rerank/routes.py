@@ -41,7 +41,7 @@ def rerank_routes(models: Callable[[], FrontEnd]) -> list[Route]:
         async def work() -> Response:
             encoded = await front_end.encoding.rerank(call, context)
             return await written(
-                lambda: answers.cohere_ranks(encoded, body, context.request_id), long=_is_long(call.documents)
+                lambda: answers.cohere_ranks(encoded, body, context.request_id), long=is_long(call.documents)
             )
 
         return await in_one(request, errors.COHERE, work)
@@ -80,12 +80,12 @@ async def answer_rerank(request: Request, models: Callable[[], FrontEnd], body: 
     async def work() -> Response:
         call, context = calls.rerank_call(body), of_this_call()
         encoded = await models().encoding.rerank(call, context)
-        return await written(lambda: answers.ranks(encoded, body, context.request_id), long=_is_long(call.documents))
+        return await written(lambda: answers.ranks(encoded, body, context.request_id), long=is_long(call.documents))
 
     return await in_one(request, errors.RERANK, work)
 
 
-def _is_long(documents: Sequence[str]) -> bool:
+def is_long(documents: Sequence[str]) -> bool:
     """Whether an answer about them, which may have them, takes long to write."""
     return sum(LEAST + len(document) for document in documents) >= LONG
 

@@ -8,18 +8,17 @@ from attendant.frontend.encoding.calls import Encoded
 from attendant.tasks.classification import Label, RankedDocument
 from attendant.tasks.embeddings import Embedding
 from attendant.tasks.sparse import SparseEmbedding
+from attendant.tasks.vectors import Floats
 
 
 def vectors(encoded: Encoded[Embedding]) -> list[Any]:
     """The vector of each input, or of each of its tokens."""
-    found = [each.values if each.values is not None else each.token_values for each in encoded.results]
-    return [each.tolist() for each in found if each is not None]
+    return [each.tolist() for each in _arrays(encoded)]
 
 
 def num_numbers(encoded: Encoded[Embedding]) -> int:
     """Of all vectors together."""
-    found = [each.values if each.values is not None else each.token_values for each in encoded.results]
-    return sum(each.size for each in found if each is not None)
+    return sum(each.size for each in _arrays(encoded))
 
 
 def weights(encoded: Encoded[SparseEmbedding]) -> list[list[dict[str, Any]]]:
@@ -40,3 +39,9 @@ def ranks(encoded: Encoded[RankedDocument], *, with_text: bool) -> list[dict[str
         {"index": each.index, "score": each.score, **({"text": each.document} if with_text else {})}
         for each in encoded.results
     ]
+
+
+def _arrays(encoded: Encoded[Embedding]) -> list[Floats]:
+    """One for each input: [hidden], or [tokens, hidden]."""
+    found = [each.values if each.values is not None else each.token_values for each in encoded.results]
+    return [each for each in found if each is not None]

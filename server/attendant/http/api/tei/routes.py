@@ -15,7 +15,7 @@ from attendant.http.api.answers import error_answer, in_one, written
 from attendant.http.api.bodies import read_json
 from attendant.http.api.openai.embeddings import MANY_NUMBERS
 from attendant.http.api.rerank.errors import RERANK
-from attendant.http.api.rerank.routes import answer_rerank
+from attendant.http.api.rerank.routes import answer_rerank, is_long
 from attendant.http.api.tei import answers, calls
 from attendant.http.api.tei.bodies import AnyRerankBody, EmbedAllBody, EmbedBody, PredictBody, TeiRerankBody
 from attendant.http.api.tei.errors import TEI
@@ -70,7 +70,9 @@ def tei_routes(models: Callable[[], FrontEnd]) -> list[Route]:
 
         async def work() -> Response:
             encoded = await front_end.encoding.rerank(call, of_this_call())
-            return await written(lambda: answers.ranks(encoded, with_text=body.return_text), long=body.return_text)
+            return await written(
+                lambda: answers.ranks(encoded, with_text=body.return_text), long=is_long(call.documents)
+            )
 
         return await in_one(request, TEI, work)
 
