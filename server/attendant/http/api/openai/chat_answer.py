@@ -12,10 +12,8 @@ from attendant.core.generation import Delta, Finish, GenerationPart
 from attendant.http.api.answers import Event, Events
 from attendant.http.api.openai.chat_body import ChatBody
 from attendant.http.api.openai.logprobs import Logprobs
-from attendant.http.api.openai.objects import UsageTally, finish_reason, new_id
+from attendant.http.api.openai.objects import DONE, UsageTally, finish_reason, new_id, stop_reason
 from attendant.http.api.openai.sampling import stop_strings
-
-DONE = Event("[DONE]")
 
 
 class ChatAnswer:
@@ -140,9 +138,7 @@ class ChatAnswer:
         reason = finish_reason(finish, named=self._named)
         if self._legacy and reason == "tool_calls":
             reason = "function_call"
-        told: dict[str, Any] = {"finish_reason": reason}
-        if finish.stop_string is not None or finish.stop_token_id in self._stop_ids:
-            told["stop_reason"] = finish.stop_token_id if finish.stop_string is None else finish.stop_string
+        told = {"finish_reason": reason} | stop_reason(finish, self._stop_ids)
         return told | ({"unparsed_tool_call": True} if finish.unparsed else {})
 
     def _entries(self, part: GenerationPart) -> list[dict[str, Any]]:

@@ -10,10 +10,9 @@ from attendant.core.generation import Delta, Finish, GenerationPart
 from attendant.http.api.answers import Event, Events
 from attendant.http.api.openai.completion_body import CompletionBody
 from attendant.http.api.openai.legacy_logprobs import LegacyLogprobs
-from attendant.http.api.openai.objects import UsageTally, finish_reason, new_id
+from attendant.http.api.openai.objects import DONE, UsageTally, finish_reason, new_id, stop_reason
 from attendant.http.api.openai.sampling import stop_strings
 
-DONE = Event("[DONE]")
 Parts = AsyncIterable[tuple[int, GenerationPart]]
 """Parts of answers, each with the place of its prompt in the call."""
 
@@ -82,9 +81,7 @@ class CompletionAnswer:
             text = self._echoes[prompt] + text
         told |= {"text": text, "logprobs": self._entries(prompt, index, choice), "finish_reason": None}
         if finish is not None:
-            told["finish_reason"] = finish_reason(finish, named=True)
-            if finish.stop_string is not None or finish.stop_token_id in self._stop_ids:
-                told["stop_reason"] = finish.stop_token_id if finish.stop_string is None else finish.stop_string
+            told |= {"finish_reason": finish_reason(finish, named=True), **stop_reason(finish, self._stop_ids)}
         if self._body.return_token_ids:
             told["token_ids"] = choice.token_ids
             if first:

@@ -1,12 +1,17 @@
-"""What answers of OpenAI's API have in common: ids, usage, and why a sequence ended."""
+"""What answers of OpenAI's API have in common: ids, usage, why a sequence ended, and the end of a stream."""
 
 from __future__ import annotations
 
 import secrets
+from collections.abc import Set
 from typing import Any
 
 from attendant.core.generation import Delta, Finish
 from attendant.core.request import FinishReason
+from attendant.http.api.answers import Event
+
+DONE = Event("[DONE]")
+"""The last event of a stream of Chat Completions or of Completions."""
 
 _REASONS = {FinishReason.STOP: "stop", FinishReason.LENGTH: "length", FinishReason.CANCELLED: "stop"}
 
@@ -21,6 +26,14 @@ def finish_reason(finish: Finish, *, named: bool = False) -> str:
     if finish.reason is FinishReason.STOP and finish.num_tool_calls and not named:
         return "tool_calls"
     return _REASONS[finish.reason]
+
+
+def stop_reason(finish: Finish, stop_ids: Set[int]) -> dict[str, Any]:
+    """The stop string or the token that ended a sequence, as vLLM tells it; empty where neither did. ``stop_ids``: of
+    the tokens that the caller named."""
+    if finish.stop_string is not None:
+        return {"stop_reason": finish.stop_string}
+    return {"stop_reason": finish.stop_token_id} if finish.stop_token_id in stop_ids else {}
 
 
 class UsageTally:
