@@ -20,18 +20,15 @@ ENDS: dict[str, Any] = {"logit_bias": {EOS: 100}, "extra_body": {"min_tokens": 6
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiSite]:
-    """One model that ends its answers, and one that never does; two sequences run, and one waits."""
-    folder = tmp_path_factory.mktemp("bundles")
-    model = make_synthetic_bundle(folder / "model", name="model", seed=3)
-    endless = make_synthetic_bundle(folder / "endless", name="endless", context_length=32_768, eos_bias=-1e4)
-    site = ApiSite(model, endless, max_num_seqs=2, max_queue=1)
+    """Two sequences run, and one waits."""
+    site = two_models(tmp_path_factory, max_num_seqs=2, max_queue=1)
     yield site
     site.close()
 
 
 @pytest.fixture(scope="session")
 def client(site: ApiSite) -> Iterator[Any]:
-    with OpenAI(base_url=f"{site.url}/v1", api_key="none", max_retries=0) as client:
+    with client_of(site) as client:
         yield client
 
 
@@ -41,6 +38,19 @@ def whole_answer(site: ApiSite, call: GenerationCall) -> tuple[str, Finish]:
     assert isinstance(delta, Delta)
     assert isinstance(finish, Finish)
     return delta.text, finish
+
+
+def two_models(folders: pytest.TempPathFactory, **engine: int) -> ApiSite:
+    """One model that ends its answers, and one that never does."""
+    folder = folders.mktemp("bundles")
+    model = make_synthetic_bundle(folder / "model", name="model", seed=3)
+    endless = make_synthetic_bundle(folder / "endless", name="endless", context_length=32_768, eos_bias=-1e4)
+    return ApiSite(model, endless, **engine)
+
+
+def client_of(site: ApiSite) -> OpenAI:
+    """OpenAI's own client, which asks once."""
+    return OpenAI(base_url=f"{site.url}/v1", api_key="none", max_retries=0)
 
 
 def running(site: ApiSite) -> float:

@@ -13,8 +13,8 @@ import openai
 import pytest
 from attendant.core.generation import GenerationCall, TokenPrompt
 from attendant.frontend.speech.calls import SoundData, SpeechCall, SpeechResult
-from openai import OpenAI
 
+from tests.http.api.openai.conftest import client_of
 from tests.http.api.served import ApiSite
 from tests.whisper import make_whisper_bundle
 
@@ -47,7 +47,7 @@ def ears(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiSite]:
 
 @pytest.fixture(scope="module")
 def speaker(ears: ApiSite) -> Iterator[Any]:
-    with OpenAI(base_url=f"{ears.url}/v1", api_key="none", max_retries=0) as client:
+    with client_of(ears) as client:
         yield client
 
 

@@ -12,9 +12,9 @@ import openai
 import pytest
 from attendant.core.chat import ChatMessage, ChatPrompt
 from attendant.core.generation import Delta, Finish, GenerationCall
-from openai import AsyncOpenAI, OpenAI
+from openai import AsyncOpenAI
 
-from tests.http.api.openai.conftest import ENDLESS, ENDS, HELLO, running, whole_answer
+from tests.http.api.openai.conftest import ENDLESS, ENDS, HELLO, client_of, running, whole_answer
 from tests.http.api.served import ApiSite
 from tests.http.page.served import eventually
 from tests.synthetic import EOS, make_synthetic_bundle
@@ -323,7 +323,7 @@ def test_an_error_inside_a_stream_is_its_last_event(tmp_path_factory: pytest.Tem
             site.loop.run(site.front_end.drain(0.0))
             last = json.loads(list(lines)[-1])
         assert last["error"]["type"] == "server_error"
-        with OpenAI(base_url=f"{site.url}/v1", api_key="none", max_retries=0) as client:
+        with client_of(site) as client:
             with pytest.raises(openai.InternalServerError) as caught:
                 client.chat.completions.create(model="endless", messages=HELLO)
             assert caught.value.status_code == 503

@@ -12,11 +12,11 @@ from typing import Any
 import openai
 import pytest
 from attendant.core.generation import Delta, Finish, GenerationCall, TextPrompt, TokenPrompt
-from openai import OpenAI
 
+from tests.http.api.openai.conftest import client_of, two_models
 from tests.http.api.served import ApiSite
 from tests.http.page.served import eventually
-from tests.synthetic import SPECIAL, make_synthetic_bundle
+from tests.synthetic import SPECIAL
 
 CALL = GenerationCall("model", TextPrompt("hello"), max_tokens=12, temperature=0.0)
 PATH = "/v1/completions"
@@ -25,18 +25,14 @@ GREEDY: dict[str, Any] = {"model": "model", "max_tokens": 12, "temperature": 0}
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiSite]:
-    """One model that ends its answers, and one that never does."""
-    folder = tmp_path_factory.mktemp("bundles")
-    model = make_synthetic_bundle(folder / "model", name="model", seed=3)
-    endless = make_synthetic_bundle(folder / "endless", name="endless", context_length=32_768, eos_bias=-1e4)
-    site = ApiSite(model, endless, max_num_seqs=4, max_queue=4)
+    site = two_models(tmp_path_factory, max_num_seqs=4, max_queue=4)
     yield site
     site.close()
 
 
 @pytest.fixture(scope="module")
 def client(site: ApiSite) -> Iterator[Any]:
-    with OpenAI(base_url=f"{site.url}/v1", api_key="none", max_retries=0) as client:
+    with client_of(site) as client:
         yield client
 
 

@@ -13,6 +13,7 @@ from attendant.bundle import EmbeddingHead
 from attendant.frontend.encoding.calls import EmbedCall, TextItem
 from attendant.http.api.openai import embeddings
 
+from tests.http.api.openai.conftest import client_of
 from tests.http.api.served import ApiSite
 from tests.synthetic_encoder import expected_tokens, make_text_encoder
 from tests.system.encoders import add_special_tokens
@@ -39,7 +40,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiSite]:
 
 @pytest.fixture
 def client(site: ApiSite) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=f"{site.url}/v1", api_key="any", max_retries=0) as client:
+    with client_of(site) as client:
         yield client
 
 

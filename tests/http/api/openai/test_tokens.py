@@ -17,8 +17,8 @@ from attendant.http.api.openai.models import model_object
 from attendant.http.app import http_app
 from attendant.metrics import Metrics
 from attendant.models.info import ModelInfo, ModelState
-from openai import OpenAI
 
+from tests.http.api.openai.conftest import client_of
 from tests.http.api.served import ApiSite
 from tests.http.loop import Site
 from tests.synthetic import make_synthetic_bundle
@@ -96,7 +96,7 @@ def test_what_cannot_be_is_refused_by_name(site: ApiSite, path: str, body: dict[
 
 
 def test_models_are_listed_and_found_by_name(site: ApiSite) -> None:
-    with OpenAI(base_url=f"{site.url}/v1", api_key="none", max_retries=0) as client:
+    with client_of(site) as client:
         assert [model.id for model in client.models.list()] == ["m", "e"]
         assert client.models.retrieve("m").id == "m"
         for name in ("nobody/here", "nobody", "m@7"):

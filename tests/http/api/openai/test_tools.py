@@ -15,11 +15,10 @@ from attendant.core.context import CallContext
 from attendant.core.generation import GenerationCall, GenerationPart
 from attendant.frontend.front_end import FrontEnd
 from attendant.frontend.generation.inner import InnerCall
-from openai import OpenAI
 from pydantic import BaseModel
 
 from tests.frontend.answers.helpers import PARIS, TIME, TOOLS, TWO_CALLS
-from tests.http.api.openai.conftest import HELLO
+from tests.http.api.openai.conftest import HELLO, client_of
 from tests.http.api.served import ApiSite
 from tests.synthetic import CHAT_TEMPLATE, EOS, byte_tokenizer, make_synthetic_bundle
 
@@ -61,7 +60,7 @@ def handy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     bundle = make_synthetic_bundle(folder / "m", name="m", context_length=2048, chat_template=TEMPLATE)
     site = ApiSite(bundle, reasoning_format="think")
     site.front_end.generation = Told(site.front_end)  # type: ignore[assignment]
-    with OpenAI(base_url=f"{site.url}/v1", api_key="none", max_retries=0) as client:
+    with client_of(site) as client:
         yield client
     site.close()
 
