@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -14,7 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from attendant.core.errors import AttendantError, Unavailable
+from attendant.core.errors import AttendantError
 from attendant.core.stages import Tracer
 from attendant.frontend.front_end import FrontEnd
 from attendant.http.api.answers import error_answer
@@ -25,12 +24,11 @@ from attendant.http.calls import ABANDONED, REQUEST_ID, TRACE_ID, Calls
 from attendant.http.docs.routes import docs_routes
 from attendant.http.errors import PLAIN
 from attendant.http.health import api_health_routes, health_routes
+from attendant.http.loading import loaded
 from attendant.http.metrics import metrics_routes
 from attendant.http.page.routes import Page
 from attendant.metrics import Metrics
 from attendant.rpc.openinference.servicer import InferenceServicer
-
-T = TypeVar("T")
 
 logger = logging.getLogger("attendant.http")
 
@@ -57,22 +55,12 @@ def http_app(
     pages = page.routes() if page is not None else ()
     apis: list[Route] = []
     if front_end is not None:
-        apis = [*api_health_routes(serving, front_end), *api_routes(_loaded(front_end))]
+        apis = [*api_health_routes(serving, front_end), *api_routes(loaded(front_end))]
     if inference is not None:
-        apis += openinference_routes(_loaded(inference))
+        apis += openinference_routes(loaded(inference))
     if apis:
         apis += docs_routes(tuple(apis))
     return app_of([*metrics_routes(metrics), *health_routes(serving), *pages, *apis], tracer, limits)
-
-
-def _loaded(find: Callable[[], T | None]) -> Callable[[], T]:
-    def loaded() -> T:
-        found = find()
-        if found is None:
-            raise Unavailable("the server is still loading its models")
-        return found
-
-    return loaded
 
 
 def app_of(routes: Sequence[Route], tracer: Tracer | None = None, limits: Limits | None = None) -> ASGIApp:

@@ -8,10 +8,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from attendant.core.errors import Unavailable
 from attendant.frontend.front_end import FrontEnd
 from attendant.http.answers import said
 from attendant.http.api.answers import Streamed
+from attendant.http.loading import loaded
 from attendant.http.page.answers import NO_STORE
 from attendant.http.page.events import Events, TooManyListeners
 from attendant.http.page.files import File, page_files
@@ -47,7 +47,7 @@ class Page:
     ) -> None:
         self._audience = audience
         self._explains = explains
-        self._front_end = front_end
+        self._models = loaded(front_end)
         self._events = Events(metrics, model_teller(front_end, explains=explains), serving)
 
     def routes(self) -> list[Route]:
@@ -101,12 +101,6 @@ class Page:
             "attribute": explaining.attribute,
             "similarity": explaining.similarity,
         }
-
-    def _models(self) -> FrontEnd:
-        front_end = self._front_end()
-        if front_end is None:
-            raise Unavailable("the server is still loading its models")
-        return front_end
 
 
 def _file(file: File) -> Endpoint:
