@@ -33,6 +33,10 @@ CHAT_TEMPLATE = (
     "{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'] }}<|end|>{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
+TOOLS_TEMPLATE = "{% for tool in tools or [] %}{{ tool.function.name }},{% endfor %}" + CHAT_TEMPLATE
+"""Shows tools, and no format of calls."""
+HERMES_TEMPLATE = "{% for tool in tools or [] %}<tool_call>{{ tool.function.name }}{% endfor %}" + CHAT_TEMPLATE
+"""Shows tools as Hermes' templates do."""
 SPECIAL = ("<|pad|>", "<|bos|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>")
 EOS = 2
 _DTYPES: dict[int, DType] = {TensorProto.INT64: "int64", TensorProto.INT32: "int32", TensorProto.FLOAT: "float32"}

@@ -12,7 +12,7 @@ from attendant_proto.v1 import generation_pb2 as pb
 from attendant_proto.v1 import models_pb2
 
 from tests.frontend.answers.helpers import PARIS, TIME, TOOLS, TWO_CALLS
-from tests.synthetic import CHAT_TEMPLATE, byte_tokenizer, make_synthetic_bundle
+from tests.synthetic import HERMES_TEMPLATE, byte_tokenizer, make_synthetic_bundle
 from tests.system.server import ServerProcess, serving
 
 CHAT = pb.Chat(
@@ -21,14 +21,11 @@ CHAT = pb.Chat(
 )
 
 
-TEMPLATE = "{% for tool in tools or [] %}<tool_call>{{ tool.function.name }}{% endfor %}" + CHAT_TEMPLATE
-
-
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """Of a model whose template shows tools as Hermes' do."""
     folder = tmp_path_factory.mktemp("tools")
-    bundle = make_synthetic_bundle(folder / "m", name="calls", context_length=1024, chat_template=TEMPLATE)
+    bundle = make_synthetic_bundle(folder / "m", name="calls", context_length=1024, chat_template=HERMES_TEMPLATE)
     with serving(folder / "server.log", bundle, "--engine.reasoning-format", "think") as running:
         yield running
 

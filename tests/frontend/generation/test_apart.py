@@ -30,14 +30,13 @@ from attendant.models.text import TextCodec
 
 from tests.frontend.answers.helpers import TIME, TOOLS, TWO_CALLS
 from tests.frontend.generation.helpers import load, table, with_model, with_service
-from tests.synthetic import CHAT_TEMPLATE, byte_tokenizer, make_synthetic_bundle
+from tests.synthetic import TOOLS_TEMPLATE, byte_tokenizer, make_synthetic_bundle
 
 CODEC = TextCodec(byte_tokenizer(), None)
 WANTED = tuple(
     Tool(name, {"type": "function", "function": {"name": name, "parameters": schema}}) for name, schema in TOOLS.items()
 )
 CHAT = ChatPrompt((ChatMessage("user", "How is the weather?"),), tools=WANTED)
-TEMPLATE = "{% for tool in tools or [] %}{{ tool.function.name }},{% endfor %}" + CHAT_TEMPLATE
 HERMES = TWO_CALLS["hermes"]
 BANG = TextPrompt("!", add_special_tokens=False)
 
@@ -45,7 +44,7 @@ BANG = TextPrompt("!", add_special_tokens=False)
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_synthetic_bundle(
-        tmp_path_factory.mktemp("b") / "m", eos_bias=-1e4, context_length=1024, chat_template=TEMPLATE
+        tmp_path_factory.mktemp("b") / "m", eos_bias=-1e4, context_length=1024, chat_template=TOOLS_TEMPLATE
     )
 
 

@@ -18,9 +18,8 @@ from attendant.frontend.answers.told import joined
 from attendant.frontend.generation.service import GenerationService
 
 from tests.frontend.generation.helpers import with_service
-from tests.synthetic import CHAT_TEMPLATE, make_synthetic_bundle
+from tests.synthetic import TOOLS_TEMPLATE, make_synthetic_bundle
 
-TEMPLATE = "{% for tool in tools or [] %}{{ tool.function.name }},{% endfor %}" + CHAT_TEMPLATE
 NUMBER = {"type": "object", "properties": {"n": {"enum": [1, 22]}}, "required": ["n"], "additionalProperties": False}
 WORD = {"type": "object", "properties": {"w": {"enum": ["a", "é"]}}, "required": ["w"], "additionalProperties": False}
 
@@ -36,7 +35,7 @@ CHAT = ChatPrompt((ChatMessage("user", "Do."),), tools=TOOLS)
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_synthetic_bundle(tmp_path_factory.mktemp("b") / "m", context_length=512, chat_template=TEMPLATE)
+    return make_synthetic_bundle(tmp_path_factory.mktemp("b") / "m", context_length=512, chat_template=TOOLS_TEMPLATE)
 
 
 async def answers(service: GenerationService, **fields: Any) -> list[tuple[str, list[ToolCallDelta], Finish]]:

@@ -20,9 +20,8 @@ from pydantic import BaseModel
 from tests.frontend.answers.helpers import PARIS, TIME, TOOLS, TWO_CALLS
 from tests.http.api.openai.conftest import HELLO, client_of
 from tests.http.api.served import ApiSite
-from tests.synthetic import CHAT_TEMPLATE, EOS, byte_tokenizer, make_synthetic_bundle
+from tests.synthetic import EOS, HERMES_TEMPLATE, byte_tokenizer, make_synthetic_bundle
 
-TEMPLATE = "{% for tool in tools or [] %}<tool_call>{{ tool.function.name }}{% endfor %}" + CHAT_TEMPLATE
 FUNCTIONS: list[Any] = [{"name": name, "parameters": schema} for name, schema in TOOLS.items()]
 DECLARED: list[Any] = [{"type": "function", "function": function} for function in FUNCTIONS]
 CALLS = TWO_CALLS["hermes"]
@@ -57,7 +56,7 @@ class Told:
 def handy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A model whose template shows tools as Hermes' do, and that thinks."""
     folder = tmp_path_factory.mktemp("tools")
-    bundle = make_synthetic_bundle(folder / "m", name="m", context_length=2048, chat_template=TEMPLATE)
+    bundle = make_synthetic_bundle(folder / "m", name="m", context_length=2048, chat_template=HERMES_TEMPLATE)
     site = ApiSite(bundle, reasoning_format="think")
     site.front_end.generation = Told(site.front_end)  # type: ignore[assignment]
     with client_of(site) as client:
