@@ -76,7 +76,6 @@ def test_a_stream_has_the_same_text_and_one_id(server: ServerProcess, client: op
     assert choices[0].delta.role == "assistant"
     assert "".join(choice.delta.content or "" for choice in choices) == expected.texts[0]
     assert [choice.finish_reason for choice in choices if choice.finish_reason] == ["length"]
-    assert len(choices) > 10
 
 
 def test_a_stream_without_usage_has_none(client: openai.OpenAI) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from types import MappingProxyType
+from typing import Any, Literal
 
 GrammarKind = Literal["json_object", "json_schema", "regex", "choice", "lark", "gbnf"]
 
@@ -38,3 +41,34 @@ class Grammar:
 def notation_of(text: str) -> Literal["lark", "gbnf"]:
     """The notation of a grammar that others' contracts send without saying it."""
     return "gbnf" if "::=" in text else "lark"
+
+
+STRUCTURED: Mapping[str, str] = MappingProxyType(
+    {
+        "json": "a JSON schema, as an object or a text",
+        "regex": "a regular expression",
+        "choice": "a list of texts, at least one",
+        "grammar": "a grammar, as Lark or GBNF",
+        "json_object": "true",
+    }
+)
+"""The kinds of grammars of vLLM's structured outputs, and what each may be."""
+
+
+def structured(kind: str, value: Any) -> Grammar | None:
+    """The grammar that vLLM's structured outputs say by a value of a kind; None where :data:`STRUCTURED` does not allow
+    it."""
+    match kind, value:
+        case "json_object", True:
+            return Grammar("json_object")
+        case "json", dict():
+            return Grammar("json_schema", json.dumps(value, ensure_ascii=False))
+        case "json", str():
+            return Grammar("json_schema", value)
+        case "regex", str():
+            return Grammar("regex", value)
+        case "grammar", str():
+            return Grammar(notation_of(value), value)
+        case "choice", list() | tuple() if value and all(isinstance(each, str) for each in value):
+            return Grammar("choice", choices=tuple(value))
+    return None

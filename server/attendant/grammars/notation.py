@@ -10,6 +10,7 @@ from llguidance.gbnf_to_lark import gbnf_to_lark
 
 from attendant.core.errors import InvalidRequest, TooLarge
 from attendant.core.grammar import Grammar
+from attendant.core.strict_json import read_json
 
 _SPACE = r"\x20|\x0A[\x20\x09]{0,40}"
 """What may stand between two words of JSON: a space, or a line end and the next line's indentation. Where there may be
@@ -79,9 +80,9 @@ def _entry(grammar: Grammar) -> dict[str, Any]:
 
 def _of_schema(grammar: Grammar) -> str:
     try:
-        schema = json.loads(_written(grammar, grammar.text), parse_constant=_no_number)
-    except (ValueError, RecursionError) as error:
-        refuse(grammar, f"it is not JSON: {error or 'it is nested too deeply'}")
+        schema = read_json(_written(grammar, grammar.text))
+    except ValueError as error:
+        refuse(grammar, f"it is not JSON: {error}")
     if schema is True:
         schema = {}
     if not isinstance(schema, dict):
@@ -94,10 +95,6 @@ def _of_schema(grammar: Grammar) -> str:
         )
     except (ValueError, RecursionError) as error:
         refuse(grammar, error)
-
-
-def _no_number(word: str) -> Any:
-    raise ValueError(f"{word} is no number of JSON")
 
 
 def _of_choices(grammar: Grammar) -> str:

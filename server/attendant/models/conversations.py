@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 from attendant.bundle import (
     REASONING,
@@ -18,6 +17,7 @@ from attendant.bundle import (
 )
 from attendant.core.chat import ChatMessage, ChatPrompt, ContentPart, MediaPart, TextPart, ToolCall
 from attendant.core.errors import InvalidRequest
+from attendant.core.strict_json import read_json
 from attendant.models.effort import effort_variables
 
 _SAID_BY: Mapping[str, str] = {
@@ -185,13 +185,9 @@ def _call(field: str, call: ToolCall, habits: TemplateHabits) -> dict[str, Any]:
 def _arguments(field: str, text: str) -> Mapping[str, Any]:
     """The arguments of a call, as an object; without any text there are none."""
     try:
-        found = json.loads(text or "{}", parse_constant=_no_json)
-    except (ValueError, RecursionError) as error:
-        raise InvalidRequest(field, f"is no JSON: {error or 'too deep'}; allowed: a JSON object") from None
+        found = read_json(text or "{}")
+    except ValueError as error:
+        raise InvalidRequest(field, f"is no JSON: {error}; allowed: a JSON object") from None
     if not isinstance(found, dict):
         raise InvalidRequest(field, f"is a JSON {type(found).__name__}; allowed: an object")
     return found
-
-
-def _no_json(word: str) -> NoReturn:
-    raise ValueError(f"it has {word}")

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from attendant.core.strict_json import read_json
 from attendant.frontend.answers.reader import NoCall, Reader, Step
 
 Tell = Callable[[str], None]
@@ -82,8 +83,8 @@ def colon(reader: Reader) -> Step[None]:
 def as_object(text: str) -> dict[str, Any]:
     """What the text of a JSON object says. Raises NoCall if it is none."""
     try:
-        found = json.loads(text, parse_constant=_refuse)
-    except (ValueError, RecursionError):
+        found = read_json(text)
+    except ValueError:
         raise NoCall from None
     if not isinstance(found, dict):
         raise NoCall
@@ -100,10 +101,6 @@ def as_json(value: Any) -> str:
     except (ValueError, RecursionError):
         raise NoCall from None
     return text
-
-
-def _refuse(name: str) -> None:
-    raise ValueError(f"{name} is not in JSON")
 
 
 def _check(fits: bool) -> None:

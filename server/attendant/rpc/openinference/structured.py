@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 from attendant_proto.v1 import generation_pb2 as pb
 
-from attendant.core.grammar import notation_of
+from attendant.core.grammar import STRUCTURED, structured
 from attendant.rpc.openinference.said import Said
 from attendant.rpc.openinference.single import parsed
 
 NAMES = ("structured_outputs", "guided_decoding")
 """Parameters that are such objects: vLLM's name, and the one before."""
 
-_KINDS = "an object with one of json, regex, choice, grammar, json_object"
+_KINDS = f"an object with one of {', '.join(STRUCTURED)}"
 
 
 def set_grammar(message: pb.GenerateRequest, said: Said) -> None:
@@ -32,31 +29,14 @@ def set_grammar(message: pb.GenerateRequest, said: Said) -> None:
     if len(given) > 1:
         raise said.refusal(_KINDS)
     ((kind, each),) = given.items()
-    _set(message.grammar, kind, each, Said(each, f"{said.field}.{kind[:100]}"))
-
-
-def _set(grammar: pb.Grammar, kind: str, value: Any, said: Said) -> None:
-    match kind, value:
-        case "json_object", True:
-            grammar.json_object = True
-        case "json", dict():
-            grammar.json_schema = json.dumps(value)
-        case "json", str():
-            grammar.json_schema = value
-        case "regex", str():
-            grammar.regex = value
-        case "grammar", str():
-            setattr(grammar, notation_of(value), value)
-        case "choice", list() if value and all(isinstance(text, str) for text in value):
-            grammar.choice.texts.extend(value)
-        case _:
-            raise said.refusal(_ALLOWED.get(kind, f"no such kind, but {_KINDS}"))
-
-
-_ALLOWED = {
-    "json_object": "true",
-    "json": "a JSON schema, as an object or a text",
-    "regex": "a regular expression",
-    "grammar": "a grammar, as Lark or GBNF",
-    "choice": "a list of texts, at least one",
-}
+    grammar = structured(kind, each)
+    if grammar is None:
+        allowed = STRUCTURED.get(kind, f"no such kind, but {_KINDS}")
+        raise Said(each, f"{said.field}.{kind[:100]}").refusal(allowed)
+    match grammar.kind:
+        case "json_object":
+            message.grammar.json_object = True
+        case "choice":
+            message.grammar.choice.texts.extend(grammar.choices)
+        case name:
+            setattr(message.grammar, name, grammar.text)

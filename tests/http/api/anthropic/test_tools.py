@@ -83,7 +83,6 @@ def test_pieces_of_the_arguments_are_json_together(client: Any) -> None:
     for event in client.messages.create(**ASKED, tool_choice=choice, stream=True):
         if event.type == "content_block_delta" and event.delta.type == "input_json_delta":
             pieces.append(event.delta.partial_json)
-    assert len(pieces) > 1
     jsonschema.validate(json.loads("".join(pieces)), TOOLS["get_weather"])
 
 

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from attendant.core.errors import InvalidRequest
-from attendant.core.grammar import Grammar, notation_of
+from attendant.core.grammar import STRUCTURED, Grammar, structured
 from attendant.core.shown import shown
 from attendant.http.api.openai.sampling import SamplingBody
 
-_KINDS = ("json", "regex", "choice", "grammar", "json_object")
+_KINDS = tuple(STRUCTURED)
 _GUIDED = {"guided_json": "json", "guided_regex": "regex", "guided_choice": "choice", "guided_grammar": "grammar"}
 _KIND_FIELDS = {"json_schema": "json", "regex": "regex", "choice": "choice", "lark": "grammar", "gbnf": "grammar"}
 _GRAMMAR = "grammar"
@@ -122,26 +122,7 @@ def _of_structured(asked: Mapping[str, Any] | None) -> Grammar | None:
 
 
 def _of_kind(kind: str, value: Any, field: str) -> Grammar:
-    match kind, value:
-        case "json_object", True:
-            return Grammar("json_object")
-        case "json", dict():
-            return schema_grammar(value)
-        case "json", str():
-            return Grammar("json_schema", value)
-        case "regex", str():
-            return Grammar("regex", value)
-        case "grammar", str():
-            return Grammar(notation_of(value), value)
-        case "choice", list() | tuple() if value and all(isinstance(each, str) for each in value):
-            return Grammar("choice", choices=tuple(value))
-    raise InvalidRequest(field, f"is {shown(value)}; allowed: {_ALLOWED[kind]}")
-
-
-_ALLOWED = {
-    "json": "a JSON schema, as an object or a text",
-    "regex": "a regular expression",
-    "choice": "a list of texts, at least one",
-    "grammar": "a grammar, as Lark or GBNF",
-    "json_object": "true",
-}
+    grammar = structured(kind, value)
+    if grammar is None:
+        raise InvalidRequest(field, f"is {shown(value)}; allowed: {STRUCTURED[kind]}")
+    return grammar
