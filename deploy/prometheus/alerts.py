@@ -54,10 +54,10 @@ ALERTS = (
     Alert(
         name="AttendantRefuses",
         severity="page",
-        query=f'{_BY} (rate(attendant_request_failure_total{{error="queue_full"}}[5m]) '
-        'or rate(attendant_encoder_requests_total{outcome="queue_full"}[5m])) > 0',
+        query=f'{_BY} (rate(attendant_request_failure_total{{error=~"queue_full|would_be_late"}}[5m]) '
+        'or rate(attendant_encoder_requests_total{outcome=~"queue_full|would_be_late"}[5m])) > 0',
         lasts="5m",
-        summary="{{ $labels.model_name }} turns requests away because its queue is full",
+        summary="{{ $labels.model_name }} turns requests away because it has too much to do",
     ),
     Alert(
         name="AttendantQueueSaturated",

@@ -9,6 +9,7 @@ ERRORS_SHARE = 0.995
 then run `python -m deploy`."""
 CALLERS_FAULTS = (
     *("invalid_request", "too_large", "context_exceeded"),
+    *("unauthenticated", "not_permitted"),
     *("model_not_found", "request_cancelled", "cancelled"),
 )
 """Ways to end that say nothing of the server."""

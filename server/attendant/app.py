@@ -7,28 +7,20 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, get_args
 
-from attendant.bundle.capabilities import EncoderTask
-from attendant.core.errors import ConfigurationError
-from attendant.core.objectives import ENCODING, GENERATING, ObjectivesByModel
-from attendant.demo import bundles_or_demo
+from attendant.building import host_and_port, load_named, recorder_of, tracer_of, warn_of_unknown
 from attendant.frontend.front_end import FrontEnd
 from attendant.frontend.routes.reader import RoutesReader
 from attendant.http.side import HttpSide
 from attendant.metrics import Metrics
 from attendant.models import garbage
-from attendant.models.loader import LoadedBundles, ModelLoader
+from attendant.models.loader import ModelLoader
 from attendant.rpc.server import RpcServer
 from attendant.rpc.vllm.ports import EngineEndpoint, EnginePorts
-from attendant.settings import RecordSettings, ServeSettings, TracesSettings
-from attendant.traffic.files import RotatingFile
+from attendant.settings import ServeSettings
 from attendant.traffic.recorder import Recorder
-
-if TYPE_CHECKING:
-    from attendant.traces.tracer import SpanTracer
 
 logger = logging.getLogger("attendant")
 
@@ -113,7 +105,7 @@ class Application:
             objectives=settings.slo.by_model(), vllm_names=told.vllm_names, triton_names=told.triton_names
         )
         self._addresses: dict[str, tuple[str, int]] = {}
-        self._tracer = _tracer(settings.traces, self._metrics, self._addresses) if settings.traces.enabled else None
+        self._tracer = tracer_of(settings.traces, self._metrics, self._addresses) if settings.traces.enabled else None
         self._rpc = RpcServer(settings.grpc, self._tracer, explain=settings.explain.enabled)
         self._engines = EnginePorts(settings.grpc, settings.engine_ports(), self._tracer)
         self._recorder: Recorder | None = None
@@ -138,10 +130,10 @@ class Application:
             ConfigurationError: a port, a bundle or a setting that cannot be used.
         """
         endpoints = Endpoints(self._rpc.bind(), self._http.bind(), self._engines.bind())
-        self._addresses |= {"grpc": _host_and_port(endpoints.grpc), "http": _host_and_port(endpoints.http)}
+        self._addresses |= {"grpc": host_and_port(endpoints.grpc), "http": host_and_port(endpoints.http)}
         if self._tracer is not None:
             self._tracer.start()
-        self._recorder = _recorder(self._settings.record, self._metrics)
+        self._recorder = recorder_of(self._settings.record, self._metrics)
         await self._http.start()
         settings, loader = self._settings, self._loader()
         routes = self._routes.read() if self._routes is not None else None
@@ -159,10 +151,10 @@ class Application:
             folder=settings.model_repository,
             drain_timeout_s=settings.drain_timeout_s,
         )
-        bundles = await _load(loader, settings, beside=await front_end.repository.survey())
+        bundles = await load_named(loader, settings, beside=await front_end.repository.survey())
         await front_end.start(bundles, strict=settings.strict, routes=routes)
         self._front_end = front_end
-        _warn_of_unknown(settings.slo.by_model(), front_end)
+        warn_of_unknown(settings.slo.by_model(), front_end)
         del bundles  # the table has them, and lets go of those that are unloaded
         await self._rpc.start(front_end, self._recorder)
         await self._engines.start(front_end)
@@ -238,63 +230,3 @@ class Application:
         logger.critical("the engine of model %r died", model, exc_info=error)
         self.exit_code = EXIT_ENGINE_DIED
         self.request_stop()
-
-
-def _tracer(settings: TracesSettings, metrics: Metrics, addresses: Mapping[str, tuple[str, int]]) -> SpanTracer:
-    try:
-        from attendant.traces.tracer import SpanTracer
-    except ImportError as error:
-        raise ConfigurationError(
-            f"traces.enabled needs packages that are missing ({error.name}); run: pip install 'attendant[traces]'"
-        ) from None
-    metrics.traces.add()
-    return SpanTracer(settings, metrics.traces, addresses)
-
-
-def _host_and_port(endpoint: str) -> tuple[str, int]:
-    host, _, port = endpoint.rpartition(":")
-    return host.strip("[]"), int(port)
-
-
-def _warn_of_unknown(objectives: ObjectivesByModel, front_end: FrontEnd) -> None:
-    """Tell of objectives for models that are not there: they may come later, or be misspelt."""
-    for kinds, capabilities, does in (
-        (GENERATING, {"generate"}, "generates"),
-        (ENCODING, {*get_args(EncoderTask)}, "encodes"),
-    ):
-        there = {model.name for model in front_end.list_models() if capabilities & set(model.capabilities)}
-        for name in sorted(objectives.models(kinds) - there):
-            logger.warning(
-                "slo.objectives names %r, and no model that %s has that name; there are: %s",
-                name,
-                does,
-                ", ".join(map(repr, sorted(there))) or "none",
-            )
-
-
-def _recorder(settings: RecordSettings, metrics: Metrics) -> Recorder | None:
-    """What keeps calls, if that is set."""
-    if settings.file is None:
-        return None
-    recorder = Recorder(
-        RotatingFile(settings.file, settings.max_bytes, settings.max_files), settings.share, metrics.recorded.call
-    )
-    try:
-        recorder.start()
-    except OSError as error:
-        raise ConfigurationError(f"record.file: {settings.file} cannot be written: {error.strerror or error}") from None
-    logger.warning(
-        "record.file: %.4g %% of all calls are written to %s, with the texts that callers send and get",
-        100 * settings.share,
-        settings.file,
-    )
-    return recorder
-
-
-async def _load(loader: ModelLoader, settings: ServeSettings, *, beside: int) -> LoadedBundles:
-    """Load the bundles that were named; none may be where there is a repository. ``beside``: shares of the memory that
-    are kept for it."""
-    named = bundles_or_demo(settings.bundles, demo=settings.demo, others=settings.model_repository is not None)
-    if not named:
-        return LoadedBundles(())
-    return await asyncio.to_thread(loader.load_all, named, strict=settings.strict, beside=beside)

@@ -35,9 +35,11 @@ from attendant.core.errors import (
     MemoryTaken,
     ModelFailed,
     ModelNotFound,
+    Overloaded,
     QueueFull,
     StepFailed,
     TooLarge,
+    WouldBeLate,
 )
 from attendant.core.events import (
     FailedEvent,
@@ -59,7 +61,9 @@ OWN_WORDS: dict[type[AttendantError], Callable[[], AttendantError]] = {
     ContextExceeded: lambda: ContextExceeded("text", "has 9 tokens; allowed: at most 7"),
     ModelNotFound: lambda: ModelNotFound("nobody", ("one", "two"), "embed", ("broken",)),
     ModelFailed: lambda: ModelFailed("broken", "its file is cut"),
+    Overloaded: lambda: Overloaded("too much", 0.25),
     QueueFull: lambda: QueueFull("one", 8, 0.25, "inputs"),
+    WouldBeLate: lambda: WouldBeLate("one", "the first token", 2.5, 1.0, 0.25),
     BundleError: lambda: BundleError("bundle/manifest.json", "is not JSON"),
     DeviceOutOfMemory: lambda: DeviceOutOfMemory(0, None, 10**8, 8 * 10**9, "KV memory"),
     MemoryTaken: lambda: MemoryTaken("one", "GPU 0", 3, 1, (("other", 2),)),

@@ -9,7 +9,7 @@ from typing import Any
 
 import grpc.aio
 import pytest
-from attendant import app
+from attendant import app, building
 from attendant.app import Application
 from attendant.demo import demo_bundle
 from attendant.settings import EngineSettings, GrpcSettings, HttpSettings, ServeSettings
@@ -72,7 +72,7 @@ def test_routes_that_change_while_models_load_are_read_again(tmp_path: Path, mon
         grpc=GrpcSettings(port=0),
         http=HttpSettings(port=0),
     )
-    load = app._load
+    load = building.load_named
 
     async def main() -> None:
         application = Application(settings)
@@ -82,7 +82,7 @@ def test_routes_that_change_while_models_load_are_read_again(tmp_path: Path, mon
             application.on_hangup()
             return await load(*args, **kwargs)
 
-        monkeypatch.setattr(app, "_load", changes)
+        monkeypatch.setattr(app, "load_named", changes)
         await application.start()
         assert application._front_end is not None
         assert application._routes is not None

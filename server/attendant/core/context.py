@@ -79,8 +79,14 @@ class CallContext:
             log, in errors and in the answer's metadata; what engines and batches call their parts begins with it.
         arrival_ns: when the call came, monotonic.
         deadline_ns: when its answer is of no use any more, monotonic, or None.
-        priority: the higher, the sooner; 0 unless somebody says otherwise. It is carried and told, and nothing more.
+        priority: the higher, the sooner; 0 unless somebody says otherwise.
         client: where the call came from, in the words of what took it in; empty if nobody knows.
+        subject: who makes it, as its token or certificate says; empty if it has none.
+        tenant: whom its work is charged to, among those that share a model fairly: its subject, or what it says itself
+            by ``x-llm-d-inference-fairness-id``, or the host that it came from.
+        first_token_by_ns: when its first token, or a result that comes as a whole, is of no use any more, monotonic,
+            or None.
+        cache_salt: who may see by the speed of an answer that a prompt was there before: calls of the same salt.
         trace: that it is a part of, or None.
         baggage: what its caller sends along for everybody (W3C Baggage), as it came.
         stage: where it is noted what is done with this context.
@@ -96,6 +102,10 @@ class CallContext:
     deadline_ns: int | None = None
     priority: int = 0
     client: str = ""
+    subject: str = ""
+    tenant: str = ""
+    first_token_by_ns: int | None = None
+    cache_salt: bytes = b""
     trace: TraceContext | None = None
     baggage: str = ""
     stage: Stage = field(default=NOWHERE, compare=False, repr=False)

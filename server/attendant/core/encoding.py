@@ -24,6 +24,7 @@ class Row:
             [3, height, width] float32. Audio: input_values [n] float32.
         size: what it counts in a batch: tokens, samples, or 1 for an image.
         arrival_ns: when its call came. deadline_ns: when it is of no use any more, or None. Both monotonic.
+        priority: of its call: the higher, the sooner. tenant: whom it is charged to.
     """
 
     id: str
@@ -31,6 +32,8 @@ class Row:
     size: int
     arrival_ns: int
     deadline_ns: int | None = None
+    priority: int = 0
+    tenant: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,11 @@ AttendantError
 ├── NotAllowed              the operator has closed this kind of call
 ├── NotOffered              the contract has this call, and this server does not do it
 ├── StreamNeeded            the answer comes in parts, and the call takes only one
-├── QueueFull               every place for a waiting request is taken; says when to try again
+├── Unauthenticated         the call does not say who makes it, or not so that it can be believed
+├── NotPermitted            whoever makes the call may not do this
+├── Overloaded              there is too much work for one more request; says when to try again
+│   ├── QueueFull           every place for a waiting request is taken
+│   └── WouldBeLate         the request would not be answered in the time that it has
 ├── DeadlineExceeded        the caller's time ran out before the answer was complete
 ├── RequestCancelled        the caller went away or asked to stop
 ├── Unavailable             this server cannot take or finish the request now
@@ -130,18 +134,49 @@ class StreamNeeded(AttendantError):
     """The request asks for an answer in parts, by a call that takes only one; the message says what to call instead."""
 
 
-class QueueFull(AttendantError):
-    """The model's queue is full. ``retry_after_s`` is an estimate of when a place is free, in seconds; ``what``: the
-    limit counts."""
+class Unauthenticated(AttendantError):
+    """The call does not say who makes it, or not so that it can be believed; the message says what is missing."""
+
+
+class NotPermitted(AttendantError):
+    """Whoever makes the call is known, and may not do this; the message names what would permit it."""
+
+
+class Overloaded(AttendantError):
+    """There is too much work for one more request; nothing of it was begun. ``retry_after_s`` is an estimate of when it
+    would be taken, in seconds."""
+
+    def __init__(self, message: str, retry_after_s: float) -> None:
+        super().__init__(f"{message}; retry in {retry_after_s:.1f} s")
+        self.retry_after_s = retry_after_s
+
+
+class QueueFull(Overloaded):
+    """The model's queue is full. ``retry_after_s`` says about when a place is free; ``what``: the limit counts."""
 
     def __init__(self, model: str, limit: int, retry_after_s: float, what: str = "requests") -> None:
         super().__init__(
-            f"model {model!r} already holds {limit} {what} (running and waiting), which is its limit; "
-            f"retry in {retry_after_s:.1f} s"
+            f"model {model!r} already holds {limit} {what} (running and waiting), which is its limit", retry_after_s
         )
         self.model = model
         self.limit = limit
-        self.retry_after_s = retry_after_s
+
+
+class WouldBeLate(Overloaded):
+    """The request would not be answered in the time that it has.
+
+    Args:
+        what: would come too late: "the first token", "the end of the answer", "the result".
+        predicted_s, limit_s: when it would come, and when it has to, both from the request's arrival, in seconds.
+    """
+
+    def __init__(self, model: str, what: str, predicted_s: float, limit_s: float, retry_after_s: float) -> None:
+        super().__init__(
+            f"model {model!r} is busy: {what} would come {predicted_s:.3f} s after the request, which allows "
+            f"{limit_s:.3f} s",
+            retry_after_s,
+        )
+        self.model, self.what, self.predicted_s, self.limit_s = model, what, predicted_s, limit_s
 
 
 class DeadlineExceeded(AttendantError):

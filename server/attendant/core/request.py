@@ -38,7 +38,9 @@ class Request:
         beams: beam search in place of sampling.
         hypotheses: with beam search, the ids that its results have as sequences of their own, the best first: as many
             as ``beams.num_return_sequences``, the first is ``id``.
-        priority: of its call; nothing depends on it yet.
+        priority: of its call: the higher, the sooner.
+        tenant: whom it is charged to.
+        first_token_by_ns: when its first token is of no use any more, monotonic, or None.
         noted: somebody wants to know which runs computed its prompt.
     """
 
@@ -53,6 +55,8 @@ class Request:
     cache_salt: bytes = b""
     rules: tuple[TokenRule, ...] = ()
     priority: int = 0
+    tenant: str = ""
+    first_token_by_ns: int | None = None
     noted: bool = False
 
 

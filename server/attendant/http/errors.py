@@ -17,7 +17,11 @@ STATUSES: dict[type[errors.AttendantError], int] = {
     errors.NotAllowed: 403,
     errors.NotOffered: 501,
     errors.StreamNeeded: 501,
+    errors.Unauthenticated: 401,
+    errors.NotPermitted: 403,
+    errors.Overloaded: 429,
     errors.QueueFull: 429,
+    errors.WouldBeLate: 429,
     errors.DeadlineExceeded: 504,
     errors.RequestCancelled: 499,  # the caller has gone: nobody reads it
     errors.Unavailable: 503,
@@ -44,11 +48,11 @@ def status_of(error: errors.AttendantError) -> int:
 
 
 def error_body(error: errors.AttendantError, status: int = 0) -> dict[str, Any]:
-    """What was wrong, in words; of a request that breaks a rule also the field, of a full queue when to come again."""
+    """What was wrong, in words; of a request that breaks a rule also the field, of too much work when to come again."""
     body: dict[str, Any] = {"error": str(error)}
     if isinstance(error, errors.InvalidRequest):
         body["field"] = error.field
-    if isinstance(error, errors.QueueFull):
+    if isinstance(error, errors.Overloaded):
         body["retry_after_s"] = error.retry_after_s
     return body
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from prometheus_client import Counter, Histogram
 
-from attendant.core.errors import InvalidRequest, ModelNotFound, RequestCancelled
+from attendant.core.errors import InvalidRequest, ModelNotFound, NotPermitted, RequestCancelled, Unauthenticated
 from attendant.metrics.outcomes import error_name, request_errors
 
 Numbers = npt.NDArray[np.float64]
@@ -18,10 +18,10 @@ Numbers = npt.NDArray[np.float64]
 CALLERS_FAULTS = frozenset(
     error_name(error)
     for error in request_errors()
-    if issubclass(error, InvalidRequest | ModelNotFound | RequestCancelled)
+    if issubclass(error, InvalidRequest | ModelNotFound | NotPermitted | RequestCancelled | Unauthenticated)
 ) | {"cancelled"}
 """Ways to end that say nothing of the server."""
-REFUSALS = frozenset({"queue_full", "draining"})
+REFUSALS = frozenset({"overloaded", "queue_full", "would_be_late", "draining"})
 
 
 @dataclass(frozen=True, slots=True)

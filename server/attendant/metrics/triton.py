@@ -33,6 +33,7 @@ PENDING = "nv_inference_pending_request_count"
 
 REASONS: Mapping[str, str] = {
     "queue_full": "REJECTED",
+    "would_be_late": "REJECTED",
     "cancelled": "CANCELED",
     "request_cancelled": "CANCELED",
     **dict.fromkeys(("step_failed", "engine_dead", "attendant_error"), "BACKEND"),

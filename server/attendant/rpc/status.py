@@ -23,7 +23,11 @@ CODES: dict[type[errors.AttendantError], grpc.StatusCode] = {
     errors.NotAllowed: grpc.StatusCode.FAILED_PRECONDITION,
     errors.NotOffered: grpc.StatusCode.UNIMPLEMENTED,
     errors.StreamNeeded: grpc.StatusCode.UNIMPLEMENTED,
+    errors.Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
+    errors.NotPermitted: grpc.StatusCode.PERMISSION_DENIED,
+    errors.Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.QueueFull: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.WouldBeLate: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,
     errors.RequestCancelled: grpc.StatusCode.CANCELLED,
     errors.Unavailable: grpc.StatusCode.UNAVAILABLE,
@@ -60,7 +64,7 @@ def of(error: errors.AttendantError, request_id: str) -> tuple[grpc.StatusCode, 
     code = CODES[type(error)]
     message = _cut(str(error))
     trailers = _trailers(code, message, _details(error), request_id)
-    if isinstance(error, errors.QueueFull):
+    if isinstance(error, errors.Overloaded):
         trailers = (*trailers, (RETRY_KEY, str(math.ceil(error.retry_after_s * 1000))))
     return code, message, trailers
 
@@ -77,7 +81,7 @@ def call_error(error: errors.AttendantError) -> encoding_pb2.CallError:
         code=CODES[type(error)].value[0],
         message=_cut(str(error)),
         field=_cut(error.field, MAX_NAME) if isinstance(error, errors.InvalidRequest) else "",
-        retry_after_s=error.retry_after_s if isinstance(error, errors.QueueFull) else 0.0,
+        retry_after_s=error.retry_after_s if isinstance(error, errors.Overloaded) else 0.0,
     )
 
 
@@ -112,7 +116,7 @@ def _details(error: errors.AttendantError) -> list[Message]:
                 type="MODEL", subject=_cut(error.name, MAX_NAME), description=_cut(error.cause)
             )
             return [error_details_pb2.PreconditionFailure(violations=[violation])]
-        case errors.QueueFull():
+        case errors.Overloaded():
             delay = duration_pb2.Duration()
             delay.FromNanoseconds(round(error.retry_after_s * 1e9))
             return [error_details_pb2.RetryInfo(retry_delay=delay)]

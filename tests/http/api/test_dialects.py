@@ -43,7 +43,11 @@ def test_an_error_is_told_as_openai_tells_it(kind: type[errors.AttendantError]) 
     assert said["error"]["message"]
     assert answer.status_code == STATUSES[kind]
     assert said["error"]["type"] == (
-        "server_error" if STATUSES[kind] >= 500 else "requests" if kind is errors.QueueFull else "invalid_request_error"
+        "server_error"
+        if STATUSES[kind] >= 500
+        else "requests"
+        if issubclass(kind, errors.Overloaded)
+        else "invalid_request_error"
     )
 
 

@@ -178,7 +178,15 @@ class EncoderCall:
         size = 1 if values is None else len(values) * self.weight
         context = self._context
         row_id = f"{context.request_id}#{next(self._ids)}"
-        return Row(row_id, arrays, size, context.arrival_ns, context.deadline_ns)
+        return Row(
+            row_id,
+            arrays,
+            size,
+            context.arrival_ns,
+            context.deadline_ns,
+            priority=context.priority,
+            tenant=context.tenant,
+        )
 
 
 def _timed(make: Callable[[], T]) -> tuple[T, int]:

@@ -255,8 +255,11 @@ class _ActiveCall:
             self._prepared.source,
             self._beams,
             tuple(self._requests) if self._beams is not None else (),
+            cache_salt=self._context.cache_salt,
             rules=self._rules,
             priority=self._context.priority,
+            tenant=self._context.tenant,
+            first_token_by_ns=self._context.first_token_by_ns,
             noted=self._context.stage.noted,
         )
 

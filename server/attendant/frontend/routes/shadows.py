@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from attendant.core.context import CallContext, working_for
-from attendant.core.errors import AttendantError, QueueFull
+from attendant.core.errors import AttendantError, Overloaded
 from attendant.frontend.routes.differences import Difference
 from attendant.frontend.routes.routing import Hop
 from attendant.metrics.routes import RouteMetrics
@@ -71,7 +71,7 @@ class Shadows:
                 async with asyncio.timeout(context.time_left_s()):
                     found = await run(context)
                 self._metrics.shadow(route, target, "equal" if found.equal else "different", found.distances)
-        except QueueFull:
+        except Overloaded:
             self._metrics.shadow(route, target, "dropped")
         except (AttendantError, TimeoutError) as error:
             self._metrics.shadow(route, target, "failed")

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from attendant.core.errors import AttendantError, QueueFull, RequestCancelled, Unavailable
+from attendant.core.errors import AttendantError, Overloaded, RequestCancelled, Unavailable
 from attendant.http.api.dialect import Dialect
 from attendant.http.api.hearing import Hearing, gone
 from attendant.http.errors import status_of
@@ -153,7 +153,7 @@ def error_answer(
     """The answer that ends a call with ``error``. ``status``: where it is not that of the error."""
     status = status_of(error) if status is None else status
     told = {**NO_STORE, **(headers or {})}
-    if isinstance(error, QueueFull):
+    if isinstance(error, Overloaded):
         told["retry-after"] = str(max(1, math.ceil(error.retry_after_s)))
     elif isinstance(error, Unavailable):
         told["retry-after"] = str(COME_AGAIN_S)

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from attendant.core.errors import AttendantError, ContextExceeded, InvalidRequest, ModelNotFound, QueueFull
+from attendant.core.errors import (
+    AttendantError,
+    ContextExceeded,
+    InvalidRequest,
+    ModelNotFound,
+    Overloaded,
+    QueueFull,
+    WouldBeLate,
+)
 from attendant.http.api.dialect import Dialect
 
 _CODES: dict[type[AttendantError], str] = {
     ContextExceeded: "context_length_exceeded",
     ModelNotFound: "model_not_found",
+    Overloaded: "rate_limit_exceeded",
     QueueFull: "rate_limit_exceeded",
+    WouldBeLate: "rate_limit_exceeded",
 }
 """Of the errors that programs tell apart by a code."""
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterable, Iterator
 from typing import Any
 
-from attendant.core.errors import AttendantError, QueueFull
+from attendant.core.errors import AttendantError, Overloaded
 from attendant.core.generation import Delta, Finish, GenerationPart
 from attendant.core.request import FinishReason
 from attendant.http.api.answers import Event, Events
@@ -98,7 +98,7 @@ class ResponseAnswer:
             self._response["unparsed_tool_call"] = True
 
     def _failed(self, error: AttendantError) -> dict[str, Any]:
-        code = "rate_limit_exceeded" if isinstance(error, QueueFull) else "server_error"
+        code = "rate_limit_exceeded" if isinstance(error, Overloaded) else "server_error"
         told = {"status": "failed", "output": self._output.items, "error": {"code": code, "message": str(error)}}
         return self._response | told
 
