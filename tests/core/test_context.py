@@ -11,7 +11,7 @@ import time
 import pytest
 from attendant.core.context import CallContext, TraceContext, current_call, working_for
 from attendant.core.log_lines import FORMAT, NamesCall
-from attendant.tasks.media_threads import MediaThreads
+from attendant.tasks.job_threads import JobThreads
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 
@@ -71,7 +71,7 @@ def lines_of(test: object) -> list[str]:
 
 
 def test_every_line_says_for_whom_it_was_written() -> None:
-    logger, media = logging.getLogger("attendant.tests"), MediaThreads(1)
+    logger, media = logging.getLogger("attendant.tests"), JobThreads(1)
 
     async def part(name: str) -> None:
         await asyncio.sleep(0)

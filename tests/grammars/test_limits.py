@@ -11,7 +11,7 @@ from attendant.core.errors import InvalidRequest
 from attendant.core.grammar import Grammar
 from attendant.grammars.compiled import STACK_BYTES, CompiledGrammar, GrammarLimits
 from attendant.grammars.rule import GrammarRule
-from attendant.tasks.media_threads import MediaThreads
+from attendant.tasks.job_threads import JobThreads
 
 from tests.grammars.hostile import HARMLESS, REFUSED
 from tests.grammars.test_rule import EOS, NOTHING, words
@@ -21,7 +21,7 @@ LIMITS = GrammarLimits(max_mask_s=30.0)  # time says nothing on a busy machine
 
 @pytest.fixture(scope="module")
 def in_thread() -> Iterator[Callable[[Callable[[], Any]], Any]]:
-    threads = MediaThreads(1, "grammar", STACK_BYTES)
+    threads = JobThreads(1, "grammar", STACK_BYTES)
     yield lambda job: threads.submit(job).result(300)
     threads.close()
 

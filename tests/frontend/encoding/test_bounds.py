@@ -25,8 +25,8 @@ from attendant.frontend.encoding.service import EncodingService
 from attendant.models.encoders import EncoderPart
 from attendant.rpc import status
 from attendant.tasks import masks
+from attendant.tasks.job_threads import JobThreads
 from attendant.tasks.masks import FilledMask, MaskFiller
-from attendant.tasks.media_threads import MediaThreads
 
 from tests.frontend.encoding.helpers import TOKENIZER, load, with_encoders
 from tests.frontend.generation.helpers import wait_until
@@ -210,7 +210,7 @@ def test_a_late_call_decodes_no_more_images(slow_images: SlowImages) -> None:
 
 
 def test_a_job_that_fails_leaves_its_thread_for_others() -> None:
-    threads = MediaThreads(1)
+    threads = JobThreads(1)
     gate = threading.Event()
     first = threads.submit(gate.wait)
     given_up = threads.submit(lambda: 1)

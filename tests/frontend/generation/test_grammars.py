@@ -23,7 +23,7 @@ from attendant.frontend.generation.grammars import Grammars, _Job
 from attendant.frontend.generation.service import GenerationService
 from attendant.metrics import Metrics
 from attendant.settings import GrammarSettings
-from attendant.tasks.media_threads import MediaThreads
+from attendant.tasks.job_threads import JobThreads
 from jsonschema import Draft202012Validator
 
 from tests.frontend.generation.helpers import call, collect, load, wait_until, with_model, with_service
@@ -309,7 +309,7 @@ def test_what_takes_too_long_is_not_refused_for_good() -> None:
     """How long it takes is a matter of what else the machine does."""
 
     async def test() -> None:
-        threads, go, ended = MediaThreads(1), threading.Event(), list[_Job[bool]]()
+        threads, go, ended = JobThreads(1), threading.Event(), list[_Job[bool]]()
         job = _Job(lambda: go.wait(300), ended.append)
         for _ in range(2):
             with pytest.raises(TimeoutError):

@@ -34,12 +34,12 @@ from attendant.models.loaded import LoadedModel
 from attendant.models.maker import maker_of
 from attendant.models.table import ModelTable
 from attendant.settings import SpeechSettings
-from attendant.tasks.media_threads import MediaThreads
+from attendant.tasks.job_threads import JobThreads
 from prometheus_client import CollectorRegistry
 
 from tests.rpc.fake import manifest
 
-MEDIA = MediaThreads(2)
+MEDIA = JobThreads(2)
 RATE = 16_000
 WINDOW = RATE  # samples
 EOS, SOT, EN, DE, FR, TRANSCRIBE, TRANSLATE, SILENCE, PREVIOUS, PLAIN, T = range(40, 51)

@@ -16,7 +16,7 @@ from attendant.core.errors import DeadlineExceeded
 from attendant.frontend.encoding.calls import EncodingUsage
 from attendant.frontend.encoding.hub import AdmittedCall
 from attendant.frontend.encoding.receipts import LARGE_ROWS, RowDigests
-from attendant.tasks.media_threads import MediaThreads
+from attendant.tasks.job_threads import JobThreads
 
 T = TypeVar("T")
 
@@ -48,7 +48,7 @@ class EncoderCall:
         hub: AdmittedCall,
         ids: itertools.count[int],
         context: CallContext,
-        media: MediaThreads,
+        media: JobThreads,
         digests: RowDigests | None = None,
     ) -> None:
         self._hub = hub

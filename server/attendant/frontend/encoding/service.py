@@ -39,8 +39,8 @@ from attendant.tasks.answers import Answer
 from attendant.tasks.classification import Label, RankedDocument
 from attendant.tasks.ctc import Transcript
 from attendant.tasks.embeddings import Embedding
+from attendant.tasks.job_threads import JobThreads
 from attendant.tasks.masks import FilledMask
-from attendant.tasks.media_threads import MediaThreads
 from attendant.tasks.sparse import SparseEmbedding
 from attendant.tasks.tokens import Entity
 from attendant.tasks.vectors import Floats
@@ -95,7 +95,7 @@ class EncodingService:
         media: decode files.
     """
 
-    def __init__(self, models: Finder[Encodes], metrics: Metrics, media: MediaThreads) -> None:
+    def __init__(self, models: Finder[Encodes], metrics: Metrics, media: JobThreads) -> None:
         self._models = models
         self._metrics = metrics.encoders
         self._ids = itertools.count()

@@ -20,11 +20,11 @@ from attendant.frontend.explain.subjects import Looked, given_text, name_of, ref
 from attendant.frontend.explain.tokens import decoder_of, explained, frame_tokens, numbered_tokens, patch_tokens
 from attendant.tasks.audio import file_values
 from attendant.tasks.images import pixel_values
-from attendant.tasks.media_threads import MediaThreads
+from attendant.tasks.job_threads import JobThreads
 from attendant.tasks.vectors import Floats
 
 
-async def look(encoder: ServedEncoder, subject: Subject, answer: GivenAnswer | None, media: MediaThreads) -> Looked:
+async def look(encoder: ServedEncoder, subject: Subject, answer: GivenAnswer | None, media: JobThreads) -> Looked:
     """A subject of a model that encodes.
 
     Raises:

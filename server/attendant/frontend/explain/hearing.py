@@ -23,7 +23,7 @@ from attendant.frontend.speech.feed import FileFeed
 from attendant.frontend.speech.model import Generator, SpeechModel, Window
 from attendant.models.generators import GeneratorPart
 from attendant.settings import ExplainSettings
-from attendant.tasks.media_threads import MediaThreads
+from attendant.tasks.job_threads import JobThreads
 from attendant.tasks.mel import Floats
 
 
@@ -34,7 +34,7 @@ class Listens:
     model: SpeechModel
     part: GeneratorPart
     generator: Generator
-    media: MediaThreads
+    media: JobThreads
     settings: ExplainSettings
     context: CallContext
 
@@ -102,7 +102,7 @@ def _opening(model: SpeechModel, language: int | None) -> tuple[int, ...]:
     return (*told, *task, speech.no_timestamps)
 
 
-async def _samples(model: SpeechModel, data: bytes, media: MediaThreads) -> Floats:
+async def _samples(model: SpeechModel, data: bytes, media: JobThreads) -> Floats:
     """All of a recording; one that is longer than a window is refused."""
     rate, most = model.source.sampling_rate, model.log_mel.num_samples
     async with FileFeed(data, rate, most / rate, media, "audio") as feed:

@@ -15,7 +15,7 @@ from attendant.frontend.explain.generating import GeneratedSubjects
 from attendant.frontend.explain.subjects import Explains, Looked, name_of, place_of
 from attendant.frontend.speech.model import Generator
 from attendant.settings import ExplainSettings
-from attendant.tasks.media_threads import MediaThreads
+from attendant.tasks.job_threads import JobThreads
 
 NO_ANSWER = GivenAnswer(max_tokens=0)
 
@@ -29,7 +29,7 @@ class Looking:
     """
 
     def __init__(
-        self, generators: Callable[[Explains], Generator], settings: ExplainSettings, media: MediaThreads
+        self, generators: Callable[[Explains], Generator], settings: ExplainSettings, media: JobThreads
     ) -> None:
         self._generators = generators
         self._settings = settings

@@ -34,7 +34,7 @@ from attendant.metrics.explain import ExplainKind
 from attendant.models.lookup import ATTENTION, ATTRIBUTE, Wanted
 from attendant.models.table import Finder
 from attendant.settings import ExplainSettings
-from attendant.tasks.media_threads import MediaThreads
+from attendant.tasks.job_threads import JobThreads
 
 T = TypeVar("T")
 
@@ -57,7 +57,7 @@ class ExplainService:
         encoding: EncodingService,
         metrics: Metrics,
         settings: ExplainSettings,
-        media: MediaThreads,
+        media: JobThreads,
     ) -> None:
         self._models = models
         self._generation = generation

@@ -27,7 +27,7 @@ from attendant.metrics.grammars import GrammarMetrics
 from attendant.models.generators import GeneratorPart
 from attendant.models.text import TextCodec
 from attendant.settings import GrammarSettings
-from attendant.tasks.media_threads import MediaThreads
+from attendant.tasks.job_threads import JobThreads
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class Grammars:
         self._settings = settings
         self._metrics = metrics
         self._limits = GrammarLimits(settings.max_bytes, settings.max_mask_s)
-        self._threads = MediaThreads(MAX_COMPILING, "grammar", STACK_BYTES)
+        self._threads = JobThreads(MAX_COMPILING, "grammar", STACK_BYTES)
         self._models: WeakKeyDictionary[TextCodec, _OfModel] = WeakKeyDictionary()
 
     async def compiled(self, call: GenerationCall, model: GeneratorPart) -> CompiledGrammar | None:
@@ -132,7 +132,7 @@ class _Job(Generic[T]):
         assert isinstance(error, InvalidRequest), "whatever goes wrong becomes one"
         return error.renamed(error.field)  # without its traceback, which has hold of all that was compiled
 
-    async def result(self, threads: MediaThreads, limit_s: float | None = None) -> T:
+    async def result(self, threads: JobThreads, limit_s: float | None = None) -> T:
         """What comes of it. Raises TimeoutError if it has run for longer; waiting for a thread does not count."""
         if self._future is None:
             self._future = asyncio.wrap_future(threads.submit(self._run))

@@ -35,7 +35,7 @@ from attendant.models.lookup import encoding
 from attendant.models.table import Finder
 from attendant.settings.routes import FusionRoute, RankRoute
 from attendant.tasks.classification import ranked_documents
-from attendant.tasks.media_threads import MediaThreads
+from attendant.tasks.job_threads import JobThreads
 from attendant.tasks.vectors import check_top_k
 
 C = TypeVar("C", bound=Any)
@@ -62,7 +62,7 @@ class RoutedEncoding(EncodingService):
         self,
         models: Finder[Encodes],
         metrics: Metrics,
-        media: MediaThreads,
+        media: JobThreads,
         routes: Routes,
         shadows: Shadows,
         pipelines: Callable[[], EncodingPipelines],

@@ -16,7 +16,7 @@ from attendant.metrics.explain import ExplainKind
 from attendant.models.lookup import Wanted
 from attendant.models.table import Finder
 from attendant.settings import ExplainSettings
-from attendant.tasks.media_threads import MediaThreads
+from attendant.tasks.job_threads import JobThreads
 
 T = TypeVar("T")
 
@@ -31,7 +31,7 @@ class RoutedExplain(ExplainService):
         encoding: EncodingService,
         metrics: Metrics,
         settings: ExplainSettings,
-        media: MediaThreads,
+        media: JobThreads,
         routes: Routes,
     ) -> None:
         super().__init__(models, generation, encoding, metrics, settings, media)

@@ -20,7 +20,7 @@ from attendant.frontend.words import WordsService
 from attendant.metrics import Metrics
 from attendant.models.table import Finder
 from attendant.settings import ExplainSettings, GrammarSettings, SpeechSettings
-from attendant.tasks.media_threads import MediaThreads
+from attendant.tasks.job_threads import JobThreads
 
 MAX_MEDIA_JOBS = 2
 """Files that are decoded at once, of all models and calls: each may take hundreds of megabytes."""
@@ -38,7 +38,7 @@ class RoutedServices:
         grammar: GrammarSettings,
         given: GivenTemplates,
     ) -> None:
-        self._media = MediaThreads(MAX_MEDIA_JOBS)
+        self._media = JobThreads(MAX_MEDIA_JOBS)
         self.routes = Routes(metrics.routes)
         self.shadows = Shadows(metrics.routes)
 

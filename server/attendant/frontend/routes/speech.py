@@ -21,7 +21,7 @@ from attendant.metrics import Metrics
 from attendant.models.lookup import SPEECH
 from attendant.models.table import Finder
 from attendant.settings import SpeechSettings
-from attendant.tasks.media_threads import MediaThreads
+from attendant.tasks.job_threads import JobThreads
 
 Sound = SoundData | AsyncIterator[RawSound]
 
@@ -48,7 +48,7 @@ class RoutedSpeech(SpeechService):
         generators: Callable[[Hears], Generator],
         metrics: Metrics,
         settings: SpeechSettings,
-        media: MediaThreads,
+        media: JobThreads,
         routes: Routes,
         shadows: Shadows,
         pipelines: Callable[[], SpeechPipelines],

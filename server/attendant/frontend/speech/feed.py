@@ -10,7 +10,7 @@ from typing import Protocol, Self
 
 from attendant.core.errors import InvalidRequest
 from attendant.frontend.speech.calls import RawSound
-from attendant.tasks.media_threads import MediaThreads
+from attendant.tasks.job_threads import JobThreads
 from attendant.tasks.mel import Floats
 from attendant.tasks.sound import Converter, SoundFile, check_pcm16, from_pcm16
 
@@ -49,7 +49,7 @@ class FileFeed:
 
     ready = True
 
-    def __init__(self, data: bytes, rate: int, max_duration_s: float, media: MediaThreads, field: str = "file") -> None:
+    def __init__(self, data: bytes, rate: int, max_duration_s: float, media: JobThreads, field: str = "file") -> None:
         self._media = media
         self._open = partial(SoundFile, data, rate, max_duration_s, field)
         self._file: SoundFile | None = None
@@ -87,7 +87,7 @@ class StreamFeed:
 
     warnings: tuple[str, ...] = ()
 
-    def __init__(self, pieces: AsyncIterator[RawSound], rate: int, max_duration_s: float, media: MediaThreads) -> None:
+    def __init__(self, pieces: AsyncIterator[RawSound], rate: int, max_duration_s: float, media: JobThreads) -> None:
         self._media = media
         self._pieces = pieces
         self._target = rate

@@ -22,7 +22,7 @@ from attendant.metrics import SUCCESS, Metrics, error_name
 from attendant.models.lookup import SPEECH
 from attendant.models.table import Finder
 from attendant.settings import SpeechSettings
-from attendant.tasks.media_threads import MediaThreads
+from attendant.tasks.job_threads import JobThreads
 
 
 class Hears(Protocol):
@@ -60,7 +60,7 @@ class SpeechService:
         generators: Callable[[Hears], Generator],
         metrics: Metrics,
         settings: SpeechSettings,
-        media: MediaThreads,
+        media: JobThreads,
     ) -> None:
         self._generators = generators
         self._metrics = metrics.speech

@@ -21,7 +21,7 @@ from attendant.frontend.speech.feed import Feed
 from attendant.frontend.speech.model import Generator, Heard, SpeechModel, Window
 from attendant.frontend.speech.receipts import SpeechReceipt
 from attendant.metrics import SpeechMetrics
-from attendant.tasks.media_threads import MediaThreads
+from attendant.tasks.job_threads import JobThreads
 from attendant.tasks.mel import Floats
 from attendant.tasks.segments import Piece, cut, whole
 
@@ -45,7 +45,7 @@ class Transcription:
         call: SpeechCall,
         metrics: SpeechMetrics,
         context: CallContext,
-        media: MediaThreads,
+        media: JobThreads,
         receipt: SpeechReceipt | None = None,
     ) -> None:
         self._media = media

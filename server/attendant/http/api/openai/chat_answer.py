@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterable, Iterator
-from dataclasses import replace
 from typing import Any
 
 from attendant.core.chat import ToolCallDelta
@@ -107,13 +106,7 @@ class ChatAnswer:
             function = {"arguments": "".join([piece.arguments for piece in pieces])}
             name = "".join([piece.name for piece in pieces])
             return {"function_call": {"name": name, **function} if name else function}
-        joined: list[ToolCallDelta] = []
-        for piece in pieces:
-            if joined and joined[-1].index == piece.index:
-                joined[-1] = replace(joined[-1], arguments=joined[-1].arguments + piece.arguments)
-            else:
-                joined.append(piece)
-        return {"tool_calls": [_call_delta(piece) for piece in joined]}
+        return {"tool_calls": [_call_delta(piece) for piece in pieces]}
 
     def _choice(self, index: int, choice: _Choice) -> dict[str, Any]:
         finish = choice.finish

@@ -1,4 +1,5 @@
-"""A few threads for decoding media: they bound how much is decoded at once, and nobody waits for them at exit."""
+"""A few threads for jobs that take long, such as decoding media: they bound how many are done at once, and nobody waits
+for them at exit."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-class MediaThreads:
+class JobThreads:
     """Runs jobs in order of arrival. The threads are daemons, which those of concurrent.futures cannot be.
 
     Args:
@@ -28,7 +29,7 @@ class MediaThreads:
         self._count = count
         self._name = name
         self._stack_bytes = stack_bytes
-        self._jobs: queue.SimpleQueue[MediaThreads._Job | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[JobThreads._Job | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._started = False
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 
-from attendant.tasks.media_threads import MediaThreads
+from attendant.tasks.job_threads import JobThreads
 
 
 class Decoded:
@@ -13,7 +13,7 @@ class Decoded:
 
 
 def test_what_a_job_made_is_not_kept_until_the_next() -> None:
-    threads = MediaThreads(1)
+    threads = JobThreads(1)
     gone = threading.Event()
     made = threads.submit(Decoded)
     weakref.finalize(made.result(60), gone.set)
