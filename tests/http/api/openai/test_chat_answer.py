@@ -141,7 +141,7 @@ def test_sequences_are_told_apart() -> None:
 TOOLS = (
     delta("Let me see.", 1),
     delta("", 1, tool_calls=(ToolCallDelta(0, "", "call_a", "find"),)),
-    delta("", 1, tool_calls=(ToolCallDelta(0, '{"a"'), ToolCallDelta(0, ": 1}"), ToolCallDelta(1, "{", "call_b", "x"))),
+    delta("", 1, tool_calls=(ToolCallDelta(0, '{"a": 1}'), ToolCallDelta(1, "{", "call_b", "x"))),
     delta("", 1, tool_calls=(ToolCallDelta(1, "}"),)),
     finish(4, num_tool_calls=2),
 )
