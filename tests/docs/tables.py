@@ -39,7 +39,7 @@ def assert_every_row_names_tests_that_exist(page: str) -> None:
         found = TEST.findall(row[-1])
         assert found, f"no test: {row}"
         lost = [f"{file}::{test}" for file, test in found if test not in functions_of(file)]
-        assert not lost
+        assert not lost, f"tests that do not exist: {lost}"
 
 
 @cache
