@@ -10,7 +10,7 @@ import grpc.aio
 import pytest
 from attendant.core.context import TraceContext
 from attendant.core.errors import AttendantError, QueueFull, StepFailed
-from attendant_proto.v1 import generation_pb2, generation_pb2_grpc
+from attendant_proto.v1 import generation_pb2, generation_pb2_grpc, models_pb2, models_pb2_grpc
 from google.rpc import error_details_pb2
 from grpc_status.rpc_status import from_call
 
@@ -59,6 +59,51 @@ def test_the_context_is_what_the_connection_and_the_metadata_say(header: str | N
         assert context.trace == (TraceContext.parse(TRACEPARENT) if header == TRACEPARENT else None)
         assert context.client.startswith(("ipv4:127.0.0.1", "ipv6:"))
         assert (context.priority, context.deadline_ns is not None) == (0, True)
+
+    run(test)
+
+
+TENANT, PRIORITY = "x-llm-d-inference-fairness-id", "x-attendant-priority"
+
+
+def test_metadata_and_the_message_say_who_pays_and_how_soon_it_is_to_be() -> None:
+    async def test() -> None:
+        service = FakeService(FINISH)
+        async with connected(service) as channel:
+            stub = generation_pb2_grpc.GenerationStub(channel)
+            sent = ((TENANT, "blue"), (PRIORITY, "7"))
+            for metadata, priority in (((), 0), (sent, 0), (sent, -3)):
+                request = generation_pb2.GenerateRequest(text="x", priority=priority)
+                assert [response async for response in stub.Generate(request, metadata=metadata)]
+        told = [(context.tenant, context.priority) for context in service.contexts]
+        assert told[0][0] in ("127.0.0.1", "::1")
+        assert (told[0][1], *told[1:]) == (0, ("blue", 7), ("blue", -3))
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "priority", "field"),
+    [
+        (((TENANT, "two words"),), 0, TENANT),
+        (((PRIORITY, "urgent"),), 0, PRIORITY),
+        ((), 101, "priority"),
+    ],
+)
+def test_what_cannot_be_heeded_is_refused_by_name(metadata: tuple[tuple[str, str]], priority: int, field: str) -> None:
+    async def test() -> None:
+        service = FakeService(FINISH)
+        async with connected(service) as channel:
+            stub = generation_pb2_grpc.GenerationStub(channel)
+            request = generation_pb2.GenerateRequest(text="x", priority=priority)
+            caught = await failure(stub.Generate(request, metadata=metadata))
+            assert caught.code() is grpc.StatusCode.INVALID_ARGUMENT
+            assert (caught.details() or "").startswith(field)
+            models = models_pb2_grpc.ModelsStub(channel).ListModels
+            if metadata:
+                caught = await failure(models(models_pb2.ListModelsRequest(), metadata=metadata))
+                assert caught.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert not service.contexts
 
     run(test)
 

@@ -79,7 +79,7 @@ class CallContext:
             log, in errors and in the answer's metadata; what engines and batches call their parts begins with it.
         arrival_ns: when the call came, monotonic.
         deadline_ns: when its answer is of no use any more, monotonic, or None.
-        priority: the higher, the sooner; 0 unless somebody says otherwise.
+        priority: -100 to 100: the higher, the sooner; 0 unless somebody says otherwise.
         client: where the call came from, in the words of what took it in; empty if nobody knows.
         subject: who makes it, as its token or certificate says; empty if it has none.
         tenant: whom its work is charged to, among those that share a model fairly: its subject, or what it says itself

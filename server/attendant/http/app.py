@@ -86,7 +86,7 @@ def app_of(routes: Sequence[Route], tracer: Tracer | None = None, limits: Limits
 
     def end(request: Request, error: Exception) -> Response:
         assert isinstance(error, AttendantError), "it is registered for no other"
-        return error_answer((dialect_of(request.url.path) or PLAIN).of_requests(), error)
+        return _refusal(request.url.path, error)
 
     def leave(_: Request, __: Exception) -> Response:
         return Response(status_code=ABANDONED)  # nobody reads it
@@ -94,7 +94,7 @@ def app_of(routes: Sequence[Route], tracer: Tracer | None = None, limits: Limits
     handlers = {HTTPException: refuse, AttendantError: end, ClientDisconnect: leave, Exception: fail}
     app = Starlette(routes=routes, exception_handlers=handlers)
     app.router.redirect_slashes = False  # a path has one spelling
-    return _Guarded(_open_to(Calls(Door(app, limits), tracer), limits.origins))
+    return _Guarded(_open_to(Calls(Door(app, limits), tracer, _refusal), limits.origins))
 
 
 def _open_to(app: ASGIApp, origins: tuple[str, ...]) -> ASGIApp:
@@ -111,6 +111,11 @@ def _is_detail(path: str) -> bool:
 
 def _told(path: str, status: int, text: str, headers: Mapping[str, str] | None = None) -> Response:
     return error_answer(dialect_of(path) or PLAIN, AttendantError(text), status, headers)
+
+
+def _refusal(path: str, error: AttendantError) -> Response:
+    """The answer to a request that is wrong before it is a call."""
+    return error_answer((dialect_of(path) or PLAIN).of_requests(), error)
 
 
 class _Guarded:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from attendant.core.context import CallContext, TraceContext, current_call, working_for
+from attendant.core.errors import AttendantError, InvalidRequest
+from attendant.core.metadata import heeded
 from attendant.core.stages import Arrival, CallEnd, Tracer
 
 REQUEST_ID, TRACE_ID = "x-request-id", "x-trace-id"
 _SANE = re.compile(r"[!-~]{1,128}")
 _ASKS = ("GET", "HEAD")
 """Methods of requests that look at pages; the others are calls, which ask a model for something."""
+
+Refusal = Callable[[str, AttendantError], ASGIApp]
+"""What answers a request for a path that is refused before anything is done for it."""
 
 ABANDONED = 499
 """Status of a call whose caller went away before there was one (nginx's)."""
@@ -51,23 +56,29 @@ class Calls:
 
     Args:
         tracer: takes in how calls went; None: nobody does.
+        refusal: answers calls whose headers cannot be heeded.
     """
 
-    def __init__(self, app: ASGIApp, tracer: Tracer | None) -> None:
+    def __init__(self, app: ASGIApp, tracer: Tracer | None, refusal: Refusal) -> None:
         self._app = app
         self._tracer = tracer
+        self._refusal = refusal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] in _ASKS:
             await self._app(scope, receive, send)
             return
-        context = call_context(scope)
+        app, context = self._app, call_context(scope)
+        try:
+            context = heeded(context)
+        except InvalidRequest as error:
+            app = self._refusal(scope["path"], error)
         if self._tracer is not None:
             context = self._tracer.begin(context, Arrival("http", scope["method"], _attributes(scope)))
         answer = _Answer(send, context)
         with working_for(context):
             try:
-                await self._app(scope, receive, answer.send)
+                await app(scope, receive, answer.send)
             finally:
                 self._end(scope, context, answer)
 

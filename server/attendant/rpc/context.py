@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from attendant.core.context import CallContext, TraceContext, current_call
+from attendant.core.metadata import check_priority
 from attendant.rpc.status import REQUEST_ID_KEY
 
 TRACE_KEY, STATE_KEY, BAGGAGE_KEY = "traceparent", "tracestate", "baggage"
@@ -42,6 +43,13 @@ def call_context(context: Any) -> CallContext:
         baggage=",".join(also[BAGGAGE_KEY]),
         metadata=metadata,
     )
+
+
+def of_request(request: Any) -> CallContext:
+    """The context of the call that is being served here, with what its message says of it: fields of the same meaning
+    as metadata, which count in their place. Raises InvalidRequest."""
+    context = of_this_call()
+    return replace(context, priority=check_priority("priority", request.priority)) if request.priority else context
 
 
 def of_this_call() -> CallContext:

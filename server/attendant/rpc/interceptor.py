@@ -15,6 +15,7 @@ from google.protobuf.message import DecodeError
 
 from attendant.core.context import working_for
 from attendant.core.errors import AttendantError, InvalidRequest
+from attendant.core.metadata import heeded
 from attendant.core.stages import Arrival, Tracer
 from attendant.rpc import status
 from attendant.rpc.context import call_context
@@ -138,6 +139,11 @@ class _Call:
         self._service = method.strip("/").partition("/")[0]
         self._context = context
         self._call = call_context(context)
+        self._refused: AttendantError | None = None
+        try:
+            self._call = heeded(self._call)
+        except InvalidRequest as error:  # which the call hears once it has begun
+            self._refused = error
         if tracer is not None:
             self._call = tracer.begin(self._call, Arrival("grpc", method.strip("/")))
         self._id = self._call.request_id
@@ -148,8 +154,11 @@ class _Call:
         context.set_trailing_metadata(((status.REQUEST_ID_KEY, self._id), *self._trace(kept=kept)))
 
     def request(self, decode: Decode, data: bytes) -> Any:
-        """The message that the call sent. Raises InvalidRequest for one that cannot be read."""
+        """The message that the call sent. Raises InvalidRequest for one that cannot be read, and for metadata that
+        cannot."""
         try:
+            if self._refused is not None:
+                raise self._refused
             return decode(data)
         except DecodeError as error:
             raise InvalidRequest("request", f"is not a message of this method: {error}") from None

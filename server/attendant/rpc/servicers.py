@@ -12,7 +12,7 @@ from attendant.frontend.front_end import FrontEnd
 from attendant.frontend.generation.service import GenerationService
 from attendant.frontend.tokenizer import TokenizerService
 from attendant.rpc import convert
-from attendant.rpc.context import of_this_call
+from attendant.rpc.context import of_request
 from attendant.rpc.convert_chat import timely
 from attendant.rpc.convert_models import model_message
 from attendant.rpc.convert_repository import drain_timeout_s, meant, version_messages
@@ -33,7 +33,7 @@ class GenerationServicer(generation_pb2_grpc.GenerationServicer):
         """Streams the answer. Closing the stream closes the front end's, which frees the work."""
         recording = CallRecording.begin(self._recorder, request)
         call = await timely(request.chat, lambda: convert.generation_call(request))
-        async with aclosing(self._service.generate(call, of_this_call())) as parts:
+        async with aclosing(self._service.generate(call, of_request(request))) as parts:
             async for part in parts:
                 response = convert.generate_response(part)
                 yield response if recording is None else recording.passes(response)

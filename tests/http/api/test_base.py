@@ -437,3 +437,15 @@ def test_a_head_without_end_is_refused(shared: Endpoints) -> None:
         except OSError:
             pass  # it was closed while we were sending
     assert not heard or heard.startswith(b"HTTP/1.1 431")
+
+
+@pytest.mark.parametrize(
+    ("header", "value"), [("x-attendant-priority", "urgent"), ("x-llm-d-inference-fairness-id", "two words")]
+)
+def test_a_header_that_cannot_be_heeded_is_refused_by_name(shared: Endpoints, header: str, value: str) -> None:
+    with shared.connected() as connection:
+        connection.sendall(posted("/v1/echo", TEXT, f"{JSON}{header}: {value}\r\n"))
+        status, told = said(heard_until(connection, END))
+        assert (status, told["error"]["param"]) == (400, header)
+        connection.sendall(posted("/v1/echo", TEXT, f"{JSON}{header}: 5\r\n"))
+        assert said(heard_until(connection, END)) == (200, {"length": 5})

@@ -11,15 +11,13 @@ from dataclasses import replace
 
 from attendant.core.context import CallContext, working_for
 from attendant.core.errors import AttendantError, Overloaded
+from attendant.core.metadata import LOWEST_PRIORITY
 from attendant.frontend.routes.differences import Difference
 from attendant.frontend.routes.routing import Hop
 from attendant.metrics.routes import RouteMetrics
 from attendant.settings.routes import ShadowRoute
 
 logger = logging.getLogger(__name__)
-
-LAST = -(2**31)
-"""The priority of shadows: nobody has a lower one."""
 
 Run = Callable[[CallContext], Awaitable[Difference]]
 
@@ -47,7 +45,7 @@ class Shadows:
         if self._running[route] >= spec.max_running:
             self._metrics.shadow(route, target, "dropped")
             return
-        own = replace(CallContext.new(f"{context.request_id}-shadow", spec.timeout_s), priority=LAST)
+        own = replace(CallContext.new(f"{context.request_id}-shadow", spec.timeout_s), priority=LOWEST_PRIORITY)
         task = asyncio.create_task(self._run(hop, own, run))
         self._running[route] += 1
         self._tasks.add(task)

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from attendant.core.context import CallContext
 from attendant.core.errors import InvalidRequest
+from attendant.core.metadata import HIGHEST_PRIORITY
 from attendant.rpc.openinference.ports import Parameter
 
 E = TypeVar("E")
@@ -161,7 +162,8 @@ class Terms:
         if self.timeout_us:
             own_ns = context.arrival_ns + 1000 * self.timeout_us
             deadline_ns = own_ns if deadline_ns is None else min(deadline_ns, own_ns)
-        priority = _LEAST_URGENT + 1 - self.priority if self.priority else context.priority
+        urgent = max(HIGHEST_PRIORITY + 1 - self.priority, 1)  # whoever says one is above those who do not
+        priority = urgent if self.priority else context.priority
         return replace(context, priority=priority, deadline_ns=deadline_ns)
 
 

@@ -11,6 +11,7 @@ from attendant.core.beams import EarlyStopping
 from attendant.core.context import CallContext
 from attendant.core.errors import InvalidRequest
 from attendant.core.generation import BeamCall
+from attendant.core.metadata import nearest_priority
 from attendant.core.sampling import MAX_SEED
 from attendant.http.api.bodies import ApiBody
 from attendant.http.api.openai.refusals import Refusal, check_refused
@@ -118,11 +119,11 @@ def sampling_fields(body: SamplingBody, n: int = 1) -> dict[str, Any]:
 
 def context_of(body: SamplingBody) -> CallContext:
     """The context of the call that is being served. vLLM's callers say with lower numbers who is sooner; ours with
-    higher ones."""
+    higher ones, and there are fewer of them."""
     if body.priority is not None and abs(body.priority) > MOST_TOKENS:
         raise InvalidRequest("priority", f"is out of range; allowed: {-MOST_TOKENS} to {MOST_TOKENS}")
     context = of_this_call()
-    return context if not body.priority else replace(context, priority=-body.priority)
+    return context if not body.priority else replace(context, priority=nearest_priority(-body.priority))
 
 
 def check_stream_options(options: PlainStreamOptions | None, *, stream: bool) -> None:
