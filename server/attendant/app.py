@@ -145,6 +145,7 @@ class Application:
             explain=settings.explain,
             grammar=settings.grammar,
             chat=settings.chat,
+            admission=settings.admission,
             loader=loader,
             on_change=self._on_change,
             repository=settings.repository,

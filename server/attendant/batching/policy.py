@@ -32,6 +32,7 @@ class BatchLimits:
         max_rows: at most.
         preferred_rows: so many are worth waiting for, ``max_delay_ns`` nanoseconds at most; None: as many as may be.
         view: how much larger than the rows the padded view may be: so many times, or by so much.
+        predict: refuse rows that would not be done in their time, and end those that no longer can be.
     """
 
     layout: RowLayout
@@ -40,6 +41,7 @@ class BatchLimits:
     preferred_rows: int | None = None
     max_delay_ns: int = 0
     view: View = PADDED_VIEW
+    predict: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from attendant.batching.policy import Batch, BatchLimits, batch_of, choose, due_in_ns
 from attendant.batching.queue import RowQueue
+from attendant.batching.run_times import RunTimes
 from attendant.core.attention import AttentionJob, AttentionModel, JobReport
 from attendant.core.encoding import Arrays, BatchReport, BatchStats, Row, RowFailure, RowResult
 from attendant.core.errors import DeadlineExceeded, RequestCancelled, StepFailed
@@ -21,6 +22,7 @@ from attendant.sidework.jobs import EndWork, SideJobs, Work
 logger = logging.getLogger(__name__)
 
 _LATE = "the deadline passed while the input waited to be run"
+_HOPELESS = "the input has waited so long that the deadline would pass while it is run"
 
 
 class RowRunner(Protocol):
@@ -90,6 +92,8 @@ class BatchThread:
         self._suspects: deque[tuple[Row, ...]] = deque()  # parts of runs that raised
         self._any_saved = False  # of the run that raised last
         self._num_running = 0
+        self._times = RunTimes()
+        self._turn_ns = 0  # when the turn began that goes on
         self._inbox: queue.SimpleQueue[Command] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._main, name=f"batch-{name}", daemon=True)
 
@@ -147,6 +151,8 @@ class BatchThread:
                 command = self._inbox.get(block=timeout_s != 0, timeout=timeout_s)
             except queue.Empty:
                 timeout_s = self._due_in_s()
+                if timeout_s is None:
+                    self._turn_ns = 0
                 if timeout_s == 0 or self._jobs.may_run(others_wait=self._others_wait()):
                     return True
                 continue
@@ -186,6 +192,7 @@ class BatchThread:
 
     def _turn(self) -> None:
         """One run of what is due, or of nothing if all of it has expired."""
+        self._turn_ns = self._turn_ns or time.monotonic_ns()
         if self._suspects:
             self._run(self._take_suspects())
         else:
@@ -193,10 +200,11 @@ class BatchThread:
             self._run(self._take())
 
     def _take(self) -> Batch | None:
-        """The next batch, which leaves the queue. Rows in it whose deadline has come end, and it is chosen again."""
+        """The next batch, which leaves the queue. Rows in it whose deadline has come, or would come before they are
+        done, end, and it is chosen again."""
         while len(self._waiting):
             batch = choose(self._waiting, self._limits)
-            expired = self._expired(batch.rows)
+            expired = self._expired(batch.rows, self._least_ns(batch))
             for row in expired or batch.rows:
                 self._waiting.take(row.id)
             if not expired:
@@ -209,11 +217,19 @@ class BatchThread:
         expired = {row.id for row in self._expired(rows)}
         return batch_of([row for row in rows if row.id not in expired], self._limits.layout)
 
-    def _expired(self, rows: Sequence[Row]) -> list[Row]:
-        """Those whose deadline has come; they have ended."""
+    def _least_ns(self, batch: Batch) -> int:
+        """How long the batch takes if it goes well; 0 where nobody asks, or where no other row waits: there is time to
+        find out."""
+        if not self._limits.predict or len(batch.rows) == len(self._waiting):
+            return 0
+        return round(self._times.least(batch.size) or 0)
+
+    def _expired(self, rows: Sequence[Row], least_ns: int = 0) -> list[Row]:
+        """Those whose deadline has come, or comes within ``least_ns`` nanoseconds; they have ended."""
         now_ns = time.monotonic_ns()
-        expired = [row for row in rows if _is_late(row, now_ns)]
-        self._report_failures([RowFailure(row.id, DeadlineExceeded(_LATE)) for row in expired])
+        expired = [row for row in rows if _is_late(row, now_ns + least_ns)]
+        failures = [DeadlineExceeded(_LATE if _is_late(row, now_ns) else _HOPELESS) for row in expired]
+        self._report_failures([RowFailure(row.id, error) for row, error in zip(expired, failures, strict=True)])
         return expired
 
     def _run(self, batch: Batch | None) -> None:
@@ -235,7 +251,11 @@ class BatchThread:
             RowResult(row.id, arrays, started_ns, run_ns) for row, arrays in zip(batch.rows, outputs, strict=True)
         )
         waiting = len(self._waiting) + sum(map(len, self._suspects))
-        self._deliver(BatchReport(ends, BatchStats(len(ends), batch.size, batch.padded_size, run_ns, waiting)))
+        now_ns = time.monotonic_ns()
+        turn_ns, self._turn_ns = now_ns - self._turn_ns, now_ns if waiting else 0
+        self._times.take(batch.size, run_ns)
+        stats = BatchStats(len(ends), batch.size, batch.padded_size, run_ns, waiting, turn_ns)
+        self._deliver(BatchReport(ends, stats))
 
     def _on_failed_run(self, batch: Batch, error: Exception) -> None:
         ids = [row.id for row in batch.rows]

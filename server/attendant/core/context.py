@@ -156,6 +156,11 @@ class CallContext:
         """The context of what is done in ``stage``."""
         return self if stage is self.stage else replace(self, stage=stage)
 
+    @property
+    def result_by_ns(self) -> int | None:
+        """When a result that comes as a whole is of no use any more, monotonic, or None."""
+        return min((ns for ns in (self.deadline_ns, self.first_token_by_ns) if ns is not None), default=None)
+
     def time_left_s(self) -> float | None:
         """Seconds until the deadline, below 0 after it; None without one."""
         return None if self.deadline_ns is None else (self.deadline_ns - time.monotonic_ns()) / 1e9

@@ -38,13 +38,18 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class BatchStats:
-    """One run: its rows, their sizes together, the size it computed with padding, and nanoseconds of the run."""
+    """One run: its rows, their sizes together, the size it computed with padding, and nanoseconds of the run.
+
+    ``num_waiting``: rows that it left behind. ``turn_ns``: nanoseconds from the end of the run before, if that had left
+    rows behind, to its own; otherwise those of the run and of choosing its rows.
+    """
 
     num_rows: int
     size: int
     padded_size: int
     run_ns: int
     num_waiting: int = 0
+    turn_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,14 @@ from attendant.models.loader import LoadedBundles, ModelLoader
 from attendant.models.lookup import named
 from attendant.models.repository import ModelRepository
 from attendant.models.table import ModelTable
-from attendant.settings import ChatSettings, ExplainSettings, GrammarSettings, RepositorySettings, SpeechSettings
+from attendant.settings import (
+    AdmissionSettings,
+    ChatSettings,
+    ExplainSettings,
+    GrammarSettings,
+    RepositorySettings,
+    SpeechSettings,
+)
 from attendant.settings.routes import RoutesFile
 
 
@@ -37,7 +44,7 @@ class FrontEnd:
     Args:
         on_death: called on the loop with the model's name and the exception when a thread that runs a model dies.
         speech: of models that write what they hear. explain: of calls that explain.
-        grammar: of structured output. chat: of conversations.
+        grammar: of structured output. chat: of conversations. admission: who is let in.
         loader: of models that come after the start; None: none do.
         on_change: told whenever a model came, went or failed, after the start.
         repository, folder: of models by version, which may come and go.
@@ -63,6 +70,7 @@ class FrontEnd:
         explain: ExplainSettings | None = None,
         grammar: GrammarSettings | None = None,
         chat: ChatSettings | None = None,
+        admission: AdmissionSettings | None = None,
         loader: ModelLoader | None = None,
         on_change: Callable[[], Awaitable[None]] | None = None,
         repository: RepositorySettings | None = None,
@@ -77,7 +85,7 @@ class FrontEnd:
         self.changes = 0
 
         def serve(model: LoadedModel) -> ServedModel:
-            return ServedModel(model, metrics, on_death, engines=engines, batches=batches)
+            return ServedModel(model, metrics, on_death, admission, engines=engines, batches=batches)
 
         self.models = ModelTable(serve, loader, self._changed)
         ledger = loader.ledger if loader is not None else MemoryLedger()

@@ -19,6 +19,7 @@ from attendant.models.encoders import EncoderPart
 from attendant.models.generators import GeneratorPart
 from attendant.models.info import EncodingInfo, GenerationInfo
 from attendant.models.loaded import LoadedModel
+from attendant.settings import AdmissionSettings
 
 OnDeath = Callable[[str, BaseException], None]
 
@@ -28,6 +29,7 @@ class ServedModel:
 
     Args:
         on_death: called on the loop with the model's name and the exception when a thread that runs the model dies.
+        admission: who is let in.
         engines, batches: say how the model's engines, and its batches, are reached.
 
     Attributes:
@@ -43,17 +45,19 @@ class ServedModel:
         model: LoadedModel,
         metrics: Metrics,
         on_death: OnDeath,
+        admission: AdmissionSettings | None = None,
         *,
         engines: Callable[[GeneratorPart], Sequence[EngineClient]] = engine_clients,
         batches: Callable[[EncoderPart], BatchClient] = batch_client,
     ) -> None:
-        part = model.generator
+        part, admission = model.generator, admission or AdmissionSettings()
         self.name = model.name
         self.maker = model.maker
         self._metrics = metrics
         self.generation = ModelHub(part, engines(part), metrics, on_death) if part is not None else None
+        encoders = [encoder.predicting(on=admission.predict) for encoder in model.encoders]
         self.encoders: dict[EncoderTask, ServedEncoder] = {
-            encoder.task: ServedEncoder(encoder, batches(encoder), metrics, on_death) for encoder in model.encoders
+            encoder.task: ServedEncoder(encoder, batches(encoder), metrics, on_death) for encoder in encoders
         }
         self.explained = Gate(model.name, what="calls that explain")
         metrics.explain.add_model(model.name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tokenizers import Tokenizer
@@ -52,6 +52,7 @@ class EncoderPart:
         tokenizer: for tasks that take text, with truncation and padding turned off; None for others.
         max_batch_tokens: of a batch together. ``limits``: the same and more, in the units of the model's rows.
         max_rows: rows that run or wait, together.
+        max_queue_size: of rows that run or wait, in the units of the model's rows, before one more call; None: any.
         probe: a row that nobody sent, which the model has been run with.
         attention: gives what its tokens look at; None if the bundle has no graph for that.
     """
@@ -65,6 +66,7 @@ class EncoderPart:
     max_rows: int
     probe: Row | None = None
     attention: AttentionModel | None = None
+    max_queue_size: int | None = None
 
     @property
     def name(self) -> str:
@@ -80,6 +82,10 @@ class EncoderPart:
     def capabilities(self) -> tuple[Capability, ...]:
         """What it can do."""
         return (self.task,) if self.attention is None else (self.task, "attention")
+
+    def predicting(self, *, on: bool) -> EncoderPart:
+        """The same, with rows let in and ended by when they would be done, or not."""
+        return replace(self, limits=replace(self.limits, predict=on))
 
 
 def load_encoder(
@@ -110,6 +116,7 @@ def load_encoder(
         progress(f"{manifest.name}: checking {sum(f.size for f in manifest.files.values()) / 1e6:,.1f} MB of files")
         verify_files(path, manifest)
     tokens, limits = batch_limits(manifest, settings)
+    queued = settings.max_queue_tokens
     device = open_device(manifest.target, gpu_index)
     free_before, _ = device.free_memory()
     threads = settings.threads or available_processors()
@@ -132,6 +139,7 @@ def load_encoder(
         limits=limits,
         max_batch_tokens=tokens,
         max_rows=limits.max_rows + settings.max_queue,
+        max_queue_size=None if queued is None else limits.max_size + _in_row_sizes(manifest, queued),
         probe=probe_row(manifest),
         attention=attention_of(path, manifest, threads, spinning=settings.spinning, shared=shared),
     )

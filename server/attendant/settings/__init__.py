@@ -3,6 +3,7 @@
 Each section is frozen and goes to the object that needs it; nothing below ``app`` sees the whole.
 """
 
+from attendant.settings.admission import AdmissionSettings
 from attendant.settings.arguments import ENV_CONFIG, SettingsArguments
 from attendant.settings.engine import EngineSettings
 from attendant.settings.engine_ports import EnginePort
@@ -26,6 +27,7 @@ from attendant.settings.traces import TracesSettings
 __all__ = [
     "ENV_CONFIG",
     "ENV_PREFIX",
+    "AdmissionSettings",
     "ChatSettings",
     "EncoderSettings",
     "EnginePort",

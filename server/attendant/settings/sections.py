@@ -35,6 +35,12 @@ class EncoderSettings(Section):
     max_queue: Annotated[int, Field(ge=0)] = Field(
         16_384, description="Rows that may wait besides those that run; more are refused with RESOURCE_EXHAUSTED."
     )
+    max_queue_tokens: int | None = Field(
+        None,
+        ge=1,
+        description="Tokens that may wait besides those of a batch, counted as max_batch_tokens counts them; a call "
+        "that brings more is refused with RESOURCE_EXHAUSTED, unless nothing waits or runs. Default: any number.",
+    )
     threads: int | None = Field(
         None, ge=1, description="Threads of a model run. Default: the processors this process may use."
     )

@@ -15,6 +15,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from attendant.settings.admission import AdmissionSettings
 from attendant.settings.engine import EngineSettings
 from attendant.settings.engine_ports import EnginePort
 from attendant.settings.http import HttpSettings
@@ -62,6 +63,7 @@ class ServeSettings(BaseSettings):
     )
     engine: EngineSettings = EngineSettings()
     encoder: EncoderSettings = EncoderSettings()
+    admission: AdmissionSettings = AdmissionSettings()
     speech: SpeechSettings = SpeechSettings()
     chat: ChatSettings = ChatSettings()
     explain: ExplainSettings = ExplainSettings()

@@ -56,6 +56,7 @@ class EncoderCall:
         self._media = media
         self._digests = digests
         self._context = context
+        self._num_rows = 0
         self._runs: dict[int, int] = {}  # how long they took, by when they began
         self.preprocess_ns = 0
         self.weight = 1
@@ -93,6 +94,7 @@ class EncoderCall:
         Raises:
             AttendantError: the first that befell a row; the others are cancelled.
         """
+        self._num_rows += count
         make = self._decode if media else self._make
         model = self._hub.model
         in_flight = min(max(MIN_ROWS_IN_FLIGHT, 2 * model.limits.max_rows), model.max_rows)
@@ -138,7 +140,7 @@ class EncoderCall:
         inputs = await make(part, arrays)
         if self._digests is not None:
             await self._digest(self._digests, part, inputs)
-        results = await self._hub.run([self._row(found) for found in inputs], self._context.stage)
+        results = await self._hub.run([self._row(found) for found in inputs], self._context.stage, self._num_rows)
         self._runs.update((result.started_ns, result.run_ns) for result in results)
 
         def read_all() -> list[T]:
@@ -183,7 +185,7 @@ class EncoderCall:
             arrays,
             size,
             context.arrival_ns,
-            context.deadline_ns,
+            context.result_by_ns,
             priority=context.priority,
             tenant=context.tenant,
         )

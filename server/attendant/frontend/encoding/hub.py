@@ -15,6 +15,7 @@ from attendant.core.encoding import BatchReport, Row, RowFailure, RowResult
 from attendant.core.errors import AttendantError, Draining, EngineDead, InvalidRequest
 from attendant.core.stages import NOWHERE, Exemplar, Stage
 from attendant.frontend.admission import Gate
+from attendant.frontend.encoding.backlog import Backlog
 from attendant.frontend.encoding.way import RowsWay, note_shared_run
 from attendant.frontend.jobs import JobHub
 from attendant.metrics import Metrics, error_name
@@ -37,6 +38,7 @@ class _Slice:
     ) -> None:
         self.rows = rows
         self.way = way
+        self.entered = False
         self.results: list[RowResult | None] = [None] * len(rows)
         self.done = done
         self._hand_over = hand_over
@@ -49,6 +51,7 @@ class _Slice:
 
     def enter(self) -> None:
         """Hand the rows over."""
+        self.entered = True
         if self.way is not None:
             self.way.entered()
         self._hand_over(self)
@@ -94,6 +97,7 @@ class EncoderHub:
 
     Attributes:
         gate: has a place for each row, and each job, that runs or waits.
+        backlog: its rows, and when others would be done.
         jobs: what the batch thread computes beside its batches.
 
     Args:
@@ -115,6 +119,7 @@ class EncoderHub:
         self._loop = asyncio.get_running_loop()
         self._live: dict[str, _Live] = {}
         self._dead: BaseException | None = None
+        self.backlog = Backlog(model)
         self._row_s = 0.01  # moving average of the time that a row takes in a batch
         self.gate = Gate(model.name, model.max_rows, what="inputs", retry_after_s=lambda excess: excess * self._row_s)
         self.jobs = JobHub(self.gate, batches.work, batches.end_work, partial(metrics.explain.ran, model.name))
@@ -160,6 +165,7 @@ class EncoderHub:
         """Compute rows once there are places for them; see :meth:`AdmittedCall.run`."""
         way = RowsWay.of(stage, len(rows))
         part = _Slice(rows, self._loop.create_future(), self._hand_over, way)
+        self.backlog.add(rows)
         self.gate.let_in_when_room(part)
         try:
             await part.done
@@ -178,7 +184,10 @@ class EncoderHub:
         self._batches.submit(part.rows)
 
     def _give_up(self, part: _Slice) -> None:
-        if self.gate.give_up(part):
+        self.gate.give_up(part)
+        if not part.entered:
+            for row in part.rows:
+                self.backlog.remove(row)
             return
         if left := [row.id for row in part.rows if (live := self._live.get(row.id)) and live.slice is part]:
             self._batches.cancel(left)
@@ -213,6 +222,7 @@ class EncoderHub:
         self._note_run(report, {live.slice.way: None for _, live in waited if live.slice.way is not None})
         self._on_ends(report.ends)
         if stats := report.stats:
+            self.backlog.ran(stats)
             self._row_s += 0.1 * (stats.run_ns / 1e9 / stats.num_rows - self._row_s)
             waited_ns = [begun_ns - live.arrival_ns for begun_ns, live in waited]
             exemplars = [live.exemplar() for _, live in waited]
@@ -227,6 +237,7 @@ class EncoderHub:
         before = len(self._live)
         for end in ends:
             if live := self._live.pop(end.id, None):
+                self.backlog.remove(live.slice.rows[live.index])
                 live.slice.on_end(live.index, end)
                 if isinstance(end, RowFailure):
                     self._metrics.failed(self.model.name, self.model.task, error_name(type(end.error)))
@@ -253,15 +264,17 @@ class AdmittedCall:
     def __init__(self, hub: EncoderHub, *, patient: bool = False) -> None:
         self.model = hub.model
         self._hub = hub
-        self._begun = patient
+        self._begun, self._checked = patient, False
 
-    async def run(self, rows: Sequence[Row], stage: Stage = NOWHERE) -> list[RowResult]:
+    async def run(self, rows: Sequence[Row], stage: Stage = NOWHERE, num_rows: int | None = None) -> list[RowResult]:
         """Compute rows, and return their results in their order. If one fails, or the task is cancelled, the others
-        that wait are not run. ``stage``: where it is noted how they fare.
+        that wait are not run. ``stage``: where it is noted how they fare. ``num_rows``: those of the whole call;
+        None: it has no others.
 
         Raises:
             Draining, EngineDead: no rows are run any more.
             QueueFull: the first rows of the call found no places.
+            WouldBeLate: the rows of the call would not be done in its time; told of the first ones.
             InvalidRequest: more rows than the model ever holds.
             DeadlineExceeded, StepFailed: of the first row that failed.
         """
@@ -270,7 +283,9 @@ class AdmittedCall:
         self._hub.check_able(len(rows))
         if not self._begun:
             self._hub.gate.check_room(len(rows))
-            self._begun = True
+        if not self._checked:
+            self._hub.backlog.check(rows, num_rows or len(rows))
+        self._begun = self._checked = True
         return await self._hub.run_when_room(rows, stage)
 
 

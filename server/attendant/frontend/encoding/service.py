@@ -172,6 +172,7 @@ class EncodingService:
                 served = self._models.find(call.model, encoding(task))
                 name, encoder = served.name, served.encoders[task]
                 async with encoder.calls.call(inner=inner):
+                    encoder.hub.backlog.check_begin(context)
                     digests = RowDigests() if call.receipt else None
                     within = context.within(stage)
                     active = EncoderCall(
