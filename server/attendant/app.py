@@ -146,6 +146,7 @@ class Application:
             grammar=settings.grammar,
             chat=settings.chat,
             admission=settings.admission,
+            limits=settings.limits,
             loader=loader,
             on_change=self._on_change,
             repository=settings.repository,

@@ -108,6 +108,28 @@ def test_what_cannot_be_heeded_is_refused_by_name(metadata: tuple[tuple[str, str
     run(test)
 
 
+def test_a_salt_comes_by_the_metadata_and_by_the_field() -> None:
+    async def test() -> None:
+        service = FakeService(FINISH)
+        async with connected(service) as channel:
+            generate = generation_pb2_grpc.GenerationStub(channel).Generate
+            for came, said in (("", ""), ("a", ""), ("", "a"), ("a", "a"), ("a", "b"), ("b", "a")):
+                metadata = (("x-attendant-cache-salt", came),) if came else ()
+                call = generate(generation_pb2.GenerateRequest(text="x", cache_salt=said), metadata=metadata)
+                assert [response async for response in call]
+            long = generate(generation_pb2.GenerateRequest(text="x", cache_salt="s" * 1025))
+            assert (await failure(long)).details() == "cache_salt has 1025 bytes; allowed: at most 1024"
+            long = generate(
+                generation_pb2.GenerateRequest(text="x"), metadata=(("x-attendant-cache-salt", "s" * 1025),)
+            )
+            assert (await failure(long)).details() == "x-attendant-cache-salt has 1025 bytes; allowed: at most 1024"
+        none, *same, both, reversed_ = [context.cache_salt for context in service.contexts]
+        assert (none, same) == (b"", [b"a"] * 3)
+        assert len({none, b"a", b"b", both, reversed_}) == 5, "both count, each in its place"
+
+    run(test)
+
+
 @pytest.mark.parametrize("error", [QueueFull("fake", 8, 0.5), StepFailed("the run failed, see #7")])
 def test_an_error_bears_the_id_in_its_details_and_in_the_log(
     error: AttendantError, caplog: pytest.LogCaptureFixture

@@ -122,6 +122,7 @@ class CallContext:
         client: str = "",
         trace: TraceContext | None = None,
         baggage: str = "",
+        cache_salt: bytes = b"",
         metadata: Mapping[str, str] | None = None,
     ) -> CallContext:
         """The context of a call that comes now. ``request_id``: empty for a fresh one. ``timeout_s``: how long the
@@ -133,6 +134,7 @@ class CallContext:
             now_ns,
             deadline_ns,
             client=client,
+            cache_salt=cache_salt,
             trace=trace,
             baggage=baggage,
             metadata=metadata or {},

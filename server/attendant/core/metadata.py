@@ -9,6 +9,7 @@ from urllib.parse import unquote
 
 from attendant.core.context import CallContext
 from attendant.core.errors import InvalidRequest
+from attendant.core.salts import SALT_KEY, check_salt
 
 TENANT_KEY, PRIORITY_KEY = "x-llm-d-inference-fairness-id", "x-attendant-priority"
 LOWEST_PRIORITY, HIGHEST_PRIORITY = -100, 100
@@ -23,6 +24,7 @@ def heeded(context: CallContext) -> CallContext:
     Raises:
         InvalidRequest: something is asked for that cannot be read; names the key.
     """
+    check_salt(context.cache_salt, SALT_KEY)
     said = context.metadata.get(TENANT_KEY)
     if said is not None and not _TENANT.fullmatch(said):
         raise InvalidRequest(TENANT_KEY, f"is {said[:100]!r}; allowed: 1 to 256 visible characters of ASCII, no spaces")

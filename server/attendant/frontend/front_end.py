@@ -11,6 +11,7 @@ from attendant.core.errors import ModelNotFound
 from attendant.core.repository import split_name
 from attendant.engine.client import EngineClient
 from attendant.frontend.generation.given_templates import GivenTemplates
+from attendant.frontend.limits import CallLimits
 from attendant.frontend.routes.services import RoutedServices
 from attendant.frontend.served_model import OnDeath, ServedModel
 from attendant.metrics import Metrics
@@ -32,6 +33,7 @@ from attendant.settings import (
     ChatSettings,
     ExplainSettings,
     GrammarSettings,
+    LimitsSettings,
     RepositorySettings,
     SpeechSettings,
 )
@@ -44,7 +46,7 @@ class FrontEnd:
     Args:
         on_death: called on the loop with the model's name and the exception when a thread that runs a model dies.
         speech: of models that write what they hear. explain: of calls that explain.
-        grammar: of structured output. chat: of conversations. admission: who is let in.
+        grammar: of structured output. chat: of conversations. admission: who is let in. limits: of what calls carry.
         loader: of models that come after the start; None: none do.
         on_change: told whenever a model came, went or failed, after the start.
         repository, folder: of models by version, which may come and go.
@@ -71,6 +73,7 @@ class FrontEnd:
         grammar: GrammarSettings | None = None,
         chat: ChatSettings | None = None,
         admission: AdmissionSettings | None = None,
+        limits: LimitsSettings | None = None,
         loader: ModelLoader | None = None,
         on_change: Callable[[], Awaitable[None]] | None = None,
         repository: RepositorySettings | None = None,
@@ -100,6 +103,7 @@ class FrontEnd:
             explain or ExplainSettings(),
             grammar or GrammarSettings(),
             self._given,
+            CallLimits(limits),
         )
         self.generation, self.encoding = self._services.generation, self._services.encoding
         self.speech, self.explain = self._services.speech, self._services.explain

@@ -15,6 +15,7 @@ from attendant.frontend.generation.apart import with_usable_tools
 from attendant.frontend.generation.given_templates import GivenTemplates
 from attendant.frontend.generation.hub import ModelHub
 from attendant.frontend.generation.prompts import shown_tools, timely, tokens_of
+from attendant.frontend.limits import CallLimits
 from attendant.models.generators import GeneratorPart
 from attendant.models.info import Piece, Tokenized
 from attendant.models.lookup import ENCODER_WORDS, WORDS, Wanted
@@ -53,9 +54,12 @@ class TokenizerService:
     a model that reads no texts.
     """
 
-    def __init__(self, models: Finder[HasWords], given: GivenTemplates | None = None) -> None:
+    def __init__(
+        self, models: Finder[HasWords], given: GivenTemplates | None = None, limits: CallLimits | None = None
+    ) -> None:
         self._models = models
         self._given = given
+        self._limits = limits or CallLimits()
 
     async def tokenize(
         self, model: str, prompt: TextPrompt | ChatPrompt, tool_choice: ToolChoice | None = None
@@ -71,6 +75,7 @@ class TokenizerService:
             InvalidRequest: the text is far longer than any that the model reads; or as the template refuses it.
         """
         words = self._words(model, WORDS)
+        self._limits.check_prompt(prompt)
         if tool_choice is not None and isinstance(prompt, ChatPrompt):
             call = with_usable_tools(GenerationCall(model, prompt, tool_choice=tool_choice))
             prompt = replace(prompt, tools=shown_tools(words.codec, call, prompt))
@@ -114,6 +119,7 @@ class TokenizerService:
             InvalidRequest: the text is far longer than any that the model reads; or it has no such prompt.
         """
         words = self._words(model, ENCODER_WORDS)
+        self._limits.check_text("text", text)
         whole = prompt_text(words.head, prompt) + text
         return whole, await timely(len(whole), lambda: words.codec.pieces(whole, words.limit, special=special))
 

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from attendant.core.context import CallContext, TraceContext, current_call, working_for
 from attendant.core.errors import AttendantError, InvalidRequest
 from attendant.core.metadata import heeded
+from attendant.core.salts import SALT_KEY
 from attendant.core.stages import Arrival, CallEnd, Tracer
 
 REQUEST_ID, TRACE_ID = "x-request-id", "x-trace-id"
@@ -39,6 +40,7 @@ def call_context(scope: Scope) -> CallContext:
         client=client,
         trace=replace(trace, state=state) if trace is not None and state else trace,
         baggage=",".join(headers.getlist("baggage")),
+        cache_salt=",".join(headers.getlist(SALT_KEY)).encode(),
         metadata=dict(headers.items()),
     )
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from attendant.core.context import CallContext, TraceContext, current_call
 from attendant.core.metadata import check_priority
+from attendant.core.salts import SALT_KEY, salted
 from attendant.rpc.status import REQUEST_ID_KEY
 
 TRACE_KEY, STATE_KEY, BAGGAGE_KEY = "traceparent", "tracestate", "baggage"
@@ -22,7 +23,7 @@ def call_context(context: Any) -> CallContext:
     gets a fresh id, as one does that sends none: an id is no reason to refuse a call.
     """
     request_id, trace = "", None
-    also: dict[str, list[str]] = {STATE_KEY: [], BAGGAGE_KEY: []}  # may be spread over several entries
+    also: dict[str, list[str]] = {STATE_KEY: [], BAGGAGE_KEY: [], SALT_KEY: []}  # may be spread over several entries
     metadata: dict[str, str] = {}
     for key, value in context.invocation_metadata() or ():
         if isinstance(value, str):
@@ -41,14 +42,15 @@ def call_context(context: Any) -> CallContext:
         client=context.peer(),
         trace=trace,
         baggage=",".join(also[BAGGAGE_KEY]),
+        cache_salt=",".join(also[SALT_KEY]).encode(),
         metadata=metadata,
     )
 
 
 def of_request(request: Any) -> CallContext:
     """The context of the call that is being served here, with what its message says of it: fields of the same meaning
-    as metadata, which count in their place. Raises InvalidRequest."""
-    context = of_this_call()
+    as metadata, which count in their place, or of a salt beside it. Raises InvalidRequest."""
+    context = salted(of_this_call(), request.cache_salt)
     return replace(context, priority=check_priority("priority", request.priority)) if request.priority else context
 
 

@@ -19,6 +19,7 @@ from attendant.settings.admission import AdmissionSettings
 from attendant.settings.engine import EngineSettings
 from attendant.settings.engine_ports import EnginePort
 from attendant.settings.http import HttpSettings
+from attendant.settings.limits import LimitsSettings
 from attendant.settings.repository import RepositorySettings
 from attendant.settings.sections import (
     ChatSettings,
@@ -68,6 +69,7 @@ class ServeSettings(BaseSettings):
     chat: ChatSettings = ChatSettings()
     explain: ExplainSettings = ExplainSettings()
     grammar: GrammarSettings = GrammarSettings()
+    limits: LimitsSettings = LimitsSettings()
     slo: SloSettings = SloSettings()
     gpu: GpuSettings = GpuSettings()
     grpc: GrpcSettings = GrpcSettings()

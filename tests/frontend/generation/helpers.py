@@ -22,7 +22,7 @@ from attendant.models.generators import GeneratorPart, load_generator
 from attendant.models.loaded import LoadedModel
 from attendant.models.loader import LoadedBundles
 from attendant.models.table import ModelTable
-from attendant.settings import EngineSettings
+from attendant.settings import EngineSettings, LimitsSettings
 
 clients_of: Callable[[GeneratorPart], Sequence[EngineClient]] = engine_clients
 """How the services of tests reach their engines."""
@@ -48,7 +48,10 @@ def load(bundle: Path, num_engines: int = 1, **settings: Any) -> GeneratorPart:
 
 
 def with_model(
-    model: GeneratorPart, test: Callable[[GenerationService], Awaitable[None]], metrics: Metrics | None = None
+    model: GeneratorPart,
+    test: Callable[[GenerationService], Awaitable[None]],
+    metrics: Metrics | None = None,
+    limits: LimitsSettings | None = None,
 ) -> list[tuple[str, BaseException]]:
     """Run ``test`` against a started service of ``model``; returns the engine deaths."""
     deaths: list[tuple[str, BaseException]] = []
@@ -57,6 +60,7 @@ def with_model(
         front_end = FrontEnd(
             metrics or Metrics(),
             lambda name, error: deaths.append((name, error)),
+            limits=limits,
             engines=clients_of,
         )
         await front_end.start(LoadedBundles((LoadedModel.of(model),)))

@@ -56,7 +56,7 @@ def test_many_texts_are_read_off_the_loop(monkeypatch: pytest.MonkeyPatch, num_p
         threads.append(threading.current_thread())
         return as_bad_words(*args)
 
-    monkeypatch.setattr("attendant.frontend.generation.service.as_bad_words", noted)
+    monkeypatch.setattr("attendant.frontend.generation.bad_phrases.as_bad_words", noted)
 
     async def test(front_end: FrontEnd) -> None:
         phrases = tuple(letter * 256 for letter in "abcd"[:num_phrases])

@@ -16,6 +16,7 @@ from attendant.core.errors import DeadlineExceeded
 from attendant.frontend.encoding.calls import EncodingUsage
 from attendant.frontend.encoding.hub import AdmittedCall
 from attendant.frontend.encoding.receipts import LARGE_ROWS, RowDigests
+from attendant.tasks.images import MAX_PIXELS
 from attendant.tasks.job_threads import JobThreads
 
 T = TypeVar("T")
@@ -40,6 +41,7 @@ class EncoderCall:
 
     Attributes:
         weight: what each token of its rows counts in a batch, which tells of large outputs.
+        max_pixels: of its images.
         most_rows: that wait or run at once at most, where their outputs are large; None: as many as of other calls.
     """
 
@@ -60,6 +62,7 @@ class EncoderCall:
         self._runs: dict[int, int] = {}  # how long they took, by when they began
         self.preprocess_ns = 0
         self.weight = 1
+        self.max_pixels = MAX_PIXELS
         self.most_rows: int | None = None
 
     async def prepare(self, make: Callable[[], T], *, off_loop: bool, what: str = "tokenise") -> T:

@@ -32,7 +32,7 @@ async def classify_image(
         )
 
     results = await active.run(
-        len(call.images), lambda index: _pixels(encoder, call, index), read, media=_are_files(call)
+        len(call.images), lambda index: _pixels(encoder, call, index, active.max_pixels), read, media=_are_files(call)
     )
     return Encoded(results, active.usage(len(results)))
 
@@ -52,7 +52,7 @@ async def embed_image(encoder: ServedEncoder, active: EncoderCall, call: EmbedIm
 
     results = await active.run(
         len(call.images),
-        lambda index: _pixels(encoder, call, index),
+        lambda index: _pixels(encoder, call, index, active.max_pixels),
         read,
         media=_are_files(call),
         read_off_loop=encoder.project is not None,
@@ -92,9 +92,11 @@ def _are_files(call: ClassifyImageCall | EmbedImageCall) -> bool:
     return any(isinstance(image, bytes) for image in call.images)
 
 
-def _pixels(encoder: ServedEncoder, call: ClassifyImageCall | EmbedImageCall, index: int) -> Arrays:
+def _pixels(encoder: ServedEncoder, call: ClassifyImageCall | EmbedImageCall, index: int, max_pixels: int) -> Arrays:
     spec = encoder.manifest.input
     assert isinstance(spec, ImageInput), "the manifest's task takes images"
     image, field = call.images[index], f"images[{index}]"
-    values = pixel_values(image, spec, field) if isinstance(image, bytes) else given_pixels(image, spec, field)
+    if isinstance(image, bytes):
+        return {IMAGES.pixel_values.name: pixel_values(image, spec, field, max_pixels)}
+    values = given_pixels(image, spec, field)
     return {IMAGES.pixel_values.name: values}

@@ -32,6 +32,7 @@ from attendant.frontend.encoding.calls import (
 from attendant.frontend.encoding.receipts import RowDigests, draft
 from attendant.frontend.encoding.served import ServedEncoder
 from attendant.frontend.encoding.way import begin_call, note_result
+from attendant.frontend.limits import CallLimits
 from attendant.metrics import SUCCESS, Metrics, error_name
 from attendant.models.lookup import encoding
 from attendant.models.table import Finder
@@ -95,11 +96,14 @@ class EncodingService:
         media: decode files.
     """
 
-    def __init__(self, models: Finder[Encodes], metrics: Metrics, media: JobThreads) -> None:
+    def __init__(
+        self, models: Finder[Encodes], metrics: Metrics, media: JobThreads, limits: CallLimits | None = None
+    ) -> None:
         self._models = models
         self._metrics = metrics.encoders
         self._ids = itertools.count()
         self._media = media
+        self._limits = limits or CallLimits()
 
     async def embed(self, call: EmbedCall, context: CallContext | None = None) -> Encoded[Embedding]:
         """A vector of each text, or of each of its tokens."""
@@ -171,6 +175,7 @@ class EncodingService:
             with begin_call(context, task, call.model) as stage:
                 served = self._models.find(call.model, encoding(task))
                 name, encoder = served.name, served.encoders[task]
+                self._limits.check_encoding(call)
                 async with encoder.calls.call(inner=inner):
                     encoder.hub.backlog.check_begin(context)
                     digests = RowDigests() if call.receipt else None
@@ -178,6 +183,7 @@ class EncodingService:
                     active = EncoderCall(
                         encoder.hub.admit(patient=call.patient), self._ids, within, self._media, digests
                     )
+                    active.max_pixels = self._limits.max_image_pixels
                     encoded = await behaviour(encoder, active, call)
                     if digests is not None:
                         encoded = replace(encoded, receipt=draft(served.maker, task, encoder.manifest, call, digests))

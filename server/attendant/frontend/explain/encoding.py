@@ -24,8 +24,10 @@ from attendant.tasks.job_threads import JobThreads
 from attendant.tasks.vectors import Floats
 
 
-async def look(encoder: ServedEncoder, subject: Subject, answer: GivenAnswer | None, media: JobThreads) -> Looked:
-    """A subject of a model that encodes.
+async def look(
+    encoder: ServedEncoder, subject: Subject, answer: GivenAnswer | None, media: JobThreads, max_pixels: int
+) -> Looked:
+    """A subject of a model that encodes. ``max_pixels``: of an image.
 
     Raises:
         InvalidRequest: the model does not read it, or an answer is given, which it has none of.
@@ -38,7 +40,9 @@ async def look(encoder: ServedEncoder, subject: Subject, answer: GivenAnswer | N
             refuse(subject, name, ("image",))
             refuse_beside(subject, name)
             assert isinstance(subject.given, ImageFile)
-            return _image(encoder, await media.run(partial(pixel_values, subject.given.data, spec, "image")))
+            return _image(
+                encoder, await media.run(partial(pixel_values, subject.given.data, spec, "image", max_pixels))
+            )
         case AudioInput() as spec:
             refuse(subject, name, ("audio",))
             refuse_beside(subject, name)

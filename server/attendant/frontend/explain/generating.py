@@ -16,7 +16,7 @@ from attendant.core.errors import InvalidRequest
 from attendant.core.generation import BeamCall, Delta, GenerationCall, Prompt, TextPrompt
 from attendant.frontend.explain.calls import Answered, ExplainedToken, GivenAnswer, ImageFile, SoundFile, Subject
 from attendant.frontend.explain.subjects import Looked, given_text, refuse, refuse_beside
-from attendant.frontend.explain.tokens import answer_texts, given_tokens, prompt_tokens
+from attendant.frontend.explain.tokens import answer_texts, answer_tokens, given_tokens, prompt_tokens
 from attendant.frontend.generation.inner import InnerCall
 from attendant.frontend.generation.prompts import Prepared, check_ids, prepare
 from attendant.frontend.speech.model import Generator
@@ -102,7 +102,7 @@ class GeneratedSubjects:
             ids = answer.token_ids
         elif answer.text is not None:
             opening = tuple([tokens[0] for tokens in prepared.opening if len(tokens) == 1])
-            ids = codec.tokenize(TextPrompt(answer.text, add_special_tokens=False)).token_ids
+            ids = answer_tokens(codec, answer.text, limit)
             ids = (*opening, *ids) if ids else ()
         else:
             wanted = self._settings.answer_tokens if answer.max_tokens is None else answer.max_tokens

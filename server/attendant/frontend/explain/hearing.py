@@ -16,7 +16,7 @@ from attendant.core.generation import BeamCall, GenerationCall, TextPrompt
 from attendant.core.source import Source
 from attendant.frontend.explain.calls import Answered, GivenAnswer, SoundFile, Subject
 from attendant.frontend.explain.subjects import Looked, refuse, refuse_beside
-from attendant.frontend.explain.tokens import answer_texts, frame_tokens, given_tokens
+from attendant.frontend.explain.tokens import answer_texts, answer_tokens, frame_tokens, given_tokens
 from attendant.frontend.generation.prompts import check_ids
 from attendant.frontend.speech.calls import SpeechCall
 from attendant.frontend.speech.feed import FileFeed
@@ -85,7 +85,7 @@ def _answered(part: GeneratorPart, given: GivenAnswer, heard: Sequence[int]) -> 
         check_ids(part, given.token_ids, "answer.token_ids")
         ids = given.token_ids
     elif given.text is not None:
-        ids = part.text.tokenize(TextPrompt(given.text, add_special_tokens=False)).token_ids
+        ids = answer_tokens(part.text, given.text, part.context_length)
     if not ids and (given.token_ids is not None or given.text is not None):
         raise InvalidRequest("answer", "has 0 tokens; allowed: at least one")
     return Answered(part.text.decode(ids), ids, answer_texts(part.text, ids))

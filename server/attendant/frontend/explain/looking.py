@@ -13,6 +13,7 @@ from attendant.frontend.explain import encoding, hearing
 from attendant.frontend.explain.calls import GivenAnswer, Subject
 from attendant.frontend.explain.generating import GeneratedSubjects
 from attendant.frontend.explain.subjects import Explains, Looked, name_of, place_of
+from attendant.frontend.limits import CallLimits
 from attendant.frontend.speech.model import Generator
 from attendant.settings import ExplainSettings
 from attendant.tasks.job_threads import JobThreads
@@ -29,11 +30,16 @@ class Looking:
     """
 
     def __init__(
-        self, generators: Callable[[Explains], Generator], settings: ExplainSettings, media: JobThreads
+        self,
+        generators: Callable[[Explains], Generator],
+        settings: ExplainSettings,
+        media: JobThreads,
+        limits: CallLimits,
     ) -> None:
         self._generators = generators
         self._settings = settings
         self._media = media
+        self._limits = limits
         self._ids = itertools.count()
 
     async def look(
@@ -48,6 +54,7 @@ class Looking:
             AttendantError: the model does not read it, or could not answer.
         """
         try:
+            self._limits.check_subject(subject, answer)
             with context.stage.begin("look") as stage:
                 looked = await self._look(model, subject, answer, context.within(stage), alone=bool(field))
                 stage.note(num_tokens=len(looked.tokens))
@@ -69,7 +76,8 @@ class Looking:
         if model.generation is not None:
             subjects = GeneratedSubjects(model.generation.model, self._generators(model), self._settings, context)
             return await subjects.look(subject, NO_ANSWER if alone else answer)
-        return await encoding.look(next(iter(model.encoders.values())), subject, answer, self._media)
+        most = self._limits.max_image_pixels
+        return await encoding.look(next(iter(model.encoders.values())), subject, answer, self._media, most)
 
     async def compute(
         self,

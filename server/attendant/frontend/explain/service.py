@@ -29,6 +29,7 @@ from attendant.frontend.explain.calls import (
 from attendant.frontend.explain.looking import NO_ANSWER, Looking
 from attendant.frontend.explain.subjects import Explains, Looked, check_length, given_text, place_of, refuse
 from attendant.frontend.generation.service import GenerationService
+from attendant.frontend.limits import CallLimits
 from attendant.metrics import SUCCESS, Metrics, error_name
 from attendant.metrics.explain import ExplainKind
 from attendant.models.lookup import ATTENTION, ATTRIBUTE, Wanted
@@ -58,13 +59,14 @@ class ExplainService:
         metrics: Metrics,
         settings: ExplainSettings,
         media: JobThreads,
+        limits: CallLimits | None = None,
     ) -> None:
         self._models = models
         self._generation = generation
         self._encoding = encoding
         self._metrics = metrics.explain
         self._settings = settings
-        self._looking = Looking(generation.on, settings, media)
+        self._looking = Looking(generation.on, settings, media, limits or CallLimits())
 
     async def attention(self, call: AttentionCall, context: CallContext | None = None) -> Attended:
         """What each token of a subject looked at."""

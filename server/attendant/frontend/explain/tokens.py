@@ -9,6 +9,7 @@ from tokenizers import Tokenizer
 
 from attendant.bundle import Patches
 from attendant.core.chat import ChatPrompt
+from attendant.core.errors import InvalidRequest
 from attendant.core.generation import TextPrompt
 from attendant.frontend.explain.calls import ExplainedToken
 from attendant.models.text import TextCodec
@@ -41,6 +42,18 @@ def explained(decode: Decode, ids: Sequence[int], spans: Ints, given: Sequence[b
         ExplainedToken(int(token), text, start, end, special=not inside)
         for token, text, (start, end), inside in zip(ids, texts, places, given, strict=True)
     )
+
+
+def answer_tokens(codec: TextCodec, text: str, limit: int) -> tuple[int, ...]:
+    """The tokens of an answer that is given as a text; with far more than ``limit``, not all of it is read.
+
+    Raises:
+        InvalidRequest: it has far more.
+    """
+    try:
+        return codec.tokenize(TextPrompt(text, add_special_tokens=False), limit).token_ids
+    except InvalidRequest as error:
+        raise InvalidRequest("answer", error.reason) from None
 
 
 def prompt_tokens(

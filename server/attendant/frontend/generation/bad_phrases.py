@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from attendant.core.errors import InvalidRequest
 from attendant.core.generation import GenerationCall, TextPrompt
+from attendant.frontend.generation.prompts import timely
 from attendant.models.generators import GeneratorPart
 
-MAX_PHRASES = 256
-MAX_CHARACTERS = 256
 _FIELD = "bad_phrases"
+
+
+async def with_bad_words(call: GenerationCall, model: GeneratorPart) -> GenerationCall:
+    """What :func:`as_bad_words` makes of a call that has ``bad_phrases``; any other as it is."""
+    if not call.bad_phrases:
+        return call
+    size = 2 * sum(map(len, call.bad_phrases))  # each is read twice
+    return await timely(size, partial(as_bad_words, call, model))
 
 
 def as_bad_words(call: GenerationCall, model: GeneratorPart) -> GenerationCall:
@@ -18,17 +26,13 @@ def as_bad_words(call: GenerationCall, model: GeneratorPart) -> GenerationCall:
     none, those of the model's own settings.
 
     Raises:
-        InvalidRequest: there are too many, or one has no characters, too many, or no tokens.
+        InvalidRequest: one has no tokens.
     """
-    if len(call.bad_phrases) > MAX_PHRASES:
-        raise InvalidRequest(_FIELD, f"has {len(call.bad_phrases)} texts; allowed: at most {MAX_PHRASES}")
     words = call.bad_words
     if words is None:
         words = () if call.no_default_settings else model.manifest.settings.bad_words
     found = dict.fromkeys(words)  # each once
     for place, phrase in enumerate(call.bad_phrases):
-        if not 0 < len(phrase) <= MAX_CHARACTERS:
-            raise InvalidRequest(f"{_FIELD}[{place}]", f"has {len(phrase)} characters; allowed: 1 to {MAX_CHARACTERS}")
         bare = phrase.removeprefix(" ")
         spelt = [model.text.tokenize(TextPrompt(text, add_special_tokens=False)) for text in (bare, f" {bare}")]
         if not all(each.token_ids for each in spelt):

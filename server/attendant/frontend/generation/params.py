@@ -19,9 +19,6 @@ from attendant.models.generators import GeneratorPart
 
 Value = TypeVar("Value", int, float)
 
-MAX_STOP_STRINGS = 16
-MAX_STOP_LENGTH = 256
-MAX_SEQUENCES = 128
 _SEED_STEP = 0xD1342543DE82EF95  # odd, so that the seeds of a call's sequences never meet
 
 
@@ -33,8 +30,6 @@ def sampling_params(
     Raises:
         InvalidRequest: naming the field and what is allowed.
     """
-    _check_stop_strings(call)
-    _check_n(call, model)
     max_tokens = _max_tokens(call, settings, model, prepared)
     least = settings.min_tokens or max(0, settings.min_length - len(prepared.prompt))
     opening = prepared.opening
@@ -138,17 +133,3 @@ def for_sequence(params: SamplingParams, index: int) -> SamplingParams:
 
 def _first(value: Value | None, default: Value) -> Value:
     return default if value is None else value
-
-
-def _check_stop_strings(call: GenerationCall) -> None:
-    if len(call.stop) > MAX_STOP_STRINGS:
-        raise InvalidRequest("stop", f"has {len(call.stop)} strings; allowed: at most {MAX_STOP_STRINGS}")
-    for stop in call.stop:
-        if not 0 < len(stop) <= MAX_STOP_LENGTH:
-            raise InvalidRequest("stop", f"has a string of {len(stop)} characters; allowed: 1 to {MAX_STOP_LENGTH}")
-
-
-def _check_n(call: GenerationCall, model: GeneratorPart) -> None:
-    allowed = min(MAX_SEQUENCES, model.max_requests)
-    if not 1 <= call.n <= allowed:
-        raise InvalidRequest("n", f"is {call.n}; allowed: 1 to {allowed}")

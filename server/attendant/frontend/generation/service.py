@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from dataclasses import replace
-from functools import partial
-from typing import Protocol
 
 from attendant.core.beams import BeamParams
 from attendant.core.chat import ChatPrompt
 from attendant.core.context import CallContext
 from attendant.core.errors import AttendantError
 from attendant.core.generation import Finish, GenerationCall, GenerationPart, TextPrompt
-from attendant.core.receipt import Maker
 from attendant.core.request import FinishReason, Request, Timings, Usage
+from attendant.core.salts import salt_of
 from attendant.core.sampling import SamplingParams
 from attendant.core.token_rules import TokenRule
 from attendant.frontend.generation.apart import Apart, with_usable_tools
-from attendant.frontend.generation.bad_phrases import as_bad_words
+from attendant.frontend.generation.bad_phrases import with_bad_words
 from attendant.frontend.generation.call_grammars import shaped
 from attendant.frontend.generation.call_settings import call_settings
 from attendant.frontend.generation.detokenizer import Detokenizer
@@ -27,33 +25,19 @@ from attendant.frontend.generation.given_templates import GivenTemplates
 from attendant.frontend.generation.grammars import Grammars, ruled
 from attendant.frontend.generation.hub import ModelHub
 from attendant.frontend.generation.inner import InnerCall
+from attendant.frontend.generation.on_model import Generates, OnModel
 from attendant.frontend.generation.params import beam_params, for_sequence, sampling_params
-from attendant.frontend.generation.prompts import Prepared, prepare, timely, tokenize
+from attendant.frontend.generation.prompts import Prepared, prepare, tokenize
 from attendant.frontend.generation.receipts import CallReceipts
 from attendant.frontend.generation.stop_strings import StopStrings
 from attendant.frontend.generation.streams import CallStream, SequenceStream
 from attendant.frontend.generation.way import Answer, SequenceWay, begin_call, note_params
+from attendant.frontend.limits import CallLimits
 from attendant.metrics import Metrics
 from attendant.models.info import Tokenized
 from attendant.models.lookup import GENERATE, TRANSLATE, Wanted
 from attendant.models.table import Finder
 from attendant.settings import ChatSettings, GrammarSettings
-
-
-class Generates(Protocol):
-    """What takes the calls of a model."""
-
-    @property
-    def name(self) -> str:
-        """What callers call it."""
-
-    @property
-    def maker(self) -> Maker:
-        """What makes its answers."""
-
-    @property
-    def generation(self) -> ModelHub | None:
-        """Where calls that generate go; None if it takes none."""
 
 
 class GenerationService:
@@ -66,10 +50,12 @@ class GenerationService:
         metrics: Metrics,
         grammars: Grammars | None = None,
         given: GivenTemplates | None = None,
+        limits: CallLimits | None = None,
     ) -> None:
         self._models = models
         self._given = given or GivenTemplates(ChatSettings())
         self._metrics = metrics
+        self._limits = limits or CallLimits()
         self._grammars = grammars or Grammars(GrammarSettings(), metrics.grammars)
         self._ids = itertools.count()
 
@@ -102,6 +88,7 @@ class GenerationService:
             try:
                 served = model or self._models.find(call.model, wanted_of(call))
                 name, hub = served.name, _hub(served)
+                self._limits.check_generation(call, hub.model.max_requests)
                 with hub.gate.coming(inner=inner):
                     call = with_usable_tools(call)
                     with stage.begin("tokenise") as tokenising:
@@ -111,13 +98,13 @@ class GenerationService:
                         prepared = replace(prepared, opening=asked.opening or prepared.opening)
                     call, prepared = forced(call, hub.model, prepared)
                     call, apart = shaped(call, hub.model, prepared.prompt)
-                    if call.bad_phrases:
-                        size = 2 * sum(map(len, call.bad_phrases))  # each is read twice
-                        call = await timely(size, partial(as_bad_words, call, hub.model))
+                    call = await with_bad_words(call, hub.model)
                     grammar = await self._grammars.compiled(call, hub.model)
                     with stage.begin("admission"):
                         settings = call_settings(call, hub.model.manifest)
                         params = sampling_params(call, settings, hub.model, prepared)
+                        room = hub.model.context_length - len(prepared.prompt)
+                        self._limits.check_answer(call, min(params.max_tokens, room))
                         if inner:
                             params = replace(params, timestamps=asked.timestamps, asked_logprobs=asked.asked_logprobs)
                         params, rules = ruled(grammar, call, hub.model, params)
@@ -129,9 +116,8 @@ class GenerationService:
                 raise
             stop = settings.stop_strings
             receipts = CallReceipts(served.maker, call, prepared, params, beams, stop) if call.receipt else None
-            active = _ActiveCall(
-                hub, call, prepared, params, rules, beams, stop, context.within(stage), self._ids, apart
-            )
+            owned = replace(context.within(stage), cache_salt=salt_of(context, by_tenant=self._limits.by_tenant))
+            active = _ActiveCall(hub, call, prepared, params, rules, beams, stop, owned, self._ids, apart)
             answer = Answer(stage, context.arrival_ns)
             if context.abort is not None:
                 context.abort.when_asked(active.abort)
@@ -150,21 +136,6 @@ class GenerationService:
         far too long is refused unread. Raises ModelNotFound, InvalidRequest."""
         found = _hub(self._models.find(model, GENERATE)).model
         return await tokenize(found, prompt, self._given, as_prompt=as_prompt)
-
-
-Parts = Callable[[InnerCall, CallContext, Generates], AsyncGenerator[GenerationPart, None]]
-
-
-class OnModel:
-    """Generations as parts of a call that was let in before, on the model that it found."""
-
-    def __init__(self, parts: Parts, model: Generates) -> None:
-        self._parts = parts
-        self._model = model
-
-    def generate_inner(self, inner: InnerCall, context: CallContext) -> AsyncGenerator[GenerationPart, None]:
-        """One generation, for the call whose ``context`` it has; see :meth:`GenerationService.generate`."""
-        return self._parts(inner, context.renewed(), self._model)
 
 
 class _ActiveCall:

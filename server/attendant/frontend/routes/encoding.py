@@ -24,6 +24,7 @@ from attendant.frontend.encoding.calls import (
     added_up,
 )
 from attendant.frontend.encoding.service import Behaviour, Encodes, EncodingService
+from attendant.frontend.limits import CallLimits
 from attendant.frontend.routes import fusion
 from attendant.frontend.routes.differences import Difference, of_results
 from attendant.frontend.routes.graph import Route, Target
@@ -66,8 +67,9 @@ class RoutedEncoding(EncodingService):
         routes: Routes,
         shadows: Shadows,
         pipelines: Callable[[], EncodingPipelines],
+        limits: CallLimits,
     ) -> None:
-        super().__init__(models, metrics, media)
+        super().__init__(models, metrics, media, limits)
         self._routes = routes
         self._shadows = shadows
         self._pipelines = pipelines
@@ -84,6 +86,7 @@ class RoutedEncoding(EncodingService):
         route = self._routes.find(call.model)
         if route is None:
             return await super()._run(task, behaviour, call, given, inner=inner)
+        self._limits.check_encoding(call)
         return await self.lead(
             Target(route.name, route), task, behaviour, call, given or CallContext.new(), inner=inner
         )

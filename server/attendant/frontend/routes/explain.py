@@ -10,6 +10,7 @@ from attendant.frontend.encoding.service import EncodingService
 from attendant.frontend.explain.service import ExplainService
 from attendant.frontend.explain.subjects import Explains
 from attendant.frontend.generation.service import GenerationService
+from attendant.frontend.limits import CallLimits
 from attendant.frontend.routes.routing import Routes
 from attendant.metrics import Metrics
 from attendant.metrics.explain import ExplainKind
@@ -33,8 +34,9 @@ class RoutedExplain(ExplainService):
         settings: ExplainSettings,
         media: JobThreads,
         routes: Routes,
+        limits: CallLimits,
     ) -> None:
-        super().__init__(models, generation, encoding, metrics, settings, media)
+        super().__init__(models, generation, encoding, metrics, settings, media, limits)
         self._routes = routes
 
     async def _run(

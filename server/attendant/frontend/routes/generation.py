@@ -15,7 +15,9 @@ from attendant.core.generation import Finish, GenerationCall, GenerationPart, Te
 from attendant.frontend.generation.given_templates import GivenTemplates
 from attendant.frontend.generation.grammars import Grammars
 from attendant.frontend.generation.inner import InnerCall
-from attendant.frontend.generation.service import Generates, GenerationService, wanted_of
+from attendant.frontend.generation.on_model import Generates
+from attendant.frontend.generation.service import GenerationService, wanted_of
+from attendant.frontend.limits import CallLimits
 from attendant.frontend.routes.differences import Difference, Texts
 from attendant.frontend.routes.graph import Route, Target
 from attendant.frontend.routes.routing import Resolved, Routes, step_of
@@ -50,8 +52,9 @@ class RoutedGeneration(GenerationService):
         pipelines: Callable[[], TextPipelines],
         grammars: Grammars,
         given: GivenTemplates,
+        limits: CallLimits,
     ) -> None:
-        super().__init__(models, metrics, grammars, given)
+        super().__init__(models, metrics, grammars, given, limits)
         self._routes = routes
         self._shadows = shadows
         self._pipelines = pipelines

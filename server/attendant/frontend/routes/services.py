@@ -6,6 +6,7 @@ from typing import Any
 
 from attendant.frontend.generation.given_templates import GivenTemplates
 from attendant.frontend.generation.grammars import Grammars
+from attendant.frontend.limits import CallLimits
 from attendant.frontend.loads import LoadService
 from attendant.frontend.routes.encoding import RoutedEncoding
 from attendant.frontend.routes.explain import RoutedExplain
@@ -37,6 +38,7 @@ class RoutedServices:
         explain: ExplainSettings,
         grammar: GrammarSettings,
         given: GivenTemplates,
+        limits: CallLimits,
     ) -> None:
         self._media = JobThreads(MAX_MEDIA_JOBS)
         self.routes = Routes(metrics.routes)
@@ -46,16 +48,20 @@ class RoutedServices:
             return self._pipelines
 
         one_model = OneModel(models, self.routes)
-        self.tokenizer, self.words = TokenizerService(one_model, given), WordsService(one_model)
+        self.tokenizer, self.words = TokenizerService(one_model, given, limits), WordsService(one_model)
         self.loads = LoadService(one_model)
         self._grammars = Grammars(grammar, metrics.grammars)
-        self.generation = RoutedGeneration(models, metrics, self.routes, self.shadows, pipelines, self._grammars, given)
-        self.encoding = RoutedEncoding(models, metrics, self._media, self.routes, self.shadows, pipelines)
+        self.generation = RoutedGeneration(
+            models, metrics, self.routes, self.shadows, pipelines, self._grammars, given, limits
+        )
+        self.encoding = RoutedEncoding(models, metrics, self._media, self.routes, self.shadows, pipelines, limits)
         self.speech = RoutedSpeech(
-            models, self.generation.on, metrics, speech, self._media, self.routes, self.shadows, pipelines
+            models, self.generation.on, metrics, speech, self._media, self.routes, self.shadows, pipelines, limits
         )
         self._pipelines = Pipelines(self.routes, self.generation, self.encoding, self.speech)
-        self.explain = RoutedExplain(models, self.generation, self.encoding, metrics, explain, self._media, self.routes)
+        self.explain = RoutedExplain(
+            models, self.generation, self.encoding, metrics, explain, self._media, self.routes, limits
+        )
 
     async def drain(self, timeout_s: float) -> None:
         """Let calls on ensembles finish for so many seconds, and fail the rest with Draining."""

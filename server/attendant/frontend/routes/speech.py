@@ -10,6 +10,7 @@ from functools import partial
 from typing import Protocol
 
 from attendant.core.context import CallContext
+from attendant.frontend.limits import CallLimits
 from attendant.frontend.routes.differences import Difference, of_texts
 from attendant.frontend.routes.graph import Route, Target
 from attendant.frontend.routes.routing import Resolved, Routes, step_of
@@ -42,7 +43,7 @@ class RoutedSpeech(SpeechService):
         pipelines: asked when a call comes for one.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it leans on, each by name
         self,
         models: Finder[Hears],
         generators: Callable[[Hears], Generator],
@@ -52,8 +53,9 @@ class RoutedSpeech(SpeechService):
         routes: Routes,
         shadows: Shadows,
         pipelines: Callable[[], SpeechPipelines],
+        limits: CallLimits,
     ) -> None:
-        super().__init__(models, generators, metrics, settings, media)
+        super().__init__(models, generators, metrics, settings, media, limits)
         self._routes = routes
         self._shadows = shadows
         self._pipelines = pipelines

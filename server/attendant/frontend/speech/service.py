@@ -12,6 +12,7 @@ from attendant.core.errors import AttendantError
 from attendant.core.receipt import Maker
 from attendant.core.stages import Stage
 from attendant.frontend.generation.hub import ModelHub
+from attendant.frontend.limits import CallLimits
 from attendant.frontend.speech.calls import RawSound, SoundData, SpeechCall, SpeechPart, SpeechResult
 from attendant.frontend.speech.feed import Feed, FileFeed, StreamFeed
 from attendant.frontend.speech.model import Generator, SpeechModel
@@ -61,12 +62,14 @@ class SpeechService:
         metrics: Metrics,
         settings: SpeechSettings,
         media: JobThreads,
+        limits: CallLimits | None = None,
     ) -> None:
         self._generators = generators
         self._metrics = metrics.speech
         self._max_duration_s = settings.max_duration_s
         self._models = models
         self._media = media
+        self._limits = limits or CallLimits()
 
     async def transcribe(
         self, call: SpeechCall, sound: SoundData | RawSound, context: CallContext | None = None
@@ -94,10 +97,16 @@ class SpeechService:
         def feed_of(model: SpeechModel) -> Feed:
             rate, most_s, media = model.source.sampling_rate, self._max_duration_s, self._media
             if isinstance(sound, SoundData):
+                self._limits.check_sound("file", sound.file)
                 return FileFeed(sound.file, rate, most_s, media)
-            return StreamFeed(sound, rate, most_s, media)
+            return StreamFeed(self._heard(sound), rate, most_s, media)
 
         return self._parts(call, feed_of, context)
+
+    async def _heard(self, sound: AsyncIterator[RawSound]) -> AsyncGenerator[RawSound, None]:
+        async for piece in sound:
+            self._limits.check_sound("pcm16", piece.pcm16)
+            yield piece
 
     async def _parts(
         self, call: SpeechCall, feed_of: Callable[[SpeechModel], Feed], given: CallContext | None
@@ -109,6 +118,7 @@ class SpeechService:
             assert listener is not None, "the lookup has looked"
             model = listener.model
             name = model.name
+            self._limits.check_text("prompt", call.prompt)
             model.check(call)
             call = seeded(call) if call.receipt else call
             receipt = SpeechReceipt(served.maker, model.manifest, call) if call.receipt else None

@@ -10,6 +10,7 @@ from functools import partial
 from attendant.bundle import AudioSource, GeneratorManifest
 from attendant.core.context import CallContext
 from attendant.core.errors import AttendantError, InvalidRequest
+from attendant.core.salts import salted
 from attendant.frontend.front_end import FrontEnd
 from attendant.models.info import ModelInfo
 from attendant.rpc import convert
@@ -91,7 +92,7 @@ class GeneratorPort:
         try:
             generation = await timely(read.message.chat, lambda: convert.generation_call(read.message))
             answer = Answer(wanted, generation.n, read.prefix, receipts=receipts)
-            async with aclosing(self._service.generate(generation, context)) as parts:
+            async with aclosing(self._service.generate(generation, salted(context, read.message.cache_salt))) as parts:
                 async for part in parts:
                     answer.take(part)
                     if recording is not None:

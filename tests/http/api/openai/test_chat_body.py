@@ -196,7 +196,6 @@ SCHEMA = {"type": "json_schema", "json_schema": {"name": "x", "schema": {}}}
         ({"allowed_token_ids": [1]}, "allowed_token_ids", "is [1]; allowed: nothing: structured_outputs"),
         ({"prompt_logprobs": 1}, "prompt_logprobs", "is 1; allowed: nothing"),
         ({"prompt_logprobs": 0}, "prompt_logprobs", "is 0; allowed: nothing"),  # vLLM's: those of the prompt alone
-        ({"cache_salt": "s"}, "cache_salt", "allowed: nothing"),
         ({"logits_processors": ["x"]}, "logits_processors", "allowed: nothing"),
         ({"request_id": "r"}, "request_id", "send it as the header x-request-id"),
         ({"guided_decoding_backend": "outlines"}, "guided_decoding_backend", 'allowed: "auto" or "guidance"'),

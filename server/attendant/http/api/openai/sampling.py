@@ -12,6 +12,7 @@ from attendant.core.context import CallContext
 from attendant.core.errors import InvalidRequest
 from attendant.core.generation import BeamCall
 from attendant.core.metadata import nearest_priority
+from attendant.core.salts import salted
 from attendant.core.sampling import MAX_SEED
 from attendant.http.api.bodies import ApiBody
 from attendant.http.api.openai.refusals import Refusal, check_refused
@@ -51,13 +52,13 @@ class SamplingBody(ApiBody):
     length_penalty: float | None = None
     early_stopping: bool | None = None
     priority: int | None = None
+    cache_salt: str | None = None
     return_token_ids: bool | None = None
     return_tokens_as_token_ids: bool | None = None
 
     spaces_between_special_tokens: bool | None = None
     allowed_token_ids: tuple[int, ...] | None = None
     prompt_logprobs: int | None = None
-    cache_salt: str | None = None
     logits_processors: Any = None
     vllm_xargs: Any = None
     kv_transfer_params: Any = None
@@ -75,7 +76,6 @@ class SamplingBody(ApiBody):
 _REFUSED: Mapping[str, Refusal] = {
     "allowed_token_ids": Refusal("structured_outputs says what an answer may be"),
     "prompt_logprobs": Refusal("log-probabilities are those of an answer"),
-    "cache_salt": Refusal("what is cached of prompts is shared"),
     "logits_processors": Refusal(),
     "vllm_xargs": Refusal(),
     "kv_transfer_params": Refusal(),
@@ -122,7 +122,7 @@ def context_of(body: SamplingBody) -> CallContext:
     higher ones, and there are fewer of them."""
     if body.priority is not None and abs(body.priority) > MOST_TOKENS:
         raise InvalidRequest("priority", f"is out of range; allowed: {-MOST_TOKENS} to {MOST_TOKENS}")
-    context = of_this_call()
+    context = salted(of_this_call(), body.cache_salt or "")
     return context if not body.priority else replace(context, priority=nearest_priority(-body.priority))
 
 

@@ -1,0 +1,204 @@
+"""What a call may carry: checked at the door, before anything is done with it, whatever contract it came by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from attendant.core.chat import ChatMessage, ChatPrompt, TextPart
+from attendant.core.errors import InvalidRequest
+from attendant.core.generation import GenerationCall, TextPrompt
+from attendant.frontend.encoding.calls import (
+    AnswerCall,
+    Audio,
+    ClassifyCall,
+    ClassifyImageCall,
+    ClassifyTokensCall,
+    EmbedCall,
+    EmbedImageCall,
+    EmbedSparseCall,
+    FillMaskCall,
+    LogitsCall,
+    RerankCall,
+    TextItem,
+    TranscribeCall,
+)
+from attendant.frontend.explain.calls import GivenAnswer, ImageFile, SoundFile, Subject
+from attendant.settings import LimitsSettings
+
+
+class CallLimits:
+    """The limits of one server. Every method raises InvalidRequest, which names the field, what it has, and what is
+    allowed.
+
+    Attributes:
+        max_image_pixels: of an image, for those who decode it.
+        by_tenant: what is cached of prompts is kept apart by tenant.
+    """
+
+    def __init__(self, settings: LimitsSettings | None = None) -> None:
+        self._most = settings or LimitsSettings()
+        self.max_image_pixels = self._most.max_image_pixels
+        self.by_tenant = self._most.prefix_cache_by_tenant
+
+    def check_generation(self, call: GenerationCall, max_requests: int) -> None:
+        """A call that generates, but for how long its answer may be: see :meth:`check_answer`. ``max_requests``: that
+        its model takes at once."""
+        most = self._most
+        self.check_prompt(call.prompt)
+        _range("n", call.n, 1, min(most.max_sequences, max_requests))
+        if call.logprobs is not None and call.logprobs > most.max_logprobs:
+            _range("logprobs", call.logprobs, 0, most.max_logprobs)
+        self._strings("stop", call.stop, most.max_stop_strings, most.max_stop_characters)
+        self._strings("bad_phrases", call.bad_phrases, most.max_bad_phrases, most.max_bad_phrase_characters, each=True)
+        _number("logit_bias", len(call.logit_bias or ()), most.max_logit_bias, "entries")
+        if call.grammar is not None:
+            _number(call.grammar.field, len(call.grammar.choices), most.max_grammar_choices, "texts")
+        self._tokens(call)
+
+    def check_answer(self, call: GenerationCall, longest: int) -> None:
+        """How long all answers of a call may be together, each of at most ``longest`` tokens."""
+        total = call.n * longest
+        if total > self._most.max_answer_tokens:
+            said = "is missing, and" if call.max_tokens is None else f"is {call.max_tokens}, and"
+            reason = f"{call.n} sequences of up to {longest} tokens have {total:,} together"
+            raise InvalidRequest("max_tokens", f"{said} {reason}; allowed: {self._most.max_answer_tokens:,}")
+
+    def check_prompt(self, prompt: object) -> None:
+        """A prompt of any kind: the tokens of one are for its model to count."""
+        match prompt:
+            case TextPrompt(text=text):
+                self._text("text", text)
+            case ChatPrompt() as chat:
+                self._chat(chat)
+
+    def check_subject(self, subject: Subject, answer: GivenAnswer | None) -> None:
+        """What is to be explained."""
+        match subject.given:
+            case ImageFile(data=data):
+                self.check_image("image", data)
+            case SoundFile(data=data):
+                self.check_sound("audio", data)
+            case given:
+                self.check_prompt(given)
+        self._text("second_text", subject.second_text)
+        if answer is not None:
+            self._text("answer.text", answer.text or "")
+
+    def check_text(self, field: str, text: str) -> None:
+        """One text."""
+        self._text(field, text)
+
+    def check_image(self, field: str, data: bytes) -> None:
+        """One image file."""
+        _number(field, len(data), self._most.max_image_bytes, "bytes")
+
+    def check_sound(self, field: str, data: bytes) -> None:
+        """One recording, or a piece of one."""
+        _number(field, len(data), self._most.max_sound_bytes, "bytes")
+
+    def check_encoding(self, call: Any) -> None:
+        """A call on a model that encodes, of any kind."""
+        match call:
+            case EmbedCall() | EmbedSparseCall() | ClassifyCall() | LogitsCall():
+                self._number_of("inputs", call.inputs)
+                self._items(call.inputs)
+            case AnswerCall():
+                self._number_of("inputs", call.inputs)
+                self._texts("inputs[{}].question", [item.question for item in call.inputs])
+                self._texts("inputs[{}].context", [item.context for item in call.inputs])
+            case ClassifyTokensCall() | FillMaskCall():
+                self._number_of("texts", call.texts)
+                self._texts("texts[{}]", call.texts)
+            case RerankCall():
+                self._text("query", call.query)
+                self._number_of("documents", call.documents)
+                self._texts("documents[{}]", call.documents)
+            case ClassifyImageCall() | EmbedImageCall():
+                self._number_of("images", call.images)
+                for place, image in enumerate(call.images):
+                    if isinstance(image, bytes):
+                        self.check_image(f"images[{place}]", image)
+            case TranscribeCall():
+                self._number_of("inputs", call.inputs)
+                for place, audio in enumerate(call.inputs):
+                    self.check_sound(f"inputs[{place}].{_kind(audio)}", audio.data)
+            case _:
+                raise AssertionError(f"{type(call).__name__} has no limits")
+
+    def _chat(self, chat: ChatPrompt) -> None:
+        pieces = len(chat.messages) + len(chat.tools) + len(chat.documents)
+        pieces += sum([_pieces(message) for message in chat.messages])
+        if pieces > self._most.max_chat_pieces:
+            what = "messages, parts, tool calls, tools and documents"
+            raise InvalidRequest("chat", f"has {pieces:,} {what}; allowed: {self._most.max_chat_pieces:,} in all")
+        for place, message in enumerate(chat.messages):
+            self._message(f"messages[{place}]", message)
+
+    def _tokens(self, call: GenerationCall) -> None:
+        most = self._most.max_listed_tokens
+        lists: dict[str, int] = {
+            "stop_token_ids": len(call.stop_token_ids),
+            "suppress_tokens": len(call.suppress_tokens or ()),
+            "begin_suppress_tokens": len(call.begin_suppress_tokens or ()),
+            "bad_words": sum(map(len, call.bad_words or ())),
+            "sequence_bias": sum([len(tokens) for tokens, _ in call.sequence_bias or ()]),
+        }
+        for field, count in lists.items():
+            _number(field, count, most, "tokens")
+
+    def _strings(self, field: str, texts: Sequence[str], most: int, longest: int, *, each: bool = False) -> None:
+        _number(field, len(texts), most, "texts" if each else "strings")
+        for place, text in enumerate(texts):
+            if each and not 0 < len(text) <= longest:
+                raise InvalidRequest(f"{field}[{place}]", f"has {len(text)} characters; allowed: 1 to {longest}")
+            if not 0 < len(text) <= longest:
+                raise InvalidRequest(field, f"has a string of {len(text)} characters; allowed: 1 to {longest}")
+
+    def _message(self, field: str, message: ChatMessage) -> None:
+        if isinstance(message.content, str):
+            self._text(f"{field}.content", message.content)
+        elif message.content:
+            texts = [part.text if isinstance(part, TextPart) else "" for part in message.content]
+            self._texts(f"{field}.parts[{{}}]", texts)
+        self._text(f"{field}.reasoning", message.reasoning)
+        self._texts(f"{field}.tool_calls[{{}}].arguments", [call.arguments for call in message.tool_calls])
+
+    def _items(self, items: Sequence[TextItem]) -> None:
+        most = self._most.max_text_characters
+        for place, item in enumerate(items):
+            if len(item.text) > most or len(item.pair) > most:
+                self._text(f"inputs[{place}]", max(item.text, item.pair, key=len))
+
+    def _texts(self, field: str, texts: Iterable[str]) -> None:
+        """``field``: with a place for the number of a text."""
+        most = self._most.max_text_characters
+        for place, text in enumerate(texts):
+            if len(text) > most:
+                self._text(field.format(place), text)
+
+    def _text(self, field: str, text: str) -> None:
+        _number(field, len(text), self._most.max_text_characters, "characters")
+
+    def _number_of(self, field: str, inputs: Sequence[Any]) -> None:
+        _number(field, len(inputs), self._most.max_inputs, "inputs")
+
+
+def _pieces(message: ChatMessage) -> int:
+    """Of a message, beside itself."""
+    parts = len(message.content) if isinstance(message.content, tuple) else 0
+    return parts + len(message.tool_calls)
+
+
+def _kind(audio: Audio) -> str:
+    return "wav" if audio.is_wav else "samples"
+
+
+def _number(field: str, count: int, most: int, what: str) -> None:
+    if count > most:
+        raise InvalidRequest(field, f"has {count} {what}; allowed: at most {most}")
+
+
+def _range(field: str, value: int, least: int, most: int) -> None:
+    if not least <= value <= most:
+        raise InvalidRequest(field, f"is {value}; allowed: {least} to {most}")
