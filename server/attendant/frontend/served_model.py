@@ -64,8 +64,9 @@ class ServedModel:
         tokenizers = [] if part is None else [part.text.tokenizer]
         tokenizers += [encoder.tokenizer for encoder in model.encoders if encoder.tokenizer is not None]
         self.words = ModelWords(model.manifest, tokenizers[0]) if tokenizers else None
-        hears = part is not None and "speech" in model.capabilities
-        self.speech = ServedListener(part, metrics.speech) if part is not None and hears else None
+        self.speech: ServedListener | None = None
+        if part is not None and "speech" in model.capabilities:
+            self.speech = ServedListener(part, metrics.speech, predict=admission.predict)
 
     @property
     def ready(self) -> bool:

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from attendant.core.errors import InvalidRequest
 from attendant.tasks.audio import check_rate, check_samples
 from attendant.tasks.decoder import Decoder
-from attendant.tasks.resample import Resampler
+from attendant.tasks.resample import Resampler, resampled_length
 
 _BLOCK_S = 10  # seconds that are decoded at once
 _PCM16_PEAK = 2.0**15
@@ -82,12 +82,19 @@ class SoundFile:
         self._converter = Converter(self._reader.sampling_rate, target, max_duration_s, field, field)
         if self._reader.num_samples is not None:
             self._converter.check_length(self._reader.num_samples)
+        self._target = target
         self._ended = False
 
     @property
     def early_end(self) -> str | None:
         """What tells that the file is not whole, in words; None where nothing has yet."""
         return self._reader.early_end
+
+    @property
+    def num_samples(self) -> int | None:
+        """How many it has at ``target`` Hz, as its header says; None where only reading it tells."""
+        known = self._reader.num_samples
+        return None if known is None else resampled_length(known, self._reader.sampling_rate, self._target)
 
     def read(self) -> Floats | None:
         """The next samples, [n] float32; None at the end.

@@ -13,7 +13,7 @@ import pytest
 from attendant.core.context import CallContext
 from attendant.core.encoding import BatchStats, Row
 from attendant.core.errors import QueueFull, WouldBeLate
-from attendant.frontend.encoding import backlog as module
+from attendant.frontend import timely
 from attendant.frontend.encoding.backlog import Backlog
 from attendant.frontend.encoding.calls import ClassifyCall
 from attendant.frontend.encoding.hub import EncoderHub
@@ -34,7 +34,7 @@ SLOW = BatchStats(4, 40, 40, HOUR_NS, num_waiting=1, turn_ns=HOUR_NS)
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is known stays fresh, however long a test takes."""
-    monkeypatch.setattr(module, "FRESH_NS", 10 * HOUR_NS)
+    monkeypatch.setattr(timely, "FRESH_NS", 10 * HOUR_NS)
 
 
 @pytest.fixture

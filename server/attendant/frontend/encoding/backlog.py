@@ -8,19 +8,9 @@ from collections.abc import Sequence
 from attendant.batching.forecast import BatchForecast
 from attendant.core.context import CallContext
 from attendant.core.encoding import BatchStats, Row
-from attendant.core.errors import QueueFull, WouldBeLate
-from attendant.frontend.admission import MAX_RETRY_S, MIN_RETRY_S
+from attendant.core.errors import QueueFull
+from attendant.frontend.timely import check_in_time, retry_s
 from attendant.models.encoders import EncoderPart
-
-MARGIN = 1.1
-"""So many times as long as predicted may it take: batches differ, and not all rows go in the order they came."""
-
-BY_FAR = 0.5
-"""A call before which there is nothing is refused only if this share of what is predicted is too long: it costs nobody
-anything, and what it takes corrects what is known."""
-
-FRESH_NS = 10_000_000_000
-"""So long after the last batch, nanoseconds, is what is known worth refusing a call before which there is nothing."""
 
 
 class Backlog:
@@ -80,26 +70,20 @@ class Backlog:
         held = sum(level.size for level in self._rows.values())
         if self._max_size is not None and held and held + size > self._max_size:
             due_ns = self._forecast.due_in_ns(1, held + size - self._max_size, time.monotonic_ns())
-            raise QueueFull(self._name, self._max_size, _retry_s(due_ns or 0), "tokens")
+            raise QueueFull(self._name, self._max_size, retry_s(due_ns or 0), "tokens")
 
     def _check_time(self, num_rows: int, size: int, priority: int, arrival_ns: int, by_ns: int) -> None:
-        now_ns = time.monotonic_ns()
         ahead = [level for its_priority, level in self._rows.items() if its_priority >= priority]
         due_ns = self._forecast.due_in_ns(
-            num_rows + sum(level.count for level in ahead), size + sum(level.size for level in ahead), now_ns
+            num_rows + sum(level.count for level in ahead),
+            size + sum(level.size for level in ahead),
+            time.monotonic_ns(),
         )
-        if not self._limits.predict or due_ns is None:
-            return
-        if self._rows:
-            due_ns *= MARGIN
-        elif now_ns - self._forecast.ended_ns < FRESH_NS:
-            due_ns *= BY_FAR
-        else:
-            return
-        if now_ns + due_ns > by_ns:
-            late_ns = now_ns + due_ns - by_ns
-            took_s, limit_s = (now_ns + due_ns - arrival_ns) / 1e9, (by_ns - arrival_ns) / 1e9
-            raise WouldBeLate(self._name, "the result", took_s, limit_s, _retry_s(late_ns))
+        if self._limits.predict and due_ns is not None:
+            alone_since_ns = None if self._rows else self._forecast.ended_ns
+            check_in_time(
+                self._name, "the result", due_ns, arrival_ns=arrival_ns, by_ns=by_ns, alone_since_ns=alone_since_ns
+            )
 
 
 class _Sum:
@@ -107,7 +91,3 @@ class _Sum:
 
     def __init__(self) -> None:
         self.count = self.size = 0
-
-
-def _retry_s(ns: float) -> float:
-    return min(max(ns / 1e9, MIN_RETRY_S), MAX_RETRY_S)

@@ -36,6 +36,10 @@ class Feed(Protocol):
     def warnings(self) -> tuple[str, ...]:
         """What is amiss with the sound that was given so far, in words."""
 
+    @property
+    def num_samples(self) -> int | None:
+        """All that there will be, at the model's rate, as far as that is known before it is read; else None."""
+
     async def more(self) -> Floats | None:
         """The next samples, [n] float32, perhaps none; None at the end.
 
@@ -60,6 +64,11 @@ class FileFeed:
     async def __aexit__(self, *_: object) -> None:
         pass
 
+    @property
+    def num_samples(self) -> int | None:
+        """See :class:`Feed`."""
+        return self._file.num_samples if self._file is not None else None
+
     async def more(self) -> Floats | None:
         """See :class:`Feed`."""
         if self._file is None:
@@ -77,7 +86,7 @@ class StreamFeed:
     """Pieces of raw sound, read by a task of its own, so that they arrive while others are transcribed.
 
     Attributes:
-        warnings: none, ever.
+        warnings: none, ever. num_samples: nobody knows.
 
     Args:
         pieces: all of one sampling rate. What they raise, :meth:`more` raises.
@@ -86,6 +95,7 @@ class StreamFeed:
     """
 
     warnings: tuple[str, ...] = ()
+    num_samples: int | None = None
 
     def __init__(self, pieces: AsyncIterator[RawSound], rate: int, max_duration_s: float, media: JobThreads) -> None:
         self._media = media

@@ -126,7 +126,7 @@ class SpeechService:
                 "transcribe", operation="transcribe", requested_model=call.model, model=name
             ) as stage:
                 transcription = Transcription(
-                    model, self._generators(served), call, self._metrics, context.within(stage), self._media, receipt
+                    listener, self._generators(served), call, self._metrics, context.within(stage), self._media, receipt
                 )
                 async with (
                     listener.gate.call(),

@@ -18,8 +18,9 @@ from attendant.core.generation import Finish
 from attendant.core.request import Timings, Usage
 from attendant.frontend.speech.calls import Partial, Segment, SpeechCall, SpeechPart, SpeechResult
 from attendant.frontend.speech.feed import Feed
-from attendant.frontend.speech.model import Generator, Heard, SpeechModel, Window
+from attendant.frontend.speech.model import Generator, Heard, Window
 from attendant.frontend.speech.receipts import SpeechReceipt
+from attendant.frontend.speech.served import ServedListener
 from attendant.metrics import SpeechMetrics
 from attendant.tasks.job_threads import JobThreads
 from attendant.tasks.mel import Floats
@@ -33,6 +34,7 @@ class Transcription:
     """Belongs to one task of the event loop.
 
     Args:
+        listener: the model, which has let the call in.
         context: of the call.
         media: make features of sound.
         receipt: takes down what is heard, if the call gets one.
@@ -40,7 +42,7 @@ class Transcription:
 
     def __init__(
         self,
-        model: SpeechModel,
+        listener: ServedListener,
         generator: Generator,
         call: SpeechCall,
         metrics: SpeechMetrics,
@@ -50,7 +52,8 @@ class Transcription:
     ) -> None:
         self._media = media
         self._receipt = receipt
-        self._model = model
+        self._listener = listener
+        self._model = model = listener.model
         self._generator = generator
         self._call = call
         self._metrics = metrics
@@ -71,6 +74,8 @@ class Transcription:
         Raises:
             AttendantError: refused at the first window, or failed later; nothing follows.
         """
+        listener = self._listener  # a window more there is in any case: who has no time for it costs nothing more
+        listener.forecast.check(1, listener.gate.taken, self._context, first=True)
         while True:
             with self._context.stage.begin("fill window"):
                 async with aclosing(self._filled(feed)) as texts:
@@ -78,6 +83,7 @@ class Transcription:
                         yield text
             if not len(self._sound):
                 break
+            self._check_forecast(feed)
             for segment in await self._window():
                 yield segment
         yield replace(self._result(), warnings=feed.warnings)
@@ -180,7 +186,7 @@ class Transcription:
         ) as stage:
             with stage.begin("features"):
                 features = await self._media.run(lambda: self._model.log_mel(sound))
-            begin_ns = time.monotonic_ns()
+            begin_ns, num_inside = time.monotonic_ns(), self._listener.gate.taken
             self._check_time()
             window = Window(
                 features=features,
@@ -188,9 +194,23 @@ class Transcription:
                 before=tuple(self._before) if self._call.condition_on_previous_text or not self._start else (),
                 partial=partial,
             )
-            heard = await self._model.hear(self._generator, self._call, window, self._context.within(stage))
+            context = self._context.within(stage)
+            if self._tally.num_runs:  # the target was the first window's
+                context = replace(context, first_token_by_ns=None)
+            heard = await self._model.hear(self._generator, self._call, window, context)
+        if not partial:
+            self._listener.forecast.took(num_inside, time.monotonic_ns() - begin_ns)
         self._tally.add(heard.finish, begin_ns)
         return heard
+
+    def _check_forecast(self, feed: Feed) -> None:
+        """Whether what is left of the recording, as far as that is known, can be transcribed in its time."""
+        left = len(self._sound)
+        if feed.num_samples is not None:
+            left = max(left, feed.num_samples - self._start)
+        num_windows = math.ceil(left / self._model.log_mel.num_samples)
+        listener, first = self._listener, not self._tally.num_runs
+        listener.forecast.check(num_windows, listener.gate.taken, self._context, first=first)
 
     def _check_time(self) -> None:
         left_s = self._context.time_left_s()

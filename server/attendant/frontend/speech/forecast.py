@@ -1,0 +1,65 @@
+"""Whether a recording would be transcribed in its time: how many windows it has, and what windows lately took."""
+
+from __future__ import annotations
+
+import time
+
+from attendant.batching.run_times import RunTimes
+from attendant.core.context import CallContext
+from attendant.core.errors import DeadlineExceeded
+from attendant.frontend.timely import check_in_time
+
+
+class WindowForecast:
+    """What windows of one model took, from their features to their last token, by how many recordings were inside. It
+    belongs to the event loop.
+
+    Args:
+        predict: refuse recordings, and end those that can no longer be done; False: only take times down.
+    """
+
+    def __init__(self, model: str, *, predict: bool) -> None:
+        self._model = model
+        self._predict = predict
+        self._times = RunTimes()
+        self._ended_ns = 0
+
+    def took(self, num_inside: int, took_ns: int) -> None:
+        """A window was transcribed while so many recordings were inside."""
+        self._times.take(num_inside, took_ns)
+        self._ended_ns = time.monotonic_ns()
+
+    def check(self, num_windows: int, num_inside: int, context: CallContext, *, first: bool) -> None:
+        """Look whether a recording can be done in its time, before a window of it costs anything.
+
+        Args:
+            num_windows: that are left, this one included.
+            num_inside: recordings inside, this one included.
+            first: nothing of it was transcribed yet.
+
+        Raises:
+            WouldBeLate: of the first window: the result, or the first of it, would come too late.
+            DeadlineExceeded: of a later one: it would come too late even if all went as well as it has gone lately.
+        """
+        if not self._predict or (took_ns := self._times.of(num_inside)) is None:
+            return
+        if not first:
+            self._check_hope(num_windows, context)
+            return
+        alone_since_ns = self._ended_ns if num_inside == 1 else None
+        arrival_ns = context.arrival_ns
+        for what, windows, by_ns in (
+            ("the first part of the result", 1, context.first_token_by_ns),
+            ("the result", num_windows, context.deadline_ns),
+        ):
+            if by_ns is not None:
+                due_ns = windows * took_ns
+                check_in_time(
+                    self._model, what, due_ns, arrival_ns=arrival_ns, by_ns=by_ns, alone_since_ns=alone_since_ns
+                )
+
+    def _check_hope(self, num_windows: int, context: CallContext) -> None:
+        least_ns = self._times.least(1)
+        left_s = context.time_left_s()
+        if least_ns is not None and left_s is not None and num_windows * least_ns / 1e9 > left_s:
+            raise DeadlineExceeded(f"the deadline would pass before the {num_windows} windows that are left are done")
