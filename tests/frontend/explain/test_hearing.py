@@ -49,9 +49,10 @@ class Letters:
         said = [f"<{token}>" if token >= EOS else " " + chr(ord("a") + token) for token in token_ids]
         return "".join(text for text in said if not (skip_special_tokens and text.startswith("<")))
 
-    def tokenize(self, prompt: TextPrompt | ChatPrompt) -> Tokenized:
+    def tokenize(self, prompt: TextPrompt | ChatPrompt, limit: int | None = None) -> Tokenized:
         assert isinstance(prompt, TextPrompt)
         assert not prompt.add_special_tokens
+        assert limit is not None, "an answer that is far too long is not read"
         words = prompt.text.split()
         return Tokenized(tuple(ord(word) - ord("a") for word in words), tuple(words))
 
