@@ -59,6 +59,22 @@ def replace_file(bundle: Path, name: str, content: bytes) -> None:
     edit(bundle, lambda data: data["files"].update({name: entry}))
 
 
+DEEP = '{"a":' * 100_000
+"""More levels than a reader that calls itself has room for."""
+
+
+def make_folder(path: Path) -> None:
+    """Puts a folder in a file's place."""
+    path.unlink()
+    path.mkdir()
+
+
+def make_loose_end(path: Path) -> None:
+    """Puts a link that leads nowhere in a file's place."""
+    path.unlink()
+    path.symlink_to("nowhere")
+
+
 def test_a_good_bundle_loads_and_says_what_it_does(bundle: Path) -> None:
     bundles, lines = load(bundle)
     assert meant(bundles, "", GENERATE).name == meant(bundles, "synthetic", GENERATE).name == "synthetic"
@@ -74,6 +90,12 @@ def test_a_good_bundle_loads_and_says_what_it_does(bundle: Path) -> None:
         (lambda b: (b / MANIFEST_FILE).unlink(), "bundle", "there is no bundle.json in it"),
         (lambda b: (b / MANIFEST_FILE).write_text("{"), MANIFEST_FILE, "not valid JSON"),
         (lambda b: (b / MANIFEST_FILE).write_bytes(b"\xff\xfe"), MANIFEST_FILE, "cannot be read"),
+        (lambda b: (b / MANIFEST_FILE).write_text(DEEP), MANIFEST_FILE, "not valid JSON: it is nested too deeply"),
+        (lambda b: (b / MANIFEST_FILE).write_text("1" * 5000), MANIFEST_FILE, "not valid JSON"),
+        (lambda b: make_folder(b / MANIFEST_FILE), MANIFEST_FILE, "cannot be read"),
+        (lambda b: make_folder(b / "decoder.onnx"), "decoder.onnx", "the file is missing"),
+        (lambda b: make_loose_end(b / "decoder.onnx"), "decoder.onnx", "the file is missing"),
+        (lambda b: make_loose_end(b / MANIFEST_FILE), "bundle", "there is no bundle.json in it"),
         (lambda b: edit(b, lambda d: d.update(schema_version=7)), MANIFEST_FILE, "schema version 7; this server reads"),
         (lambda b: edit(b, lambda d: d.pop("vocab_size")), MANIFEST_FILE, "vocab_size: Field required"),
         (lambda b: edit(b, lambda d: d.update(target="cuda")), MANIFEST_FILE, "target cuda has its KV cache in pages"),

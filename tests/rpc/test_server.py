@@ -258,6 +258,25 @@ def test_health_of_each_service_and_its_changes() -> None:
     run(test)
 
 
+def test_health_of_all_services_at_once() -> None:
+    async def test() -> None:
+        status = health_pb2.HealthCheckResponse
+        async with serving(FakeService()) as (address, server), grpc.aio.insecure_channel(address) as channel:
+            stub: Any = health_pb2_grpc.HealthStub(channel)
+            listed: Any = health_pb2
+            await server.health.set(serving=True, models={"good": True, "bad": False})
+            found = (await stub.List(listed.HealthListRequest())).statuses
+            expected = {**dict.fromkeys(("", *SERVICES, "good"), status.SERVING), "bad": status.NOT_SERVING}
+            assert {name: each.status for name, each in found.items()} == expected
+            await server.health.set(serving=False, models={"good": True})
+            found = (await stub.List(listed.HealthListRequest())).statuses
+            assert {name: each.status for name, each in found.items()} == dict.fromkeys(
+                ("", *SERVICES, "good"), status.NOT_SERVING
+            )
+
+    run(test)
+
+
 def test_a_service_that_is_turned_off_is_not_there() -> None:
     async def test() -> None:
         server = RpcServer(GrpcSettings(port=0), explain=False)

@@ -87,7 +87,9 @@ def test_lines_that_are_none_say_why(change: dict[str, object], told: str) -> No
         KeptCall.parse(json.dumps({**json.loads(LINE), **change}))
 
 
-@pytest.mark.parametrize(("line", "told"), [("{", "is not JSON"), ("[]", "is no JSON object")])
+@pytest.mark.parametrize(
+    ("line", "told"), [("{", "is not JSON"), ("[" * 100_000, "is not JSON"), ("[]", "is no JSON object")]
+)
 def test_what_is_no_object_says_so(line: str, told: str) -> None:
     with pytest.raises(BadLine, match=told):
         KeptCall.parse(line)

@@ -45,7 +45,9 @@ def read_any_manifest(bundle: Path) -> Manifest:
         raise BundleError(path, f"{reason}; a bundle is made by `attendant export`") from None
     except (OSError, UnicodeDecodeError) as error:
         raise BundleError(path, f"cannot be read: {error}") from error
-    except json.JSONDecodeError as error:
+    except RecursionError:
+        raise BundleError(path, "is not valid JSON: it is nested too deeply") from None
+    except ValueError as error:
         raise BundleError(path, f"is not valid JSON: {error}") from error
     found = data.get("schema_version") if isinstance(data, dict) else None
     if found != SCHEMA_VERSION:

@@ -9,6 +9,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio
 
 ServingStatus = health_pb2.HealthCheckResponse
+_messages: Any = health_pb2  # its stubs do not know List
 
 
 class Health:
@@ -19,7 +20,7 @@ class Health:
 
     def __init__(self, services: tuple[str, ...]) -> None:
         self._services = ("", *services)
-        self._servicer = aio.HealthServicer()
+        self._servicer = _Servicer(self)
         self._models: dict[str, bool] = {}
         self.serving = False
 
@@ -35,6 +36,26 @@ class Health:
             for gone in self._models.keys() - models.keys():
                 await self._servicer.set(gone, ServingStatus.SERVICE_UNKNOWN)
             self._models = {name: ready for name, ready in models.items() if name not in self._services}
-        for service, ready in {**self._models, **dict.fromkeys(self._services, True)}.items():
-            status = ServingStatus.SERVING if serving and ready else ServingStatus.NOT_SERVING
+        for service, status in self.statuses().items():
             await self._servicer.set(service, status)
+
+    def statuses(self) -> dict[str, Any]:
+        """What is said of each service and model now."""
+        ready = {**self._models, **dict.fromkeys(self._services, True)}
+        return {
+            name: ServingStatus.SERVING if self.serving and is_ready else ServingStatus.NOT_SERVING
+            for name, is_ready in ready.items()
+        }
+
+
+class _Servicer(aio.HealthServicer):
+    """grpcio's, which has no List."""
+
+    def __init__(self, health: Health) -> None:
+        super().__init__()
+        self._health = health
+
+    async def List(self, request: Any, context: Any) -> Any:  # noqa: N802 - the contract's name
+        """The status of all at once."""
+        found = {name: ServingStatus(status=status) for name, status in self._health.statuses().items()}
+        return _messages.HealthListResponse(statuses=found)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from typing import Any, Literal
 
 import numpy as np
@@ -23,7 +23,7 @@ from attendant.bundle.graph_io import (
 from attendant.core.encoding import Arrays, Row
 from attendant.core.errors import BundleError
 from attendant.runtime.row_inputs import Array, RowShape, audio_inputs, image_inputs, text_inputs
-from attendant.runtime.run_error import raises_run_error
+from attendant.runtime.run_error import RunError, raises_run_error
 
 Extent = Literal["row", "token", "picked", "frame"]
 """What an output's first dimension (in padded layout, first two) counts."""
@@ -74,12 +74,12 @@ class EncoderRunner:
             audio. They are views of the run's output.
 
         Raises:
-            RunError: ONNX Runtime could not run it.
+            RunError: ONNX Runtime could not run it, or the graph gives another number of outputs.
         """
         shape = RowShape.of([_length(row) for row in rows])
         (output,) = self._session.run([self._output], self._feed(rows, shape))
         parts = self._cut(output, rows, shape)
-        assert len(parts) == len(rows), f"{len(parts)} outputs for {len(rows)} rows"
+        _check_number(parts, len(rows), "rows")
         return [{self._output: part} for part in parts]
 
     @raises_run_error
@@ -111,7 +111,7 @@ class EncoderRunner:
                 return [part[: self._num_frames(n, shape.longest, len(part))] for part, n in _pairs(output, shape)]
             case "token":
                 if self._manifest.layout == "packed":
-                    assert len(output) == shape.num_tokens, f"{len(output)} outputs for {shape.num_tokens} tokens"
+                    _check_number(output, shape.num_tokens, "tokens")
                     return np.split(output, shape.starts[1:])
                 return [part[:n] for part, n in _pairs(output, shape)]
 
@@ -148,3 +148,9 @@ def _length(row: Row) -> int:
 
 def _pairs(output: Any, shape: RowShape) -> list[tuple[Array, int]]:
     return list(zip(output, shape.lengths.tolist(), strict=True))
+
+
+def _check_number(outputs: Sized, expected: int, of_what: str) -> None:
+    """A graph comes with its bundle: that it gives one output for each thing is no invariant of ours."""
+    if len(outputs) != expected:
+        raise RunError(f"the graph gives {len(outputs)} outputs for {expected} {of_what}")

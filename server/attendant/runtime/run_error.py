@@ -13,6 +13,7 @@ T = TypeVar("T")
 
 ORT_ERRORS: tuple[type[Exception], ...] = (
     RuntimeError,  # what a bound run raises
+    UnicodeDecodeError,  # its words for a damaged graph, where they hold bytes of it
     *(kind for kind in vars(_ort).values() if isinstance(kind, type) and issubclass(kind, Exception)),
 )
 """Its exceptions, which share no base class but Exception."""

@@ -133,7 +133,7 @@ def _joined(responses: Iterable[Any]) -> tuple[Any, ...]:
 def _object(line: str) -> dict[str, Any]:
     try:
         values = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadLine(f"is not JSON: {error}") from None
     if not isinstance(values, dict):
         raise BadLine("is no JSON object")

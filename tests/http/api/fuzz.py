@@ -8,6 +8,7 @@ than the API's, or where the same question has another answer afterwards than be
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import random
 import sys
@@ -17,6 +18,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -77,32 +79,35 @@ class Fuzz:
     """Asks one server.
 
     Args:
-        url: where it is. models: names for bodies.
+        url: where it is. models: names for bodies. seed, first: what cases are drawn with, and the number of the first.
     """
 
-    def __init__(self, url: str, models: Sequence[str], chance: random.Random) -> None:
+    def __init__(self, url: str, models: Sequence[str], seed: int, first: int = 0) -> None:
         self.heard = Heard()
         self._client = httpx.AsyncClient(base_url=url, timeout=HANGS_S)
         self._schemas = {path: kind.model_json_schema() for path, kind in BODIES.items()}
         self._models = models
-        self._chance = chance
-        self._hostile = Hostile(chance, models)
+        self._seed = seed
+        self._numbers = itertools.count(first)
 
-    async def run(self, seconds: float) -> None:
-        """Ask for so long."""
+    async def run(self, seconds: float, cases: float = inf) -> None:
+        """Ask for so long, and so often at most."""
         until = time.monotonic() + seconds
+        numbers = iter(self._numbers) if cases == inf else itertools.islice(self._numbers, int(cases))
 
         async def caller() -> None:
-            while time.monotonic() < until:
-                await self.ask(self._chance.choice(list(self._schemas)))
+            while time.monotonic() < until and (number := next(numbers, None)) is not None:
+                await self.ask(number)
 
         async with self._client:
             await asyncio.gather(*(caller() for _ in range(CALLERS)))
 
-    async def ask(self, path: str) -> None:
-        """One call, noted."""
-        place = path.replace("{model}", self._chance.choice(self._models))
-        sent, headers = self._body(path)
+    async def ask(self, number: int) -> None:
+        """One call, noted. What is sent depends on the seed and this number alone."""
+        chance = random.Random(f"{self._seed}/{number}")
+        path = chance.choice(list(self._schemas))
+        place = path.replace("{model}", chance.choice(self._models))
+        sent, headers = self._body(path, chance)
         begin = time.monotonic()
         try:
             async with self._client.stream("POST", place, content=sent, headers=headers) as response:
@@ -115,14 +120,14 @@ class Fuzz:
         self.heard.slowest_s = max(self.heard.slowest_s, time.monotonic() - begin)
         self.heard.statuses[path, status] += 1
         if wrong:
-            self.heard.bad.append(f"{place} {status} {wrong}\n  sent {sent[:1500]!r}")
+            self.heard.bad.append(f"case {number}: {place} {status} {wrong}\n  sent {sent[:1500]!r}")
 
-    def _body(self, path: str) -> tuple[bytes, dict[str, str]]:
+    def _body(self, path: str, chance: random.Random) -> tuple[bytes, dict[str, str]]:
         schema = self._schemas[path]
-        body = self._hostile.body(schema, schema.get("$defs", {}), EXAMPLES.get(path))
+        body = Hostile(chance, self._models).body(schema, schema.get("$defs", {}), EXAMPLES.get(path))
         if path not in FORMS:
-            return body, {"content-type": self._chance.choice(MEDIA)}
-        return _form(body, self._chance), {"content-type": "multipart/form-data; boundary=edge"}
+            return body, {"content-type": chance.choice(MEDIA)}
+        return _form(body, chance), {"content-type": "multipart/form-data; boundary=edge"}
 
     async def _wrong(self, path: str, response: httpx.Response) -> str:
         """What is wrong with an answer; empty for nothing."""
@@ -183,29 +188,36 @@ def _form(body: bytes, chance: random.Random) -> bytes:
     return b"".join(parts) + b"--edge--\r\n"
 
 
-async def fuzz(url: str, seconds: float, seed: int) -> list[str]:
-    """Asks a server for so long. Returns what is bad; prints how often which status came."""
+async def fuzz(url: str, seconds: float, seed: int, cases: float = inf, first: int = 0) -> Heard:
+    """Asks a server for so long, and so often at most. That it is another one afterwards is bad, too."""
     async with httpx.AsyncClient(base_url=url, timeout=HANGS_S) as client:
         models = [each["id"] for each in (await client.get("/v1/models")).json()["data"]]
         before = (await client.post("/v1/completions", json=QUESTION)).json()["choices"]
-        run = Fuzz(url, [*models, "demo", "demo", "nope", ""], random.Random(seed))
-        await run.run(seconds)
+        run = Fuzz(url, [*models, "demo", "demo", "nope", ""], seed, first)
+        await run.run(seconds, cases)
         after = (await client.post("/v1/completions", json=QUESTION)).json()["choices"]
         health = (await client.get("/health")).status_code
-    heard = run.heard
+    if (before, 200) != (after, health):
+        run.heard.bad.append(f"afterwards: health {health}, {before} became {after}")
+    return run.heard
+
+
+def tell(heard: Heard) -> None:
+    """Prints how often which status came."""
     for path in sorted({path for path, _ in heard.statuses}):
         print(path, {status: count for (of, status), count in sorted(heard.statuses.items()) if of == path})
     print(f"{heard.statuses.total()} calls, slowest {heard.slowest_s:.1f} s, {len(heard.bad)} bad")
-    if (before, 200) != (after, health):
-        heard.bad.append(f"afterwards: health {health}, {before} became {after}")
-    return heard.bad
+    for each in heard.bad[:12]:
+        print(each)
 
 
 @contextmanager
 def served(folder: Path) -> Iterator[ServerProcess]:
-    """A server with the demo models and a tiny encoder for each task."""
+    """A server with the demo models and a tiny encoder for each task, two of them on ports for gateways, too."""
     encoders = sorted(make_encoders(folder / "encoders").iterdir())
-    with serving(folder / "log", *encoders, "--demo", *FLAGS, "--engine.threads", 1, "--no-engine.spinning") as running:
+    gateways = ("--vllm-engine", "0=demo", "--vllm-engine", "0=vectors")
+    flags = (*FLAGS, "--engine.threads", 1, "--no-engine.spinning", *gateways)
+    with serving(folder / "log", *encoders, "--demo", *flags) as running:
         yield running
 
 
@@ -218,10 +230,9 @@ def main(arguments: Sequence[str]) -> int:
             url = arguments[2]
         else:
             url = stack.enter_context(served(Path(stack.enter_context(tempfile.TemporaryDirectory())))).http
-        bad = asyncio.run(fuzz(url, seconds, seed))
-    for each in bad[:12]:
-        print(each)
-    return int(bool(bad))
+        heard = asyncio.run(fuzz(url, seconds, seed))
+    tell(heard)
+    return int(bool(heard.bad))
 
 
 if __name__ == "__main__":

@@ -133,7 +133,7 @@ class Output:
 def _is_json(text: str) -> bool:
     try:
         json.loads(text or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return True
 
