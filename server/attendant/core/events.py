@@ -56,6 +56,14 @@ class FailedEvent:
 EngineEvent = TokenEvent | FinishedEvent | FailedEvent
 
 
+class TenantService(NamedTuple):
+    """What a tenant had of a step: tokens of prompts that were begun, less cached ones, and tokens generated."""
+
+    tenant: str
+    num_input: int
+    num_output: int
+
+
 @dataclass(frozen=True, slots=True)
 class StepStats:
     """Figures of one engine step.
@@ -72,6 +80,7 @@ class StepStats:
         kv_used_tokens, kv_capacity_tokens: KV memory held by running requests, and its budget, in tokens.
         step_ns: duration of the whole step.
         run_ns: of that, time inside the model run and sampling.
+        served: what tenants had of the step.
     """
 
     num_running: int = 0
@@ -86,6 +95,7 @@ class StepStats:
     step_ns: int = 0
     run_ns: int = 0
     num_fed_tokens: int = 0
+    served: tuple[TenantService, ...] = ()
 
     def with_state_of(self, engines: Collection[StepStats]) -> StepStats:
         """The figures of this step, and the state that ``engines`` are in after their latest steps, added up."""

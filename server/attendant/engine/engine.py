@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from attendant.core.errors import EngineDead
 from attendant.core.events import StepReport, StepStats
+from attendant.core.fair_order import OrderRules
 from attendant.core.plan import StepOutput, StepPlan
 from attendant.core.request import Request
 from attendant.engine.apart import attempt, salvage
@@ -55,6 +56,11 @@ class Engine:
         """What never changes of it, under a name."""
         limits, pool = self._scheduler.limits, self._scheduler.pool
         return EngineFacts(name, limits.max_num_seqs, limits.context_length, pool.capacity_tokens, pool.page_tokens)
+
+    def order_by(self, rules: OrderRules) -> None:
+        """Change the order of requests; to be called before there are any."""
+        assert not self.has_work
+        self._scheduler.order_by(rules)
 
     def prepare(self) -> None:
         """Let the runner do what only the thread that owns the engine can. To be called once, by that thread.
@@ -157,5 +163,6 @@ class Engine:
             kv_capacity_tokens=pool.capacity_tokens,
             step_ns=now_ns - begun.started_ns,
             run_ns=run_ns,
+            served=scheduler.take_served(),
         )
         return StepReport(scheduler.take_events(), stats, now_ns)

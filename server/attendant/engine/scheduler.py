@@ -4,10 +4,11 @@ Policy, in this order:
 
 1. Every sequence whose prompt is computed decodes one token; it costs one token of the budget. The budget is larger
    than the number of sequences that can run, so decodes never wait and never use the whole budget.
-2. The rest goes to prompts in the queue's order, by default that of arrival: first those already begun, then waiting
-   ones as KV memory allows. A prompt longer than the rest is computed in chunks, so it delays a running stream by one
-   budget's work at most, and prompts advance in every step, whatever decodes. A rest too small for a piece worth
-   running is left, unless it is all that prompts would get. Nobody in the queue is overtaken.
+2. The rest goes to prompts in the queue's order (``waiting``), that of arrival if there is one tenant and one
+   priority: first those already begun, then waiting ones as KV memory allows. A prompt longer than the rest is
+   computed in chunks, so it delays a running stream by one budget's work at most, and prompts advance in every step,
+   whatever decodes. A rest too small for a piece worth running is left, unless it is all that prompts would get. While
+   the first in the queue does not fit, all wait.
 
    What a run costs besides its tokens is worth sharing: the model's weights are read once. So decodes ride with
    prompts; and prompts that wait together share a run as long as the wait that each spares those behind it is more than
@@ -17,7 +18,8 @@ Policy, in this order:
    all decodes. So a prompt's first token leaves as soon as it is computed, its second comes with the next decodes, and
    a request that arrives in between is not kept waiting by them.
 3. KV memory grows by need. When it runs out, the last in order gives its memory up (preemption) and computes its tokens
-   again when there is room: the first in order always advances, so everybody finishes.
+   again when there is room: the first in order always advances, so everybody finishes. Where that is turned on, one
+   that waits for a place may take it from one of a lower level, a step after it found none.
 
 Where answers must not depend on the load, to the last bit, a token is always computed in the same kind of run: a
 prompt's in chunks (cut by the rules of ``chunking``), a generated one in a decode row, also when it is computed again.
@@ -25,22 +27,23 @@ prompt's in chunks (cut by the rules of ``chunking``), a generated one in a deco
 
 from __future__ import annotations
 
-import bisect
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
 from attendant.core.errors import AttendantError, DeadlineExceeded, StepFailed
-from attendant.core.events import EngineEvent, TokenEvent
+from attendant.core.events import EngineEvent, TenantService, TokenEvent
+from attendant.core.fair_order import OrderRules
 from attendant.core.plan import StepOutput, StepPlan
 from attendant.core.request import FinishReason, PromptRun, Request
 from attendant.engine.apart import failed_run
 from attendant.engine.chunking import SMALLEST_BUDGET
 from attendant.engine.limits import SchedulerLimits
 from attendant.engine.live import LiveSequences
-from attendant.engine.pool import KVPool, acquire_all
+from attendant.engine.places import Places
+from attendant.engine.pool import KVPool
 from attendant.engine.prompt_share import PromptShare
 from attendant.engine.sequence import Sequence
-from attendant.engine.waiting import OrderKey, WaitingQueue, by_arrival
+from attendant.engine.waiting import WaitingQueue
 
 NOBODY: Mapping[str, Exception] = MappingProxyType({})
 
@@ -48,17 +51,16 @@ NOBODY: Mapping[str, Exception] = MappingProxyType({})
 class Scheduler:
     """Owns every sequence from submit to its one terminal event."""
 
-    def __init__(self, pool: KVPool, limits: SchedulerLimits, order: OrderKey = by_arrival) -> None:
+    def __init__(self, pool: KVPool, limits: SchedulerLimits, order: OrderRules | None = None) -> None:
         assert limits.max_num_batched_tokens >= limits.max_num_seqs + SMALLEST_BUDGET
         self.pool = pool
         self._limits = limits
         self._live = LiveSequences(limits)
-        self._waiting = WaitingQueue(order)
-        self._running: list[Sequence] = []  # in the queue's order
+        self._waiting = WaitingQueue(order or OrderRules())
+        self._places = Places(pool, limits, self._live, self._waiting)
         self._events: list[EngineEvent] = []
         self._spent = 0  # tokens of prompts since the last decodes, which wait meanwhile
         self._began_ns = 0
-        self.num_preemptions = 0
 
     @property
     def limits(self) -> SchedulerLimits:
@@ -73,7 +75,25 @@ class Scheduler:
     @property
     def num_running(self) -> int:
         """Sequences with KV memory."""
-        return len(self._running)
+        return len(self._places)
+
+    @property
+    def num_preemptions(self) -> int:
+        """How often one lost its memory to others."""
+        return self._places.num_preemptions
+
+    def order_by(self, rules: OrderRules) -> None:
+        """Change the order of requests; to be called before there are any."""
+        self._waiting = WaitingQueue(rules)
+        self._places = Places(self.pool, self._limits, self._live, self._waiting)
+
+    def take_served(self) -> tuple[TenantService, ...]:
+        """What tenants have had since the last call."""
+        return self._waiting.take_served()
+
+    def in_order(self, now_ns: int) -> Iterator[Sequence]:
+        """Those that wait, in the order in which they would get places."""
+        return self._waiting.in_order(now_ns)
 
     def submit(self, request: Request) -> None:
         """Take a request in; it waits."""
@@ -91,11 +111,11 @@ class Scheduler:
         self._drop_expired(now_ns)
         decoding: list[Sequence] = []
         begun: list[Sequence] = []
-        for sequence in self._running:
+        for sequence in self._places.in_order(now_ns):
             if not sequence.rests:
                 (decoding if sequence.decodes else begun).append(sequence)
         # a beam may give its memory up for one of a later request's, after its own turn
-        decoding = [s for s in [s for s in decoding if self._extend(s)] if s.slot is not None]
+        decoding = [s for s in [s for s in decoding if self._places.extend(s)] if s.slot is not None]
         if not decoding:
             self._spent = 0
         budget = self._limits.max_num_batched_tokens - len(decoding) - self._spent
@@ -130,6 +150,7 @@ class Scheduler:
             sequence.advance(len(chunk.tokens))
             if chunk.sample is None:
                 continue
+            self._waiting.generated(sequence)
             if sequence.num_candidates:
                 self._take_continuations(sequence, output, now_ns)
             else:
@@ -164,8 +185,8 @@ class Scheduler:
                     return
                 prompts.take(sequence)
             num_waiting -= 1
-        while (first := self._waiting.first()) and self._joins(prompts, first, num_waiting):
-            admitted = self._admit(first, now_ns, prompts)
+        while (first := self._waiting.first(now_ns)) and self._joins(prompts, first, num_waiting):
+            admitted = self._places.admit(first, now_ns) if prompts.is_worth_a_piece(first) else []
             if not admitted:
                 return
             for sequence in admitted:
@@ -177,46 +198,11 @@ class Scheduler:
         run_cost = self._limits.run_cost
         return run_cost is None or bool(prompts.feeding) or prompts.joins(sequence, num_waiting, run_cost)
 
-    def _admit(self, sequence: Sequence, now_ns: int, prompts: PromptShare) -> list[Sequence]:
-        """Place a sequence that waits, if it may run, fits, and the budget has room for a piece of it.
-
-        Returns those that were placed and have something to compute: of a beam search, there may be several.
-        """
-        members = self._live.members(sequence)
-        if len(self._running) + len(members) > self._limits.max_num_seqs:
-            return []
-        if not prompts.is_worth_a_piece(sequence) or not acquire_all(self.pool, members):
-            return []
-        self._waiting.remove(sequence)
-        for member in members:
-            bisect.insort(self._running, member, key=self._waiting.rank)
-            member.clock.scheduled(now_ns)
-        return [member for member in members if not member.rests]
-
-    def _extend(self, sequence: Sequence) -> bool:
-        """Memory for the sequence's next position, if need be by preempting the last in order, which may be itself.
-
-        A beam that has no continuation for now has as much as the others: it may take over one of theirs.
-        """
-        parked = [beam for beam in self._live.members(sequence) if beam.parked] if sequence.num_candidates else ()
-        while sequence.slot is not None:
-            if all(self.pool.extend(each, sequence.num_tokens) for each in (sequence, *parked)):
-                return True
-            self._preempt(self._waiting.victim(self._running))
-        return False
-
     def _begin_anew(self, sequence: Sequence) -> None:
         """Compute all tokens of the sequence again: nothing that there is of it holds any longer."""
         for member in self._live.members(sequence):
             member.restart()
-        self._preempt(sequence)
-
-    def _preempt(self, sequence: Sequence) -> None:
-        for member in self._live.members(sequence):
-            self._running.remove(member)
-            self.pool.release(member)
-        self._waiting.add(sequence)
-        self.num_preemptions += 1
+        self._places.preempt(sequence)
 
     # -- ending
 
@@ -263,7 +249,4 @@ class Scheduler:
         self._live.forget(sequence)
         if sequence.slot is None:
             self._waiting.remove(sequence)
-        for member in members:
-            if member.slot is not None:
-                self._running.remove(member)
-                self.pool.release(member)
+        self._places.leave(members)

@@ -6,6 +6,7 @@ import itertools
 
 import numpy as np
 
+from attendant.core.fair_order import Ticket
 from attendant.core.frequencies import Frequencies
 from attendant.core.plan import Chunk, Feed, Move, SampleOrder, Tokens
 from attendant.core.request import Request, Usage
@@ -29,6 +30,8 @@ class Sequence:
     Attributes:
         id: of the sequence: the request's, but for the beams of a search after the first.
         order: position in order of arrival; smaller is older.
+        ticket: what decides about its turn.
+        level: its priority, and what its waiting added to that until it got its place.
         tokens: [capacity] int64, of which the first ``num_tokens`` are known and the first ``num_prompt`` the prompt's.
         memories: what it owns beside the KV cache.
         num_computed: positions whose keys and values are in the KV cache. Written here only, as is slot.
@@ -48,6 +51,7 @@ class Sequence:
         "clock",
         "frequencies",
         "id",
+        "level",
         "max_tokens",
         "memories",
         "num_cached",
@@ -63,6 +67,7 @@ class Sequence:
         "rules",
         "slot",
         "stop_ids",
+        "ticket",
         "tokens",
     )
 
@@ -86,6 +91,8 @@ class Sequence:
         self.memories = Memories(memories)
         self.clock = Clock(request.arrival_ns)
         self.order, self.num_prompt, self.num_tokens = order, len(request.prompt), len(request.prompt)
+        self.ticket = Ticket(order, request.tenant, request.priority, request.arrival_ns)
+        self.level = request.priority
         self.prompt_in_rows = self.num_prompt == 1 or self.num_prompt > self.memories.longest_chunk
         self.max_tokens = min(self.num_prompt + params.max_tokens, context_length)
         assert self.num_prompt < self.max_tokens, "admission lets no prompt in that leaves no room for a token"
