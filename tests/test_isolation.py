@@ -144,13 +144,14 @@ def test_every_answer_equals_the_answer_alone(bundle: Path) -> None:  # noqa: PL
                     id_ = f"{base + len(asked)}"
                     prompt = prompt_of(family, shared, own, vocab, len(asked))
                     asked[id_] = (prompt, tuple(sorted(params.items())))
-                    engine.submit(Request(id_, prompt, SamplingParams(**params), time.monotonic_ns()))
+                    place: dict[str, Any] = {"tenant": "abc"[len(asked) % 3], "priority": len(asked) % 5 - 2}
+                    engine.submit(Request(id_, prompt, SamplingParams(**params), time.monotonic_ns(), **place))
                 case ("cancel", index) if asked:
                     id_ = list(asked)[index % len(asked)]
                     cancelled.add(id_)
                     engine.cancel(id_)
                 case ("fail", index, stage) if asked:
-                    running = [sequence.id for sequence in scheduler._running if index % 4] or list(asked)
+                    running = [sequence.id for sequence in scheduler._places._running if index % 4] or list(asked)
                     hands.faults[running[index % len(running)]] = stage
                 case ("step", count):
                     for _ in range(count):

@@ -218,6 +218,7 @@ class Application:
             verify=settings.verify_bundles,
             progress=logger.info,
             prepared=settings.prepared_weights,
+            order=settings.admission.order_rules(),
         )
 
     async def _on_change(self, *, serving: bool | None = None) -> None:

@@ -20,9 +20,11 @@ HANGS_S = 300
 """After so long a test hangs, however busy the machine."""
 
 
-def row(size: int = 3, row_id: str | None = None, *, value: float = 1.0, deadline_ns: int | None = None) -> Row:
+def row(
+    size: int = 3, row_id: str | None = None, *, value: float = 1.0, deadline_ns: int | None = None, **asked: Any
+) -> Row:
     arrays = {"input_ids": np.full(size, value)}
-    return Row(row_id or f"row-{next(_numbers)}", arrays, size, time.monotonic_ns(), deadline_ns)
+    return Row(row_id or f"row-{next(_numbers)}", arrays, size, time.monotonic_ns(), deadline_ns, **asked)
 
 
 class FakeRunner:

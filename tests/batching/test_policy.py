@@ -79,7 +79,7 @@ def test_every_row_runs_once_within_the_budgets_and_none_starves(actions: Any, l
     ahead: dict[str, int] = {}  # rows that were there before, for those that wait: at most so many batches go first
 
     def one_batch() -> None:
-        oldest = queue.oldest()
+        oldest = queue.first(0)
         batch = choose(queue, limits)
         check(batch, limits)
         assert oldest in batch.rows

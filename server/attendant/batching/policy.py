@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import islice
 
 from attendant.batching.queue import RowQueue
 from attendant.bundle import RowLayout
 from attendant.core.encoding import Row
+from attendant.core.fair_order import OrderRules
 
 View = tuple[float, int]
 
@@ -32,6 +34,7 @@ class BatchLimits:
         max_rows: at most.
         preferred_rows: so many are worth waiting for, ``max_delay_ns`` nanoseconds at most; None: as many as may be.
         view: how much larger than the rows the padded view may be: so many times, or by so much.
+        order: of rows that wait.
         predict: refuse rows that would not be done in their time, and end those that no longer can be.
     """
 
@@ -42,6 +45,7 @@ class BatchLimits:
     max_delay_ns: int = 0
     view: View = PADDED_VIEW
     predict: bool = False
+    order: OrderRules = field(default_factory=OrderRules)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +62,19 @@ class Batch:
         return sum(row.size for row in self.rows)
 
 
-def choose(queue: RowQueue, limits: BatchLimits) -> Batch:
-    """The next batch; ``queue`` keeps its rows, of which there must be one. The oldest is always among them.
+def choose(queue: RowQueue, limits: BatchLimits, now_ns: int = 0) -> Batch:
+    """The next batch; ``queue`` keeps its rows, of which there must be one. The first of them is the one whose turn it
+    is: of one tenant and one priority the oldest.
 
     Equal: those of its size, in the order they came. Packed and padded: the nearest to it in size, as long as little of
-    the padded view is padding: less attention in vain, and a row that differs is the oldest some batches later.
+    the padded view is padding: less attention in vain, and a row that differs is the oldest some batches later. Before
+    them come rows of its tenant that fit, as long as others who wait have had more.
     """
-    oldest = queue.oldest()
+    first = queue.first(now_ns)
+    owed = _owed(queue, first, limits, now_ns)
     if limits.layout == "equal":
-        return _fill(queue.of_size(oldest.size), limits)
-    return _fill(_first(oldest, queue.of_nearest_size(oldest.size)), limits)
+        return _fill(_after([first, *owed], queue.of_size(first.size)), limits)
+    return _fill(_after([first, *owed], queue.of_nearest_size(first.size)), limits)
 
 
 def batch_of(rows: Sequence[Row], layout: RowLayout) -> Batch | None:
@@ -85,7 +92,7 @@ def due_in_ns(queue: RowQueue, limits: BatchLimits, now_ns: int) -> int | None:
     left = queue.oldest_added_ns() + limits.max_delay_ns - now_ns
     if limits.max_delay_ns == 0 or left <= 0:
         return 0
-    batch = choose(queue, limits)
+    batch = choose(queue, limits, now_ns)
     enough = min(limits.preferred_rows or limits.max_rows, limits.max_rows)
     return 0 if batch.full or len(batch.rows) >= enough else left
 
@@ -117,8 +124,28 @@ def _fits(limits: BatchLimits, num_rows: int, size: int, longest: int) -> bool:
     return num_rows * longest <= max(factor * size, size + free)
 
 
-def _first(oldest: Row, others: Iterable[Row]) -> Iterable[Row]:
-    yield oldest
+def _owed(queue: RowQueue, first: Row, limits: BatchLimits, now_ns: int) -> list[Row]:
+    """Further rows of the tenant of ``first`` that fit beside it, oldest first, as long as it has had less than the
+    next tenant: looked for among as many as a batch may have."""
+    left, others = queue.owed(first, now_ns)
+    left -= first.size
+    found: list[Row] = []
+    size = longest = first.size
+    for row in islice(others, limits.max_rows):
+        if left <= 0:
+            break
+        if limits.layout == "equal" and row.size != first.size:
+            continue
+        if _fits(limits, len(found) + 2, size + row.size, max(longest, row.size)):
+            found.append(row)
+            size, longest = size + row.size, max(longest, row.size)
+            left -= row.size
+    return found
+
+
+def _after(chosen: Sequence[Row], others: Iterable[Row]) -> Iterable[Row]:
+    yield from chosen
+    ids = {row.id for row in chosen}
     for row in others:
-        if row is not oldest:
+        if row.id not in ids:
             yield row

@@ -1,22 +1,23 @@
-"""The rows of one model that wait, in the order they came, and by size; it decides nothing."""
+"""The rows of one model that wait: which is next, and which are like it in size; it decides no batch."""
 
 from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from attendant.core.encoding import Row
+from attendant.core.fair_order import FairQueue, OrderRules, Service, Ticket
 
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    """A row, when it was added (monotonic nanoseconds), and its number: rows added later have larger ones."""
+    """A row, when it was added (monotonic nanoseconds), and its ticket: rows added later have larger numbers."""
 
     row: Row
     added_ns: int
-    number: int
+    ticket: Ticket
 
 
 class RowQueue:
@@ -25,7 +26,8 @@ class RowQueue:
     The iterators may be stopped anywhere; the queue must not change while one is in use.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, rules: OrderRules | None = None) -> None:
+        self._fair: FairQueue[Row] = FairQueue(rules := rules or OrderRules(), Service(rules))
         self._waiting: OrderedDict[str, _Waiting] = OrderedDict()
         self._by_size: list[tuple[int, int, str]] = []  # size, number, id: sorted
         self._number = 0
@@ -37,7 +39,9 @@ class RowQueue:
         """Put ``row`` last."""
         assert row.id not in self._waiting, f"row {row.id} is here already"
         self._number += 1
-        self._waiting[row.id] = _Waiting(row, now_ns, self._number)
+        ticket = Ticket(self._number, row.tenant, row.priority, row.arrival_ns)
+        self._fair.add(ticket, row)
+        self._waiting[row.id] = _Waiting(row, now_ns, ticket)
         insort(self._by_size, (row.size, self._number, row.id))
 
     def take(self, row_id: str) -> Row | None:
@@ -45,15 +49,34 @@ class RowQueue:
         waiting = self._waiting.pop(row_id, None)
         if waiting is None:
             return None
-        del self._by_size[bisect_left(self._by_size, (waiting.row.size, waiting.number, row_id))]
+        del self._by_size[bisect_left(self._by_size, (waiting.row.size, waiting.ticket.order, row_id))]
+        self._fair.remove(waiting.ticket)
         return waiting.row
 
-    def oldest(self) -> Row:
-        """The row that was added first."""
-        return next(iter(self._waiting.values())).row
+    def first(self, now_ns: int) -> Row:
+        """The row whose turn it is: of the highest level the one of the tenant that has had least, by size; of one
+        tenant and one priority the one that was added first."""
+        found = self._fair.first(now_ns)
+        assert found is not None
+        return found[2]
+
+    def owed(self, row: Row, now_ns: int) -> tuple[int, Iterator[Row]]:
+        """How much the tenant of ``row``, whose turn it is, has had less than the next one, and its other rows of that
+        priority, the oldest first. 0: nobody else waits at its level."""
+        return self._fair.owed(self._waiting[row.id].ticket, now_ns)
+
+    def served(self, rows: Sequence[Row], now_ns: int) -> None:
+        """These rows, the first of which is the one whose turn it is, run next: their tenants have had them."""
+        found = self._fair.first(now_ns)
+        assert found is not None
+        level, ticket, _ = found
+        service = self._fair.service
+        service.picked(level, ticket.tenant)
+        for row in rows:
+            service.charge(level if row.priority == ticket.priority else row.priority, row.tenant, row.size)
 
     def oldest_added_ns(self) -> int:
-        """When it was added."""
+        """When the row was added that was added first."""
         return next(iter(self._waiting.values())).added_ns
 
     def of_size(self, size: int) -> Iterator[Row]:

@@ -87,7 +87,7 @@ class BatchThread:
         self._probe = probe
         self._deliver = deliver
         self._on_death = on_death
-        self._waiting = RowQueue()
+        self._waiting = RowQueue(limits.order)
         self._jobs = SideJobs(attention, deliver)
         self._suspects: deque[tuple[Row, ...]] = deque()  # parts of runs that raised
         self._any_saved = False  # of the run that raised last
@@ -203,8 +203,11 @@ class BatchThread:
         """The next batch, which leaves the queue. Rows in it whose deadline has come, or would come before they are
         done, end, and it is chosen again."""
         while len(self._waiting):
-            batch = choose(self._waiting, self._limits)
+            now_ns = time.monotonic_ns()
+            batch = choose(self._waiting, self._limits, now_ns)
             expired = self._expired(batch.rows, self._least_ns(batch))
+            if not expired:
+                self._waiting.served(batch.rows, now_ns)
             for row in expired or batch.rows:
                 self._waiting.take(row.id)
             if not expired:

@@ -146,6 +146,20 @@ class FairQueue(Generic[T]):
         assert best is not None
         return -best[0][0], *best[1][0]
 
+    def owed(self, ticket: Ticket, now_ns: int) -> tuple[int, Iterator[T]]:
+        """How much less than the next tenant of its level the tenant has had that is first, and who else waits in its
+        line, the oldest first. ``ticket``: of the first."""
+        line = self._line_of(ticket)
+        top = self._top()
+        level = self._level(ticket, ticket.priority, top, now_ns)
+        others = [
+            self.service.of(level, tenant)
+            for (tenant, priority), waiting in self._lines.items()
+            if tenant != line[0] and self._level(waiting[0][0], priority, top, now_ns) == level
+        ]
+        owed = min(others) - self.service.of(level, line[0]) if others else 0
+        return owed, (item for found, item in self._lines[line] if found.order != ticket.order)
+
     def in_order(self, now_ns: int, cost: Callable[[T], int]) -> Iterator[tuple[int, T]]:
         """All in the order in which they would be taken if nobody came and nothing else was charged, with their levels.
 

@@ -27,8 +27,8 @@ class Places:
         return len(self._running)
 
     def in_order(self, now_ns: int) -> list[Sequence]:
-        """Those that have a place, when a step begins. Before that, if this is turned on, one of a lower level gives its
-        place up to the first in the queue that found none in the last step."""
+        """Those that have a place, when a step begins. Before that, if this is turned on, one of a lower level gives
+        its place up to the first in the queue that found none in the last step."""
         wants, self._wants = self._wants, None
         if wants is not None and self._running and wants is self._waiting.first(now_ns):
             last = self._waiting.victim(self._running)

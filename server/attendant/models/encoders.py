@@ -22,6 +22,7 @@ from attendant.bundle import (
 from attendant.core.attention import AttentionModel
 from attendant.core.encoding import Row
 from attendant.core.errors import BundleError, ConfigurationError
+from attendant.core.fair_order import OrderRules
 from attendant.models.attention import attention_of
 from attendant.models.encoder_check import check_encoder, probe_row
 from attendant.models.ledger import Account, Memory
@@ -88,7 +89,7 @@ class EncoderPart:
         return replace(self, limits=replace(self.limits, predict=on))
 
 
-def load_encoder(
+def load_encoder(  # noqa: PLR0913 - all that a model is loaded with, each by name
     path: Path,
     manifest: EncoderManifest,
     settings: EncoderSettings,
@@ -98,6 +99,7 @@ def load_encoder(
     shared: Shared | None = None,
     verify: bool = True,
     progress: Callable[[str], None] = lambda line: None,
+    order: OrderRules | None = None,
 ) -> EncoderPart:
     """Load one bundle and run it once, so that the first row pays for nothing.
 
@@ -106,7 +108,8 @@ def load_encoder(
         account: takes down what it takes of a GPU; None: nobody asks.
         shared: what it has of the processors, and of weights, together with others.
         verify: check each file's SHA-256.
-        progress: takes a line for each stage.
+        verify: check each file's SHA-256.
+        order: of rows that wait; None: the default.
 
     Raises:
         BundleError, ConfigurationError: naming the file or setting and the cause.
@@ -136,7 +139,7 @@ def load_encoder(
         path=path,
         tokenizer=tokenizer,
         runner=runner,
-        limits=limits,
+        limits=replace(limits, order=order or OrderRules()),
         max_batch_tokens=tokens,
         max_rows=limits.max_rows + settings.max_queue,
         max_queue_size=None if queued is None else limits.max_size + _in_row_sizes(manifest, queued),

@@ -12,6 +12,7 @@ from attendant.core.answer_formats import NO_FORMATS, AnswerFormats
 from attendant.core.attention import AttentionModel
 from attendant.core.errors import AttendantError, BundleError, EngineDead
 from attendant.core.events import FailedEvent
+from attendant.core.fair_order import OrderRules
 from attendant.core.request import Request
 from attendant.core.sampling import SamplingParams
 from attendant.engine.engine import Engine
@@ -57,7 +58,7 @@ class GeneratorPart:
         return (*self.manifest.own_capabilities, *(() if self.attention is None else ("attention",)))
 
 
-def load_generator(
+def load_generator(  # noqa: PLR0913 - all that a model is loaded with, each by name
     path: Path,
     manifest: GeneratorManifest,
     settings: EngineSettings,
@@ -67,12 +68,14 @@ def load_generator(
     shared: Shared | None = None,
     verify: bool = True,
     progress: Callable[[str], None] = lambda line: None,
+    order: OrderRules | None = None,
 ) -> GeneratorPart:
     """Load one bundle and run it once, so that the first request pays for nothing.
 
     Args:
         account: of the memory that other models hold; None: it is alone.
         shared: what it has of the processors, and of weights, together with others.
+        order: of requests that wait; None: the default.
 
     Raises:
         BundleError, ConfigurationError: naming the file or setting and the cause.
@@ -104,6 +107,8 @@ def load_generator(
         formats=settings.answer_formats(manifest.name, manifest.formats),
     )
     _warm_up(model)
+    for engine in model.engines:
+        engine.order_by(order or OrderRules())
     capacity = loaded.capacity_tokens * len(loaded.engines)
     tell(
         f"ready in {time.monotonic() - started:.1f} s; context {loaded.context_length:,} tokens, KV cache "

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from attendant.bundle import Capability, EncoderManifest, EncoderTask, Manifest
 from attendant.core.errors import BundleError
+from attendant.core.fair_order import OrderRules
 from attendant.core.receipt import Maker
 from attendant.models.encoders import EncoderPart, load_encoder
 from attendant.models.generators import GeneratorPart, load_generator
@@ -86,6 +87,7 @@ def load_model(  # noqa: PLR0913 - all that a model is loaded with, each by name
     shared: Shared | None = None,
     verify: bool = True,
     progress: Callable[[str], None] = lambda line: None,
+    order: OrderRules | None = None,
 ) -> LoadedModel:
     """Load one bundle and run it once, so that the first call pays for nothing. Blocking: seconds.
 
@@ -95,6 +97,7 @@ def load_model(  # noqa: PLR0913 - all that a model is loaded with, each by name
         shared: what it has of the processors, and of weights, together with others.
         verify: check each file's SHA-256.
         progress: takes a line for each stage.
+        order: of those who wait.
 
     Raises:
         BundleError, ConfigurationError: naming the file or setting and the cause.
@@ -114,10 +117,19 @@ def load_model(  # noqa: PLR0913 - all that a model is loaded with, each by name
                 shared=shared,
                 verify=verify,
                 progress=progress,
+                order=order,
             )
         else:
             part = load_generator(
-                path, manifest, settings, account=account, gpu=gpu, shared=shared, verify=verify, progress=progress
+                path,
+                manifest,
+                settings,
+                account=account,
+                gpu=gpu,
+                shared=shared,
+                verify=verify,
+                progress=progress,
+                order=order,
             )
     except BaseException:
         account.ledger.release(account.holder)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from attendant.bundle import Manifest
 from attendant.core.errors import Draining
+from attendant.core.fair_order import OrderRules
 from attendant.models import garbage
 from attendant.models.discovery import discover
 from attendant.models.failed import FailedModel
@@ -48,6 +49,7 @@ class ModelLoader:
         progress: takes a line for each stage.
         prepared: folder of weights that are packed once and mapped by all who serve them; None: each session packs
             its own.
+        order: of those who wait, for every model.
 
     Attributes:
         ledger: of the memory that models hold.
@@ -63,6 +65,7 @@ class ModelLoader:
         verify: bool,
         progress: Callable[[str], None],
         prepared: Path | None = None,
+        order: OrderRules | None = None,
     ) -> None:
         self._settings = settings
         self._encoder = encoder or EncoderSettings()
@@ -70,6 +73,7 @@ class ModelLoader:
         self._verify = verify
         self._progress = progress
         self._prepared = prepared
+        self._order = order or OrderRules()
         self._stops = False
         self.ledger = MemoryLedger()
         self.processors = Processors(available_processors())
@@ -128,6 +132,7 @@ class ModelLoader:
                 shared=Shared(turns, self._weights_of(manifest)),
                 verify=self._verify,
                 progress=self._tell,
+                order=self._order,
             )
         turns.serves()
         self._progress(f"{manifest.name}: takes about {Resident.now().since(before)}")

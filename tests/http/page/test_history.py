@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -122,7 +123,7 @@ def test_what_is_counted_is_what_metrics_were_told() -> None:
     metrics.first_token("m", 0.05)
     metrics.first_token("m", 0.2)
     metrics.next_token("m", 0.01)
-    state = {"num_running": 2, "num_waiting": 1, "kv_used_tokens": 10, "kv_capacity_tokens": 40}
+    state: dict[str, Any] = {"num_running": 2, "num_waiting": 1, "kv_used_tokens": 10, "kv_capacity_tokens": 40}
     metrics.step("m", StepStats(num_decode_tokens=2, step_ns=10**6, run_ns=10**6, **state))
     metrics.refused("m", QueueFull("m", 1, 1.0))
     metrics.refused("m", InvalidRequest("text", "is bad"))
