@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from deploy.grafana.board import JOB, MODELS, Board, Row
+from deploy.grafana.callers import CALLERS
 from deploy.grafana.panel import GREEN, RED, Panel, Query, more_is_better, more_is_worse
 from deploy.grafana.queries import MODEL, SERIES, WINDOW, mean, quantile, quantiles, total, value
 from deploy.prometheus.objectives import CALLERS_FAULTS
@@ -232,5 +233,5 @@ BOARD = Board(
     title="Attendant / Overview",
     says="Which models are served, how fast and how well, and what they do. Start here.",
     variables=(JOB, MODELS),
-    rows=(STATUS, SPEED, WORK, ROOM),
+    rows=(STATUS, SPEED, WORK, ROOM, CALLERS),
 )

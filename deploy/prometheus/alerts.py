@@ -90,4 +90,11 @@ ALERTS = (
         lasts="5m",
         summary="{{ $labels.model_name }} computes again what it had: a preemption for every five answers or fewer",
     ),
+    Alert(
+        name="AttendantCertificateExpires",
+        severity="ticket",
+        query="attendant_tls_certificate_expiry_seconds - time() < 21 * 86400",
+        lasts="10m",
+        summary="the certificate {{ $labels.file }} of {{ $labels.instance }} is valid for less than three weeks",
+    ),
 )

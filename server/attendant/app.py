@@ -19,6 +19,8 @@ from attendant.models import garbage
 from attendant.models.loader import ModelLoader
 from attendant.rpc.server import RpcServer
 from attendant.rpc.vllm.ports import EngineEndpoint, EnginePorts
+from attendant.security.exposure import check_exposure
+from attendant.security.guard import Guard
 from attendant.settings import ServeSettings
 from attendant.traffic.recorder import Recorder
 
@@ -71,9 +73,10 @@ async def serve(settings: ServeSettings, ready: Callable[[Endpoints], Awaitable[
         print(f"attendant: gRPC on {endpoints.grpc}")
         for engine in endpoints.engines:
             print(f"attendant: VllmEngine of {engine.model} on {engine.address}")
+        web = f"{'http' if settings.tls.certificate is None else 'https'}://{endpoints.http}"
         if settings.http.page != "off":
-            print(f"attendant: page on http://{endpoints.http}/")
-        print(f"attendant: metrics on http://{endpoints.http}/metrics", flush=True)
+            print(f"attendant: page on {web}/")
+        print(f"attendant: metrics on {web}/metrics", flush=True)
         visit = asyncio.ensure_future(_visit(application, ready, endpoints)) if ready else None
         await application.ended()
         if visit is not None and visit.done():
@@ -106,8 +109,10 @@ class Application:
         )
         self._addresses: dict[str, tuple[str, int]] = {}
         self._tracer = tracer_of(settings.traces, self._metrics, self._addresses) if settings.traces.enabled else None
-        self._rpc = RpcServer(settings.grpc, self._tracer, explain=settings.explain.enabled)
-        self._engines = EnginePorts(settings.grpc, settings.engine_ports(), self._tracer)
+        check_exposure(settings)
+        self._guard = guard = Guard(settings.tls, settings.auth, self._metrics.security)
+        self._rpc = RpcServer(settings.grpc, self._tracer, explain=settings.explain.enabled, guard=guard)
+        self._engines = EnginePorts(settings.grpc, settings.engine_ports(), self._tracer, guard)
         self._recorder: Recorder | None = None
         self._front_end: FrontEnd | None = None
         self._hung_up = False
@@ -121,6 +126,7 @@ class Application:
             self._is_serving,
             self._tracer,
             explains=explains,
+            guard=guard,
         )
 
     async def start(self) -> Endpoints:
@@ -134,6 +140,7 @@ class Application:
         if self._tracer is not None:
             self._tracer.start()
         self._recorder = recorder_of(self._settings.record, self._metrics)
+        self._guard.start()
         await self._http.start()
         settings, loader = self._settings, self._loader()
         routes = self._routes.read() if self._routes is not None else None
@@ -186,6 +193,7 @@ class Application:
         if self._recorder is not None:
             await asyncio.to_thread(self._recorder.close)
         await self._http.stop()
+        await self._guard.stop()
         if self._tracer is not None:
             await asyncio.to_thread(self._tracer.close)
 
@@ -198,7 +206,8 @@ class Application:
         self.request_stop()
 
     def on_hangup(self) -> None:
-        """SIGHUP: read the routes file again, once the server serves."""
+        """SIGHUP: read the files of certificates and callers again, and once the server serves that of routes."""
+        self._guard.read_again()
         if self._routes is None:
             logger.info("SIGHUP: there is no routes file to read again (setting routes)")
         elif self._front_end is None:

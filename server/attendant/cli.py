@@ -20,6 +20,7 @@ from attendant.commands.asking import (
 from attendant.commands.command import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, Failed, Parser, Run
 from attendant.commands.exporting import configure_export
 from attendant.commands.serving import configure_demo, configure_serve
+from attendant.commands.tokens import configure_token
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -77,5 +78,6 @@ COMMANDS: dict[str, tuple[str, Callable[[Parser], Run]]] = {
     "models": ("List a server's models.", configure_models),
     "load": ("Have a model of a server's repository served.", configure_repository("load")),
     "unload": ("Take a model of a server out of service.", configure_repository("unload")),
+    "token": ("Make a token for a caller.", configure_token),
     "export": ("Make a bundle from a Hugging Face model.", configure_export),
 }

@@ -74,6 +74,7 @@ def local(name: str, **labels: str) -> str:
 
 FAILURE, SUCCESS = "attendant_request_failure_total", "attendant_request_success_total"
 STOP = {"finished_reason": "stop"}
+CERTIFICATE, THREE_WEEKS_S = local("attendant_tls_certificate_expiry_seconds", file="tls.crt"), 21 * 86400
 
 
 def of_slo(slo: str) -> str:
@@ -220,6 +221,14 @@ CASES = (
         "15m",
         "35m",
     ),
+    Case(
+        "AttendantCertificateExpires",
+        "ticket",
+        {CERTIFICATE: gauge((THREE_WEEKS_S + 300, 60), (90 * 86400, 30))},
+        "30m",
+        "80m",
+        {**HERE, "file": "tls.crt"},
+    ),
 )
 
 QUIET = (
@@ -279,5 +288,6 @@ QUIET = (
         {of_slo(slo): counter((60, 90)) for slo in ("ttft", "itl", "latency")},
         "90m",
     ),
+    Quiet("a certificate that is good for a month", {CERTIFICATE: gauge((31 * 86400, 120))}, "90m"),
     Quiet("a preemption now and then", {series("attendant_num_preemptions_total"): counter((0.5, 30))}, "30m"),
 )

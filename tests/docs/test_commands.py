@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 import pytest
 from attendant.core.objectives import Objective
 from attendant.settings import SettingsArguments
+from attendant.settings.callers import read_callers
 
 from tests.docs.markdown import REPOSITORY, Block, blocks, commands
 from tests.synthetic import make_synthetic_bundle
@@ -35,6 +36,7 @@ SERVE = r"attendant serve \./"
 TRACED = r"attendant serve --traces\."
 ROUTED = r"attendant serve --demo --routes "
 ENGINE = r"attendant serve --vllm-engine "
+TOKEN = r"attendant token new "
 HELP = r"attendant serve --help$"
 LOAD = r"make loadtest "
 QUICK_BENCH = r"make bench ARGS=--quick$"
@@ -42,7 +44,7 @@ BENCH = r"make bench (?!ARGS=--quick)"
 TARGET = r"make [a-z-]+( [A-Z]+=\S+)*$|make run ARGS=\"--model smollm2\"$|make \.venv-dev/\.done$|make test ARGS="
 SERVING = (SERVE, TRACED, ROUTED, ENGINE, HELP)
 ASKING = (REPOSITORY_COMMAND, CLIENT, TRANSCRIBE, REPLAY, COMPARE)
-KINDS = (*ASKING, RECORD, EXPORT, *SERVING, LOAD, QUICK_BENCH, BENCH, TARGET)
+KINDS = (*ASKING, TOKEN, RECORD, EXPORT, *SERVING, LOAD, QUICK_BENCH, BENCH, TARGET)
 
 
 def of_kind(kind: str) -> list[str]:
@@ -93,6 +95,12 @@ def test_client_commands(command: str, server: ServerProcess, tmp_path: Path) ->
     (tmp_path / "circle.png").write_bytes(png((200, 40, 40), (32, 32)))
     text = "hello\n/exit\n" if "chat" in command else None
     assert run([*here(shlex.split(command)), "--server", server.grpc], tmp_path, text).strip()
+
+
+def test_a_new_token(tmp_path: Path) -> None:
+    for command in of_kind(TOKEN):
+        (tmp_path / "callers.yaml").write_text(run(here(shlex.split(command)), tmp_path), encoding="utf-8")
+        assert len(read_callers(tmp_path / "callers.yaml")) == 1
 
 
 def test_replay(server: ServerProcess, tmp_path: Path) -> None:

@@ -140,6 +140,10 @@ class CallContext:
             metadata=metadata or {},
         )
 
+    def made_by(self, subject: str) -> CallContext:
+        """The same of a caller who has said who it is, and whom the work is charged to then; empty: it has not."""
+        return replace(self, subject=subject, tenant=subject) if subject else self
+
     def renewed(self) -> CallContext:
         """The context of a part of the call that begins now: with the same id and deadline."""
         return replace(self, arrival_ns=time.monotonic_ns())

@@ -7,8 +7,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 from attendant.batching.client import BatchClient
+from attendant.core.caller import current_caller
 from attendant.core.errors import ModelNotFound
-from attendant.core.repository import split_name
+from attendant.core.repository import ModelVersion, full_name, split_name
 from attendant.engine.client import EngineClient
 from attendant.frontend.generation.given_templates import GivenTemplates
 from attendant.frontend.limits import CallLimits
@@ -159,10 +160,14 @@ class FrontEnd:
 
     def list_models(self) -> tuple[ModelInfo | FailedModel, ...]:
         """Every version of every model: those that generate, those that do not, those that cannot be served. Then every
-        route."""
+        route. Of all these, what the caller may use."""
         entries = sorted(self.models.entries, key=lambda entry: "generate" not in entry.capabilities)
         models = [_info(entry) for entry in sorted(entries, key=lambda entry: entry.failed is not None)]
-        return (*models, *self.routes.infos())
+        return tuple([each for each in (*models, *self.routes.infos()) if _may_be_used(each)])
+
+    def index(self) -> tuple[ModelVersion, ...]:
+        """Every version that the server or its repository has, of the models that the caller may use."""
+        return tuple([each for each in self.repository.index() if _may_be_used(each)])
 
     def get_model(self, name: str) -> ModelInfo | FailedModel:
         """A route, or one model; with ``name@version`` that version, and else the current one. An empty name means the
@@ -171,11 +176,13 @@ class FrontEnd:
         Raises:
             ModelNotFound: with the models and routes that exist, whether they are served or not; with the versions, if
                 one was named.
+            NotPermitted: the caller may not use it.
         """
+        current_caller().check_model(name)
         return self.routes.info(name) or self._get_model(name)
 
     def served_model(self, name: str) -> ModelInfo:
-        """The same. Raises ModelNotFound, or ModelFailed where it cannot be served."""
+        """The same. Raises ModelFailed, too, where it cannot be served."""
         info = self.get_model(name)
         if isinstance(info, FailedModel):
             raise info.refusal()
@@ -188,8 +195,8 @@ class FrontEnd:
             return None
 
     def _get_model(self, name: str) -> ModelInfo | FailedModel:
-        entries = self.models.entries
-        found = [entry for entry in entries if entry.current]
+        entries, may_use = self.models.entries, current_caller().may_use
+        found = [entry for entry in entries if entry.current and may_use(entry.full_name)]
         if name:
             wanted = named(entries, name)
             found = [wanted] if wanted is not None else []
@@ -197,7 +204,7 @@ class FrontEnd:
             return _info(found[0])
         with_versions = bool(split_name(name)[1])
         known = {entry.full_name if with_versions else entry.name for entry in entries}
-        raise ModelNotFound(name, tuple(sorted({*known, *self.routes.names})))
+        raise ModelNotFound(name, tuple(sorted(filter(may_use, {*known, *self.routes.names}))))
 
     def figures(self) -> Mapping[str, ModelFigures]:
         """What each model has done, by name, all its versions together."""
@@ -223,6 +230,11 @@ class FrontEnd:
         current = [entry for entry in self.models.entries if entry.current]
         self._metrics.models_ready({entry.name: entry.state is ModelState.READY for entry in current})
         self.routes.models_changed()
+
+
+def _may_be_used(model: ModelInfo | FailedModel | ModelVersion) -> bool:
+    """Whether the caller may use it."""
+    return current_caller().may_use(full_name(model.name, model.version))
 
 
 def _info(entry: Entry[ServedModel]) -> ModelInfo | FailedModel:

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from attendant.core.errors import AttendantError
 from attendant.core.stages import Tracer
 from attendant.frontend.front_end import FrontEnd
+from attendant.http.access import Known
 from attendant.http.api.answers import error_answer
 from attendant.http.api.door import Door, Limits
 from attendant.http.api.openinference.routes import openinference_routes
@@ -29,6 +30,7 @@ from attendant.http.metrics import metrics_routes
 from attendant.http.page.routes import Page
 from attendant.metrics import Metrics
 from attendant.rpc.openinference.servicer import InferenceServicer
+from attendant.security.door import Door as SecurityDoor
 
 logger = logging.getLogger("attendant.http")
 
@@ -41,6 +43,7 @@ def http_app(
     front_end: Callable[[], FrontEnd | None] | None = None,
     limits: Limits | None = None,
     inference: Callable[[], InferenceServicer | None] | None = None,
+    door: SecurityDoor | None = None,
 ) -> ASGIApp:
     """Everything that the HTTP port answers.
 
@@ -51,6 +54,7 @@ def http_app(
         front_end: what others' APIs talk to, None as long as models are being loaded; without it there are no APIs.
         limits: of calls; None for the default ones.
         inference: the gRPC half of the Open Inference Protocol; without it there is no other half.
+        door: says who makes a call, and whether it may; None: everyone may.
     """
     pages = page.routes() if page is not None else ()
     apis: list[Route] = []
@@ -60,10 +64,15 @@ def http_app(
         apis += openinference_routes(loaded(inference))
     if apis:
         apis += docs_routes(tuple(apis))
-    return app_of([*metrics_routes(metrics), *health_routes(serving), *pages, *apis], tracer, limits)
+    return app_of([*metrics_routes(metrics), *health_routes(serving), *pages, *apis], tracer, limits, door)
 
 
-def app_of(routes: Sequence[Route], tracer: Tracer | None = None, limits: Limits | None = None) -> ASGIApp:
+def app_of(
+    routes: Sequence[Route],
+    tracer: Tracer | None = None,
+    limits: Limits | None = None,
+    door: SecurityDoor | None = None,
+) -> ASGIApp:
     """An app of these routes. A path without one answers 404 with the paths there are; a route that raises answers 500
     and nothing of the cause, which the log has. Where an API is, callers hear both in its dialect."""
     limits = limits or Limits()
@@ -94,7 +103,8 @@ def app_of(routes: Sequence[Route], tracer: Tracer | None = None, limits: Limits
     handlers = {HTTPException: refuse, AttendantError: end, ClientDisconnect: leave, Exception: fail}
     app = Starlette(routes=routes, exception_handlers=handlers)
     app.router.redirect_slashes = False  # a path has one spelling
-    return _Guarded(_open_to(Calls(Door(app, limits), tracer, _refusal), limits.origins))
+    calls: ASGIApp = Calls(Door(app, limits), tracer, _refusal)
+    return _Guarded(_open_to(calls if door is None else Known(calls, door), limits.origins))
 
 
 def _open_to(app: ASGIApp, origins: tuple[str, ...]) -> ASGIApp:

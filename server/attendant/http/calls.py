@@ -9,6 +9,7 @@ from dataclasses import replace
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from attendant.core.caller import current_caller
 from attendant.core.context import CallContext, TraceContext, current_call, working_for
 from attendant.core.errors import AttendantError, InvalidRequest
 from attendant.core.metadata import heeded
@@ -70,7 +71,7 @@ class Calls:
         if scope["type"] != "http" or scope["method"] in _ASKS:
             await self._app(scope, receive, send)
             return
-        app, context = self._app, call_context(scope)
+        app, context = self._app, call_context(scope).made_by(current_caller().subject)
         try:
             context = heeded(context)
         except InvalidRequest as error:

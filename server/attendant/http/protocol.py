@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from starlette.types import Message
@@ -21,6 +22,19 @@ _TOO_LONG = (
 )
 
 
+CERTIFIED = "attendant.certified"
+"""Where a request's scope has the names that its connection's certificate is for, the best first."""
+
+
+def names_of(certificate: Mapping[str, Any]) -> tuple[str, ...]:
+    """What a certificate is for, as the standard library tells of it: URIs, then DNS names; the common name of one for
+    neither."""
+    others = certificate.get("subjectAltName", ())
+    found = [name for kind in ("URI", "DNS") for what, name in others if what == kind]
+    common = [value for part in certificate.get("subject", ()) for key, value in part if key == "commonName"]
+    return tuple(found or common)
+
+
 class Protocol(HttpToolsProtocol):
     """A connection. It is ended if it sends no request, or the head of one too slowly, or one without end."""
 
@@ -28,10 +42,13 @@ class Protocol(HttpToolsProtocol):
     _in_head = False
     _head_bytes = 0
     _served: RequestResponseCycle | None = None
+    _names: tuple[str, ...] = ()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """The first request is awaited."""
         super().connection_made(transport)
+        if (secured := transport.get_extra_info("ssl_object")) is not None:
+            self._names = names_of(secured.getpeercert() or {})
         self._await_request()
 
     def data_received(self, data: bytes) -> None:
@@ -54,6 +71,7 @@ class Protocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """The request begins, or waits behind another."""
         self._in_head = False
+        self.scope[CERTIFIED] = self._names  # type: ignore[literal-required]
         super().on_headers_complete()
         if self.scope["http_version"] == "1.0":
             _End(self.cycle).marks()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -13,6 +14,8 @@ from starlette.types import ASGIApp
 
 from attendant.core.errors import ConfigurationError
 from attendant.http.protocol import Protocol
+from attendant.security.identity import Identity
+from attendant.security.kept import Kept
 from attendant.settings import HttpSettings
 
 logger = logging.getLogger("attendant.http")
@@ -25,11 +28,13 @@ FAREWELL_S = 2
 
 
 class HttpServer:
-    """Serves ``app`` at one address. Everything but the constructor belongs to one event loop."""
+    """Serves ``app`` at one address. Everything but the constructor belongs to one event loop. ``identity``: the
+    server's certificate; None: connections are not encrypted."""
 
-    def __init__(self, settings: HttpSettings, app: ASGIApp) -> None:
+    def __init__(self, settings: HttpSettings, app: ASGIApp, identity: Kept[Identity] | None = None) -> None:
         self._settings = settings
         self._app = app
+        self._identity = identity
         self._socket: socket.socket | None = None
         self._server: _Server | None = None
         self._serving: asyncio.Task[None] | None = None
@@ -71,7 +76,7 @@ class HttpServer:
             OSError: the system gives no more of what it needs.
         """
         assert self._socket is not None, "it is bound"
-        self._server = _Server(_config(self._app))
+        self._server = _Server(_config(self._app, self._identity))
         self._serving = asyncio.create_task(self._server.serve([self._socket]), name="attendant-http")
         self._serving.add_done_callback(_tell)
         listening = asyncio.ensure_future(self._server.listening.wait())
@@ -97,8 +102,8 @@ def _tell(serving: asyncio.Task[None]) -> None:
         logger.error("HTTP has ended", exc_info=error)
 
 
-def _config(app: ASGIApp) -> uvicorn.Config:
-    return uvicorn.Config(
+def _config(app: ASGIApp, identity: Kept[Identity] | None) -> uvicorn.Config:
+    config = uvicorn.Config(
         app,
         http=Protocol,
         ws="none",
@@ -111,6 +116,21 @@ def _config(app: ASGIApp) -> uvicorn.Config:
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=FAREWELL_S,
     )
+    if identity is not None:
+        config.load()
+        config.ssl = _newest(identity)
+    return config
+
+
+def _newest(identity: Kept[Identity]) -> ssl.SSLContext:
+    """What handshakes begin with; each goes on with the newest context as soon as the caller has said hello."""
+    first = identity.value.context
+
+    def switch(handshake: ssl.SSLObject, _: str | None, __: ssl.SSLContext) -> None:
+        handshake.context = identity.value.context
+
+    first.sni_callback = switch  # called whether the caller names a server or not
+    return first
 
 
 class _Server(uvicorn.Server):

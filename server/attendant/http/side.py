@@ -12,6 +12,7 @@ from attendant.http.page.routes import Page
 from attendant.http.server import HttpServer
 from attendant.metrics import Metrics
 from attendant.rpc.openinference.servicer import InferenceServicer
+from attendant.security.guard import Guard
 from attendant.settings import HttpSettings
 
 
@@ -24,6 +25,7 @@ class HttpSide:
         serving: whether the server takes calls.
         tracer: takes in how calls went; None: nobody does.
         explains: the page serves what models looked at, too.
+        guard: says whom to listen to; None: to everyone.
     """
 
     def __init__(
@@ -36,12 +38,14 @@ class HttpSide:
         tracer: Tracer | None,
         *,
         explains: bool,
+        guard: Guard | None = None,
     ) -> None:
         self._page = Page(settings.page, metrics, front_end, serving, explains=explains)
         limits = Limits(int(settings.max_body_bytes), settings.keep_alive_s, settings.origins)
         models, protocol = (front_end, inference) if settings.api else (None, None)
-        app = http_app(metrics, serving, self._page, tracer, models, limits, protocol)
-        self._server = HttpServer(settings, app)
+        door, identity = (guard.door, guard.identity) if guard is not None else (None, None)
+        app = http_app(metrics, serving, self._page, tracer, models, limits, protocol, door)
+        self._server = HttpServer(settings, app, identity)
 
     def bind(self) -> str:
         """Take the port. Returns host:port. Raises ConfigurationError."""

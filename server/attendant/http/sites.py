@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import ipaddress
-
 from starlette.requests import Request
+
+from attendant.core.addresses import is_loopback
 
 
 def other_site(request: Request, allowed: tuple[str, ...] = ()) -> str | None:
@@ -46,13 +46,3 @@ def hostname(host: str) -> str:
     if host.startswith("["):
         return host[1:].partition("]")[0]
     return host.partition(":")[0].lower()
-
-
-def is_loopback(host: str) -> bool:
-    """Whether this is an address of the machine itself."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return (mapped or address).is_loopback

@@ -34,6 +34,7 @@ from attendant.metrics.load import LoadPage, ModelLoad, VersionLoad
 from attendant.metrics.objectives import LatencySeries, ObjectiveCollectors, ObjectiveSeries
 from attendant.metrics.outcomes import error_name, request_errors
 from attendant.metrics.routes import RouteMetrics
+from attendant.metrics.security import SecurityMetrics
 from attendant.metrics.speech import SpeechMetrics
 from attendant.metrics.traces import TraceMetrics
 from attendant.metrics.traffic import RecordMetrics
@@ -48,7 +49,7 @@ class Metrics:
     ``explain``: those of calls that explain. ``grammars``: of structured output.
     ``traces``: of what becomes of spans.
     ``recorded``: of calls that are written to a file.
-    ``routes``: of what routes lead to.
+    ``routes``: of what routes lead to. ``security``: of who was turned away.
 
     Args:
         objectives: what is promised of models.
@@ -82,6 +83,7 @@ class Metrics:
         self.traces = TraceMetrics(registry)
         self.recorded = RecordMetrics(registry)
         self.routes = RouteMetrics(registry)
+        self.security = SecurityMetrics(registry)
         self._vllm_names, self._triton_names = vllm_names, triton_names
         self._families = [
             (collector, _families(collector, vllm_names))

@@ -8,6 +8,7 @@ from collections.abc import Coroutine, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from attendant.core.audit import changing
 from attendant.core.errors import AttendantError, BundleError, ConfigurationError, ModelFailed, NotAllowed, Unavailable
 from attendant.core.repository import ModelVersion, full_name
 from attendant.core.version_policy import VersionPolicy
@@ -115,14 +116,16 @@ class ModelRepository:
     async def load(self, name: str, version: str = "") -> tuple[ModelVersion, ...]:
         """See :class:`attendant.core.repository.Repository`. What is loaded with the files that it has now stays as it
         is. A version that is named is loaded beside the others; else those leave that the policy does not say."""
-        self._check_open("loaded")
-        return await asyncio.shield(asyncio.ensure_future(self._load(name, version)))
+        with changing("load", full_name(name, version)):
+            self._check_open("loaded")
+            return await asyncio.shield(asyncio.ensure_future(self._load(name, version)))
 
     async def unload(self, name: str, version: str = "", drain_timeout_s: float | None = None) -> None:
         """See :class:`attendant.core.repository.Repository`."""
-        self._check_open("unloaded")
-        timeout_s = self._drain_timeout_s if drain_timeout_s is None else drain_timeout_s
-        await asyncio.shield(asyncio.ensure_future(self._unload(name, version, timeout_s)))
+        with changing("unload", full_name(name, version)):
+            self._check_open("unloaded")
+            timeout_s = self._drain_timeout_s if drain_timeout_s is None else drain_timeout_s
+            await asyncio.shield(asyncio.ensure_future(self._unload(name, version, timeout_s)))
 
     async def _load(self, name: str, version: str) -> tuple[ModelVersion, ...]:
         async with self._turn:

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Generic, ParamSpec, Protocol, TypeVar
 
 from attendant.bundle import Manifest, read_any_manifest
+from attendant.core.caller import current_caller
 from attendant.core.errors import BundleError
+from attendant.core.repository import split_name
 from attendant.models import garbage
 from attendant.models.entries import Entries
 from attendant.models.entry import Entry, S
@@ -73,12 +75,17 @@ class ModelTable(Generic[S]):
         return self._entries.of(name)
 
     def find(self, name: str, wanted: Wanted) -> S:
-        """What takes a call; see :func:`attendant.models.lookup.find`.
+        """What takes a call; see :func:`attendant.models.lookup.find`. What its caller may not use is not there for it,
+        but for what is named: whether that may be used was asked before.
 
         Raises:
             ModelNotFound, ModelFailed, InvalidRequest. Unavailable: the model is being loaded. Draining: it leaves.
         """
-        serving = find(self._entries, name, wanted).serving
+        caller, entries = current_caller(), iter(self._entries)
+        if caller.models is not None:
+            named = split_name(name)[0]
+            entries = (entry for entry in entries if entry.name == named or caller.may_use(entry.full_name))
+        serving = find(entries, name, wanted).serving
         assert serving is not None, "it refuses"
         return serving
 

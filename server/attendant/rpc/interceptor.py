@@ -6,20 +6,24 @@ import inspect
 import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import aclosing
+from contextlib import ExitStack, aclosing
+from dataclasses import dataclass
 from typing import Any, Self
 
 import grpc
 import grpc.aio
 from google.protobuf.message import DecodeError
 
+from attendant.core.caller import ANYONE, Caller, acting_for
 from attendant.core.context import working_for
-from attendant.core.errors import AttendantError, InvalidRequest
+from attendant.core.errors import AttendantError, InvalidRequest, Unavailable
 from attendant.core.metadata import heeded
 from attendant.core.stages import Arrival, Tracer
 from attendant.rpc import status
+from attendant.rpc.access import Entry
 from attendant.rpc.context import call_context
 from attendant.rpc.fields import on_wire
+from attendant.security.door import Door
 
 logger = logging.getLogger("attendant.rpc")
 
@@ -46,11 +50,14 @@ class Supervisor(grpc.aio.ServerInterceptor):
 
     Args:
         tracer: takes in how calls went, but for those that only ask how the server is; None: nobody does.
+        door: says who makes a call, and whether it may; None: everyone may.
     """
 
-    def __init__(self, tracer: Tracer | None = None) -> None:
+    def __init__(self, tracer: Tracer | None = None, door: Door | None = None) -> None:
         self._tracer = tracer
+        self._door = door
         self._handlers: dict[str, Any] = {}
+        self._refusing: dict[str, tuple[Entry, Any]] = {}
 
     async def intercept_service(
         self, continuation: Callable[[Any], Awaitable[Any]], handler_call_details: grpc.HandlerCallDetails
@@ -60,43 +67,71 @@ class Supervisor(grpc.aio.ServerInterceptor):
         handler = self._handlers.get(method)
         if handler is None:
             handler = await continuation(handler_call_details)
-            if handler is not None:
-                tracer = None if method.startswith(NOT_TRACED) else self._tracer
-                handler = self._handlers[method] = _supervise(handler, method, tracer)
+            if handler is None:
+                return None
+            way = _Way(method, None if method.startswith(NOT_TRACED) else self._tracer, Entry.of(self._door, method))
+            handler = self._handlers[method] = _supervise(handler, way)
+            if way.entry is not None:
+                self._refusing[method] = way.entry, _refuse(way)
+        if method in self._refusing:
+            entry, refusing = self._refusing[method]
+            if entry.is_stranger(handler_call_details.invocation_metadata or ()):
+                return refusing
         return handler
 
 
-def _supervise(handler: Any, method: str, tracer: Tracer | None) -> Any:
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """What all calls of a method have in common. ``tracer``, ``entry``: None where nobody follows, or watches, them."""
+
+    method: str
+    tracer: Tracer | None
+    entry: Entry | None
+
+
+def _refuse(way: _Way) -> Any:
+    """Ends calls of callers who are not known; none of their messages is read, so it does not matter of which kind the
+    method is."""
+
+    async def refused(messages: AsyncIterator[bytes], context: Any) -> None:
+        async with _Call(way, context):
+            raise Unavailable("who may call has just changed; call again")
+
+    return grpc.stream_stream_rpc_method_handler(refused)
+
+
+def _supervise(handler: Any, way: _Way) -> Any:
     # The wrappers decode the request themselves: gRPC would answer UNKNOWN, with Python's words, to one it cannot read.
     decode, encode = handler.request_deserializer, handler.response_serializer
     if handler.unary_unary:
-        supervised = _supervise_unary(handler.unary_unary, method, decode, tracer)
+        supervised = _supervise_unary(handler.unary_unary, way, decode)
         return grpc.unary_unary_rpc_method_handler(supervised, response_serializer=encode)
     if handler.unary_stream and inspect.isasyncgenfunction(handler.unary_stream):
-        supervised = _supervise_stream(handler.unary_stream, method, decode, tracer)
+        supervised = _supervise_stream(handler.unary_stream, way, decode)
         return grpc.unary_stream_rpc_method_handler(supervised, response_serializer=encode)
     if handler.stream_unary:
-        supervised = _supervise_reading(handler.stream_unary, method, decode, tracer)
+        supervised = _supervise_reading(handler.stream_unary, way, decode)
         return grpc.stream_unary_rpc_method_handler(supervised, response_serializer=encode)
     if handler.stream_stream and inspect.isasyncgenfunction(handler.stream_stream):
-        supervised = _supervise_both(handler.stream_stream, method, decode, tracer)
+        supervised = _supervise_both(handler.stream_stream, way, decode)
         return grpc.stream_stream_rpc_method_handler(supervised, response_serializer=encode)
-    return handler  # health's Watch, which answers for itself
+    assert way.entry is None, f"{way.method} answers for itself, and would answer everyone"
+    return handler  # health's Watch
 
 
-def _supervise_unary(behaviour: Unary, method: str, decode: Decode, tracer: Tracer | None) -> Unary:
+def _supervise_unary(behaviour: Unary, way: _Way, decode: Decode) -> Unary:
     async def supervised(data: bytes, context: Any) -> Any:
-        async with _Call(method, context, tracer) as call:
+        async with _Call(way, context) as call:
             return await behaviour(call.request(decode, data), context)
 
     return supervised
 
 
-def _supervise_stream(behaviour: Stream, method: str, decode: Decode, tracer: Tracer | None) -> Unary:
+def _supervise_stream(behaviour: Stream, way: _Way, decode: Decode) -> Unary:
     async def supervised(data: bytes, context: Any) -> None:
         write = context.write
         async with (
-            _Call(method, context, tracer) as call,
+            _Call(way, context) as call,
             aclosing(behaviour(call.request(decode, data), context)) as responses,
         ):
             async for response in responses:
@@ -105,19 +140,19 @@ def _supervise_stream(behaviour: Stream, method: str, decode: Decode, tracer: Tr
     return supervised
 
 
-def _supervise_reading(behaviour: Unary, method: str, decode: Decode, tracer: Tracer | None) -> Unary:
+def _supervise_reading(behaviour: Unary, way: _Way, decode: Decode) -> Unary:
     async def supervised(messages: AsyncIterator[bytes], context: Any) -> Any:
-        async with _Call(method, context, tracer) as call:
+        async with _Call(way, context) as call:
             return await behaviour(_requests(call, decode, messages), context)
 
     return supervised
 
 
-def _supervise_both(behaviour: Stream, method: str, decode: Decode, tracer: Tracer | None) -> Unary:
+def _supervise_both(behaviour: Stream, way: _Way, decode: Decode) -> Unary:
     async def supervised(messages: AsyncIterator[bytes], context: Any) -> None:
         write = context.write
         async with (
-            _Call(method, context, tracer) as call,
+            _Call(way, context) as call,
             aclosing(behaviour(_requests(call, decode, messages), context)) as responses,
         ):
             async for response in responses:
@@ -134,9 +169,10 @@ async def _requests(call: _Call, decode: Decode, messages: AsyncIterator[bytes])
 class _Call:
     """Around one call, in its task: its context, and the status that an exception ends it with."""
 
-    def __init__(self, method: str, context: Any, tracer: Tracer | None) -> None:
-        self._method = method
-        self._service = method.strip("/").partition("/")[0]
+    def __init__(self, way: _Way, context: Any) -> None:
+        self._way = way
+        self._method = way.method
+        self._service = way.method.strip("/").partition("/")[0]
         self._context = context
         self._call = call_context(context)
         self._refused: AttendantError | None = None
@@ -144,11 +180,11 @@ class _Call:
             self._call = heeded(self._call)
         except InvalidRequest as error:  # which the call hears once it has begun
             self._refused = error
-        if tracer is not None:
-            self._call = tracer.begin(self._call, Arrival("grpc", method.strip("/")))
+        if way.tracer is not None:
+            self._call = way.tracer.begin(self._call, Arrival("grpc", way.method.strip("/")))
         self._id = self._call.request_id
         self._received = False
-        self._scope = working_for(self._call)
+        self._scope = ExitStack()
         trail = self._call.stage.trail
         kept = trail is not None and trail.sampled
         context.set_trailing_metadata(((status.REQUEST_ID_KEY, self._id), *self._trace(kept=kept)))
@@ -168,14 +204,26 @@ class _Call:
                 self._call.stage.add("receive", self._call.arrival_ns, time.monotonic_ns(), request_bytes=len(data))
 
     async def __aenter__(self) -> Self:
-        self._scope.__enter__()
+        caller = ANYONE if self._way.entry is None else await self._admitted(self._way.entry)
+        self._scope.enter_context(working_for(self._call))
+        if caller is not ANYONE:
+            self._scope.enter_context(acting_for(caller))
         return self
+
+    async def _admitted(self, entry: Entry) -> Caller:
+        try:
+            caller = entry.admit(self._context, self._call)
+        except AttendantError as error:
+            await self._end(error)
+            raise
+        self._call = self._call.made_by(caller.subject)
+        return caller
 
     async def __aexit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         try:
             await self._end(error)
         finally:
-            self._scope.__exit__(None, None, None)
+            self._scope.close()
 
     async def _end(self, error: BaseException | None) -> None:
         if error is None:

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+import grpc
+
 from attendant.core.errors import ConfigurationError
+from attendant.security.guard import Guard
+from attendant.security.identity import Identity
+from attendant.security.kept import Kept
 from attendant.settings import GrpcSettings
 
 
-def listen(server: Any, host: str, port: int, setting: str) -> str:
+def listen(server: Any, host: str, port: int, setting: str, guard: Guard | None = None) -> str:
     """Have a gRPC server take a port. Callers may connect from then on; they are answered after it starts.
 
     Args:
         setting: what says which port, for the error.
+        guard: has the certificate; None, or without one: connections are not encrypted.
 
     Returns:
         host:port, with the real port.
@@ -22,13 +28,35 @@ def listen(server: Any, host: str, port: int, setting: str) -> str:
     """
     written = f"[{host}]" if ":" in host else host
     try:
-        found = server.add_insecure_port(f"{written}:{port}")
+        address, identity = f"{written}:{port}", guard.identity if guard is not None else None
+        if guard is None or identity is None:
+            found = server.add_insecure_port(address)
+        else:
+            found = server.add_secure_port(address, _credentials(identity, asks=guard.grpc_asks))
     except RuntimeError:
         raise ConfigurationError(
             f"cannot listen for gRPC on {written}:{port}: the port is in use or the address is not this machine's; set "
             f"grpc.host and {setting} (port 0 picks a free one)"
         ) from None
     return f"{written}:{found}"
+
+
+def _credentials(identity: Kept[Identity], *, asks: bool) -> grpc.ServerCredentials:
+    """What handshakes are made with: each with the newest certificate. ``asks``: callers have to show one, too."""
+
+    def configuration(now: Identity) -> Any:
+        return grpc.ssl_server_certificate_configuration([(now.key, now.chain)], now.client_ca if asks else None)
+
+    last = identity.value
+
+    def newest() -> Any:
+        nonlocal last
+        if identity.value is last:
+            return None
+        last = identity.value
+        return configuration(last)
+
+    return grpc.dynamic_ssl_server_credentials(configuration(last), newest, require_client_authentication=asks)
 
 
 def channel_options(settings: GrpcSettings) -> list[tuple[str, Any]]:

@@ -36,6 +36,7 @@ from attendant.rpc.openinference.servicer import InferenceServicer
 from attendant.rpc.servicers import GenerationServicer, ModelsServicer, TokenizerServicer
 from attendant.rpc.speech import SpeechServicer
 from attendant.rpc.tei import servicers as tei
+from attendant.security.guard import Guard
 from attendant.settings import GrpcSettings
 from attendant.traffic.recorder import Recorder
 
@@ -56,13 +57,23 @@ class RpcServer:
     Args:
         tracer: takes in how calls went; None: nobody does.
         explain: serve Explain, too.
+        guard: says whom to listen to; None: to everyone.
     """
 
-    def __init__(self, settings: GrpcSettings, tracer: Tracer | None = None, *, explain: bool = True) -> None:
+    def __init__(
+        self,
+        settings: GrpcSettings,
+        tracer: Tracer | None = None,
+        *,
+        explain: bool = True,
+        guard: Guard | None = None,
+    ) -> None:
         self._settings = settings
         self._tracer = tracer
+        self._guard = guard
         self._services = tuple([name for name in SERVICES if explain or name != EXPLAIN])
-        self._server = grpc.aio.server(interceptors=(Supervisor(tracer),), options=channel_options(settings))
+        supervisor = Supervisor(tracer, guard.door if guard is not None else None)
+        self._server = grpc.aio.server(interceptors=(supervisor,), options=channel_options(settings))
         self.health = Health(self._services)
         self.inference: InferenceServicer | None = None
         """The Open Inference Protocol, which HTTP speaks, too; None until :meth:`start`."""
@@ -76,7 +87,7 @@ class RpcServer:
         Raises:
             ConfigurationError: the address cannot be listened on.
         """
-        return listen(self._server, self._settings.host, self._settings.port, "grpc.port")
+        return listen(self._server, self._settings.host, self._settings.port, "grpc.port", self._guard)
 
     async def start(self, front_end: FrontEnd, recorder: Recorder | None = None) -> None:
         """Answer calls. Health says NOT_SERVING until told otherwise. ``recorder``: keeps some of them."""
@@ -85,7 +96,10 @@ class RpcServer:
             add(servicer, self._server)
         methods = methods_of((_SERVICES[name], servicer) for name, (servicer, _) in served.items())
         models = Models(front_end, methods, recorder)
-        self.inference = InferenceServicer(models, lambda: self.health.serving, self._tracer)
+        everyone = self._guard is not None and self._guard.settings_by_everyone
+        self.inference = InferenceServicer(
+            models, lambda: self.health.serving, self._tracer, settings_by_everyone=everyone
+        )
         inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(self.inference, self._server)  # type: ignore[no-untyped-call]
         tei.add_to(self._server, front_end)
         await self.health.add_to(self._server)

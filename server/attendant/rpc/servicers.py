@@ -71,7 +71,7 @@ class ModelsServicer(models_pb2_grpc.ModelsServicer):
     async def Index(self, request: models_pb2.IndexRequest, context: Any) -> models_pb2.IndexResponse:  # noqa: N802
         """Every version, loaded or not, as the folder is now."""
         await self._front_end.repository.refresh()
-        return models_pb2.IndexResponse(versions=version_messages(self._front_end.repository.index()))
+        return models_pb2.IndexResponse(versions=version_messages(self._front_end.index()))
 
 
 class TokenizerServicer(models_pb2_grpc.TokenizerServicer):

@@ -22,6 +22,7 @@ from attendant.settings.sections import (
     SloSettings,
     SpeechSettings,
 )
+from attendant.settings.security import AuthSettings, TlsSettings
 from attendant.settings.serve import ENV_PREFIX, ServeSettings
 from attendant.settings.traces import TracesSettings
 
@@ -29,6 +30,7 @@ __all__ = [
     "ENV_CONFIG",
     "ENV_PREFIX",
     "AdmissionSettings",
+    "AuthSettings",
     "ChatSettings",
     "EncoderSettings",
     "EnginePort",
@@ -46,5 +48,6 @@ __all__ = [
     "SettingsArguments",
     "SloSettings",
     "SpeechSettings",
+    "TlsSettings",
     "TracesSettings",
 ]

@@ -33,6 +33,7 @@ from attendant.settings.sections import (
     SloSettings,
     SpeechSettings,
 )
+from attendant.settings.security import AuthSettings, TlsSettings
 from attendant.settings.traces import TracesSettings
 
 ENV_PREFIX = "ATTENDANT_"
@@ -80,6 +81,13 @@ class ServeSettings(BaseSettings):
         "YAML a mapping of ports to models.",
     )
     http: HttpSettings = HttpSettings()
+    tls: TlsSettings = TlsSettings()
+    auth: AuthSettings = AuthSettings()
+    require_auth: bool = Field(
+        False,
+        description="Refuse to start where strangers could call: on an address that is not the machine's own, without "
+        "auth.tokens and tls.client_ca. Otherwise a warning says so.",
+    )
     metrics: MetricsSettings = MetricsSettings()
     traces: TracesSettings = TracesSettings()
     record: RecordSettings = RecordSettings()

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from attendant.frontend.front_end import FrontEnd
 from attendant.metrics import Metrics
+from attendant.metrics.security import SecurityMetrics
 from attendant.models.encoders import EncoderPart
 from attendant.models.generators import GeneratorPart
 from attendant.models.loaded import LoadedModel
@@ -23,10 +24,12 @@ from attendant.rpc.openinference.contents import raw_of, read_contents, read_raw
 from attendant.rpc.openinference.ports import Datatype
 from attendant.rpc.openinference.writing import put
 from attendant.rpc.server import RpcServer
-from attendant.settings import EncoderSettings, EngineSettings, GrpcSettings
+from attendant.security.guard import Guard
+from attendant.settings import AuthSettings, EncoderSettings, EngineSettings, GrpcSettings, TlsSettings
 from attendant_proto.openinference import inference_pb2 as pb
 from attendant_proto.openinference import inference_pb2_grpc
 from attendant_proto.v1 import encoding_pb2_grpc
+from prometheus_client import CollectorRegistry
 
 from tests.frontend.encoding.helpers import load
 
@@ -51,7 +54,8 @@ async def serving(*models: EncoderPart | GeneratorPart) -> AsyncIterator[Server]
     loader = ModelLoader(EngineSettings(threads=1, spinning=False), encoder=encoder, verify=False, progress=print)
     front_end = FrontEnd(Metrics(), lambda name, error: None, loader=loader)
     await front_end.start(LoadedBundles(tuple(LoadedModel.of(model) for model in models)))
-    rpc = RpcServer(GrpcSettings(port=0))
+    guard = Guard(TlsSettings(), AuthSettings(settings_by_calls="everyone"), SecurityMetrics(CollectorRegistry()))
+    rpc = RpcServer(GrpcSettings(port=0), guard=guard)
     address = rpc.bind()
     await rpc.start(front_end)
     await rpc.health.set(serving=True, models=front_end.readiness())

@@ -185,13 +185,13 @@ def setting(**values: Any) -> pb.LogSettingsRequest:
     ],
 )
 def test_the_log_changes(logger: logging.Logger, values: dict[str, Any], level: int) -> None:
-    told = log_settings(setting(**values), logger).settings
+    told = log_settings(setting(**values), logger, everyone=True).settings
     assert logger.level == level
     assert told["log_info"].bool_param == (level <= logging.INFO)
     assert told["log_warning"].bool_param == (level <= logging.WARNING)
     assert told["log_error"].bool_param == (level <= logging.ERROR)
     assert told["log_verbose_level"].uint32_param == (level <= logging.DEBUG)
-    log_settings(setting(log_verbose_level=1), logger)
+    log_settings(setting(log_verbose_level=1), logger, everyone=True)
     assert logger.level == logging.DEBUG
 
 
@@ -208,7 +208,7 @@ def test_the_log_changes(logger: logging.Logger, values: dict[str, Any], level: 
 )
 def test_what_the_log_does_not_know(logger: logging.Logger, values: dict[str, Any], words: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
-        log_settings(setting(**values), logger)
+        log_settings(setting(**values), logger, everyone=True)
     assert str(caught.value).startswith(words)
     assert logger.level == logging.INFO
 
@@ -254,15 +254,17 @@ def tracing(**values: str) -> pb.TraceSettingRequest:
 
 def test_the_rate_of_traces_changes() -> None:
     tracer = FakeTracer()
-    told = trace_settings(tracing(trace_rate="4", trace_mode="opentelemetry"), tracer).settings
+    told = trace_settings(tracing(trace_rate="4", trace_mode="opentelemetry"), tracer, everyone=True).settings
     assert (tracer.share, list(told["trace_rate"].value), list(told["trace_level"].value)) == (
         *(0.25, ["4"]),
         ["TIMESTAMPS"],
     )
-    assert list(trace_settings(pb.TraceSettingRequest(model_name="m"), tracer).settings["trace_rate"].value) == ["4"]
-    told = trace_settings(tracing(trace_level="OFF"), tracer).settings
+    assert list(
+        trace_settings(pb.TraceSettingRequest(model_name="m"), tracer, everyone=True).settings["trace_rate"].value
+    ) == ["4"]
+    told = trace_settings(tracing(trace_level="OFF"), tracer, everyone=True).settings
     assert (tracer.share, list(told["trace_level"].value)) == (0, ["OFF"])
-    trace_settings(tracing(trace_level="TIMESTAMPS"), tracer)
+    trace_settings(tracing(trace_level="TIMESTAMPS"), tracer, everyone=True)
     assert tracer.share == 1
 
 
@@ -280,11 +282,13 @@ def test_the_rate_of_traces_changes() -> None:
 def test_what_traces_do_not_know(values: dict[str, str], words: str) -> None:
     tracer = FakeTracer()
     with pytest.raises(InvalidRequest) as caught:
-        trace_settings(tracing(**values), tracer)
+        trace_settings(tracing(**values), tracer, everyone=True)
     assert str(caught.value).startswith(words)
     assert tracer.share == 1
     with pytest.raises(InvalidRequest, match="model_name is set beside settings"):
-        trace_settings(pb.TraceSettingRequest(model_name="m", settings=tracing(trace_rate="2").settings), tracer)
+        trace_settings(
+            pb.TraceSettingRequest(model_name="m", settings=tracing(trace_rate="2").settings), tracer, everyone=True
+        )
 
 
 def test_statistics_look_at_the_models_where_they_change(vectors: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from attendant.bundle import Capability
+from attendant.core.caller import current_caller
 from attendant.core.context import CallContext
 from attendant.core.errors import AttendantError, InvalidRequest, ModelFailed, Unavailable
 from attendant.core.request import StepTime
@@ -98,7 +99,9 @@ class Routes:
         self.metrics.ready(self.readiness().items())
 
     def find(self, name: str) -> Route | None:
-        """The route that takes the calls of ``name``; None: it is no route."""
+        """The route that takes the calls of ``name``; None: it is no route. Whoever takes a call in asks this first,
+        and once. Raises NotPermitted: its caller may not use what has this name."""
+        current_caller().check_model(name)
         return self._routes.get(name)
 
     def info(self, name: str) -> Known | None:
@@ -197,7 +200,8 @@ class Routes:
         return target
 
     def _other(self, route: Route, standing: Standing, wanted: Wanted) -> str:
-        fitting = [repr(name) for name, each in self._routes.items() if wanted.fits(self.capabilities(each))]
+        seen = filter(current_caller().may_use, self._routes)
+        fitting = [repr(name) for name in seen if wanted.fits(self.capabilities(self._routes[name]))]
         listed = ", ".join(fitting) or "no route of this server"
         return wanted.other.format(name=repr(route.name), task=standing.capabilities[0], fitting=listed)
 

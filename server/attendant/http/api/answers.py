@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from attendant.core.errors import AttendantError, Overloaded, RequestCancelled, Unavailable
+from attendant.core.errors import AttendantError, Overloaded, RequestCancelled, Unauthenticated, Unavailable
 from attendant.http.api.dialect import Dialect
 from attendant.http.api.hearing import Hearing, gone
 from attendant.http.errors import status_of
@@ -23,6 +23,9 @@ from attendant.http.errors import status_of
 T = TypeVar("T")
 NO_STORE: Mapping[str, str] = {"cache-control": "no-store"}
 COMMENT = b": keep-alive\n\n"
+
+BEARER = 'Bearer realm="attendant"'
+"""How to say who one is (RFC 6750, 3)."""
 
 COME_AGAIN_S = 1
 """Seconds after which to ask again a server that takes no calls now: a replica may answer then, or this one."""
@@ -157,6 +160,8 @@ def error_answer(
         told["retry-after"] = str(max(1, math.ceil(error.retry_after_s)))
     elif isinstance(error, Unavailable):
         told["retry-after"] = str(COME_AGAIN_S)
+    elif isinstance(error, Unauthenticated):
+        told.setdefault("www-authenticate", BEARER)
     return Response(_json(dialect.body_of(error, status)), status, told, "application/json")
 
 

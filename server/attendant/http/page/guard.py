@@ -10,9 +10,10 @@ from typing import Literal
 from starlette.requests import Request
 from starlette.responses import Response
 
+from attendant.core.addresses import is_loopback
 from attendant.http.answers import said
 from attendant.http.api.bodies import media_type
-from attendant.http.sites import hostname, is_loopback, other_site
+from attendant.http.sites import hostname, other_site
 
 Audience = Literal["loopback", "everyone", "off"]
 Endpoint = Callable[[Request], Awaitable[Response]]

@@ -7,7 +7,14 @@ from typing import Any
 
 from attendant_proto.openinference import inference_pb2 as pb
 
+from attendant.core.audit import changing
 from attendant.core.errors import InvalidRequest
+
+CLOSED = (
+    "calls do not change these settings here: auth.settings_by_calls is 'admin'; allowed with: 'everyone', or callers "
+    "whose token (auth.tokens) has the scope admin"
+)
+"""Why nobody may make settings of logs and traces who was not asked who they are."""
 
 LEVELS = ("log_verbose_level", "log_info", "log_warning", "log_error")
 """Settings from the most to the least that is said; each says what those after it say, too."""
@@ -17,14 +24,27 @@ _SILENT = logging.CRITICAL
 _FIXED = {"log_file": "", "log_format": "default"}
 
 
-def log_settings(request: pb.LogSettingsRequest, logger: logging.Logger) -> pb.LogSettingsResponse:
+def log_settings(
+    request: pb.LogSettingsRequest, logger: logging.Logger, *, everyone: bool = False
+) -> pb.LogSettingsResponse:
     """The settings, after those of the request are made.
 
     What is turned off takes with it what says more; what is turned on brings what says less.
 
+    Args:
+        everyone: may make settings, not only callers who may change the server.
+
     Raises:
         InvalidRequest: a setting that means nothing here, of another type, or two that contradict each other.
+        NotAllowed, NotPermitted: the caller may make none.
     """
+    if not request.settings:
+        return _response(logger)
+    with changing("change what is logged", everyone=everyone, closed=CLOSED):
+        return _changed(request, logger)
+
+
+def _changed(request: pb.LogSettingsRequest, logger: logging.Logger) -> pb.LogSettingsResponse:
     asked: dict[int, bool] = {}
     for name, value in request.settings.items():
         field, given = f"settings[{name[:100]}]", _value(value)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from attendant_proto.openinference import inference_pb2 as pb
 from attendant_proto.openinference import model_config_pb2 as config_pb
 
+from attendant.core.caller import current_caller
 from attendant.core.errors import InvalidRequest, ModelNotFound
 from attendant.core.repository import ModelVersion, full_name
 from attendant.frontend.front_end import FrontEnd
@@ -51,7 +52,7 @@ class Models:
         self._front_end = front_end
         self._methods = methods or {}
         self._recorder = recorder
-        self._found: dict[tuple[str, str, str], Found] = {}
+        self._found: dict[tuple[str, str, str, tuple[str, ...] | None], Found] = {}
         self._changes = -1  # of the front end, as of which that holds
 
     @property
@@ -61,7 +62,7 @@ class Models:
 
     def index(self) -> tuple[ModelVersion, ...]:
         """Every version of every model, and every route."""
-        return with_routes(self.repository.index(), self._front_end.list_models())
+        return with_routes(self._front_end.index(), self._front_end.list_models())
 
     def ready(self, name: str, version: str = "") -> bool:
         """Whether a model takes requests; false for one that does not exist."""
@@ -110,7 +111,7 @@ class Models:
             return self._of_method("" if name == NO_MODEL else full_name(name, version))
         if self._changes != self._front_end.changes:
             self._found, self._changes = {}, self._front_end.changes
-        key = name, version, _task(request)
+        key = name, version, _task(request), current_caller().models
         found = self._found.get(key)
         if found is None:
             info = self._front_end.served_model(full_name(name, version))

@@ -39,10 +39,19 @@ class InferenceServicer(inference_pb2_grpc.GRPCInferenceServiceServicer):
         models: those of the server.
         serving: whether the server takes requests.
         tracer: follows calls; None: none are.
+        settings_by_everyone: whoever calls may change what is logged and traced.
     """
 
-    def __init__(self, models: Models, serving: Callable[[], bool], tracer: Tracer | None = None) -> None:
+    def __init__(
+        self,
+        models: Models,
+        serving: Callable[[], bool],
+        tracer: Tracer | None = None,
+        *,
+        settings_by_everyone: bool = False,
+    ) -> None:
         self.models = models
+        self._everyone = settings_by_everyone
         self._serving = serving
         self._tracer = tracer
 
@@ -104,11 +113,11 @@ class InferenceServicer(inference_pb2_grpc.GRPCInferenceServiceServicer):
 
     async def TraceSetting(self, request: pb.TraceSettingRequest, context: Any) -> pb.TraceSettingResponse:  # noqa: N802
         """What is traced."""
-        return trace_settings(request, self._tracer)
+        return trace_settings(request, self._tracer, everyone=self._everyone)
 
     async def LogSettings(self, request: pb.LogSettingsRequest, context: Any) -> pb.LogSettingsResponse:  # noqa: N802
         """What is logged."""
-        return log_settings(request, logging.getLogger("attendant"))
+        return log_settings(request, logging.getLogger("attendant"), everyone=self._everyone)
 
     async def ModelInfer(self, request: pb.ModelInferRequest, context: Any) -> pb.ModelInferResponse:  # noqa: N802
         """One request, one response."""

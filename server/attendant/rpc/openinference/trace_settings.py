@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from attendant_proto.openinference import inference_pb2 as pb
 
+from attendant.core.audit import changing
 from attendant.core.errors import InvalidRequest, NotAllowed
 from attendant.core.stages import Tracer
+from attendant.rpc.openinference.log_settings import CLOSED
 from attendant.rpc.openinference.single import cut
 
 LEVEL, RATE, MODE = "trace_level", "trace_rate", "trace_mode"
@@ -13,28 +15,35 @@ _OFF, _ON = "OFF", "TIMESTAMPS"
 _MOST = 10**9
 
 
-def trace_settings(request: pb.TraceSettingRequest, tracer: Tracer | None) -> pb.TraceSettingResponse:
+def trace_settings(
+    request: pb.TraceSettingRequest, tracer: Tracer | None, *, everyone: bool = False
+) -> pb.TraceSettingResponse:
     """The settings, after those of the request are made: one of ``trace_rate`` calls is kept, of those whose callers
     decided nothing; none with the level OFF. They are the server's, also where a model is named.
 
     Args:
         tracer: follows calls; None: none are.
+        everyone: may make settings, not only callers who may change the server.
 
     Raises:
         InvalidRequest: a setting that means nothing here, or of one model.
-        NotAllowed: a setting is to be made, and no calls are followed.
+        NotAllowed: a setting is to be made, and no calls are followed; or the caller may make none.
+        NotPermitted: the caller may make none.
     """
     if request.settings:
-        if request.model_name:
-            raise InvalidRequest(
-                "model_name", "is set beside settings; allowed: empty, as models have none of their own"
-            )
-        share = _share(request)
-        if tracer is None:
-            raise NotAllowed("no calls are followed: traces.enabled is false")
-        if share is not None:
-            tracer.keep(share)
+        with changing("change what is traced", everyone=everyone, closed=CLOSED):
+            _change(request, tracer)
     return _response(tracer.share if tracer is not None else 0.0)
+
+
+def _change(request: pb.TraceSettingRequest, tracer: Tracer | None) -> None:
+    if request.model_name:
+        raise InvalidRequest("model_name", "is set beside settings; allowed: empty, as models have none of their own")
+    share = _share(request)
+    if tracer is None:
+        raise NotAllowed("no calls are followed: traces.enabled is false")
+    if share is not None:
+        tracer.keep(share)
 
 
 def _share(request: pb.TraceSettingRequest) -> float | None:

@@ -19,6 +19,7 @@ from attendant.rpc.health import Health
 from attendant.rpc.interceptor import Supervisor
 from attendant.rpc.listening import channel_options, listen
 from attendant.rpc.vllm.servicer import VllmEngineServicer
+from attendant.security.guard import Guard
 from attendant.settings import EnginePort, GrpcSettings
 
 SERVICE = engine_pb2.DESCRIPTOR.services_by_name["VllmEngine"].full_name
@@ -36,10 +37,17 @@ class EngineEndpoint:
 
 
 class EnginePorts:
-    """All ports with one model each. The methods belong to one event loop."""
+    """All ports with one model each. The methods belong to one event loop. ``guard``: says whom to listen to; None: to
+    everyone."""
 
-    def __init__(self, settings: GrpcSettings, ports: Sequence[EnginePort], tracer: Tracer | None = None) -> None:
-        self._ports = [_Port(settings, port, tracer) for port in ports]
+    def __init__(
+        self,
+        settings: GrpcSettings,
+        ports: Sequence[EnginePort],
+        tracer: Tracer | None = None,
+        guard: Guard | None = None,
+    ) -> None:
+        self._ports = [_Port(settings, port, tracer, guard) for port in ports]
 
     def bind(self) -> tuple[EngineEndpoint, ...]:
         """Take the ports. Raises ConfigurationError: one cannot be listened on."""
@@ -67,15 +75,18 @@ class EnginePorts:
 
 
 class _Port:
-    def __init__(self, settings: GrpcSettings, port: EnginePort, tracer: Tracer | None) -> None:
+    def __init__(self, settings: GrpcSettings, port: EnginePort, tracer: Tracer | None, guard: Guard | None) -> None:
         self._host = settings.host
         self._port = port
-        self._server = grpc.aio.server(interceptors=(Supervisor(tracer),), options=channel_options(settings))
+        self._guard = guard
+        supervisor = Supervisor(tracer, guard.door if guard is not None else None)
+        self._server = grpc.aio.server(interceptors=(supervisor,), options=channel_options(settings))
         self._health = Health((SERVICE,))
         self._front_end: FrontEnd | None = None
 
     def bind(self) -> EngineEndpoint:
-        return EngineEndpoint(listen(self._server, self._host, self._port.port, "vllm_engine"), self._port.model)
+        address = listen(self._server, self._host, self._port.port, "vllm_engine", self._guard)
+        return EngineEndpoint(address, self._port.model)
 
     def check(self, front_end: FrontEnd) -> None:
         model = self._port.model

@@ -12,6 +12,7 @@ from attendant_proto.vllm import common_pb2 as common
 from attendant_proto.vllm import engine_pb2 as pb
 from attendant_proto.vllm import engine_pb2_grpc
 
+from attendant.core.caller import current_caller
 from attendant.core.errors import InvalidRequest, NotOffered
 from attendant.frontend.front_end import FrontEnd
 from attendant.rpc.context import of_this_call
@@ -43,7 +44,7 @@ class VllmEngineServicer(engine_pb2_grpc.VllmEngineServicer):
         """Streams the answers, or sends each whole. Closing the stream ends the work."""
         self._last_call = time.time()
         call, answer = convert.generation_call(self._model, request), convert.Answer(request)
-        with self._aborts.listed(request.request_id) as abort:
+        with self._aborts.listed(request.request_id, of_this_call().subject) as abort:
             mine = replace(of_this_call(), abort=abort)
             async with aclosing(self._front_end.generation.generate(call, mine)) as parts:
                 async for part in parts:
@@ -65,8 +66,9 @@ class VllmEngineServicer(engine_pb2_grpc.VllmEngineServicer):
         return info.health(self._front_end.get_model(self._model))
 
     async def Abort(self, request: pb.AbortRequest, context: Any) -> pb.AbortResponse:  # noqa: N802
-        """Ends calls of this port."""
-        self._aborts.end(request.request_ids)
+        """Ends calls of this port that the same caller made."""
+        current_caller().check_model(self._model)
+        self._aborts.end(request.request_ids, of_this_call().subject)
         return pb.AbortResponse()
 
     async def GetModelInfo(  # noqa: N802

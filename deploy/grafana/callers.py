@@ -1,0 +1,35 @@
+"""Who is turned away at the door, and how long the server's certificate is valid."""
+
+from __future__ import annotations
+
+from deploy.grafana.board import Row
+from deploy.grafana.panel import Panel, Query, more_is_better
+from deploy.grafana.queries import WINDOW
+
+CALLERS = Row(
+    "Who calls",
+    (
+        Panel(
+            "Turned away",
+            "Calls of callers who are not known, or may not make them, by why. `unknown` that stays is a client with "
+            "an old token, or somebody who tries; the log (`attendant.audit`) has the hosts. Empty where callers are "
+            "not asked.",
+            (Query(f'sum by (reason) (rate(attendant_auth_refusals_total{{job=~"$job"}}{WINDOW}))', "{{reason}}"),),
+            "reqps",
+            stacked=True,
+        ),
+        Panel(
+            "Certificate",
+            "Time until the server's certificate is not valid any more. Empty without TLS.",
+            (
+                Query(
+                    'min by (instance) (attendant_tls_certificate_expiry_seconds{job=~"$job"}) - time()',
+                    "{{instance}}",
+                ),
+            ),
+            "s",
+            "stat",
+            steps=more_is_better(7 * 86400, 21 * 86400),
+        ),
+    ),
+)
