@@ -10,7 +10,7 @@ from attendant_proto.v1 import generation_pb2 as pb
 
 from attendant.client.connection import CallFailed, Connection
 from attendant.client.conversation import add_conversation_arguments
-from attendant.client.keeping import Keeping, add_keeping_arguments
+from attendant.client.keeping import add_keeping_arguments
 from attendant.client.request import add_generation_arguments, add_server_arguments, chat_request, statistics
 from attendant.client.terminal import Answer
 
@@ -31,7 +31,7 @@ def chat(args: Namespace) -> int:
     with contextlib.suppress(ImportError):
         import readline  # noqa: F401  # input() then edits lines and remembers them
     interactive = sys.stdin.isatty()
-    with Connection(args.server, args.timeout, Keeping.of(args)) as connection:
+    with Connection.of(args, keeping=True) as connection:
         model = connection.find_model(args.model, ("generate",))
         if not model.generation.HasField("chat") and not args.given_template:
             raise CallFailed(f"model {model.name!r} has no chat template; use `attendant generate`")

@@ -13,7 +13,7 @@ from google.protobuf.json_format import MessageToDict
 
 from attendant.client.connection import CallFailed, Connection
 from attendant.client.conversation import add_conversation_arguments, is_asked
-from attendant.client.keeping import Keeping, add_keeping_arguments
+from attendant.client.keeping import add_keeping_arguments
 from attendant.client.model_report import details, table
 from attendant.client.repository import show_index
 from attendant.client.request import (
@@ -68,7 +68,7 @@ def generate(args: Namespace) -> int:
     except UnicodeError:
         print("attendant: error: the prompt is not valid UTF-8", file=sys.stderr)
         return 2
-    with Connection(args.server, args.timeout, Keeping.of(args)) as connection:
+    with Connection.of(args, keeping=True) as connection:
         chat = not args.raw and _chats(args, connection)
         if is_asked(args) and not chat:
             raise CallFailed("tools, documents, variables and the like are for chats, and this is none")
@@ -96,7 +96,7 @@ def _chats(args: Namespace, connection: Connection) -> bool:
 
 def models(args: Namespace) -> int:
     """List the server's models."""
-    with Connection(args.server, args.timeout) as connection:
+    with Connection.of(args) as connection:
         if args.index:
             show_index(connection, as_json=args.json)
             return 0

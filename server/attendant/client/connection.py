@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from argparse import Namespace
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -23,6 +24,7 @@ from attendant_proto.v1 import (
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
+from attendant.client.access import Access, CannotReach
 from attendant.client.keeping import CannotKeep, Keeping
 from attendant.client.older_servers import fill_parts
 from attendant.traffic.calls import ask_for_receipt
@@ -41,14 +43,21 @@ class Connection:
 
     Args:
         keeping: takes each call that was answered, with its receipt; None: nobody does.
+        access: what is shown to the server; None: nothing.
     """
 
-    def __init__(self, address: str, timeout_s: float | None = None, keeping: Keeping | None = None) -> None:
+    def __init__(
+        self,
+        address: str,
+        timeout_s: float | None = None,
+        keeping: Keeping | None = None,
+        access: Access | None = None,
+    ) -> None:
         self._address = address
         self._keeping = keeping
         self._timeout_s = timeout_s
         # The server has a limit of its own.
-        self._channel = grpc.insecure_channel(address, [("grpc.max_receive_message_length", -1)])
+        self._channel = (access or Access()).channel(address, [("grpc.max_receive_message_length", -1)])
         self._generation: Any = generation_pb2_grpc.GenerationStub(self._channel)  # type: ignore[no-untyped-call]
         encoding: Any = encoding_pb2_grpc.EncodingStub(self._channel)  # type: ignore[no-untyped-call]
         self._encoding: Mapping[type[Any], Callable[..., Any]] = {
@@ -66,6 +75,11 @@ class Connection:
         self._explain: Any = explain_pb2_grpc.ExplainStub(self._channel)  # type: ignore[no-untyped-call]
         self._models: Any = models_pb2_grpc.ModelsStub(self._channel)  # type: ignore[no-untyped-call]
         self._tokenizer: Any = models_pb2_grpc.TokenizerStub(self._channel)  # type: ignore[no-untyped-call]
+
+    @classmethod
+    def of(cls, args: Namespace, *, keeping: bool = False) -> Connection:
+        """A connection as flags ask for it. ``keeping``: calls may be kept."""
+        return cls(args.server, args.timeout, Keeping.of(args) if keeping else None, access_of(args))
 
     def __enter__(self) -> Connection:
         return self
@@ -215,6 +229,14 @@ class Connection:
             raise CallFailed(_describe(error, self._address)) from None
         except CannotKeep as error:
             raise CallFailed(str(error)) from None
+
+
+def access_of(args: Namespace) -> Access:
+    """What is shown to servers, as flags ask for it. Raises CallFailed."""
+    try:
+        return Access.of(args)
+    except CannotReach as error:
+        raise CallFailed(str(error)) from None
 
 
 def _describe(error: Any, address: str) -> str:

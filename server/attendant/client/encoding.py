@@ -23,7 +23,6 @@ from attendant.client.encoding_arguments import (
     add_tag_arguments,
 )
 from attendant.client.encoding_output import Output
-from attendant.client.keeping import Keeping
 
 T = TypeVar("T")
 
@@ -121,7 +120,7 @@ def rerank(args: Namespace) -> int:
 
 def see(args: Namespace) -> int:
     """Labels or vectors of image files, whichever the model gives."""
-    with Connection(args.server, args.timeout) as connection:
+    with Connection.of(args) as connection:
         model = connection.find_model(args.model, ("classify_image", "embed_image"))
     if "embed_image" in model.capabilities:
         return _for_each(
@@ -174,7 +173,7 @@ def _for_each(
     waiting = iter(inputs)
     found = False
     try:
-        with Connection(args.server, args.timeout, Keeping.of(args)) as connection:
+        with Connection.of(args, keeping=True) as connection:
             while some := list(islice(waiting, args.batch)):
                 found = True
                 response = connection.encode(request(some))

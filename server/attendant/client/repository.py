@@ -40,7 +40,7 @@ def add_unload_arguments(parser: ArgumentParser) -> None:
 
 def load(args: Namespace) -> int:
     """Have a model served, and show its versions."""
-    with Connection(args.server, args.timeout) as connection:
+    with Connection.of(args) as connection:
         answer: pb.LoadResponse = connection.change(pb.LoadRequest(model=args.model))
     _show(answer.versions, as_json=args.json)
     return 0
@@ -48,7 +48,7 @@ def load(args: Namespace) -> int:
 
 def unload(args: Namespace) -> int:
     """Take a model out of service."""
-    with Connection(args.server, args.timeout) as connection:
+    with Connection.of(args) as connection:
         connection.change(pb.UnloadRequest(model=args.model, drain_timeout_s=args.drain_timeout))
     print(f"{args.model} is unloaded")
     return 0

@@ -8,17 +8,19 @@ from typing import Any
 
 from attendant_proto.v1 import generation_pb2 as pb
 
+from attendant.client.access import add_access_arguments
 from attendant.client.conversation import conversation
 
 DEFAULT_SERVER = "127.0.0.1:50051"
 
 
-def add_server_arguments(parser: ArgumentParser) -> None:
-    """Where the server is."""
+def add_server_arguments(parser: ArgumentParser, *, token: bool = True) -> None:
+    """Where the server is, and what it is shown. ``token``: ``--token`` means that of the caller here."""
     parser.add_argument(
         "--server", metavar="HOST:PORT", default=DEFAULT_SERVER, help="the server's gRPC address (default: %(default)s)"
     )
     parser.add_argument("--timeout", metavar="SECONDS", type=_seconds, help="deadline of each call (default: none)")
+    add_access_arguments(parser, token=token)
 
 
 def add_generation_arguments(parser: ArgumentParser) -> None:

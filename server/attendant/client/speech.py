@@ -24,7 +24,7 @@ PIECE_S = 0.2  # seconds of sound in a message
 
 def transcribe(args: Namespace) -> int:
     """What is said in sound files."""
-    with Connection(args.server, args.timeout, Keeping.of(args)) as connection:
+    with Connection.of(args, keeping=True) as connection:
         model = connection.find_model(args.model, ("transcribe",), speech=True)
         if "speech" not in model.capabilities:
             return _spell(args, model.name)

@@ -13,7 +13,7 @@ from attendant_proto.v1 import generation_pb2 as pb
 
 from attendant.client.connection import Connection
 from attendant.client.encoding import read_file
-from attendant.client.keeping import Keeping, add_keeping_arguments
+from attendant.client.keeping import add_keeping_arguments
 from attendant.client.request import add_server_arguments, number
 from attendant.client.terminal import printable
 
@@ -43,7 +43,7 @@ def translate(args: Namespace) -> int:
         # The connection closes first: its calls end, and with them the threads.
         with (
             ThreadPoolExecutor(MAX_IN_FLIGHT) as pool,
-            Connection(args.server, args.timeout, Keeping.of(args)) as connection,
+            Connection.of(args, keeping=True) as connection,
         ):
             for text, answer in _in_order(pool, connection, args):
                 found = True

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
+from attendant.client.access import add_access_arguments
 from attendant.client.compare.cases import BadCase, Case, read_cases
 from attendant.client.compare.contestant import Contestant, Task, check_pair
 from attendant.client.compare.page import page
@@ -25,7 +26,7 @@ from attendant.client.compare.quality import (
 from attendant.client.compare.report import Report, Section
 from attendant.client.compare.speed import speed_section
 from attendant.client.compare.timing import take_turns, timed_encoding, timed_generation
-from attendant.client.connection import CallFailed, Connection
+from attendant.client.connection import CallFailed, Connection, access_of
 from attendant.client.request import DEFAULT_SERVER, number
 
 EXIT_OK, EXIT_USAGE = 0, 2
@@ -56,6 +57,7 @@ def add_compare_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--html", metavar="FILE", help="also write a page that needs no network")
+    add_access_arguments(parser)
 
 
 def compare(args: Namespace) -> int:
@@ -66,8 +68,9 @@ def compare(args: Namespace) -> int:
         return EXIT_USAGE
     try:
         cases = _read(args.file)
+        access = access_of(args)
         with ExitStack() as stack:
-            connections = [stack.enter_context(Connection(address, args.timeout)) for address in servers]
+            connections = [stack.enter_context(Connection(address, args.timeout, access=access)) for address in servers]
             report = _compare(args, _pair(args, servers, connections), cases)
     except (BadCase, UnicodeError) as error:
         print(f"attendant: error: {error}", file=sys.stderr)

@@ -72,7 +72,7 @@ def add_explain_arguments(parser: ArgumentParser) -> None:
         default="auto",
         help="of the terminal; auto: as COLORFGBG says, or dark (default: %(default)s)",
     )
-    add_server_arguments(parser)
+    add_server_arguments(parser, token=False)
 
 
 def _add_subject(parser: ArgumentParser) -> None:

@@ -33,7 +33,7 @@ def _views(args: Namespace) -> list[View]:
     if args.recorded is not None:
         return read_recorded(args.recorded)
     text = _text(args)
-    with Connection(args.server, args.timeout) as connection:
+    with Connection.of(args) as connection:
         if args.context:
             return [asking.similarity(connection, args)]
         if args.steps:

@@ -58,7 +58,7 @@ def replay(args: Namespace) -> int:
         calls = islice(_calls(args.files), args.limit)
         with (
             ThreadPoolExecutor(args.concurrency) as pool,
-            Connection(args.server, args.timeout) as connection,
+            Connection.of(args) as connection,
         ):
             makers = _Makers(connection)
             waiting = (
