@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -144,8 +145,8 @@ def test_every_answer_equals_the_answer_alone(bundle: Path) -> None:  # noqa: PL
                     id_ = f"{base + len(asked)}"
                     prompt = prompt_of(family, shared, own, vocab, len(asked))
                     asked[id_] = (prompt, tuple(sorted(params.items())))
-                    place: dict[str, Any] = {"tenant": "abc"[len(asked) % 3], "priority": len(asked) % 5 - 2}
-                    engine.submit(Request(id_, prompt, SamplingParams(**params), time.monotonic_ns(), **place))
+                    asks = Request(id_, prompt, SamplingParams(**params), time.monotonic_ns(), tenant="abc"[family % 3])
+                    engine.submit(replace(asks, priority=shared % 2))
                 case ("cancel", index) if asked:
                     id_ = list(asked)[index % len(asked)]
                     cancelled.add(id_)
