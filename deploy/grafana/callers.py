@@ -19,6 +19,22 @@ CALLERS = Row(
             stacked=True,
         ),
         Panel(
+            "Work by caller",
+            "Tokens a second that callers get, of prompts and generated; of models that encode the size of rows. "
+            "`_other` is all callers beyond `metrics.most_tenants`.",
+            (Query(f'sum by (tenant) (rate(attendant_tenant_tokens_total{{job=~"$job"}}{WINDOW}))', "{{tenant}}"),),
+            "short",
+            stacked=True,
+        ),
+        Panel(
+            "Evenness",
+            "Jain's index of what those callers got who had requests waiting for ten seconds: 1 is the same for each. "
+            "It stays near 1 under any load if callers share (`admission.fair`).",
+            (Query('min by (model_name) (attendant_fairness_index{job=~"$job"})', "{{model_name}}"),),
+            "percentunit",
+            most=1,
+        ),
+        Panel(
             "Certificate",
             "Time until the server's certificate is not valid any more. Empty without TLS.",
             (

@@ -105,7 +105,10 @@ class Application:
         self.exit_code = EXIT_OK
         told = settings.metrics
         self._metrics = Metrics(
-            objectives=settings.slo.by_model(), vllm_names=told.vllm_names, triton_names=told.triton_names
+            objectives=settings.slo.by_model(),
+            vllm_names=told.vllm_names,
+            triton_names=told.triton_names,
+            most_tenants=told.most_tenants,
         )
         self._addresses: dict[str, tuple[str, int]] = {}
         self._tracer = tracer_of(settings.traces, self._metrics, self._addresses) if settings.traces.enabled else None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from attendant.core.fair_order import MOST_TENANTS, FairQueue, OrderRules, Service, Ticket, jains_index
+from attendant.core.evenness import WINDOW_NS, Evenness, jains_index
+from attendant.core.fair_order import MOST_TENANTS, FairQueue, OrderRules, Service, Ticket
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -96,3 +97,11 @@ def test_tenants_that_came_once_are_forgotten() -> None:
 )
 def test_jains_index(served: list[float], index: float) -> None:
     assert jains_index(served) == pytest.approx(index)
+
+
+def test_evenness_is_of_those_who_waited_all_the_time() -> None:
+    even, half = Evenness(), WINDOW_NS // 2
+    assert even.take({"a", "b", "c"}, [], 1) is None
+    assert even.take({"a", "b"}, [("a", 1), ("b", 3), ("c", 100)], 1 + half) is None
+    assert even.take({"a", "b"}, [("d", 100)], 1 + 2 * half) == pytest.approx(jains_index([1, 3]))
+    assert even.take({"a"}, [("a", 9)], 1 + 4 * half) == 1

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from attendant.core.encoding import BatchStats
 from attendant.core.errors import DeadlineExceeded, InvalidRequest, ModelNotFound, QueueFull, StepFailed
-from attendant.core.events import FailedEvent, FinishedEvent, StepStats
+from attendant.core.events import FailedEvent, FinishedEvent, StepStats, TenantService
 from attendant.core.objectives import ObjectivesByModel
 from attendant.core.request import FinishReason, Timings, Usage
 from attendant.metrics import Metrics, server
@@ -505,3 +505,20 @@ def test_the_two_formats_have_the_same_samples_and_only_one_has_exemplars() -> N
 
     assert values(page) == values(own)
     assert {family.type for family in families if family.name in COUNTERS} == {"unknown"}  # they do not end in _total
+
+
+def test_tenants_have_series_of_their_own_up_to_a_limit() -> None:
+    registry = CollectorRegistry()
+    metrics = Metrics(registry, most_tenants=2)
+    metrics.add_model("m")
+    served = tuple(TenantService(tenant, 10, 3) for tenant in ("a", "b", "c", "d"))
+    metrics.step("m", StepStats(served=served, evenness=0.5))
+    metrics.step("m", StepStats(served=served[:1]))
+
+    def tokens(tenant: str, kind: str) -> float | None:
+        labels = {"model_name": "m", "tenant": tenant, "kind": kind}
+        return registry.get_sample_value("attendant_tenant_tokens_total", labels)
+
+    assert [tokens(tenant, "input") for tenant in ("a", "b", "c", OTHER)] == [20, 10, None, 20]
+    assert [tokens(tenant, "output") for tenant in ("a", "b", "d", OTHER)] == [6, 3, None, 6]
+    assert registry.get_sample_value("attendant_fairness_index", {"model_name": "m"}) == 0.5

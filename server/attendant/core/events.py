@@ -81,6 +81,7 @@ class StepStats:
         step_ns: duration of the whole step.
         run_ns: of that, time inside the model run and sampling.
         served: what tenants had of the step.
+        evenness: Jain's index of what those tenants had who waited for the last ten seconds, whenever it is found anew.
     """
 
     num_running: int = 0
@@ -96,6 +97,7 @@ class StepStats:
     run_ns: int = 0
     num_fed_tokens: int = 0
     served: tuple[TenantService, ...] = ()
+    evenness: float | None = None
 
     def with_state_of(self, engines: Collection[StepStats]) -> StepStats:
         """The figures of this step, and the state that ``engines`` are in after their latest steps, added up."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from bisect import bisect_left, insort
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
@@ -41,12 +41,6 @@ class Ticket(NamedTuple):
     tenant: str = ""
     priority: int = 0
     arrival_ns: int = 0
-
-
-def jains_index(served: Sequence[float]) -> float:
-    """Jain's index of fairness, (sum x)^2 / (n sum x^2): 1 if all had the same, 1/n if one had all."""
-    squares = len(served) * sum(had * had for had in served)
-    return sum(served) ** 2 / squares if squares else 1.0
 
 
 class Service:
@@ -113,12 +107,12 @@ class FairQueue(Generic[T]):
 
     def add(self, ticket: Ticket, item: T) -> None:
         """One waits, for the first time or again; ``ticket`` stays the same."""
-        insort(self._lines.setdefault(self._line_of(ticket), []), (ticket, item), key=_order_of)
+        insort(self._lines.setdefault((ticket.tenant, ticket.priority), []), (ticket, item), key=_order_of)
         self._size += 1
 
     def remove(self, ticket: Ticket) -> T:
         """One waits no longer."""
-        key = self._line_of(ticket)
+        key = (ticket.tenant, ticket.priority)
         line = self._lines[key]
         place = bisect_left(line, ticket.order, key=_order_of)
         found, item = line.pop(place)
@@ -146,10 +140,14 @@ class FairQueue(Generic[T]):
         assert best is not None
         return -best[0][0], *best[1][0]
 
+    def tenants(self) -> set[str]:
+        """Whose they are."""
+        return {tenant for tenant, _ in self._lines}
+
     def owed(self, ticket: Ticket, now_ns: int) -> tuple[int, Iterator[T]]:
         """How much less than the next tenant of its level the tenant has had that is first, and who else waits in its
         line, the oldest first. ``ticket``: of the first."""
-        line = self._line_of(ticket)
+        line = (ticket.tenant, ticket.priority)
         top = self._top()
         level = self._level(ticket, ticket.priority, top, now_ns)
         others = [
@@ -204,9 +202,6 @@ class FairQueue(Generic[T]):
     def rank(self, level: int, ticket: Ticket) -> Rank:
         """Where one belongs that is at this level, whether it waits or not."""
         return -level, self.service.of(level, ticket.tenant), ticket.order
-
-    def _line_of(self, ticket: Ticket) -> _Line:
-        return (ticket.tenant if self._rules.fair else ""), ticket.priority
 
     def _top(self) -> int:
         return max(priority for _, priority in self._lines)

@@ -150,6 +150,7 @@ class Engine:
         scheduler, pool = self._scheduler, self._scheduler.pool
         prefix = pool.prefix_stats
         now_ns = time.monotonic_ns()
+        served = scheduler.take_served()
         stats = StepStats(
             num_running=scheduler.num_running,
             num_waiting=scheduler.num_waiting,
@@ -163,6 +164,7 @@ class Engine:
             kv_capacity_tokens=pool.capacity_tokens,
             step_ns=now_ns - begun.started_ns,
             run_ns=run_ns,
-            served=scheduler.take_served(),
+            served=served,
+            evenness=scheduler.evenness(served, now_ns),
         )
         return StepReport(scheduler.take_events(), stats, now_ns)

@@ -91,6 +91,10 @@ class Scheduler:
         """What tenants have had since the last call."""
         return self._waiting.take_served()
 
+    def evenness(self, served: tuple[TenantService, ...], now_ns: int) -> float | None:
+        """Jain's index of what tenants had who waited, if it is found anew."""
+        return self._waiting.evenness(served, now_ns)
+
     def in_order(self, now_ns: int) -> Iterator[Sequence]:
         """Those that wait, in the order in which they would get places."""
         return self._waiting.in_order(now_ns)

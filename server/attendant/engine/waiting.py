@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
+from attendant.core.evenness import Evenness
 from attendant.core.events import TenantService
 from attendant.core.fair_order import FairQueue, OrderRules, Rank, Service
 from attendant.engine.sequence import Sequence
@@ -28,6 +29,7 @@ class WaitingQueue:
         self._running: Counter[tuple[int, str]] = Counter()  # sequences by level and tenant
         self._inputs: Counter[str] = Counter()  # tokens by tenant since they were told
         self._outputs: Counter[str] = Counter()
+        self._evenness = Evenness()
 
     def __len__(self) -> int:
         return len(self._queue)
@@ -99,6 +101,11 @@ class WaitingQueue:
     def had(self, sequence: Sequence) -> int:
         """What its tenant has had, at its level."""
         return self._service.of(sequence.level, sequence.ticket.tenant)
+
+    def evenness(self, served: tuple[TenantService, ...], now_ns: int) -> float | None:
+        """See :meth:`attendant.core.evenness.Evenness.take`; once for each step."""
+        had = [(tenant, INPUT_WEIGHT * given + OUTPUT_WEIGHT * made) for tenant, given, made in served]
+        return self._evenness.take(self._queue.tenants(), had, now_ns)
 
     def take_served(self) -> tuple[TenantService, ...]:
         """What tenants have had since the last call."""

@@ -36,6 +36,7 @@ from attendant.metrics.outcomes import error_name, request_errors
 from attendant.metrics.routes import RouteMetrics
 from attendant.metrics.security import SecurityMetrics
 from attendant.metrics.speech import SpeechMetrics
+from attendant.metrics.tenants import TenantMetrics
 from attendant.metrics.traces import TraceMetrics
 from attendant.metrics.traffic import RecordMetrics
 from attendant.metrics.triton import ModelFigures, triton_families, triton_figures
@@ -50,10 +51,12 @@ class Metrics:
     ``traces``: of what becomes of spans.
     ``recorded``: of calls that are written to a file.
     ``routes``: of what routes lead to. ``security``: of who was turned away.
+    ``tenants``: of what callers get.
 
     Args:
         objectives: what is promised of models.
         vllm_names, triton_names: write what these have a name for under that name, too.
+        most_tenants: with series of their own.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class Metrics:
         *,
         vllm_names: bool = False,
         triton_names: bool = False,
+        most_tenants: int = 32,
     ) -> None:
         self._process = CollectorRegistry() if registry is None else None
         if self._process is not None:
@@ -83,6 +87,7 @@ class Metrics:
         self.traces = TraceMetrics(registry)
         self.recorded = RecordMetrics(registry)
         self.routes = RouteMetrics(registry)
+        self.tenants = TenantMetrics(registry, self._names, most_tenants)
         self.security = SecurityMetrics(registry)
         self._vllm_names, self._triton_names = vllm_names, triton_names
         self._families = [
@@ -140,6 +145,7 @@ class Metrics:
     def step(self, model: str, stats: StepStats, owner: Hashable = "") -> None:
         """One engine step. A few microseconds."""
         self._models[model].step(stats, owner)
+        self.tenants.served(model, stats.served, stats.evenness)
 
     def first_token(self, model: str, seconds: float, exemplar: Exemplar = None) -> None:
         """A sequence's first token was delivered, ``seconds`` after its arrival. ``exemplar``: labels of its trace."""

@@ -244,3 +244,6 @@ class MetricsSettings(Section):
     triton_names: bool = Field(
         False, description="Write what Triton has a name for under that name, too, for what is made for Triton."
     )
+    most_tenants: Annotated[int, Field(ge=0, le=1000)] = Field(
+        32, description="Callers, the first that come, whose share of each model is told by name; others share a name."
+    )

@@ -13,6 +13,7 @@ from attendant.batching.thread import Report
 from attendant.core.attention import JobReport
 from attendant.core.encoding import BatchReport, Row, RowFailure, RowResult
 from attendant.core.errors import AttendantError, Draining, EngineDead, InvalidRequest
+from attendant.core.events import TenantService
 from attendant.core.stages import NOWHERE, Exemplar, Stage
 from attendant.frontend.admission import Gate
 from attendant.frontend.encoding.backlog import Backlog
@@ -114,7 +115,7 @@ class EncoderHub:
     ) -> None:
         self.model = model
         self._batches = batches
-        self._metrics = metrics.encoders
+        self._metrics, self._tenants = metrics.encoders, metrics.tenants
         self._on_death = on_death
         self._loop = asyncio.get_running_loop()
         self._live: dict[str, _Live] = {}
@@ -219,6 +220,8 @@ class EncoderHub:
             for end in report.ends
             if isinstance(end, RowResult) and (live := self._live.get(end.id))
         ]
+        rows = [live.slice.rows[live.index] for _, live in waited]
+        self._tenants.served(self.model.name, [TenantService(row.tenant, row.size, 0) for row in rows])
         self._note_run(report, {live.slice.way: None for _, live in waited if live.slice.way is not None})
         self._on_ends(report.ends)
         if stats := report.stats:
