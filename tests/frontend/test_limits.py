@@ -26,7 +26,9 @@ from attendant.frontend.encoding.calls import (
     TextItem,
     TranscribeCall,
 )
+from attendant.frontend.encoding.limits import check_encoding
 from attendant.frontend.explain.calls import GivenAnswer, ImageFile, SoundFile, Subject
+from attendant.frontend.explain.limits import check_subject
 from attendant.frontend.limits import CallLimits
 from attendant.settings import LimitsSettings
 
@@ -176,9 +178,9 @@ ENCODING: list[tuple[Any, Any, str]] = [
 
 @pytest.mark.parametrize(("allowed", "refused", "said"), ENCODING)
 def test_calls_on_models_that_encode(allowed: Any, refused: Any, said: str) -> None:
-    SMALL.check_encoding(allowed)
+    check_encoding(SMALL, allowed)
     with pytest.raises(InvalidRequest) as caught:
-        SMALL.check_encoding(refused)
+        check_encoding(SMALL, refused)
     assert str(caught.value).startswith(said)
 
 
@@ -194,7 +196,7 @@ def test_calls_on_models_that_encode(allowed: Any, refused: Any, said: str) -> N
     ],
 )
 def test_what_is_explained(subject: Subject, answer: GivenAnswer | None, said: str) -> None:
-    SMALL.check_subject(Subject(TextPrompt("12345"), "12345"), GivenAnswer("12345"))
+    check_subject(SMALL, Subject(TextPrompt("12345"), "12345"), GivenAnswer("12345"))
     with pytest.raises(InvalidRequest) as caught:
-        SMALL.check_subject(subject, answer)
+        check_subject(SMALL, subject, answer)
     assert str(caught.value).startswith(said)

@@ -8,22 +8,6 @@ from typing import Any
 from attendant.core.chat import ChatMessage, ChatPrompt, TextPart
 from attendant.core.errors import InvalidRequest
 from attendant.core.generation import GenerationCall, TextPrompt
-from attendant.frontend.encoding.calls import (
-    AnswerCall,
-    Audio,
-    ClassifyCall,
-    ClassifyImageCall,
-    ClassifyTokensCall,
-    EmbedCall,
-    EmbedImageCall,
-    EmbedSparseCall,
-    FillMaskCall,
-    LogitsCall,
-    RerankCall,
-    TextItem,
-    TranscribeCall,
-)
-from attendant.frontend.explain.calls import GivenAnswer, ImageFile, SoundFile, Subject
 from attendant.settings import LimitsSettings
 
 
@@ -68,26 +52,24 @@ class CallLimits:
         """A prompt of any kind: the tokens of one are for its model to count."""
         match prompt:
             case TextPrompt(text=text):
-                self._text("text", text)
+                self.check_text("text", text)
             case ChatPrompt() as chat:
                 self._chat(chat)
 
-    def check_subject(self, subject: Subject, answer: GivenAnswer | None) -> None:
-        """What is to be explained."""
-        match subject.given:
-            case ImageFile(data=data):
-                self.check_image("image", data)
-            case SoundFile(data=data):
-                self.check_sound("audio", data)
-            case given:
-                self.check_prompt(given)
-        self._text("second_text", subject.second_text)
-        if answer is not None:
-            self._text("answer.text", answer.text or "")
-
     def check_text(self, field: str, text: str) -> None:
         """One text."""
-        self._text(field, text)
+        _number(field, len(text), self._most.max_text_characters, "characters")
+
+    def check_texts(self, field: str, texts: Iterable[str]) -> None:
+        """Several texts. ``field``: with a place for the number of a text."""
+        most = self._most.max_text_characters
+        for place, text in enumerate(texts):
+            if len(text) > most:
+                self.check_text(field.format(place), text)
+
+    def check_inputs(self, field: str, inputs: Sequence[Any]) -> None:
+        """How many inputs a call has."""
+        _number(field, len(inputs), self._most.max_inputs, "inputs")
 
     def check_image(self, field: str, data: bytes) -> None:
         """One image file."""
@@ -96,35 +78,6 @@ class CallLimits:
     def check_sound(self, field: str, data: bytes) -> None:
         """One recording, or a piece of one."""
         _number(field, len(data), self._most.max_sound_bytes, "bytes")
-
-    def check_encoding(self, call: Any) -> None:
-        """A call on a model that encodes, of any kind."""
-        match call:
-            case EmbedCall() | EmbedSparseCall() | ClassifyCall() | LogitsCall():
-                self._number_of("inputs", call.inputs)
-                self._items(call.inputs)
-            case AnswerCall():
-                self._number_of("inputs", call.inputs)
-                self._texts("inputs[{}].question", [item.question for item in call.inputs])
-                self._texts("inputs[{}].context", [item.context for item in call.inputs])
-            case ClassifyTokensCall() | FillMaskCall():
-                self._number_of("texts", call.texts)
-                self._texts("texts[{}]", call.texts)
-            case RerankCall():
-                self._text("query", call.query)
-                self._number_of("documents", call.documents)
-                self._texts("documents[{}]", call.documents)
-            case ClassifyImageCall() | EmbedImageCall():
-                self._number_of("images", call.images)
-                for place, image in enumerate(call.images):
-                    if isinstance(image, bytes):
-                        self.check_image(f"images[{place}]", image)
-            case TranscribeCall():
-                self._number_of("inputs", call.inputs)
-                for place, audio in enumerate(call.inputs):
-                    self.check_sound(f"inputs[{place}].{_kind(audio)}", audio.data)
-            case _:
-                raise AssertionError(f"{type(call).__name__} has no limits")
 
     def _chat(self, chat: ChatPrompt) -> None:
         pieces = len(chat.messages) + len(chat.tools) + len(chat.documents)
@@ -157,41 +110,18 @@ class CallLimits:
 
     def _message(self, field: str, message: ChatMessage) -> None:
         if isinstance(message.content, str):
-            self._text(f"{field}.content", message.content)
+            self.check_text(f"{field}.content", message.content)
         elif message.content:
             texts = [part.text if isinstance(part, TextPart) else "" for part in message.content]
-            self._texts(f"{field}.parts[{{}}]", texts)
-        self._text(f"{field}.reasoning", message.reasoning)
-        self._texts(f"{field}.tool_calls[{{}}].arguments", [call.arguments for call in message.tool_calls])
-
-    def _items(self, items: Sequence[TextItem]) -> None:
-        most = self._most.max_text_characters
-        for place, item in enumerate(items):
-            if len(item.text) > most or len(item.pair) > most:
-                self._text(f"inputs[{place}]", max(item.text, item.pair, key=len))
-
-    def _texts(self, field: str, texts: Iterable[str]) -> None:
-        """``field``: with a place for the number of a text."""
-        most = self._most.max_text_characters
-        for place, text in enumerate(texts):
-            if len(text) > most:
-                self._text(field.format(place), text)
-
-    def _text(self, field: str, text: str) -> None:
-        _number(field, len(text), self._most.max_text_characters, "characters")
-
-    def _number_of(self, field: str, inputs: Sequence[Any]) -> None:
-        _number(field, len(inputs), self._most.max_inputs, "inputs")
+            self.check_texts(f"{field}.parts[{{}}]", texts)
+        self.check_text(f"{field}.reasoning", message.reasoning)
+        self.check_texts(f"{field}.tool_calls[{{}}].arguments", [call.arguments for call in message.tool_calls])
 
 
 def _pieces(message: ChatMessage) -> int:
     """Of a message, beside itself."""
     parts = len(message.content) if isinstance(message.content, tuple) else 0
     return parts + len(message.tool_calls)
-
-
-def _kind(audio: Audio) -> str:
-    return "wav" if audio.is_wav else "samples"
 
 
 def _number(field: str, count: int, most: int, what: str) -> None:

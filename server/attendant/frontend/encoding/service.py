@@ -29,6 +29,7 @@ from attendant.frontend.encoding.calls import (
     RerankCall,
     TranscribeCall,
 )
+from attendant.frontend.encoding.limits import check_encoding
 from attendant.frontend.encoding.receipts import RowDigests, draft
 from attendant.frontend.encoding.served import ServedEncoder
 from attendant.frontend.encoding.way import begin_call, note_result
@@ -175,7 +176,7 @@ class EncodingService:
             with begin_call(context, task, call.model) as stage:
                 served = self._models.find(call.model, encoding(task))
                 name, encoder = served.name, served.encoders[task]
-                self._limits.check_encoding(call)
+                check_encoding(self._limits, call)
                 async with encoder.calls.call(inner=inner):
                     encoder.hub.backlog.check_begin(context)
                     digests = RowDigests() if call.receipt else None

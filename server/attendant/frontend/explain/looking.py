@@ -12,6 +12,7 @@ from attendant.core.errors import InvalidRequest
 from attendant.frontend.explain import encoding, hearing
 from attendant.frontend.explain.calls import GivenAnswer, Subject
 from attendant.frontend.explain.generating import GeneratedSubjects
+from attendant.frontend.explain.limits import check_subject
 from attendant.frontend.explain.subjects import Explains, Looked, name_of, place_of
 from attendant.frontend.limits import CallLimits
 from attendant.frontend.speech.model import Generator
@@ -54,7 +55,7 @@ class Looking:
             AttendantError: the model does not read it, or could not answer.
         """
         try:
-            self._limits.check_subject(subject, answer)
+            check_subject(self._limits, subject, answer)
             with context.stage.begin("look") as stage:
                 looked = await self._look(model, subject, answer, context.within(stage), alone=bool(field))
                 stage.note(num_tokens=len(looked.tokens))

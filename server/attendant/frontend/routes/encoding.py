@@ -23,6 +23,7 @@ from attendant.frontend.encoding.calls import (
     TextItem,
     added_up,
 )
+from attendant.frontend.encoding.limits import check_encoding
 from attendant.frontend.encoding.service import Behaviour, Encodes, EncodingService
 from attendant.frontend.limits import CallLimits
 from attendant.frontend.routes import fusion
@@ -86,7 +87,7 @@ class RoutedEncoding(EncodingService):
         route = self._routes.find(call.model)
         if route is None:
             return await super()._run(task, behaviour, call, given, inner=inner)
-        self._limits.check_encoding(call)
+        check_encoding(self._limits, call)
         return await self.lead(
             Target(route.name, route), task, behaviour, call, given or CallContext.new(), inner=inner
         )
