@@ -9,7 +9,7 @@ from attendant.batching.forecast import BatchForecast
 from attendant.core.context import CallContext
 from attendant.core.encoding import BatchStats, Row
 from attendant.core.errors import QueueFull
-from attendant.frontend.timely import check_in_time, retry_s
+from attendant.frontend.timely import Margin, Promise, check_in_time, retry_s
 from attendant.models.encoders import EncoderPart
 
 
@@ -22,6 +22,7 @@ class Backlog:
         self._limits = model.limits
         self._max_size = model.max_queue_size
         self._forecast = BatchForecast(model.limits)
+        self._margin = Margin()
         self._rows: dict[int, _Sum] = {}  # by priority
 
     def add(self, rows: Sequence[Row]) -> None:
@@ -54,10 +55,11 @@ class Backlog:
         """
         by_ns = context.result_by_ns
         if by_ns is not None and self._rows:
-            self._check_time(0, 0, context.priority, context.arrival_ns, by_ns)
+            self._check_time(self._due_in_ns(0, 0, context.priority), context.arrival_ns, by_ns)
 
-    def check(self, rows: Sequence[Row], num_rows: int) -> None:
-        """Refuse a call whose first rows are known. ``num_rows``: those of the whole call.
+    def check(self, rows: Sequence[Row], num_rows: int) -> Promise:
+        """Refuse a call whose first rows are known. ``num_rows``: those of the whole call. Returns what is promised of
+        its first rows, if these are all, to be put around their runs.
 
         Raises:
             WouldBeLate: they would not be done in its time.
@@ -65,24 +67,33 @@ class Backlog:
         """
         first = rows[0]
         size = sum(row.size for row in rows) * num_rows // len(rows)
+        due_ns = self._due_in_ns(num_rows, size, first.priority)
         if first.deadline_ns is not None:
-            self._check_time(num_rows, size, first.priority, first.arrival_ns, first.deadline_ns)
+            self._check_time(due_ns, first.arrival_ns, first.deadline_ns)
         held = sum(level.size for level in self._rows.values())
         if self._max_size is not None and held and held + size > self._max_size:
-            due_ns = self._forecast.due_in_ns(1, held + size - self._max_size, time.monotonic_ns())
-            raise QueueFull(self._name, self._max_size, retry_s(due_ns or 0), "tokens")
+            over_ns = self._forecast.due_in_ns(1, held + size - self._max_size, time.monotonic_ns())
+            raise QueueFull(self._name, self._max_size, retry_s(over_ns or 0), "tokens")
+        return Promise(self._margin, due_ns if self._rows and num_rows == len(rows) else None)
 
-    def _check_time(self, num_rows: int, size: int, priority: int, arrival_ns: int, by_ns: int) -> None:
+    def _due_in_ns(self, num_rows: int, size: int, priority: int) -> float | None:
         ahead = [level for its_priority, level in self._rows.items() if its_priority >= priority]
-        due_ns = self._forecast.due_in_ns(
+        return self._forecast.due_in_ns(
             num_rows + sum(level.count for level in ahead),
             size + sum(level.size for level in ahead),
             time.monotonic_ns(),
         )
+
+    def _check_time(self, due_ns: float | None, arrival_ns: int, by_ns: int) -> None:
         if self._limits.predict and due_ns is not None:
-            alone_since_ns = None if self._rows else self._forecast.ended_ns
             check_in_time(
-                self._name, "the result", due_ns, arrival_ns=arrival_ns, by_ns=by_ns, alone_since_ns=alone_since_ns
+                self._name,
+                "the result",
+                due_ns,
+                self._margin,
+                arrival_ns=arrival_ns,
+                by_ns=by_ns,
+                alone_since_ns=None if self._rows else self._forecast.ended_ns,
             )
 
 

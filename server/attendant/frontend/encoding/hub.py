@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 
@@ -286,10 +287,10 @@ class AdmittedCall:
         self._hub.check_able(len(rows))
         if not self._begun:
             self._hub.gate.check_room(len(rows))
-        if not self._checked:
-            self._hub.backlog.check(rows, num_rows or len(rows))
+        promise = None if self._checked else self._hub.backlog.check(rows, num_rows or len(rows))
         self._begun = self._checked = True
-        return await self._hub.run_when_room(rows, stage)
+        with promise or nullcontext():
+            return await self._hub.run_when_room(rows, stage)
 
 
 def _stop(batches: list[BatchClient]) -> None:

@@ -7,12 +7,15 @@ import time
 from attendant.batching.run_times import RunTimes
 from attendant.core.context import CallContext
 from attendant.core.errors import DeadlineExceeded
-from attendant.frontend.timely import check_in_time
+from attendant.frontend.timely import Margin, check_in_time
 
 
 class WindowForecast:
     """What windows of one model took, from their features to their last token, by how many recordings were inside. It
     belongs to the event loop.
+
+    Attributes:
+        margin: of what is predicted of whole recordings.
 
     Args:
         predict: refuse recordings, and end those that can no longer be done; False: only take times down.
@@ -22,6 +25,7 @@ class WindowForecast:
         self._model = model
         self._predict = predict
         self._times = RunTimes()
+        self.margin = Margin()
         self._ended_ns = 0
 
     def took(self, num_inside: int, took_ns: int) -> None:
@@ -29,7 +33,7 @@ class WindowForecast:
         self._times.take(num_inside, took_ns)
         self._ended_ns = time.monotonic_ns()
 
-    def check(self, num_windows: int, num_inside: int, context: CallContext, *, first: bool) -> None:
+    def check(self, num_windows: int, num_inside: int, context: CallContext, *, first: bool) -> float | None:
         """Look whether a recording can be done in its time, before a window of it costs anything.
 
         Args:
@@ -37,15 +41,18 @@ class WindowForecast:
             num_inside: recordings inside, this one included.
             first: nothing of it was transcribed yet.
 
+        Returns:
+            In how many nanoseconds it would be done among the others, if it is not begun and not alone; or None.
+
         Raises:
             WouldBeLate: of the first window: the result, or the first of it, would come too late.
             DeadlineExceeded: of a later one: it would come too late even if all went as well as it has gone lately.
         """
         if not self._predict or (took_ns := self._times.of(num_inside)) is None:
-            return
+            return None
         if not first:
             self._check_hope(num_windows, context)
-            return
+            return None
         alone_since_ns = self._ended_ns if num_inside == 1 else None
         arrival_ns = context.arrival_ns
         for what, windows, by_ns in (
@@ -53,10 +60,16 @@ class WindowForecast:
             ("the result", num_windows, context.deadline_ns),
         ):
             if by_ns is not None:
-                due_ns = windows * took_ns
                 check_in_time(
-                    self._model, what, due_ns, arrival_ns=arrival_ns, by_ns=by_ns, alone_since_ns=alone_since_ns
+                    self._model,
+                    what,
+                    windows * took_ns,
+                    self.margin,
+                    arrival_ns=arrival_ns,
+                    by_ns=by_ns,
+                    alone_since_ns=alone_since_ns,
                 )
+        return num_windows * took_ns if num_inside > 1 else None
 
     def _check_hope(self, num_windows: int, context: CallContext) -> None:
         least_ns = self._times.least(1)

@@ -21,6 +21,7 @@ from attendant.frontend.speech.feed import Feed
 from attendant.frontend.speech.model import Generator, Heard, Window
 from attendant.frontend.speech.receipts import SpeechReceipt
 from attendant.frontend.speech.served import ServedListener
+from attendant.frontend.timely import Promise
 from attendant.metrics import SpeechMetrics
 from attendant.tasks.job_threads import JobThreads
 from attendant.tasks.mel import Floats
@@ -76,17 +77,18 @@ class Transcription:
         """
         listener = self._listener  # a window more there is in any case: who has no time for it costs nothing more
         listener.forecast.check(1, listener.gate.taken, self._context, first=True)
-        while True:
-            with self._context.stage.begin("fill window"):
-                async with aclosing(self._filled(feed)) as texts:
-                    async for text in texts:
-                        yield text
-            if not len(self._sound):
-                break
-            self._check_forecast(feed)
-            for segment in await self._window():
-                yield segment
-        yield replace(self._result(), warnings=feed.warnings)
+        with Promise(listener.forecast.margin) as promise:
+            while True:
+                with self._context.stage.begin("fill window"):
+                    async with aclosing(self._filled(feed)) as texts:
+                        async for text in texts:
+                            yield text
+                if not len(self._sound):
+                    break
+                self._check_forecast(feed, promise)
+                for segment in await self._window():
+                    yield segment
+            yield replace(self._result(), warnings=feed.warnings)
 
     async def _filled(self, feed: Feed) -> AsyncGenerator[Partial, None]:
         """Until the window is full or the recording has ended: what was heard in it so far."""
@@ -203,14 +205,16 @@ class Transcription:
         self._tally.add(heard.finish, begin_ns)
         return heard
 
-    def _check_forecast(self, feed: Feed) -> None:
+    def _check_forecast(self, feed: Feed, promise: Promise) -> None:
         """Whether what is left of the recording, as far as that is known, can be transcribed in its time."""
         left = len(self._sound)
         if feed.num_samples is not None:
             left = max(left, feed.num_samples - self._start)
         num_windows = math.ceil(left / self._model.log_mel.num_samples)
         listener, first = self._listener, not self._tally.num_runs
-        listener.forecast.check(num_windows, listener.gate.taken, self._context, first=first)
+        due_ns = listener.forecast.check(num_windows, listener.gate.taken, self._context, first=first)
+        if first and feed.num_samples is not None:
+            promise.make(due_ns)
 
     def _check_time(self) -> None:
         left_s = self._context.time_left_s()
