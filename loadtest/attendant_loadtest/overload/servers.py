@@ -1,0 +1,102 @@
+"""Servers of the tool's own, and what one has counted."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.request import urlopen
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from attendant_loadtest.bench.processes import ServerFailed, wait_or_kill
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What a server's runs did so far, or between two moments: runs, seconds of them, tokens of prompts,
+    sources and texts, and those of answers that had a row in a run."""
+
+    runs: float
+    seconds: float
+    inputs: float
+    answers: float
+
+    def since(self, before: Counted) -> Counted:
+        """What was added."""
+        return Counted(
+            self.runs - before.runs,
+            self.seconds - before.seconds,
+            self.inputs - before.inputs,
+            self.answers - before.answers,
+        )
+
+    @property
+    def tokens(self) -> float:
+        """All of them."""
+        return self.inputs + self.answers
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where a server listens."""
+
+    grpc: str
+    http: str
+
+    def counted(self, *, encoder: bool) -> Counted:
+        """What its runs did so far."""
+        page = urlopen(f"http://{self.http}/metrics", timeout=60).read().decode()
+        found: dict[str, float] = {}
+        for family in text_string_to_metric_families(page):
+            for sample in family.samples:
+                found[sample.name] = found.get(sample.name, 0.0) + sample.value
+        if encoder:
+            runs, seconds, tokens = (
+                found.get(f"attendant_encoder_{name}", 0.0)
+                for name in ("compute_seconds_count", "compute_seconds_sum", "batch_tokens_sum")
+            )
+            return Counted(runs, seconds, tokens, 0.0)
+        runs, seconds, tokens = (
+            found.get(f"attendant_{name}", 0.0)
+            for name in ("step_duration_seconds_count", "step_duration_seconds_sum", "step_tokens_sum")
+        )
+        decodes = found.get("attendant_step_batch_size_sum", 0.0)
+        return Counted(runs, seconds, tokens - decodes, decodes)
+
+
+@contextmanager
+def serving(arguments: Sequence[str | Path]) -> Iterator[Server]:
+    """Start a server with these arguments on free ports of the loopback, and end it afterwards.
+
+    Raises:
+        ServerFailed: with the server's log.
+    """
+    command = [sys.executable, "-m", "attendant", "serve", *map(str, arguments)]
+    command += ["--grpc.port", "0", "--http.port", "0"]
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("ATTENDANT_")}
+    with (
+        tempfile.TemporaryFile("w+") as log,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment) as process,
+    ):
+        try:
+            assert process.stdout is not None
+            said = ""
+            for line in process.stdout:
+                said += line
+                if "metrics on" in line:
+                    break
+            grpc, http = re.search(r"gRPC on (\S+)", said), re.search(r"metrics on http://(\S+)/metrics", said)
+            if grpc is None or http is None:
+                log.seek(0)
+                raise ServerFailed(f"the server did not start:\n{log.read()}")
+            yield Server(grpc[1], http[1])
+        finally:
+            process.terminate()
+            wait_or_kill(process)
