@@ -262,9 +262,9 @@ def test_a_bundle_that_cannot_be_loaded_is_told_and_may_come_again(tmp_path: Pat
     registry = CollectorRegistry()
 
     async def test(front_end: FrontEnd) -> None:
-        with pytest.raises(BundleError, match="ONNX Runtime cannot load it"):
+        with pytest.raises(BundleError, match="is not an ONNX file"):
             await front_end.models.load(bundle)
-        with pytest.raises(ModelFailed, match=r"'broken' is not served: .*ONNX Runtime cannot load it"):
+        with pytest.raises(ModelFailed, match=r"'broken' is not served: .*is not an ONNX file"):
             await collect(front_end.generation, ask("broken"))
         assert isinstance(front_end.list_models()[-1], FailedModel)
         assert registry.get_sample_value("attendant_model_ready", {"model_name": "broken"}) == 0

@@ -99,7 +99,7 @@ def test_every_kind_loads_and_its_budget_is_in_its_own_units(
         (lambda b: (b / "encoder.onnx").unlink(), "encoder.onnx", "the file is missing"),
         (lambda b: (b / TOKENIZER_FILE).write_bytes(b"x"), TOKENIZER_FILE, "1 bytes, the manifest says"),
         (lambda b: replace_file(b, TOKENIZER_FILE, b"{}"), TOKENIZER_FILE, "is not a tokenizer"),
-        (lambda b: replace_file(b, "encoder.onnx", b"no graph"), "encoder.onnx", "ONNX Runtime cannot load it"),
+        (lambda b: replace_file(b, "encoder.onnx", b"no graph"), "encoder.onnx", "is not an ONNX file"),
         (lambda b: edit(b, lambda d: d.update(labels=["a"])), "encoder.onnx", "width 3; its manifest says 1"),
         (lambda b: edit(b, lambda d: d.update(layout="padded")), "b: encoder.onnx", "takes the input 'pad_index'"),
         (lambda b: edit(b, lambda d: d["input"].update(pad_id=10**6)), "encoder.onnx", "warm-up run failed"),

@@ -102,7 +102,8 @@ def test_a_good_bundle_loads_and_says_what_it_does(bundle: Path) -> None:
         (lambda b: edit(b, lambda d: d.update(chat_template="{% if %}")), "bundle", "chat template does not compile"),
         (lambda b: (b / TOKENIZER_FILE).write_bytes(b"x"), TOKENIZER_FILE, "1 bytes, the manifest says"),
         (lambda b: replace_file(b, TOKENIZER_FILE, b"{}"), TOKENIZER_FILE, "is not a tokenizer"),
-        (lambda b: replace_file(b, "decoder.onnx", b"no graph"), "decoder.onnx", "ONNX Runtime cannot load it"),
+        (lambda b: replace_file(b, "decoder.onnx", b"no graph"), "decoder.onnx", "is not an ONNX file"),
+        (lambda b: replace_file(b, "decoder.onnx", b"\x08\x08"), "decoder.onnx", "ONNX Runtime cannot load it"),
     ],
 )
 def test_a_bad_bundle_is_refused_by_file_and_cause(

@@ -3,6 +3,7 @@
 from attendant.bundle.answer_formats import formats_of
 from attendant.bundle.attention import AttentionKind, AttentionLayers, AttentionManifest, AttentionOrigin, Patches
 from attendant.bundle.capabilities import Capability, EncoderTask
+from attendant.bundle.contained import check_graph_files
 from attendant.bundle.continuing import ContinuesNot
 from attendant.bundle.decoders import (
     PAGED_RUN_TOKENS,
@@ -125,6 +126,7 @@ __all__ = [
     "TextSource",
     "VectorFidelity",
     "check_format",
+    "check_graph_files",
     "element_size",
     "formats_of",
     "read_any_manifest",

@@ -10,6 +10,7 @@ from typing import get_args
 from pydantic import ValidationError
 
 from attendant.bundle.capabilities import EncoderTask
+from attendant.bundle.contained import MAX_MANIFEST, check_names
 from attendant.bundle.decoders import GeneratorManifest
 from attendant.bundle.encoders import EncoderManifest
 from attendant.bundle.graph_io.check import check_graphs
@@ -39,6 +40,8 @@ def read_any_manifest(bundle: Path) -> Manifest:
     """
     path = bundle / MANIFEST_FILE
     try:
+        if path.is_file() and path.stat().st_size > MAX_MANIFEST:
+            raise BundleError(path, f"has {path.stat().st_size} bytes; allowed: at most {MAX_MANIFEST}")
         data = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         reason = "the file is missing" if bundle.is_dir() else f"{bundle} is not a folder"
@@ -61,6 +64,7 @@ def read_any_manifest(bundle: Path) -> Manifest:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the document"
         raise BundleError(path, f"{where}: {first['msg']} ({error.error_count()} wrong in all)") from error
+    check_names(bundle, manifest)
     check_graphs(manifest)
     return manifest
 

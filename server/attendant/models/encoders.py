@@ -17,6 +17,7 @@ from attendant.bundle import (
     EncoderTask,
     ImageInput,
     TextInput,
+    check_graph_files,
     verify_files,
 )
 from attendant.core.attention import AttentionModel
@@ -118,6 +119,7 @@ def load_encoder(  # noqa: PLR0913 - all that a model is loaded with, each by na
     if verify:
         progress(f"{manifest.name}: checking {sum(f.size for f in manifest.files.values()) / 1e6:,.1f} MB of files")
         verify_files(path, manifest)
+    check_graph_files(path, manifest)
     tokens, limits = batch_limits(manifest, settings)
     queued = settings.max_queue_tokens
     device = open_device(manifest.target, gpu_index)

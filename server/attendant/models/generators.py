@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from attendant.bundle import Capability, GeneratorManifest, verify_files
+from attendant.bundle import Capability, GeneratorManifest, check_graph_files, verify_files
 from attendant.core.answer_formats import NO_FORMATS, AnswerFormats
 from attendant.core.attention import AttentionModel
 from attendant.core.errors import AttendantError, BundleError, EngineDead
@@ -85,6 +85,7 @@ def load_generator(  # noqa: PLR0913 - all that a model is loaded with, each by 
     if verify:
         progress(f"{manifest.name}: checking {sum(f.size for f in manifest.files.values()) / 1e6:,.1f} MB of files")
         verify_files(path, manifest)
+    check_graph_files(path, manifest)
 
     def tell(line: str) -> None:
         progress(f"{manifest.name}: {line}")

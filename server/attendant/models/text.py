@@ -16,6 +16,7 @@ from attendant.bundle import (
     TemplateBroken,
     TemplateHabits,
 )
+from attendant.bundle.contained import MAX_TOKENIZER
 from attendant.core.chat import ChatPrompt
 from attendant.core.errors import BundleError, ContextExceeded, InvalidRequest
 from attendant.core.generation import TextPrompt
@@ -37,9 +38,13 @@ def load_tokenizer(bundle: Path) -> Tokenizer:
         BundleError: it is not usable.
     """
     path = bundle / TOKENIZER_FILE
+    if path.is_file() and path.stat().st_size > MAX_TOKENIZER:
+        raise BundleError(path, f"has {path.stat().st_size} bytes; allowed: at most {MAX_TOKENIZER}")
     try:
         tokenizer = Tokenizer.from_file(str(path))
-    except Exception as error:  # the library raises bare Exception
+    except BaseException as error:  # the library raises bare Exception, and its panics are none
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
         raise BundleError(path, f"is not a tokenizer: {error}") from error
     tokenizer.no_padding()
     tokenizer.no_truncation()
