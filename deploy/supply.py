@@ -1,0 +1,128 @@
+"""What an image is made of: a lock of its packages with hashes, a list of them for others' tools, and known holes.
+
+`python -m deploy.supply lock` asks the package index what the image's requirements come to today, and writes the lock;
+`sbom` writes what is installed here as CycloneDX; `audit` has pip-audit look for known holes in what the lock has.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import tomllib
+from collections.abc import Iterable, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+LOCK = HERE / "requirements-cpu.txt"
+EXTRAS = ("cpu", "traces")
+"""Of the image for processors, as the Dockerfile installs it."""
+PYTHON = "3.12"
+MACHINES = ("x86_64", "aarch64")
+_GLIBC = range(17, 37)  # 2.x; Debian 12 has 2.36
+
+_NAME = re.compile(r"[-_.]+")
+_LINE = re.compile(r"^([a-z0-9-]+)==(\S+)", re.MULTILINE)
+
+
+def requirements() -> tuple[str, ...]:
+    """What the image needs, as pyproject.toml says it."""
+    project = tomllib.loads((HERE.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return (*project["dependencies"], *(each for extra in EXTRAS for each in project["optional-dependencies"][extra]))
+
+
+def resolved(machine: str) -> Mapping[tuple[str, str], frozenset[str]]:
+    """The packages of an image for a machine, by name and version, with the SHA-256 of their wheels. Asks the index."""
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.json"
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--quiet", "--dry-run", "--ignore-installed"]
+        command += ["--report", str(report), "--target", folder, "--only-binary=:all:", "--python-version", PYTHON]
+        for version in _GLIBC:
+            command += ["--platform", f"manylinux_2_{version}_{machine}"]
+        command += ["--platform", f"manylinux2014_{machine}"]
+        subprocess.run([*command, *requirements()], check=True)
+        found: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
+    return {
+        (canonical(each["metadata"]["name"]), each["metadata"]["version"]): frozenset(
+            (each["download_info"]["archive_info"]["hashes"]["sha256"],)
+        )
+        for each in found["install"]
+    }
+
+
+def lock_of(machines: Iterable[Mapping[tuple[str, str], frozenset[str]]]) -> str:
+    """The lock, as pip takes it with --require-hashes: each package once, with the hashes of all machines' wheels."""
+    hashes: dict[tuple[str, str], set[str]] = {}
+    for packages in machines:
+        for package, known in packages.items():
+            hashes.setdefault(package, set()).update(known)
+    lines = ["# Made by `python -m deploy.supply lock`: the packages of the image for processors, with hashes."]
+    for (name, version), all_known in sorted(hashes.items()):
+        lines.append(" \\\n".join([f"{name}=={version}", *(f"    --hash=sha256:{each}" for each in sorted(all_known))]))
+    return "\n".join(lines) + "\n"
+
+
+def locked() -> Mapping[str, str]:
+    """The versions that the lock has, by name."""
+    return dict(_LINE.findall(LOCK.read_text(encoding="utf-8")))
+
+
+def sbom() -> dict[str, Any]:
+    """What is installed here, as CycloneDX 1.6 has it."""
+    packages = {canonical(each.name): each for each in metadata.distributions()}
+    return {
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.6",
+        "version": 1,
+        "metadata": {"component": _component("attendant", packages.pop("attendant", None), kind="application")},
+        "components": [_component(name, package) for name, package in sorted(packages.items())],
+    }
+
+
+def canonical(name: str) -> str:
+    """A name of a package in its one spelling."""
+    return _NAME.sub("-", name).lower()
+
+
+def _component(name: str, package: metadata.Distribution | None, kind: str = "library") -> dict[str, Any]:
+    version = package.version if package is not None else "0"
+    purl = f"pkg:pypi/{name}@{version}"
+    found: dict[str, Any] = {"type": kind, "bom-ref": purl, "name": name, "version": version, "purl": purl}
+    if package is None or "License-Expression" not in package.metadata:
+        return found
+    return found | {"licenses": [{"expression": package.metadata["License-Expression"]}]}
+
+
+def audit() -> int:
+    """Known holes of what the lock has. Returns pip-audit's code; 2 where it is not installed."""
+    command = [sys.executable, "-m", "pip_audit", "--require-hashes", "--disable-pip", "--requirement", str(LOCK)]
+    try:
+        metadata.distribution("pip-audit")
+    except metadata.PackageNotFoundError:
+        print("pip-audit is not installed here; run: pip install pip-audit", file=sys.stderr)
+        return 2
+    return subprocess.run(command, check=False).returncode
+
+
+def main(words: list[str]) -> int:
+    """Do what the one word says. Returns the exit code."""
+    match words:
+        case ["lock"]:
+            LOCK.write_text(lock_of(map(resolved, MACHINES)), encoding="utf-8")
+            print(f"wrote deploy/{LOCK.name}")
+        case ["sbom"]:
+            print(json.dumps(sbom(), indent=1))
+        case ["audit"]:
+            return audit()
+        case _:
+            print("python -m deploy.supply lock | sbom | audit", file=sys.stderr)
+            return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
