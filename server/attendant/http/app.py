@@ -14,6 +14,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from attendant.core.errors import AttendantError
+from attendant.core.exhausted import of_exhaustion
 from attendant.core.stages import Tracer
 from attendant.frontend.front_end import FrontEnd
 from attendant.http.access import Known
@@ -90,7 +91,9 @@ def app_of(
             text = error.detail
         return _told(path, error.status_code, text, error.headers)
 
-    def fail(request: Request, _: Exception) -> Response:
+    def fail(request: Request, error: Exception) -> Response:
+        if (exhausted := of_exhaustion(error)) is not None:
+            return _refusal(request.url.path, exhausted)
         return _told(request.url.path, 500, "the server failed; its log says why")
 
     def end(request: Request, error: Exception) -> Response:

@@ -23,6 +23,9 @@ logger = logging.getLogger("attendant.http")
 KEEP_ALIVE_S = 75
 """Seconds that a connection may be silent between two requests: more than between two scrapes of Prometheus."""
 
+GONE_S = 60
+"""Seconds after which a caller counts as gone who takes nothing of what is sent, or whose machine does not answer."""
+
 FAREWELL_S = 2
 """Seconds that answers under way may take when the server ends."""
 
@@ -56,6 +59,7 @@ class HttpServer:
         try:
             # A port in TIME_WAIT is free; one that is listened on is still refused.
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            _look_for_the_gone(listener)
             listener.bind((host, port))
             listener.listen()
         except OSError as error:
@@ -95,6 +99,15 @@ class HttpServer:
             await asyncio.wait((serving,))
         if listener is not None:
             listener.close()
+
+
+def _look_for_the_gone(listener: socket.socket) -> None:
+    """Have the system end connections whose other side has vanished without a farewell; accepted ones inherit this."""
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    times = {"TCP_KEEPIDLE": GONE_S // 2, "TCP_KEEPINTVL": max(GONE_S // 6, 1), "TCP_KEEPCNT": 3}
+    for name, value in {**times, "TCP_USER_TIMEOUT": GONE_S * 1000}.items():
+        if hasattr(socket, name):  # some systems have not all of them
+            listener.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), max(value, 1))
 
 
 def _tell(serving: asyncio.Task[None]) -> None:

@@ -17,6 +17,7 @@ from google.protobuf.message import DecodeError
 from attendant.core.caller import ANYONE, Caller, acting_for
 from attendant.core.context import working_for
 from attendant.core.errors import AttendantError, InvalidRequest, Unavailable
+from attendant.core.exhausted import of_exhaustion
 from attendant.core.metadata import heeded
 from attendant.core.stages import Arrival, Tracer
 from attendant.rpc import status
@@ -226,6 +227,9 @@ class _Call:
             self._scope.close()
 
     async def _end(self, error: BaseException | None) -> None:
+        if isinstance(error, Exception) and (exhausted := of_exhaustion(error)) is not None:
+            logger.warning("%s failed, request id %s: %r", self._method, self._id, error)
+            error = exhausted
         if error is None:
             self._ended(grpc.StatusCode.OK)
         elif isinstance(error, AttendantError):

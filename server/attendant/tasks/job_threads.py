@@ -31,25 +31,35 @@ class JobThreads:
         self._stack_bytes = stack_bytes
         self._jobs: queue.SimpleQueue[JobThreads._Job | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
-        self._started = False
+        self._running = 0
 
     def submit(self, job: Callable[[], T]) -> Future[T]:
         """What ``job`` will return. A future that is cancelled before its turn is never run.
 
         The job runs in the caller's context, so that lines that it logs are known to be of the caller's call.
+
+        Raises:
+            RuntimeError: there is no thread, and the machine gives none. The job is not kept.
         """
         future: Future[T] = Future()
-        self._jobs.put((future, partial(copy_context().run, job)))
         with self._lock:
-            if not self._started:
-                self._started = True
-                usual = threading.stack_size(self._stack_bytes)
-                try:
-                    for index in range(self._count):
-                        threading.Thread(target=self._work, name=f"{self._name}-{index}", daemon=True).start()
-                finally:
-                    threading.stack_size(usual)
+            if self._running < self._count:
+                self._start()
+            self._jobs.put((future, partial(copy_context().run, job)))
         return future
+
+    def _start(self) -> None:
+        """Start the threads that are not there; the lock is held. Where the machine gives fewer, these do all."""
+        usual = threading.stack_size(self._stack_bytes)
+        try:
+            while self._running < self._count:
+                threading.Thread(target=self._work, name=f"{self._name}-{self._running}", daemon=True).start()
+                self._running += 1
+        except RuntimeError:
+            if self._running == 0:
+                raise
+        finally:
+            threading.stack_size(usual)
 
     async def run(self, job: Callable[[], T]) -> T:
         """What ``job`` returns, for a task on a loop. It is not begun if the task is cancelled before its turn."""
@@ -58,10 +68,9 @@ class JobThreads:
     def close(self) -> None:
         """End the threads once the jobs that wait are done. A later job starts them anew."""
         with self._lock:
-            if self._started:
-                self._started = False
-                for _ in range(self._count):
-                    self._jobs.put(None)
+            for _ in range(self._running):
+                self._jobs.put(None)
+            self._running = 0
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from attendant.core.errors import StepFailed
+from attendant.http import server
 from attendant.http.api import hearing
 from attendant.http.api.answers import Event, Events, in_events, in_one
 from attendant.http.api.bodies import LONG_BODY, ApiBody, read_call, read_json
@@ -354,6 +355,23 @@ def test_a_reader_that_does_not_read_makes_the_source_wait(site: Endpoints) -> N
             seen = site.made
         assert seen < most_kilobytes / 4  # what the kernel's buffers hold, and a little more
     assert site.ended.wait(HANGS_S)
+
+
+def test_a_reader_that_takes_nothing_for_long_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "GONE_S", 1)
+    site = Endpoints(Limits(most_bytes=100_000))
+
+    async def endless() -> Events:
+        while True:
+            yield Event({"x": "x" * 1024})
+            await asyncio.sleep(0)
+
+    site.events = endless
+    with site.connected() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.sendall(posted("/v1/events", TEXT))
+        assert site.ended.wait(HANGS_S), "the connection stands, and the work has ended"
+    site.close()
 
 
 def test_a_quiet_stream_has_comments_if_asked(site: Endpoints) -> None:
