@@ -89,6 +89,7 @@ NIGHTLY = (
     "real/test_speech_text.py",
     "system/test_many_changes.py",
     "real/test_answers.py::test_smollm2_knows_the_capital_of_france",
+    "soak/test_soak.py::test_ten_minutes",
     "strangers/test_frameworks.py",
     "strangers/test_pages.py::test_programs_that_hear",
 )

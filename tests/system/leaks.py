@@ -58,7 +58,7 @@ class Held:
 
 
 @contextmanager
-def nothing_leaks(server: ServerProcess, megabytes: int = 48) -> Iterator[None]:
+def nothing_leaks(server: ServerProcess, megabytes: int = 128) -> Iterator[None]:
     """What a server holds afterwards it held before: slots, blocks, queue, descriptors, threads, and memory.
 
     Args:
