@@ -30,7 +30,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     print(f"seed {options.seed}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        found = soak(Path(folder), 60 * options.minutes, options.seed, measure_s=15.0)
+        found = soak(Path(folder), 60 * options.minutes, options.seed, measure_s=15.0, whisper=True)
     growth = found.growth(min(SETTLED_S, found.seconds / 2))
     told = {
         "seed": options.seed,

@@ -55,9 +55,9 @@ class Soaked:
 
 
 class Soak:
-    """Asks one server. ``folder``: of its repository; None: versions stay."""
+    """Asks one server. ``folder``: of its repository."""
 
-    def __init__(self, server: ServerProcess, folder: Path | None, seed: int, *, whisper: bool) -> None:
+    def __init__(self, server: ServerProcess, folder: Path, seed: int, *, whisper: bool) -> None:
         self._server = server
         self._folder = folder
         self._chance = random.Random(seed)
@@ -152,8 +152,6 @@ class Soak:
 
     async def _switch(self, channel: grpc.aio.Channel, ended: asyncio.Event) -> None:
         """Versions of both models in the repository come and go by turns."""
-        if self._folder is None:
-            return
         models: Any = models_pb2_grpc.ModelsStub(channel)
         while not ended.is_set():
             number = self.soaked.switches // 2 + 2

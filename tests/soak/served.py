@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 from pathlib import Path
 
 from tests.models.repositories import make_repository, serving_repository
@@ -13,16 +12,15 @@ from tests.system.server import eventually
 from tests.whisper import make_whisper_bundle
 
 
-def soak(folder: Path, seconds: float, seed: int, *, measure_s: float, switches: bool = True) -> Soaked:
-    """Run one in a folder of its own, and look at the server when it is over."""
+def soak(folder: Path, seconds: float, seed: int, *, measure_s: float, whisper: bool) -> Soaked:
+    """Run one in a folder of its own, and look at the server when it is over. ``whisper``: with one, exported for it."""
     repository = make_repository(folder / "models")
     bundles = [make_synthetic_bundle(folder / "tools", name="tools", chat_template=HERMES_TEMPLATE)]
-    whisper = importlib.util.find_spec("torch") is not None
     if whisper:
         bundles.append(make_whisper_bundle(folder / "whisper"))
     log = folder / "log"
     with serving_repository(repository, log, *bundles, "--demo", "--engine.max-num-seqs", 8) as server:
-        run = Soak(server, repository if switches else None, seed, whisper=whisper)
+        run = Soak(server, repository, seed, whisper=whisper)
         soaked = asyncio.run(run.run(seconds, measure_s))
         eventually(server.is_idle)
         if server.healthz() != 200:
