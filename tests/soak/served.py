@@ -13,7 +13,7 @@ from tests.whisper import make_whisper_bundle
 
 
 def soak(folder: Path, seconds: float, seed: int, *, measure_s: float, whisper: bool) -> Soaked:
-    """Run one in a folder of its own, and look at the server when it is over. ``whisper``: with one, exported for it."""
+    """Run one in a folder of its own, and look at the server when it is over. ``whisper``: have one exported for it."""
     repository = make_repository(folder / "models")
     bundles = [make_synthetic_bundle(folder / "tools", name="tools", chat_template=HERMES_TEMPLATE)]
     if whisper:
