@@ -68,6 +68,13 @@ REQUESTS = Row(
             "s",
         ),
         Panel(
+            "Foreseen and true",
+            "Time until the first token, and until the end, as a share of what was foreseen, where there is a deadline "
+            "or a target. Around 1 the refusals can be trusted; far above it, requests are late that were let in.",
+            quantiles("attendant_request_foreseen_ratio", "what"),
+            "short",
+        ),
+        Panel(
             "Time a token",
             "Mean time of each answer's tokens after its first: the pace at which a reader sees them.",
             quantiles("attendant_request_time_per_output_token_seconds"),

@@ -10,6 +10,7 @@ from attendant.engine.block_pool import BlockPool
 from attendant.engine.client import ThreadEngineClient
 from attendant.engine.facts import EngineFacts
 from attendant.engine.slot_pool import SlotPool
+from attendant.engine.step_rules import StepRules
 from attendant.engine.thread import Report
 
 from tests.engine.helpers import request
@@ -28,7 +29,8 @@ def test_what_holds_for_each_of_several_engines() -> None:
 
 def test_the_facts_are_those_of_the_pool_and_the_limits() -> None:
     engine, _, scheduler = make()
-    assert engine.facts("one") == EngineFacts("one", 4, CONTEXT, scheduler.pool.capacity_tokens, 16)
+    rules = StepRules.of(scheduler.limits, scheduler.pool.capacity_tokens, 16)
+    assert engine.facts("one") == EngineFacts("one", 4, CONTEXT, scheduler.pool.capacity_tokens, 16, rules)
     assert (SlotPool(2, 64, 96, page_tokens=32).page_tokens, BlockPool(4, 17, 16, CONTEXT).page_tokens) == (32, 16)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from attendant.core.errors import AttendantError
+from attendant.core.pace import NO_PACE, Pace
 from attendant.core.request import FinishReason, Timings, Usage
 
 
@@ -112,8 +113,10 @@ class StepStats:
 
 @dataclass(frozen=True, slots=True)
 class StepReport:
-    """What a step tells the world. ``at_ns``: when its tokens were there, monotonic."""
+    """What a step tells the world. ``at_ns``: when its tokens were there, monotonic. ``pace``: what the engine has
+    learnt of the duration of its steps."""
 
     events: tuple[EngineEvent, ...]
     stats: StepStats
     at_ns: int
+    pace: Pace = NO_PACE

@@ -41,6 +41,8 @@ class Request:
         priority: of its call: the higher, the sooner.
         tenant: whom it is charged to.
         first_token_by_ns: when its first token is of no use any more, monotonic, or None.
+        sure_tokens: tokens that its answer has for certain, unless it is given up.
+        ends_hopeless: once these cannot come by the deadline, it ends.
         noted: somebody wants to know which runs computed its prompt.
     """
 
@@ -57,6 +59,8 @@ class Request:
     priority: int = 0
     tenant: str = ""
     first_token_by_ns: int | None = None
+    sure_tokens: int = 1
+    ends_hopeless: bool = False
     noted: bool = False
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from attendant.core.errors import EngineDead
 from attendant.core.events import StepReport, StepStats
 from attendant.core.fair_order import OrderRules
+from attendant.core.pace import StepWork
 from attendant.core.plan import StepOutput, StepPlan
 from attendant.core.request import Request
 from attendant.engine.apart import attempt, salvage
@@ -16,6 +17,7 @@ from attendant.engine.pool import PrefixStats
 from attendant.engine.probe import probe
 from attendant.engine.runner import BlockingRunner, LaunchedLate, Runner
 from attendant.engine.scheduler import Scheduler
+from attendant.engine.step_rules import StepRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,7 @@ class Engine:
         self._runner = runner
         self._hands: Runner = runner if isinstance(runner, Runner) else LaunchedLate(runner)
         self._begun: _Begun | None = None
+        self._busy_since_ns = 0  # when the latest step ended, if it left work
 
     @property
     def has_work(self) -> bool:
@@ -55,7 +58,9 @@ class Engine:
     def facts(self, name: str) -> EngineFacts:
         """What never changes of it, under a name."""
         limits, pool = self._scheduler.limits, self._scheduler.pool
-        return EngineFacts(name, limits.max_num_seqs, limits.context_length, pool.capacity_tokens, pool.page_tokens)
+        memory = pool.capacity_tokens, pool.page_tokens
+        rules = StepRules.of(limits, *memory)
+        return EngineFacts(name, limits.max_num_seqs, limits.context_length, *memory, rules, self._scheduler.paces.pace)
 
     def order_by(self, rules: OrderRules) -> None:
         """Change the order of requests; to be called before there are any."""
@@ -167,4 +172,8 @@ class Engine:
             served=served,
             evenness=scheduler.evenness(served, now_ns),
         )
-        return StepReport(scheduler.take_events(), stats, now_ns)
+        if begun.plan and begun.error is None:
+            from_ns = self._busy_since_ns or begun.started_ns
+            scheduler.paces.took(StepWork.of(begun.plan), (now_ns - from_ns) / 1e9)
+        self._busy_since_ns = now_ns if self.has_work else 0
+        return StepReport(scheduler.take_events(), stats, now_ns, scheduler.paces.pace)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from attendant.core.pace import NO_PACE, Pace
+from attendant.engine.step_rules import ANY_RULES, StepRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +19,8 @@ class EngineFacts:
         context_length: tokens of prompt and answer together.
         kv_capacity_tokens: budget of KV memory, in positions of one sequence.
         kv_page_tokens: positions that KV memory is handed out in.
+        rules: by which it decides its steps.
+        pace: of its steps, as far as it was learnt when it was loaded.
     """
 
     name: str
@@ -23,6 +28,8 @@ class EngineFacts:
     context_length: int
     kv_capacity_tokens: int
     kv_page_tokens: int
+    rules: StepRules = ANY_RULES
+    pace: Pace = field(default=NO_PACE, compare=False)
 
     @classmethod
     def least(cls, engines: Iterable[EngineFacts]) -> EngineFacts:
@@ -34,6 +41,8 @@ class EngineFacts:
             min(facts.context_length for facts in found),
             min(facts.kv_capacity_tokens for facts in found),
             found[0].kv_page_tokens,
+            found[0].rules,
+            found[0].pace,
         )
 
     def max_sequences(self, num_tokens: int) -> int:

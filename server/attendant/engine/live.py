@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from attendant.core.errors import AttendantError
 from attendant.core.events import EngineEvent, FailedEvent, FinishedEvent
-from attendant.core.request import FinishReason, Request
+from attendant.core.plan import StepPlan
+from attendant.core.request import FinishReason, PromptRun, Request
 from attendant.engine.beam_group import BeamGroup
 from attendant.engine.deadlines import Deadlines
 from attendant.engine.limits import SchedulerLimits
@@ -75,6 +76,15 @@ class LiveSequences:
         if group := self._groups.get(sequence.id):
             return group.failed(error, now_ns)
         return [FailedEvent(sequence.id, error, sequence.usage(), sequence.clock.timings(now_ns))]
+
+    def note_runs(self, plan: StepPlan, began_ns: int, now_ns: int) -> None:
+        """Tell those who want to know it what a step computed of their prompts and sources."""
+        ordered = [(feed.request_id, -1, feed.size) for feed in plan.feeds]
+        ordered += [(chunk.request_id, chunk.start, len(chunk.tokens)) for chunk in plan.prefills]
+        for request_id, start, size in ordered:
+            sequence = self._sequences.get(request_id)
+            if sequence is not None and sequence.request.noted:
+                sequence.clock.run(PromptRun(began_ns, now_ns, start, size))
 
     def forget(self, sequence: Sequence) -> None:
         """The sequence, or its search, has ended."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from attendant.engine.limits import SchedulerLimits
 from attendant.engine.live import LiveSequences
 from attendant.engine.pool import KVPool, acquire_all
@@ -25,6 +27,9 @@ class Places:
 
     def __len__(self) -> int:
         return len(self._running)
+
+    def __iter__(self) -> Iterator[Sequence]:
+        return iter(self._running)
 
     def in_order(self, now_ns: int) -> list[Sequence]:
         """Those that have a place, when a step begins. Before that, if this is turned on, one of a lower level gives

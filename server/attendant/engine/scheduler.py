@@ -34,11 +34,13 @@ from attendant.core.errors import AttendantError, DeadlineExceeded, StepFailed
 from attendant.core.events import EngineEvent, TenantService, TokenEvent
 from attendant.core.fair_order import OrderRules
 from attendant.core.plan import StepOutput, StepPlan
-from attendant.core.request import FinishReason, PromptRun, Request
+from attendant.core.request import FinishReason, Request
 from attendant.engine.apart import failed_run
 from attendant.engine.chunking import SMALLEST_BUDGET
+from attendant.engine.hopeless import Hopeless, too_late
 from attendant.engine.limits import SchedulerLimits
 from attendant.engine.live import LiveSequences
+from attendant.engine.pace_learner import PaceLearner
 from attendant.engine.places import Places
 from attendant.engine.pool import KVPool
 from attendant.engine.prompt_share import PromptShare
@@ -59,6 +61,8 @@ class Scheduler:
         self._waiting = WaitingQueue(order or OrderRules())
         self._places = Places(pool, limits, self._live, self._waiting)
         self._events: list[EngineEvent] = []
+        self.paces = PaceLearner()
+        self._hopeless = Hopeless(self.paces, pool)
         self._spent = 0  # tokens of prompts since the last decodes, which wait meanwhile
         self._began_ns = 0
 
@@ -146,7 +150,7 @@ class Scheduler:
             for id_, reason in output.failures.items()
         }
         errors |= {id_: failed_run(id_, cause) for id_, cause in blamed.items()}
-        self._note_runs(plan, now_ns)
+        self._live.note_runs(plan, self._began_ns, now_ns)
         for chunk in (*plan.decodes, *plan.prefills):
             sequence = self._live.get(chunk.request_id)
             if sequence is None or sequence.id in errors:  # or another beam of the same search has failed
@@ -169,15 +173,6 @@ class Scheduler:
         events, self._events = tuple(self._events), []
         return events
 
-    def _note_runs(self, plan: StepPlan, now_ns: int) -> None:
-        """Tell those who want to know it what the step computed of their prompts and sources."""
-        ordered = [(feed.request_id, -1, feed.size) for feed in plan.feeds]
-        ordered += [(chunk.request_id, chunk.start, len(chunk.tokens)) for chunk in plan.prefills]
-        for request_id, start, size in ordered:
-            sequence = self._live.get(request_id)
-            if sequence is not None and sequence.request.noted:
-                sequence.clock.run(PromptRun(self._began_ns, now_ns, start, size))
-
     # -- placing
 
     def _take_prompts(self, prompts: PromptShare, begun: list[Sequence], now_ns: int) -> None:
@@ -190,6 +185,10 @@ class Scheduler:
                 prompts.take(sequence)
             num_waiting -= 1
         while (first := self._waiting.first(now_ns)) and self._joins(prompts, first, num_waiting):
+            if self._hopeless.waits_in_vain(first, now_ns, self._places, num_waiting):
+                self._fail(first, too_late(), now_ns)
+                num_waiting -= 1
+                continue
             admitted = self._places.admit(first, now_ns) if prompts.is_worth_a_piece(first) else []
             if not admitted:
                 return
@@ -238,6 +237,9 @@ class Scheduler:
         for sequence in self._live.expired(now_ns):
             late = "while it was running" if sequence.slot is not None else "while it was waiting"
             self._fail(sequence, DeadlineExceeded(f"the deadline passed {late}"), now_ns)
+        for sequence in tuple(self._hopeless.run_in_vain(self._places, now_ns, len(self._waiting))):
+            if sequence.slot is not None:  # it did not end with another beam of its search
+                self._fail(sequence, too_late(), now_ns)
 
     def _finish(self, sequence: Sequence, reason: FinishReason, now_ns: int, stop_token: int | None = None) -> None:
         self._events += self._live.finished(sequence, reason, now_ns, stop_token)

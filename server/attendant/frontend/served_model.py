@@ -54,7 +54,7 @@ class ServedModel:
         self.name = model.name
         self.maker = model.maker
         self._metrics = metrics
-        self.generation = ModelHub(part, engines(part), metrics, on_death) if part is not None else None
+        self.generation = ModelHub(part, engines(part), metrics, on_death, admission) if part is not None else None
         encoders = [encoder.predicting(on=admission.predict) for encoder in model.encoders]
         self.encoders: dict[EncoderTask, ServedEncoder] = {
             encoder.task: ServedEncoder(encoder, batches(encoder), metrics, on_death) for encoder in encoders

@@ -36,7 +36,12 @@ LENGTH_BUCKETS = (
     *(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000),
     *(10_000, 20_000, 50_000, 100_000, 200_000),
 )
+RATIO_BUCKETS = (0.25, 0.5, 0.7, 0.8, 0.9, 0.95, 1.0, 1.05, 1.1, 1.2, 1.3, 1.5, 2.0, 4.0)
 TOKENS_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
+
+
+FORESEEN = ("first_token", "end")
+"""What is foreseen of a request."""
 
 
 class _Maker:
@@ -51,19 +56,15 @@ class _Maker:
     def gauge(self, name: str, text: str) -> Gauge:
         return Gauge(f"attendant_{name}", text, _MODEL, registry=self._registry)
 
-    def histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
-        return Histogram(f"attendant_{name}", text, _MODEL, buckets=buckets, registry=self._registry)
+    def histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+        return Histogram(f"attendant_{name}", text, (*_MODEL, *labels), buckets=buckets, registry=self._registry)
 
 
 class Collectors:
     """Names, help texts and buckets."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        build = Gauge(
-            "attendant_build_info", "1, with what runs as labels.", ("version", "onnxruntime"), registry=registry
-        )
-        build.labels(__version__, _onnxruntime_version()).set(1)
-
+        _build_info(registry)
         new = _Maker(registry)
         self.model_ready = new.gauge("model_ready", "1 for a model that is served, 0 for one that cannot be.")
         self.first_token = new.histogram(
@@ -77,6 +78,7 @@ class Collectors:
         self.time_per_token = new.histogram(
             "request_time_per_output_token_seconds", "Mean time of a sequence's tokens after its first.", TOKEN_BUCKETS
         )
+        self.foreseen = _foreseen(new)
         self.e2e = new.histogram("e2e_request_latency_seconds", "Arrival to end.", REQUEST_BUCKETS)
         self.queue = new.histogram("request_queue_time_seconds", "Arrival to first scheduled.", REQUEST_BUCKETS)
         self.prefill = new.histogram("request_prefill_time_seconds", "First scheduled to first token.", REQUEST_BUCKETS)
@@ -110,6 +112,17 @@ class Collectors:
         )
 
 
+def _build_info(registry: CollectorRegistry) -> None:
+    labels = ("version", "onnxruntime")
+    build = Gauge("attendant_build_info", "1, with what runs as labels.", labels, registry=registry)
+    build.labels(__version__, _onnxruntime_version()).set(1)
+
+
+def _foreseen(new: _Maker) -> Histogram:
+    said = "Time that the first token, or the end, of a request took, as a share of what was foreseen."
+    return new.histogram("request_foreseen_ratio", said, RATIO_BUCKETS, "what")
+
+
 def _lengths(new: _Maker) -> tuple[Histogram, Histogram]:
     ended = "Tokens generated for a sequence that ended without an error."
     return (
@@ -138,6 +151,7 @@ class ModelMetrics:
         self.inter_token = collectors.inter_token.labels(model)
         self.successes = {r: collectors.success.labels(model, r.value) for r in FinishReason}
         self.failures = {e: collectors.request_failure.labels(model, error_name(e)) for e in request_errors()}
+        self.foreseen = {what: collectors.foreseen.labels(model, what) for what in FORESEEN}
         self._prompt_tokens = collectors.prompt_tokens.labels(model)
         self.first_token = collectors.first_token.labels(model)
         self._cached_tokens = collectors.cached_tokens.labels(model)

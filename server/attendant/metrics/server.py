@@ -161,6 +161,10 @@ class Metrics:
         series.inter_token.observe(seconds, exemplar)
         series.kept.next_token(seconds)
 
+    def foreseen(self, model: str, what: str, ratio: float) -> None:
+        """Something came that was foreseen: ``what``, the first token or the end, after ``ratio`` of the time."""
+        self._models[model].foreseen[what].observe(ratio)
+
     def finished(self, model: str, event: FinishedEvent, exemplar: Exemplar = None) -> None:
         """A sequence ended without an error."""
         self._models[model].finished(event, exemplar)

@@ -1,4 +1,4 @@
-"""Who is let in when there is more work than time."""
+"""The section of who is let in, and who is given up, when there is more work than can be done."""
 
 from __future__ import annotations
 
@@ -11,12 +11,20 @@ from attendant.settings.section import Section
 
 
 class AdmissionSettings(Section):
-    """Who is let in, for each model."""
+    """Who is let in, and who is given up, when there is more work than can be done in time."""
 
     predict: bool = Field(
         True,
-        description="Refuse a request with RESOURCE_EXHAUSTED that would not be answered in the time that it has, and "
-        "end one that waits and no longer can be. Requests without a deadline or a target are never refused for that.",
+        description="Refuse requests with a deadline, or with a time for their first token, that would be late as "
+        "things stand, at once and with RESOURCE_EXHAUSTED. Others are never refused so.",
+    )
+    end_hopeless: bool = Field(
+        True, description="End requests that cannot meet their deadline any more, before it comes."
+    )
+    max_queue_tokens: Annotated[int, Field(ge=1)] | None = Field(
+        None,
+        description="Tokens of prompts that may wait to be computed, of each model that generates; a request beyond "
+        "that is refused with RESOURCE_EXHAUSTED, unless nobody waits. Default: as many as engine.max_queue allows.",
     )
     fair: bool = Field(
         True,

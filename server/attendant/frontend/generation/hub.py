@@ -11,12 +11,14 @@ from functools import partial
 
 from attendant.core.attention import JobReport
 from attendant.core.errors import AttendantError, Draining, EngineDead
+from attendant.core.estimate import Estimate
 from attendant.core.events import EngineEvent, FailedEvent, FinishedEvent, StepReport, StepStats, TokenEvent
-from attendant.core.request import Timings, Usage
+from attendant.core.request import Request, Timings, Usage
 from attendant.engine.client import EngineClient
 from attendant.engine.facts import EngineFacts
 from attendant.engine.thread import Report
 from attendant.frontend.admission import Gate
+from attendant.frontend.generation.forecast import Forecast
 from attendant.frontend.generation.recent import LoadNow, RecentSteps
 from attendant.frontend.generation.router import Router
 from attendant.frontend.generation.streams import SequenceStream
@@ -24,6 +26,7 @@ from attendant.frontend.jobs import JobHub
 from attendant.metrics import Metrics
 from attendant.models.generators import GeneratorPart
 from attendant.models.info import GenerationInfo
+from attendant.settings import AdmissionSettings
 
 HELD_NS = 50_000_000
 """Nanoseconds that reports are kept back at most, of which nobody waits for a token: waking the loop for each costs the
@@ -52,6 +55,7 @@ class ModelHub:
     Attributes:
         facts: what holds for each of the engines.
         gate: has a place for each sequence, and each job, that runs or waits.
+        forecast: when whoever comes would have an answer.
         jobs: what the first engine's thread computes beside its steps.
     """
 
@@ -61,6 +65,7 @@ class ModelHub:
         engines: Sequence[EngineClient],
         metrics: Metrics,
         on_death: Callable[[str, BaseException], None],
+        admission: AdmissionSettings | None = None,
     ) -> None:
         self.model = model
         self.facts = EngineFacts.least(engine.facts for engine in engines)
@@ -81,6 +86,8 @@ class ModelHub:
         self.jobs = JobHub(
             self.gate, self._engines[0].work, self._engines[0].end_work, partial(metrics.explain.ran, model.name)
         )
+        known = [engine.facts for engine in self._engines]
+        self.forecast = Forecast(model.name, known, model.context_length, admission or AdmissionSettings(), metrics)
         self._router = Router(len(self._engines), self.facts.max_running)
         self._can_wait: set[str] = set()  # live sequences whose tokens may come late; clients' threads look
         self._reports: list[deque[StepReport]] = [deque() for _ in self._engines]  # clients' threads append
@@ -147,7 +154,19 @@ class ModelHub:
                 self._can_wait.add(stream.request.id)
             if stream.way is not None:
                 stream.way.submitted()
+        self.forecast.submitted(engine, first)
         self._engines[engine].submit(first)
+
+    def admit(self, request: Request, num_sequences: int, *, inner: bool) -> None:
+        """Find out whether there are places for a call's sequences, of which the first is asked by ``request``, and
+        whether they would be in time; see :meth:`Forecast.admit`. Raises QueueFull, WouldBeLate."""
+        self.gate.check_room(num_sequences)
+        engine = self._router.likely(request.prompt, request.cache_salt)
+        self.forecast.admit(engine, request, num_sequences, inner=inner)
+
+    def estimate(self, request: Request, num_sequences: int) -> Estimate:
+        """What would become of a call's sequences."""
+        return self.forecast.estimate(self._router.likely(request.prompt, request.cache_salt), request, num_sequences)
 
     def cancel(self, request_id: str) -> None:
         """End a sequence if it is live."""
@@ -195,6 +214,7 @@ class ModelHub:
     def _on_report(self, engine: int, report: StepReport) -> None:
         metrics, name = self._metrics, self.model.name
         self._latest[engine] = report.stats
+        self.forecast.take(engine, report)
         self._recent.take(report)
         metrics.step(name, report.stats.with_state_of(self._latest), self)
         for event in report.events:

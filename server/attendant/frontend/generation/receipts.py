@@ -12,6 +12,7 @@ from attendant.core.beams import BeamParams
 from attendant.core.generation import Delta, GenerationCall, GenerationPart
 from attendant.core.receipt import Maker, Receipt, TokenDigest, arrays_digest, changed_fields, settings_text
 from attendant.core.sampling import SamplingParams
+from attendant.frontend.generation.entry import Entry
 from attendant.frontend.generation.params import for_sequence
 from attendant.frontend.generation.prompts import Prepared
 
@@ -20,24 +21,12 @@ _NOT_SET = ("seed", "source_tokens", "logprobs", "asked_logprobs")
 
 
 class CallReceipts:
-    """The receipts of one call, which its parts pass on their way out.
+    """The receipts of one call, which its parts pass on their way out."""
 
-    Args:
-        params: of the call's first sequence. stop: strings that end each.
-    """
-
-    def __init__(
-        self,
-        maker: Maker,
-        call: GenerationCall,
-        prepared: Prepared,
-        params: SamplingParams,
-        beams: BeamParams | None,
-        stop: tuple[str, ...],
-    ) -> None:
-        self._params = params
-        settings = generation_settings(call, params, beams, stop)
-        self._draft = Receipt(maker, "generate", settings_text(settings), _input(prepared))
+    def __init__(self, maker: Maker, entry: Entry) -> None:
+        self._params = entry.params
+        settings = generation_settings(entry.call, entry.params, entry.beams, entry.stop)
+        self._draft = Receipt(maker, "generate", settings_text(settings), _input(entry.prepared))
         self._outputs: defaultdict[int, TokenDigest] = defaultdict(TokenDigest)
 
     def complete(self, part: GenerationPart) -> GenerationPart:

@@ -41,9 +41,18 @@ class Router:
 
     def place(self, prompt: tuple[int, ...], salt: bytes = b"") -> int:
         """The engine for a sequence with this prompt and cache salt, which counts as its load until :meth:`ended`."""
-        engine = 0 if len(self._loads) == 1 else self._choose(_chain(prompt, salt))
+        engine = 0
+        if len(self._loads) > 1:
+            chain = _chain(prompt, salt)
+            engine = self._choose(chain)
+            self._known[engine].add(chain)
+            self._next = (engine + 1) % len(self._loads)
         self._loads[engine] += 1
         return engine
+
+    def likely(self, prompt: tuple[int, ...], salt: bytes = b"") -> int:
+        """The engine that :meth:`place` would say now."""
+        return 0 if len(self._loads) == 1 else self._choose(_chain(prompt, salt))
 
     def ended(self, engine: int) -> None:
         """A sequence that was placed on ``engine`` has ended."""
@@ -59,8 +68,6 @@ class Router:
             for engine, load in enumerate(self._loads)
             if load <= limit
         )
-        self._known[engine].add(chain)
-        self._next = (engine + 1) % num
         return engine
 
     def _limit(self) -> int:

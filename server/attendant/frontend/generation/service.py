@@ -6,28 +6,22 @@ import itertools
 from collections.abc import AsyncGenerator
 from dataclasses import replace
 
-from attendant.core.beams import BeamParams
 from attendant.core.chat import ChatPrompt
 from attendant.core.context import CallContext
 from attendant.core.errors import AttendantError
+from attendant.core.estimate import Estimate
 from attendant.core.generation import Finish, GenerationCall, GenerationPart, TextPrompt
 from attendant.core.request import FinishReason, Request, Timings, Usage
 from attendant.core.salts import salt_of
-from attendant.core.sampling import SamplingParams
-from attendant.core.token_rules import TokenRule
-from attendant.frontend.generation.apart import Apart, with_usable_tools
-from attendant.frontend.generation.bad_phrases import with_bad_words
-from attendant.frontend.generation.call_grammars import shaped
-from attendant.frontend.generation.call_settings import call_settings
+from attendant.core.stages import Stage
 from attendant.frontend.generation.detokenizer import Detokenizer
-from attendant.frontend.generation.forced_answer import forced
+from attendant.frontend.generation.entry import Entry, decide, shape
 from attendant.frontend.generation.given_templates import GivenTemplates
-from attendant.frontend.generation.grammars import Grammars, ruled
+from attendant.frontend.generation.grammars import Grammars
 from attendant.frontend.generation.hub import ModelHub
 from attendant.frontend.generation.inner import InnerCall
 from attendant.frontend.generation.on_model import Generates, OnModel
-from attendant.frontend.generation.params import beam_params, for_sequence, sampling_params
-from attendant.frontend.generation.prompts import Prepared, prepare, tokenize
+from attendant.frontend.generation.prompts import tokenize
 from attendant.frontend.generation.receipts import CallReceipts
 from attendant.frontend.generation.stop_strings import StopStrings
 from attendant.frontend.generation.streams import CallStream, SequenceStream
@@ -90,34 +84,17 @@ class GenerationService:
                 name, hub = served.name, _hub(served)
                 self._limits.check_generation(call, hub.model.max_requests)
                 with hub.gate.coming(inner=inner):
-                    call = with_usable_tools(call)
-                    with stage.begin("tokenise") as tokenising:
-                        prepared = await prepare(hub.model, call, self._given)
-                        tokenising.note(num_tokens=len(prepared.prompt))
-                    if inner:
-                        prepared = replace(prepared, opening=asked.opening or prepared.opening)
-                    call, prepared = forced(call, hub.model, prepared)
-                    call, apart = shaped(call, hub.model, prepared.prompt)
-                    call = await with_bad_words(call, hub.model)
-                    grammar = await self._grammars.compiled(call, hub.model)
+                    shaped = await shape(asked, hub, self._grammars, self._given, stage, inner=inner)
                     with stage.begin("admission"):
-                        settings = call_settings(call, hub.model.manifest)
-                        params = sampling_params(call, settings, hub.model, prepared)
-                        room = hub.model.context_length - len(prepared.prompt)
-                        self._limits.check_answer(call, min(params.max_tokens, room))
-                        if inner:
-                            params = replace(params, timestamps=asked.timestamps, asked_logprobs=asked.asked_logprobs)
-                        params, rules = ruled(grammar, call, hub.model, params)
-                        beams = beam_params(call, settings, hub.facts, params, prepared)
-                        hub.gate.take(call.n, inner=True)
-                note_params(stage, name, params)
+                        entry = decide(asked, shaped, hub, self._limits, inner=inner)
+                        active = _ActiveCall(hub, entry, self._owned(context, stage), self._ids)
+                        hub.admit(active.first_request(), entry.call.n, inner=inner)
+                        hub.gate.take(entry.call.n, inner=True)
+                note_params(stage, name, entry.params)
             except AttendantError as error:
                 self._metrics.refused(name, error)
                 raise
-            stop = settings.stop_strings
-            receipts = CallReceipts(served.maker, call, prepared, params, beams, stop) if call.receipt else None
-            owned = replace(context.within(stage), cache_salt=salt_of(context, by_tenant=self._limits.by_tenant))
-            active = _ActiveCall(hub, call, prepared, params, rules, beams, stop, owned, self._ids, apart)
+            receipts = CallReceipts(served.maker, entry) if entry.call.receipt else None
             answer = Answer(stage, context.arrival_ns)
             if context.abort is not None:
                 context.abort.when_asked(active.abort)
@@ -130,6 +107,21 @@ class GenerationService:
             finally:
                 active.close()
                 answer.end()
+
+    async def estimate(self, call: GenerationCall, context: CallContext | None = None) -> Estimate:
+        """What would become of a call if it came now: nothing is begun. Raises AttendantError: refused whatever there
+        is to do."""
+        asked, context = InnerCall(call), context or CallContext.new()
+        hub = _hub(self._models.find(call.model, wanted_of(call)))
+        hub.gate.check_open()
+        self._limits.check_generation(call, hub.model.max_requests)
+        shaped = await shape(asked, hub, self._grammars, self._given, context.stage, inner=False)
+        entry = decide(asked, shaped, hub, self._limits, inner=False)
+        request = _ActiveCall(hub, entry, self._owned(context, context.stage), self._ids).first_request()
+        return hub.estimate(request, entry.call.n)
+
+    def _owned(self, context: CallContext, stage: Stage) -> CallContext:
+        return replace(context.within(stage), cache_salt=salt_of(context, by_tenant=self._limits.by_tenant))
 
     async def tokenize(self, model: str, prompt: TextPrompt | ChatPrompt, *, as_prompt: bool = False) -> Tokenized:
         """Token ids of a text or a conversation. ``as_prompt``: a call on the model is to follow, so that one which is
@@ -145,29 +137,11 @@ class _ActiveCall:
     and they take it from there instead of computing it again.
     """
 
-    def __init__(  # noqa: PLR0913 - the parts it is made of, each by name
-        self,
-        hub: ModelHub,
-        call: GenerationCall,
-        prepared: Prepared,
-        params: SamplingParams,
-        rules: tuple[TokenRule, ...],
-        beams: BeamParams | None,
-        stop: tuple[str, ...],
-        context: CallContext,
-        ids: itertools.count[int],
-        apart: Apart | None,
-    ) -> None:
+    def __init__(self, hub: ModelHub, entry: Entry, context: CallContext, ids: itertools.count[int]) -> None:
         self._hub = hub
-        self._call = call
-        self._prepared = prepared
-        self._params = params
-        self._rules = rules
-        self._beams = beams
-        self._stop = stop
+        self._entry = entry
         self._context = context
-        self._requests = [f"{context.request_id}#{next(ids)}" for _ in range(call.n)]
-        self._apart = apart
+        self._requests = [f"{context.request_id}#{next(ids)}" for _ in range(entry.call.n)]
         self._num_submitted = 0
         self._num_finished = 0
         self._aborted = False
@@ -186,14 +160,14 @@ class _ActiveCall:
         if not isinstance(part, Finish):
             return part
         self._num_finished += 1
-        return replace(part, timings=replace(part.timings, tokenize_ns=self._prepared.tokenize_ns))
+        return replace(part, timings=replace(part.timings, tokenize_ns=self._entry.prepared.tokenize_ns))
 
     def abort(self) -> None:
         """End every sequence with what it has; one that was not submitted ends without a token."""
         self._aborted = True
         for request_id in self._requests[: self._num_submitted]:
             self._hub.cancel(request_id)
-        usage = Usage(len(self._prepared.prompt), 0, 0)
+        usage = Usage(len(self._entry.prepared.prompt), 0, 0)
         for index in range(self._num_submitted, len(self._requests)):
             self._stream.put(Finish(index, FinishReason.CANCELLED, usage, Timings()))
 
@@ -207,7 +181,7 @@ class _ActiveCall:
         """Submit the call's next sequence, or with beam search all of them at once. Raises EngineDead."""
         if self._aborted:
             return
-        if self._beams is not None:
+        if self._entry.beams is not None:
             requests = [self._request(index) for index in range(len(self._requests))]
             self._hub.submit([self._sequence(index, request) for index, request in enumerate(requests)])
             self._num_submitted = len(requests)
@@ -216,39 +190,29 @@ class _ActiveCall:
         self._hub.submit([self._sequence(index, self._request(index))])
         self._num_submitted += 1
 
+    def first_request(self) -> Request:
+        """What the engine will get of the first sequence, or of the search."""
+        return self._request(0)
+
     def _request(self, index: int) -> Request:
-        return Request(
-            self._requests[index],
-            self._prepared.prompt,
-            for_sequence(self._params, index),
-            self._context.arrival_ns,
-            self._context.deadline_ns,
-            self._prepared.source,
-            self._beams,
-            tuple(self._requests) if self._beams is not None else (),
-            cache_salt=self._context.cache_salt,
-            rules=self._rules,
-            priority=self._context.priority,
-            tenant=self._context.tenant,
-            first_token_by_ns=self._context.first_token_by_ns,
-            noted=self._context.stage.noted,
-        )
+        ends = self._hub.forecast.ends_hopeless
+        return self._entry.request(self._requests, index, self._context, ends_hopeless=ends)
 
     def _sequence(self, index: int, request: Request) -> SequenceStream:
-        hub, text, keeps_special = self._hub, self._hub.model.text, self._call.keep_special_tokens
+        hub, text, keeps_special = self._hub, self._hub.model.text, self._entry.call.keep_special_tokens
         return SequenceStream(
             self._stream,
             index,
             request,
             Detokenizer(text, request.prompt, keep_special_tokens=keeps_special),
-            StopStrings(self._stop),
+            StopStrings(self._entry.stop),
             stop=lambda: hub.cancel(request.id),
             hidden={} if keeps_special else text.special_tokens,
-            whole=self._call.whole,
+            whole=self._entry.call.whole,
             way=SequenceWay.of(self._context.stage, index if len(self._requests) > 1 else None),
             spell=lambda token_id: text.decode((token_id,), skip_special_tokens=False, whole=False),
             spell_bytes=text.bytes_of if keeps_special else text.shown_bytes_of,
-            apart=self._apart,
+            apart=self._entry.apart,
         )
 
 
