@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from attendant.building import host_and_port, load_named, recorder_of, tracer_of, warn_of_unknown
+from attendant.bundle.signatures import BundleKeys
 from attendant.frontend.front_end import FrontEnd
 from attendant.frontend.routes.reader import RoutesReader
 from attendant.http.side import HttpSide
@@ -228,6 +229,7 @@ class Application:
             encoder=settings.encoder,
             gpu=settings.gpu,
             verify=settings.verify_bundles,
+            keys=BundleKeys(settings.bundle_keys) if settings.bundle_keys is not None else None,
             progress=logger.info,
             prepared=settings.prepared_weights,
             order=settings.admission.order_rules(),

@@ -20,6 +20,7 @@ from attendant.commands.asking import (
 from attendant.commands.command import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, Failed, Parser, Run
 from attendant.commands.exporting import configure_export
 from attendant.commands.serving import configure_demo, configure_serve
+from attendant.commands.signing import configure_sign
 from attendant.commands.tokens import configure_token
 
 
@@ -79,5 +80,6 @@ COMMANDS: dict[str, tuple[str, Callable[[Parser], Run]]] = {
     "load": ("Have a model of a server's repository served.", configure_repository("load")),
     "unload": ("Take a model of a server out of service.", configure_repository("unload")),
     "token": ("Make a token for a caller.", configure_token),
+    "sign": ("Sign bundles, for servers that want to know who made them.", configure_sign),
     "export": ("Make a bundle from a Hugging Face model.", configure_export),
 }

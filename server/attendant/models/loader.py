@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from attendant.bundle import Manifest
-from attendant.core.errors import Draining
+from attendant.bundle import MANIFEST_FILE, Manifest, read_any_manifest
+from attendant.bundle.signatures import BundleKeys
+from attendant.core.errors import BundleError, Draining
 from attendant.core.fair_order import OrderRules
 from attendant.models import garbage
 from attendant.models.discovery import discover
@@ -46,6 +47,7 @@ class ModelLoader:
     Args:
         settings, encoder: of models that generate, and of those that encode.
         verify: check each file's SHA-256.
+        keys: of those whose bundles are served; None: anybody's are.
         progress: takes a line for each stage.
         prepared: folder of weights that are packed once and mapped by all who serve them; None: each session packs
             its own.
@@ -63,6 +65,7 @@ class ModelLoader:
         encoder: EncoderSettings | None = None,
         gpu: GpuSettings | None = None,
         verify: bool,
+        keys: BundleKeys | None = None,
         progress: Callable[[str], None],
         prepared: Path | None = None,
         order: OrderRules | None = None,
@@ -71,6 +74,7 @@ class ModelLoader:
         self._encoder = encoder or EncoderSettings()
         self._gpu = gpu
         self._verify = verify
+        self._keys = keys
         self._progress = progress
         self._prepared = prepared
         self._order = order or OrderRules()
@@ -120,6 +124,7 @@ class ModelLoader:
             BundleError, ConfigurationError: naming the file or setting and the cause. What it had taken is free again.
             Draining: it was told to stop.
         """
+        self._check_signature(path, manifest)
         turns, before = self.processors.turns(loading=True), Resident.now()
         with garbage.large_pieces_apart():
             model = load_model(
@@ -137,6 +142,14 @@ class ModelLoader:
         turns.serves()
         self._progress(f"{manifest.name}: takes about {Resident.now().since(before)}")
         return model
+
+    def _check_signature(self, path: Path, manifest: Manifest) -> None:
+        if self._keys is None:
+            return
+        self._keys.check(path)
+        signed = read_any_manifest(path).model_copy(update={"name": manifest.name, "version": manifest.version})
+        if signed != manifest:
+            raise BundleError(path / MANIFEST_FILE, "has been changed while it was loaded")
 
     def _weights_of(self, manifest: Manifest) -> PreparedWeights | None:
         """Bundles share weights if all their graphs are the same; names, words and settings may differ."""

@@ -98,6 +98,11 @@ class ServeSettings(BaseSettings):
         "info", description="How much to log on standard error."
     )
     verify_bundles: bool = Field(True, description="Check the SHA-256 of every bundle file at start.")
+    bundle_keys: Path | None = Field(
+        None,
+        description="File of public keys (Ed25519, PEM, one after the other): bundles are served that one of them has "
+        "signed (`attendant sign`), and no others. Needs verify_bundles. Default: no signatures are asked for.",
+    )
     prepared_weights: Path | None = Field(
         None,
         description="Folder where weights are kept as this machine's kernels want them, for models on a processor. "
@@ -121,6 +126,8 @@ class ServeSettings(BaseSettings):
             raise ValueError(
                 "prepared_weights shares weights by the SHA-256 of their files; allowed: with verify_bundles only"
             )
+        if self.bundle_keys is not None and not self.verify_bundles:
+            raise ValueError("bundle_keys signs the SHA-256 of files; allowed: with verify_bundles only")
         return self
 
     @field_validator("vllm_engine", mode="before")
