@@ -39,6 +39,8 @@ def main(arguments: Sequence[str]) -> int:
         "calls_a_second": round(found.rate, 2),
         "switches": found.switches,
         "slowest_s": round(found.slowest_s, 2),
+        "service_of_two_tenants": found.service,
+        "may_differ_by": found.bound,
         "memory_mb": [size >> 20 for _, size in found.resident[:: max(1, len(found.resident) // 20)]],
         "memory_growth": round(growth, 4),
         "ends": dict(sorted(found.ends.items())),

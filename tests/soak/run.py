@@ -21,11 +21,14 @@ import grpc.aio
 from attendant_proto.v1 import models_pb2_grpc
 
 from tests.models.repositories import DECODER, DEMO, ENCODER, load_request, memory_of
+from tests.soak.contention import contend
 from tests.soak.questions import Answer, Question, questions
 from tests.system.server import ServerProcess
 
 SHARE = 0.8
 CALLERS = 12
+MAX_RUNNING = 8
+"""Sequences of a model that run at a time."""
 STUCK_S = 120.0
 """A call that has no end by then is stuck."""
 LEFT, HURRIED, HURRY_S = 0.12, 0.08, 0.05
@@ -37,7 +40,8 @@ SAMPLE_S = 1.0
 
 @dataclass
 class Soaked:
-    """What came of it. ``resident``: seconds since the begin and bytes, by turns; ``ends``: by kind and end."""
+    """What came of it. ``resident``: seconds since the begin and bytes, by turns; ``ends``: by kind and end.
+    ``service``: weighted tokens of two tenants who both always waited, which may differ by ``bound``."""
 
     rate: float = 0.0
     seconds: float = 0.0
@@ -45,6 +49,8 @@ class Soaked:
     resident: list[tuple[float, int]] = field(default_factory=list)
     ends: Counter[str] = field(default_factory=Counter)
     slowest_s: float = 0.0
+    service: dict[str, float] = field(default_factory=dict)
+    bound: float = 0.0
     wrong: list[str] = field(default_factory=list)
 
     def growth(self, from_s: float) -> float:
@@ -71,6 +77,10 @@ class Soak:
         async with grpc.aio.insecure_channel(self._server.grpc) as channel:
             self._asked = questions(channel, whisper=self._whisper)
             self._alone = [await question.ask((), STUCK_S) for question in self._asked]
+            contended = await contend(channel, self._server, measure_s, MAX_RUNNING)
+            self.soaked.service, self.soaked.bound = contended.service, contended.bound
+            if contended.gap > contended.bound or not all(contended.service.values()):
+                self.soaked.wrong.append(f"two tenants who both wait differ by more than they may: {contended}")
             self.soaked.rate = SHARE * await self._capacity(measure_s)
             ended = asyncio.Event()
             beside = [asyncio.create_task(self._sample(ended)), asyncio.create_task(self._switch(channel, ended))]

@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 from tests.models.repositories import make_repository, serving_repository
-from tests.soak.run import Soak, Soaked
+from tests.soak.run import MAX_RUNNING, Soak, Soaked
 from tests.synthetic import HERMES_TEMPLATE, make_synthetic_bundle
 from tests.system.server import eventually
 from tests.whisper import make_whisper_bundle
@@ -19,7 +19,7 @@ def soak(folder: Path, seconds: float, seed: int, *, measure_s: float, whisper: 
     if whisper:
         bundles.append(make_whisper_bundle(folder / "whisper"))
     log = folder / "log"
-    with serving_repository(repository, log, *bundles, "--demo", "--engine.max-num-seqs", 8) as server:
+    with serving_repository(repository, log, *bundles, "--demo", "--engine.max-num-seqs", MAX_RUNNING) as server:
         run = Soak(server, repository, seed, whisper=whisper)
         soaked = asyncio.run(run.run(seconds, measure_s))
         eventually(server.is_idle)

@@ -15,6 +15,7 @@ def test_every_answer_under_load_is_the_one_alone(tmp_path: Path) -> None:
     found = soak(tmp_path, 4.0, seed=1, measure_s=1.0, whisper=False)
     assert found.wrong == []
     assert found.switches >= 1
+    assert found.bound > 0
     kinds = {end.partition(" ")[0] for end in found.ends if end.endswith(" equal")}
     assert kinds >= {"generator", "encoder", "translator", "schema", "tools", "beams"}
 
