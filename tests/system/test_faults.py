@@ -63,7 +63,14 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def server(slow: Path, machine: Path) -> Iterator[ServerProcess]:
     """A server that records its calls, and sends traces to a name that nobody knows."""
-    flags = ("--record.file", machine / "calls.jsonl", "--traces.enabled", "--traces.endpoint", NOWHERE)
+    flags = (
+        "--no-admission.predict",  # deadlines are to end calls that were let in
+        "--record.file",
+        machine / "calls.jsonl",
+        "--traces.enabled",
+        "--traces.endpoint",
+        NOWHERE,
+    )
     command = ("-m", "tests.system.failing_machine", str(machine))
     with serving(machine / "log", slow, "--demo", *ONCE, *flags, command=command) as running:
         yield running
