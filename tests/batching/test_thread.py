@@ -284,8 +284,8 @@ def test_a_batch_that_waits_for_more_rows_leaves_its_time_to_jobs() -> None:
 
 def test_rows_that_can_no_longer_be_done_in_time_end_before_they_cost_a_run(runner: FakeRunner) -> None:
     """What a run takes is told in hours, so that no machine is so slow that its test depends on it."""
-    for predict in (True, False):
-        with Running(runner, BatchLimits("packed", 1000, 1, predict=predict)) as running:
+    for ends in (True, False):
+        with Running(runner, BatchLimits("packed", 1000, 1, end_hopeless=ends)) as running:
             running.thread._times.take(100, 3600 * 10**9)
             first = held(runner, running)
             in_half_an_hour = time.monotonic_ns() + 1800 * 10**9
@@ -295,7 +295,7 @@ def test_rows_that_can_no_longer_be_done_in_time_end_before_they_cost_a_run(runn
             runner.gate.set()
             running.wait(4)
             ran = [batch[0] for batch in runner.batches]
-            if predict:
+            if ends:
                 assert isinstance(error_of(running, hopeless.id), DeadlineExceeded)
                 assert ran == [first, others[0].id, others[1].id], "the last one leaves time to find out"
             else:

@@ -29,6 +29,8 @@ from attendant_loadtest.overload.replays import EngineShape, replay_batches, rep
 from attendant_loadtest.overload.servers import Server, serving
 from attendant_loadtest.overload.windows import Figures, Offer, Window, figures, table, watch
 
+OFF = ("--no-admission.predict", "--no-admission.end-hopeless")
+
 KINDS = ("one-token", "mixed", "encoder", "speech")
 
 
@@ -40,9 +42,7 @@ def main(argv: list[str] | None = None) -> int:
         with ExitStack() as stack:
             served = [*args.served, "--log-level", "warning"]
             servers = {
-                predicts: stack.enter_context(
-                    serving([args.bundle, *([] if predicts else ["--no-admission.predict"]), *served])
-                )
+                predicts: stack.enter_context(serving([args.bundle, *([] if predicts else OFF), *served]))
                 for predicts in (True, False)
             }
             found = asyncio.run(_measure(args, servers))

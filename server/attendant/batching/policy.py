@@ -35,7 +35,7 @@ class BatchLimits:
         preferred_rows: so many are worth waiting for, ``max_delay_ns`` nanoseconds at most; None: as many as may be.
         view: how much larger than the rows the padded view may be: so many times, or by so much.
         order: of rows that wait.
-        predict: refuse rows that would not be done in their time, and end those that no longer can be.
+        predict: refuse rows that would not be done in their time. end_hopeless: end those that no longer can be.
     """
 
     layout: RowLayout
@@ -45,6 +45,7 @@ class BatchLimits:
     max_delay_ns: int = 0
     view: View = PADDED_VIEW
     predict: bool = False
+    end_hopeless: bool = False
     order: OrderRules = field(default_factory=OrderRules)
 
 

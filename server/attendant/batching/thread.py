@@ -223,7 +223,7 @@ class BatchThread:
     def _least_ns(self, batch: Batch) -> int:
         """How long the batch takes if it goes well; 0 where nobody asks, or where no other row waits: there is time to
         find out."""
-        if not self._limits.predict or len(batch.rows) == len(self._waiting):
+        if not self._limits.end_hopeless or len(batch.rows) == len(self._waiting):
             return 0
         return round(self._times.least(batch.size) or 0)
 

@@ -55,7 +55,8 @@ class ServedModel:
         self.maker = model.maker
         self._metrics = metrics
         self.generation = ModelHub(part, engines(part), metrics, on_death, admission) if part is not None else None
-        encoders = [encoder.predicting(on=admission.predict) for encoder in model.encoders]
+        refuses, ends = admission.predict, admission.end_hopeless
+        encoders = [encoder.predicting(refuses=refuses, ends=ends) for encoder in model.encoders]
         self.encoders: dict[EncoderTask, ServedEncoder] = {
             encoder.task: ServedEncoder(encoder, batches(encoder), metrics, on_death) for encoder in encoders
         }
@@ -66,7 +67,7 @@ class ServedModel:
         self.words = ModelWords(model.manifest, tokenizers[0]) if tokenizers else None
         self.speech: ServedListener | None = None
         if part is not None and "speech" in model.capabilities:
-            self.speech = ServedListener(part, metrics.speech, predict=admission.predict)
+            self.speech = ServedListener(part, metrics.speech, predict=refuses, end_hopeless=ends)
 
     @property
     def ready(self) -> bool:

@@ -85,9 +85,9 @@ class EncoderPart:
         """What it can do."""
         return (self.task,) if self.attention is None else (self.task, "attention")
 
-    def predicting(self, *, on: bool) -> EncoderPart:
-        """The same, with rows let in and ended by when they would be done, or not."""
-        return replace(self, limits=replace(self.limits, predict=on))
+    def predicting(self, *, refuses: bool, ends: bool) -> EncoderPart:
+        """The same, with rows refused, and ended, by when they would be done, or not."""
+        return replace(self, limits=replace(self.limits, predict=refuses, end_hopeless=ends))
 
 
 def load_encoder(  # noqa: PLR0913 - all that a model is loaded with, each by name

@@ -41,7 +41,7 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 def part(tmp_path: Path) -> EncoderPart:
     """A model with batches of 4 rows at most, which predicts."""
     loaded = load(make_text_encoder(tmp_path / "moods"))
-    return replace(loaded, limits=replace(loaded.limits, max_rows=4)).predicting(on=True)
+    return replace(loaded, limits=replace(loaded.limits, max_rows=4)).predicting(refuses=True, ends=True)
 
 
 def rows(count: int, *, hours: float | None = None, priority: int = 0) -> list[Row]:
@@ -126,7 +126,7 @@ def test_where_nothing_is_ahead_a_call_is_refused_only_by_far_and_by_what_was_se
 
 
 def test_it_can_be_turned_off(part: EncoderPart) -> None:
-    backlog = slow(part.predicting(on=False), 8)
+    backlog = slow(part.predicting(refuses=False, ends=False), 8)
     assert not is_late(lambda: backlog.check(rows(4, hours=0.1), 4))
 
 

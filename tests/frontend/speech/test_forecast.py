@@ -37,7 +37,7 @@ def hours(count: float) -> CallContext:
 
 def slow(*inside: int) -> WindowForecast:
     """Windows take an hour for each recording inside."""
-    forecast = WindowForecast("ears", predict=True)
+    forecast = WindowForecast("ears", predict=True, end_hopeless=True)
     for num_inside in inside or (1,):
         forecast.took(num_inside, num_inside * HOUR_NS)
     return forecast
@@ -82,9 +82,10 @@ def test_a_window_ends_only_if_no_run_was_so_fast() -> None:
 
 
 def test_it_can_be_turned_off() -> None:
-    forecast = WindowForecast("ears", predict=False)
+    forecast = WindowForecast("ears", predict=False, end_hopeless=False)
     forecast.took(1, HOUR_NS)
     forecast.check(9, 9, hours(0.1), first=True)
+    forecast.check(9, 9, hours(0.1), first=False)
 
 
 def file(seconds: float) -> SoundData:

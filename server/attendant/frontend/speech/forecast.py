@@ -18,12 +18,13 @@ class WindowForecast:
         margin: of what is predicted of whole recordings.
 
     Args:
-        predict: refuse recordings, and end those that can no longer be done; False: only take times down.
+        predict: refuse recordings that would be late. end_hopeless: end those that can no longer be done.
     """
 
-    def __init__(self, model: str, *, predict: bool) -> None:
+    def __init__(self, model: str, *, predict: bool, end_hopeless: bool) -> None:
         self._model = model
         self._predict = predict
+        self._end_hopeless = end_hopeless
         self._times = RunTimes()
         self.margin = Margin()
         self._ended_ns = 0
@@ -48,10 +49,11 @@ class WindowForecast:
             WouldBeLate: of the first window: the result, or the first of it, would come too late.
             DeadlineExceeded: of a later one: it would come too late even if all went as well as it has gone lately.
         """
-        if not self._predict or (took_ns := self._times.of(num_inside)) is None:
-            return None
         if not first:
-            self._check_hope(num_windows, context)
+            if self._end_hopeless:
+                self._check_hope(num_windows, context)
+            return None
+        if not self._predict or (took_ns := self._times.of(num_inside)) is None:
             return None
         alone_since_ns = self._ended_ns if num_inside == 1 else None
         arrival_ns = context.arrival_ns
