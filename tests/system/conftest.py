@@ -38,9 +38,10 @@ def server(fast: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ser
 
 @pytest.fixture(scope="module")
 def slow_server(slow: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """A server of the slow bundle that runs two sequences, and lets two wait."""
+    """A server of the slow bundle that runs two sequences, and lets two wait, also those that will be late."""
     log = tmp_path_factory.mktemp("log") / "server.log"
-    with serving(log, slow, "--engine.max-num-seqs", 2, "--engine.max-queue", 2) as running:
+    flags = ("--engine.max-num-seqs", 2, "--engine.max-queue", 2, "--no-admission.predict")
+    with serving(log, slow, *flags) as running:
         yield running
 
 
