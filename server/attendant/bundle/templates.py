@@ -138,7 +138,7 @@ class ChatTemplates:
         wanted = name or (TOOLS_TEMPLATE if has_tools and TOOLS_TEMPLATE in self._templates else "")
         found = self._templates.get(wanted or DEFAULT_TEMPLATE)
         if found is None:
-            asked = f"is {name!r}" if name else "is empty, and this model has no default template"
+            asked = f"is {name[:100]!r}" if name else "is empty, and this model has no default template"
             raise TemplateUnknown(f"{asked}; allowed: {', '.join(sorted(self._templates))}")
         return found
 

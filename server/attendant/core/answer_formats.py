@@ -28,7 +28,7 @@ class FormatUnknown(ValueError):
 def check_format(name: str, known: tuple[str, ...]) -> None:
     """Raises FormatUnknown for a name that is not one of ``known``."""
     if name not in known:
-        raise FormatUnknown(f"is {name!r}; allowed: {', '.join(known)}")
+        raise FormatUnknown(f"is {name[:100]!r}; allowed: {', '.join(known)}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,7 @@ class WordsService:
         """The words of a model. Raises ModelNotFound, ModelFailed, InvalidRequest (it takes no text), Unavailable."""
         words = self._models.find(model, ENGINE).words
         if words is None:
-            raise InvalidRequest("model", f"is {model!r}, which takes no text")
+            raise InvalidRequest("model", f"is {model[:100]!r}, which takes no text")
         return await words.file()
 
 

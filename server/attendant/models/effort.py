@@ -25,6 +25,6 @@ def effort_variables(effort: str, habits: TemplateHabits) -> Mapping[str, Any]:
         return {}
     if not known:
         raise InvalidRequest(
-            _LEVEL, f"is {effort!r}, and the model's chat template has nothing to set; allowed: 'none'"
+            _LEVEL, f"is {effort[:100]!r}, and the model's chat template has nothing to set; allowed: 'none'"
         )
     return {name: effort if name == _LEVEL else effort != "none" for name in known}

@@ -109,7 +109,9 @@ def _target(languages: Languages | None, translation: Translation | None) -> int
     if languages is None:
         asked = translation and (translation.target_language or translation.source_language)
         if asked:
-            raise InvalidRequest("translation", f"names the language {asked!r}; this model has no choice of languages")
+            raise InvalidRequest(
+                "translation", f"names the language {asked[:100]!r}; this model has no choice of languages"
+            )
         return None
     return _token(languages, "target_language", translation, languages.default_target)
 
@@ -120,5 +122,5 @@ def _token(languages: Languages, field: str, translation: Translation | None, de
     if not code:
         raise InvalidRequest(field, f"is empty; this model has to be told; allowed: {known}")
     if code not in languages.tokens:
-        raise InvalidRequest(field, f"is {code!r}; allowed: {known}")
+        raise InvalidRequest(field, f"is {code[:100]!r}; allowed: {known}")
     return languages.tokens[code]

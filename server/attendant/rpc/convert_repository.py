@@ -29,7 +29,9 @@ def meant(request: pb.LoadRequest | pb.UnloadRequest) -> tuple[str, str]:
     if not name:
         raise InvalidRequest("model", "is empty; allowed: the name of a model")
     if version and request.version not in ("", version):
-        raise InvalidRequest("version", f"is {request.version!r}, and model names {version!r}; allowed: one of them")
+        raise InvalidRequest(
+            "version", f"is {request.version[:100]!r}, and model names {version[:100]!r}; allowed: one of them"
+        )
     return name, version or request.version
 
 

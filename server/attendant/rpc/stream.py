@@ -79,7 +79,7 @@ class _Calls:
                 await self._places.acquire()
                 if request.id in self._live:
                     duplicate = InvalidRequest(
-                        "id", f"is {request.id!r}, as that of a call without an answer yet; allowed: any other"
+                        "id", f"is {request.id[:100]!r}, as that of a call without an answer yet; allowed: any other"
                     )
                     self._ready.put_nowait(_failed(request.id, duplicate))
                 else:

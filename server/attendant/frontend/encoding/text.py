@@ -233,7 +233,7 @@ def prompt_text(head: EmbeddingHead | None, name: str) -> str:
         return prompts.get(head.default_prompt or "", "") if head is not None else ""
     if name not in prompts:
         listed = ", ".join(map(repr, prompts)) or "none, as this model has no prompts"
-        raise InvalidRequest("prompt", f"is {name!r}; allowed: {listed}")
+        raise InvalidRequest("prompt", f"is {name[:100]!r}; allowed: {listed}")
     return prompts[name]
 
 

@@ -118,7 +118,7 @@ async def occlude_rows(
     base, *others = await active.run(len(rows), lambda index: rows[index], read)
     labels = encoder.manifest.labels
     if call.label and call.label not in labels:
-        raise InvalidRequest("label", f"is {call.label!r}; allowed: {', '.join(map(repr, labels))}")
+        raise InvalidRequest("label", f"is {call.label[:100]!r}; allowed: {', '.join(map(repr, labels))}")
     label = labels.index(call.label) if call.label else int(base.argmax())
     found = [
         AttributedPart(part.text, part.span.start, part.span.end, float(base[label] - other[label]))

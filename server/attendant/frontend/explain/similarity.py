@@ -39,7 +39,7 @@ def word_span(context: WordInContext, field: str) -> Span:
             return Span(start, start + len(context.word))
         count += 1
     if not count:
-        raise InvalidRequest(f"{field}.word", f"is {context.word!r}; allowed: a part of the text")
+        raise InvalidRequest(f"{field}.word", f"is {context.word[:100]!r}; allowed: a part of the text")
     raise InvalidRequest(f"{field}.occurrence", f"is {context.occurrence}; allowed: 0 to {count - 1}")
 
 

@@ -161,7 +161,9 @@ def _check_tools(tools: Sequence[Tool]) -> None:
                 f"{field}.name", f"is {shown(tool.name)}; allowed: 1 to 128 letters, digits, underscores and hyphens"
             )
         if tool.name in names:
-            raise InvalidRequest(f"{field}.name", f"is {tool.name!r}, as that of a tool before it; allowed: each once")
+            raise InvalidRequest(
+                f"{field}.name", f"is {tool.name[:100]!r}, as that of a tool before it; allowed: each once"
+            )
         names.add(tool.name)
         _check_schema(f"{field}.parameters", tool.parameters)
 

@@ -106,7 +106,7 @@ class SpeechModel:
         languages, tasks = self.speech.languages, self.speech.tasks
         if call.language and call.language not in languages:
             allowed = ", ".join(sorted(languages)) or "none, for this model has one language"
-            raise InvalidRequest("language", f"is {call.language!r}; allowed: {allowed}")
+            raise InvalidRequest("language", f"is {call.language[:100]!r}; allowed: {allowed}")
         if call.task not in tasks and (tasks or call.task != "transcribe"):
             raise InvalidRequest("task", f"is {call.task}; allowed: {', '.join(sorted(tasks)) or 'transcribe'}")
         if call.condition_on_previous_text and self.speech.previous is None:

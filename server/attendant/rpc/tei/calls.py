@@ -58,7 +58,7 @@ class Calls:
         """A sparse vector."""
         if request.prompt_name:
             allowed = "none, as models that give sparse vectors have no prompts"
-            raise InvalidRequest("prompt", f"is {request.prompt_name!r}; allowed: {allowed}")
+            raise InvalidRequest("prompt", f"is {request.prompt_name[:100]!r}; allowed: {allowed}")
         call = EmbedSparseCall(
             model, (_item(request.inputs),), request.truncate, truncate_left=_left(request), patient=patient
         )

@@ -56,7 +56,7 @@ def embed_call(body: EmbeddingsBody) -> EmbedCall:
     truncate = body.truncate is True or most is not None
     if body.truncation_side is not None and not truncate:
         allowed = "beside truncate, or truncate_prompt_tokens"
-        raise InvalidRequest("truncation_side", f"is {body.truncation_side!r} alone; allowed: {allowed}")
+        raise InvalidRequest("truncation_side", f"is {body.truncation_side[:100]!r} alone; allowed: {allowed}")
     return EmbedCall(
         model=body.model,
         inputs=body.input,
