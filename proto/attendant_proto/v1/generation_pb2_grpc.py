@@ -39,6 +39,11 @@ class GenerationStub:
                 request_serializer=attendant__proto_dot_v1_dot_generation__pb2.GenerateRequest.SerializeToString,
                 response_deserializer=attendant__proto_dot_v1_dot_generation__pb2.GenerateResponse.FromString,
                 _registered_method=True)
+        self.Estimate = channel.unary_unary(
+                '/attendant.v1.Generation/Estimate',
+                request_serializer=attendant__proto_dot_v1_dot_generation__pb2.GenerateRequest.SerializeToString,
+                response_deserializer=attendant__proto_dot_v1_dot_generation__pb2.EstimateResponse.FromString,
+                _registered_method=True)
 
 
 class GenerationServicer:
@@ -56,6 +61,16 @@ class GenerationServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Estimate(self, request, context):
+        """What would become of a request if it came now. Nothing is begun, and no place is taken; the call's own deadline
+        counts as the request's.
+
+        Errors: as Generate, but for what the answer tells.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_GenerationServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -63,6 +78,11 @@ def add_GenerationServicer_to_server(servicer, server):
                     servicer.Generate,
                     request_deserializer=attendant__proto_dot_v1_dot_generation__pb2.GenerateRequest.FromString,
                     response_serializer=attendant__proto_dot_v1_dot_generation__pb2.GenerateResponse.SerializeToString,
+            ),
+            'Estimate': grpc.unary_unary_rpc_method_handler(
+                    servicer.Estimate,
+                    request_deserializer=attendant__proto_dot_v1_dot_generation__pb2.GenerateRequest.FromString,
+                    response_serializer=attendant__proto_dot_v1_dot_generation__pb2.EstimateResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -92,6 +112,33 @@ class Generation:
             '/attendant.v1.Generation/Generate',
             attendant__proto_dot_v1_dot_generation__pb2.GenerateRequest.SerializeToString,
             attendant__proto_dot_v1_dot_generation__pb2.GenerateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Estimate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/attendant.v1.Generation/Estimate',
+            attendant__proto_dot_v1_dot_generation__pb2.GenerateRequest.SerializeToString,
+            attendant__proto_dot_v1_dot_generation__pb2.EstimateResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -13,6 +13,8 @@ from attendant.core.salts import SALT_KEY, check_salt
 
 TENANT_KEY, PRIORITY_KEY = "x-llm-d-inference-fairness-id", "x-attendant-priority"
 LOWEST_PRIORITY, HIGHEST_PRIORITY = -100, 100
+TARGET_KEY, LONGEST_TARGET_S = "x-llm-d-slo-ttft-ms", 1e6
+_MILLISECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 _TENANT = re.compile(r"[!-~]{1,256}")
 _INTEGER = re.compile(r"[+-]?[0-9]{1,9}")
 
@@ -30,7 +32,20 @@ def heeded(context: CallContext) -> CallContext:
         raise InvalidRequest(TENANT_KEY, f"is {said[:100]!r}; allowed: 1 to 256 visible characters of ASCII, no spaces")
     asked = context.metadata.get(PRIORITY_KEY)
     priority = context.priority if asked is None else _priority(asked)
+    target = context.metadata.get(TARGET_KEY)
+    if target is not None:
+        context = with_target(context, TARGET_KEY, _milliseconds(target) / 1000)
     return replace(context, tenant=context.subject or said or host_of(context.client), priority=priority)
+
+
+def with_target(context: CallContext, field: str, seconds: float) -> CallContext:
+    """The context of a call whose first token has so many seconds from its arrival on, or fewer if that was said
+    before. Raises InvalidRequest, which names ``field``."""
+    if not 0 < seconds <= LONGEST_TARGET_S:  # nor not a number
+        raise InvalidRequest(field, f"is {seconds:g} s; allowed: greater than 0, at most {LONGEST_TARGET_S:g} s")
+    by_ns = context.arrival_ns + round(seconds * 1e9)
+    before_ns = context.first_token_by_ns
+    return replace(context, first_token_by_ns=by_ns if before_ns is None else min(by_ns, before_ns))
 
 
 def check_priority(field: str, priority: int) -> int:
@@ -65,3 +80,9 @@ def _priority(said: str) -> int:
         allowed = f"a whole number from {LOWEST_PRIORITY} to {HIGHEST_PRIORITY}"
         raise InvalidRequest(PRIORITY_KEY, f"is {said[:100]!r}; allowed: {allowed}")
     return check_priority(PRIORITY_KEY, int(said))
+
+
+def _milliseconds(said: str) -> float:
+    if not _MILLISECONDS.fullmatch(said):
+        raise InvalidRequest(TARGET_KEY, f"is {said[:100]!r}; allowed: milliseconds, as a decimal number")
+    return float(said)

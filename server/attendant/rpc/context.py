@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from attendant.core.context import CallContext, TraceContext, current_call
-from attendant.core.metadata import check_priority
+from attendant.core.metadata import check_priority, with_target
 from attendant.core.salts import SALT_KEY, salted
 from attendant.rpc.status import REQUEST_ID_KEY
 
@@ -51,6 +51,8 @@ def of_request(request: Any) -> CallContext:
     """The context of the call that is being served here, with what its message says of it: fields of the same meaning
     as metadata, which count in their place, or of a salt beside it. Raises InvalidRequest."""
     context = salted(of_this_call(), request.cache_salt)
+    if request.HasField("ttft_target_s"):
+        context = with_target(context, "ttft_target_s", request.ttft_target_s)
     return replace(context, priority=check_priority("priority", request.priority)) if request.priority else context
 
 

@@ -11,6 +11,7 @@ from attendant_proto.v1 import models_pb2
 from attendant.core.beams import EarlyStopping
 from attendant.core.chat import ChatPrompt
 from attendant.core.errors import InvalidRequest
+from attendant.core.estimate import Estimate
 from attendant.core.events import TokenLogprob
 from attendant.core.generation import (
     BeamCall,
@@ -186,4 +187,18 @@ def _token_logprobs(entry: TokenLogprob, spell: Callable[[int], str]) -> pb.Toke
         logprob=entry.logprob,
         text=spell(entry.token_id),
         top=[alternative(token_id=token, logprob=value, text=spell(token)) for token, value in entry.top],
+    )
+
+
+def estimate_response(estimate: Estimate) -> pb.EstimateResponse:
+    """What would become of a request, for the wire."""
+    return pb.EstimateResponse(
+        known=estimate.known,
+        first_token_s=estimate.first_token_s,
+        end_s=estimate.end_s,
+        admitted=estimate.admitted,
+        refusal=estimate.refusal,
+        retry_after_s=estimate.retry_after_s,
+        requests_ahead=estimate.requests_ahead,
+        tokens_ahead=estimate.tokens_ahead,
     )

@@ -40,6 +40,13 @@ class GenerationServicer(generation_pb2_grpc.GenerationServicer):
         if recording is not None:
             recording.ended()
 
+    async def Estimate(  # noqa: N802
+        self, request: generation_pb2.GenerateRequest, context: Any
+    ) -> generation_pb2.EstimateResponse:
+        """What would become of a request if it came now."""
+        call = await timely(request.chat, lambda: convert.generation_call(request))
+        return convert.estimate_response(await self._service.estimate(call, of_request(request)))
+
 
 class ModelsServicer(models_pb2_grpc.ModelsServicer):
     """attendant.v1.Models."""

@@ -30,7 +30,7 @@ ALL = sorted(
         ("Encoding", ("Answer", "Classify", "ClassifyImage", "ClassifyTokens", "Embed", "EmbedImage", "FillMask")),
         ("Encoding", ("Rerank", "Stream", "Transcribe")),
         ("Explain", ("Attention", "Attribute", "Similarity")),
-        ("Generation", ("Generate",)),
+        ("Generation", ("Estimate", "Generate")),
         ("Models", ("GetModel", "Index", "ListModels", "Load", "Unload")),
         ("Speech", ("StreamTranscribe", "Transcribe")),
         ("Tokenizer", ("Detokenize", "Tokenize")),

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from attendant.core.chat import ChatPrompt
 from attendant.core.context import CallContext, current_call
+from attendant.core.estimate import Estimate
 from attendant.core.generation import Finish, GenerationCall, GenerationPart, TextPrompt
 from attendant.frontend.generation.given_templates import GivenTemplates
 from attendant.frontend.generation.grammars import Grammars
@@ -75,6 +76,15 @@ class RoutedGeneration(GenerationService):
         if target.route is not None:
             return self._on_route(target.route, call, context, inner=inner)
         return self._on_model(replace(call, model=target.model), context, inner=inner)
+
+    async def estimate(self, call: GenerationCall, context: CallContext | None = None) -> Estimate:
+        """See the base. Of a route it is the model that it leads to."""
+        route = self._routes.find(call.model)
+        if route is not None:
+            context = context or CallContext.new()
+            model, _ = self._routes.one_model(route, context, "model")
+            call = replace(call, model=model)
+        return await super().estimate(call, context)
 
     async def tokenize(self, model: str, prompt: TextPrompt | ChatPrompt, *, as_prompt: bool = False) -> Tokenized:
         """See the base. Of a route it is the model that it leads to."""
