@@ -62,6 +62,7 @@ class Gate:
         self._retry_after_s = retry_after_s
         self._end_overdue = end_overdue
         self._taken = 0
+        self._num_leaving = 0
         self._num_coming = 0
         self._waiting: deque[Visitor] = deque()
         self._calls: set[asyncio.Timeout] = set()  # one for each, which never comes unless a drain's time is over
@@ -76,6 +77,11 @@ class Gate:
     def taken(self) -> int:
         """Places that are taken."""
         return self._taken
+
+    @property
+    def max_places(self) -> int | None:
+        """How many there are; None: as many as anybody wants."""
+        return self._max_places
 
     @property
     def wanted(self) -> int:
@@ -100,12 +106,23 @@ class Gate:
 
     def check_room(self, count: int) -> None:
         """Find out whether a newcomer can have ``count`` places now, after those who wait. Raises QueueFull."""
-        if self._max_places is None:
-            return
-        excess = self._taken + self.wanted + count - self._max_places
-        if excess > 0:
-            retry_after_s = min(max(self._retry_after_s(excess), MIN_RETRY_S), MAX_RETRY_S)
-            raise QueueFull(self._name, self._max_places, retry_after_s, self._what)
+        if self._max_places is not None and not self.has_room(count):
+            excess = self._taken - self._num_leaving + self.wanted + count - self._max_places
+            raise QueueFull(self._name, self._max_places, self.retry_after_s(excess), self._what)
+
+    def has_room(self, count: int) -> bool:
+        """Whether a newcomer can have ``count`` places, after those who wait. Who has been told to leave counts as
+        gone."""
+        most = self._max_places
+        return most is None or self._taken - self._num_leaving + self.wanted + count <= most
+
+    def retry_after_s(self, excess: int) -> float:
+        """About when so many places are free, in seconds, as a caller hears it."""
+        return min(max(self._retry_after_s(excess), MIN_RETRY_S), MAX_RETRY_S)
+
+    def leaves(self) -> None:
+        """One who is inside has been told to leave for others, who may have its place already."""
+        self._num_leaving += 1
 
     def take(self, count: int = 1, *, inner: bool = False) -> None:
         """Take places, or be refused; see :meth:`check_open` and :meth:`check_room`."""
@@ -126,9 +143,10 @@ class Gate:
             self._num_coming -= 1
             self._leave()
 
-    def give_back(self, count: int = 1) -> None:
-        """Give places back; whoever has waited longest gets them."""
+    def give_back(self, count: int = 1, *, left: bool = False) -> None:
+        """Give places back; whoever has waited longest gets them. ``left``: one that :meth:`leaves` was called for."""
         assert 0 <= count <= self._taken
+        self._num_leaving -= left
         self._taken -= count
         self._leave()
         self._let_in()
@@ -210,12 +228,12 @@ class Gate:
             self._empty.set()
 
     def _let_in(self) -> None:
-        while self._waiting and self._has_room(self._waiting[0].num_places):
+        while self._waiting and self._fits(self._waiting[0].num_places):
             visitor = self._waiting.popleft()
             self._take(visitor.num_places)
             visitor.enter()
 
-    def _has_room(self, count: int) -> bool:
+    def _fits(self, count: int) -> bool:
         return self._max_places is None or self._taken + count <= self._max_places
 
 

@@ -31,6 +31,11 @@ class AdmissionSettings(Section):
         description="Let callers share each model: of those who wait, the one goes next whose tenant has had least, in "
         "tokens. Otherwise requests go in order of arrival, whoever sends them.",
     )
+    max_tenant_requests: Annotated[int, Field(ge=1)] | None = Field(
+        None,
+        description="Requests of one tenant that may run or wait, of each model that generates; more are refused with "
+        "RESOURCE_EXHAUSTED. Default: any number, but a full queue makes room for tenants that have fewer, if fair.",
+    )
     aging_s: Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)] = Field(
         10.0,
         description="Seconds of waiting that count as one more of priority, up to the highest priority that waits. "

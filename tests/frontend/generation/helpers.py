@@ -22,7 +22,7 @@ from attendant.models.generators import GeneratorPart, load_generator
 from attendant.models.loaded import LoadedModel
 from attendant.models.loader import LoadedBundles
 from attendant.models.table import ModelTable
-from attendant.settings import EngineSettings, LimitsSettings
+from attendant.settings import AdmissionSettings, EngineSettings, LimitsSettings
 
 clients_of: Callable[[GeneratorPart], Sequence[EngineClient]] = engine_clients
 """How the services of tests reach their engines."""
@@ -52,6 +52,7 @@ def with_model(
     test: Callable[[GenerationService], Awaitable[None]],
     metrics: Metrics | None = None,
     limits: LimitsSettings | None = None,
+    admission: AdmissionSettings | None = None,
 ) -> list[tuple[str, BaseException]]:
     """Run ``test`` against a started service of ``model``; returns the engine deaths."""
     deaths: list[tuple[str, BaseException]] = []
@@ -61,6 +62,7 @@ def with_model(
             metrics or Metrics(),
             lambda name, error: deaths.append((name, error)),
             limits=limits,
+            admission=admission,
             engines=clients_of,
         )
         await front_end.start(LoadedBundles((LoadedModel.of(model),)))

@@ -22,6 +22,7 @@ from attendant.frontend.generation.forecast import Forecast
 from attendant.frontend.generation.recent import LoadNow, RecentSteps
 from attendant.frontend.generation.router import Router
 from attendant.frontend.generation.streams import SequenceStream
+from attendant.frontend.generation.tenants import TenantPlaces
 from attendant.frontend.jobs import JobHub
 from attendant.metrics import Metrics
 from attendant.models.generators import GeneratorPart
@@ -54,7 +55,7 @@ class ModelHub:
 
     Attributes:
         facts: what holds for each of the engines.
-        gate: has a place for each sequence, and each job, that runs or waits.
+        gate: has a place for each sequence, and each job, that runs or waits. tenants: who has them.
         forecast: when whoever comes would have an answer.
         jobs: what the first engine's thread computes beside its steps.
     """
@@ -88,6 +89,13 @@ class ModelHub:
         )
         known = [engine.facts for engine in self._engines]
         self.forecast = Forecast(model.name, known, model.context_length, admission or AdmissionSettings(), metrics)
+        self.tenants = TenantPlaces(
+            model.name,
+            self.gate,
+            admission or AdmissionSettings(),
+            lambda: [live.stream for live in self._live.values()],
+            self.cancel,
+        )
         self._router = Router(len(self._engines), self.facts.max_running)
         self._can_wait: set[str] = set()  # live sequences whose tokens may come late; clients' threads look
         self._reports: list[deque[StepReport]] = [deque() for _ in self._engines]  # clients' threads append
@@ -158,9 +166,8 @@ class ModelHub:
         self._engines[engine].submit(first)
 
     def admit(self, request: Request, num_sequences: int, *, inner: bool) -> None:
-        """Find out whether there are places for a call's sequences, of which the first is asked by ``request``, and
-        whether they would be in time; see :meth:`Forecast.admit`. Raises QueueFull, WouldBeLate."""
-        self.gate.check_room(num_sequences)
+        """Find out whether a call's sequences, of which the first is asked by ``request``, would be in time; see
+        :meth:`Forecast.admit`. Only then do others make room for them. Raises QueueFull, WouldBeLate."""
         engine = self._router.likely(request.prompt, request.cache_salt)
         self.forecast.admit(engine, request, num_sequences, inner=inner)
 
@@ -244,7 +251,7 @@ class ModelHub:
         now = time.monotonic()
         self._end_interval_s += 0.1 * (now - self._last_end_s - self._end_interval_s)
         self._last_end_s = now
-        self.gate.give_back()
+        self.gate.give_back(left=self.tenants.ended(event.request_id))
 
     def _on_dead(self, error: BaseException) -> None:
         if self._dead is not None:

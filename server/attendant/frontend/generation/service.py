@@ -89,7 +89,7 @@ class GenerationService:
                         entry = decide(asked, shaped, hub, self._limits, inner=inner)
                         active = _ActiveCall(hub, entry, self._owned(context, stage), self._ids)
                         hub.admit(active.first_request(), entry.call.n, inner=inner)
-                        hub.gate.take(entry.call.n, inner=True)
+                        hub.tenants.take(context, entry.call.n)
                 note_params(stage, name, entry.params)
             except AttendantError as error:
                 self._metrics.refused(name, error)

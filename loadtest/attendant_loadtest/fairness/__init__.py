@@ -1,0 +1,1 @@
+"""Whether callers share a model: one with very many requests beside some with few."""
