@@ -65,7 +65,8 @@ class GenerationServicer:
         """What would become of a request if it came now. Nothing is begun, and no place is taken; the call's own deadline
         counts as the request's.
 
-        Errors: as Generate, but for what the answer tells.
+        Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION and UNAVAILABLE, as of Generate; that a request would be
+        refused is told in the answer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
