@@ -19,6 +19,7 @@ _GOOD = f"sum by (model_name) ({_ANSWERED} or {_ENCODED})"
 _ALL = f"sum by (model_name) ({_ANSWERED} or {_ENCODED} or {_FAILED})"
 
 _ERRORS = total("attendant_request_failure_total", "model_name", "error")
+_RESTARTS = f"sum by (model_name, outcome) (increase(attendant_model_restarts_total{{{SERIES}}}[5m]))"
 
 STATUS = Row(
     "Status",
@@ -218,6 +219,18 @@ ROOM = Row(
             "percentunit",
             most=1,
             steps=more_is_worse(0.8, 0.95),
+        ),
+        Panel(
+            "Models that hang or start anew",
+            "What became of models whose engines died, and steps that did not end in time. Empty: there are none.",
+            (
+                Query(
+                    f"{_RESTARTS} > 0",
+                    "{{model_name}} {{outcome}}",
+                ),
+                Query(f"increase(attendant_model_hangs_total{{{SERIES}}}[5m]) > 0", "{{model_name}} hung"),
+            ),
+            "short",
         ),
         Panel(
             "Inputs that wait for a batch",

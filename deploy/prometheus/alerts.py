@@ -34,7 +34,14 @@ ALERTS = (
         severity="page",
         query=f'{_BY} (increase(attendant_request_failure_total{{error="engine_dead"}}[15m])) > 0',
         lasts="",
-        summary="an engine of {{ $labels.model_name }} has died; its server ends itself",
+        summary="an engine of {{ $labels.model_name }} has died; it is started anew, or its server ends itself",
+    ),
+    Alert(
+        name="AttendantModelHangs",
+        severity="page",
+        query=f"{_BY} (increase(attendant_model_hangs_total[15m])) > 0",
+        lasts="",
+        summary="a step or a batch of {{ $labels.model_name }} did not end in time",
     ),
     Alert(
         name="AttendantModelNotServed",

@@ -9,9 +9,11 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 
 from attendant.building import host_and_port, load_named, recorder_of, tracer_of, warn_of_unknown
 from attendant.bundle.signatures import BundleKeys
+from attendant.drain import Leaving
 from attendant.frontend.front_end import FrontEnd
 from attendant.frontend.routes.reader import RoutesReader
 from attendant.http.side import HttpSide
@@ -163,6 +165,7 @@ class Application:
             repository=settings.repository,
             folder=settings.model_repository,
             drain_timeout_s=settings.drain_timeout_s,
+            lifecycle=settings.lifecycle,
         )
         bundles = await load_named(loader, settings, beside=await front_end.repository.survey())
         await front_end.start(bundles, strict=settings.strict, routes=routes)
@@ -186,20 +189,33 @@ class Application:
 
     async def stop(self) -> None:
         """Say NOT_SERVING, let running requests finish within the drain limit, fail the rest, close every room."""
-        await self._rpc.health.set(serving=False)
-        await self._engines.set_health(serving=False)
         if self._front_end is not None:
-            if self.exit_code == EXIT_OK:
-                await self._front_end.drain(self._settings.drain_timeout_s)
-                await asyncio.sleep(LAST_CALLS_S)
+            await self._leave(self._front_end)
             await asyncio.gather(self._rpc.stop(FAREWELL_S), self._engines.stop(FAREWELL_S))
-            await self._front_end.close()
+            if not self._front_end.hangs:
+                await self._front_end.close()
         if self._recorder is not None:
             await asyncio.to_thread(self._recorder.close)
         await self._http.stop()
         await self._guard.stop()
         if self._tracer is not None:
             await asyncio.to_thread(self._tracer.close)
+        if self._front_end is not None and self._front_end.hangs:
+            logger.critical("leaving without the end of the run that hangs")
+            os._exit(self.exit_code)
+
+    async def _leave(self, front_end: FrontEnd) -> None:
+        settings = self._settings
+        leaving = Leaving(
+            settings.lifecycle.drain_delay_s,
+            settings.drain_timeout_s,
+            partial(self._on_change, serving=False),
+            (self._rpc, self._engines, self._http),
+            front_end.remaining,
+            front_end.drain,
+        )
+        await leaving.leave()
+        await asyncio.sleep(LAST_CALLS_S)
 
     def on_signal(self, number: int) -> None:
         """The first signal stops the server in order; a second one, or one before it serves, ends the process."""
@@ -239,11 +255,11 @@ class Application:
         """Models came or went: who asks for their health hears so. ``serving``: so does the server as a whole."""
         if self._front_end is None:  # at the start all are told at once
             return
-        serving = self._rpc.health.serving if serving is None else serving
-        await self._rpc.health.set(serving=serving, models=self._front_end.readiness())
+        serving = self._rpc.health.open if serving is None else serving
+        await self._rpc.health.set(serving=serving, models=self._front_end.readiness(), well=self._front_end.well)
         await self._engines.set_health(serving=serving)
 
     def _on_engine_death(self, model: str, error: BaseException) -> None:
-        logger.critical("the engine of model %r died", model, exc_info=error)
+        logger.critical("the engine of model %r died, and the server ends", model, exc_info=error)
         self.exit_code = EXIT_ENGINE_DIED
         self.request_stop()

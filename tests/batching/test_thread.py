@@ -59,6 +59,17 @@ def test_what_waits_goes_together(runner: FakeRunner) -> None:
         assert running.thread.num_running == 0
 
 
+def test_anybody_can_see_since_when_a_run_goes_on_and_where_it_is(runner: FakeRunner) -> None:
+    before = time.monotonic_ns()
+    with Running(runner, LIMITS) as running:
+        held(runner, running)
+        assert before < running.thread.busy_since_ns < time.monotonic_ns()
+        assert ", in run\n" in running.thread.where()
+        runner.gate.set()
+    assert running.thread.busy_since_ns == 0
+    assert running.thread.where() == ""
+
+
 def test_a_row_that_waits_can_be_cancelled_and_one_that_runs_goes_on(runner: FakeRunner) -> None:
     with Running(runner, LIMITS) as running:
         first = held(runner, running)

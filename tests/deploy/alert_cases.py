@@ -159,6 +159,13 @@ CASES = (
         "30m",
     ),
     Case(
+        "AttendantModelHangs",
+        "page",
+        {series("attendant_model_hangs_total"): counter((0, 5), (1, 1), (0, 40))},
+        "8m",
+        "30m",
+    ),
+    Case(
         "AttendantModelNotServed",
         "page",
         {local("attendant_model_ready", model_name="m"): gauge((1, 5), (0, 10), (1, 10))},

@@ -146,18 +146,17 @@ def test_ports_are_the_settings(container: dict[str, Any], settings: ServeSettin
 
 
 def test_probes_ask_services_that_health_knows(container: dict[str, Any], settings: ServeSettings) -> None:
-    probes = {name: container[f"{name}Probe"]["grpc"] for name in ("startup", "readiness", "liveness")}
+    probes = {name: container[f"{name}Probe"]["grpc"] for name in ("startup", "readiness")}
     assert {probe["port"] for probe in probes.values()} == {settings.grpc.port}
     assert probes["startup"]["service"] == probes["readiness"]["service"] == "attendant.v1.Generation"
     assert probes["readiness"]["service"] in SERVICES
-    assert probes["liveness"]["service"] == ""
+    assert container["livenessProbe"]["httpGet"] == {"path": "/version", "port": "http"}
 
 
-def test_the_grace_period_outlasts_the_drain(
-    pod: dict[str, Any], container: dict[str, Any], settings: ServeSettings
-) -> None:
-    pause = int(container["lifecycle"]["preStop"]["exec"]["command"][1])
-    assert pod["spec"]["terminationGracePeriodSeconds"] > pause + settings.drain_timeout_s + 10 + FAREWELL_S
+def test_the_grace_period_outlasts_the_drain(pod: dict[str, Any], settings: ServeSettings) -> None:
+    pause_s = settings.lifecycle.drain_delay_s
+    assert pause_s >= 5, "clients have to hear that the pod leaves"
+    assert pod["spec"]["terminationGracePeriodSeconds"] > pause_s + settings.drain_timeout_s + 10 + FAREWELL_S
 
 
 def test_arguments_volumes_and_resources_fit(

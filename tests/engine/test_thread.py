@@ -157,6 +157,33 @@ def test_a_report_is_delivered_while_the_next_step_runs_and_the_last_at_once() -
     assert running.collected.answer("r")[:2] == expected([1, 2, 3], 3, context=CONTEXT)
 
 
+def test_anybody_can_see_since_when_a_step_goes_on_and_where_it_is() -> None:
+    engine, device, _ = make()
+    running = Running(engine, device)
+    arrived, leave = threading.Semaphore(0), threading.Semaphore(0)
+
+    def hold() -> None:
+        arrived.release()
+        leave.acquire()
+
+    device.at_collect = hold
+    running.thread.submit(request("r", [1, 2, 3], 2))
+    before = time.monotonic_ns()
+    running.thread.start()
+    arrived.acquire()
+    first_ns = running.thread.busy_since_ns
+    assert before < first_ns < time.monotonic_ns()
+    assert ", in hold\n" in running.thread.where()
+    leave.release()
+    arrived.acquire()
+    assert running.thread.busy_since_ns > first_ns, "of each step anew"
+    leave.release()
+    running.ended.get(timeout=300)
+    running.thread.stop()
+    assert running.thread.busy_since_ns == 0
+    assert running.thread.where() == ""
+
+
 def test_the_engine_is_prepared_on_its_own_thread_before_the_start_is_over() -> None:
     engine, device, _ = make()
     running = Running(engine, device)

@@ -39,9 +39,9 @@ class Loop:
 class Site:
     """``app`` at a free port of the loopback."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, settings: HttpSettings | None = None) -> None:
         self.loop = Loop()
-        self.server = HttpServer(HttpSettings(port=0), app)
+        self.server = HttpServer(settings or HttpSettings(port=0), app)
         self.address = self.server.bind()
         self.loop.run(self.server.start())
 

@@ -126,6 +126,36 @@ def test_a_connection_serves_many_requests_and_then_a_slow_one_is_ended(
         assert connection.recv(1) == b""
 
 
+def test_a_connection_that_is_too_old_ends_with_its_answer() -> None:
+    site = Site(app_of(failing()), HttpSettings(port=0).model_copy(update={"max_connection_age_s": 0.0}))
+    host, _, port = site.address.rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=HANGS_S) as connection:
+        connection.sendall(b"GET /fine HTTP/1.1\r\nHost: h\r\n\r\n")
+        heard = b""
+        while part := connection.recv(10_000):
+            heard += part
+    assert heard.startswith(b"HTTP/1.1 200")
+    assert b"\r\nconnection: close\r\n" in heard
+    site.close()
+
+
+def test_a_server_that_leaves_ends_silent_connections_at_once_and_others_with_their_answer(rooms: Rooms) -> None:
+    host, _, port = rooms.address.rpartition(":")
+
+    async def leave() -> None:
+        rooms.server.go_away()
+
+    with socket.create_connection((host, int(port)), timeout=HANGS_S) as before:
+        before.sendall(b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n")
+        heard = b""
+        while not heard.endswith(b'{"status": "serving"}\n'):
+            heard += before.recv(10_000)
+        assert b"connection: close" not in heard
+        rooms.loop.run(leave())
+        assert before.recv(1) == b""
+    assert rooms.ask("/healthz")[1]["connection"] == "close", "whoever comes is still answered"
+
+
 def test_a_connection_that_is_silent_after_a_request_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_server, "KEEP_ALIVE_S", 0.1)
     site = Site(app_of(failing()))

@@ -74,10 +74,12 @@ def test_the_models_that_exist_are_listed() -> None:
     assert "'a', 'b'" in message
 
 
-def test_a_full_queue_says_when_to_come_back() -> None:
-    _, _, trailers = status.of(errors.QueueFull("m", 8, 1.25), "id")
+@pytest.mark.parametrize("error", [errors.QueueFull("m", 8, 1.25), errors.EngineDead("m is dead", 1.25)])
+def test_a_server_that_takes_nothing_now_says_when_to_come_back(error: errors.AttendantError) -> None:
+    _, _, trailers = status.of(error, "id")
     assert unpack(trailers, error_details_pb2.RetryInfo).retry_delay.ToNanoseconds() == 1_250_000_000
-    assert dict(trailers)[status.RETRY_KEY] == "1250"
+    assert dict(trailers)[status.RETRY_KEY] == dict(trailers)[status.PUSHBACK_KEY] == "1250"
+    assert status.call_error(error).retry_after_s == 1.25
 
 
 @pytest.mark.parametrize("letter", ["a", "é", "\U0001f600", "%"])

@@ -71,10 +71,10 @@ class ServerProcess:
         page: bytes = urlopen(f"{self.http}/metrics", timeout=60).read()
         return page.decode()
 
-    def healthz(self) -> int:
-        """HTTP status of /healthz."""
+    def healthz(self, path: str = "/healthz") -> int:
+        """HTTP status of a page that says whether the server is well."""
         try:
-            return int(urlopen(f"{self.http}/healthz", timeout=60).status)
+            return int(urlopen(f"{self.http}{path}", timeout=60).status)
         except HTTPError as error:
             return error.code
 

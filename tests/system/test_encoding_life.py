@@ -60,12 +60,14 @@ def test_sigterm_under_load_answers_every_call(encoders: Path, tmp_path: Path) -
     assert "Traceback" not in server.log()
 
 
-def test_the_death_of_a_batch_thread_ends_everything(encoders: Path, fast: Path, tmp_path: Path) -> None:
+def test_a_batch_thread_that_dies_fails_its_calls_and_its_model_comes_back(
+    encoders: Path, fast: Path, tmp_path: Path
+) -> None:
     script = (str(Path(__file__).with_name("dying_encoder.py")),)
     with serving(tmp_path / "log", encoders / "moods", fast, *FLAGS, command=script) as server:
         stub = encoding_pb2_grpc.EncodingStub(server.channel)
         assert stub.Classify(pb.ClassifyRequest(inputs=texts("a")), timeout=HANGS_S).results
-        watch = server.health.Watch(health_pb2.HealthCheckRequest(service="attendant.v1.Encoding"))
+        watch = server.health.Watch(health_pb2.HealthCheckRequest(service="moods"))
         assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
         server.terminate(signal.SIGUSR1)
 
@@ -77,5 +79,10 @@ def test_the_death_of_a_batch_thread_ends_everything(encoders: Path, fast: Path,
             call_for_ever()
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
         assert next(watch).status == health_pb2.HealthCheckResponse.NOT_SERVING
-        assert server.wait() == 1
+        assert len(tokens_of(server.generation.Generate(request(model="fast")))) == 8, "others go on"
+        assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
+        assert stub.Classify(pb.ClassifyRequest(inputs=texts("a")), timeout=HANGS_S).results
+        assert server.metrics()["model_restarts_total{outcome=came_back}"] == 1
+        server.terminate()
+        assert server.wait() == 0
     assert "told to die" in server.log()

@@ -28,24 +28,26 @@ from tests.system.server import (
 )
 
 POISON = 77
+DYING = (str(Path(__file__).with_name("dying_server.py")),)
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
-def outcome(server: ServerProcess, max_tokens: int) -> str | int:
+def outcome(server: ServerProcess, max_tokens: int, model: str = "") -> str | int:
     """Number of tokens, or the code of the error."""
     try:
-        return len(tokens_of(server.generation.Generate(request("hello", max_tokens))))
+        return len(tokens_of(server.generation.Generate(request("hello", max_tokens, model=model))))
     except grpc.RpcError as error:
         return str(error.code().name)
 
 
 def start_calls(
-    server: ServerProcess, pool: ThreadPoolExecutor, count: int, max_tokens: int
+    server: ServerProcess, pool: ThreadPoolExecutor, count: int, max_tokens: int, model: str = ""
 ) -> list[Future[str | int]]:
     """Calls that have arrived. They are long: on a busy machine others might be over before all have."""
-    calls = [pool.submit(outcome, server, max_tokens) for _ in range(count)]
-    eventually(lambda: server.metrics()["num_requests_running"] >= min(count, 4) and server.arrived() == count)
+    before = server.arrived()
+    calls = [pool.submit(outcome, server, max_tokens, model) for _ in range(count)]
+    eventually(lambda: server.metrics()["num_requests_running"] >= min(count, 4) and server.arrived() == before + count)
     return calls
 
 
@@ -65,10 +67,38 @@ def test_sigterm_under_load_lets_running_calls_finish(slow: Path, tmp_path: Path
             list(server.generation.Generate(request("late")))
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
         assert "shutting down" in caught.value.details()
+        trailers: dict[str, str] = dict(caught.value.trailing_metadata())  # type: ignore[arg-type]
+        assert int(trailers["grpc-retry-pushback-ms"]) > 0
+        eventually(lambda: "calls are not over" in server.log())
         held.cancel()
         assert [call.result(HANGS_S) for call in calls] == [300] * 6
         assert server.wait() == 0
     assert "Traceback" not in server.log()
+
+
+def test_calls_are_taken_until_the_delay_is_over(fast: Path, tmp_path: Path) -> None:
+    with serving(tmp_path / "log", fast, "--lifecycle.drain-delay-s", 10 * HANGS_S) as server:
+        watch = server.health.Watch(health_pb2.HealthCheckRequest())
+        assert next(watch).status == SERVING
+        server.terminate()
+        assert next(watch).status == NOT_SERVING
+        assert (server.healthz(), server.healthz("/health")) == (503, 503)
+        assert outcome(server, 4) == 4
+        server.terminate()
+        assert server.wait() == 128 + signal.SIGTERM
+
+
+def test_a_connection_that_is_too_old_ends_and_its_stream_goes_on(slow: Path, tmp_path: Path) -> None:
+    with serving(tmp_path / "log", slow, "--grpc.max-connection-age-s", 1) as server:
+        states: list[grpc.ChannelConnectivity] = []
+        server.channel.subscribe(states.append)
+        stream = server.generation.Generate(request("hello", LONG))
+        next(stream)
+        eventually(lambda: grpc.ChannelConnectivity.IDLE in states[1:])
+        for _ in range(20):  # more than a client has read ahead
+            assert next(stream).token_ids
+        stream.cancel()
+        assert outcome(server, 4) == 4, "on another connection"
 
 
 def test_calls_that_outlive_the_drain_limit_fail_as_unavailable(slow: Path, tmp_path: Path) -> None:
@@ -107,22 +137,82 @@ def test_a_second_signal_ends_the_process(slow: Path, tmp_path: Path) -> None:
         assert call.result(HANGS_S) == "UNAVAILABLE"
 
 
-def test_the_death_of_an_engine_ends_everything(slow: Path, tmp_path: Path) -> None:
-    script = (str(Path(__file__).with_name("dying_server.py")),)
-    with serving(tmp_path / "log", slow, command=script) as server, ThreadPoolExecutor(8) as pool:
-        watch = server.health.Watch(health_pb2.HealthCheckRequest())
-        assert next(watch).status == SERVING
-        calls = start_calls(server, pool, 6, LONG)
+def test_an_engine_that_dies_fails_its_calls_and_its_model_comes_back_a_limited_number_of_times(
+    slow: Path, fast: Path, tmp_path: Path
+) -> None:
+    arguments = (slow, fast, "--lifecycle.max-restarts", 1, "--lifecycle.restart-backoff-s", 0)
+    with serving(tmp_path / "log", *arguments, command=DYING) as server, ThreadPoolExecutor(8) as pool:
+        whole = server.health.Watch(health_pb2.HealthCheckRequest())
+        watch = server.health.Watch(health_pb2.HealthCheckRequest(service="slow"))
+        assert (next(whole).status, next(watch).status) == (SERVING, SERVING)
+        before = tokens_of(server.generation.Generate(request(model="slow")))
+        calls = start_calls(server, pool, 6, LONG, "slow")
         server.terminate(signal.SIGUSR1)
         assert [call.result(HANGS_S) for call in calls] == ["UNAVAILABLE"] * 6
         assert next(watch).status == NOT_SERVING
+        assert len(tokens_of(server.generation.Generate(request(model="fast")))) == 8, "others go on"
+        assert next(watch).status == SERVING
+        assert tokens_of(server.generation.Generate(request(model="slow"))) == before
+        assert server.metrics()["model_restarts_total{outcome=came_back}"] == 1
+        server.terminate(signal.SIGUSR2)
+        eventually(lambda: outcome(server, 4, "slow") == "UNAVAILABLE")
+        assert next(whole).status == NOT_SERVING
         assert server.wait() == 1
     assert "told to die" in server.log()
 
 
+def test_a_server_whose_only_model_is_started_anew_is_not_ready_meanwhile(fast: Path, tmp_path: Path) -> None:
+    arguments = (fast, "--lifecycle.restart-backoff-s", 3600)
+    with serving(tmp_path / "log", *arguments, command=DYING) as server:
+        watch = server.health.Watch(health_pb2.HealthCheckRequest())
+        assert next(watch).status == SERVING
+        server.terminate(signal.SIGUSR2)
+        eventually(lambda: outcome(server, 4) == "UNAVAILABLE")
+        assert next(watch).status == NOT_SERVING
+        assert server.healthz() == 503
+        with pytest.raises(grpc.RpcError) as caught:
+            list(server.generation.Generate(request()))
+        assert "is being started anew" in caught.value.details()
+        trailers: dict[str, str] = dict(caught.value.trailing_metadata())  # type: ignore[arg-type]
+        assert int(trailers["grpc-retry-pushback-ms"]) > 0
+        server.terminate()
+        assert server.wait() == 0
+
+
+def test_a_step_that_hangs_fails_health_and_recovers_when_it_ends(slow: Path, fast: Path, tmp_path: Path) -> None:
+    script = (str(Path(__file__).with_name("hanging_server.py")),)
+    with serving(tmp_path / "log", slow, fast, "--lifecycle.watchdog-s", 3, command=script) as server:
+        watches = [server.health.Watch(health_pb2.HealthCheckRequest(service=name)) for name in ("", "slow")]
+        assert [next(watch).status for watch in watches] == [SERVING, SERVING]
+        stream = server.generation.Generate(request("hello", LONG, model="slow"))
+        next(stream)
+        server.terminate(signal.SIGUSR1)
+        assert [next(watch).status for watch in watches] == [NOT_SERVING, NOT_SERVING]
+        assert server.serving("fast")
+        assert (server.healthz(), server.healthz("/health")) == (503, 503)
+        assert outcome(server, 4, "slow") == "UNAVAILABLE"
+        assert outcome(server, 4, "fast") == 4
+        eventually(lambda: "in hanging_schedule" in server.log())
+        server.terminate(signal.SIGUSR2)
+        assert [next(watch).status for watch in watches] == [SERVING, SERVING]
+        stream.cancel()
+        assert outcome(server, 4, "slow") == 4
+        assert server.healthz("/health") == 200
+        assert server.metrics()["model_hangs_total"] == 1
+
+
+def test_a_step_that_hangs_for_too_long_ends_the_process(slow: Path, tmp_path: Path) -> None:
+    script = (str(Path(__file__).with_name("hanging_server.py")),)
+    limits = ("--lifecycle.watchdog-s", 1, "--lifecycle.watchdog-exit-s", 0, "--drain-timeout-s", 0.1)
+    with serving(tmp_path / "log", slow, *limits, command=script) as server, ThreadPoolExecutor(1) as pool:
+        call = pool.submit(outcome, server, LONG)
+        server.terminate(signal.SIGUSR1)
+        assert call.result(HANGS_S) == "UNAVAILABLE"
+        assert server.wait() == 1
+
+
 def test_an_engine_that_dies_while_the_server_drains_still_counts(slow: Path, tmp_path: Path) -> None:
-    script = (str(Path(__file__).with_name("dying_server.py")),)
-    with serving(tmp_path / "log", slow, command=script) as server, ThreadPoolExecutor(1) as pool:
+    with serving(tmp_path / "log", slow, *PATIENT, command=DYING) as server, ThreadPoolExecutor(1) as pool:
         (call,) = start_calls(server, pool, 1, LONG)
         server.terminate()
         eventually(lambda: "draining" in server.log())

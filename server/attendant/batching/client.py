@@ -42,6 +42,17 @@ class BatchClient(Protocol):
     def end_work(self, job_id: str) -> None:
         """Ask for a job to end before its next run; one that is not known has ended already."""
 
+    @property
+    def busy_since_ns(self) -> int:
+        """When what it is at began, a step or a run, monotonic; 0 while it is at nothing. Any thread may ask."""
+
+    def where(self) -> str:
+        """Where it stands in what it is at, for the log: the calls of its thread; empty if nobody can tell."""
+
+    def kill(self) -> bool:
+        """End it in the middle of what it is at: ``on_death`` hears of it. False: it cannot be ended, as it is a thread
+        of this process."""
+
     def stop(self) -> None:
         """End after the run that goes on, whose report is delivered. Rows and jobs that wait get no more. Blocks."""
 
@@ -97,6 +108,19 @@ class ThreadBatchClient:
         """See :class:`BatchClient`."""
         assert self._thread is not None, "it has not started"
         self._thread.end_work(job_id)
+
+    @property
+    def busy_since_ns(self) -> int:
+        """See :class:`BatchClient`."""
+        return self._thread.busy_since_ns if self._thread is not None else 0
+
+    def where(self) -> str:
+        """See :class:`BatchClient`."""
+        return self._thread.where() if self._thread is not None else ""
+
+    def kill(self) -> bool:
+        """See :class:`BatchClient`."""
+        return False
 
     def stop(self) -> None:
         """See :class:`BatchClient`."""

@@ -17,6 +17,7 @@ from attendant.batching.run_times import RunTimes
 from attendant.core.attention import AttentionJob, AttentionModel, JobReport
 from attendant.core.encoding import Arrays, BatchReport, BatchStats, Row, RowFailure, RowResult
 from attendant.core.errors import DeadlineExceeded, RequestCancelled, StepFailed
+from attendant.core.stacks import stack_of
 from attendant.sidework.jobs import EndWork, SideJobs, Work
 
 logger = logging.getLogger(__name__)
@@ -94,6 +95,7 @@ class BatchThread:
         self._num_running = 0
         self._times = RunTimes()
         self._turn_ns = 0  # when the turn began that goes on
+        self.busy_since_ns = 0  # when what it is at began; 0 while it waits for work. Any thread may look
         self._inbox: queue.SimpleQueue[Command] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._main, name=f"batch-{name}", daemon=True)
 
@@ -101,6 +103,10 @@ class BatchThread:
     def num_running(self) -> int:
         """Rows of the run that goes on. Any thread may ask."""
         return self._num_running
+
+    def where(self) -> str:
+        """The calls that the thread is in. Any thread may ask."""
+        return stack_of(self._thread)
 
     def start(self) -> None:
         """Start the thread."""
@@ -131,12 +137,13 @@ class BatchThread:
     def _main(self) -> None:
         try:
             while self._obey():
+                started_ns = self.busy_since_ns = time.monotonic_ns()
                 if self._due_in_s() == 0:
-                    started_ns = time.monotonic_ns()
                     self._turn()
                     self._jobs.others_ran(time.monotonic_ns() - started_ns)
                 if self._jobs.may_run(others_wait=self._others_wait()):
                     self._jobs.run(self._others_wait)
+                self.busy_since_ns = 0
         except BaseException as error:  # supervision point: a dead thread must not go unnoticed
             logger.exception("the batch thread has ended")
             self._on_death(error)

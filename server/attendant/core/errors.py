@@ -188,7 +188,12 @@ class RequestCancelled(AttendantError):
 
 
 class Unavailable(AttendantError):
-    """The server cannot take or finish the request now; another replica may."""
+    """The server cannot take or finish the request now; another replica may. ``retry_after_s``: when this one may, in
+    seconds."""
+
+    def __init__(self, message: str, retry_after_s: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class Draining(Unavailable):

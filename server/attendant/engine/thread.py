@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from attendant.core.attention import AttentionJob, AttentionModel, JobReport
 from attendant.core.events import StepReport
 from attendant.core.request import Request
+from attendant.core.stacks import stack_of
 from attendant.engine.engine import Engine
 from attendant.sidework.jobs import EndWork, SideJobs, Work
 
@@ -70,9 +71,14 @@ class EngineThread:
         self._jobs = SideJobs(attention, deliver)
         self._told = False  # the engine, of something that its next step reports
         self._report: StepReport | None = None  # not delivered yet
+        self.busy_since_ns = 0  # when what it is at began; 0 while it waits for work. Any thread may look
         self._inbox: queue.SimpleQueue[Command] = queue.SimpleQueue()
         self._prepared: Future[None] = Future()
         self._thread = threading.Thread(target=self._main, name=f"engine-{name}", daemon=True)
+
+    def where(self) -> str:
+        """The calls that the thread is in. Any thread may ask."""
+        return stack_of(self._thread)
 
     def start(self) -> None:
         """Start the thread and wait until its engine is prepared, which may take minutes.
@@ -125,14 +131,16 @@ class EngineThread:
 
     def _turn(self) -> None:
         """A step, and a run of a job if it is its turn, before which the step's tokens leave."""
+        self.busy_since_ns = time.monotonic_ns()
         if self._told or self._engine.has_work:
             self._told = False
-            started_ns = time.monotonic_ns()
             self._step()
-            self._jobs.others_ran(time.monotonic_ns() - started_ns)
+            self._jobs.others_ran(time.monotonic_ns() - self.busy_since_ns)
         if self._jobs.may_run(others_wait=self._others_wait()):
             self._flush()
+            self.busy_since_ns = time.monotonic_ns()
             self._jobs.run(self._others_wait)
+        self.busy_since_ns = 0
 
     def _others_wait(self) -> bool:
         return self._engine.has_work or not self._inbox.empty()

@@ -15,6 +15,7 @@ from attendant.frontend.generation.given_templates import GivenTemplates
 from attendant.frontend.limits import CallLimits
 from attendant.frontend.routes.services import RoutedServices
 from attendant.frontend.served_model import OnDeath, ServedModel
+from attendant.frontend.vigil import Vigil
 from attendant.metrics import Metrics
 from attendant.metrics.triton import ModelFigures
 from attendant.models.clients import batch_client, engine_clients
@@ -34,6 +35,7 @@ from attendant.settings import (
     ChatSettings,
     ExplainSettings,
     GrammarSettings,
+    LifecycleSettings,
     LimitsSettings,
     RepositorySettings,
     SpeechSettings,
@@ -45,13 +47,14 @@ class FrontEnd:
     """A server's models, whatever they can do. Create it inside the running event loop.
 
     Args:
-        on_death: called on the loop with the model's name and the exception when a thread that runs a model dies.
+        on_death: called on the loop with the model's name and the exception when a model died, or hangs, for good.
         speech: of models that write what they hear. explain: of calls that explain.
         grammar: of structured output. chat: of conversations. admission: who is let in. limits: of what calls carry.
         loader: of models that come after the start; None: none do.
         on_change: told whenever a model came, went or failed, after the start.
         repository, folder: of models by version, which may come and go.
         drain_timeout_s: seconds that calls to a version that leaves may go on.
+        lifecycle: of models whose engines hang or die.
         engines, batches: say how a model's engines, and its batches, are reached.
 
     Attributes:
@@ -80,6 +83,7 @@ class FrontEnd:
         repository: RepositorySettings | None = None,
         folder: Path | None = None,
         drain_timeout_s: float = 30.0,
+        lifecycle: LifecycleSettings | None = None,
         engines: Callable[[GeneratorPart], Sequence[EngineClient]] = engine_clients,
         batches: Callable[[EncoderPart], BatchClient] = batch_client,
     ) -> None:
@@ -89,9 +93,10 @@ class FrontEnd:
         self.changes = 0
 
         def serve(model: LoadedModel) -> ServedModel:
-            return ServedModel(model, metrics, on_death, admission, engines=engines, batches=batches)
+            return ServedModel(model, metrics, self._vigil.on_death, admission, engines=engines, batches=batches)
 
         self.models = ModelTable(serve, loader, self._changed)
+        self._vigil = Vigil(self.models, lifecycle or LifecycleSettings(), metrics, on_death)
         ledger = loader.ledger if loader is not None else MemoryLedger()
         self.repository = ModelRepository(
             self.models, repository or RepositorySettings(), drain_timeout_s, ledger, folder
@@ -131,6 +136,7 @@ class FrontEnd:
         except BaseException:
             await self.close()
             raise
+        self._vigil.start()
         self._count_ready()
 
     async def put_routes(self, file: RoutesFile) -> None:
@@ -153,6 +159,7 @@ class FrontEnd:
     async def close(self) -> None:
         """Stop every model."""
         await self._services.close_shadows()
+        await self._vigil.close()
         await self.models.close()
         await self.repository.close()
         self._services.close_media()
@@ -209,6 +216,30 @@ class FrontEnd:
     def figures(self) -> Mapping[str, ModelFigures]:
         """What each model has done, by name, all its versions together."""
         return self._metrics.figures()
+
+    @property
+    def well(self) -> bool:
+        """Whether calls may be sent here: no model hangs, and what is started anew is not all that there is."""
+        entries = self.models.entries
+        if self.hangs:
+            return False
+        return not any(entry.restarting for entry in entries) or any(e.state is ModelState.READY for e in entries)
+
+    @property
+    def hangs(self) -> bool:
+        """Whether a model is at something that does not end."""
+        return any(entry.hangs for entry in self.models.entries)
+
+    @property
+    def ails(self) -> bool:
+        """Whether an engine has died or hangs, of whatever model."""
+        there = [entry for entry in self.models.entries if entry.failed is None]
+        return any(entry.restarting or entry.state is ModelState.FAILED for entry in there)
+
+    def remaining(self) -> dict[str, int]:
+        """What is not over, by model."""
+        counted = {e.name: e.serving.num_inside for e in self.models.entries if e.serving is not None}
+        return {name: count for name, count in counted.items() if count}
 
     def readiness(self) -> dict[str, bool]:
         """Whether calls to each name are taken, ``name`` and ``name@version`` alike, and routes'."""

@@ -12,6 +12,7 @@ from attendant.frontend.admission import Gate, drain_all
 from attendant.frontend.encoding.served import ServedEncoder
 from attendant.frontend.generation.hub import ModelHub
 from attendant.frontend.speech.served import ServedListener
+from attendant.frontend.watchdog import Runs
 from attendant.frontend.words import ModelWords
 from attendant.metrics import Metrics
 from attendant.models.clients import batch_client, engine_clients
@@ -22,6 +23,7 @@ from attendant.models.loaded import LoadedModel
 from attendant.settings import AdmissionSettings
 
 OnDeath = Callable[[str, BaseException], None]
+"""Takes a model's name, and what ended it."""
 
 
 class ServedModel:
@@ -37,6 +39,7 @@ class ServedModel:
         generation, speech: what calls that generate, and recordings, go to; None if the model takes none.
         encoders: what calls of each task that encodes go to.
         explained: lets calls that explain in.
+        runners: all that runs it.
         words: for callers that make tokens themselves; None of a model that takes no text.
     """
 
@@ -54,14 +57,18 @@ class ServedModel:
         self.name = model.name
         self.maker = model.maker
         self._metrics = metrics
-        self.generation = ModelHub(part, engines(part), metrics, on_death, admission) if part is not None else None
+        clients = tuple(engines(part)) if part is not None else ()
+        self.generation = ModelHub(part, clients, metrics, on_death, admission) if part is not None else None
         refuses, ends = admission.predict, admission.end_hopeless
         encoders = [encoder.predicting(refuses=refuses, ends=ends) for encoder in model.encoders]
+        batched = {encoder.task: (encoder, batches(encoder)) for encoder in encoders}
         self.encoders: dict[EncoderTask, ServedEncoder] = {
-            encoder.task: ServedEncoder(encoder, batches(encoder), metrics, on_death) for encoder in encoders
+            task: ServedEncoder(encoder, client, metrics, on_death) for task, (encoder, client) in batched.items()
         }
+        self.runners: tuple[Runs, ...] = (*clients, *(client for _, client in batched.values()))
         self.explained = Gate(model.name, what="calls that explain")
         metrics.explain.add_model(model.name)
+        metrics.lifecycle.add_model(model.name)
         tokenizers = [] if part is None else [part.text.tokenizer]
         tokenizers += [encoder.tokenizer for encoder in model.encoders if encoder.tokenizer is not None]
         self.words = ModelWords(model.manifest, tokenizers[0]) if tokenizers else None
@@ -96,6 +103,11 @@ class ServedModel:
             self._metrics.kv_memory(self.name, *self.generation.kv_blocks, self.generation)
         for encoder in self.encoders.values():
             await encoder.hub.start()
+
+    @property
+    def num_inside(self) -> int:
+        """Sequences, calls that encode or explain, and recordings that are not over."""
+        return sum(gate.taken for gate in self._gates())
 
     def refuse(self, who: str) -> None:
         """Take no new calls from now on; ``who``: shuts down, for the errors."""

@@ -11,7 +11,6 @@ from starlette.routing import Route
 from attendant import __version__
 from attendant.frontend.front_end import FrontEnd
 from attendant.http.answers import said
-from attendant.models.info import ModelInfo, ModelState
 
 Serving = Callable[[], bool]
 
@@ -26,10 +25,11 @@ def health_routes(serving: Serving) -> list[Route]:
 
 
 def api_health_routes(serving: Serving, front_end: Callable[[], FrontEnd | None]) -> list[Route]:
-    """The same where vLLM and SageMaker have it, and 503 too where an engine has died; and the version."""
+    """The same where vLLM and SageMaker have it, and 503 too where an engine has died or hangs; and the version."""
 
     async def health(_: Request) -> Response:
-        return _status(serving() and not _has_died(front_end()))
+        models = front_end()
+        return _status(serving() and not (models is not None and models.ails))
 
     async def version(_: Request) -> Response:
         return said(200, {"version": __version__})
@@ -39,9 +39,3 @@ def api_health_routes(serving: Serving, front_end: Callable[[], FrontEnd | None]
 
 def _status(now: bool) -> Response:
     return said(200 if now else 503, {"status": "serving" if now else "not serving"})
-
-
-def _has_died(front_end: FrontEnd | None) -> bool:
-    """Whether a model has stopped that was loaded; one that could not be loaded leaves the others to serve."""
-    infos = front_end.list_models() if front_end is not None else ()
-    return any(isinstance(info, ModelInfo) and info.state is ModelState.FAILED and not info.route for info in infos)

@@ -35,14 +35,36 @@ def names_of(certificate: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(found or common)
 
 
+class Keeping:
+    """How long connections are kept. ``max_age_s``: of one that gets another request; None: whatever its age."""
+
+    def __init__(self, max_age_s: float | None) -> None:
+        self._max_age_s = max_age_s
+        self._ends = False
+
+    def end(self) -> None:
+        """Keep none from now on."""
+        self._ends = True
+
+    def keeps(self, age_s: float) -> bool:
+        """Whether a connection is kept after its next answer."""
+        return not self._ends and (self._max_age_s is None or age_s < self._max_age_s)
+
+
 class Protocol(HttpToolsProtocol):
-    """A connection. It is ended if it sends no request, or the head of one too slowly, or one without end."""
+    """A connection. It is ended if it sends no request, or the head of one too slowly, or one without end, and after an
+    answer that it was not to outlive. ``keeping``: says which."""
 
     _late: asyncio.TimerHandle | None = None
     _in_head = False
     _head_bytes = 0
     _served: RequestResponseCycle | None = None
     _names: tuple[str, ...] = ()
+
+    def __init__(self, *arguments: Any, keeping: Keeping, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._keeping = keeping
+        self._born_s = self.loop.time()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """The first request is awaited."""
@@ -73,6 +95,8 @@ class Protocol(HttpToolsProtocol):
         self._in_head = False
         self.scope[CERTIFIED] = self._names  # type: ignore[literal-required]
         super().on_headers_complete()
+        if not self._keeping.keeps(self.loop.time() - self._born_s):
+            self.cycle.keep_alive = False
         if self.scope["http_version"] == "1.0":
             _End(self.cycle).marks()
 

@@ -8,12 +8,13 @@ import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from attendant.core.errors import ConfigurationError
-from attendant.http.protocol import Protocol
+from attendant.http.protocol import Keeping, Protocol
 from attendant.security.identity import Identity
 from attendant.security.kept import Kept
 from attendant.settings import HttpSettings
@@ -38,6 +39,7 @@ class HttpServer:
         self._settings = settings
         self._app = app
         self._identity = identity
+        self._keeping = Keeping(settings.max_connection_age_s)
         self._socket: socket.socket | None = None
         self._server: _Server | None = None
         self._serving: asyncio.Task[None] | None = None
@@ -80,7 +82,7 @@ class HttpServer:
             OSError: the system gives no more of what it needs.
         """
         assert self._socket is not None, "it is bound"
-        self._server = _Server(_config(self._app, self._identity))
+        self._server = _Server(_config(self._app, self._keeping, self._identity))
         self._serving = asyncio.create_task(self._server.serve([self._socket]), name="attendant-http")
         self._serving.add_done_callback(_tell)
         listening = asyncio.ensure_future(self._server.listening.wait())
@@ -88,6 +90,13 @@ class HttpServer:
         if not listening.done():
             listening.cancel()
             await self._serving
+
+    def go_away(self) -> None:
+        """End connections after their answers, and silent ones at once; whoever opens one is still answered."""
+        self._keeping.end()
+        if self._server is not None:
+            for connection in tuple(self._server.server_state.connections):
+                connection.shutdown()
 
     async def stop(self) -> None:
         """Stop listening, and end every connection: silent ones at once, others after their answer or FAREWELL_S. May
@@ -115,10 +124,10 @@ def _tell(serving: asyncio.Task[None]) -> None:
         logger.error("HTTP has ended", exc_info=error)
 
 
-def _config(app: ASGIApp, identity: Kept[Identity] | None) -> uvicorn.Config:
+def _config(app: ASGIApp, keeping: Keeping, identity: Kept[Identity] | None) -> uvicorn.Config:
     config = uvicorn.Config(
         app,
-        http=Protocol,
+        http=partial(Protocol, keeping=keeping),  # type: ignore[arg-type] # it makes one
         ws="none",
         lifespan="off",
         interface="asgi3",

@@ -56,6 +56,10 @@ class HttpSide:
         await self._server.start()
         self._page.start()
 
+    async def go_away(self) -> None:
+        """Send callers elsewhere; see :meth:`HttpServer.go_away`."""
+        self._server.go_away()
+
     async def stop(self) -> None:
         """Stop listening, and end every connection; see :meth:`HttpServer.stop`."""
         await self._page.close()

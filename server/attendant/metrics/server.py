@@ -30,6 +30,7 @@ from attendant.metrics.families import Family, opened, read_rows
 from attendant.metrics.generation import Collectors, ModelMetrics
 from attendant.metrics.grammars import GrammarMetrics
 from attendant.metrics.labels import MOST_MODELS, ModelNames
+from attendant.metrics.lifecycle import LifecycleMetrics
 from attendant.metrics.load import LoadPage, ModelLoad, VersionLoad
 from attendant.metrics.objectives import LatencySeries, ObjectiveCollectors, ObjectiveSeries
 from attendant.metrics.outcomes import error_name, request_errors
@@ -50,7 +51,7 @@ class Metrics:
     ``explain``: those of calls that explain. ``grammars``: of structured output.
     ``traces``: of what becomes of spans.
     ``recorded``: of calls that are written to a file.
-    ``routes``: of what routes lead to. ``security``: of who was turned away.
+    ``routes``: of what routes lead to. ``security``: of who was turned away. ``lifecycle``: of models that hang or die.
     ``tenants``: of what callers get.
 
     Args:
@@ -84,6 +85,7 @@ class Metrics:
         self.speech = SpeechMetrics(registry, self._names)
         self.explain = ExplainMetrics(registry, self._names)
         self.grammars = GrammarMetrics(registry, self._names)
+        self.lifecycle = LifecycleMetrics(registry, self._names)
         self.traces = TraceMetrics(registry)
         self.recorded = RecordMetrics(registry)
         self.routes = RouteMetrics(registry)

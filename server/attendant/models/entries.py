@@ -80,9 +80,19 @@ class Entries(Generic[S]):
             self._closed[entry] = asyncio.ensure_future(entry.serving.close())
         await asyncio.shield(self._closed[entry])
 
+    def let_go(self, entry: Entry[S]) -> None:
+        """Forget what took its calls, which is closed."""
+        self._closed.pop(entry, None)
+        entry.serving = None
+
     async def close_all(self) -> None:
         """Stop all of them."""
         await asyncio.gather(*(self.close(entry) for entry in self._all))
+
+    @property
+    def closing(self) -> bool:
+        """Whether this is the end."""
+        return self._closing
 
     def end(self) -> None:
         """Let nothing start from now on."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 from attendant.bundle import Capability, Manifest
-from attendant.core.errors import AttendantError, Draining, Unavailable
+from attendant.core.errors import AttendantError, Draining, EngineDead, Unavailable
 from attendant.core.repository import full_name, version_order
 from attendant.models.failed import FailedModel
 from attendant.models.info import ModelState
@@ -47,6 +48,9 @@ class Entry(Generic[S]):
         serving: while it is ready or draining.
         failed: why it is not served, if it is not.
         current: calls that name no version of the model go to it; of a name it is one version's.
+        path: of its bundle; None if it cannot be loaded again from there.
+        restarting: its engine has died, and it is being loaded anew.
+        hangs: what it is at does not end.
     """
 
     name: str
@@ -58,11 +62,14 @@ class Entry(Generic[S]):
     failed: FailedModel | None = None
     draining: bool = False
     current: bool = True
+    path: Path | None = None
+    restarting: bool = False
+    hangs: bool = False
 
     @classmethod
-    def of(cls, model: LoadedModel, serving: S | None = None) -> Entry[S]:
+    def of(cls, model: LoadedModel, serving: S | None = None, path: Path | None = None) -> Entry[S]:
         """A model in memory, of a bundle that was named."""
-        return cls(model.name, model.manifest, model.capabilities, model.version, model.name, serving)
+        return cls(model.name, model.manifest, model.capabilities, model.version, model.name, serving, path=path)
 
     @property
     def full_name(self) -> str:
@@ -71,11 +78,14 @@ class Entry(Generic[S]):
 
     @property
     def state(self) -> ModelState:
-        """The state that the model is in. One whose engine died has failed, though it still tells its calls."""
-        if self.failed is not None or (self.serving is not None and not self.serving.ready):
+        """The state that the model is in. One whose engine died has failed, though it still tells its calls, unless it
+        is being loaded anew; one that hangs has failed until it goes on."""
+        if self.failed is not None:
             return ModelState.FAILED
-        if self.serving is None:
+        if self.restarting or self.serving is None:
             return ModelState.LOADING
+        if self.hangs or not self.serving.ready:
+            return ModelState.FAILED
         return ModelState.DRAINING if self.draining else ModelState.READY
 
     @property
@@ -105,8 +115,12 @@ class Entry(Generic[S]):
         name = self.name if self.current else self.full_name
         if (failure := self.failure) is not None:
             return failure.refusal()
+        if self.restarting:
+            return EngineDead(f"the engine of model {name!r} has stopped, and is being started anew; try again")
         if self.serving is None:
             return Unavailable(f"model {name!r} is being loaded; try again")
         if self.draining:
             return Draining(f"model {name!r} is being unloaded and takes no new requests")
+        if self.hangs:
+            return Unavailable(f"model {name!r} hangs: a run of it does not end; ask another replica")
         return None

@@ -5,12 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import Generic, ParamSpec, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from attendant.bundle import Manifest, read_any_manifest
 from attendant.core.caller import current_caller
@@ -22,14 +19,13 @@ from attendant.models.entry import Entry, S
 from attendant.models.failed import FailedModel
 from attendant.models.loaded import LoadedModel
 from attendant.models.loader import LoadedBundles, ModelLoader
+from attendant.models.loading_thread import LoadingThread
 from attendant.models.lookup import Wanted, find, not_found
 
 logger = logging.getLogger(__name__)
 
 
 F = TypeVar("F", covariant=True)
-P = ParamSpec("P")
-R = TypeVar("R")
 
 
 class Finder(Protocol[F]):
@@ -62,8 +58,7 @@ class ModelTable(Generic[S]):
         self._on_change = on_change
         self._entries = Entries(serve)
         self._changing = asyncio.Lock()
-        # one for all loading: what another thread's heap has kept free is not free to the next
-        self._thread = ThreadPoolExecutor(1, "models")
+        self._thread = LoadingThread()
 
     @property
     def entries(self) -> tuple[Entry[S], ...]:
@@ -95,7 +90,7 @@ class ModelTable(Generic[S]):
         Raises:
             AttendantError: what kept the first from being prepared, if ``strict`` or if none is left; all are closed.
         """
-        loaded = [(Entry[S].of(model), model) for model in bundles.models]
+        loaded = [(Entry[S].of(model, path=bundles.paths.get(model.name)), model) for model in bundles.models]
         for entry, _ in loaded:
             self._entries.add(entry)
         for failed in bundles.failed:
@@ -156,6 +151,23 @@ class ModelTable(Generic[S]):
         """The same of these versions; those that are gone by then are none of its business."""
         await asyncio.shield(asyncio.ensure_future(self._take_out(tuple(entries), drain_timeout_s)))
 
+    def can_renew(self, entry: Entry[S]) -> bool:
+        """Whether a model whose engine died can be loaded anew: it is to be served on, and it is known from where."""
+        return not (self._loader is None or entry.path is None or entry.draining or self._entries.closing)
+
+    async def renew(self, entry: Entry[S]) -> None:
+        """Stop what is left of a version that died, and load it anew. Nothing is done if it has left meanwhile.
+
+        Raises:
+            Exception: what keeps it from being loaded; it may be tried again. Draining: this is the end.
+        """
+        await asyncio.shield(asyncio.ensure_future(self._renew(entry)))
+
+    async def tell(self) -> None:
+        """Something has changed."""
+        if self._on_change is not None:
+            await self._on_change()
+
     async def drain(self, timeout_s: float) -> None:
         """Refuse new calls, let running ones finish for ``timeout_s`` seconds, then fail the rest with Draining."""
         await asyncio.gather(*(each.drain(timeout_s) for each in self.refuse()))
@@ -176,7 +188,7 @@ class ModelTable(Generic[S]):
         await self._entries.close_all()
         async with self._changing:
             await self._entries.close_all()
-        self._thread.shutdown(wait=False)
+        self._thread.close()
 
     async def _bring(self, path: Path, manifest: Manifest, holder: str, *, replaces: bool) -> None:
         assert self._loader is not None, "whoever made the table gave it a loader"
@@ -192,16 +204,16 @@ class ModelTable(Generic[S]):
                     self._entries.remove(entry)
             while any(entry.holder == holder for entry in self._entries):
                 holder += " (new files)"
-            entry = Entry[S](name, manifest, manifest.capabilities, version, holder)
+            entry = Entry[S](name, manifest, manifest.capabilities, version, holder, path=path)
             self._entries.add(entry)
-            await self._tell()
+            await self.tell()
             error = await self._try(entry, path, manifest, kept=not served)
             if error is None:
                 for other in served:
                     other.draining = True
             self._entries.elect(name)
             garbage.collect()
-            await self._tell()
+            await self.tell()
         if error is not None:
             raise error
 
@@ -210,7 +222,7 @@ class ModelTable(Generic[S]):
         assert self._loader is not None, "there is one"
         try:  # without a name for the model: an error that is kept would keep it, too
             load, holder = self._loader.load, entry.holder
-            await self._entries.start(entry, await self._in_thread(load, path, manifest, holder))
+            await self._entries.start(entry, await self._thread.run(load, path, manifest, holder))
         except Exception as error:  # noqa: BLE001
             # supervision point: a bundle's fault, of whatever kind, is its own
             given_up = self._give_up(entry, error)
@@ -219,6 +231,21 @@ class ModelTable(Generic[S]):
             assert given_up.failed is not None, "it has just failed"
             return given_up.failed.error
         return None
+
+    async def _renew(self, entry: Entry[S]) -> None:
+        async with self._changing:
+            self._entries.check_open()
+            if entry not in self._entries or not self.can_renew(entry):
+                return
+            await self._entries.close(entry)
+            await self._let_go((entry,))
+            assert self._loader and entry.path and entry.manifest, "can_renew"  # noqa: PT018
+            load, holder = self._loader.load, entry.holder
+            await self._entries.start(entry, await self._thread.run(load, entry.path, entry.manifest, holder))
+            entry.restarting = False
+            self._entries.elect(entry.name)
+            garbage.collect()
+            await self.tell()
 
     async def _unload(self, name: str, drain_timeout_s: float) -> None:
         async with self._changing:
@@ -236,7 +263,7 @@ class ModelTable(Generic[S]):
             entry.draining = entry.serving is not None
         for name in {entry.name for entry in leaving}:
             self._entries.elect(name)
-        await self._tell()
+        await self.tell()
         for entry in leaving:
             if entry.serving is not None:
                 entry.serving.refuse(f"model {entry.name!r}")
@@ -244,14 +271,19 @@ class ModelTable(Generic[S]):
         await asyncio.gather(*(self._entries.close(entry) for entry in leaving))
         for entry in leaving:
             self._entries.remove(entry)
-            entry.serving = None
-            self._free(entry)
-        await asyncio.sleep(0)  # what the loop still has to call for it is called
-        garbage.collect()
-        await self._in_thread(garbage.give_back)
+        await self._let_go(leaving)
         for entry in leaving:
             logger.info("model %r is unloaded", entry.name if entry.current else entry.full_name)
-        await self._tell()
+        await self.tell()
+
+    async def _let_go(self, entries: Iterable[Entry[S]]) -> None:
+        """Free what versions hold that are closed."""
+        for entry in entries:
+            self._entries.let_go(entry)
+            self._free(entry)
+        await asyncio.sleep(0)  # what the loop still has to call for them is called
+        garbage.collect()
+        await self._thread.run(garbage.give_back)
 
     def _give_up(self, entry: Entry[S], error: Exception, *, strict: bool = False) -> Entry[S]:
         self._entries.remove(entry)
@@ -264,11 +296,3 @@ class ModelTable(Generic[S]):
         """Let the ledger know that a version holds nothing any more."""
         if self._loader is not None:
             self._loader.ledger.release(entry.holder)
-
-    def _in_thread(self, function: Callable[P, R], *arguments: P.args, **_: P.kwargs) -> Awaitable[R]:
-        run = partial(copy_context().run, function, *arguments)  # so that lines of the log name the call
-        return asyncio.get_running_loop().run_in_executor(self._thread, run)
-
-    async def _tell(self) -> None:
-        if self._on_change is not None:
-            await self._on_change()

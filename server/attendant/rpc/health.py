@@ -16,22 +16,32 @@ class Health:
     """One status for all services: a server either serves or does not. Starts as NOT_SERVING.
 
     A model has one, too, under its name as that of a service: NOT_SERVING if it cannot be served though others are.
+
+    Attributes:
+        open: whether the server wants calls.
+        serving: what all services say.
     """
 
     def __init__(self, services: tuple[str, ...]) -> None:
         self._services = ("", *services)
         self._servicer = _Servicer(self)
         self._models: dict[str, bool] = {}
+        self.open = False
         self.serving = False
 
-    async def add_to(self, server: Any) -> None:
+    def add_to(self, server: Any) -> None:
         """Register with a gRPC server that has not started."""
-        await self.set(serving=False)
         health_pb2_grpc.add_HealthServicer_to_server(self._servicer, server)
 
-    async def set(self, *, serving: bool, models: Mapping[str, bool] | None = None) -> None:
-        """Tell everyone who asks or watches. ``models``: which there are, and whether each can be served."""
-        self.serving = serving
+    async def set(self, *, serving: bool, models: Mapping[str, bool] | None = None, well: bool = True) -> None:
+        """Tell everyone who asks or watches.
+
+        Args:
+            serving: the server wants calls.
+            models: which there are, and whether each can be served.
+            well: nothing is wrong with the server as a whole; single models may still serve if there is.
+        """
+        self.open, self.serving = serving, serving and well
         if models is not None:
             for gone in self._models.keys() - models.keys():
                 await self._servicer.set(gone, ServingStatus.SERVICE_UNKNOWN)
@@ -41,9 +51,9 @@ class Health:
 
     def statuses(self) -> dict[str, Any]:
         """What is said of each service and model now."""
-        ready = {**self._models, **dict.fromkeys(self._services, True)}
+        ready = {**self._models, **dict.fromkeys(self._services, self.serving)}
         return {
-            name: ServingStatus.SERVING if self.serving and is_ready else ServingStatus.NOT_SERVING
+            name: ServingStatus.SERVING if self.open and is_ready else ServingStatus.NOT_SERVING
             for name, is_ready in ready.items()
         }
 

@@ -52,6 +52,9 @@ class Supervisor(grpc.aio.ServerInterceptor):
     Args:
         tracer: takes in how calls went, but for those that only ask how the server is; None: nobody does.
         door: says who makes a call, and whether it may; None: everyone may.
+
+    Attributes:
+        last_call_s: when the latest call came, monotonic, but for those that only ask how the server is.
     """
 
     def __init__(self, tracer: Tracer | None = None, door: Door | None = None) -> None:
@@ -59,12 +62,15 @@ class Supervisor(grpc.aio.ServerInterceptor):
         self._door = door
         self._handlers: dict[str, Any] = {}
         self._refusing: dict[str, tuple[Entry, Any]] = {}
+        self.last_call_s = 0.0
 
     async def intercept_service(
         self, continuation: Callable[[Any], Awaitable[Any]], handler_call_details: grpc.HandlerCallDetails
     ) -> Any:
         """The supervised handler of the method, or None if there is no such method."""
         method = handler_call_details.method
+        if not method.startswith(NOT_TRACED):
+            self.last_call_s = time.monotonic()
         handler = self._handlers.get(method)
         if handler is None:
             handler = await continuation(handler_call_details)

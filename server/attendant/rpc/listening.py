@@ -61,10 +61,16 @@ def _credentials(identity: Kept[Identity], *, asks: bool) -> grpc.ServerCredenti
 
 def channel_options(settings: GrpcSettings) -> list[tuple[str, Any]]:
     """gRPC's own limits. A message over its limit ends its call with RESOURCE_EXHAUSTED; calls over
-    ``max_concurrent_streams`` wait in the client until another call of their connection ends."""
+    ``max_concurrent_streams`` wait in the client until another call of their connection ends. A connection that is too
+    old gets no new calls, and ends with its last one, or after a grace."""
     ping_interval_ms = _milliseconds(settings.min_client_ping_interval_s)
     ping_timeout_ms = _milliseconds(settings.keepalive_timeout_s)
+    ages = (
+        ("grpc.max_connection_age_ms", settings.max_connection_age_s),
+        ("grpc.max_connection_age_grace_ms", settings.max_connection_age_grace_s),
+    )
     return [
+        *((name, _milliseconds(seconds)) for name, seconds in ages if seconds is not None),
         ("grpc.max_receive_message_length", int(settings.max_receive_bytes)),
         ("grpc.max_send_message_length", int(settings.max_send_bytes)),
         ("grpc.max_concurrent_streams", settings.max_concurrent_streams),

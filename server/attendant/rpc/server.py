@@ -25,6 +25,7 @@ from grpc_health.v1 import health
 from attendant.core.stages import Tracer
 from attendant.frontend.front_end import FrontEnd
 from attendant.rpc import reflection
+from attendant.rpc.doorway import Doorway
 from attendant.rpc.encoding import EncodingServicer
 from attendant.rpc.explain import ExplainServicer
 from attendant.rpc.health import Health
@@ -68,12 +69,16 @@ class RpcServer:
         explain: bool = True,
         guard: Guard | None = None,
     ) -> None:
-        self._settings = settings
         self._tracer = tracer
         self._guard = guard
         self._services = tuple([name for name in SERVICES if explain or name != EXPLAIN])
         supervisor = Supervisor(tracer, guard.door if guard is not None else None)
-        self._server = grpc.aio.server(interceptors=(supervisor,), options=channel_options(settings))
+        self._door = Doorway(
+            lambda: grpc.aio.server(interceptors=(supervisor,), options=channel_options(settings)),
+            lambda server, port: listen(server, settings.host, port, "grpc.port", guard),
+            settings.port,
+            lambda: supervisor.last_call_s,
+        )
         self.health = Health(self._services)
         self.inference: InferenceServicer | None = None
         """The Open Inference Protocol, which HTTP speaks, too; None until :meth:`start`."""
@@ -87,24 +92,32 @@ class RpcServer:
         Raises:
             ConfigurationError: the address cannot be listened on.
         """
-        return listen(self._server, self._settings.host, self._settings.port, "grpc.port", self._guard)
+        return self._door.bind()
 
     async def start(self, front_end: FrontEnd, recorder: Recorder | None = None) -> None:
         """Answer calls. Health says NOT_SERVING until told otherwise. ``recorder``: keeps some of them."""
         served = self._served(front_end, recorder)
-        for servicer, add in served.values():
-            add(servicer, self._server)
         methods = methods_of((_SERVICES[name], servicer) for name, (servicer, _) in served.items())
         models = Models(front_end, methods, recorder)
         everyone = self._guard is not None and self._guard.settings_by_everyone
-        self.inference = InferenceServicer(
+        inference = self.inference = InferenceServicer(
             models, lambda: self.health.serving, self._tracer, settings_by_everyone=everyone
         )
-        inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(self.inference, self._server)  # type: ignore[no-untyped-call]
-        tei.add_to(self._server, front_end)
-        await self.health.add_to(self._server)
-        reflection.add_to(self._server, (*self._services, health.SERVICE_NAME))
-        await self._server.start()
+
+        async def fill(server: grpc.aio.Server) -> None:
+            for servicer, add in served.values():
+                add(servicer, server)
+            inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(inference, server)  # type: ignore[no-untyped-call]
+            tei.add_to(server, front_end)
+            self.health.add_to(server)
+            reflection.add_to(server, (*self._services, health.SERVICE_NAME))
+
+        await self.health.set(serving=False)
+        await self._door.start(fill)
+
+    async def go_away(self) -> None:
+        """Send callers elsewhere; see :meth:`Doorway.go_away`."""
+        await self._door.go_away()
 
     def _served(
         self, front_end: FrontEnd, recorder: Recorder | None
@@ -126,4 +139,4 @@ class RpcServer:
 
     async def stop(self, grace_s: float) -> None:
         """Take no more calls; cut those that still run after ``grace_s`` seconds."""
-        await self._server.stop(grace_s)
+        await self._door.stop(grace_s)

@@ -52,6 +52,8 @@ DETAILS_KEY = "grpc-status-details-bin"
 REQUEST_ID_KEY = "x-request-id"
 TRACE_ID_KEY = "x-trace-id"
 RETRY_KEY = "retry-after-ms"
+PUSHBACK_KEY = "grpc-retry-pushback-ms"
+"""By it a client's own policy of retries hears how long to wait."""
 # Bytes. Peers refuse trailers above 8 KiB, and a message travels in them twice, once with each odd byte as three.
 MAX_TEXT = 1024
 MAX_NAME = 256
@@ -64,8 +66,9 @@ def of(error: errors.AttendantError, request_id: str) -> tuple[grpc.StatusCode, 
     code = CODES[type(error)]
     message = _cut(str(error))
     trailers = _trailers(code, message, _details(error), request_id)
-    if isinstance(error, errors.Overloaded):
-        trailers = (*trailers, (RETRY_KEY, str(math.ceil(error.retry_after_s * 1000))))
+    if isinstance(error, errors.Overloaded | errors.Unavailable):
+        milliseconds = str(math.ceil(error.retry_after_s * 1000))
+        trailers = (*trailers, (RETRY_KEY, milliseconds), (PUSHBACK_KEY, milliseconds))
     return code, message, trailers
 
 
@@ -81,7 +84,7 @@ def call_error(error: errors.AttendantError) -> encoding_pb2.CallError:
         code=CODES[type(error)].value[0],
         message=_cut(str(error)),
         field=_cut(error.field, MAX_NAME) if isinstance(error, errors.InvalidRequest) else "",
-        retry_after_s=error.retry_after_s if isinstance(error, errors.Overloaded) else 0.0,
+        retry_after_s=error.retry_after_s if isinstance(error, errors.Overloaded | errors.Unavailable) else 0.0,
     )
 
 
@@ -116,7 +119,7 @@ def _details(error: errors.AttendantError) -> list[Message]:
                 type="MODEL", subject=_cut(error.name, MAX_NAME), description=_cut(error.cause)
             )
             return [error_details_pb2.PreconditionFailure(violations=[violation])]
-        case errors.Overloaded():
+        case errors.Overloaded() | errors.Unavailable():
             delay = duration_pb2.Duration()
             delay.FromNanoseconds(round(error.retry_after_s * 1e9))
             return [error_details_pb2.RetryInfo(retry_delay=delay)]

@@ -8,6 +8,7 @@ from attendant.settings.arguments import ENV_CONFIG, SettingsArguments
 from attendant.settings.engine import EngineSettings
 from attendant.settings.engine_ports import EnginePort
 from attendant.settings.http import HttpSettings
+from attendant.settings.lifecycle import LifecycleSettings
 from attendant.settings.limits import LimitsSettings
 from attendant.settings.repository import RepositorySettings
 from attendant.settings.sections import (
@@ -40,6 +41,7 @@ __all__ = [
     "GrammarSettings",
     "GrpcSettings",
     "HttpSettings",
+    "LifecycleSettings",
     "LimitsSettings",
     "MetricsSettings",
     "RecordSettings",

@@ -33,6 +33,11 @@ class HttpSettings(Section):
         description="Seconds of silence after which a stream of events has a comment, so that proxies keep it open: 1 "
         "or more, or 0 for never. A call may ask for its own.",
     )
+    max_connection_age_s: Annotated[float, Field(ge=1, allow_inf_nan=False)] | None = Field(
+        None,
+        description="Seconds after which the next answer on a connection ends it, so that balancers see new replicas. "
+        "Default: never.",
+    )
     origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="Web pages whose scripts may call the APIs from a browser, by their origins, e.g. "

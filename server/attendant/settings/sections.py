@@ -217,6 +217,20 @@ class GrpcSettings(Section):
     min_client_ping_interval_s: Annotated[float, Field(gt=0)] = Field(
         10.0, description="Clients that ping more often than this are disconnected."
     )
+    max_connection_age_s: Annotated[float, Field(ge=1, allow_inf_nan=False)] | None = Field(
+        None,
+        description="Seconds after which a client is told to open another connection, give or take a tenth, so that "
+        "balancers see new replicas. Default: never.",
+    )
+    max_connection_age_grace_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
+        None, description="Seconds that calls on a connection of that age may go on. Default: until they end."
+    )
+
+    @model_validator(mode="after")
+    def _a_grace_has_an_age(self) -> Self:
+        if self.max_connection_age_grace_s is not None and self.max_connection_age_s is None:
+            raise ValueError("max_connection_age_grace_s needs max_connection_age_s: no connection is too old without")
+        return self
 
 
 class RecordSettings(Section):

@@ -19,6 +19,7 @@ from attendant.settings.admission import AdmissionSettings
 from attendant.settings.engine import EngineSettings
 from attendant.settings.engine_ports import EnginePort
 from attendant.settings.http import HttpSettings
+from attendant.settings.lifecycle import LifecycleSettings
 from attendant.settings.limits import LimitsSettings
 from attendant.settings.repository import RepositorySettings
 from attendant.settings.sections import (
@@ -91,6 +92,7 @@ class ServeSettings(BaseSettings):
     metrics: MetricsSettings = MetricsSettings()
     traces: TracesSettings = TracesSettings()
     record: RecordSettings = RecordSettings()
+    lifecycle: LifecycleSettings = LifecycleSettings()
     drain_timeout_s: Annotated[float, Field(ge=0)] = Field(
         30.0, description="Seconds that running requests may go on after SIGTERM before they are failed."
     )

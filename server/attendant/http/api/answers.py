@@ -27,9 +27,6 @@ COMMENT = b": keep-alive\n\n"
 BEARER = 'Bearer realm="attendant"'
 """How to say who one is (RFC 6750, 3)."""
 
-COME_AGAIN_S = 1
-"""Seconds after which to ask again a server that takes no calls now: a replica may answer then, or this one."""
-
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -156,10 +153,8 @@ def error_answer(
     """The answer that ends a call with ``error``. ``status``: where it is not that of the error."""
     status = status_of(error) if status is None else status
     told = {**NO_STORE, **(headers or {})}
-    if isinstance(error, Overloaded):
+    if isinstance(error, Overloaded | Unavailable):
         told["retry-after"] = str(max(1, math.ceil(error.retry_after_s)))
-    elif isinstance(error, Unavailable):
-        told["retry-after"] = str(COME_AGAIN_S)
     elif isinstance(error, Unauthenticated):
         told.setdefault("www-authenticate", BEARER)
     return Response(_json(dialect.body_of(error, status)), status, told, "application/json")

@@ -15,6 +15,7 @@ from attendant.core.repository import full_name, split_name
 from attendant.core.stages import Tracer
 from attendant.frontend.front_end import FrontEnd
 from attendant.rpc import reflection
+from attendant.rpc.doorway import Doorway
 from attendant.rpc.health import Health
 from attendant.rpc.interceptor import Supervisor
 from attendant.rpc.listening import channel_options, listen
@@ -69,6 +70,10 @@ class EnginePorts:
         for port in self._ports:
             await port.set_health(serving=serving)
 
+    async def go_away(self) -> None:
+        """Send callers elsewhere; see :meth:`Doorway.go_away`."""
+        await asyncio.gather(*(port.go_away() for port in self._ports))
+
     async def stop(self, grace_s: float) -> None:
         """Take no more calls; cut those that still run after ``grace_s`` seconds."""
         await asyncio.gather(*(port.stop(grace_s) for port in self._ports))
@@ -76,17 +81,19 @@ class EnginePorts:
 
 class _Port:
     def __init__(self, settings: GrpcSettings, port: EnginePort, tracer: Tracer | None, guard: Guard | None) -> None:
-        self._host = settings.host
         self._port = port
-        self._guard = guard
         supervisor = Supervisor(tracer, guard.door if guard is not None else None)
-        self._server = grpc.aio.server(interceptors=(supervisor,), options=channel_options(settings))
+        self._door = Doorway(
+            lambda: grpc.aio.server(interceptors=(supervisor,), options=channel_options(settings)),
+            lambda server, number: listen(server, settings.host, number, "vllm_engine", guard),
+            port.port,
+            lambda: supervisor.last_call_s,
+        )
         self._health = Health((SERVICE,))
         self._front_end: FrontEnd | None = None
 
     def bind(self) -> EngineEndpoint:
-        address = listen(self._server, self._host, self._port.port, "vllm_engine", self._guard)
-        return EngineEndpoint(address, self._port.model)
+        return EngineEndpoint(self._door.bind(), self._port.model)
 
     def check(self, front_end: FrontEnd) -> None:
         model = self._port.model
@@ -107,18 +114,24 @@ class _Port:
 
     async def start(self, front_end: FrontEnd) -> None:
         self._front_end = front_end
-        engine_pb2_grpc.add_VllmEngineServicer_to_server(  # type: ignore[no-untyped-call]
-            VllmEngineServicer(front_end, self._port.model), self._server
-        )
-        await self._health.add_to(self._server)
-        reflection.add_to(self._server, (SERVICE, grpc_health.SERVICE_NAME))
-        await self._server.start()
+        servicer = VllmEngineServicer(front_end, self._port.model)
+
+        async def fill(server: grpc.aio.Server) -> None:
+            engine_pb2_grpc.add_VllmEngineServicer_to_server(servicer, server)  # type: ignore[no-untyped-call]
+            self._health.add_to(server)
+            reflection.add_to(server, (SERVICE, grpc_health.SERVICE_NAME))
+
+        await self._health.set(serving=False)
+        await self._door.start(fill)
+
+    async def go_away(self) -> None:
+        await self._door.go_away()
 
     async def set_health(self, *, serving: bool) -> None:
         await self._health.set(serving=serving and self._is_ready())
 
     async def stop(self, grace_s: float) -> None:
-        await self._server.stop(grace_s)
+        await self._door.stop(grace_s)
 
     def _is_ready(self) -> bool:
         return self._front_end is not None and self._front_end.readiness().get(self._port.model, False)
