@@ -12,6 +12,7 @@ import shutil
 import statistics
 import time
 from collections import Counter
+from collections.abc import Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -134,19 +135,21 @@ class Soak:
         if drawn < LEFT:
             await asyncio.wait((call,), timeout=0.3 * chance.random())
             call.cancel()
-        end = await self._end(number, call, hurried=patience < STUCK_S)
+        may = {"CANCELLED"} if drawn < LEFT else MAY_REFUSE if patience < STUCK_S else frozenset[str]()
+        end = await self._end(number, call, may)
         self.soaked.ends[f"{question.kind} {end}"] += 1
         self.soaked.slowest_s = max(self.soaked.slowest_s, time.monotonic() - begun)
 
-    async def _end(self, number: int, call: asyncio.Future[Answer], *, hurried: bool) -> str:
+    async def _end(self, number: int, call: asyncio.Future[Answer], may: Set[str]) -> str:
+        """How a call ended: as it should, with a code that it ``may`` end with, or wrongly, which is kept."""
         kind = self._asked[number].kind
         try:
             answer = await call
         except asyncio.CancelledError:
-            return "left"
+            return "CANCELLED"
         except grpc.aio.AioRpcError as error:
             code = error.code().name
-            if not hurried or code not in MAY_REFUSE:
+            if code not in may:
                 self.soaked.wrong.append(f"{kind} {number}: {code}: {error.details()}")
             return code
         if answer != self._alone[number]:
