@@ -56,8 +56,10 @@ class Rows:
     def _need(self, course: Course) -> int:
         return course.rows * self._rules.pages(course.computed + course.missing + course.generated)
 
-    def begin(self, number: int, rows: int, context: int, steps: int) -> None:
+    def begin(self, number: int, course: Course, context: int, steps: int) -> None:
         """A sequence that has a place decodes from the next step on, ``steps`` times."""
+        rows = course.rows
+        self.used += rows * self._rules.pages(context) - self._need(course)
         self._decoding[number] = rows, self.step, context
         heapq.heappush(self._ends, (self.step + steps, number))
         self.num_rows += rows
@@ -98,9 +100,9 @@ class Rows:
 
     def _leave(self, number: int) -> int:
         rows, step, context = self._decoding.pop(number)
+        self.used -= rows * (self._rules.pages(context) + self.step - step)  # what it was given, and each token since
         context += self.step - step
         self.num_rows -= rows
         self.context -= rows * context
         self.num_placed -= rows
-        self.used -= rows * self._rules.pages(context)
         return context

@@ -118,7 +118,7 @@ class Foresight:
         return number
 
     def _begin_decoding(self, number: int, context: int, steps: int) -> None:
-        self._rows.begin(number, self._courses[number].rows, context, steps)
+        self._rows.begin(number, self._courses[number], context, steps)
         if self.first_s[number] == NEVER:
             self._fresh.append(number)
 
