@@ -21,7 +21,8 @@ ENOUGH_STEPS = 16
 
 class Hopeless:
     """Finds them, among sequences whose requests ask for it. Those that go on beside them are taken to go on, if others
-    wait to take their places; else, to end at once."""
+    wait to take their places; else, to end at once. One that has the engine for itself goes on: it takes time
+    from nobody, and shows how long steps take now."""
 
     def __init__(self, paces: PaceLearner, pool: KVPool) -> None:
         self._paces = paces
@@ -32,7 +33,11 @@ class Hopeless:
         """Whether a sequence that is about to get a place should get none. ``num_waiting``: itself included."""
         if not _may_be_ended(sequence) or self._paces.pace.num_steps < ENOUGH_STEPS:
             return False
-        rows, context = _work_of(running) if num_waiting > 1 else (0, 0)
+        rows, context = _work_of(running)
+        if not rows and num_waiting <= 1:
+            return False
+        if num_waiting <= 1:
+            rows = context = 0
         return self._is_late(sequence, now_ns, rows + 1, context + sequence.num_tokens)
 
     def run_in_vain(self, running: Iterable[Sequence], now_ns: int, num_waiting: int) -> Iterator[Sequence]:
@@ -44,6 +49,8 @@ class Hopeless:
         if not candidates:
             return
         rows, context = _work_of(running)
+        if rows <= 1 and not num_waiting:
+            return
         for sequence in candidates:
             company = (rows, context) if num_waiting else (1, sequence.num_tokens)
             if self._is_late(sequence, now_ns, *company):

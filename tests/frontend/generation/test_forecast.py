@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,13 @@ from pathlib import Path
 import pytest
 from attendant.core.context import CallContext
 from attendant.core.errors import DeadlineExceeded, QueueFull, WouldBeLate
+from attendant.core.pace import Pace
+from attendant.core.request import Request
+from attendant.core.sampling import SamplingParams
+from attendant.engine.facts import EngineFacts
+from attendant.engine.step_rules import StepRules
 from attendant.frontend.generation.forecast import Forecast
+from attendant.frontend.generation.margin import BROKEN, MOST, Margin
 from attendant.frontend.generation.service import GenerationService
 from attendant.metrics import Metrics
 from attendant.settings import AdmissionSettings
@@ -89,7 +96,7 @@ def test_what_cannot_be_done_in_time_even_alone_is_refused(bundle: Path) -> None
     async def test(service: GenerationService) -> None:
         await learn(service)
         with pytest.raises(WouldBeLate):
-            await collect(service, ENDLESS, CallContext.new(timeout_s=0.2))
+            await collect(service, ENDLESS, CallContext.new(timeout_s=0.02))
 
     with_model(load(bundle), test)
 
@@ -124,3 +131,29 @@ def test_a_queue_has_tokens_enough(bundle: Path) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     with_model(load(bundle, max_num_seqs=1), test)
+
+
+def test_a_margin_lets_one_promise_in_a_hundred_break() -> None:
+    margin, broken, draw = Margin(), 0, random.Random(5)
+    for _ in range(20_000):
+        took_s = 1 + abs(draw.gauss(0, 0.1))
+        broken += took_s - 1 > margin.value * 2
+        margin.took(1.0, took_s, 2.0)
+    assert broken / 20_000 == pytest.approx(BROKEN, abs=0.002)
+    for _ in range(30):
+        margin.took(1.0, 9.0, 2.0)
+    assert margin.value == MOST
+
+
+def test_an_idle_engine_is_believed_to_have_become_faster() -> None:
+    """Else a pace that was learnt while the machine was busy would refuse everybody, and never be corrected."""
+    slow = Pace(step=1.0, num_steps=100)
+    now_ns = time.monotonic_ns()
+    facts = EngineFacts("one", 4, 128, 512, 16, StepRules(4, 64, kv_tokens=512, page_tokens=16), slow)
+    forecast = Forecast("m", [facts], 128, AdmissionSettings(), Metrics(CollectorRegistry()))
+    params = SamplingParams(max_tokens=8, ignore_eos=True)
+    asked = Request("a", (1, 2, 3), params, now_ns, now_ns + int(4e9), sure_tokens=8)
+    forecast.admit(0, asked, 1, inner=False)  # eight seconds at that pace
+    forecast.submitted(0, asked)
+    with pytest.raises(WouldBeLate):
+        forecast.admit(0, replace(asked, id="b"), 1, inner=False)

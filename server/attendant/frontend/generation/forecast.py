@@ -23,19 +23,24 @@ from attendant.settings import AdmissionSettings
 ENOUGH_STEPS = 16
 """Steps that a pace is learnt from before anybody is refused by it."""
 
+OUTDATED = 4.0
+"""So many times as fast as it was an engine without work may be by now; more with each second that it has had none."""
+
 FIRST_TOKEN, END = "the first token", "the end of the answer"
 PROMISED = "with it the end of an answer that was promised before"
 
 
 @dataclass(frozen=True, slots=True)
 class Foreseen:
-    """What was foreseen of a request: seconds until its first token and its end, from ``at_ns`` on; ``limit_s``: until
-    its deadline, or None. ``promised``: see :meth:`~attendant.frontend.generation.outlook.Outlook.foresee`."""
+    """What was foreseen of a request: seconds until its first token and its end, from ``at_ns`` on; ``limit_s``,
+    ``first_limit_s``: until its deadline, and until its first token is of no use, or None. ``promised``: see
+    :meth:`~attendant.frontend.generation.outlook.Outlook.foresee`."""
 
     at_ns: int
     first_s: float
     end_s: float
     limit_s: float | None
+    first_limit_s: float | None = None
     promised: tuple[tuple[float, float, int], ...] = ()
 
 
@@ -89,7 +94,8 @@ class Forecast:
         took_s = (at_ns - foreseen.at_ns) / 1e9
         if isinstance(event, TokenEvent):
             if foreseen.first_s:
-                self._first_margin.took(foreseen.first_s, took_s)
+                if foreseen.first_limit_s is not None:
+                    self._first_margin.took(foreseen.first_s, took_s, foreseen.first_limit_s)
                 self._metrics.foreseen(self._model, "first_token", took_s / foreseen.first_s)
                 self._foreseen[event.request_id] = replace(foreseen, first_s=0.0)
             return
@@ -97,10 +103,11 @@ class Forecast:
         if isinstance(event, FailedEvent):
             if not isinstance(event.error, DeadlineExceeded) or foreseen.limit_s is None:
                 return
-            took_s = max(took_s, foreseen.limit_s)  # at least
+            took_s = max(took_s, 1.02 * foreseen.limit_s)  # at least, and so it was late
         elif event.reason is FinishReason.CANCELLED:
             return
-        self._end_margin.took(foreseen.end_s, took_s)
+        if foreseen.limit_s is not None:
+            self._end_margin.took(foreseen.end_s, took_s, foreseen.limit_s)
         self._metrics.foreseen(self._model, "end", took_s / foreseen.end_s)
 
     # -- what is asked
@@ -156,7 +163,9 @@ class Forecast:
             return None
         first_s, end_s, promised = outlook.foresee(sequences, now_ns)
         limit_s = None if request.deadline_ns is None else (request.deadline_ns - now_ns) / 1e9
-        return Foreseen(now_ns, first_s, end_s, limit_s, tuple(promised))
+        by_ns = request.first_token_by_ns
+        first_limit_s = None if by_ns is None else (by_ns - now_ns) / 1e9
+        return Foreseen(now_ns, first_s, end_s, limit_s, first_limit_s, tuple(promised))
 
     def _judge(
         self,
@@ -172,7 +181,10 @@ class Forecast:
             return
         first_margin, end_margin = self._first_margin.value, self._end_margin.value
         if outlook.is_idle:
-            first_margin = end_margin = 0.0  # nobody is spared anything by refusing it
+            # Nobody is spared anything by refusing it, and only who is let in shows that the pace has changed.
+            trust = 1 / (OUTDATED + outlook.idle_s(foreseen.at_ns))
+            first_margin = end_margin = 0.0
+            foreseen = replace(foreseen, first_s=trust * foreseen.first_s, end_s=trust * foreseen.end_s)
         waited_s = (foreseen.at_ns - request.arrival_ns) / 1e9
         for what, seconds, by_ns, margin in (
             (FIRST_TOKEN, foreseen.first_s, first_by_ns, first_margin),
@@ -184,11 +196,11 @@ class Forecast:
             return  # it asks for nothing, and is never refused so
         for without_s, with_s, deadline_ns in foreseen.promised:
             left_s = (deadline_ns - foreseen.at_ns) / 1e9
-            if (1 + end_margin) * without_s <= left_s:  # nobody who was let in may become late by this one
+            if without_s + end_margin * left_s <= left_s:  # nobody who was let in may become late by this one
                 self._check(PROMISED, with_s, left_s, end_margin, waited_s)
 
     def _check(self, what: str, foreseen_s: float, left_s: float, margin: float, waited_s: float) -> None:
-        late_s = foreseen_s * (1 + margin) - left_s
+        late_s = foreseen_s + margin * left_s - left_s
         if late_s > 0:
             raise WouldBeLate(self._model, what, foreseen_s + waited_s, left_s + waited_s, _bounded(late_s))
 

@@ -100,6 +100,10 @@ class Outlook:
         """Whether it has nothing to do."""
         return not self._live
 
+    def idle_s(self, now_ns: int) -> float:
+        """Seconds since its latest step; 0 if there was none."""
+        return (now_ns - self._latest_ns) / 1e9 if self._latest_ns else 0.0
+
     @property
     def num_ahead(self) -> int:
         """Sequences that it has."""
