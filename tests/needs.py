@@ -27,7 +27,8 @@ _FOLDERS = (REPOSITORY, REPOSITORY / "export", REPOSITORY / "loadtest")
 
 _STARTERS = (
     *("subprocess", "multiprocessing", "concurrent.futures.process", "pty"),
-    "attendant.frontend.generation.given_templates",  # the one place of the server that does
+    # the places of the server that do
+    *("attendant.frontend.generation.given_templates", "attendant.processes.child", "attendant.models.engine_process"),
 )
 
 

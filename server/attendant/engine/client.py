@@ -9,7 +9,7 @@ from attendant.core.attention import AttentionJob, AttentionModel
 from attendant.core.request import Request
 from attendant.engine.engine import Engine
 from attendant.engine.facts import EngineFacts
-from attendant.engine.thread import EngineThread, Report
+from attendant.engine.thread import Command, EngineThread, Report
 
 Deliver = Callable[[Report], None]
 OnDeath = Callable[[BaseException], None]
@@ -80,6 +80,11 @@ class ThreadEngineClient:
         assert self._thread is None, "an engine starts once"
         self._thread = EngineThread(self.facts.name, self._engine, deliver, on_death, self._attention)
         self._thread.start()
+
+    def tell(self, command: Command) -> None:
+        """Hand over what :meth:`submit` and its like would, in the words of the thread."""
+        assert self._thread is not None, "it has not started"
+        self._thread.tell(command)
 
     def submit(self, request: Request) -> None:
         """See :class:`EngineClient`."""

@@ -89,6 +89,10 @@ class EngineThread:
         self._thread.start()
         self._prepared.result()
 
+    def tell(self, command: Command) -> None:
+        """Hand a command over, in the order of others. Any thread may call."""
+        self._inbox.put(command)
+
     def submit(self, request: Request) -> None:
         """Hand a request over. Any thread may call."""
         self._inbox.put(Submit(request))

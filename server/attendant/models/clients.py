@@ -1,4 +1,4 @@
-"""How the parts of loaded models run: engines and batches in this process, on a thread each."""
+"""How the parts of loaded models are reached: in this process, on a thread each, or in one of their own."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from attendant.models.generators import GeneratorPart
 
 def engine_clients(model: GeneratorPart) -> tuple[EngineClient, ...]:
     """A client for each engine of a model that generates. They are not started. The first computes jobs."""
+    if model.process is not None:
+        return model.process.clients()
     return tuple(
         ThreadEngineClient(f"{model.name}-{i}", engine, None if i else model.attention)
         for i, engine in enumerate(model.engines)

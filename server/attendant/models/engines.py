@@ -19,6 +19,11 @@ class LoadedEngines:
     max_num_seqs: int
     capacity_tokens: int
 
+    @property
+    def num_engines(self) -> int:
+        """How many there are."""
+        return len(self.engines)
+
 
 def token_budget(settings: EngineSettings, max_num_seqs: int, prompt_tokens: int) -> int:
     """Tokens of a step.

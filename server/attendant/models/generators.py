@@ -10,18 +10,14 @@ from pathlib import Path
 from attendant.bundle import Capability, GeneratorManifest, check_graph_files, verify_files
 from attendant.core.answer_formats import NO_FORMATS, AnswerFormats
 from attendant.core.attention import AttentionModel
-from attendant.core.errors import AttendantError, BundleError, EngineDead
-from attendant.core.events import FailedEvent
 from attendant.core.fair_order import OrderRules
-from attendant.core.request import Request
-from attendant.core.sampling import SamplingParams
 from attendant.engine.engine import Engine
 from attendant.models.attention import attention_of
+from attendant.models.engine_process import EngineOrder, EngineProcess, EnginesThere
+from attendant.models.engines import LoadedEngines
 from attendant.models.ledger import Account
+from attendant.models.load_engines import load_engines
 from attendant.models.memory import available_processors
-from attendant.models.pages import load_pages
-from attendant.models.slots import load_slots
-from attendant.models.sources import sample_source
 from attendant.models.text import TextCodec
 from attendant.runtime.session import Shared
 from attendant.settings import EngineSettings, GpuSettings
@@ -33,6 +29,7 @@ class GeneratorPart:
 
     Attributes:
         engines: one for each device, all of the same bundle. They are not started: each needs a thread that owns it.
+            None here if they have a ``process`` of their own.
         max_running, max_requests: sequences that run, and that run or wait, in all engines together.
         attention: gives what its tokens look at; None if the bundle has no graph for that.
         formats: how it writes tool calls and reasoning.
@@ -46,6 +43,7 @@ class GeneratorPart:
     max_requests: int
     attention: AttentionModel | None = None
     formats: AnswerFormats = NO_FORMATS
+    process: EngineProcess | None = None
 
     @property
     def name(self) -> str:
@@ -90,15 +88,15 @@ def load_generator(  # noqa: PLR0913 - all that a model is loaded with, each by 
     def tell(line: str) -> None:
         progress(f"{manifest.name}: {line}")
 
-    if manifest.cache_layout == "pages":
-        loaded = load_pages(path, manifest, settings, gpu or GpuSettings(), account, tell, shared)
-    else:
-        loaded = load_slots(path, manifest, settings, account, tell, shared)
-    max_running = loaded.max_num_seqs * len(loaded.engines)
+    text = TextCodec.load(path, manifest)
+    loaded, process = _load_engines(
+        path, manifest, settings, gpu or GpuSettings(), account, tell, shared, order or OrderRules()
+    )
+    max_running = loaded.max_num_seqs * loaded.num_engines
     model = GeneratorPart(
         manifest=manifest,
-        text=TextCodec.load(path, manifest),
-        engines=loaded.engines,
+        text=text,
+        engines=loaded.engines if isinstance(loaded, LoadedEngines) else (),
         context_length=loaded.context_length,
         max_running=max_running,
         max_requests=max_running + settings.max_queue,
@@ -106,11 +104,9 @@ def load_generator(  # noqa: PLR0913 - all that a model is loaded with, each by 
             path, manifest, settings.threads or available_processors(), spinning=settings.spinning, shared=shared
         ),
         formats=settings.answer_formats(manifest.name, manifest.formats),
+        process=process,
     )
-    _warm_up(model)
-    for engine in model.engines:
-        engine.order_by(order or OrderRules())
-    capacity = loaded.capacity_tokens * len(loaded.engines)
+    capacity = loaded.capacity_tokens * loaded.num_engines
     tell(
         f"ready in {time.monotonic() - started:.1f} s; context {loaded.context_length:,} tokens, KV cache "
         f"{capacity:,} tokens ({capacity * manifest.kv_bytes_per_token() / 1e6:,.0f} MB at most)"
@@ -118,22 +114,19 @@ def load_generator(  # noqa: PLR0913 - all that a model is loaded with, each by 
     return model
 
 
-def _not_warm(model: GeneratorPart, error: AttendantError) -> BundleError:
-    return BundleError(model.name, f"the warm-up run failed: {error.__cause__ or error}")
-
-
-def _warm_up(model: GeneratorPart) -> None:
-    """One prefill and one decode of each engine: allocates arenas and finds a broken graph before a caller does."""
-    prompt = (0,) * min(16, model.context_length - 1)
-    params = SamplingParams(max_tokens=2, ignore_eos=True)
-    source = sample_source(model.manifest)
-    for engine in model.engines:
-        engine.submit(Request("warm-up", prompt, params, time.monotonic_ns(), source=source))
-        while engine.has_work:
-            try:
-                events = engine.step().events
-            except EngineDead as error:
-                raise _not_warm(model, error) from error
-            for event in events:
-                if isinstance(event, FailedEvent):
-                    raise _not_warm(model, event.error) from event.error
+def _load_engines(
+    path: Path,
+    manifest: GeneratorManifest,
+    settings: EngineSettings,
+    gpu: GpuSettings,
+    account: Account,
+    tell: Callable[[str], None],
+    shared: Shared | None,
+    order: OrderRules,
+) -> tuple[LoadedEngines | EnginesThere, EngineProcess | None]:
+    """The engines, here or in a process of their own."""
+    if not settings.process:
+        return load_engines(path, manifest, settings, gpu, account, tell, shared, order), None
+    prepared = shared.prepared if shared is not None else None
+    process = EngineProcess(EngineOrder(path, manifest, settings, gpu, account, order, prepared), tell)
+    return process.loaded, process

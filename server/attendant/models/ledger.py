@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from attendant.core.errors import MemoryTaken
@@ -94,6 +94,11 @@ class MemoryLedger:
         before = holdings[holder].granted if holder in holdings else 0
         holdings[holder] = Holding(asked, before + granted)
 
+    def take_over(self, holder: str, holdings: Mapping[str, Holding]) -> None:
+        """A model has what a process of its own granted it, by memory."""
+        for memory, holding in holdings.items():
+            self._holdings.setdefault(memory, {})[holder] = holding
+
     def settle(self, holder: str) -> None:
         """A model is loaded: from now on it has what it was granted, and no share besides."""
         self._expected.pop(holder, None)
@@ -107,6 +112,10 @@ class MemoryLedger:
     def holdings(self, memory: str) -> dict[str, Holding]:
         """What each model holds of a memory, by name."""
         return dict(self._holdings.get(memory, {}))
+
+    def holdings_of(self, holder: str) -> dict[str, Holding]:
+        """What a model holds, by memory."""
+        return {memory: held[holder] for memory, held in self._holdings.items() if holder in held}
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,3 +137,11 @@ class Account:
     def grant(self, memory: Memory, granted: int, asked: int | None = None) -> None:
         """See :meth:`MemoryLedger.grant`."""
         self.ledger.grant(memory, self.holder, granted, asked)
+
+    def take_over(self, holdings: Mapping[str, Holding]) -> None:
+        """See :meth:`MemoryLedger.take_over`."""
+        self.ledger.take_over(self.holder, holdings)
+
+    def holdings(self) -> dict[str, Holding]:
+        """What the model holds, by memory."""
+        return self.ledger.holdings_of(self.holder)

@@ -140,7 +140,9 @@ class ModelLoader:
                 order=self._order,
             )
         turns.serves()
-        self._progress(f"{manifest.name}: takes about {Resident.now().since(before)}")
+        process = model.generator.process if model.generator is not None else None
+        after = Resident.now() if process is None else Resident.now() + process.resident()
+        self._progress(f"{manifest.name}: takes about {after.since(before)}")
         return model
 
     def _check_signature(self, path: Path, manifest: Manifest) -> None:

@@ -44,6 +44,11 @@ class EngineSettings(Section):
     spinning: bool = Field(
         True, description="Let idle threads of a model run spin: faster steps, at the price of idle processor time."
     )
+    process: bool = Field(
+        False,
+        description="Run the engines of each model in a process of their own: a crash there costs their requests, "
+        "and nothing else.",
+    )
     tool_format: str = Field(
         "",
         description="How models write tool calls, where their templates do not show it: names of formats, parted by "

@@ -23,7 +23,7 @@ from prometheus_client import CollectorRegistry
 
 from tests.frontend.explain.helpers import CHAT, demo, with_demos, with_models
 from tests.frontend.generation.helpers import load, wait_until
-from tests.frontend.generation.process_engine import ProcessEngineClient
+from tests.frontend.generation.process_engine import engine_process
 from tests.sidework.helpers import FAILS, FakeAttention
 from tests.synthetic import make_synthetic_bundle
 
@@ -268,7 +268,7 @@ def test_what_was_asked_is_counted(bundle: Path) -> None:
 
 
 def test_jobs_cross_to_an_engine_in_another_process() -> None:
-    client = ProcessEngineClient(demo_bundle())
+    process = engine_process(demo_bundle())
 
     async def main(front_end: FrontEnd) -> None:
         found = await front_end.explain.attention(AttentionCall("", Subject(CHAT), GivenAnswer(max_tokens=4)))
@@ -277,9 +277,9 @@ def test_jobs_cross_to_an_engine_in_another_process() -> None:
         too_late = CallContext.new(timeout_s=0.0)
         with pytest.raises(DeadlineExceeded):
             await front_end.explain.attention(AttentionCall("", Subject(CHAT), GivenAnswer(max_tokens=0)), too_late)
-        client.process.kill()
+        process.kill()
         with pytest.raises(EngineDead):
             await front_end.explain.attention(AttentionCall("", Subject(CHAT), GivenAnswer(max_tokens=0)))
 
-    deaths = with_models([demo("bundle")], main, engines=lambda part: [client])
+    deaths = with_models([demo("bundle")], main, engines=lambda part: process.clients())
     assert [name for name, _ in deaths] == ["demo"]

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from attendant.core.errors import EngineDead
+from attendant.engine.client import EngineClient
 from attendant.frontend.generation.hub import ModelHub
 from attendant.frontend.generation.service import GenerationService
+from attendant.models.engine_process import EngineProcess
 from attendant.models.generators import GeneratorPart
 
 from tests.frontend.generation import helpers, test_grammars, test_hub, test_service
 from tests.frontend.generation.helpers import LONG, call, collect, hubs, load, num_active, wait_until, with_service
-from tests.frontend.generation.process_engine import ProcessEngineClient
+from tests.frontend.generation.process_engine import engine_process
 from tests.frontend.generation.test_hub import taken
 from tests.frontend.generation.test_service import bundle
 
@@ -40,25 +43,28 @@ OF_THE_HUB = (
 
 
 @pytest.fixture(autouse=True)
-def children(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> list[ProcessEngineClient]:
-    """Every engine of a test is in a process of its own; they are listed as they are made."""
-    made: list[ProcessEngineClient] = []
+def children(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[EngineProcess]]:
+    """Every engine of a test is in a process of its own; they are listed as they are made, and gone afterwards."""
+    made: list[EngineProcess] = []
 
-    def clients_of(model: GeneratorPart) -> list[ProcessEngineClient]:
+    def clients_of(model: GeneratorPart) -> list[EngineClient]:
+        clients: list[EngineClient] = []
         for engine in model.engines:
-            made.append(ProcessEngineClient(bundle))
-            assert made[-1].facts == engine.facts("child-0")
-            assert made[-1].process.pid != os.getpid()
-        return made
+            made.append(engine_process(bundle))
+            clients += made[-1].clients()
+            assert clients[-1].facts == engine.facts("synthetic-0")
+            assert made[-1].pid != os.getpid()
+        return clients
 
     monkeypatch.setattr(helpers, "clients_of", clients_of)
-    return made
+    yield made
+    assert all(process.wait(300) for process in made)
 
 
 @pytest.mark.parametrize("test", OF_THE_SERVICE, ids=lambda test: test.__name__)
-def test_of_the_service(test: Callable[[Path], None], bundle: Path, children: list[ProcessEngineClient]) -> None:
+def test_of_the_service(test: Callable[[Path], None], bundle: Path, children: list[EngineProcess]) -> None:
     test(bundle)
-    assert [child.process.exitcode for child in children] == [0]
+    assert [child.wait(300) for child in children] == [True]
 
 
 @pytest.mark.parametrize("test", OF_THE_HUB, ids=lambda test: test.__name__)
@@ -70,12 +76,12 @@ def test_a_passed_deadline_is_the_same_moment_there(bundle: Path) -> None:
     test_service.test_a_passed_deadline_fails_and_frees(bundle, 4)
 
 
-def test_a_process_that_is_killed_is_a_dead_engine(bundle: Path, children: list[ProcessEngineClient]) -> None:
+def test_a_process_that_is_killed_is_a_dead_engine(bundle: Path, children: list[EngineProcess]) -> None:
     async def test(service: GenerationService) -> None:
         tasks = [asyncio.create_task(collect(service, LONG)) for _ in range(6)]
         hub: ModelHub = hubs(service)[0]
         await wait_until(lambda: hub._latest[0].num_running > 0)
-        children[0].process.kill()
+        os.kill(children[0].pid, signal.SIGSEGV)
         for result in await asyncio.gather(*tasks, return_exceptions=True):
             assert isinstance(result, EngineDead)
         assert num_active(service) == 0
@@ -83,7 +89,9 @@ def test_a_process_that_is_killed_is_a_dead_engine(bundle: Path, children: list[
             await collect(service, call())
 
     deaths = with_service(bundle, test)
-    assert [(name, str(error)) for name, error in deaths] == [("synthetic", "the process of the engine has ended")]
+    assert [(name, str(error)) for name, error in deaths] == [
+        ("synthetic", "the process of synthetic was ended by SIGSEGV")
+    ]
 
 
 def test_an_answer_is_the_same_to_the_bit(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
