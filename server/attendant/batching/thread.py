@@ -11,12 +11,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from attendant.batching.ends import end_of, failed_run
 from attendant.batching.policy import Batch, BatchLimits, batch_of, choose, due_in_ns
 from attendant.batching.queue import RowQueue
 from attendant.batching.run_times import RunTimes
 from attendant.core.attention import AttentionJob, AttentionModel, JobReport
-from attendant.core.encoding import Arrays, BatchReport, BatchStats, Row, RowFailure, RowResult
-from attendant.core.errors import DeadlineExceeded, RequestCancelled, StepFailed
+from attendant.core.encoding import Arrays, BatchReport, BatchStats, Row, RowFailure
+from attendant.core.errors import DeadlineExceeded, RequestCancelled
 from attendant.core.stacks import stack_of
 from attendant.sidework.jobs import EndWork, SideJobs, Work
 
@@ -257,9 +258,7 @@ class BatchThread:
         run_ns = time.monotonic_ns() - started_ns
         self._num_running = 0
         self._any_saved = True
-        ends = tuple(
-            RowResult(row.id, arrays, started_ns, run_ns) for row, arrays in zip(batch.rows, outputs, strict=True)
-        )
+        ends = tuple([end_of(row, found, started_ns, run_ns) for row, found in zip(batch.rows, outputs, strict=True)])
         waiting = len(self._waiting) + sum(map(len, self._suspects))
         now_ns = time.monotonic_ns()
         turn_ns, self._turn_ns = now_ns - self._turn_ns, now_ns if waiting else 0
@@ -275,9 +274,7 @@ class BatchThread:
             self._suspects.extendleft((batch.rows[middle:], batch.rows[:middle]))
             return
         logger.error("the model run of row %s failed", ids[0], exc_info=error)
-        failed = StepFailed(f"the model run of this input failed; the server's log has the cause, of row {ids[0]}")
-        failed.__cause__ = error
-        self._report_failures([RowFailure(ids[0], failed)])
+        self._report_failures([failed_run(ids[0], error)])
         if not self._suspects and not self._any_saved:
             self._look_after_all_failed()
 
