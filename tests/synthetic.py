@@ -97,6 +97,7 @@ def make_synthetic_bundle(  # noqa: PLR0913, PLR0915 - all that a test may ask f
     head_size: int = 8,
     context_length: int = 256,
     poison_token: int | None = None,
+    nan_at: tuple[int, int] | None = None,
     eos_bias: float = 0.0,
     defaults: GenerationDefaults | None = None,
     ragged: bool = False,
@@ -106,7 +107,8 @@ def make_synthetic_bundle(  # noqa: PLR0913, PLR0915 - all that a test may ask f
     """Write a bundle to ``out`` and return it.
 
     ``poison_token``: a prompt that begins with this id makes the run raise inside ONNX Runtime; take one of the special
-    tokens that are never generated. ``eos_bias``: added to the end token's logit: large negative values make answers
+    tokens that are never generated. ``nan_at``: what is computed of this token at this position, and of all that
+    look at it, is not a number. ``eos_bias``: added to the end token's logit: large negative values make answers
     run to max_tokens. ``ragged``: rows of a run may have different lengths, as in what is exported today.
     ``tokenizer``: in place of the one of bytes; its first tokens are ``SPECIAL``, too.
     """
@@ -127,6 +129,16 @@ def make_synthetic_bundle(  # noqa: PLR0913, PLR0915 - all that a test may ask f
     b.node("Gather", ["embedding", ids], ["tok"])
     b.node("Gather", ["positions", "position_ids"], ["pos"])
     x = b.node("Add", ["tok", "pos"], ["x0"])
+    if nan_at is not None:
+        b.const("spoilt", np.array(nan_at[0], np.int64))
+        b.const("spoilt_at", np.array(nan_at[1], np.int64))
+        b.const("nan", np.array(np.nan, np.float32))
+        b.const("last", np.array([-1], np.int64))
+        b.node("Equal", ["input_ids", "spoilt"], ["is_it"])
+        b.node("Equal", ["position_ids", "spoilt_at"], ["is_there"])
+        b.node("And", ["is_it", "is_there"], ["is_spoilt"])
+        b.node("Unsqueeze", ["is_spoilt", "last"], ["is_spoilt_row"])
+        x = b.node("Where", ["is_spoilt_row", "nan", x], ["spoilt_x0"])
     b.const("norm", np.ones(hidden, np.float32))
     kv_names: list[tuple[str, str]] = []
     for i in range(layers):

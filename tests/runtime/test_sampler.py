@@ -146,6 +146,39 @@ def test_logits_that_are_not_numbers_fail_their_row_only(bad: float, temperature
     assert (got[1].failure, got[1].token_id) == (None, 2)
 
 
+MASKS = st.sampled_from(
+    [
+        None,
+        TokenMask(forbidden=(3, 7)),
+        TokenMask(spans=((2, 40),)),
+        TokenMask(forced=(5,)),
+        TokenMask(allowed=np.packbits(np.arange(64) % 3 == 0, bitorder="little")),
+        TokenMask(preferred=30),
+    ]
+)
+
+
+@given(
+    params=PARAMS,
+    greedy=st.booleans(),
+    mask=MASKS,
+    bad=st.sampled_from([np.nan, np.inf]),
+    at=st.integers(0, 63),
+    num_candidates=st.sampled_from([0, 0, 4]),
+)
+def test_one_logit_that_is_no_number_fails_its_row_wherever_it_is_and_no_other(
+    params: SamplingParams, greedy: bool, mask: TokenMask | None, bad: float, at: int, num_candidates: int
+) -> None:
+    params = replace(params, temperature=0.0) if greedy else params
+    logits = np.random.default_rng(at).standard_normal((2, 64)).astype(np.float32)
+    asked = order(params, mask=mask, num_candidates=num_candidates)
+    alone = sample(logits[1:].copy(), [(0, "b", asked)])[0]
+    logits[0, at] = bad
+    spoilt, other = sample(logits, [(0, "a", asked), (1, "b", asked)])
+    assert "not finite" in str(spoilt.failure)
+    assert other == alone
+
+
 @given(st.integers(1, 400), st.integers(1, 3000), st.integers(0, 99))
 def test_top_tokens_equals_a_sort(k: int, vocab: int, seed: int) -> None:
     values = np.random.default_rng(seed).integers(0, 200, vocab).astype(np.float32)  # many equal values

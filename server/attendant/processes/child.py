@@ -204,6 +204,7 @@ class Child:
         try:
             process = self._begin()
         except BaseException as error:  # noqa: BLE001 - supervision point: it is raised where the process was made
+            self._link.close()
             self._process.set_exception(error)
             return
         finally:
@@ -235,6 +236,7 @@ class Child:
             case Started(index):
                 self._services[index].started.set_result(None)
             case Failed(error, int(index)):
+                self._services[index].stops = True  # it never began
                 self._services[index].started.set_exception(error)
             case Progress() | Ready() | Failed():
                 self._making.put(message)

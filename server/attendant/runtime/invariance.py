@@ -7,6 +7,7 @@ import numpy as np
 from attendant.core.plan import Chunk, SampleOrder, StepPlan
 from attendant.core.sampling import SamplingParams
 from attendant.runtime.kv import SlotBuffers
+from attendant.runtime.run_error import RunError
 from attendant.runtime.slot_runner import SlotRunner
 
 
@@ -77,7 +78,10 @@ def _same(one: list[np.ndarray], other: list[np.ndarray]) -> bool:
 
 
 def _run(runner: SlotRunner, tokens: np.ndarray, lengths: list[int], slot: int) -> object:
-    return runner.run(StepPlan(prefills=_chunks(tokens, lengths, slot))).logprobs[_name(slot)]
+    output = runner.run(StepPlan(prefills=_chunks(tokens, lengths, slot)))
+    for failure in output.failures.values():
+        raise RunError(str(failure))
+    return output.logprobs[_name(slot)]
 
 
 def _chunks(tokens: np.ndarray, lengths: list[int], slot: int) -> tuple[Chunk, ...]:

@@ -62,11 +62,13 @@ def sample(logits: npt.NDArray[np.float32], orders: Orders) -> list[Sampled]:
         if order.mask is not None and order.mask.failure is not None:
             chosen.append(Sampled(request_id, 0, failure=order.mask.failure))
         elif best is not None and is_plain:
-            token = int(best[row])
-            if order.mask is not None and not allows(order.mask, token):  # seldom: models follow what they began
+            token, failure = int(best[row]), None  # argmax finds a NaN wherever it is
+            if not math.isfinite(values[token]):
+                failure = _not_finite(values)
+            elif order.mask is not None and not allows(order.mask, token):  # seldom: models follow what they began
                 apply_mask(values, order.mask)
                 token = int(values.argmax())
-            failure = None if math.isfinite(values[token]) else _unusable(values, token, order)
+                failure = None if values[token] > -np.inf else _NOTHING_LEFT
             chosen.append(Sampled(request_id, token, failure=failure))
         else:
             chosen.append(_sample_row(values, request_id, order))
@@ -144,12 +146,6 @@ def _choose(values: Row, order: SampleOrder) -> int | None:
         token = int(values.argmax())
         return token if values[token] > -np.inf else None
     return _draw(values, params, uniform_of(order)) if mask is None or values.max() > -np.inf else None
-
-
-def _unusable(values: Row, token: int, order: SampleOrder) -> str:
-    """Why the largest of the values, ``token``'s, cannot be chosen."""
-    nothing_left = order.mask is not None and values[token] == -np.inf
-    return _NOTHING_LEFT if nothing_left else _not_finite(values)
 
 
 def _not_finite(values: Row) -> str:
