@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from attendant.core.errors import AttendantError, StepFailed
+from attendant.core.errors import AttendantError, EngineDead, StepFailed
 from attendant.core.generation import Delta, GenerationCall, TokenPrompt
 from attendant.frontend.generation.service import GenerationService
+from attendant.frontend.watchdog import Watchdog
+from attendant.metrics import Metrics
 from attendant.models.engine_process import EngineProcess
 from attendant.models.generators import GeneratorPart
+from attendant.settings import LifecycleSettings
 
-from tests.frontend.generation.helpers import collect, hubs, load, num_active, with_model
-from tests.synthetic import make_synthetic_bundle
+from tests.frontend.generation.helpers import LONG, collect, hubs, load, num_active, table, wait_until, with_model
+from tests.synthetic import make_slow_bundle, make_synthetic_bundle
 
 NAN, POISON = 4, 3
 """Special tokens, which are never generated."""
@@ -130,3 +134,28 @@ def test_numbers_that_are_none_in_the_middle_of_an_answer_end_it_there(tmp_path:
 
 def _tokens(part: object) -> tuple[int, ...]:
     return part.token_ids if isinstance(part, Delta) else ()
+
+
+def test_a_process_that_hangs_is_ended_by_the_watchdog(tmp_path: Path) -> None:
+    model = loaded(make_slow_bundle(tmp_path / "slow"), process=True)
+    pid = model.process.pid
+
+    async def test(service: GenerationService) -> None:
+        async def changed() -> None:
+            return
+
+        tasks = [asyncio.create_task(end_of(service, LONG)) for _ in range(3)]
+        await wait_until(lambda: hubs(service)[0]._latest[0].num_running == 3)
+        dog = Watchdog(
+            LifecycleSettings(watchdog_s=60), lambda: table(service).entries, Metrics(), changed, lambda name: None
+        )
+        await dog.look(60)
+        os.kill(pid, signal.SIGSTOP)
+        for _ in range(4):
+            await dog.look(60)
+            await asyncio.sleep(0)
+        ends = await asyncio.gather(*tasks)
+        assert [type(end) for end in ends] == [EngineDead] * 3
+
+    ((name, death),) = with_model(model, test)
+    assert (name, str(death)) == ("slow", "the process of slow was ended by SIGKILL")
