@@ -13,7 +13,7 @@ from attendant_proto.v1.generation_pb2 import GenerateRequest, Stopping
 
 from tests.system.server import ServerProcess
 
-CALLERS = {"many": 30, "few": 12}
+CALLERS = {"many": 60, "few": 24}
 """Of each tenant; of both more than run at a time."""
 TEXT, MAX_TOKENS = "Where is my order? " * 4, 24
 INPUT_WEIGHS, OUTPUT_WEIGHS = 1, 2

@@ -25,10 +25,11 @@ SCHEMA = (
 
 @dataclass(frozen=True)
 class Question:
-    """A call. ``kind``: what figures are by; ``ask``: takes metadata and seconds, gives the answer."""
+    """A call. ``kind``: what figures are by; ``ask``: takes metadata and its deadline in seconds, if it
+    has any, and gives the answer."""
 
     kind: str
-    ask: Callable[[tuple[tuple[str, str], ...], float], Awaitable[Answer]]
+    ask: Callable[[tuple[tuple[str, str], ...], float | None], Awaitable[Answer]]
 
 
 def questions(channel: grpc.aio.Channel, *, whisper: bool) -> list[Question]:
@@ -85,7 +86,7 @@ def _generating() -> list[tuple[str, generation_pb2.GenerateRequest]]:
 
 
 def _generated(stub: Any, request: generation_pb2.GenerateRequest) -> Callable[..., Awaitable[Answer]]:
-    async def ask(metadata: tuple[tuple[str, str], ...], seconds: float) -> Answer:
+    async def ask(metadata: tuple[tuple[str, str], ...], seconds: float | None) -> Answer:
         tokens: dict[int, list[int]] = {}
         texts: dict[int, str] = {}
         numbers: dict[int, list[float]] = {}
@@ -102,7 +103,7 @@ def _generated(stub: Any, request: generation_pb2.GenerateRequest) -> Callable[.
 
 
 def _encoded(call: Any, request: Any) -> Callable[..., Awaitable[Answer]]:
-    async def ask(metadata: tuple[tuple[str, str], ...], seconds: float) -> Answer:
+    async def ask(metadata: tuple[tuple[str, str], ...], seconds: float | None) -> Answer:
         answer = await call(request, metadata=metadata, timeout=seconds)
         return tuple((label.label, label.score) for result in answer.results for label in result.labels)
 
@@ -116,7 +117,7 @@ def _heard(speech: Any, seconds_of_sound: float) -> Callable[..., Awaitable[Answ
 
 
 def _transcribed(speech: Any, request: speech_pb2.SpeechRequest) -> Callable[..., Awaitable[Answer]]:
-    async def ask(metadata: tuple[tuple[str, str], ...], seconds: float) -> Answer:
+    async def ask(metadata: tuple[tuple[str, str], ...], seconds: float | None) -> Answer:
         answer = await speech.Transcribe(request, metadata=metadata, timeout=seconds)
         return (answer.text, *((segment.text, tuple(segment.token_ids)) for segment in answer.segments))
 

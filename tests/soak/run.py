@@ -77,7 +77,7 @@ class Soak:
         """Hear each answer alone, find out what the server can do, and ask for a share of it for so long."""
         async with grpc.aio.insecure_channel(self._server.grpc) as channel:
             self._asked = questions(channel, whisper=self._whisper)
-            self._alone = [await question.ask((), STUCK_S) for question in self._asked]
+            self._alone = [await self._patiently(question) for question in self._asked]
             contended = await contend(channel, self._server, measure_s, MAX_RUNNING)
             self.soaked.service, self.soaked.bound = contended.service, contended.bound
             if contended.gap > contended.bound or not all(contended.service.values()):
@@ -91,9 +91,14 @@ class Soak:
             ended.set()
             await asyncio.gather(*beside)
             for number, question in enumerate(self._asked):  # and once more alone
-                if await question.ask((), STUCK_S) != self._alone[number]:
+                if await self._patiently(question) != self._alone[number]:
                     self.soaked.wrong.append(f"{question.kind} {number}: another answer afterwards")
         return self.soaked
+
+    @staticmethod
+    async def _patiently(question: Question) -> Answer:
+        """An answer without a deadline, which may have somebody refused."""
+        return await asyncio.wait_for(question.ask((), None), STUCK_S)
 
     async def _capacity(self, seconds: float) -> float:
         count, end = 0, time.monotonic() + seconds
@@ -101,7 +106,7 @@ class Soak:
         async def ask_on() -> None:
             nonlocal count
             while time.monotonic() < end:
-                await self._chance.choice(self._asked).ask((), STUCK_S)
+                await self._patiently(self._chance.choice(self._asked))
                 count += 1
 
         begun = time.monotonic()
@@ -130,12 +135,13 @@ class Soak:
             ("x-llm-d-inference-fairness-id", chance.choice(TENANTS)),
             ("x-attendant-priority", str(chance.choice((0, 0, 0, 1)))),
         )
-        patience = HURRY_S * chance.random() if LEFT < drawn < LEFT + HURRIED else STUCK_S
-        call = asyncio.ensure_future(question.ask(metadata, patience))
+        hurried = LEFT < drawn < LEFT + HURRIED
+        asked = question.ask(metadata, HURRY_S * chance.random() if hurried else None)
+        call = asyncio.ensure_future(asyncio.wait_for(asked, STUCK_S))
         if drawn < LEFT:
             await asyncio.wait((call,), timeout=0.3 * chance.random())
             call.cancel()
-        may = {"CANCELLED"} if drawn < LEFT else MAY_REFUSE if patience < STUCK_S else frozenset[str]()
+        may = {"CANCELLED"} if drawn < LEFT else MAY_REFUSE if hurried else frozenset[str]()
         end = await self._end(number, call, may)
         self.soaked.ends[f"{question.kind} {end}"] += 1
         self.soaked.slowest_s = max(self.soaked.slowest_s, time.monotonic() - begun)
@@ -147,6 +153,9 @@ class Soak:
             answer = await call
         except asyncio.CancelledError:
             return "CANCELLED"
+        except TimeoutError:
+            self.soaked.wrong.append(f"{kind} {number}: no end in {STUCK_S} s")
+            return "stuck"
         except grpc.aio.AioRpcError as error:
             code = error.code().name
             if code not in may:
