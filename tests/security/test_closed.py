@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -18,6 +19,9 @@ from attendant.http import app as http_app
 from attendant.settings import AuthSettings, EncoderSettings, EngineSettings, GrpcSettings, HttpSettings, ServeSettings
 from attendant.settings.repository import RepositorySettings
 from attendant_proto.openinference import inference_pb2, inference_pb2_grpc
+from attendant_proto.v1 import encoding_pb2, encoding_pb2_grpc, generation_pb2_grpc, models_pb2, models_pb2_grpc
+from attendant_proto.v1 import generation_pb2 as pb
+from attendant_proto.vllm import engine_pb2, engine_pb2_grpc
 from grpc.aio._server import Server
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from starlette.routing import Route
@@ -43,6 +47,7 @@ CALLERS = (
     + row("watcher", "watch", ("metrics",))
     + row("keeper", "keep", ("admin",), models=("kept",))
     + row("nobody", "none", ())
+    + row("other", "other")
 )
 
 
@@ -69,8 +74,8 @@ def headers(token: str) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("closed")
-    for name in ("chat", "secret"):
-        make_synthetic_bundle(made / name, name=name, eos_bias=-1e4)
+    make_synthetic_bundle(made / "chat", name="chat", eos_bias=-1e4)
+    make_synthetic_bundle(made / "secret", name="secret", eos_bias=-1e4, context_length=50_000)
     make_text_encoder(made / "vectors", "embed", name="vectors")
     make_text_encoder(made / "models" / "kept" / "1", "embed", name="kept")
     (made / "routes.yaml").write_text(ROUTES)
@@ -180,5 +185,163 @@ def test_no_method_and_no_path_answers_who_is_not_known(folder: Path) -> None:
             for path in ("/v1/models", "/metrics", "/page/events", "/"):
                 assert (await served.http.get(path, headers=said)).status_code == 401
         assert (await served.http.get("/no/such/path")).status_code == 401
+
+    with_server(folder, test)
+
+
+async def refused(call: Any) -> tuple[str, str]:
+    """Code and words that a call ends with."""
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call if not hasattr(call, "__aiter__") else [each async for each in call]
+    return caught.value.code().name, caught.value.details() or ""
+
+
+def test_callers_see_and_use_what_was_granted_and_nothing_else(folder: Path) -> None:
+    async def test(served: Served) -> None:
+        models: Any = models_pb2_grpc.ModelsStub(served.channel)
+        generation: Any = generation_pb2_grpc.GenerationStub(served.channel)
+        triton: Any = inference_pb2_grpc.GRPCInferenceServiceStub(served.channel)
+        listing, everyone = models_pb2.ListModelsRequest(), {"chat", "secret", "vectors", "prod", "both"}
+        chat = bearer("chat")
+        for token, expected in (("all", everyone), ("chat", {"chat", "prod"}), ("embed", {"vectors"}), ("keep", set())):
+            listed = await models.ListModels(listing, metadata=bearer(token))
+            assert {each.name for each in listed.models} == expected
+            told = (await served.http.get("/v2/models", headers=headers(token))).json()["models"]
+            assert set(told) == expected | ({"kept"} if token in ("all", "keep") else set())
+            openai = (await served.http.get("/v1/models", headers=headers(token))).json()["data"]
+            assert {each["id"] for each in openai} == expected
+        # what is named has to be permitted, whether it exists or not; nothing of others is told
+        for name in ("secret", "both", "vectors", "secret@1", "no-such"):
+            said = await refused(models.GetModel(models_pb2.GetModelRequest(model=name), metadata=chat))
+            assert said == ("PERMISSION_DENIED", f"'chatter' may not use model {name!r}; allowed: 'chat', 'prod'")
+            asked = pb.GenerateRequest(model=name, text="a", stopping=pb.Stopping(max_tokens=1))
+            assert (await refused(generation.Generate(asked, metadata=chat)))[0] == "PERMISSION_DENIED"
+            statistics = inference_pb2.ModelStatisticsRequest(name=name.partition("@")[0])
+            assert (await refused(triton.ModelStatistics(statistics, metadata=chat)))[0] == "PERMISSION_DENIED"
+            body = {"model": name, "messages": [{"role": "user", "content": "a"}], "max_tokens": 1}
+            answer = await served.http.post("/v1/chat/completions", headers=headers("chat"), json=body)
+            assert (answer.status_code, "may not use" in answer.json()["error"]["message"]) == (403, True)
+            answer = await served.http.post("/v1/messages", headers={"x-api-key": "chat"}, json=body)
+            assert (answer.status_code, answer.json()["error"]["type"]) == (403, "permission_error")
+        # a route is a name of its own, and a model left out means the only one that may be used
+        for name in ("chat", "prod", ""):
+            asked = pb.GenerateRequest(model=name, text="a", stopping=pb.Stopping(max_tokens=3))
+            parts = [each async for each in generation.Generate(asked, metadata=chat)]
+            assert sum(len(part.token_ids) for part in parts) == 3
+        asked = pb.GenerateRequest(model="", text="a", stopping=pb.Stopping(max_tokens=3))
+        code, words = await refused(generation.Generate(asked, metadata=bearer("embed")))
+        assert (code, "secret" in words, "chat" in words) == ("NOT_FOUND", False, False)
+        stub: Any = encoding_pb2_grpc.EncodingStub(served.channel)
+        text = encoding_pb2.EmbedRequest(inputs=[encoding_pb2.TextInput(text="a")])
+        assert len((await stub.Embed(text, metadata=bearer("embed"))).embeddings) == 1
+        assert (await refused(stub.Embed(text, metadata=bearer("watch"))))[0] == "PERMISSION_DENIED"
+        assert (await refused(stub.Embed(text, metadata=bearer("none"))))[0] == "PERMISSION_DENIED"
+
+    with_server(folder, test)
+
+
+def test_a_port_with_one_model_is_for_who_may_use_it_and_callers_end_their_own_calls(folder: Path) -> None:
+    async def test(served: Served) -> None:
+        engine: Any = engine_pb2_grpc.VllmEngineStub(served.engine)
+        asked = engine_pb2.GenerateRequest(
+            request_id="mine",
+            text="a",
+            stream=True,
+            sampling_params=engine_pb2.SamplingParams(temperature=0.0, max_tokens=40_000),
+        )
+        for call in (
+            engine.Generate(asked, metadata=bearer("chat")),
+            engine.GetModelInfo(engine_pb2.GetModelInfoRequest(), metadata=bearer("chat")),
+            engine.GetLoads(engine_pb2.GetLoadsRequest(), metadata=bearer("chat")),
+            engine.HealthCheck(engine_pb2.HealthCheckRequest(), metadata=bearer("chat")),
+            engine.Abort(engine_pb2.AbortRequest(request_ids=["mine"]), metadata=bearer("chat")),
+        ):
+            assert (await refused(call))[0] == "PERMISSION_DENIED"
+        running = aiter(engine.Generate(asked, metadata=bearer("all")))
+        await anext(running)
+        abort = engine_pb2.AbortRequest(request_ids=["mine"])
+        await engine.Abort(abort, metadata=bearer("other"))  # who has no call of this id
+        await engine.Abort(abort, metadata=bearer("all"))
+        *_, last = [each async for each in running]
+        assert last.complete.finish_reason == "abort"
+
+    with_server(folder, test)
+
+
+def test_what_changes_the_server_takes_the_right_to_and_is_written_down(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def test(served: Served) -> None:
+        models: Any = models_pb2_grpc.ModelsStub(served.channel)
+        triton: Any = inference_pb2_grpc.GRPCInferenceServiceStub(served.channel)
+        load = models_pb2.LoadRequest(model="kept")
+        setting = inference_pb2.LogSettingsRequest()
+        setting.settings["log_verbose_level"].uint32_param = 0
+        mine = (*bearer("all"), ("x-request-id", "r7"))
+        for call in (
+            models.Load(load, metadata=bearer("chat")),
+            triton.RepositoryModelLoad(
+                inference_pb2.RepositoryModelLoadRequest(model_name="kept"), metadata=bearer("watch")
+            ),
+            models.Load(models_pb2.LoadRequest(model="chat"), metadata=bearer("keep")),
+            triton.LogSettings(setting, metadata=bearer("chat")),
+        ):
+            assert (await refused(call))[0] == "PERMISSION_DENIED"
+        for path, body in (
+            ("/v2/repository/models/kept/load", {}),
+            ("/v2/logging", {"log_verbose_level": 0}),
+            ("/v2/trace/setting", {"trace_rate": "5"}),
+        ):
+            answer = await served.http.post(path, headers=headers("chat"), json=body)
+            assert (answer.status_code, "'admin'" in answer.json()["error"]) == (403, True)
+        assert (await served.http.get("/v2/logging", headers=headers("chat"))).status_code == 200
+        assert len((await models.Load(load, metadata=bearer("keep"))).versions) == 1
+        assert len((await triton.LogSettings(setting, metadata=mine)).settings) > 0
+        await models.Unload(models_pb2.UnloadRequest(model="kept"), metadata=mine)
+
+    with caplog.at_level(logging.INFO, "attendant.audit"):
+        level = logging.getLogger("attendant").level
+        try:
+            with_server(folder, test)
+        finally:
+            logging.getLogger("attendant").setLevel(level)
+    told = [record.getMessage() for record in caplog.records if record.name == "attendant.audit"]
+    for words in (
+        "load 'kept': refused or failed: NotPermitted; subject 'chatter', peer ",
+        "load 'chat': refused or failed: NotPermitted; subject 'keeper', peer ",
+        "change what is logged: refused or failed: NotPermitted; subject 'chatter', peer ",
+        "change what is traced: refused or failed: NotPermitted; subject 'chatter', peer ",
+        "load 'kept': done; subject 'keeper', peer ",
+        "change what is logged: done; subject 'all', peer ",
+        "unload 'kept': done; subject 'all', peer ",
+    ):
+        assert any(line.startswith(words) for line in told), (words, told)
+    assert sum("request r7" in line for line in told) == 2
+    assert not any(f'"{token}"' in line for line in told for token in ("all", "chat", "keep"))
+
+
+def test_figures_and_the_page_follow_tokens(folder: Path) -> None:
+    async def test(served: Served) -> None:
+        def browser(token: str) -> tuple[str, str]:
+            return ("anybody", token)
+
+        for path in ("/metrics", "/metrics/load"):
+            assert (await served.http.get(path, headers=headers("chat"))).status_code == 403
+            assert (await served.http.get(path, headers=headers("watch"))).status_code == 200
+            assert (await served.http.get(path, auth=browser("watch"))).status_code == 401
+        told = await served.http.get("/")
+        assert told.headers["www-authenticate"].startswith("Basic ")
+        assert (await served.http.get("/", auth=browser("chat"))).status_code == 200
+        assert (await served.http.get("/docs", auth=browser("chat"))).status_code == 200
+        assert (await served.http.get("/page/events", auth=browser("chat"))).status_code == 403
+        async with served.http.stream("GET", "/page/events", auth=browser("all")) as events:
+            assert events.status_code == 200
+        body = {"model": "chat", "text": "a", "max_tokens": 2}
+        answer = await served.http.post("/page/generate", auth=browser("chat"), json=body)
+        assert answer.status_code == 200, answer.text
+        answer = await served.http.post("/page/generate", auth=browser("watch"), json=body)
+        assert answer.status_code == 403
+        page = (await served.http.get("/metrics", headers=headers("watch"))).text
+        assert 'attendant_auth_refusals_total{reason="scope"} ' in page
 
     with_server(folder, test)

@@ -6,11 +6,13 @@ import hmac
 import math
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
+from functools import partial
 from hashlib import sha256
 
 import pytest
 from attendant.core.caller import ANYONE, Caller, Right, acting_for, current_caller
 from attendant.core.errors import ConfigurationError, NotPermitted
+from attendant.rpc.vllm.aborts import Aborts
 from attendant.security.grants import Grants
 from attendant.security.new_token import line_of, new_token
 from attendant.settings.callers import parse_callers
@@ -140,3 +142,16 @@ def test_what_nobody_asked_for_anyone_may() -> None:
     with acting_for(Caller("me")):
         assert current_caller().subject == "me"
     assert current_caller() is ANYONE
+
+
+def test_callers_end_their_own_calls_only() -> None:
+    aborts = Aborts()
+    ended: list[str] = []
+    with aborts.listed("r1", "me") as mine, aborts.listed("r1", "you") as yours, aborts.listed("r1") as anyones:
+        for name, abort in (("mine", mine), ("yours", yours), ("anyones", anyones)):
+            abort.when_asked(partial(ended.append, name))
+        aborts.end(["r1"], "you")
+        assert ended == ["yours"]
+        aborts.end(["r1", "r2"], "me")
+        aborts.end(["r1"])
+        assert ended == ["yours", "mine", "anyones"]

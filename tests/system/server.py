@@ -43,7 +43,7 @@ class ServerProcess:
             process.kill()
             raise AssertionError(f"the server did not start:\n{self.log()}")
         self.grpc = self._find(r"attendant: gRPC on (\S+)")
-        self.http = self._find(r"attendant: metrics on (http://\S+)/metrics")
+        self.http = self._find(r"attendant: metrics on (https?://\S+)/metrics")
         self.channel = grpc.insecure_channel(self.grpc)
         self.generation = generation_pb2_grpc.GenerationStub(self.channel)
         self.models = models_pb2_grpc.ModelsStub(self.channel)

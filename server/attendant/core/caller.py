@@ -46,8 +46,9 @@ class Caller:
         """Whether it may use what callers name so. What permits a model permits each of its versions."""
         if self.models is None:
             return True
-        plain, _ = split_name(model)
-        return any(fnmatchcase(plain, pattern) or fnmatchcase(model, pattern) for pattern in self.models)
+        plain, version = split_name(model)
+        names = (plain, model) if version else (plain,)
+        return any(fnmatchcase(name, pattern) for name in names for pattern in self.models)
 
     def check_model(self, model: str) -> None:
         """Raises NotPermitted if it may not use what it names so, be there such a model or not. An empty name means

@@ -18,12 +18,13 @@ class HttpSettings(Section):
     page: Literal["loopback", "everyone", "off"] = Field(
         "loopback",
         description="Who gets the live page at /, which can also run models: browsers on this machine (loopback), "
-        "everyone who reaches the port (until there are tokens: whoever does so may use the models), or nobody (off).",
+        "everyone who reaches the port and, where callers are known, has a token, who may then use the models "
+        "(everyone), or nobody (off).",
     )
     api: bool = Field(
         True,
         description="Answer clients of OpenAI's, Anthropic's, Cohere's and Jina's APIs and of the Open Inference "
-        "Protocol, whoever reaches the port.",
+        "Protocol: whoever reaches the port, unless callers are known (auth.tokens, tls.client_ca).",
     )
     max_body_bytes: Annotated[ByteSize, Field(ge=1024)] = Field(
         ByteSize(64 * 1024 * 1024), description="Largest body of a request; larger ones are refused with 413."
