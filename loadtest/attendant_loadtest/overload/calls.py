@@ -90,7 +90,7 @@ def encoder(texts: int, lengths: tuple[int, int], vocab_size: int) -> Kind:
 
         return one
 
-    return Kind("encoder", 16, call, is_encoder=True)
+    return Kind("encoder", 48, call, is_encoder=True)
 
 
 def speech(file: Path, source: int) -> Kind:
