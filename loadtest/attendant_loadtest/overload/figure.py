@@ -40,7 +40,7 @@ def draw(results: dict[str, Any], path: Path) -> None:
             told = [each for each in windows if each["p99_s"] is not None]
             below.plot([each["load"] for each in told], [each["p99_s"] for each in told], color=colour, marker="o")
         above.set_title(f"{kind}, {found['capacity_per_s']:.3g} calls/s")
-        above.set_ylim(0, 1.2)
+        above.set_ylim(bottom=0)
         below.axhline(found["deadline_s"], color="grey", linestyle=":", linewidth=1)
         below.set_ylim(bottom=0)
         below.set_xlabel("offered load / capacity")
