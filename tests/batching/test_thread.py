@@ -136,6 +136,18 @@ def test_a_poisoned_row_costs_itself(runner: FakeRunner, caplog: pytest.LogCaptu
         running.wait(1)
 
 
+def test_results_that_are_no_numbers_fail_their_row_only(runner: FakeRunner) -> None:
+    with Running(runner, LIMITS) as running:
+        first = held(runner, running)
+        rows = [row(value=value) for value in (1, float("nan"), float("inf"), 3)]
+        running.thread.submit(rows)
+        runner.gate.set()
+        running.wait(5)
+        assert runner.batches == [(first,), tuple(each.id for each in rows)], "nothing runs again"
+        assert all(isinstance(error_of(running, rows[index].id), StepFailed) for index in (1, 2))
+        assert [float(running.ends[rows[index].id].outputs["logits"][0]) for index in (0, 3)] == [3, 9]
+
+
 def test_when_every_row_fails_alone_one_of_nobody_tells_whether_the_runner_is_to_blame(runner: FakeRunner) -> None:
     with Running(runner, LIMITS, probe=row(row_id="probe")) as running:
         rows = [row(value=-1), row(value=-1)]

@@ -9,10 +9,10 @@ from attendant.core.errors import StepFailed
 
 
 def end_of(row: Row, outputs: Arrays, started_ns: int, run_ns: int) -> RowResult | RowFailure:
-    """The end of a row with these outputs, whose run began at ``started_ns`` and took ``run_ns``. Numbers of no use
-    (NaN) fail it: a vector or a score of them would look like an answer."""
+    """The end of a row with these outputs, whose run began at ``started_ns`` and took ``run_ns``. Values that
+    are no finite numbers fail it: a vector or a score of them would look like an answer."""
     if any(_is_spoilt(values) for values in outputs.values()):
-        return RowFailure(row.id, StepFailed("the model gave results for this input that are not numbers"))
+        return RowFailure(row.id, StepFailed("the model gave results for this input that are not finite numbers"))
     return RowResult(row.id, outputs, started_ns, run_ns)
 
 
@@ -24,5 +24,6 @@ def failed_run(row_id: str, cause: Exception) -> RowFailure:
 
 
 def _is_spoilt(values: np.ndarray) -> bool:
-    """Whether one of the values is not a number. The largest of them is none then: no array of flags is made."""
-    return values.dtype.kind == "f" and values.size > 0 and bool(np.isnan(values.max()))
+    """Whether the largest of the values is no finite number: it is none if one is not a number, and no array of flags
+    is made. Minus infinity may stand for what a model never says."""
+    return values.dtype.kind == "f" and values.size > 0 and not np.isfinite(values.max())
