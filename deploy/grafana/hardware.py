@@ -81,6 +81,7 @@ PROCESSES = Row(
             "which may be much more and costs nothing.",
             (
                 Query(_ours("process_resident_memory_bytes"), "{{instance}} resident"),
+                Query(_ours("attendant_engine_process_memory_bytes"), "{{instance}} engine of {{model_name}}"),
                 Query(_ours("process_virtual_memory_bytes"), "{{instance}} virtual"),
             ),
             "bytes",

@@ -31,7 +31,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     bundle = make_slow_bundle(folder / "m", name="m")
     moods = make_text_encoder(folder / "moods")
     objectives = "ttft 1s p90, m: itl 1s p80, latency 1s p70"
-    flags = ("--engine.max-num-seqs", 1, "--engine.max-queue", 0, "--slo.objectives", objectives)
+    flags = ("--engine.max-num-seqs", 1, "--engine.max-queue", 0, "--slo.objectives", objectives, "--engine.process")
     (folder / "routes.yaml").write_text("routes: {mood: {kind: shadow, model: moods, shadow: moods}}", encoding="utf-8")
     routes = ("--routes", folder / "routes.yaml")
     with serving(folder / "log", bundle, moods, *flags, *routes, *FLAGS) as running:
@@ -110,6 +110,7 @@ def test_panels_have_something_to_show(prometheus: PrometheusProcess) -> None:
                 assert asked <= series["metric"].keys(), panel["title"]
     assert empty == {
         *("Recordings", "Sound", "Windows", "Inputs that failed", "Spans of traces", "Calls that failed"),
+        *("Certificate", "Turned away", "Models that hang or start anew", "Evenness"),
     }
 
 

@@ -77,6 +77,7 @@ def test_a_crash_ends_the_requests_of_its_engine_and_nothing_else(tmp_path: Path
         assert server.metrics()["request_failure_total{error=engine_dead}"] == 3
 
         children = {name: engine_pid(server, name) for name in ("left", "right")}
+        assert server.metrics()["engine_process_memory_bytes"] > 2 * 10_000_000
         draining = Reader(server.generation.Generate(request("hello", 2 * SHORT, model="left")))
         eventually(lambda: bool(draining.tokens))
         for pid in (server.process.pid, *children.values()):  # as systemd does it

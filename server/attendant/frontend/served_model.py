@@ -100,6 +100,8 @@ class ServedModel:
             self._metrics.add_model(self.name, self.generation)
             self._metrics.grammars.add_model(self.name)
             await self.generation.start()
+            if (process := self.generation.model.process) is not None:
+                self._metrics.processes.add(self.name, process)
             self._metrics.kv_memory(self.name, *self.generation.kv_blocks, self.generation)
         for encoder in self.encoders.values():
             await encoder.hub.start()

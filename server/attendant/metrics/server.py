@@ -34,6 +34,7 @@ from attendant.metrics.lifecycle import LifecycleMetrics
 from attendant.metrics.load import LoadPage, ModelLoad, VersionLoad
 from attendant.metrics.objectives import LatencySeries, ObjectiveCollectors, ObjectiveSeries
 from attendant.metrics.outcomes import error_name, request_errors
+from attendant.metrics.processes import ProcessMetrics
 from attendant.metrics.routes import RouteMetrics
 from attendant.metrics.security import SecurityMetrics
 from attendant.metrics.speech import SpeechMetrics
@@ -52,6 +53,7 @@ class Metrics:
     ``traces``: of what becomes of spans.
     ``recorded``: of calls that are written to a file.
     ``routes``: of what routes lead to. ``security``: of who was turned away. ``lifecycle``: of models that hang or die.
+    ``processes``: of engines that have their own.
     ``tenants``: of what callers get.
 
     Args:
@@ -86,6 +88,7 @@ class Metrics:
         self.explain = ExplainMetrics(registry, self._names)
         self.grammars = GrammarMetrics(registry, self._names)
         self.lifecycle = LifecycleMetrics(registry, self._names)
+        self.processes = ProcessMetrics(registry, self._names)
         self.traces = TraceMetrics(registry)
         self.recorded = RecordMetrics(registry)
         self.routes = RouteMetrics(registry)

@@ -80,6 +80,12 @@ class EngineProcess:
         """What it has in memory; nothing once it has ended."""
         return Resident.now(self.pid) if self._child.alive else Resident()
 
+    @property
+    def resident_bytes(self) -> int:
+        """The same, all of it in bytes."""
+        found = self.resident()
+        return found.own + found.mapped
+
     def clients(self) -> tuple[EngineClient, ...]:
         """A client for each engine. They are not started."""
         return tuple(_Client(self, self._child, index, facts) for index, facts in enumerate(self.loaded.facts))
