@@ -62,7 +62,7 @@ def _hang() -> None:
 def make(tell: Tell, *numbers: int) -> Made:
     """An echo of each number; the process says who it is."""
     tell(f"making {len(numbers)}")
-    facts = os.getpid(), os.getsid(0), os.getcwd()
+    facts = os.getpid(), os.getpgid(0), os.getcwd()
     return Made(tuple(Echo(number) for number in numbers), facts)
 
 

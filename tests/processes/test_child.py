@@ -84,9 +84,10 @@ def exists(pid: int) -> bool:
 
 def test_it_makes_what_it_is_ordered_and_says_how_far_it_is() -> None:
     child, lines = Child("echoes"), list[str]()
-    pid, session, folder = child.make(lines.append, make, 1, 2)
+    pid, group, folder = child.make(lines.append, make, 1, 2)
     assert lines == ["making 2"]
-    assert (pid, session, folder) == (child.pid, child.pid, os.getcwd())
+    assert (pid, group, folder) == (child.pid, child.pid, os.getcwd())
+    assert os.getsid(child.pid) == os.getsid(0), "or the scheduler would share the processors out between them"
     assert child.pid != os.getpid()
     assert child.alive
     child.kill()

@@ -72,7 +72,8 @@ class Child:
     """A process, which is there once this has been made.
 
     The thread that hears it has begun it, and stays as long as it: Linux kills the process when that thread ends, so
-    that none outlives the server. It has a session of its own, and signals to the server's group do not reach it.
+    that none outlives the server. Signals to the server's group do not reach it. It stays in the server's session:
+    Linux shares the processors out among sessions (autogroup), and one of its own would wait for others' turns.
 
     Args:
         name: of what it runs, for threads, the log and errors.
@@ -223,9 +224,7 @@ class Child:
     def _begin(self) -> subprocess.Popen[bytes]:
         descriptor = self._there.fileno()
         words = (sys.executable, "-P", "-m", _PROGRAM, str(descriptor), str(os.getpid()))
-        return subprocess.Popen(
-            words, stdin=subprocess.DEVNULL, stdout=2, pass_fds=(descriptor,), start_new_session=True
-        )
+        return subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=2, pass_fds=(descriptor,), process_group=0)
 
     def _hear(self, message: object) -> None:
         match message:
