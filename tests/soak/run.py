@@ -30,6 +30,9 @@ SHARE = 0.8
 CALLERS = 12
 MAX_RUNNING = 8
 """Sequences of a model that run at a time."""
+ALONE = " and alone "
+"""Stands in what is told of an answer that is another than alone."""
+
 STUCK_S = 120.0
 """A call that has no end by then is stuck."""
 LEFT, HURRIED, HURRY_S = 0.12, 0.08, 0.05
@@ -162,7 +165,7 @@ class Soak:
                 self.soaked.wrong.append(f"{kind} {number}: {code}: {error.details()}")
             return code
         if answer != self._alone[number]:
-            self.soaked.wrong.append(f"{kind} {number}: {answer} and alone {self._alone[number]}")
+            self.soaked.wrong.append(f"{kind} {number}: {answer}{ALONE}{self._alone[number]}")
             return "another answer"
         return "equal"
 
