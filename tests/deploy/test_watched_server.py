@@ -108,9 +108,9 @@ def test_panels_have_something_to_show(prometheus: PrometheusProcess) -> None:
             for series in found:
                 asked = set(re.findall(r"\{\{(\w+)\}\}", target["legendFormat"]))
                 assert asked <= series["metric"].keys(), panel["title"]
-    assert empty == {
+    assert empty - {"Evenness"} == {  # it is only told while somebody waits
         *("Recordings", "Sound", "Windows", "Inputs that failed", "Spans of traces", "Calls that failed"),
-        *("Certificate", "Turned away", "Models that hang or start anew", "Evenness"),
+        *("Certificate", "Turned away", "Models that hang or start anew"),
     }
 
 

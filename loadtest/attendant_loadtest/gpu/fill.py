@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
+import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from attendant.bundle import read_manifest
+from attendant.bundle import MANIFEST_FILE, read_manifest
 
 SPREAD = 0.02
 """Standard deviation of the weights."""
@@ -54,7 +56,19 @@ def fill_bundle(hollow: Path, out: Path) -> int:
                 for part in _parts(numbers, start, weight.length // numbers.itemsize):
                     part.tofile(stream)
                 start += weight.length // numbers.itemsize
+    _list_files(out, sorted({weight.file for weight in found}))
     return sum(weight.length for weight in found if not weight.looked_up)
+
+
+def _list_files(bundle: Path, names: list[str]) -> None:
+    """Has the manifest list files that it did not know: a graph may only have weights in files of its bundle."""
+    path = bundle / MANIFEST_FILE
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    for name in names:
+        with (bundle / name).open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        manifest["files"][name] = {"size": (bundle / name).stat().st_size, "sha256": digest}
+    path.write_text(json.dumps(manifest), encoding="utf-8")
 
 
 def weights(bundle: Path) -> list[Weight]:

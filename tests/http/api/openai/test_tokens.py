@@ -12,10 +12,10 @@ import pytest
 from attendant import __version__
 from attendant.core.chat import ChatMessage, ChatPrompt
 from attendant.core.generation import TextPrompt
-from attendant.frontend.front_end import FrontEnd
 from attendant.http.api.openai.models import model_object
 from attendant.http.app import http_app
 from attendant.metrics import Metrics
+from attendant.models.entry import Entry
 from attendant.models.info import ModelInfo, ModelState
 
 from tests.http.api.openai.conftest import client_of
@@ -127,8 +127,7 @@ def test_an_older_version_is_listed_with_its_number(site: ApiSite) -> None:
 def test_health_under_the_names_that_others_ask_for(site: ApiSite, monkeypatch: pytest.MonkeyPatch) -> None:
     assert site.get("/health")[0] == site.get("/ping")[0] == site.ask("/ping", "POST")[0] == 200
     assert json.loads(site.get("/version")[2]) == {"version": __version__}
-    dead = replace(site.front_end.served_model("m"), state=ModelState.FAILED)
-    monkeypatch.setattr(FrontEnd, "list_models", lambda _: (dead,))
+    monkeypatch.setattr(Entry, "state", ModelState.FAILED)
     assert site.get("/health")[0] == 503
 
 
