@@ -249,9 +249,10 @@ def test_one_that_hangs_as_a_whole_is_busy_since_it_was_asked() -> None:
 
 
 SERVER = """
-import sys, time
+import signal, sys, time
 from attendant.processes.child import Child
 from tests.processes.services import make
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a process inherits it ignored where its parent runs aside
 child = Child("echoes")
 child.make(lambda line: None, make, 1)
 print(child.pid, flush=True)
@@ -264,7 +265,10 @@ while True:  # a signal that comes just before a sleep does not end it
 def test_it_ends_with_the_server_however_that_ends(number: int) -> None:
     with subprocess.Popen([sys.executable, "-c", SERVER], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as server:
         assert server.stdout is not None
-        pid = int(server.stdout.readline())
-        os.kill(server.pid, number)
-        server.wait(PATIENCE_S)
+        try:
+            pid = int(server.stdout.readline())
+            os.kill(server.pid, number)
+            server.wait(PATIENCE_S)
+        finally:
+            server.kill()  # or the wait for its end would have none
         eventually(lambda: not exists(pid))
