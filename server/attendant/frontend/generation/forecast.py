@@ -13,6 +13,7 @@ from attendant.core.events import FailedEvent, FinishedEvent, StepReport, TokenE
 from attendant.core.request import FinishReason, Request
 from attendant.engine.chunking import MIN_CHUNK
 from attendant.engine.facts import EngineFacts
+from attendant.engine.hopeless import too_late
 from attendant.frontend.admission import MAX_RETRY_S, MIN_RETRY_S
 from attendant.frontend.generation.lengths import AnswerLengths
 from attendant.frontend.generation.margin import Margin
@@ -121,6 +122,7 @@ class Forecast:
 
         Raises:
             WouldBeLate: the first token, or the end of all of them, would be late, or would make others late.
+            DeadlineExceeded: the same of a part of a call that was let in before.
             QueueFull: too many tokens of prompts wait.
         """
         now_ns = time.monotonic_ns()
@@ -130,7 +132,12 @@ class Forecast:
         first_by_ns = None if inner else request.first_token_by_ns
         bound = request.deadline_ns is not None or first_by_ns is not None
         foreseen = self._foresee(outlook, _sequences(tracked, num_sequences), request, now_ns) if bound else None
-        self._judge(outlook, tracked, foreseen, request, first_by_ns)
+        try:
+            self._judge(outlook, tracked, foreseen, request, first_by_ns)
+        except WouldBeLate as error:
+            if inner:  # of its call something was begun
+                raise too_late() from error
+            raise
         if foreseen is not None:
             self._promised = request.id, replace(foreseen, promised=())
 
