@@ -185,7 +185,7 @@ def test_every_field_of_a_request_is_read() -> None:
     known = {"model", "text", "token_ids", "chat", "sampling", "stopping", "n", "logprobs", "no_special_tokens"}
     known |= {"beam_search", "translation", "whole", "no_default_settings", "keep_special_tokens"}
     known |= {"forced_answer", "receipt", "grammar", "tool_choice", "separate", "tool_format", "reasoning_format"}
-    known |= {"priority", "cache_salt"}  # of the call's context: rpc/context.py
+    known |= {"priority", "cache_salt", "ttft_target_s"}  # of the call's context: rpc/context.py
     assert set(pb.GenerateRequest.DESCRIPTOR.fields_by_name) == known
     fields = set(GenerationCall.__dataclass_fields__)
     assert set(pb.Sampling.DESCRIPTOR.fields_by_name) | set(pb.Stopping.DESCRIPTOR.fields_by_name) <= fields

@@ -47,10 +47,10 @@ def call_context(context: Any) -> CallContext:
     )
 
 
-def of_request(request: Any) -> CallContext:
-    """The context of the call that is being served here, with what its message says of it: fields of the same meaning
-    as metadata, which count in their place, or of a salt beside it. Raises InvalidRequest."""
-    context = salted(of_this_call(), request.cache_salt)
+def of_request(request: Any, context: CallContext | None = None) -> CallContext:
+    """The context of a call, by default that which is being served here, with what its message says of it: fields of
+    the same meaning as metadata, which count in their place, or of a salt beside it. Raises InvalidRequest."""
+    context = salted(context or of_this_call(), request.cache_salt)
     if request.HasField("ttft_target_s"):
         context = with_target(context, "ttft_target_s", request.ttft_target_s)
     return replace(context, priority=check_priority("priority", request.priority)) if request.priority else context

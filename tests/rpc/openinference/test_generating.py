@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from attendant.core.chat import ChatMessage, ChatPrompt, ToolChoice
+from attendant.core.context import CallContext
 from attendant.core.errors import InvalidRequest
 from attendant.core.generation import (
     BeamCall,
@@ -23,6 +24,7 @@ from attendant.core.generation import (
 )
 from attendant.core.grammar import Grammar
 from attendant.frontend.front_end import FrontEnd
+from attendant.rpc.context import of_request
 from attendant.rpc.convert import generation_call
 from attendant.rpc.openinference.generating import generator_ports
 from attendant.rpc.openinference.ports import Port
@@ -258,12 +260,14 @@ def test_every_parameter_of_attendant_v1_is_known_and_reaches_its_call() -> None
             "receipt": False, "skip_special_tokens": False, "source_language": "de", "target_language": "fr",
             "detokenize": True, "best_of": 2, "top_p_unused": None, "grammar": {"regex": "a+"},
             "tool_choice": {"mode": "MODE_NAMED", "names": ["f"]}, "separate": "true", "tool_format": "hermes",
-            "reasoning_format": "think",
+            "reasoning_format": "think", "priority": 3, "cache_salt": "us", "ttft_target_s": 1.5,
         }  # fmt: skip
         info = front_end.get_model("demo")
         manifest = info.manifest
         call = infer_call("demo", {"text_input": PROMPT, "stream": True}, sampling=said)
         read = asked.read(call, manifest, alone=False, scored=False)  # type: ignore[arg-type]
+        context = of_request(read.message, CallContext("id", arrival_ns=10**9))
+        assert (context.priority, context.cache_salt, context.first_token_by_ns) == (3, b"us", 2_500_000_000)
         assert convert.generation_call(read.message) == GenerationCall(
             "demo",
             TextPrompt(PROMPT, add_special_tokens=False),

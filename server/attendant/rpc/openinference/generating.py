@@ -10,10 +10,10 @@ from functools import partial
 from attendant.bundle import AudioSource, GeneratorManifest
 from attendant.core.context import CallContext
 from attendant.core.errors import AttendantError, InvalidRequest
-from attendant.core.salts import salted
 from attendant.frontend.front_end import FrontEnd
 from attendant.models.info import ModelInfo
 from attendant.rpc import convert
+from attendant.rpc.context import of_request
 from attendant.rpc.convert_chat import timely
 from attendant.rpc.openinference import asked
 from attendant.rpc.openinference.generated import (
@@ -92,7 +92,7 @@ class GeneratorPort:
         try:
             generation = await timely(read.message.chat, lambda: convert.generation_call(read.message))
             answer = Answer(wanted, generation.n, read.prefix, receipts=receipts)
-            async with aclosing(self._service.generate(generation, salted(context, read.message.cache_salt))) as parts:
+            async with aclosing(self._service.generate(generation, of_request(read.message, context))) as parts:
                 async for part in parts:
                     answer.take(part)
                     if recording is not None:
