@@ -55,6 +55,7 @@ def round_rotation(path: Path) -> None:
     import ml_dtypes
     import numpy as np
     import onnx_ir as ir
+    from attendant_export.writer import file_entries, write_manifest
 
     model = ir.load(path)
     tables = [value for name, value in model.graph.initializers.items() if name.endswith("_table")]
@@ -65,6 +66,7 @@ def round_rotation(path: Path) -> None:
         value.const_value = ir.Tensor(rounded, name=value.name)
     ir.save(model, path.with_name("rounded.onnx"), external_data="rounded.onnx.data")
     path.with_name("rounded.onnx").replace(path)
+    write_manifest(path.parent, read_manifest(path.parent).model_copy(update={"files": file_entries(path.parent)}))
 
 
 def make_engine(bundle: Path, gpu: GpuSettings | None = None, **changes: Any) -> Engine:
