@@ -49,9 +49,9 @@ def traced(bundles: Path, collector: Collector, tmp_path_factory: pytest.TempPat
     """A server that keeps what its callers keep, and what failed."""
     flags = ("--traces.enabled", "--traces.ratio", 0, "--traces.endpoint", collector.endpoint, "--traces.text")
     engine = ("--engine.max-num-seqs", 2, "--engine.max-num-batched-tokens", TOKEN_BUDGET, "--no-engine.spinning")
-    engine = (*engine, "--no-admission.predict")  # deadlines are to end calls that were let in
+    words = ("--traces.max-text", 10, "--log-level", "debug", "--no-admission.predict")  # deadlines end running calls
     log = tmp_path_factory.mktemp("log") / "log"
-    with serving(log, bundles, *flags, *engine, "--traces.max-text", 10, "--log-level", "debug") as server:
+    with serving(log, bundles, *flags, *engine, *words) as server:
         yield server
 
 
