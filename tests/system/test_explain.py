@@ -92,7 +92,8 @@ def test_errors_name_the_field(explain: Any) -> None:
     nobody = pb.AttentionRequest(model="nobody", subject=pb.Subject(chat=CHAT))
     assert failure(explain.Attention(nobody, timeout=HANGS_S)).code() is grpc.StatusCode.NOT_FOUND
     late = failure(explain.Attention(LOOK, timeout=0.001))
-    assert late.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    # refused at once, if it is known by now how long an answer takes
+    assert late.code() in (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED)
 
 
 def test_callers_that_go_away_leave_nothing_behind(demos: ServerProcess, explain: Any) -> None:
