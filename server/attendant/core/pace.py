@@ -9,6 +9,10 @@ if TYPE_CHECKING:
     from attendant.core.plan import StepPlan
 
 
+ENOUGH_STEPS = 16
+"""Steps that a pace is learnt from before anybody is refused or ended by it."""
+
+
 class StepWork(NamedTuple):
     """What a step computes, as far as its duration depends on it.
 
@@ -58,6 +62,11 @@ class Pace:
     context: float = 0.0
     fed_token: float = 0.0
     num_steps: int = 0
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether enough is known to decide by it."""
+        return self.num_steps >= ENOUGH_STEPS
 
     def seconds(self, work: StepWork) -> float:
         """How long a step with this work takes."""

@@ -15,9 +15,6 @@ LOOK_EVERY_NS = 20_000_000
 DOUBT = 0.95
 """Share of the time that the rest seems to take: only who is late even so is given up."""
 
-ENOUGH_STEPS = 16
-"""Steps that a pace is learnt from before it decides anything."""
-
 
 class Hopeless:
     """Finds them, among sequences whose requests ask for it. Those that go on beside them are taken to go on, if others
@@ -31,7 +28,7 @@ class Hopeless:
 
     def waits_in_vain(self, sequence: Sequence, now_ns: int, running: Iterable[Sequence], num_waiting: int) -> bool:
         """Whether a sequence that is about to get a place should get none. ``num_waiting``: itself included."""
-        if not _may_be_ended(sequence) or self._paces.pace.num_steps < ENOUGH_STEPS:
+        if not _may_be_ended(sequence) or not self._paces.pace.is_sure:
             return False
         rows, context = _work_of(running)
         if not rows and num_waiting <= 1:
@@ -42,7 +39,7 @@ class Hopeless:
 
     def run_in_vain(self, running: Iterable[Sequence], now_ns: int, num_waiting: int) -> Iterator[Sequence]:
         """Those that run in vain."""
-        if now_ns - self._looked_ns < LOOK_EVERY_NS or self._paces.pace.num_steps < ENOUGH_STEPS:
+        if now_ns - self._looked_ns < LOOK_EVERY_NS or not self._paces.pace.is_sure:
             return
         self._looked_ns = now_ns
         candidates = [sequence for sequence in running if _may_be_ended(sequence)]

@@ -21,6 +21,11 @@ MIN_RETRY_S, MAX_RETRY_S = 0.05, 30.0
 """Between these lies what a refused caller hears."""
 
 
+def sane_retry_s(seconds: float) -> float:
+    """What somebody hears who is refused, where ``seconds`` is when there should be room."""
+    return min(max(seconds, MIN_RETRY_S), MAX_RETRY_S)
+
+
 class Visitor(Protocol):
     """A part of something that is inside already. It waits for places of its own, where a newcomer is refused."""
 
@@ -118,7 +123,7 @@ class Gate:
 
     def retry_after_s(self, excess: int) -> float:
         """About when so many places are free, in seconds, as a caller hears it."""
-        return min(max(self._retry_after_s(excess), MIN_RETRY_S), MAX_RETRY_S)
+        return sane_retry_s(self._retry_after_s(excess))
 
     def leaves(self) -> None:
         """One who is inside has been told to leave for others, who may have its place already."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from attendant.core.errors import WouldBeLate
-from attendant.frontend.admission import MAX_RETRY_S, MIN_RETRY_S
+from attendant.frontend.admission import sane_retry_s
 
 FIRST_MARGIN = 1.5
 """So many times as long as predicted may it take, until it is known how long it does take."""
@@ -95,9 +95,4 @@ def check_in_time(
     comes_ns = now_ns + due_ns
     if comes_ns > by_ns:
         limit_s = (by_ns - arrival_ns) / 1e9
-        raise WouldBeLate(model, what, (comes_ns - arrival_ns) / 1e9, limit_s, retry_s(comes_ns - by_ns))
-
-
-def retry_s(late_ns: float) -> float:
-    """When to try again what would be so late, seconds."""
-    return min(max(late_ns / 1e9, MIN_RETRY_S), MAX_RETRY_S)
+        raise WouldBeLate(model, what, (comes_ns - arrival_ns) / 1e9, limit_s, sane_retry_s((comes_ns - by_ns) / 1e9))

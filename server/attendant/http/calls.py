@@ -24,12 +24,22 @@ _ASKS = ("GET", "HEAD")
 Refusal = Callable[[str, AttendantError], ASGIApp]
 """What answers a request for a path that is refused before anything is done for it."""
 
+_CONTEXT = "attendant.context"
+
 ABANDONED = 499
 """Status of a call whose caller went away before there was one (nginx's)."""
 
 
 def call_context(scope: Scope) -> CallContext:
-    """The context of a request that comes now. An ``x-request-id`` is taken over under the same rules as in gRPC."""
+    """The context of a request, which is made when it comes and the same for all who ask. An ``x-request-id`` is taken
+    over under the same rules as in gRPC."""
+    if _CONTEXT not in scope:
+        scope[_CONTEXT] = _call_context(scope)
+    context: CallContext = scope[_CONTEXT]
+    return context
+
+
+def _call_context(scope: Scope) -> CallContext:
     headers = Headers(scope=scope)
     request_id = headers.get(REQUEST_ID, "")
     trace = TraceContext.parse(headers.get("traceparent", ""))

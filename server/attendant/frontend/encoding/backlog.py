@@ -9,7 +9,8 @@ from attendant.batching.forecast import BatchForecast
 from attendant.core.context import CallContext
 from attendant.core.encoding import BatchStats, Row
 from attendant.core.errors import QueueFull
-from attendant.frontend.timely import Margin, Promise, check_in_time, retry_s
+from attendant.frontend.admission import sane_retry_s
+from attendant.frontend.timely import Margin, Promise, check_in_time
 from attendant.models.encoders import EncoderPart
 
 
@@ -73,7 +74,7 @@ class Backlog:
         held = sum(level.size for level in self._rows.values())
         if self._max_size is not None and held and held + size > self._max_size:
             over_ns = self._forecast.due_in_ns(1, held + size - self._max_size, time.monotonic_ns())
-            raise QueueFull(self._name, self._max_size, retry_s(over_ns or 0), "tokens")
+            raise QueueFull(self._name, self._max_size, sane_retry_s((over_ns or 0) / 1e9), "tokens")
         return Promise(self._margin, due_ns if self._rows and num_rows == len(rows) else None)
 
     def _due_in_ns(self, num_rows: int, size: int, priority: int) -> float | None:

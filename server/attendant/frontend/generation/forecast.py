@@ -14,15 +14,12 @@ from attendant.core.request import FinishReason, Request
 from attendant.engine.chunking import MIN_CHUNK
 from attendant.engine.facts import EngineFacts
 from attendant.engine.hopeless import too_late
-from attendant.frontend.admission import MAX_RETRY_S, MIN_RETRY_S
+from attendant.frontend.admission import sane_retry_s
 from attendant.frontend.generation.lengths import AnswerLengths
 from attendant.frontend.generation.margin import Margin
 from attendant.frontend.generation.outlook import Outlook, Tracked
 from attendant.metrics import Metrics
 from attendant.settings import AdmissionSettings
-
-ENOUGH_STEPS = 16
-"""Steps that a pace is learnt from before anybody is refused by it."""
 
 OUTDATED = 4.0
 """So many times as fast as it was an engine without work may be by now; more with each second that it has had none."""
@@ -166,7 +163,7 @@ class Forecast:
         self, outlook: Outlook, sequences: Sequence[Tracked], request: Request, now_ns: int
     ) -> Foreseen | None:
         """What would become of them; None: nothing is known yet, or nobody is to know."""
-        if not self._settings.predict or outlook.pace.num_steps < ENOUGH_STEPS:
+        if not self._settings.predict or not outlook.pace.is_sure:
             return None
         first_s, end_s, promised = outlook.foresee(sequences, now_ns)
         limit_s = None if request.deadline_ns is None else (request.deadline_ns - now_ns) / 1e9
@@ -209,14 +206,14 @@ class Forecast:
     def _check(self, what: str, foreseen_s: float, left_s: float, margin: float, waited_s: float) -> None:
         late_s = foreseen_s + margin * left_s - left_s
         if late_s > 0:
-            raise WouldBeLate(self._model, what, foreseen_s + waited_s, left_s + waited_s, _bounded(late_s))
+            raise WouldBeLate(self._model, what, foreseen_s + waited_s, left_s + waited_s, sane_retry_s(late_s))
 
     def _check_tokens(self, outlook: Outlook, tracked: Tracked) -> None:
         limit = self._settings.max_queue_tokens
         if limit is None or not (waiting := outlook.waiting_tokens) or waiting + tracked.prompt <= limit:
             return
         pace = outlook.pace
-        retry_after_s = _bounded((waiting + tracked.prompt - limit) * pace.prompt_token)
+        retry_after_s = sane_retry_s((waiting + tracked.prompt - limit) * pace.prompt_token)
         raise QueueFull(self._model, limit, retry_after_s, "tokens of prompts")
 
 
@@ -224,7 +221,3 @@ def _sequences(first: Tracked, number: int) -> list[Tracked]:
     """Those of a call: all but the first find its prompt in the cache."""
     others = replace(first, done=max(first.prompt - MIN_CHUNK, 0), fed=first.fed)
     return [first, *([] if first.rows > 1 else [others] * (number - 1))]
-
-
-def _bounded(seconds: float) -> float:
-    return min(max(seconds, MIN_RETRY_S), MAX_RETRY_S)
