@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections import defaultdict
 from collections.abc import Sequence as SequenceOf
@@ -10,7 +11,18 @@ from typing import Any
 
 import numpy as np
 from attendant.core.events import EngineEvent, FailedEvent, TokenEvent
-from attendant.core.plan import Chunk, Copy, CopyBlock, Move, SampleOrder, SetBlocks, StepOutput, StepPlan, Trim
+from attendant.core.plan import (
+    Chunk,
+    Continuations,
+    Copy,
+    CopyBlock,
+    Move,
+    SampleOrder,
+    SetBlocks,
+    StepOutput,
+    StepPlan,
+    Trim,
+)
 from attendant.core.request import Request
 from attendant.core.sampling import SamplingParams
 from attendant.engine.engine import Engine
@@ -75,9 +87,9 @@ class RecordingRunner:
     def move(self, moves: SequenceOf[Move]) -> None:
         for move in moves:
             match move:
-                case Copy(source, target, length):
-                    self.memory[target, :length] = self.memory[source, :length]
-                    self.in_chunk[target, :length] = self.in_chunk[source, :length]
+                case Copy(source, target, length, start):
+                    self.memory[target, start:length] = self.memory[source, start:length]
+                    self.in_chunk[target, start:length] = self.in_chunk[source, start:length]
                 case Trim(slot, start):
                     self.memory[slot, start:] = -1
 
@@ -87,7 +99,7 @@ class RecordingRunner:
         assert rows == list(range(len(rows))), "the decode rows are contiguous from 0"
         for filler in plan.fillers:
             self.memory[filler.slot, filler.position] = -2
-        tokens = {}
+        output = StepOutput({}, {}, {}, 0)
         for chunk in (*plan.decodes, *plan.prefills):
             where = slice(chunk.start, chunk.start + len(chunk.tokens))
             self.memory[chunk.slot, where] = chunk.tokens
@@ -101,8 +113,8 @@ class RecordingRunner:
                 if self.exact:
                     assert how[:num_prompt].all() or num_prompt == 1, "a prompt is computed in chunks of two and more"
                     assert not how[num_prompt:].any(), "generated tokens are computed in decode rows"
-                tokens[chunk.request_id] = self.next_token(seen.tolist(), forbidden_by(chunk.sample))
-        return StepOutput(tokens, {}, {}, 0)
+                answer(output, chunk, seen.tolist(), self.vocab)
+        return output
 
     def next_token(self, tokens: list[int], forbidden: tuple[int, ...] = ()) -> int:
         return next_token(tokens, forbidden, self.vocab)
@@ -153,7 +165,11 @@ class BlockRunner:
                 self.memory[self.tables[chunk.slot][position // self.block_size], position % self.block_size] = token
         if any(chunk.request_id in self.fail_on for chunk in chunks):
             raise RuntimeError("the model raised")
-        return StepOutput({c.request_id: self._sample(c) for c in chunks if c.sample}, {}, {}, 0)
+        output = StepOutput({}, {}, {}, 0)
+        for chunk in chunks:
+            if chunk.sample:
+                answer(output, chunk, self._seen(chunk), self.vocab)
+        return output
 
     def _check_writes(self, chunks: SequenceOf[Chunk]) -> None:
         """What one row writes, or could, no other row of the step has."""
@@ -162,11 +178,27 @@ class BlockRunner:
             for other in chunks:
                 assert other is chunk or not written & set(self.tables[other.slot])
 
-    def _sample(self, chunk: Chunk) -> int:
+    def _seen(self, chunk: Chunk) -> list[int]:
         end = chunk.start + len(chunk.tokens)
-        seen = self.memory[self.tables[chunk.slot]].reshape(-1)[:end].tolist()
+        seen: list[int] = self.memory[self.tables[chunk.slot]].reshape(-1)[:end].tolist()
         assert seen == chunk.sample.tokens.tolist(), "the KV memory is not the sequence"
-        return next_token(seen, forbidden_by(chunk.sample), self.vocab)
+        return seen
+
+
+def answer(output: StepOutput, chunk: Chunk, seen: list[int], vocab: int) -> None:
+    """Add what the model says after ``seen``: a token, or of a beam its continuations."""
+    assert chunk.sample is not None
+    if number := chunk.sample.num_candidates:
+        output.continuations[chunk.request_id] = continuations(seen, number, vocab)
+    else:
+        output.tokens[chunk.request_id] = next_token(seen, forbidden_by(chunk.sample), vocab)
+
+
+def continuations(tokens: list[int], number: int, vocab: int = 97) -> Continuations:
+    """The same model's most probable tokens: a hash again, some of them equally probable."""
+    chance = random.Random(hash(tuple(tokens)))
+    best = sorted((chance.randrange(1, 40) / 8, token) for token in chance.sample(range(vocab), number))
+    return Continuations(tuple([token for _, token in best]), tuple([-loss for loss, _ in best]))
 
 
 def forbidden_by(order: SampleOrder) -> tuple[int, ...]:

@@ -63,6 +63,11 @@ class BeamGroup:
             self.leader.clock.token(now_ns)
         return not extensions
 
+    def lost_places(self) -> None:
+        """The beams have lost what they computed. All of them compute their last token again, and report then: a search
+        that went on from what one said before would go on while that one still catches up."""
+        self._reported = {}
+
     def results(self, now_ns: int) -> list[EngineEvent]:
         """All tokens and the end of each hypothesis that is returned."""
         events: list[EngineEvent] = []
