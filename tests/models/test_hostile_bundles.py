@@ -114,6 +114,19 @@ def graph_named(name: str) -> Callable[[Path], None]:
     return lambda bundle: edit(bundle, lambda data: data["graphs"]["decoder"].update(file=name))
 
 
+def template(source: str) -> Callable[[Path], None]:
+    """A manifest with another chat template."""
+    return lambda bundle: edit(bundle, lambda data: data.update(chat_template=source))
+
+
+def pattern(bundle: Path) -> None:
+    """A tokenizer that splits texts by an expression that takes more time than there is."""
+    tokenizer = json.loads((bundle / TOKENIZER_FILE).read_text())
+    split = {"type": "Split", "pattern": {"Regex": "(a+)+c"}, "behavior": "Isolated", "invert": False}
+    tokenizer["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [split]}
+    replace_file(bundle, TOKENIZER_FILE, json.dumps(tokenizer).encode())
+
+
 def device(bundle: Path) -> None:
     (bundle / TOKENIZER_FILE).unlink()
     (bundle / TOKENIZER_FILE).symlink_to("/dev/zero")
@@ -148,6 +161,12 @@ HOSTILE: dict[str, tuple[Callable[[Path], object], str]] = {
     "graph above": (graph_named("../decoder.onnx"), 'graphs.decoder.file is "../decoder.onnx", which is not among'),
     "graph that is absolute": (graph_named("/etc/passwd"), "which is not among its files"),
     "graph with NUL": (graph_named("decoder\0.onnx"), "which is not among its files"),
+    "a template that loops": (
+        template("{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"),
+        "the chat template cannot be used: it takes too much processor time",
+    ),
+    "a template that grows": (template("{{ 'x' * 10 ** 11 }}"), "cannot be used: it makes a value of 100000000000"),
+    "a pattern without a bound": (pattern, "has the pattern '(a+)+c', which repeats what matches in several ways"),
     "a device": (device, "the file is missing from the bundle"),
     "a graph that is none": (lambda bundle: replace_file(bundle, GRAPH, b"\xff" * 50), "is not an ONNX file"),
     "a graph that is empty": (lambda bundle: replace_file(bundle, GRAPH, b""), "is not an ONNX file: it is empty"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, NoReturn
@@ -12,20 +11,23 @@ from jinja2.exceptions import SecurityError
 from jinja2.ext import Extension, loopcontrols
 from jinja2.nodes import CallBlock, Node
 from jinja2.parser import Parser
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace
 
+from attendant.bundle.bounded import BoundedEnvironment
 
-def template_environment() -> ImmutableSandboxedEnvironment:
-    """What a template may use: jinja's own words, and those that model folders count on."""
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols]
-    )
-    environment.filters["tojson"] = _to_json
+_LONGEST_FORMAT = 200
+"""Characters of a format for the time."""
+
+
+def template_environment() -> BoundedEnvironment:
+    """What a template may use, within a budget: jinja's own words, and those that model folders count on."""
+    environment = BoundedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols])
+    environment.filters["tojson"] = _json_filter(environment)
     environment.globals["raise_exception"] = _raise_exception
     environment.globals["strftime_now"] = _strftime_now
     environment.globals["namespace"] = _Namespace
     environment.globals["dict"] = _Dict()
+    environment.bound()
     return environment
 
 
@@ -57,6 +59,9 @@ class _Namespace(Namespace):
             _check_attribute(name)
         Namespace.__init__(made, attributes)
 
+    def __repr__(self) -> str:
+        return "<Namespace>"  # jinja's has all that is in it
+
     def __setitem__(self, name: str, value: Any) -> None:
         _check_attribute(name)
         super().__setitem__(name, value)
@@ -78,15 +83,18 @@ def _check_attribute(name: object) -> None:
         raise SecurityError(f"a namespace may not have the attribute {name!r}: it begins with an underscore")
 
 
-def _to_json(
-    value: Any,
-    ensure_ascii: bool = False,
-    indent: int | None = None,
-    separators: tuple[str, str] | None = None,
-    sort_keys: bool = False,
-) -> str:
-    """JSON without the escapes for HTML that jinja's own filter makes."""
-    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+def _json_filter(environment: BoundedEnvironment) -> Callable[..., str]:
+    def to_json(
+        value: Any,
+        ensure_ascii: bool = False,
+        indent: int | None = None,
+        separators: tuple[str, str] | None = None,
+        sort_keys: bool = False,
+    ) -> str:
+        """JSON without the escapes for HTML that jinja's own filter makes."""
+        return environment.to_json(value, indent, ensure_ascii=ensure_ascii, separators=separators, sort_keys=sort_keys)
+
+    return to_json
 
 
 def _raise_exception(message: object) -> NoReturn:
@@ -94,4 +102,6 @@ def _raise_exception(message: object) -> NoReturn:
 
 
 def _strftime_now(format: str) -> str:  # noqa: A002 (the name by which templates pass it)
+    if len(format) > _LONGEST_FORMAT:
+        raise jinja2.TemplateError(f"a format of {len(format)} characters; allowed: at most {_LONGEST_FORMAT}")
     return datetime.now().strftime(format)

@@ -11,10 +11,14 @@ from jinja2.exceptions import SecurityError
 from attendant.bundle.continuing import cut_at, marked
 from attendant.bundle.habits import habits_of
 from attendant.bundle.sandbox import template_environment
+from attendant.bundle.template_budget import TooMuch
 
 DEFAULT_TEMPLATE = "default"
 TOOLS_TEMPLATE = "tool_use"
 """Name of the template for conversations with tools, in bundles that have several."""
+
+MAX_SOURCE = 2**18
+"""Characters of a template."""
 
 REASONING = "reasoning_content"
 """The key of a message that has what the assistant thought before it answered."""
@@ -23,11 +27,12 @@ Message = Mapping[str, Any]
 
 
 class TemplateBroken(Exception):
-    """A template does not compile. ``name``: of the template."""
+    """A template cannot be used. ``name``: of the template. ``compiles``: it does, but takes more than it may."""
 
-    def __init__(self, name: str, reason: str) -> None:
+    def __init__(self, name: str, reason: str, *, compiles: bool) -> None:
         super().__init__(reason)
         self.name = name
+        self.compiles = compiles
 
 
 class TemplateRefused(Exception):
@@ -48,19 +53,23 @@ class ChatTemplate:
         habits: what it looks at, and how it wants it.
 
     Raises:
-        TemplateRefused: it does not compile.
+        TemplateRefused: it does not compile, or takes too much.
     """
 
     def __init__(self, source: str, special_tokens: Mapping[str, str]) -> None:
         self._source = source
         self._special_tokens = dict(special_tokens)
+        if len(source) > MAX_SOURCE:
+            raise TemplateRefused(f"it has {len(source)} characters; allowed: at most {MAX_SOURCE}")
         environment = template_environment()
+        self._budgets = environment.budgets
         try:
-            self._compiled = environment.from_string(source)
-            tree = environment.parse(source)
-        except (jinja2.TemplateError, SyntaxError, RecursionError) as error:
+            with self._budgets.of({}):  # what is constant is found when it is compiled, and looked at
+                self._compiled = environment.from_string(source)
+                tree = environment.parse(source)
+                self.habits = habits_of(tree, self._attempt, tuple(special_tokens))
+        except (jinja2.TemplateError, SyntaxError, RecursionError, ValueError, OverflowError) as error:
             raise TemplateRefused(str(error) or type(error).__name__) from error
-        self.habits = habits_of(tree, self._attempt, tuple(special_tokens))
 
     def render(
         self,
@@ -83,7 +92,7 @@ class ChatTemplate:
                 :data:`REASONING`. The text ends there, without what an answer begins with.
 
         Raises:
-            TemplateRefused: the template raises an exception.
+            TemplateRefused: the template raises an exception, or takes more than it may (:mod:`.template_budget`).
             ContinuesNot: the text to go on with is not in what the template makes of the conversation.
         """
         turns = [_turn(message) for message in messages]
@@ -91,7 +100,8 @@ class ChatTemplate:
         seen = {**self._special_tokens, **(variables or {}), "messages": turns, "tools": tools, "documents": documents}
         seen["add_generation_prompt"] = add_generation_prompt and goes_on is None
         try:
-            text = self._compiled.render(seen)
+            with self._budgets.of(seen):
+                text = self._compiled.render(seen)
         except SecurityError as error:
             raise TemplateRefused(f"it does what a sandbox forbids: {error}") from error
         except (
@@ -104,7 +114,9 @@ class ChatTemplate:
     def _attempt(self, messages: Sequence[Message]) -> str | None:
         try:
             return self.render(messages)
-        except TemplateRefused:
+        except TemplateRefused as error:
+            if isinstance(error.__cause__, TooMuch):
+                raise error.__cause__ from None  # it would take as much for each that it is tried with
             return None
 
 
@@ -116,7 +128,7 @@ class ChatTemplates:
         variables: what templates see beside the conversation: the model's special tokens by their names.
 
     Raises:
-        TemplateBroken: one does not compile.
+        TemplateBroken: one does not compile, or takes too much.
     """
 
     def __init__(self, sources: Mapping[str, str], variables: Mapping[str, str]) -> None:
@@ -125,7 +137,7 @@ class ChatTemplates:
             try:
                 self._templates[name] = ChatTemplate(source, variables)
             except TemplateRefused as error:
-                raise TemplateBroken(name, str(error)) from error
+                raise TemplateBroken(name, str(error), compiles=isinstance(error.__cause__, TooMuch)) from error
 
     @property
     def all(self) -> Sequence[ChatTemplate]:

@@ -25,6 +25,7 @@ from attendant.models.conversations import choose
 from attendant.models.conversations import rendered as rendered_chat
 from attendant.models.info import ChatFacts, Piece, Tokenized
 from attendant.models.spaces import clean_spaces
+from attendant.tasks.patterns import is_unbounded, matching, patterns
 from attendant.tasks.text import TextTokenizer
 
 _PAGE = 20_000
@@ -46,6 +47,9 @@ def load_tokenizer(bundle: Path) -> Tokenizer:
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise
         raise BundleError(path, f"is not a tokenizer: {error}") from error
+    for pattern in filter(is_unbounded, patterns(tokenizer)):
+        why = "repeats what matches in several ways, which takes time without bounds"
+        raise BundleError(path, f"has the pattern {pattern[:200]!r}, which {why}")
     tokenizer.no_padding()
     tokenizer.no_truncation()
     return tokenizer
@@ -115,7 +119,8 @@ class TextCodec:
         text = self.rendered(prompt) if rendered is None else rendered
         if limit is not None and len(text) > _PAGE:
             self._check_size("text" if isinstance(prompt, TextPrompt) else "chat", text, limit)
-        encoding = self.tokenizer.encode(text, add_special_tokens=special)
+        with matching("text" if isinstance(prompt, TextPrompt) else "chat"):
+            encoding = self.tokenizer.encode(text, add_special_tokens=special)
         return Tokenized(tuple(encoding.ids), tuple(encoding.tokens))
 
     def pieces(self, text: str, limit: int, *, special: bool = True) -> tuple[Piece, ...]:
@@ -129,7 +134,8 @@ class TextCodec:
         """
         if len(text) > _PAGE:
             self._check_size("text", text, limit)
-        found = self.tokenizer.encode(text, add_special_tokens=special)
+        with matching("text"):
+            found = self.tokenizer.encode(text, add_special_tokens=special)
         each = zip(found.ids, found.tokens, found.special_tokens_mask, found.offsets, strict=True)
         return tuple(Piece(number, token, bool(mask), start, end) for number, token, mask, (start, end) in each)
 
@@ -193,14 +199,16 @@ def load_templates(bundle: Path, manifest: GeneratorManifest, tokenizer: Tokeniz
     """The chat templates of a bundle; None if it has none.
 
     Raises:
-        BundleError: one does not compile.
+        BundleError: one does not compile, or takes too much.
     """
     sources = manifest.templates()
     try:
         return ChatTemplates(sources, _template_variables(manifest, tokenizer)) if sources else None
     except TemplateBroken as error:
         name = "" if error.name == DEFAULT_TEMPLATE else f" {error.name!r}"
-        raise BundleError(bundle, f"the chat template{name} does not compile: {error}") from error
+        raise BundleError(
+            bundle, f"the chat template{name} {'cannot be used' if error.compiles else 'does not compile'}: {error}"
+        ) from error
 
 
 def _template_variables(manifest: GeneratorManifest, tokenizer: Tokenizer) -> Mapping[str, str]:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from tokenizers import Tokenizer
 
 from attendant.tasks.cuts import kept
+from attendant.tasks.patterns import matching
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -84,6 +85,9 @@ class TextTokenizer:
             limit: how many tokens of each are of interest.
             spans: also where the tokens stand.
             from_end: the last ones are of interest, not the first.
+
+        Raises:
+            InvalidRequest: a pattern of the tokenizer gives up on a text.
         """
         part_of = _tail if from_end else _head
         encode = self._tokenizer.encode_batch if spans else self._tokenizer.encode_batch_fast
@@ -94,7 +98,8 @@ class TextTokenizer:
         while pending:
             parts = [part_of(texts[i], length) for i in pending]
             again = []
-            found = encode(parts, add_special_tokens=False)
+            with matching("text"):
+                found = encode(parts, add_special_tokens=False)
             for i, part, encoding in zip(pending, parts, found, strict=True):
                 encodings[i] = encoding, len(part)
                 if len(part) == len(texts[i]):
