@@ -34,6 +34,7 @@ def limits(draw: st.DrawFn) -> BatchLimits:
         max_size=draw(st.integers(1, 2000)),
         max_rows=draw(st.integers(1, 40)),
         view=draw(st.sampled_from([PACKED_VIEW, GPU_PACKED_VIEW, PADDED_VIEW])),
+        near=draw(st.one_of(st.none(), st.tuples(st.integers(1, 40), st.integers(0, 2000)))),
     )
 
 
@@ -135,6 +136,24 @@ def test_a_long_row_does_not_make_a_wide_view_of_many_short_ones() -> None:
     assert ids(batch) == [0, 1, 2], "at most three times as wide as they are"
     take(queue, batch)
     assert len(choose(queue, limits).rows) == len(queue)
+
+
+@given(st.lists(SIZES, min_size=1, max_size=80), limits(), st.integers(1, 40), st.integers(0, 2000))
+def test_who_came_much_later_is_not_taken_along(sizes: Any, limits: Any, num_rows: Any, size: Any) -> None:
+    near = replace(limits, near=(num_rows, size), layout="packed")
+    batch = choose(filled(*sizes), near)
+    last = max(ids(batch))
+    assert last < num_rows or sum(sizes[:last]) < size
+
+
+def test_rows_join_the_oldest_that_came_soon_after_it() -> None:
+    limits = BatchLimits("packed", 1000, 64, near=(3, 0))
+    batch = choose(filled(10, 11, 90, 10, 10), limits)
+    assert (ids(batch), batch.full) == ([0, 1], True)
+    assert ids(choose(filled(10, 11, 90, 10, 10), replace(limits, near=None))) == [0, 3, 4, 1]
+    more = choose(filled(10, 11, 20, 10, 10), replace(limits, near=(1, 51)))
+    assert (sorted(ids(more)), more.full) == ([0, 1, 2, 3], True), "so many as together are as large"
+    assert not choose(filled(10, 10), limits).full
 
 
 def test_a_row_larger_than_the_budget_runs_alone() -> None:

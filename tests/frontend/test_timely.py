@@ -4,61 +4,68 @@ from __future__ import annotations
 
 import time
 
-import numpy as np
 import pytest
 from attendant.core.errors import DeadlineExceeded, WouldBeLate
 from attendant.frontend import timely
-from attendant.frontend.timely import FIRST_MARGIN, MOST_MARGIN, Margin, Promise, check_in_time
+from attendant.frontend.margin import AT_FIRST, Margin
+from attendant.frontend.timely import MOST_STRETCH, Promise, Stretch, check_in_time
 
 
-def test_a_margin_is_where_one_in_a_hundred_takes_longer() -> None:
-    chance = np.random.default_rng(3)
-    margin, late = Margin(), 0
-    for number in range(40_000):
-        share = float(chance.lognormal(0.2, 0.4))
-        late += number >= 10_000 and share > margin.value
-        margin.took(share)
-    assert late / 30_000 == pytest.approx(0.01, rel=0.15)
-
-
-def test_a_margin_has_bounds() -> None:
-    margin = Margin()
-    for _ in range(3000):
-        margin.took(0.0)
-    assert margin.value == 1
-    for _ in range(300):
-        margin.took(1e9)
-    assert margin.value == MOST_MARGIN
-
-
-def test_a_promise_teaches_how_long_it_took_also_if_it_was_broken(monkeypatch: pytest.MonkeyPatch) -> None:
-    now_ns = 0
+def test_a_promise_teaches_how_late_it_was_also_if_it_was_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    now_ns = 10**12
     monkeypatch.setattr(time, "monotonic_ns", lambda: now_ns)
-    margin = Margin()
-    with Promise(margin, 100):
-        now_ns += 151
-    assert margin.value > FIRST_MARGIN
-    learnt = margin.value
 
-    def broken(took_ns: int) -> None:
+    def kept(due_ns: int, took_ns: int, allowed_ns: int, *, broken: bool = False) -> float:
         nonlocal now_ns
-        with Promise(margin, 100):
-            now_ns += took_ns
-            raise DeadlineExceeded("late")
+        margin = Margin()
+        try:
+            with Promise(margin, due_ns, now_ns + allowed_ns):
+                now_ns += took_ns
+                if broken:
+                    raise DeadlineExceeded("late")
+        except DeadlineExceeded:
+            pass
+        return margin.value
 
-    for took_ns, kept in ((1, True), (1000, False)):  # one that was given up early says nothing
-        with pytest.raises(DeadlineExceeded):
-            broken(took_ns)
-        assert (margin.value == learnt) == kept
-    learnt = margin.value
+    assert kept(600, 800, 1000) == pytest.approx(0.2)
+    assert kept(600, 610, 1000) == AT_FIRST
+    assert kept(600, 1, 1000, broken=True) == AT_FIRST, "one that was given up early says nothing"
+    assert kept(600, 1000, 1000, broken=True) == pytest.approx(0.42), "it would have taken longer yet"
+
+
+def test_what_was_not_promised_teaches_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    now_ns = 10**12
+    monkeypatch.setattr(time, "monotonic_ns", lambda: now_ns)
+    margin, stretch = Margin(), Stretch()
+    for promise in (Promise(margin), Promise(margin, 100, None, stretch)):
+        with promise:
+            now_ns += 10**9
+    assert (margin.value, stretch.value) == (AT_FIRST, 1.0)
+    with Promise(margin, 100, now_ns + 100, stretch, raw_ns=50):
+        now_ns += 100
+    assert stretch.value == 2, "of what was predicted without it"
     with Promise(margin) as promise:
         now_ns += 10**9
-    assert margin.value == learnt, "nothing was promised"
-    with Promise(margin) as promise:
+        promise.make(100, now_ns + 200)
+        now_ns += 140
+    assert margin.value == pytest.approx(0.2), "from where it was made on"
+
+
+def test_a_stretch_is_what_things_take_on_average_and_forgets(monkeypatch: pytest.MonkeyPatch) -> None:
+    now_ns = 10**12
+    monkeypatch.setattr(time, "monotonic_ns", lambda: now_ns)
+    stretch = Stretch()
+    for actual in (1, 3) * 100:
+        stretch.took(1e9, actual * 1e9)
+    assert stretch.value == pytest.approx(2, rel=0.02)
+    for _ in range(100):
         now_ns += 10**9
-        promise.make(100)
-        now_ns += 1
-    assert margin.value < learnt
+        stretch.took(1e9, 1e9)
+    assert stretch.value == pytest.approx(1, rel=0.1)
+    for _ in range(10):
+        now_ns += 10**11
+        stretch.took(1e9, 1e12)
+    assert stretch.value == MOST_STRETCH
 
 
 def test_who_is_alone_is_refused_only_by_far_and_by_what_is_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,6 +82,6 @@ def test_who_is_alone_is_refused_only_by_far_and_by_what_is_fresh(monkeypatch: p
             return True
         return False
 
-    assert [refused(due_s, None) for due_s in (0.6, 0.7)] == [False, True]
+    assert [refused(due_s, None) for due_s in (0.94, 0.96)] == [False, True]
     assert [refused(due_s, now_ns - 1) for due_s in (1.9, 2.1)] == [False, True]
     assert not refused(100.0, now_ns - timely.FRESH_NS)

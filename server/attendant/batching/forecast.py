@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 from attendant.batching.policy import BatchLimits
 from attendant.batching.run_times import SHARE, RunTimes
 from attendant.core.encoding import BatchStats
+
+MEMORY_NS = 2e9
+"""So long what batches took counts, about, nanoseconds."""
 
 
 class BatchForecast:
@@ -17,6 +22,7 @@ class BatchForecast:
         self._limits = limits
         self._times = RunTimes()
         self._full = float(limits.max_size)
+        self._size = self._took_ns = 0.0  # of those that left rows behind; earlier ones weigh less
         self._ended_ns = 0  # the last batch
 
     @property
@@ -30,9 +36,12 @@ class BatchForecast:
 
     def ran(self, stats: BatchStats, now_ns: int) -> None:
         """A batch has ended."""
-        self._times.take(stats.size, stats.turn_ns or stats.run_ns)
+        took_ns = stats.turn_ns or stats.run_ns
+        self._times.take(stats.size, took_ns)
         if stats.num_waiting:
             self._full += SHARE * (stats.size - self._full)
+            memory = math.exp(-took_ns / MEMORY_NS)
+            self._size, self._took_ns = memory * self._size + stats.size, memory * self._took_ns + took_ns
         self._ended_ns = now_ns
 
     def due_in_ns(self, num_rows: int, size: int, now_ns: int) -> float | None:
@@ -45,6 +54,9 @@ class BatchForecast:
         one, last = self._times.of(round(full)), self._times.of(round(rest))
         if one is None or last is None:
             return None
+        if self._size and (lately := self._times.of(round(self._full))):
+            # what many batches took says more than what the latest did
+            one *= self._full * self._took_ns / self._size / lately
         took_ns = num_full * one + (last if rest >= 1 else 0.0)
         begun_ns = min(now_ns - self._ended_ns, one) if num_full else 0.0
         return max(took_ns - begun_ns, 0.0) + (0 if num_full else self._limits.max_delay_ns)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from attendant.batching.queue import RowQueue
@@ -23,6 +23,11 @@ GPU_PACKED_VIEW: View = (3, 256)
 PADDED_VIEW: View = (4 / 3, 64)
 """The same for padded rows, where everything computes on it: little, or less than what a further run costs."""
 
+NEAR = (16, 4)
+"""On a processor, the nearest in size are looked for among the oldest that wait: so many rows, or as many more as make
+up one part in so many of the largest batch. Batches of 300 to 500 tokens run as fast as larger ones there or faster,
+and rows end nearly in the order they came: among all that wait, a call of four texts took up to twice as long."""
+
 
 @dataclass(frozen=True, slots=True)
 class BatchLimits:
@@ -34,6 +39,8 @@ class BatchLimits:
         max_rows: at most.
         preferred_rows: so many are worth waiting for, ``max_delay_ns`` nanoseconds at most; None: as many as may be.
         view: how much larger than the rows the padded view may be: so many times, or by so much.
+        near: rows join the first only if they are among so many of the oldest, or among those that together have such
+            a size, whichever is more; None: whenever they came.
         order: of rows that wait.
         predict: refuse rows that would not be done in their time. end_hopeless: end those that no longer can be.
     """
@@ -44,6 +51,7 @@ class BatchLimits:
     preferred_rows: int | None = None
     max_delay_ns: int = 0
     view: View = PADDED_VIEW
+    near: tuple[int, int] | None = None
     predict: bool = False
     end_hopeless: bool = False
     order: OrderRules = field(default_factory=OrderRules)
@@ -51,7 +59,7 @@ class BatchLimits:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Rows to run together. ``full``: another waiting row did not fit; ``padded_size``: what a run computes on."""
+    """Rows to run together. ``full``: it has no use for further rows; ``padded_size``: what a run computes on."""
 
     rows: tuple[Row, ...]
     padded_size: int
@@ -69,13 +77,16 @@ def choose(queue: RowQueue, limits: BatchLimits, now_ns: int = 0) -> Batch:
 
     Equal: those of its size, in the order they came. Packed and padded: the nearest to it in size, as long as little of
     the padded view is padding: less attention in vain, and a row that differs is the oldest some batches later. Before
-    them come rows of its tenant that fit, as long as others who wait have had more.
+    them come rows of its tenant that fit, as long as others who wait have had more. With ``near``, who came much later
+    is not taken along.
     """
     first = queue.first(now_ns)
     owed = _owed(queue, first, limits, now_ns)
     if limits.layout == "equal":
         return _fill(_after([first, *owed], queue.of_size(first.size)), limits)
-    return _fill(_after([first, *owed], queue.of_nearest_size(first.size)), limits)
+    among = None if limits.near is None else queue.oldest(*limits.near)
+    batch = _fill(_after([first, *owed], queue.of_nearest_size(first.size, among)), limits)
+    return replace(batch, full=True) if among is not None and len(queue) > len(among) else batch
 
 
 def batch_of(rows: Sequence[Row], layout: RowLayout) -> Batch | None:

@@ -87,9 +87,22 @@ class RowQueue:
                 return
             yield self._waiting[row_id].row
 
-    def of_nearest_size(self, size: int) -> Iterator[Row]:
-        """Every row, the nearest in size first; of two as near, the larger, and of one size, the older."""
+    def oldest(self, num_rows: int, size: int) -> list[Row]:
+        """The rows that were added first: so many, or as many more as together have this size."""
+        found: list[Row] = []
+        for waiting in self._waiting.values():
+            if len(found) >= num_rows and size <= 0:
+                break
+            found.append(waiting.row)
+            size -= waiting.row.size
+        return found
+
+    def of_nearest_size(self, size: int, among: Sequence[Row] | None = None) -> Iterator[Row]:
+        """Every row, or those ``among`` which are asked for, the nearest in size first; of two as near, the larger, and
+        of one size, the older."""
         by_size = self._by_size
+        if among is not None:
+            by_size = sorted([(row.size, self._waiting[row.id].ticket.order, row.id) for row in among])
         above = below = bisect_left(by_size, (size,))  # next larger row; end of the rows of the next smaller size
         while above < len(by_size) or below > 0:
             if below == 0 or (above < len(by_size) and by_size[above][0] - size <= size - by_size[below - 1][0]):

@@ -1,23 +1,14 @@
-"""When a prediction is reason enough to refuse a call, and what it hears then."""
+"""When a prediction is reason enough to refuse a call, what it hears then, and what is learnt of what was promised."""
 
 from __future__ import annotations
 
+import math
 import time
+from typing import Protocol
 
 from attendant.core.errors import WouldBeLate
 from attendant.frontend.admission import sane_retry_s
-
-FIRST_MARGIN = 1.5
-"""So many times as long as predicted may it take, until it is known how long it does take."""
-
-MOST_MARGIN = 8.0
-"""What is more than that is no matter of a margin."""
-
-WRONG_SHARE = 0.01
-"""So many of the promised may take longer than predicted, the margin included."""
-
-STEP = 0.1
-"""By this share the margin grows for each that does."""
+from attendant.frontend.margin import Margin
 
 BY_FAR = 0.5
 """A call before which there is nothing is refused only if this share of what is predicted is too long: it costs nobody
@@ -26,32 +17,74 @@ anything, and what it takes corrects what is known."""
 FRESH_NS = 10_000_000_000
 """So long after the last run, nanoseconds, is what is known worth refusing a call before which there is nothing."""
 
+STRETCH_NS = 20e9
+"""So long what was learnt of a stretch counts, about, nanoseconds; much longer than what it is learnt from takes, so
+that it does not go up and down."""
 
-class Margin:
-    """How many times as long as predicted it may take: runs differ, not everybody goes in the order they came, and who
-    comes later may be served before. It is learnt: a walk whose steps up and down balance where one in a hundred takes
-    longer."""
+LEAST_STRETCH, MOST_STRETCH = 0.5, 4.0
+
+GIVEN_UP_LATE = 1.02
+"""What its deadline ended took longer than it was allowed to: by this factor at least."""
+
+
+class Learns(Protocol):
+    """What learns from what was predicted."""
+
+    def took(self, predicted_ns: float, actual_ns: float) -> None:
+        """Something was predicted to take so long, in nanoseconds, and took so long."""
+
+
+class Stretch:
+    """How many times as long as its runs alone say something takes, on average over some while: not everybody goes in
+    the order they came, and rows of one call are in several runs. It belongs to the event loop."""
 
     def __init__(self) -> None:
-        self.value = FIRST_MARGIN
+        self._predicted = self._actual = 0.0  # nanoseconds, of calls that ended; earlier ones weigh less
+        self._at_ns = 0
 
-    def took(self, share: float) -> None:
-        """Something took so many times as long as predicted."""
-        step = STEP if share > self.value else -STEP * WRONG_SHARE / (1 - WRONG_SHARE)
-        self.value = min(max(self.value * (1 + step), 1.0), MOST_MARGIN)
+    @property
+    def value(self) -> float:
+        """What it is now, within bounds."""
+        if not self._predicted:
+            return 1.0
+        return min(max(self._actual / self._predicted, LEAST_STRETCH), MOST_STRETCH)
+
+    def took(self, predicted_ns: float, actual_ns: float) -> None:
+        """See :class:`Learns`; ``predicted_ns`` is without a stretch. What is long counts more."""
+        now_ns = time.monotonic_ns()
+        memory = math.exp((self._at_ns - now_ns) / STRETCH_NS) if self._at_ns else 0.0
+        self._at_ns = now_ns
+        if not memory:
+            self._predicted = self._actual = predicted_ns
+        self._predicted = memory * self._predicted + predicted_ns
+        self._actual = memory * self._actual + actual_ns
 
 
 class Promise:
-    """What was predicted of a call, around what is done for it: its margin learns how long that takes."""
+    """What was predicted of a call, around what is done for it: its margin learns how much later that comes.
 
-    def __init__(self, margin: Margin, due_ns: float | None = None) -> None:
+    Args:
+        due_ns: in so many nanoseconds it is done, as predicted; None: nothing is.
+        by_ns: when it has to be, monotonic; None: whenever.
+        learns: of calls that were done, too.
+        raw_ns: what ``learns`` hears as predicted.
+    """
+
+    def __init__(
+        self,
+        margin: Margin,
+        due_ns: float | None = None,
+        by_ns: int | None = None,
+        learns: Learns | None = None,
+        raw_ns: float | None = None,
+    ) -> None:
         self._margin = margin
-        self._begun_ns = time.monotonic_ns()
-        self._due_ns = due_ns
+        self._learns, self._raw_ns = learns, raw_ns
+        self.make(due_ns, by_ns)
 
-    def make(self, due_ns: float | None) -> None:
-        """Now it is predicted that it takes so long from here on; None: nothing is."""
-        self._begun_ns, self._due_ns = time.monotonic_ns(), due_ns
+    def make(self, due_ns: float | None, by_ns: int | None = None) -> None:
+        """Now it is predicted that it takes so long from here on."""
+        self._begun_ns, self._due_ns, self._by_ns = time.monotonic_ns(), due_ns, by_ns
 
     def __enter__(self) -> Promise:
         return self
@@ -59,9 +92,18 @@ class Promise:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if not self._due_ns:
             return
-        share = (time.monotonic_ns() - self._begun_ns) / self._due_ns
-        if kind is None or share > self._margin.value:  # what was given up took at least so long
-            self._margin.took(share)
+        now_ns = time.monotonic_ns()
+        took_ns = now_ns - self._begun_ns
+        if kind is None and self._learns is not None and self._raw_ns:
+            self._learns.took(self._raw_ns, took_ns)
+        if self._by_ns is None:
+            return
+        allowed_ns = self._by_ns - self._begun_ns
+        if kind is not None:
+            if took_ns - self._due_ns <= self._margin.value * allowed_ns and now_ns < self._by_ns:
+                return  # it was given up before anything could be seen
+            took_ns = max(took_ns, round(GIVEN_UP_LATE * allowed_ns))
+        self._margin.took(self._due_ns / 1e9, took_ns / 1e9, allowed_ns / 1e9)
 
 
 def check_in_time(
@@ -87,7 +129,7 @@ def check_in_time(
     """
     now_ns = time.monotonic_ns()
     if alone_since_ns is None:
-        due_ns *= margin.value
+        due_ns += margin.value * max(by_ns - now_ns, 0)
     elif now_ns - alone_since_ns < FRESH_NS:
         due_ns *= BY_FAR
     else:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from attendant.batching.policy import GPU_PACKED_VIEW, PACKED_VIEW, PADDED_VIEW, BatchLimits
+from attendant.batching.policy import GPU_PACKED_VIEW, NEAR, PACKED_VIEW, PADDED_VIEW, BatchLimits
 from attendant.bundle import (
     AudioInput,
     Capability,
@@ -179,13 +179,16 @@ def batch_limits(manifest: EncoderManifest, settings: EncoderSettings) -> tuple[
     except ValueError as error:
         raise ConfigurationError(f"encoder settings: {error}") from None
     packed = GPU_PACKED_VIEW if on_gpu else PACKED_VIEW
+    max_size = _in_row_sizes(manifest, tokens)
+    num_near, part = NEAR
     limits = BatchLimits(
         layout=manifest.layout,
-        max_size=_in_row_sizes(manifest, tokens),
+        max_size=max_size,
         max_rows=max_rows,
         preferred_rows=settings.preferred_batch_size,
         max_delay_ns=round(settings.max_queue_delay_s * 1e9),
         view=packed if manifest.layout == "packed" else PADDED_VIEW,
+        near=None if on_gpu else (num_near, max_size // part),
     )
     return tokens, limits
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +16,6 @@ from attendant.core.sampling import SamplingParams
 from attendant.engine.facts import EngineFacts
 from attendant.engine.step_rules import StepRules
 from attendant.frontend.generation.forecast import Forecast
-from attendant.frontend.generation.margin import BROKEN, MOST, Margin
 from attendant.frontend.generation.service import GenerationService
 from attendant.metrics import Metrics
 from attendant.settings import AdmissionSettings
@@ -131,18 +129,6 @@ def test_a_queue_has_tokens_enough(bundle: Path) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     with_model(load(bundle, max_num_seqs=1), test)
-
-
-def test_a_margin_lets_one_promise_in_a_hundred_break() -> None:
-    margin, broken, draw = Margin(), 0, random.Random(5)
-    for _ in range(20_000):
-        took_s = 1 + abs(draw.gauss(0, 0.1))
-        broken += took_s - 1 > margin.value * 2
-        margin.took(1.0, took_s, 2.0)
-    assert broken / 20_000 == pytest.approx(BROKEN, abs=0.002)
-    for _ in range(30):
-        margin.took(1.0, 9.0, 2.0)
-    assert margin.value == MOST
 
 
 def test_an_idle_engine_is_believed_to_have_become_faster() -> None:

@@ -10,7 +10,8 @@ from attendant.core.context import CallContext
 from attendant.core.encoding import BatchStats, Row
 from attendant.core.errors import QueueFull
 from attendant.frontend.admission import sane_retry_s
-from attendant.frontend.timely import Margin, Promise, check_in_time
+from attendant.frontend.margin import Margin
+from attendant.frontend.timely import Promise, Stretch, check_in_time
 from attendant.models.encoders import EncoderPart
 
 
@@ -24,6 +25,7 @@ class Backlog:
         self._max_size = model.max_queue_size
         self._forecast = BatchForecast(model.limits)
         self._margin = Margin()
+        self._stretch = Stretch()
         self._rows: dict[int, _Sum] = {}  # by priority
 
     def add(self, rows: Sequence[Row]) -> None:
@@ -56,7 +58,9 @@ class Backlog:
         """
         by_ns = context.result_by_ns
         if by_ns is not None and self._rows:
-            self._check_time(self._due_in_ns(0, 0, context.priority), context.arrival_ns, by_ns)
+            due_ns = self._due_in_ns(0, 0, context.priority)
+            due_ns = None if due_ns is None else self._stretch.value * due_ns
+            self._check_time(due_ns, context.arrival_ns, by_ns)
 
     def check(self, rows: Sequence[Row], num_rows: int) -> Promise:
         """Refuse a call whose first rows are known. ``num_rows``: those of the whole call. Returns what is promised of
@@ -68,14 +72,17 @@ class Backlog:
         """
         first = rows[0]
         size = sum(row.size for row in rows) * num_rows // len(rows)
-        due_ns = self._due_in_ns(num_rows, size, first.priority)
+        raw_ns = self._due_in_ns(num_rows, size, first.priority)
+        due_ns = None if raw_ns is None else self._stretch.value * raw_ns
         if first.deadline_ns is not None:
             self._check_time(due_ns, first.arrival_ns, first.deadline_ns)
         held = sum(level.size for level in self._rows.values())
         if self._max_size is not None and held and held + size > self._max_size:
             over_ns = self._forecast.due_in_ns(1, held + size - self._max_size, time.monotonic_ns())
             raise QueueFull(self._name, self._max_size, sane_retry_s((over_ns or 0) / 1e9), "tokens")
-        return Promise(self._margin, due_ns if self._rows and num_rows == len(rows) else None)
+        if not self._rows or num_rows > len(rows):
+            return Promise(self._margin)
+        return Promise(self._margin, due_ns, first.deadline_ns, self._stretch, raw_ns)
 
     def _due_in_ns(self, num_rows: int, size: int, priority: int) -> float | None:
         ahead = [level for its_priority, level in self._rows.items() if its_priority >= priority]

@@ -16,8 +16,8 @@ from attendant.engine.facts import EngineFacts
 from attendant.engine.hopeless import too_late
 from attendant.frontend.admission import sane_retry_s
 from attendant.frontend.generation.lengths import AnswerLengths
-from attendant.frontend.generation.margin import Margin
 from attendant.frontend.generation.outlook import Outlook, Tracked
+from attendant.frontend.margin import Margin
 from attendant.metrics import Metrics
 from attendant.settings import AdmissionSettings
 
@@ -200,13 +200,13 @@ class Forecast:
             return  # it asks for nothing, and is never refused so
         for without_s, with_s, deadline_ns in foreseen.promised:
             left_s = (deadline_ns - foreseen.at_ns) / 1e9
-            if without_s + end_margin * left_s <= left_s:  # nobody who was let in may become late by this one
+            if without_s + end_margin * max(left_s, 0.0) <= left_s:  # nobody who was let in may become late by this one
                 self._check(PROMISED, with_s, left_s, end_margin, waited_s)
 
     def _check(self, what: str, foreseen_s: float, left_s: float, margin: float, waited_s: float) -> None:
-        late_s = foreseen_s + margin * left_s - left_s
-        if late_s > 0:
-            raise WouldBeLate(self._model, what, foreseen_s + waited_s, left_s + waited_s, sane_retry_s(late_s))
+        comes_s = foreseen_s + margin * max(left_s, 0.0)
+        if comes_s > left_s:
+            raise WouldBeLate(self._model, what, comes_s + waited_s, left_s + waited_s, sane_retry_s(comes_s - left_s))
 
     def _check_tokens(self, outlook: Outlook, tracked: Tracked) -> None:
         limit = self._settings.max_queue_tokens

@@ -7,7 +7,8 @@ import time
 from attendant.batching.run_times import RunTimes
 from attendant.core.context import CallContext
 from attendant.core.errors import DeadlineExceeded
-from attendant.frontend.timely import Margin, check_in_time
+from attendant.frontend.margin import Margin
+from attendant.frontend.timely import check_in_time
 
 
 class WindowForecast:

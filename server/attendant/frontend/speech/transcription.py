@@ -214,7 +214,7 @@ class Transcription:
         listener, first = self._listener, not self._tally.num_runs
         due_ns = listener.forecast.check(num_windows, listener.gate.taken, self._context, first=first)
         if first and feed.num_samples is not None:
-            promise.make(due_ns)
+            promise.make(due_ns, self._context.deadline_ns)
 
     def _check_time(self) -> None:
         left_s = self._context.time_left_s()
