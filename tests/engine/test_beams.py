@@ -29,8 +29,8 @@ Key = tuple[int, int, int, int]  # family and length of the prompt, max_tokens, 
 
 
 def pages(capacity: int) -> tuple[KVPool, Any]:
-    num_blocks = capacity // PAGE + 1
-    return BlockPool(NUM_SEQS, num_blocks, PAGE, CONTEXT), BlockRunner(NUM_SEQS, num_blocks, PAGE)
+    num_blocks, size = capacity // PAGE // 2 + 1, 2 * PAGE
+    return BlockPool(NUM_SEQS, num_blocks, size, CONTEXT, min_prefix=1), BlockRunner(NUM_SEQS, num_blocks, size)
 
 
 def slots(capacity: int) -> tuple[KVPool, Any]:
@@ -89,6 +89,9 @@ def test_whoever_loses_its_place_and_when_every_hypothesis_is_the_one_alone(make
                 engine.submit(replace(asks, tenant=chance.choice("ab"), priority=chance.choice((0, 0, 1))))
             elif drawn < 0.27 and submitted:
                 engine.cancel(chance.choice(list(submitted)))
+            elif drawn < 0.28:
+                for id_ in submitted:  # nothing is left to run, but to move
+                    engine.cancel(id_)
             elif drawn < 0.4 and len(places):
                 places.preempt(chance.choice(list(places)))
                 seen["lost"] += 1
@@ -107,3 +110,19 @@ def test_whoever_loses_its_place_and_when_every_hypothesis_is_the_one_alone(make
     assert seen["searches"] > 150
     assert seen["cancelled"] > 20
     assert seen["lost"] > 150
+
+
+@pytest.mark.parametrize("make", [slots, pages])
+def test_what_a_search_was_about_to_share_is_there_though_it_was_left_before(make: Make) -> None:
+    """The prompt goes to the other beams with the next step, which has nothing to run but is to move."""
+    engine = made(make, PLENTY)
+    key = (1, 20, 9, 4)
+    engine.submit(asked("left", key))
+    while not engine._scheduler.pool._moves:  # type: ignore[attr-defined]
+        engine.step()
+    engine.cancel("left")
+    engine.step()
+    for number in range(NUM_SEQS):
+        engine.submit(asked(f"r{number}", (1, 20, 9, 1)))
+    collected = drain(engine)
+    assert [[collected.answer(f"r{number}")] for number in range(NUM_SEQS)] == [alone(make, (1, 20, 9, 1))] * NUM_SEQS

@@ -98,7 +98,9 @@ class Engine:
         num_preemptions, prefix = scheduler.num_preemptions, scheduler.pool.prefix_stats
         plan = scheduler.schedule(started_ns)
         assert plan or not self.has_work, "work is left but none of it can be scheduled"
-        error = self._launch(plan) if plan else None
+        # The pool counts on its moves, also where nothing is left to run: what they moved may be found in the cache.
+        self._hands.move(plan.moves)
+        error = attempt(lambda: self._hands.launch(plan)) if plan else None
         plan.find_masks()  # while the device runs
         self._begun = _Begun(plan, error, num_preemptions, prefix, started_ns)
 
@@ -118,10 +120,6 @@ class Engine:
     def check(self) -> None:
         """Assert the invariants of the KV accounting. Meant for idle moments."""
         self._scheduler.pool.check()
-
-    def _launch(self, plan: StepPlan) -> Exception | None:
-        self._hands.move(plan.moves)
-        return attempt(lambda: self._hands.launch(plan))
 
     def _collect(self, begun: _Begun) -> int:
         """Take in what the run gave, or what can be saved of it; returns the time inside the model."""
