@@ -19,6 +19,20 @@ CALLERS = Row(
             stacked=True,
         ),
         Panel(
+            "Refused within",
+            "What it costs the server to refuse a call over gRPC for want of room or time, from where it is taken up: "
+            "what half of them, one in ten and one in a hundred exceed. Empty where nobody is refused.",
+            tuple(
+                Query(
+                    f"histogram_quantile({share}, sum by (le) (rate(attendant_refusal_seconds_bucket"
+                    f'{{job=~"$job"}}{WINDOW})))',
+                    f"p{share * 100:g}",
+                )
+                for share in (0.5, 0.9, 0.99)
+            ),
+            "s",
+        ),
+        Panel(
             "Work by caller",
             "Tokens a second that callers get, of prompts and generated; of models that encode the size of rows. "
             "`_other` is all callers beyond `metrics.most_tenants`.",

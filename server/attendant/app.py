@@ -117,8 +117,11 @@ class Application:
         self._tracer = tracer_of(settings.traces, self._metrics, self._addresses) if settings.traces.enabled else None
         check_exposure(settings)
         self._guard = guard = Guard(settings.tls, settings.auth, self._metrics.security)
-        self._rpc = RpcServer(settings.grpc, self._tracer, explain=settings.explain.enabled, guard=guard)
-        self._engines = EnginePorts(settings.grpc, settings.engine_ports(), self._tracer, guard)
+        refused = self._metrics.refusals.refused
+        self._rpc = RpcServer(
+            settings.grpc, self._tracer, explain=settings.explain.enabled, guard=guard, refused=refused
+        )
+        self._engines = EnginePorts(settings.grpc, settings.engine_ports(), self._tracer, guard, refused)
         self._recorder: Recorder | None = None
         self._front_end: FrontEnd | None = None
         self._hung_up = False

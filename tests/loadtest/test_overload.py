@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from attendant_loadtest.overload.figure import main as draw
 from attendant_loadtest.overload.oracle import Pace, Replayed, judge
 from attendant_loadtest.overload.replays import EngineShape, replay_batches, replay_engine
 from attendant_loadtest.overload.servers import Counted
-from attendant_loadtest.overload.windows import Window, figures, table
+from attendant_loadtest.overload.windows import Window, conserving, figures, table
 
 SHAPE = EngineShape(max_running=2, context_length=64, prompt_budget=32, run_cost=0, prompts_apart=False)
 
@@ -106,6 +107,29 @@ def test_a_window_says_what_was_answered_in_time() -> None:
     assert (found.p50_s, found.p99_s, found.refusal_p99_s) == pytest.approx((0.51, 1.0, 0.002))
     assert (found.tokens_per_s, found.busy) == (40, 0.4)
     assert "| 2x | yes | 0.50 |" in table([found])
+    off = figures(replace(window, predicts=False, counted=Counted(5, 4.0, 400, 400)), 20.0, 2.0)
+    low = [replace(each, load=0.5) for each in (found, off)]
+    assert conserving([*low, found, off]) == {2.0: 0.5}
+
+
+def test_what_refusals_cost_the_server_is_read_from_its_histogram() -> None:
+    inf = float("inf")
+    before = Counted(0, 0, 0, 0, {0.001: 5.0, 0.002: 5.0, inf: 5.0})
+    counted = Counted(0, 0, 0, 0, {0.001: 55.0, 0.002: 105.0, inf: 105.0}).since(before)
+    assert counted.refusal_s(0.25) == pytest.approx(0.0005)
+    assert counted.refusal_s(0.75) == pytest.approx(0.0015)
+    assert Counted(0, 0, 0, 0, {0.001: 1.0, inf: 4.0}).refusal_s(0.99) == inf, "more than the bounds tell"
+    assert before.since(before).refusal_s(0.99) is None
+    assert Counted(0, 0, 0, 0).refusal_s(0.99) is None
+
+
+def test_the_oracles_clock_is_as_slow_as_the_server_was() -> None:
+    calls = [ended(0.2 * number, took_s=1.5) for number in range(10)]
+
+    def replay(pace: Pace, requests: Sequence[tuple[float, Ended]]) -> Replayed:
+        return Replayed([at_s + pace.run for at_s, _ in requests], [])
+
+    assert judge(calls, 2.0, Pace(1.0, 0.0, 0.0), replay, 9, 0).error < 0.01
 
 
 def test_the_tool_measures_offers_and_draws(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,6 +15,7 @@ from attendant.core.errors import ModelNotFound
 from attendant.core.generation import Delta, Finish, GenerationCall, GenerationPart, TextPrompt
 from attendant.core.request import FinishReason, Timings, Usage
 from attendant.models.info import GenerationInfo, ModelInfo, ModelState, Tokenized
+from attendant.rpc.interceptor import Refused
 from attendant.rpc.server import RpcServer
 from attendant.settings import GrpcSettings
 
@@ -123,9 +124,10 @@ async def serving(
     encoding: object | None = None,
     speech: object | None = None,
     explain: object | None = None,
+    refused: Refused | None = None,
 ) -> AsyncIterator[tuple[str, RpcServer]]:
     """A real gRPC server over ``service`` on a free port of the loopback."""
-    server = RpcServer(settings or GrpcSettings(port=0))
+    server = RpcServer(settings or GrpcSettings(port=0), refused=refused)
     address = server.bind()
     await server.start(FakeFrontEnd(service, encoding or NoEncoders(), speech, explain))  # type: ignore[arg-type]
     await server.health.set(serving=True)

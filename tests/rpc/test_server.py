@@ -87,6 +87,19 @@ def test_errors_of_the_front_end_become_statuses(position: str) -> None:
     run(test)
 
 
+def test_it_is_told_how_long_refusals_took_and_only_those() -> None:
+    async def test() -> None:
+        told: list[float] = []
+        for error in (QueueFull("fake", 8, 0.5), InvalidRequest("text", "is empty")):
+            service = FakeService(error)
+            async with serving(service, refused=told.append) as (address, _), grpc.aio.insecure_channel(address) as to:
+                await failure(generation_pb2_grpc.GenerationStub(to).Generate(REQUEST))
+        (seconds,) = told
+        assert seconds > 0
+
+    run(test)
+
+
 def test_a_failed_run_is_logged_with_the_ids_of_caller_and_engine(caplog: pytest.LogCaptureFixture) -> None:
     async def test() -> None:
         service = FakeService(StepFailed("the log has the cause, of request 17"))

@@ -27,7 +27,7 @@ from attendant_loadtest.overload.offered import capacity_per_s
 from attendant_loadtest.overload.oracle import Pace, Replay, judge
 from attendant_loadtest.overload.replays import EngineShape, replay_batches, replay_engine
 from attendant_loadtest.overload.servers import Server, serving
-from attendant_loadtest.overload.windows import Figures, Offer, Window, figures, table, watch
+from attendant_loadtest.overload.windows import Figures, Offer, Window, conserving, figures, table, watch
 
 OFF = ("--no-admission.predict", "--no-admission.end-hopeless")
 
@@ -53,7 +53,10 @@ def main(argv: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(f"{args.kind}: {found['capacity_per_s']:.1f} calls/s, deadline {args.deadline:g} s\n")
-    print(table([Figures(**each) for each in found["windows"]]))
+    windows = [Figures(**each) for each in found["windows"]]
+    print(table(windows))
+    kept = ", ".join(f"{share:.3f} at {load:g}x" for load, share in conserving(windows).items())
+    print(f"\ntokens/s with predictions over those without: {kept or 'not known'}")
     if args.out:
         known = json.loads(args.out.read_text(encoding="utf-8")) if args.out.exists() else {}
         args.out.parent.mkdir(parents=True, exist_ok=True)

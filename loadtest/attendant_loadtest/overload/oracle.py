@@ -13,6 +13,9 @@ import numpy as np
 from attendant_loadtest.overload.calls import ANSWERED, REFUSED, Ended
 from attendant_loadtest.overload.servers import Counted
 
+SLOWEST, TRIES = 2.0, 8
+"""A server is at most so many times as slow as its runs say, or as fast; and how often a replay narrows that down."""
+
 
 class Replayed(NamedTuple):
     """What would have been if certain requests had come and nobody else. Seconds from the begin of the window.
@@ -58,11 +61,15 @@ class Pace:
         """What so much takes."""
         return self.run * runs + self.each_input * inputs + self.each_answer * answers
 
+    def times(self, factor: float) -> Pace:
+        """So many times as slow."""
+        return Pace(self.run * factor, self.each_input * factor, self.each_answer * factor)
+
     def in_window(self, counted: Counted) -> Pace:
         """The same, as fast as the machine was in a window that counted this."""
         told = self.seconds(counted.runs, counted.inputs, counted.answers)
         factor = counted.seconds / told if told else 1.0
-        return Pace(self.run * factor, self.each_input * factor, self.each_answer * factor)
+        return self.times(factor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +94,7 @@ def judge(ended: Sequence[Ended], deadline_s: float, pace: Pace, replay: Replay,
     """Let refused requests of a window in, one at a time, ``most`` of them at most, drawn evenly."""
     there = [(each.at_s, each) for each in ended if each.how != REFUSED]
     refused = [each for each in ended if each.how == REFUSED]
+    pace = _as_fast_as_it_was(pace, replay, there)
     alone, idle = replay(pace, there)
     took = [(end - at, each.took_s) for end, (at, each) in zip(alone, there, strict=True) if each.how == ANSWERED]
     error = float(np.median([abs(told - real) / real for told, real in took])) if took else 0.0
@@ -103,6 +111,24 @@ def judge(ended: Sequence[Ended], deadline_s: float, pace: Pace, replay: Replay,
         still = [end - at <= deadline_s for end, (at, _) in zip(ends, there, strict=True)]
         wrong += all(after or not before for before, after in zip(in_time, still, strict=True))
     return Verdict(len(chosen), wrong, spare, error)
+
+
+def _as_fast_as_it_was(pace: Pace, replay: Replay, there: Sequence[tuple[float, Ended]]) -> Pace:
+    """The pace at which answered requests take in the replay what they really took, in the middle: runs are not all
+    that a server does, and what comes between them is counted nowhere."""
+    real = [(index, each.took_s) for index, (_, each) in enumerate(there) if each.how == ANSWERED]
+    if not real:
+        return pace
+    slowest, fastest = SLOWEST, 1 / SLOWEST
+    for _ in range(TRIES):
+        factor = (slowest * fastest) ** 0.5
+        ends, _ = replay(pace.times(factor), there)
+        if float(np.median([(ends[index] - there[index][0]) / took_s for index, took_s in real])) > 1:
+            slowest = factor
+        else:
+            fastest = factor
+    told = slowest < SLOWEST and fastest > 1 / SLOWEST
+    return pace.times((slowest * fastest) ** 0.5) if told else pace
 
 
 def _within(idle: Sequence[tuple[float, float]], begin_s: float, end_s: float) -> float:

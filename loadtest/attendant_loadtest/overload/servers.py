@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -21,12 +22,14 @@ from attendant_loadtest.bench.processes import ServerFailed, wait_or_kill
 @dataclass(frozen=True, slots=True)
 class Counted:
     """What a server's runs did so far, or between two moments: runs, seconds of them, tokens of prompts,
-    sources and texts, and those of answers that had a row in a run."""
+    sources and texts, and those of answers that had a row in a run; and how long refusals took, a cumulative count for
+    each upper bound in seconds."""
 
     runs: float
     seconds: float
     inputs: float
     answers: float
+    refusals: Mapping[float, float] = field(default_factory=dict)
 
     def since(self, before: Counted) -> Counted:
         """What was added."""
@@ -35,7 +38,20 @@ class Counted:
             self.seconds - before.seconds,
             self.inputs - before.inputs,
             self.answers - before.answers,
+            {bound: count - before.refusals.get(bound, 0.0) for bound, count in self.refusals.items()},
         )
+
+    def refusal_s(self, share: float) -> float | None:
+        """What this share of refusals took at most, in seconds, within the bounds; None: there were none."""
+        bounds = sorted(self.refusals)
+        wanted = share * self.refusals[bounds[-1]] if bounds else 0.0
+        below = had = 0.0
+        for bound in bounds:
+            count = self.refusals[bound]
+            if count >= wanted > 0:
+                return bound if math.isinf(bound) else below + (bound - below) * (wanted - had) / (count - had)
+            below, had = bound, count
+        return None
 
     @property
     def tokens(self) -> float:
@@ -54,21 +70,24 @@ class Server:
         """What its runs did so far."""
         page = urlopen(f"http://{self.http}/metrics", timeout=60).read().decode()
         found: dict[str, float] = {}
+        refusals: dict[float, float] = {}
         for family in text_string_to_metric_families(page):
             for sample in family.samples:
                 found[sample.name] = found.get(sample.name, 0.0) + sample.value
+                if sample.name == "attendant_refusal_seconds_bucket":
+                    refusals[float(sample.labels["le"])] = sample.value
         if encoder:
             runs, seconds, tokens = (
                 found.get(f"attendant_encoder_{name}", 0.0)
                 for name in ("compute_seconds_count", "compute_seconds_sum", "batch_tokens_sum")
             )
-            return Counted(runs, seconds, tokens, 0.0)
+            return Counted(runs, seconds, tokens, 0.0, refusals)
         runs, seconds, tokens = (
             found.get(f"attendant_{name}", 0.0)
             for name in ("step_duration_seconds_count", "step_duration_seconds_sum", "step_tokens_sum")
         )
         decodes = found.get("attendant_step_batch_size_sum", 0.0)
-        return Counted(runs, seconds, tokens - decodes, decodes)
+        return Counted(runs, seconds, tokens - decodes, decodes, refusals)
 
 
 @contextmanager

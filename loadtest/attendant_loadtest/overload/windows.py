@@ -39,7 +39,8 @@ class Figures:
         goodput: calls that were answered within their deadline, by what the server can do.
         missed: of those let in, the share that missed its deadline.
         p50_s, p99_s: of those answered.
-        refusal_p99_s: how long a refusal took.
+        refusal_p99_s: how long a refusal took, as its caller saw it. served_p99_s: the server's own share of that, from
+            where it takes the call up.
         tokens_per_s: that its runs computed, while requests arrived.
         busy: the share of that time that a run went on.
         could: of the refused that the oracle looked at, the share that could have been answered.
@@ -58,6 +59,7 @@ class Figures:
     p50_s: float | None
     p99_s: float | None
     refusal_p99_s: float | None
+    served_p99_s: float | None
     tokens_per_s: float
     busy: float
     could: float | None = None
@@ -107,12 +109,24 @@ def figures(window: Window, per_s: float, deadline_s: float, verdict: Verdict | 
         p50_s=quantile(took, 0.5) if took else None,
         p99_s=quantile(took, 0.99) if took else None,
         refusal_p99_s=quantile(refused, 0.99) if refused else None,
+        served_p99_s=window.counted.refusal_s(0.99),
         tokens_per_s=window.counted.tokens / window.seconds,
         busy=window.counted.seconds / window.seconds,
         could=verdict.wrong / looked if verdict is not None and looked else None,
         spare=verdict.spare / looked if verdict is not None and looked else None,
         error=verdict.error if verdict is not None else None,
     )
+
+
+def conserving(found: Sequence[Figures]) -> dict[float, float]:
+    """Tokens a second with predictions over those without, at each load from what the server can do on: how much work
+    is left undone by refusing."""
+    pairs = {each.load: each for each in found if each.predicts and each.load >= 1}
+    return {
+        off.load: pairs[off.load].tokens_per_s / off.tokens_per_s
+        for off in found
+        if not off.predicts and off.load in pairs and off.tokens_per_s
+    }
 
 
 def table(found: Sequence[Figures]) -> str:
@@ -126,6 +140,7 @@ def table(found: Sequence[Figures]) -> str:
         "missed",
         "refused",
         "refusal p99",
+        "of the server",
         "could have",
         "spare",
         "tokens/s",
@@ -141,7 +156,10 @@ def table(found: Sequence[Figures]) -> str:
                 _seconds(each.p99_s),
                 f"{each.missed:.1%}",
                 f"{each.refused / max(1, each.offered):.0%}",
-                "" if each.refusal_p99_s is None else f"{each.refusal_p99_s * 1e3:.1f} ms",
+                *(
+                    "" if each_s is None else f"{each_s * 1e3:.1f} ms"
+                    for each_s in (each.refusal_p99_s, each.served_p99_s)
+                ),
                 *("" if share is None else f"{share:.0%}" for share in (each.could, each.spare)),
                 f"{each.tokens_per_s:,.0f}",
             )

@@ -92,6 +92,11 @@ class Foresight:
         """One event."""
         self._advance()
 
+    def run_to_first(self, number: int) -> None:
+        """Go on until a sequence has its next token, or nothing is left."""
+        while self.first_s[number] == NEVER and self._advance():
+            pass
+
     def run_until_all_decode(self) -> None:
         """Go on until nobody waits, and every prompt is computed."""
         while self._queue and self._advance():

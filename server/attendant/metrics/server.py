@@ -35,6 +35,7 @@ from attendant.metrics.load import LoadPage, ModelLoad, VersionLoad
 from attendant.metrics.objectives import LatencySeries, ObjectiveCollectors, ObjectiveSeries
 from attendant.metrics.outcomes import error_name, request_errors
 from attendant.metrics.processes import ProcessMetrics
+from attendant.metrics.refusals import RefusalMetrics
 from attendant.metrics.routes import RouteMetrics
 from attendant.metrics.security import SecurityMetrics
 from attendant.metrics.speech import SpeechMetrics
@@ -52,7 +53,8 @@ class Metrics:
     ``explain``: those of calls that explain. ``grammars``: of structured output.
     ``traces``: of what becomes of spans.
     ``recorded``: of calls that are written to a file.
-    ``routes``: of what routes lead to. ``security``: of who was turned away. ``lifecycle``: of models that hang or die.
+    ``routes``: of what routes lead to. ``security``: of who was turned away. ``refusals``: of
+    how fast there was no room for one. ``lifecycle``: of models that hang or die.
     ``processes``: of engines that have their own.
     ``tenants``: of what callers get.
 
@@ -94,6 +96,7 @@ class Metrics:
         self.routes = RouteMetrics(registry)
         self.tenants = TenantMetrics(registry, self._names, most_tenants)
         self.security = SecurityMetrics(registry)
+        self.refusals = RefusalMetrics(registry)
         self._vllm_names, self._triton_names = vllm_names, triton_names
         self._families = [
             (collector, _families(collector, vllm_names))

@@ -16,7 +16,7 @@ from google.protobuf.message import DecodeError
 
 from attendant.core.caller import ANYONE, Caller, acting_for
 from attendant.core.context import working_for
-from attendant.core.errors import AttendantError, InvalidRequest, Unavailable
+from attendant.core.errors import AttendantError, InvalidRequest, Overloaded, Unavailable
 from attendant.core.exhausted import of_exhaustion
 from attendant.core.metadata import heeded
 from attendant.core.stages import Arrival, Tracer
@@ -40,6 +40,8 @@ DEADLINE_SLACK_S = 0.01
 Unary = Callable[[Any, Any], Awaitable[Any]]
 Stream = Callable[[Any, Any], AsyncGenerator[Any]]
 Decode = Callable[[bytes], Any]
+Refused = Callable[[float], None]
+"""Hears after how many seconds a call was refused for want of room or time."""
 
 
 class Supervisor(grpc.aio.ServerInterceptor):
@@ -52,13 +54,15 @@ class Supervisor(grpc.aio.ServerInterceptor):
     Args:
         tracer: takes in how calls went, but for those that only ask how the server is; None: nobody does.
         door: says who makes a call, and whether it may; None: everyone may.
+        refused: hears after how many seconds a call was refused for want of room or time.
 
     Attributes:
         last_call_s: when the latest call came, monotonic, but for those that only ask how the server is.
     """
 
-    def __init__(self, tracer: Tracer | None = None, door: Door | None = None) -> None:
+    def __init__(self, tracer: Tracer | None = None, door: Door | None = None, refused: Refused | None = None) -> None:
         self._tracer = tracer
+        self._refused = refused
         self._door = door
         self._handlers: dict[str, Any] = {}
         self._refusing: dict[str, tuple[Entry, Any]] = {}
@@ -76,7 +80,8 @@ class Supervisor(grpc.aio.ServerInterceptor):
             handler = await continuation(handler_call_details)
             if handler is None:
                 return None
-            way = _Way(method, None if method.startswith(NOT_TRACED) else self._tracer, Entry.of(self._door, method))
+            tracer = None if method.startswith(NOT_TRACED) else self._tracer
+            way = _Way(method, tracer, Entry.of(self._door, method), self._refused)
             handler = self._handlers[method] = _supervise(handler, way)
             if way.entry is not None:
                 self._refusing[method] = way.entry, _refuse(way)
@@ -89,11 +94,13 @@ class Supervisor(grpc.aio.ServerInterceptor):
 
 @dataclass(frozen=True, slots=True)
 class _Way:
-    """What all calls of a method have in common. ``tracer``, ``entry``: None where nobody follows, or watches, them."""
+    """What all calls of a method have in common. ``tracer``, ``entry``, ``refused``: None where nobody
+    follows, or watches, them, or hears of those refused."""
 
     method: str
     tracer: Tracer | None
     entry: Entry | None
+    refused: Refused | None
 
 
 def _refuse(way: _Way) -> Any:
@@ -242,7 +249,11 @@ class _Call:
             code, message, trailers = status.of(on_wire(error, self._service), self._id)
             if code is grpc.StatusCode.INTERNAL:  # the engine's log has the cause, under an id that begins so
                 logger.warning("%s failed, request id %s: %s", self._method, self._id, message)
-            await self._abort(code, message, trailers)
+            try:
+                await self._abort(code, message, trailers)
+            finally:
+                if isinstance(error, Overloaded) and self._way.refused is not None:
+                    self._way.refused((time.monotonic_ns() - self._call.arrival_ns) / 1e9)
         elif isinstance(error, Exception) and not isinstance(error, grpc.aio.BaseError):
             logger.error("%s failed, request id %s", self._method, self._id, exc_info=error)
             await self._abort(*status.of_unexpected(self._id))

@@ -29,7 +29,7 @@ from attendant.rpc.doorway import Doorway
 from attendant.rpc.encoding import EncodingServicer
 from attendant.rpc.explain import ExplainServicer
 from attendant.rpc.health import Health
-from attendant.rpc.interceptor import Supervisor
+from attendant.rpc.interceptor import Refused, Supervisor
 from attendant.rpc.listening import channel_options, listen
 from attendant.rpc.openinference.methods import methods_of
 from attendant.rpc.openinference.models import Models
@@ -59,6 +59,7 @@ class RpcServer:
         tracer: takes in how calls went; None: nobody does.
         explain: serve Explain, too.
         guard: says whom to listen to; None: to everyone.
+        refused: hears after how many seconds a call was refused for want of room or time.
     """
 
     def __init__(
@@ -68,11 +69,12 @@ class RpcServer:
         *,
         explain: bool = True,
         guard: Guard | None = None,
+        refused: Refused | None = None,
     ) -> None:
         self._tracer = tracer
         self._guard = guard
         self._services = tuple([name for name in SERVICES if explain or name != EXPLAIN])
-        supervisor = Supervisor(tracer, guard.door if guard is not None else None)
+        supervisor = Supervisor(tracer, guard.door if guard is not None else None, refused)
         self._door = Doorway(
             lambda: grpc.aio.server(interceptors=(supervisor,), options=channel_options(settings)),
             lambda server, port: listen(server, settings.host, port, "grpc.port", guard),

@@ -6,7 +6,9 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
 
+from attendant.core.context import CallContext
 from attendant.core.errors import DeadlineExceeded, Overloaded, QueueFull, WouldBeLate
 from attendant.core.estimate import Estimate
 from attendant.core.events import FailedEvent, FinishedEvent, StepReport, TokenEvent
@@ -137,6 +139,32 @@ class Forecast:
             raise
         if foreseen is not None:
             self._promised = request.id, replace(foreseen, promised=())
+
+    def check_begin(self, context: CallContext) -> None:
+        """Refuse a call before anything is done for it, if even its first token would be late, however short its prompt
+        is.
+
+        Raises:
+            WouldBeLate: it would be.
+        """
+        limits = ((context.first_token_by_ns, FIRST_TOKEN), (context.deadline_ns, END))
+        known = [(by_ns, what) for by_ns, what in limits if by_ns is not None]
+        if not known or not self._settings.predict or context.priority > 0:
+            return
+        if any(outlook.is_idle or not outlook.pace.is_sure for outlook in self._outlooks):
+            return
+        now_ns = time.monotonic_ns()
+        soonest_s, outlook = min(
+            [(outlook.soonest_s(now_ns), outlook) for outlook in self._outlooks], key=itemgetter(0)
+        )
+        margin = max(min(self._first_margin.value, self._end_margin.value), 0.0)
+        waited_s = (now_ns - context.arrival_ns) / 1e9
+        by_ns, what = min(known)
+        try:
+            self._check(what, soonest_s, (by_ns - now_ns) / 1e9, margin, waited_s)
+        except WouldBeLate:
+            outlook.came(now_ns)
+            raise
 
     def estimate(self, engine: int, request: Request, num_sequences: int) -> Estimate:
         """What would become of a call's sequences if they came now."""

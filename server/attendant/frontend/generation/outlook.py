@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from attendant.core.events import FailedEvent, FinishedEvent, StepReport, TokenEvent
 from attendant.core.pace import Pace
@@ -27,6 +28,13 @@ LOOP_SHARE = 0.05
 
 CONFIDENCE = 0.9
 """Share of answers that are no longer than is taken for one whose end is promised."""
+
+MANY = 16
+"""Sequences from which on newcomers that are nearly alike are looked at once."""
+
+FINENESS = 8
+"""They are alike if the tokens of their prompts, and those of their answers, are the same to one part in so many of
+their power of two; a newcomer is taken to be as large as the largest of these."""
 
 LATEST = 0.05
 """What the latest request weighs in what one is like on average."""
@@ -89,6 +97,8 @@ class Outlook:
         self._base_cost_ns = 0
         self._tracked: list[Tracked] = []  # by their numbers in the base
         self._alone: list[float] | None = None  # when they end if nobody else comes
+        self._seen: dict[tuple[Course, ...], _Seen] = {}  # what newcomers would be, while nothing changes
+        self._soonest_s: float | None = None
 
     @property
     def pace(self) -> Pace:
@@ -118,12 +128,16 @@ class Outlook:
 
     def asked(self, request: Tracked, now_ns: int) -> None:
         """Somebody wants something, whether it is let in or not."""
-        self._arrivals.append(now_ns)
+        self.came(now_ns)
         answer = float(self._lengths.expected(0, request.answer)) if request.least < request.answer else request.answer
         first = not self._mean_answer
         share = 1.0 if first else LATEST
         self._mean_prompt += share * (request.prompt - self._mean_prompt)
         self._mean_answer += share * (answer - self._mean_answer)
+
+    def came(self, now_ns: int) -> None:
+        """Somebody came who wants something, nobody knows what."""
+        self._arrivals.append(now_ns)
 
     def submitted(self, request_id: str, tracked: Tracked) -> None:
         """The engine was handed a sequence."""
@@ -132,7 +146,7 @@ class Outlook:
             self._base.add(self._course_of(tracked, self._origin_ns, placed=False))
             self._base.run_until_all_decode()
             self._tracked.append(tracked)
-            self._alone = None
+            self._changed()
 
     def take(self, report: StepReport) -> None:
         """A step is over."""
@@ -182,18 +196,43 @@ class Outlook:
         """
         base = self._future(now_ns)
         since_s = (now_ns - self._origin_ns) / 1e9
-        traffic = None if self.is_idle else self._traffic(now_ns)
-        if self._alone is None:
-            self._alone = _ends(base.copy(), traffic)
-        future = base.copy()
-        numbers = [future.add(self._newcomer(each)) for each in newcomers]
-        ends = _ends(future, traffic)
+        courses = [self._newcomer(each) for each in newcomers]
+        if len(self._live) >= MANY:
+            courses = [_about(course) for course in courses]
+        seen = self._seen.get(key := tuple(courses))
+        if seen is None:
+            seen = self._seen[key] = self._see(base, courses, now_ns)
         promised = [
             (alone - since_s, end - since_s, each.deadline_ns)
-            for each, alone, end in zip(self._tracked, self._alone, ends, strict=False)
+            for each, alone, end in zip(self._tracked, self._alone or (), seen.ends, strict=False)
             if each.deadline_ns is not None
         ]
-        return future.first_s[numbers[0]] - since_s, max(ends[i] for i in numbers) - since_s, promised
+        return seen.first_s - since_s, seen.end_s - since_s, promised
+
+    def soonest_s(self, now_ns: int) -> float:
+        """Seconds from now until one that comes now would have its first token, however short its prompt is."""
+        base = self._future(now_ns)
+        if self._soonest_s is None:
+            future = base.copy()
+            number = future.add(Course(0, 0, 1))
+            future.run_to_first(number)
+            self._soonest_s = future.first_s[number]
+        return self._soonest_s - (now_ns - self._origin_ns) / 1e9
+
+    def _see(self, base: Foresight, courses: Sequence[Course], now_ns: int) -> _Seen:
+        traffic = None if self.is_idle else self._traffic(now_ns)
+        if self._alone is None:
+            begin_ns = time.perf_counter_ns()
+            self._alone = _ends(base.copy(), traffic)
+            self._base_cost_ns += time.perf_counter_ns() - begin_ns
+        future = base.copy()
+        numbers = [future.add(course) for course in courses]
+        ends = _ends(future, traffic)
+        return _Seen(future.first_s[numbers[0]], max(ends[i] for i in numbers), ends)
+
+    def _changed(self) -> None:
+        self._alone = self._soonest_s = None
+        self._seen.clear()
 
     def _future(self, now_ns: int) -> Foresight:
         """What is there, until nobody waits: kept while it is true, or as long as it takes to afford another look."""
@@ -204,7 +243,7 @@ class Outlook:
             begin_ns = time.perf_counter_ns()
             base = self._base = self._look(now_ns)
             self._base_ns, self._base_cost_ns = now_ns, time.perf_counter_ns() - begin_ns
-            self._alone = None
+            self._changed()
         since_s = (now_ns - self._origin_ns) / 1e9
         if base.now_s < since_s:
             base.run_to(since_s)
@@ -284,6 +323,26 @@ class Outlook:
         prompt = max(round(self._mean_prompt), 1)
         missing, computed = self._prompt_of(Tracked(prompt, 1, 1, 0, 1, None, ends_hopeless=False), placed=False)
         return Traffic(max(span_ns / 1e9 / count, 1e-4), Course(missing, computed, max(round(self._mean_answer), 1)))
+
+
+class _Seen(NamedTuple):
+    """What would become of newcomers, in seconds from the base's begin: until the first's first token and the end of
+    all, and the ends of everybody."""
+
+    first_s: float
+    end_s: float
+    ends: list[float]
+
+
+def _about(course: Course) -> Course:
+    """The largest that is alike."""
+    return course._replace(missing=_rounded(course.missing), answer=_rounded(course.answer), least=course.least)
+
+
+def _rounded(number: int) -> int:
+    """Up to a multiple of one part in ``FINENESS`` of its power of two."""
+    step = max(1 << max(number.bit_length() - 1, 0), FINENESS) // FINENESS
+    return -(-number // step) * step
 
 
 def _ends(future: Foresight, traffic: Traffic | None) -> list[float]:

@@ -84,6 +84,8 @@ class GenerationService:
                 name, hub = served.name, _hub(served)
                 self._limits.check_generation(call, hub.model.max_requests)
                 with hub.gate.coming(inner=inner):
+                    if not inner:
+                        hub.forecast.check_begin(context)
                     shaped = await shape(asked, hub, self._grammars, self._given, stage, inner=inner)
                     with stage.begin("admission"):
                         entry = decide(asked, shaped, hub, self._limits, inner=inner)

@@ -17,7 +17,7 @@ from attendant.frontend.front_end import FrontEnd
 from attendant.rpc import reflection
 from attendant.rpc.doorway import Doorway
 from attendant.rpc.health import Health
-from attendant.rpc.interceptor import Supervisor
+from attendant.rpc.interceptor import Refused, Supervisor
 from attendant.rpc.listening import channel_options, listen
 from attendant.rpc.vllm.servicer import VllmEngineServicer
 from attendant.security.guard import Guard
@@ -39,7 +39,7 @@ class EngineEndpoint:
 
 class EnginePorts:
     """All ports with one model each. The methods belong to one event loop. ``guard``: says whom to listen to; None: to
-    everyone."""
+    everyone. ``refused``: see :class:`~attendant.rpc.server.RpcServer`."""
 
     def __init__(
         self,
@@ -47,8 +47,9 @@ class EnginePorts:
         ports: Sequence[EnginePort],
         tracer: Tracer | None = None,
         guard: Guard | None = None,
+        refused: Refused | None = None,
     ) -> None:
-        self._ports = [_Port(settings, port, tracer, guard) for port in ports]
+        self._ports = [_Port(settings, port, tracer, guard, refused) for port in ports]
 
     def bind(self) -> tuple[EngineEndpoint, ...]:
         """Take the ports. Raises ConfigurationError: one cannot be listened on."""
@@ -80,9 +81,16 @@ class EnginePorts:
 
 
 class _Port:
-    def __init__(self, settings: GrpcSettings, port: EnginePort, tracer: Tracer | None, guard: Guard | None) -> None:
+    def __init__(
+        self,
+        settings: GrpcSettings,
+        port: EnginePort,
+        tracer: Tracer | None,
+        guard: Guard | None,
+        refused: Refused | None,
+    ) -> None:
         self._port = port
-        supervisor = Supervisor(tracer, guard.door if guard is not None else None)
+        supervisor = Supervisor(tracer, guard.door if guard is not None else None, refused)
         self._door = Doorway(
             lambda: grpc.aio.server(interceptors=(supervisor,), options=channel_options(settings)),
             lambda server, number: listen(server, settings.host, number, "vllm_engine", guard),
