@@ -26,7 +26,7 @@ GRPC, HTTP = "127.0.0.1:50051", "http://127.0.0.1:9090"
 COMMANDS = commands()
 
 REPOSITORY_COMMAND = r"attendant (serve --model-repository|models --index|load|unload)\b"
-CLIENT = r"attendant (generate|chat|models|classify|translate|see|embed|tag|answer|rerank|fill-mask|explain)\b"
+CLIENT = r"attendant (generate|estimate|chat|models|classify|translate|see|embed|tag|answer|rerank|fill-mask|explain)\b"
 TRANSCRIBE = r"attendant transcribe "
 REPLAY = r"attendant replay "
 COMPARE = r"attendant compare "

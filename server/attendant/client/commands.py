@@ -63,15 +63,11 @@ def add_models_arguments(parser: ArgumentParser) -> None:
 
 def generate(args: Namespace) -> int:
     """Stream one answer to the terminal."""
-    try:
-        text = _prompt(args.text)
-    except UnicodeError:
-        print("attendant: error: the prompt is not valid UTF-8", file=sys.stderr)
+    text = read_prompt(args.text)
+    if text is None:
         return 2
     with Connection.of(args, keeping=True) as connection:
-        chat = not args.raw and _chats(args, connection)
-        if is_asked(args) and not chat:
-            raise CallFailed("tools, documents, variables and the like are for chats, and this is none")
+        chat = is_chat(args, connection)
         message = pb.ChatMessage(role="user", content=text)
         request = chat_request(args, [message]) if chat else text_request(args, text)
         if args.score is not None:
@@ -87,6 +83,14 @@ def generate(args: Namespace) -> int:
         if args.stats and answer.finish is not None:
             print(statistics(answer.finish), file=sys.stderr)
     return 0
+
+
+def is_chat(args: Namespace, connection: Connection) -> bool:
+    """Whether what is asked for is a chat. Raises CallFailed: it is none, and has flags of one."""
+    chat = not args.raw and _chats(args, connection)
+    if is_asked(args) and not chat:
+        raise CallFailed("tools, documents, variables and the like are for chats, and this is none")
+    return chat
 
 
 def _chats(args: Namespace, connection: Connection) -> bool:
@@ -109,9 +113,14 @@ def models(args: Namespace) -> int:
     return 0
 
 
-def _prompt(text: str) -> str:
-    text = sys.stdin.buffer.read().decode() if text == "-" else text
-    text.encode()  # arguments that are not UTF-8 arrive as surrogates
+def read_prompt(text: str) -> str | None:
+    """The prompt of an argument, or of standard input for ``-``. None: it is not UTF-8, and the user was told."""
+    try:
+        text = sys.stdin.buffer.read().decode() if text == "-" else text
+        text.encode()  # arguments that are not UTF-8 arrive as surrogates
+    except UnicodeError:
+        print("attendant: error: the prompt is not valid UTF-8", file=sys.stderr)
+        return None
     return text
 
 

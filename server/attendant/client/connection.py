@@ -164,6 +164,12 @@ class Connection:
             finally:
                 call.cancel()
 
+    def estimate(self, request: generation_pb2.GenerateRequest) -> generation_pb2.EstimateResponse:
+        """What would become of a request if it came now, with this connection's time for calls as its deadline."""
+        with self._failing():
+            told: generation_pb2.EstimateResponse = self._generation.Estimate(request, timeout=self._timeout_s)
+            return told
+
     def transcribe(self, request: speech_pb2.SpeechRequest) -> speech_pb2.SpeechResponse:
         """What is said in a recording."""
         self._prepare(request)

@@ -16,6 +16,15 @@ def configure_generate(parser: Parser) -> Run:
     return client(generate)
 
 
+def configure_estimate(parser: Parser) -> Run:
+    """``attendant estimate``."""
+
+    from attendant.client.estimating import add_estimate_arguments, estimate
+
+    add_estimate_arguments(parser)
+    return client(estimate)
+
+
 def configure_chat(parser: Parser) -> Run:
     """``attendant chat``."""
 

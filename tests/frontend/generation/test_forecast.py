@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 from attendant.core.context import CallContext
-from attendant.core.errors import DeadlineExceeded, QueueFull, WouldBeLate
+from attendant.core.errors import ContextExceeded, DeadlineExceeded, QueueFull, WouldBeLate
 from attendant.core.pace import Pace
 from attendant.core.request import Request
 from attendant.core.sampling import SamplingParams
 from attendant.engine.facts import EngineFacts
 from attendant.engine.step_rules import StepRules
 from attendant.frontend.generation.forecast import Forecast
+from attendant.frontend.generation.outlook import _rounded
 from attendant.frontend.generation.service import GenerationService
 from attendant.metrics import Metrics
 from attendant.settings import AdmissionSettings
@@ -74,6 +75,28 @@ def test_behind_a_long_answer_a_short_deadline_is_refused_at_once(bundle: Path) 
     with_model(load(bundle, max_num_seqs=1), test, Metrics(registry))
     labels = {"model_name": "slow", "error": "would_be_late"}
     assert registry.get_sample_value("attendant_request_failure_total", labels) == 2
+
+
+def test_who_comes_too_late_for_a_first_token_is_refused_unread(bundle: Path) -> None:
+    async def test(service: GenerationService) -> None:
+        await learn(service)
+        task = asyncio.create_task(collect(service, ENDLESS))
+        await wait_until(lambda: hubs(service)[0].load().running == 1)
+        unreadable = call("x" * 100_000)
+        with pytest.raises(ContextExceeded):
+            await collect(service, unreadable)
+        with pytest.raises(WouldBeLate):
+            await collect(service, unreadable, CallContext.new(timeout_s=0.5))
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    with_model(load(bundle, max_num_seqs=1), test)
+
+
+def test_nearly_alike_newcomers_are_looked_at_once() -> None:
+    assert [_rounded(number) for number in (0, 1, 7, 8, 9, 15, 16, 17, 63, 64, 65, 1000)] == [
+        *(0, 1, 7, 8, 9, 15, 16, 18, 64, 64, 72, 1024)
+    ]
 
 
 def test_without_deadline_nobody_is_refused_and_idle_engines_take_what_fits(bundle: Path) -> None:
