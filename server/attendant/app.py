@@ -17,6 +17,8 @@ from attendant.drain import Leaving
 from attendant.frontend.front_end import FrontEnd
 from attendant.frontend.routes.reader import RoutesReader
 from attendant.http.side import HttpSide
+from attendant.logs.begin import announce
+from attendant.logs.requests import RequestLog
 from attendant.metrics import Metrics
 from attendant.models import garbage
 from attendant.models.loader import ModelLoader
@@ -73,13 +75,14 @@ async def serve(settings: ServeSettings, ready: Callable[[Endpoints], Awaitable[
     loop.add_signal_handler(signal.SIGHUP, application.on_hangup)
     try:
         endpoints = await application.start()
-        print(f"attendant: gRPC on {endpoints.grpc}")
+        say = partial(announce, settings=settings.logs)
+        say(f"gRPC on {endpoints.grpc}", grpc=endpoints.grpc)
         for engine in endpoints.engines:
-            print(f"attendant: VllmEngine of {engine.model} on {engine.address}")
+            say(f"VllmEngine of {engine.model} on {engine.address}", model=engine.model, grpc=engine.address)
         web = f"{'http' if settings.tls.certificate is None else 'https'}://{endpoints.http}"
         if settings.http.page != "off":
-            print(f"attendant: page on {web}/")
-        print(f"attendant: metrics on {web}/metrics", flush=True)
+            say(f"page on {web}/", page=f"{web}/")
+        say(f"metrics on {web}/metrics", metrics=f"{web}/metrics")
         visit = asyncio.ensure_future(_visit(application, ready, endpoints)) if ready else None
         await application.ended()
         if visit is not None and visit.done():
@@ -118,10 +121,11 @@ class Application:
         check_exposure(settings)
         self._guard = guard = Guard(settings.tls, settings.auth, self._metrics.security)
         refused = self._metrics.refusals.refused
+        log = RequestLog(settings.logs) if settings.logs.requests else None
         self._rpc = RpcServer(
-            settings.grpc, self._tracer, explain=settings.explain.enabled, guard=guard, refused=refused
+            settings.grpc, self._tracer, explain=settings.explain.enabled, guard=guard, refused=refused, log=log
         )
-        self._engines = EnginePorts(settings.grpc, settings.engine_ports(), self._tracer, guard, refused)
+        self._engines = EnginePorts(settings.grpc, settings.engine_ports(), self._tracer, guard, refused, log)
         self._recorder: Recorder | None = None
         self._front_end: FrontEnd | None = None
         self._hung_up = False
@@ -136,6 +140,7 @@ class Application:
             self._tracer,
             explains=explains,
             guard=guard,
+            log=log,
         )
 
     async def start(self) -> Endpoints:
@@ -205,6 +210,7 @@ class Application:
             await asyncio.to_thread(self._tracer.close)
         if self._front_end is not None and self._front_end.hangs:
             logger.critical("leaving without the end of the run that hangs")
+            logging.shutdown()
             os._exit(self.exit_code)
 
     async def _leave(self, front_end: FrontEnd) -> None:
@@ -224,6 +230,7 @@ class Application:
         """The first signal stops the server in order; a second one, or one before it serves, ends the process."""
         if self._end.is_set() or self._front_end is None:
             logger.warning("%s: leaving at once", signal.Signals(number).name)
+            logging.shutdown()
             os._exit(128 + number)
         logger.info("%s: draining for at most %g s", signal.Signals(number).name, self._settings.drain_timeout_s)
         self.request_stop()

@@ -10,7 +10,7 @@ import time
 
 import pytest
 from attendant.core.context import CallContext, TraceContext, current_call, working_for
-from attendant.core.log_lines import FORMAT, NamesCall
+from attendant.core.log_lines import NamesCall
 from attendant.tasks.job_threads import JobThreads
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -60,7 +60,7 @@ def lines_of(test: object) -> list[str]:
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
     handler.addFilter(NamesCall())
-    handler.setFormatter(logging.Formatter(FORMAT.removeprefix("%(asctime)s ")))
+    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(call)s%(message)s"))
     logger = logging.getLogger("attendant.tests")
     logger.addHandler(handler)
     try:

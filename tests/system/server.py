@@ -42,8 +42,8 @@ class ServerProcess:
         if not self._ready.wait(HANGS_S) or process.poll() is not None:
             process.kill()
             raise AssertionError(f"the server did not start:\n{self.log()}")
-        self.grpc = self._find(r"attendant: gRPC on (\S+)")
-        self.http = self._find(r"attendant: metrics on (https?://\S+)/metrics")
+        self.grpc = self._find(r'gRPC on ([^\s"]+)')
+        self.http = self._find(r'metrics on (https?://[^\s"]+)/metrics')
         self.channel = grpc.insecure_channel(self.grpc)
         self.generation = generation_pb2_grpc.GenerationStub(self.channel)
         self.models = models_pb2_grpc.ModelsStub(self.channel)

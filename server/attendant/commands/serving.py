@@ -63,11 +63,19 @@ def configure_demo(parser: Parser) -> Run:
 
 def _serve(settings: ServeSettings) -> int:
     import asyncio
+    import logging
 
     from attendant.app import serve
+    from attendant.core.errors import ConfigurationError
 
     _log(settings)
-    return asyncio.run(serve(settings))
+    try:
+        return asyncio.run(serve(settings))
+    except ConfigurationError as error:
+        if settings.logs.format == "text":
+            raise
+        logging.getLogger("attendant").critical("%s", error)
+        return EXIT_USAGE
 
 
 def _real_model(name: str) -> Path:
@@ -101,19 +109,16 @@ def _demo(settings: ServeSettings, bundles: tuple[Path, ...], question: str, *, 
         "grpc": settings.grpc.model_copy(update={"port": _free_port(settings.grpc.host, settings.grpc.port)}),
         "http": settings.http.model_copy(update={"port": _free_port(settings.http.host, settings.http.port)}),
     }
+    if "requests" not in settings.logs.model_fields_set:  # its answer is what the terminal is for
+        update["logs"] = settings.logs.model_copy(update={"requests": False})
     _log(settings)
     return asyncio.run(serve(settings.model_copy(update=update), ready))
 
 
 def _log(settings: ServeSettings) -> None:
-    import logging
+    from attendant.logs.begin import begin_log
 
-    from attendant.core.log_lines import FORMAT, NamesCall
-
-    handler = logging.StreamHandler()
-    handler.addFilter(NamesCall())
-    logging.basicConfig(format=FORMAT, handlers=[handler])
-    logging.getLogger("attendant").setLevel(settings.log_level.upper())  # libraries speak up for warnings only
+    begin_log(settings.logs, settings.log_level)
 
 
 def _free_port(host: str, port: int) -> int:

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 
-from attendant.core.stages import NOWHERE, Arrival, Stage, Value
+from attendant.core.stages import NOWHERE, Arrival, CallEnd, Stage
+from attendant.core.tally import Tally
 
 _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 
@@ -95,6 +96,7 @@ class CallContext:
         chosen: what was decided for this call of its own, by the name of the route that had a choice: what follows in
             the call keeps to it.
         abort: by which somebody else may end it; None: nobody does.
+        tally: what is counted of the request, for its line of the log; None: it has none.
     """
 
     request_id: str
@@ -112,6 +114,7 @@ class CallContext:
     metadata: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
     chosen: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
     abort: Abort | None = field(default=None, compare=False, repr=False)
+    tally: Tally | None = field(default=None, compare=False, repr=False)
 
     @classmethod
     def new(
@@ -148,15 +151,30 @@ class CallContext:
         """The context of a part of the call that begins now: with the same id and deadline."""
         return replace(self, arrival_ns=time.monotonic_ns())
 
-    def part(self, name: str, **attributes: Value) -> CallContext:
-        """The context of a call of its own that came as a part of this one, now. Its trail, if there is one, is to be
-        closed."""
+    def part(self, call_id: str) -> CallContext:
+        """The context of a call of its own that came as a part of this one, now, under this id. It is to be ended."""
         whole, parent = self.stage.trail, self.trace
         if whole is None or parent is None:
-            return replace(self.renewed(), chosen={})
-        trail = whole.part(Arrival("part", name, attributes), f"{random.getrandbits(64) or 1:016x}", parent)
-        trace = replace(parent, parent_id=trail.span_id)
-        return replace(self, arrival_ns=trail.root.begin_ns, trace=trace, stage=trail.root, chosen={})
+            part = replace(self.renewed(), chosen={})
+        else:
+            arrival = Arrival("part", "call", {"call_id": call_id})
+            trail = whole.part(arrival, f"{random.getrandbits(64) or 1:016x}", parent)
+            trace = replace(parent, parent_id=trail.span_id)
+            part = replace(self, arrival_ns=trail.root.begin_ns, trace=trace, stage=trail.root, chosen={})
+        return part if self.tally is None else replace(part, tally=self.tally.begin_part(part, call_id))
+
+    def end(self, how: CallEnd, error: type[BaseException] | None = None) -> bool:
+        """The call has ended, as its trace and its line of the log will say; ``error``: with what, if it was one.
+
+        Returns:
+            Whether its trace is kept.
+        """
+        if self.tally is not None:
+            if error is not None:
+                self.tally.fails(error)
+            self.tally.close(self, how)
+        trail = self.stage.trail
+        return trail is not None and trail.close(how)
 
     def within(self, stage: Stage) -> CallContext:
         """The context of what is done in ``stage``."""

@@ -7,9 +7,6 @@ import logging
 from attendant.core.context import current_call
 from attendant.core.stages import NOWHERE
 
-FORMAT = "%(asctime)s %(levelname)s %(name)s: %(call)s%(message)s"
-"""With :class:`NamesCall` on the handler."""
-
 
 class NamesCall(logging.Filter):
     """Lets every record pass, and gives it the attributes ``request_id`` and ``trace_id``, empty where there is none,

@@ -109,7 +109,7 @@ class Timings:
     queue: arrival to first scheduled. prefill: first scheduled to first token. decode: first to last token.
     first_token: arrival to first token (time to first token). total: arrival to end. runs: those that computed its
     prompt, of a request that is noted, the first of them if they were very many. tokenize: of queue, making tokens of
-    the prompt. steps: of a call on a route, what it led to.
+    the prompt. steps: of a call on a route, what it led to. num_preemptions: how often it lost its memory to others.
     """
 
     queue_ns: int = 0
@@ -120,3 +120,4 @@ class Timings:
     runs: tuple[PromptRun, ...] = ()
     tokenize_ns: int = 0
     steps: tuple[StepTime, ...] = ()
+    num_preemptions: int = 0

@@ -147,12 +147,14 @@ class CallEnd:
         failed: whether the server answers for it.
         refused: whether the caller has no answer for any other reason, its own cancel included.
         message: what the caller heard; it may quote the call.
+        cancelled: whether that reason is its own cancel.
     """
 
     status: str
     failed: bool = False
     refused: bool = False
     message: str = ""
+    cancelled: bool = False
 
 
 class Keeper(Protocol):

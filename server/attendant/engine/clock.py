@@ -19,6 +19,7 @@ class Clock:
     first_token_ns: int = 0
     last_token_ns: int = 0
     runs: tuple[PromptRun, ...] = ()
+    num_preemptions: int = 0
 
     def run(self, run: PromptRun) -> None:
         """A part of the prompt was computed."""
@@ -45,4 +46,5 @@ class Clock:
             first_token_ns=first - self.arrival_ns if first else 0,
             total_ns=now_ns - self.arrival_ns,
             runs=self.runs,
+            num_preemptions=self.num_preemptions,
         )

@@ -79,6 +79,7 @@ class Places:
         """The sequence, or the search it is a beam of, gives its memory up and waits again."""
         for member in self._live.members(sequence):
             self._unplace(member)
+            member.clock.num_preemptions += 1
         if group := self._live.group_of(sequence):
             group.lost_places()
         self._waiting.add(sequence)

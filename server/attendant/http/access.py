@@ -12,10 +12,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from attendant.core.caller import Right, acting_for
 from attendant.core.errors import AttendantError
+from attendant.core.tally import CallLog
 from attendant.http.api.answers import BEARER, error_answer
 from attendant.http.api.routes import dialect_of
-from attendant.http.calls import REQUEST_ID, call_context
-from attendant.http.errors import PLAIN
+from attendant.http.calls import REQUEST_ID, call_context, end_of, is_logged, method_of
+from attendant.http.errors import PLAIN, status_of
 from attendant.http.protocol import CERTIFIED
 from attendant.security.door import Door, Shown, bearer_token
 
@@ -39,11 +40,13 @@ class Known:
 
     Args:
         door: says who they are.
+        log: writes a line of each call that is turned away; None: nobody does.
     """
 
-    def __init__(self, app: ASGIApp, door: Door) -> None:
+    def __init__(self, app: ASGIApp, door: Door, log: CallLog | None = None) -> None:
         self._app = app
         self._door = door
+        self._log = log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or self._is_open(scope["path"]):
@@ -61,6 +64,9 @@ class Known:
             told = {REQUEST_ID: context.request_id, "connection": "close"}
             if is_browsed(path):
                 told["www-authenticate"] = f"{_ASKS_BROWSERS}, {BEARER}"
+            if self._log is not None and is_logged(scope):
+                context = self._log.begin(context, "http", method_of(scope))
+                context.end(end_of(status_of(error)), type(error))
             await error_answer(dialect_of(path) or PLAIN, error, headers=told)(scope, receive, send)
             return
         with acting_for(caller):

@@ -16,9 +16,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from attendant.core.errors import AttendantError
 from attendant.core.exhausted import of_exhaustion
 from attendant.core.stages import Tracer
+from attendant.core.tally import CallLog
 from attendant.frontend.front_end import FrontEnd
 from attendant.http.access import Known
-from attendant.http.api.answers import error_answer
+from attendant.http.api.answers import error_answer, note_failure
 from attendant.http.api.door import Door, Limits
 from attendant.http.api.openinference.routes import openinference_routes
 from attendant.http.api.routes import api_routes, dialect_of
@@ -36,7 +37,7 @@ from attendant.security.door import Door as SecurityDoor
 logger = logging.getLogger("attendant.http")
 
 
-def http_app(
+def http_app(  # noqa: PLR0913 - all that the port stands on, each by name
     metrics: Metrics,
     serving: Callable[[], bool],
     page: Page | None = None,
@@ -45,6 +46,7 @@ def http_app(
     limits: Limits | None = None,
     inference: Callable[[], InferenceServicer | None] | None = None,
     door: SecurityDoor | None = None,
+    log: CallLog | None = None,
 ) -> ASGIApp:
     """Everything that the HTTP port answers.
 
@@ -56,6 +58,7 @@ def http_app(
         limits: of calls; None for the default ones.
         inference: the gRPC half of the Open Inference Protocol; without it there is no other half.
         door: says who makes a call, and whether it may; None: everyone may.
+        log: writes a line of each call; None: nobody does.
     """
     pages = page.routes() if page is not None else ()
     apis: list[Route] = []
@@ -65,7 +68,7 @@ def http_app(
         apis += openinference_routes(loaded(inference))
     if apis:
         apis += docs_routes(tuple(apis))
-    return app_of([*metrics_routes(metrics), *health_routes(serving), *pages, *apis], tracer, limits, door)
+    return app_of([*metrics_routes(metrics), *health_routes(serving), *pages, *apis], tracer, limits, door, log)
 
 
 def app_of(
@@ -73,6 +76,7 @@ def app_of(
     tracer: Tracer | None = None,
     limits: Limits | None = None,
     door: SecurityDoor | None = None,
+    log: CallLog | None = None,
 ) -> ASGIApp:
     """An app of these routes. A path without one answers 404 with the paths there are; a route that raises answers 500
     and nothing of the cause, which the log has. Where an API is, callers hear both in its dialect."""
@@ -94,6 +98,7 @@ def app_of(
     def fail(request: Request, error: Exception) -> Response:
         if (exhausted := of_exhaustion(error)) is not None:
             return _refusal(request.url.path, exhausted)
+        note_failure(type(error))
         return _told(request.url.path, 500, "the server failed; its log says why")
 
     def end(request: Request, error: Exception) -> Response:
@@ -106,8 +111,8 @@ def app_of(
     handlers = {HTTPException: refuse, AttendantError: end, ClientDisconnect: leave, Exception: fail}
     app = Starlette(routes=routes, exception_handlers=handlers)
     app.router.redirect_slashes = False  # a path has one spelling
-    calls: ASGIApp = Calls(Door(app, limits), tracer, _refusal)
-    return _Guarded(_open_to(calls if door is None else Known(calls, door), limits.origins))
+    calls: ASGIApp = Calls(Door(app, limits), tracer, _refusal, log)
+    return _Guarded(_open_to(calls if door is None else Known(calls, door, log), limits.origins))
 
 
 def _open_to(app: ASGIApp, origins: tuple[str, ...]) -> ASGIApp:

@@ -15,6 +15,8 @@ from attendant.core.errors import AttendantError, InvalidRequest
 from attendant.core.metadata import heeded
 from attendant.core.salts import SALT_KEY
 from attendant.core.stages import Arrival, CallEnd, Tracer
+from attendant.core.tally import MOST_OF_NAME, CallLog, Tally
+from attendant.http.errors import STATUSES
 
 REQUEST_ID, TRACE_ID = "x-request-id", "x-trace-id"
 _SANE = re.compile(r"[!-~]{1,128}")
@@ -70,12 +72,14 @@ class Calls:
     Args:
         tracer: takes in how calls went; None: nobody does.
         refusal: answers calls whose headers cannot be heeded.
+        log: writes a line of each call of an API; None: nobody does.
     """
 
-    def __init__(self, app: ASGIApp, tracer: Tracer | None, refusal: Refusal) -> None:
+    def __init__(self, app: ASGIApp, tracer: Tracer | None, refusal: Refusal, log: CallLog | None = None) -> None:
         self._app = app
         self._tracer = tracer
         self._refusal = refusal
+        self._log = log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] in _ASKS:
@@ -88,25 +92,58 @@ class Calls:
             app = self._refusal(scope["path"], error)
         if self._tracer is not None:
             context = self._tracer.begin(context, Arrival("http", scope["method"], _attributes(scope)))
+        if self._log is not None and is_logged(scope):
+            context = self._log.begin(context, "http", method_of(scope))
         answer = _Answer(send, context)
         with working_for(context):
             try:
                 await app(scope, receive, answer.send)
+            except Exception as error:
+                if context.tally is not None:
+                    context.tally.fails(type(error))
+                raise
             finally:
                 self._end(scope, context, answer)
 
     def _end(self, scope: Scope, context: CallContext, answer: _Answer) -> None:
-        trail = context.stage.trail
-        if trail is None:
+        trail, tally = context.stage.trail, context.tally
+        if trail is None and tally is None:
             return
         route = getattr(scope.get("route"), "path", "")
-        if route:  # the name of a span has no part that callers choose
-            trail.root.name = f"{scope['method']} {route}"
-            trail.root.note(http_route=route)
-        status, failed = answer.status, answer.status >= 500
+        status = answer.status
         if not answer.complete and status < 400:  # the caller has gone
             status = ABANDONED
-        trail.close(CallEnd(str(status), failed=failed, refused=not failed and status >= 400))
+        if tally is not None:
+            tally.method = f"{scope['method']} {route}" if route else tally.method
+            tally.close(context, end_of(_failed_status(tally, status)))
+        if trail is not None:
+            if route:  # the name of a span has no part that callers choose
+                trail.root.name = f"{scope['method']} {route}"
+                trail.root.note(http_route=route)
+            trail.close(end_of(status))
+
+
+def is_logged(scope: Scope) -> bool:
+    """Whether a request has a line in the log: not one that only looks, nor what the page asks."""
+    return scope["method"] not in (*_ASKS, "OPTIONS") and not scope["path"].startswith("/page/")
+
+
+def method_of(scope: Scope) -> str:
+    """What a request asks for, as long as no route says it."""
+    return f"{scope['method'][:20]} {scope['path'][:MOST_OF_NAME]}"
+
+
+def end_of(status: int) -> CallEnd:
+    """How a call ended that ended with this status."""
+    failed = status >= 500
+    return CallEnd(str(status), failed, refused=not failed and status >= 400, cancelled=status == ABANDONED)
+
+
+def _failed_status(tally: Tally, status: int) -> int:
+    """The status that a call would have had which failed after that had left."""
+    if tally.error is None or 400 <= status != ABANDONED:
+        return status
+    return STATUSES.get(tally.error, 500)  # type: ignore[call-overload, no-any-return]
 
 
 class _Answer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from attendant.core.stages import Tracer
+from attendant.core.tally import CallLog
 from attendant.frontend.front_end import FrontEnd
 from attendant.http.api.door import Limits
 from attendant.http.app import http_app
@@ -26,9 +27,10 @@ class HttpSide:
         tracer: takes in how calls went; None: nobody does.
         explains: the page serves what models looked at, too.
         guard: says whom to listen to; None: to everyone.
+        log: writes a line of each call; None: nobody does.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all that HTTP stands on, each by name
         self,
         settings: HttpSettings,
         metrics: Metrics,
@@ -39,12 +41,13 @@ class HttpSide:
         *,
         explains: bool,
         guard: Guard | None = None,
+        log: CallLog | None = None,
     ) -> None:
         self._page = Page(settings.page, metrics, front_end, serving, explains=explains)
         limits = Limits(int(settings.max_body_bytes), settings.keep_alive_s, settings.origins)
         models, protocol = (front_end, inference) if settings.api else (None, None)
         door, identity = (guard.door, guard.identity) if guard is not None else (None, None)
-        app = http_app(metrics, serving, self._page, tracer, models, limits, protocol, door)
+        app = http_app(metrics, serving, self._page, tracer, models, limits, protocol, door, log)
         self._server = HttpServer(settings, app, identity)
 
     def bind(self) -> str:

@@ -20,6 +20,7 @@ from attendant.core.errors import AttendantError, InvalidRequest, Overloaded, Un
 from attendant.core.exhausted import of_exhaustion
 from attendant.core.metadata import heeded
 from attendant.core.stages import Arrival, Tracer
+from attendant.core.tally import CallLog
 from attendant.rpc import status
 from attendant.rpc.access import Entry
 from attendant.rpc.context import call_context
@@ -33,6 +34,11 @@ NOT_TRACED = (
     *(f"/vllm.grpc.engine.VllmEngine/{method}" for method in ("HealthCheck", "GetLoads", "GetServerInfo")),
 )
 """Methods that ask how the server is; they are asked all the time."""
+NOT_LOGGED = (
+    *NOT_TRACED,
+    *(f"/inference.GRPCInferenceService/{method}" for method in ("ServerLive", "ServerReady", "ModelReady")),
+)
+"""Methods whose calls have no line in the log."""
 
 DEADLINE_SLACK_S = 0.01
 """A cancel so long before a call's deadline is that deadline: its caller's clock began earlier."""
@@ -55,15 +61,23 @@ class Supervisor(grpc.aio.ServerInterceptor):
         tracer: takes in how calls went, but for those that only ask how the server is; None: nobody does.
         door: says who makes a call, and whether it may; None: everyone may.
         refused: hears after how many seconds a call was refused for want of room or time.
+        log: writes a line of each call, but for those of :data:`NOT_LOGGED`; None: nobody does.
 
     Attributes:
         last_call_s: when the latest call came, monotonic, but for those that only ask how the server is.
     """
 
-    def __init__(self, tracer: Tracer | None = None, door: Door | None = None, refused: Refused | None = None) -> None:
+    def __init__(
+        self,
+        tracer: Tracer | None = None,
+        door: Door | None = None,
+        refused: Refused | None = None,
+        log: CallLog | None = None,
+    ) -> None:
         self._tracer = tracer
         self._refused = refused
         self._door = door
+        self._log = log
         self._handlers: dict[str, Any] = {}
         self._refusing: dict[str, tuple[Entry, Any]] = {}
         self.last_call_s = 0.0
@@ -81,7 +95,8 @@ class Supervisor(grpc.aio.ServerInterceptor):
             if handler is None:
                 return None
             tracer = None if method.startswith(NOT_TRACED) else self._tracer
-            way = _Way(method, tracer, Entry.of(self._door, method), self._refused)
+            log = None if method.startswith(NOT_LOGGED) else self._log
+            way = _Way(method, tracer, Entry.of(self._door, method), self._refused, log)
             handler = self._handlers[method] = _supervise(handler, way)
             if way.entry is not None:
                 self._refusing[method] = way.entry, _refuse(way)
@@ -94,13 +109,14 @@ class Supervisor(grpc.aio.ServerInterceptor):
 
 @dataclass(frozen=True, slots=True)
 class _Way:
-    """What all calls of a method have in common. ``tracer``, ``entry``, ``refused``: None where nobody
-    follows, or watches, them, or hears of those refused."""
+    """What all calls of a method have in common. ``tracer``, ``entry``, ``refused``, ``log``: None where nobody
+    follows, or watches, them, or hears of those refused, or writes of them."""
 
     method: str
     tracer: Tracer | None
     entry: Entry | None
     refused: Refused | None
+    log: CallLog | None
 
 
 def _refuse(way: _Way) -> Any:
@@ -196,6 +212,8 @@ class _Call:
             self._refused = error
         if way.tracer is not None:
             self._call = way.tracer.begin(self._call, Arrival("grpc", way.method.strip("/")))
+        if way.log is not None:
+            self._call = way.log.begin(self._call, "grpc", way.method.strip("/"))
         self._id = self._call.request_id
         self._received = False
         self._scope = ExitStack()
@@ -250,32 +268,33 @@ class _Call:
             if code is grpc.StatusCode.INTERNAL:  # the engine's log has the cause, under an id that begins so
                 logger.warning("%s failed, request id %s: %s", self._method, self._id, message)
             try:
-                await self._abort(code, message, trailers)
+                await self._abort(code, message, trailers, type(error))
             finally:
                 if isinstance(error, Overloaded) and self._way.refused is not None:
                     self._way.refused((time.monotonic_ns() - self._call.arrival_ns) / 1e9)
         elif isinstance(error, Exception) and not isinstance(error, grpc.aio.BaseError):
             logger.error("%s failed, request id %s", self._method, self._id, exc_info=error)
-            await self._abort(*status.of_unexpected(self._id))
+            await self._abort(*status.of_unexpected(self._id), type(error))
         else:  # cancelled, or gRPC's own word that the call is over
             left_s = self._call.time_left_s()
             late = left_s is not None and left_s <= DEADLINE_SLACK_S
             self._ended(grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED)
 
-    async def _abort(self, code: grpc.StatusCode, message: str, trailers: status.Trailers) -> None:
-        kept = self._ended(code, message)
+    async def _abort(
+        self, code: grpc.StatusCode, message: str, trailers: status.Trailers, error: type[BaseException]
+    ) -> None:
+        kept = self._ended(code, message, error)
         await self._context.abort(code, message, (*trailers, *self._trace(kept=kept)))
 
     def _trace(self, *, kept: bool) -> status.Trailers:
         trace = self._call.trace
         return ((status.TRACE_ID_KEY, trace.trace_id),) if kept and trace is not None else ()
 
-    def _ended(self, code: grpc.StatusCode, message: str = "") -> bool:
+    def _ended(self, code: grpc.StatusCode, message: str = "", error: type[BaseException] | None = None) -> bool:
         """Say how the call ended. Returns whether its trace is kept."""
         if logger.isEnabledFor(logging.DEBUG):
             call, seconds = self._call, (time.monotonic_ns() - self._call.arrival_ns) / 1e9
             logger.debug(
                 "%s %s %s %.3fs %s priority %d", self._method, code.name, call.client, seconds, self._id, call.priority
             )
-        trail = self._call.stage.trail
-        return trail is not None and trail.close(status.end_of(code, message))
+        return self._call.end(status.end_of(code, message), error)

@@ -23,6 +23,7 @@ from attendant_proto.v1 import (
 from grpc_health.v1 import health
 
 from attendant.core.stages import Tracer
+from attendant.core.tally import CallLog
 from attendant.frontend.front_end import FrontEnd
 from attendant.rpc import reflection
 from attendant.rpc.doorway import Doorway
@@ -60,6 +61,7 @@ class RpcServer:
         explain: serve Explain, too.
         guard: says whom to listen to; None: to everyone.
         refused: hears after how many seconds a call was refused for want of room or time.
+        log: writes a line of each call; None: nobody does.
     """
 
     def __init__(
@@ -70,11 +72,12 @@ class RpcServer:
         explain: bool = True,
         guard: Guard | None = None,
         refused: Refused | None = None,
+        log: CallLog | None = None,
     ) -> None:
         self._tracer = tracer
         self._guard = guard
         self._services = tuple([name for name in SERVICES if explain or name != EXPLAIN])
-        supervisor = Supervisor(tracer, guard.door if guard is not None else None, refused)
+        supervisor = Supervisor(tracer, guard.door if guard is not None else None, refused, log)
         self._door = Doorway(
             lambda: grpc.aio.server(interceptors=(supervisor,), options=channel_options(settings)),
             lambda server, port: listen(server, settings.host, port, "grpc.port", guard),

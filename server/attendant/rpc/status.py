@@ -75,7 +75,8 @@ def of(error: errors.AttendantError, request_id: str) -> tuple[grpc.StatusCode, 
 def end_of(code: grpc.StatusCode, message: str = "") -> CallEnd:
     """How a call ended, for its trace."""
     failed = code in SERVERS_FAULTS
-    return CallEnd(code.name, failed=failed, refused=not failed and code is not grpc.StatusCode.OK, message=message)
+    refused = not failed and code is not grpc.StatusCode.OK
+    return CallEnd(code.name, failed, refused, message, cancelled=code is grpc.StatusCode.CANCELLED)
 
 
 def call_error(error: errors.AttendantError) -> encoding_pb2.CallError:

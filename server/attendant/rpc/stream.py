@@ -28,18 +28,18 @@ Reply = Callable[[pb.EncodingRequest], Awaitable[pb.EncodingResponse]]
 @contextmanager
 def part_of_stream(call_id: str) -> Iterator[CallContext]:
     """Around one request of a stream: a part of the stream's call, which ends as what is raised says."""
-    context = (current_call() or CallContext.new()).part("call", call_id=call_id[:MOST_OF_ID])
-    code = grpc.StatusCode.CANCELLED
+    context = (current_call() or CallContext.new()).part(call_id[:MOST_OF_ID])
+    code, failure = grpc.StatusCode.CANCELLED, None
     try:
         with working_for(context):
             yield context
         code = grpc.StatusCode.OK
     except Exception as error:
         code = status.CODES[type(error)] if isinstance(error, AttendantError) else grpc.StatusCode.INTERNAL
+        failure = type(error)
         raise
     finally:
-        if context.stage.trail is not None:
-            context.stage.trail.close(status.end_of(code))
+        context.end(status.end_of(code), failure)
 
 
 async def replies(

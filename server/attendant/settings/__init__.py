@@ -10,6 +10,7 @@ from attendant.settings.engine_ports import EnginePort
 from attendant.settings.http import HttpSettings
 from attendant.settings.lifecycle import LifecycleSettings
 from attendant.settings.limits import LimitsSettings
+from attendant.settings.logs import LogsSettings
 from attendant.settings.repository import RepositorySettings
 from attendant.settings.sections import (
     ChatSettings,
@@ -43,6 +44,7 @@ __all__ = [
     "HttpSettings",
     "LifecycleSettings",
     "LimitsSettings",
+    "LogsSettings",
     "MetricsSettings",
     "RecordSettings",
     "RepositorySettings",

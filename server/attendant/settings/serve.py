@@ -21,6 +21,7 @@ from attendant.settings.engine_ports import EnginePort
 from attendant.settings.http import HttpSettings
 from attendant.settings.lifecycle import LifecycleSettings
 from attendant.settings.limits import LimitsSettings
+from attendant.settings.logs import LogsSettings
 from attendant.settings.repository import RepositorySettings
 from attendant.settings.sections import (
     ChatSettings,
@@ -99,6 +100,7 @@ class ServeSettings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="How much to log on standard error."
     )
+    logs: LogsSettings = LogsSettings()
     verify_bundles: bool = Field(True, description="Check the SHA-256 of every bundle file at start.")
     bundle_keys: Path | None = Field(
         None,

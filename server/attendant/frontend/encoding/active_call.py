@@ -98,6 +98,8 @@ class EncoderCall:
             AttendantError: the first that befell a row; the others are cancelled.
         """
         self._num_rows += count
+        if self._context.tally is not None:
+            self._context.tally.rows += count
         make = self._decode if media else self._make
         model = self._hub.model
         in_flight = min(max(MIN_ROWS_IN_FLIGHT, 2 * model.limits.max_rows), model.max_rows)
@@ -119,6 +121,11 @@ class EncoderCall:
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
         return [result for task in tasks for result in task.result()]
+
+    def heard(self, seconds: float) -> None:
+        """So much sound was in its files, for its line of the log."""
+        if self._context.tally is not None:
+            self._context.tally.hears_sound(seconds)
 
     def usage(self, num_tokens: int, num_truncated: int = 0) -> EncodingUsage:
         """What the call took, now that it is done."""

@@ -85,6 +85,7 @@ async def transcribe_all(encoder: ServedEncoder, active: EncoderCall, call: Tran
         return replace(found, warnings=(warnings[index],)) if index in warnings else found
 
     results = await active.run(len(call.inputs), arrays, read, media=True)
+    active.heard(sum(lengths) / spec.sampling_rate)
     return Encoded(results, active.usage(sum(lengths)))
 
 

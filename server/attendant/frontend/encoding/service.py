@@ -176,6 +176,8 @@ class EncodingService:
             with begin_call(context, task, call.model) as stage:
                 served = self._models.find(call.model, encoding(task))
                 name, encoder = served.name, served.encoders[task]
+                if context.tally is not None:
+                    context.tally.runs_on(name, served.maker.version)
                 check_encoding(self._limits, call)
                 async with encoder.calls.call(inner=inner):
                     encoder.hub.backlog.check_begin(context)
@@ -188,7 +190,7 @@ class EncodingService:
                     encoded = await behaviour(encoder, active, call)
                     if digests is not None:
                         encoded = replace(encoded, receipt=draft(served.maker, task, encoder.manifest, call, digests))
-                note_result(stage, name, encoded)
+                note_result(stage, name, encoded, task, context)
             outcome, preprocess_ns, total_ns = SUCCESS, active.preprocess_ns, encoded.usage.total_ns
             return encoded
         except AttendantError as error:

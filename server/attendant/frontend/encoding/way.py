@@ -12,10 +12,13 @@ from attendant.core.stages import SharedRun, Stage, Trail
 from attendant.frontend.encoding.calls import Encoded
 
 EMBEDDINGS = ("embed", "embed_image")
+OF_IMAGES = ("classify_image", "embed_image")
 
 
 def begin_call(context: CallContext, task: str, requested_model: str) -> Stage:
     """The stage of a call on a model."""
+    if context.tally is not None:
+        context.tally.asks(requested_model, context.priority)
     if not context.stage.noted:
         return context.stage
     operation = "embeddings" if task in EMBEDDINGS else task
@@ -24,8 +27,14 @@ def begin_call(context: CallContext, task: str, requested_model: str) -> Stage:
     )
 
 
-def note_result(stage: Stage, model: str, encoded: Encoded[Any]) -> None:
+def note_result(stage: Stage, model: str, encoded: Encoded[Any], task: str, context: CallContext) -> None:
     """Note which model it was, and what it took."""
+    if context.tally is not None:
+        context.tally.encoded(context.arrival_ns, encoded.usage.queue_ns)
+        if task in OF_IMAGES:
+            context.tally.images += len(encoded.results)
+        elif task != "transcribe":
+            context.tally.count_tokens(encoded.usage.num_tokens)
     if stage.noted:
         stage.note(model=model, prompt_tokens=encoded.usage.num_tokens, inputs=len(encoded.results))
 

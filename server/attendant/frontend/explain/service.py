@@ -196,12 +196,17 @@ class ExplainService:
         given: CallContext | None,
     ) -> T:
         context, found, outcome = given or CallContext.new(), "", "error"
+        tally = context.tally
+        if tally is not None:
+            tally.asks(name, context.priority)
         try:
             with context.stage.begin(kind, operation=kind, requested_model=name) as stage:
                 stage.note(response_id=context.request_id)
                 model = self._models.find(name, wanted)
                 found = model.name
                 stage.note(model=found)
+                if tally is not None:
+                    tally.runs_on(found, model.maker.version)
                 async with model.explained.call():
                     done = await behaviour(model, context.within(stage))
             outcome = SUCCESS

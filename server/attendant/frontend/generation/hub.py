@@ -160,8 +160,7 @@ class ModelHub:
             self._live[stream.request.id] = _Live(stream, engine, counts=stream is streams[0])
             if stream.can_wait:
                 self._can_wait.add(stream.request.id)
-            if stream.way is not None:
-                stream.way.submitted()
+            stream.submitted()
         self.forecast.submitted(engine, first)
         self._engines[engine].submit(first)
 

@@ -82,6 +82,8 @@ class GenerationService:
             try:
                 served = model or self._models.find(call.model, wanted_of(call))
                 name, hub = served.name, _hub(served)
+                if context.tally is not None:
+                    context.tally.runs_on(name, served.maker.version)
                 self._limits.check_generation(call, hub.model.max_requests)
                 with hub.gate.coming(inner=inner):
                     if not inner:
@@ -89,7 +91,7 @@ class GenerationService:
                     shaped = await shape(asked, hub, self._grammars, self._given, stage, inner=inner)
                     with stage.begin("admission"):
                         entry = decide(asked, shaped, hub, self._limits, inner=inner)
-                        active = _ActiveCall(hub, entry, self._owned(context, stage), self._ids)
+                        active = _ActiveCall(hub, entry, self._owned(context, stage), self._ids, inner=inner)
                         hub.admit(active.first_request(), entry.call.n, inner=inner)
                         hub.tenants.take(context, entry.call.n)
                 note_params(stage, name, entry.params)
@@ -97,7 +99,7 @@ class GenerationService:
                 self._metrics.refused(name, error)
                 raise
             receipts = CallReceipts(served.maker, entry) if entry.call.receipt else None
-            answer = Answer(stage, context.arrival_ns)
+            answer = Answer(stage, context.arrival_ns, None if inner else context.tally)
             if context.abort is not None:
                 context.abort.when_asked(active.abort)
             try:
@@ -139,7 +141,10 @@ class _ActiveCall:
     and they take it from there instead of computing it again.
     """
 
-    def __init__(self, hub: ModelHub, entry: Entry, context: CallContext, ids: itertools.count[int]) -> None:
+    def __init__(
+        self, hub: ModelHub, entry: Entry, context: CallContext, ids: itertools.count[int], *, inner: bool = False
+    ) -> None:
+        self._inner = inner
         self._hub = hub
         self._entry = entry
         self._context = context
@@ -215,6 +220,8 @@ class _ActiveCall:
             spell=lambda token_id: text.decode((token_id,), skip_special_tokens=False, whole=False),
             spell_bytes=text.bytes_of if keeps_special else text.shown_bytes_of,
             apart=self._entry.apart,
+            tally=self._context.tally,
+            inner=self._inner,
         )
 
 

@@ -12,6 +12,7 @@ from attendant.core.errors import AttendantError, DeadlineExceeded
 from attendant.core.events import FailedEvent, FinishedEvent, TokenEvent, TokenLogprob
 from attendant.core.generation import Delta, Finish, GenerationPart, unspelled, unspelled_bytes
 from attendant.core.request import FinishReason, Request
+from attendant.core.tally import Tally
 from attendant.frontend.answers.told import NOTHING, Piece, joined, without
 from attendant.frontend.generation.apart import Apart
 from attendant.frontend.generation.detokenizer import Detokenizer
@@ -92,6 +93,7 @@ class SequenceStream:
         way: where it is noted how the sequence fares; None: nowhere.
         spell: decodes one token alone. spell_bytes: the bytes that one adds to the text.
         apart: how the answer is told apart; None: it is text.
+        tally: of the request that it belongs to; None: nobody counts. inner: it is not what that asks for, but a part.
     """
 
     def __init__(  # noqa: PLR0913 - what one sequence has, each by name
@@ -109,8 +111,11 @@ class SequenceStream:
         spell: Callable[[int], str] = unspelled,
         spell_bytes: Callable[[int], bytes] = unspelled_bytes,
         apart: Apart | None = None,
+        tally: Tally | None = None,
+        inner: bool = False,
     ) -> None:
         self.index = index
+        self._tally, self._inner = tally, inner
         self._held: list[Delta] | None = [] if whole else None
         self.request = request
         self.way = way
@@ -172,6 +177,13 @@ class SequenceStream:
     def _has_its_call(self) -> bool:
         return self._ends_with_call and self._parser is not None and self._parser.num_tool_calls > 0
 
+    def submitted(self) -> None:
+        """It is handed to an engine now, and will have its end."""
+        if self.way is not None:
+            self.way.submitted()
+        if self._tally is not None:
+            self._tally.begins_sequence()
+
     def end_with(self, error: AttendantError) -> None:
         """Whatever the engine says, the sequence ends with this error."""
         self._ending = error
@@ -181,6 +193,9 @@ class SequenceStream:
         event = self._as_seen(event)
         if self.way is not None:
             self.way.ended(event, self.request)
+        if self._tally is not None:
+            reason = event.reason.value if isinstance(event, FinishedEvent) and not self._inner else ""
+            self._tally.ends_sequence(self.index, self.request.arrival_ns, event.usage, event.timings, reason)
         if isinstance(event, FailedEvent):
             self._call.fail(event.error)
             return event

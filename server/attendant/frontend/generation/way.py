@@ -12,11 +12,17 @@ from attendant.core.generation import Delta, Finish, GenerationCall, GenerationP
 from attendant.core.request import PromptRun, Request
 from attendant.core.sampling import SamplingParams
 from attendant.core.stages import Exemplar, Stage, Value
+from attendant.core.tally import Tally
 
 
 def begin_call(context: CallContext, call: GenerationCall, *, inner: bool) -> Stage:
     """The stage of a call on a model. A part of another call (``inner``) is no call on a model of its own."""
-    stage = context.stage
+    stage, tally = context.stage, context.tally
+    if tally is not None and not inner:
+        tally.asks(call.model, context.priority)
+        tally.stream, tally.n = not call.whole, tally.n + call.n
+        if tally.text_limit:
+            tally.says(_said(call))
     if not stage.noted:
         return stage
     if inner:
@@ -49,15 +55,21 @@ def note_params(stage: Stage, model: str, params: SamplingParams) -> None:
         stage.note(presence_penalty=params.presence_penalty)
 
 
-def _words(call: GenerationCall, limit: int) -> Mapping[str, Value]:
-    """What the caller said, cut to ``limit`` characters; role and text in turn."""
+def _said(call: GenerationCall) -> list[tuple[str, str]]:
+    """What the caller said: role and text, the role empty where there is none."""
     match call.prompt:
         case ChatPrompt(messages=messages):
-            said = [(message.role, message.text) for message in messages]
+            return [(message.role, message.text) for message in messages]
         case TextPrompt(text=text):
-            said = [("user", text)]
-        case _:
-            return {}
+            return [("", text)]
+    return []
+
+
+def _words(call: GenerationCall, limit: int) -> Mapping[str, Value]:
+    """What the caller said, cut to ``limit`` characters; role and text in turn."""
+    said = [(role or "user", text) for role, text in _said(call)]
+    if not said:
+        return {}
     words: list[str] = []
     for role, content in said:
         if limit > 0:
@@ -67,11 +79,13 @@ def _words(call: GenerationCall, limit: int) -> Mapping[str, Value]:
 
 
 class Answer:
-    """What is noted of a call's answer as a whole: counts, ends, and its text if that is asked for."""
+    """What is noted of a call's answer as a whole: counts, ends, and its text if that is asked for. ``tally``: of its
+    request, which gets the text as far as it wants it; None: nobody does."""
 
-    def __init__(self, stage: Stage, arrival_ns: int) -> None:
+    def __init__(self, stage: Stage, arrival_ns: int, tally: Tally | None = None) -> None:
         self._stage = stage
         self._arrival_ns = arrival_ns
+        self._tally = tally if tally is not None and tally.text_limit else None
         self._ends: dict[int, Finish] = {}
         self._texts: dict[int, str] = {}
         self._begun = False
@@ -79,6 +93,8 @@ class Answer:
 
     def take(self, part: GenerationPart) -> None:
         """A part leaves for the caller."""
+        if self._tally is not None and isinstance(part, Delta):
+            self._tally.hears(part.index, part.text)
         if not self._stage.noted:
             return
         if isinstance(part, Finish):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from attendant.bundle import Capability
 from attendant.core.caller import current_caller
-from attendant.core.context import CallContext
+from attendant.core.context import CallContext, current_call
 from attendant.core.errors import AttendantError, InvalidRequest, ModelFailed, Unavailable
 from attendant.core.request import StepTime
 from attendant.frontend.admission import Gate
@@ -101,6 +101,8 @@ class Routes:
     def find(self, name: str) -> Route | None:
         """The route that takes the calls of ``name``; None: it is no route. Whoever takes a call in asks this first,
         and once. Raises NotPermitted: its caller may not use what has this name."""
+        if (call := current_call()) is not None and call.tally is not None:
+            call.tally.asks(name, call.priority)
         current_caller().check_model(name)
         return self._routes.get(name)
 

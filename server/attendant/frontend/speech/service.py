@@ -112,12 +112,17 @@ class SpeechService:
         self, call: SpeechCall, feed_of: Callable[[SpeechModel], Feed], given: CallContext | None
     ) -> AsyncGenerator[SpeechPart, None]:
         context, name, outcome = given or CallContext.new(), "", "error"
+        tally = context.tally
+        if tally is not None:
+            tally.asks(call.model, context.priority)
         try:
             served = self._models.find(call.model, SPEECH)
             listener = served.speech
             assert listener is not None, "the lookup has looked"
             model = listener.model
             name = model.name
+            if tally is not None:
+                tally.runs_on(name, served.maker.version)
             self._limits.check_text("prompt", call.prompt)
             model.check(call)
             call = seeded(call) if call.receipt else call
@@ -136,6 +141,8 @@ class SpeechService:
                     async for part in parts:
                         if isinstance(part, SpeechResult):
                             _note_result(stage, part)
+                            if tally is not None:
+                                tally.hears(0, part.text)
                         yield part
             outcome = SUCCESS
         except AttendantError as error:

@@ -108,6 +108,8 @@ class Transcription:
             if self._receipt is not None:
                 self._receipt.heard(more)
             self._metrics.sound(self._model.name, len(more) / self._rate)
+            if self._context.tally is not None:
+                self._context.tally.hears_sound(len(more) / self._rate)
 
     async def _partial(self, otherwise: str) -> str:
         """The text of an incomplete window; ``otherwise`` if the model is too busy for what is not final."""

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from attendant.core.context import current_call
 from attendant.core.errors import AttendantError, Overloaded, RequestCancelled, Unauthenticated, Unavailable
 from attendant.http.api.dialect import Dialect
 from attendant.http.api.hearing import Hearing, gone
@@ -151,13 +152,22 @@ def error_answer(
     dialect: Dialect, error: AttendantError, status: int | None = None, headers: Mapping[str, str] | None = None
 ) -> Response:
     """The answer that ends a call with ``error``. ``status``: where it is not that of the error."""
-    status = status_of(error) if status is None else status
+    if status is None:
+        status = status_of(error)
+        note_failure(type(error))
     told = {**NO_STORE, **(headers or {})}
     if isinstance(error, Overloaded | Unavailable):
         told["retry-after"] = str(max(1, math.ceil(error.retry_after_s)))
     elif isinstance(error, Unauthenticated):
         told.setdefault("www-authenticate", BEARER)
     return Response(_json(dialect.body_of(error, status)), status, told, "application/json")
+
+
+def note_failure(error: type[BaseException]) -> None:
+    """The call that is being served here fails with such an error, as its line of the log will say."""
+    call = current_call()
+    if call is not None and call.tally is not None:
+        call.tally.fails(error)
 
 
 async def unless_gone(request: Request, work: Awaitable[T]) -> T:
@@ -190,6 +200,7 @@ async def _written(
         except StopAsyncIteration:
             return  # there was none
         except AttendantError as error:
+            note_failure(type(error))
             yield form.failure(error)
         finally:
             await _cancelled(first)

@@ -102,9 +102,9 @@ class _Calls:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _serve(self, request: pb.ModelInferRequest) -> None:
-        context = (current_call() or CallContext.new()).part("call", call_id=request.id[:MOST_OF_ID])
+        context = (current_call() or CallContext.new()).part(request.id[:MOST_OF_ID])
         turn = self._latest = _Turn(self._latest)
-        code, end = grpc.StatusCode.CANCELLED, _End()
+        code, end, failure = grpc.StatusCode.CANCELLED, _End(), None
         try:
             with working_for(context):
                 inference = self._begin(request)
@@ -116,16 +116,17 @@ class _Calls:
                         await self.ready.put(pb.ModelStreamInferResponse(infer_response=part))
             code = grpc.StatusCode.OK
         except AttendantError as error:
-            code, end = status.CODES[type(error)], await self._failed(turn, request, error, str(error))
+            failure = type(error)
+            code, end = status.CODES[failure], await self._failed(turn, request, error, str(error))
         except Exception as error:  # supervision point: as the interceptor's, for one request of a stream
+            failure = type(error)
             code, message, _ = status.of_unexpected(context.request_id)
             if not self._end_on_error:
                 logger.error("a request of a stream failed, id %s", request.id[:MOST_OF_ID], exc_info=error)
             end = await self._failed(turn, request, error, message)
         finally:
             turn.done.set()
-            if context.stage.trail is not None:
-                context.stage.trail.close(status.end_of(code))
+            context.end(status.end_of(code), failure)
         await self.ready.put(end)
 
     async def _failed(self, turn: _Turn, request: pb.ModelInferRequest, error: Exception, message: str) -> _End:

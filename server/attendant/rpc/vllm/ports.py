@@ -13,6 +13,7 @@ from grpc_health.v1 import health as grpc_health
 from attendant.core.errors import ConfigurationError, ModelNotFound
 from attendant.core.repository import full_name, split_name
 from attendant.core.stages import Tracer
+from attendant.core.tally import CallLog
 from attendant.frontend.front_end import FrontEnd
 from attendant.rpc import reflection
 from attendant.rpc.doorway import Doorway
@@ -39,7 +40,7 @@ class EngineEndpoint:
 
 class EnginePorts:
     """All ports with one model each. The methods belong to one event loop. ``guard``: says whom to listen to; None: to
-    everyone. ``refused``: see :class:`~attendant.rpc.server.RpcServer`."""
+    everyone. ``refused``, ``log``: see :class:`~attendant.rpc.server.RpcServer`."""
 
     def __init__(
         self,
@@ -48,8 +49,9 @@ class EnginePorts:
         tracer: Tracer | None = None,
         guard: Guard | None = None,
         refused: Refused | None = None,
+        log: CallLog | None = None,
     ) -> None:
-        self._ports = [_Port(settings, port, tracer, guard, refused) for port in ports]
+        self._ports = [_Port(settings, port, tracer, guard, refused, log) for port in ports]
 
     def bind(self) -> tuple[EngineEndpoint, ...]:
         """Take the ports. Raises ConfigurationError: one cannot be listened on."""
@@ -88,9 +90,10 @@ class _Port:
         tracer: Tracer | None,
         guard: Guard | None,
         refused: Refused | None,
+        log: CallLog | None,
     ) -> None:
         self._port = port
-        supervisor = Supervisor(tracer, guard.door if guard is not None else None, refused)
+        supervisor = Supervisor(tracer, guard.door if guard is not None else None, refused, log)
         self._door = Doorway(
             lambda: grpc.aio.server(interceptors=(supervisor,), options=channel_options(settings)),
             lambda server, number: listen(server, settings.host, number, "vllm_engine", guard),

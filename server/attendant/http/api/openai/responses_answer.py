@@ -9,7 +9,7 @@ from typing import Any
 from attendant.core.errors import AttendantError, Overloaded
 from attendant.core.generation import Delta, Finish, GenerationPart
 from attendant.core.request import FinishReason
-from attendant.http.api.answers import Event, Events
+from attendant.http.api.answers import Event, Events, note_failure
 from attendant.http.api.openai.logprobs import Logprobs
 from attendant.http.api.openai.objects import UsageTally, new_id
 from attendant.http.api.openai.responses_body import LOGPROBS, ResponsesBody, tells_summary
@@ -52,6 +52,7 @@ class ResponseAnswer:
                 for said in self._take(part):
                     yield self._event(said)
         except AttendantError as error:
+            note_failure(type(error))
             if not begun:
                 raise
             yield self._event({"type": "response.failed", "response": self._failed(error)})
