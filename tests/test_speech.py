@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +12,20 @@ import numpy as np
 import pytest
 import soundfile
 import tokenizers
+from attendant.core.context import CallContext
 from attendant.core.errors import Draining
 from attendant.core.generation import BeamCall, GenerationCall, TokenPrompt
+from attendant.core.stages import CallEnd
 from attendant.frontend.front_end import FrontEnd
 from attendant.frontend.speech.calls import RawSound, SpeechCall, SpeechResult
+from attendant.logs.fields import fields_of
 from attendant.metrics import Metrics
 from attendant.models.loaded import LoadedModel
 from attendant.models.loader import LoadedBundles
 from attendant.tasks.segments import cut, whole
 
 from tests.frontend.generation.helpers import load, num_active
+from tests.logs.records import Taken, tally_of
 from tests.system.server import attendant, serving
 from tests.traces.collector import Collector, collecting
 from tests.whisper import make_whisper_bundle
@@ -216,3 +221,31 @@ def _check_spans(collector: Collector, language: str) -> None:
     assert "encode source" in {span.name for span in collector.parts(prefill)}
     failed = [span for span in collector.roots() if span.attributes["rpc.response.status_code"] == "INVALID_ARGUMENT"]
     assert len(failed) == 3
+
+
+def test_the_line_of_a_recording_has_the_numbers_of_its_answer(bundle: Path) -> None:
+    log, found = Taken(), []
+
+    async def test() -> None:
+        front_end = FrontEnd(Metrics(), lambda name, error: pytest.fail(f"{name}: {error}"))
+        await front_end.start(LoadedBundles((LoadedModel.of(load(bundle)),)))
+        context = CallContext.new()
+        context = replace(context, tally=tally_of(context, log))
+        how = GenerationCall("", TokenPrompt(()), beam_search=BeamCall(1))
+        try:
+            found.append(await front_end.speech.transcribe(SpeechCall("", how), sound(2.5), context))
+        finally:
+            context.end(CallEnd("OK"))
+            await front_end.close()
+
+    asyncio.run(asyncio.wait_for(test(), 300))
+    (result,), (tally,) = found, log.tallies
+    told = fields_of(tally)
+    assert told["audio_s"] == round(result.duration_s, 3) == 2.5
+    assert (told["prompt_tokens"], told["completion_tokens"]) == (
+        result.usage.prompt_tokens,
+        result.usage.completion_tokens,
+    )
+    assert told["model"] == "whisper"
+    assert told["queue_ms"] < told["first_token_ms"] < told["total_ms"]
+    assert not {"n", "finish_reasons"} & {*told}

@@ -286,7 +286,7 @@ def test_calls_that_shared_runs_do_not_hold_on_to_each_other(ratio: float) -> No
 def test_a_part_that_is_kept_keeps_the_whole() -> None:
     traced = Traced(ratio=0)
     context = traced.begin()
-    good, bad = context.part("call", call_id="1"), context.part("call", call_id="2")
+    good, bad = context.part("1"), context.part("2")
     assert not trail_of(good).close(OK)
     assert trail_of(bad).close(CallEnd("INTERNAL", failed=True))
     assert trail_of(context).close(OK)

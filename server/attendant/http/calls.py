@@ -143,7 +143,7 @@ def _failed_status(tally: Tally, status: int) -> int:
     """The status that a call would have had which failed after that had left."""
     if tally.error is None or 400 <= status != ABANDONED:
         return status
-    return STATUSES.get(tally.error, 500)  # type: ignore[call-overload, no-any-return]
+    return next((found for error, found in STATUSES.items() if error is tally.error), 500)
 
 
 class _Answer:

@@ -34,7 +34,7 @@ class LogHandler(logging.handlers.QueueHandler):
 
     def __init__(self, lines: logging.Formatter, descriptor: int, most_waiting: int = MOST_WAITING) -> None:
         self._waiting: queue.SimpleQueue[logging.LogRecord | threading.Event] = queue.SimpleQueue()
-        super().__init__(self._waiting)  # type: ignore[arg-type] # of which nothing but put_nowait is asked
+        super().__init__(self._waiting)
         self._most_waiting = most_waiting
         self._lines = lines
         self._descriptor = descriptor

@@ -105,7 +105,7 @@ def _settings(options: SessionOptions) -> ort.SessionOptions:
     settings.intra_op_num_threads = options.threads
     settings.inter_op_num_threads = 1
     settings.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-    settings.log_severity_level = 3
+    settings.log_severity_level = 4  # what goes wrong is raised, and stands in our log, in the form of its lines
     settings.add_session_config_entry("session.intra_op.allow_spinning", "1" if options.spinning else "0")
     # between its runs others run
     settings.add_session_config_entry("session.force_spinning_stop", "1" if options.spinning else "0")

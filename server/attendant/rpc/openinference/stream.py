@@ -104,7 +104,8 @@ class _Calls:
     async def _serve(self, request: pb.ModelInferRequest) -> None:
         context = (current_call() or CallContext.new()).part(request.id[:MOST_OF_ID])
         turn = self._latest = _Turn(self._latest)
-        code, end, failure = grpc.StatusCode.CANCELLED, _End(), None
+        code, end = grpc.StatusCode.CANCELLED, _End()
+        failure: type[BaseException] | None = None
         try:
             with working_for(context):
                 inference = self._begin(request)
@@ -117,7 +118,7 @@ class _Calls:
             code = grpc.StatusCode.OK
         except AttendantError as error:
             failure = type(error)
-            code, end = status.CODES[failure], await self._failed(turn, request, error, str(error))
+            code, end = status.CODES[type(error)], await self._failed(turn, request, error, str(error))
         except Exception as error:  # supervision point: as the interceptor's, for one request of a stream
             failure = type(error)
             code, message, _ = status.of_unexpected(context.request_id)
