@@ -17,7 +17,7 @@ MOST_WAITING = 10_000
 GATHER_S = 0.02
 """Seconds between two writes. Lines that come meanwhile leave together: waking a thread for each of them would cost the
 event loop more than the lines themselves."""
-FLUSH_S = 2.0
+FLUSH_S = 5.0
 """Seconds that the end of a process waits for what is still to be written."""
 MOST_AT_ONCE = 1000
 
@@ -33,7 +33,7 @@ class LogHandler(logging.handlers.QueueHandler):
     """
 
     def __init__(self, lines: logging.Formatter, descriptor: int, most_waiting: int = MOST_WAITING) -> None:
-        self._waiting: queue.SimpleQueue[logging.LogRecord | threading.Event] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[logging.LogRecord | threading.Event | None] = queue.SimpleQueue()
         super().__init__(self._waiting)
         self._most_waiting = most_waiting
         self._lines = lines
@@ -41,8 +41,9 @@ class LogHandler(logging.handlers.QueueHandler):
         self._num_dropped = 0
         self._num_lost = 0
         self._num_told = 0
-        self._torn = False
-        threading.Thread(target=self._write_all, name="log", daemon=True).start()
+        self._torn = self._stuck = False
+        self._thread = threading.Thread(target=self._write_all, name="log", daemon=True)
+        self._thread.start()
 
     @property
     def num_dropped(self) -> int:
@@ -65,12 +66,20 @@ class LogHandler(logging.handlers.QueueHandler):
         """Wait until what has come is written, for at most :data:`FLUSH_S`. At its end a process does it by itself."""
         written = threading.Event()
         self._waiting.put(written)
-        written.wait(FLUSH_S)
+        self._stuck = not written.wait(FLUSH_S)
+
+    def close(self) -> None:
+        """Write what has come, as :meth:`flush` does, and nothing any more. If that has just waited in vain, this does
+        not."""
+        self._waiting.put(None)
+        self._thread.join(0 if self._stuck else FLUSH_S)
+        super().close()
 
     # -- in the thread
 
     def _write_all(self) -> None:
-        while True:
+        found: list[logging.LogRecord | threading.Event | None] = []
+        while None not in found:
             found = [self._waiting.get()]
             while len(found) < MOST_AT_ONCE and not self._waiting.empty():
                 found.append(self._waiting.get())
