@@ -59,6 +59,7 @@ DAILY: Mapping[str, Iterable[str]] = {
     "test_seq2seq_pages.py::test_a_source_beyond_the_limit_is_refused": ("marian", "whisper"),
     "test_seq2seq_pages.py::test_what_was_computed_for_one_source_serves_no_other": ("marian", "whisper"),
     "test_seq2seq_pages.py::test_the_manifest_tells_of_pages": ("marian", "whisper"),
+    "told/test_told_everywhere.py::test_no_path_that_is_sent_is_looked_at_and_no_address_called": ("in turn",),
 }
 """Of these functions, only tests with these parameters are daily."""
 

@@ -43,13 +43,16 @@ CONVENTIONS: Mapping[str, str] = {
 }
 """By what rooms call it."""
 
+MOST_SHOWN = 256
+"""Characters of a word of callers: a name, an id, baggage. Texts have a setting."""
+
 _TEXT_IN, _TEXT_OUT = "text_in", "text_out"
 
 
 def span_name(name: str, attributes: Mapping[str, Value]) -> str:
     """What the span of a stage is called: a call on a model ``{operation} {model}``."""
     model = attributes.get("requested_model") or attributes.get("model")
-    return f"{attributes['operation']} {model}" if "operation" in attributes and model else name
+    return f"{attributes['operation']} {_shown(model)}" if "operation" in attributes and model else name
 
 
 def span_attributes(attributes: Mapping[str, Value]) -> dict[str, Value]:
@@ -58,7 +61,7 @@ def span_attributes(attributes: Mapping[str, Value]) -> dict[str, Value]:
     if "operation" in attributes:
         named["gen_ai.provider.name"] = PROVIDER
         if not attributes.get("requested_model") and "model" in attributes:  # whoever names none asks for this one
-            named["gen_ai.request.model"] = attributes["model"]
+            named["gen_ai.request.model"] = _shown(attributes["model"])
     return named
 
 
@@ -69,7 +72,12 @@ def _named(attributes: Mapping[str, Value]) -> Iterator[tuple[str, Value]]:
         elif key == _TEXT_OUT and isinstance(value, tuple):
             yield "gen_ai.output.messages", _answers(value)
         elif key != "requested_model" or value:
-            yield CONVENTIONS.get(key) or (key if key.startswith(BAGGAGE) else f"attendant.{key}"), value
+            yield CONVENTIONS.get(key) or (key if key.startswith(BAGGAGE) else f"attendant.{key}"), _shown(value)
+
+
+def _shown(value: Value) -> Value:
+    """A value, of whose words a span has the beginning: a name of a model is what a caller says."""
+    return f"{value[:MOST_SHOWN]}..." if isinstance(value, str) and len(value) > MOST_SHOWN else value
 
 
 def _messages(words: tuple[str, ...]) -> str:
