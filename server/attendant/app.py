@@ -22,6 +22,7 @@ from attendant.logs.requests import RequestLog
 from attendant.metrics import Metrics
 from attendant.models import garbage
 from attendant.models.loader import ModelLoader
+from attendant.rpc.bounds import MessageBounds
 from attendant.rpc.server import RpcServer
 from attendant.rpc.vllm.ports import EngineEndpoint, EnginePorts
 from attendant.security.exposure import check_exposure
@@ -120,12 +121,13 @@ class Application:
         self._tracer = tracer_of(settings.traces, self._metrics, self._addresses) if settings.traces.enabled else None
         check_exposure(settings)
         self._guard = guard = Guard(settings.tls, settings.auth, self._metrics.security)
-        refused = self._metrics.refusals.refused
+        refused, bounds = self._metrics.refusals.refused, MessageBounds(settings.limits)
         log = RequestLog(settings.logs) if settings.logs.requests else None
+        explain = settings.explain.enabled
         self._rpc = RpcServer(
-            settings.grpc, self._tracer, explain=settings.explain.enabled, guard=guard, refused=refused, log=log
+            settings.grpc, self._tracer, explain=explain, guard=guard, refused=refused, log=log, bounds=bounds
         )
-        self._engines = EnginePorts(settings.grpc, settings.engine_ports(), self._tracer, guard, refused, log)
+        self._engines = EnginePorts(settings.grpc, settings.engine_ports(), self._tracer, guard, refused, log, bounds)
         self._recorder: Recorder | None = None
         self._front_end: FrontEnd | None = None
         self._hung_up = False

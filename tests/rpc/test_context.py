@@ -117,8 +117,8 @@ def test_a_salt_comes_by_the_metadata_and_by_the_field() -> None:
                 metadata = (("x-attendant-cache-salt", came),) if came else ()
                 call = generate(generation_pb2.GenerateRequest(text="x", cache_salt=said), metadata=metadata)
                 assert [response async for response in call]
-            long = generate(generation_pb2.GenerateRequest(text="x", cache_salt="s" * 1025))
-            assert (await failure(long)).details() == "cache_salt has 1025 bytes; allowed: at most 1024"
+            long = generate(generation_pb2.GenerateRequest(text="x", cache_salt="é" * 513))
+            assert (await failure(long)).details() == "cache_salt has 1026 bytes; allowed: at most 1024"
             long = generate(
                 generation_pb2.GenerateRequest(text="x"), metadata=(("x-attendant-cache-salt", "s" * 1025),)
             )

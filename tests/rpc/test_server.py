@@ -150,7 +150,8 @@ def test_a_name_as_long_as_a_message_is_still_answered() -> None:
         async with connected(FakeService()) as channel:
             get = models_pb2_grpc.ModelsStub(channel).GetModel
             error = await failure(get(models_pb2.GetModelRequest(model="\U0001f600" * 500_000)))
-            assert error.code() is grpc.StatusCode.NOT_FOUND
+            assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+            assert error.details() == "model has 500000 characters; allowed: at most 1024"
             error = await failure(get(models_pb2.GetModelRequest(model="x"), metadata=(("x-request-id", "i" * 4000),)))
             assert len(dict(error.trailing_metadata())["x-request-id"]) < 200
 

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tests.http.api.known import BODIES, CHAT, EXAMPLES, FORMS
+from tests.http.api.known import BODIES, EXAMPLES, FORMS
 
 Schema = Mapping[str, Any]
 
@@ -17,7 +17,7 @@ MODELS = {"/v1/embeddings": "vectors", "/v1/audio/transcriptions": "words", "/v1
 
 
 HERE = "(here)"
-_CALL = {"id": "1", "type": "function", "function": {"name": "find", "arguments": "{}"}}
+_CALL: Mapping[str, Any] = {"id": "1", "type": "function", "function": {"name": "find", "arguments": "{}"}}
 WITHIN: Mapping[str, tuple[tuple[str, Any], ...]] = {
     "/v1/chat/completions": (
         *(
@@ -32,7 +32,10 @@ WITHIN: Mapping[str, tuple[tuple[str, Any], ...]] = {
             )
         ),
         *(
-            ("messages", [CHAT["messages"][0], {"role": "assistant", "content": None, "tool_calls": [call]}])
+            (
+                "messages",
+                [{"role": "user", "content": "a"}, {"role": "assistant", "content": None, "tool_calls": [call]}],
+            )
             for call in (
                 {**_CALL, "id": HERE},
                 {**_CALL, "function": {"name": HERE, "arguments": "{}"}},

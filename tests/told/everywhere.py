@@ -85,7 +85,7 @@ class Everywhere:
         for text in texts:
             said = text.replace("\0", "")
             for name, _ in METADATA:
-                call = self._main.unary_unary("/attendant.v1.Models/ListModels")
+                call: Any = self._main.unary_unary("/attendant.v1.Models/ListModels")
                 found.append(self._ended(f"metadata {name}", lambda: call(b"", metadata=((name, said),))))  # noqa: B023
                 response = self._http.get("/v1/models", headers={name: said})
                 found.append(Told(f"header {name}", str(response.status_code), ""))

@@ -127,7 +127,7 @@ def _put(message: Any, place: Place, text: str) -> None:
 
 def _meant(kind: Descriptor) -> Any:
     message = message_factory.GetMessageClass(kind)()
-    json_format.ParseDict(MEANT.get(kind.full_name, {}), message)
+    json_format.ParseDict(dict(MEANT.get(kind.full_name, {})), message)
     for field in kind.fields:
         if field.name in ("model", "model_name") and not field.is_repeated:
             setattr(message, field.name, likely(kind.name))

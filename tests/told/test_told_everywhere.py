@@ -50,8 +50,9 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
         "--vllm-engine",
         "0=vectors",
     )
-    opened = ("--model-repository", folder / "models", "--repository.control", "explicit")
+    opened: tuple[object, ...] = ("--model-repository", folder / "models", "--repository.control", "explicit")
     opened += ("--chat.given-templates", "--auth.settings-by-calls", "everyone", "--no-admission.predict")
+    opened += ("--limits.max-name-characters", 100_000)  # long names, too, get as far as they can
     events = folder / "events"
     with collecting() as collector, pytest.MonkeyPatch.context() as patch:
         followed = ("--traces.enabled", "--traces.ratio", 1, "--traces.endpoint", collector.endpoint)

@@ -28,7 +28,16 @@ _PER_VALUE = 8  # characters that a value stands for beside its text
 _LOOK_AFTER = 64  # steps, after which the clock is looked at
 _STEP = 2**14  # characters whose making is a step
 
-Containers: tuple[type, ...] = (list, tuple, dict, set, frozenset, type({}.keys()), type({}.values()), type({}.items()))
+Containers: tuple[type[Any], ...] = (
+    list,
+    tuple,
+    dict,
+    set,
+    frozenset,
+    type({}.keys()),
+    type({}.values()),
+    type({}.items()),
+)
 
 
 class TooMuch(jinja2.TemplateRuntimeError):
@@ -87,7 +96,8 @@ class Budget:
         known = self.weights.get(id(value))
         if known is not None:
             return known[1]
-        total, left = 0, [value]
+        left: list[Any] = [value]
+        total = 0
         while left:
             each = left.pop()
             total += _PER_VALUE

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from attendant.core.chat import ChatMessage, ChatPrompt, TextPart
 from attendant.core.errors import InvalidRequest
 from attendant.core.generation import GenerationCall, TextPrompt
+from attendant.core.json_values import is_deeper, text_is_deeper
 from attendant.settings import LimitsSettings
 
 
@@ -38,6 +39,8 @@ class CallLimits:
         _number("logit_bias", len(call.logit_bias or ()), most.max_logit_bias, "entries")
         if call.grammar is not None:
             _number(call.grammar.field, len(call.grammar.choices), most.max_grammar_choices, "texts")
+            if call.grammar.kind == "json_schema":
+                self._nested_text(call.grammar.field, call.grammar.text)
         self._tokens(call)
 
     def check_answer(self, call: GenerationCall, longest: int) -> None:
@@ -59,6 +62,10 @@ class CallLimits:
     def check_text(self, field: str, text: str) -> None:
         """One text."""
         _number(field, len(text), self._most.max_text_characters, "characters")
+
+    def check_text_tokens(self, field: str, token_ids: Sequence[int]) -> None:
+        """Token ids that become a text."""
+        _number(field, len(token_ids), self._most.max_text_tokens, "tokens")
 
     def check_texts(self, field: str, texts: Iterable[str]) -> None:
         """Several texts. ``field``: with a place for the number of a text."""
@@ -87,6 +94,12 @@ class CallLimits:
             raise InvalidRequest("chat", f"has {pieces:,} {what}; allowed: {self._most.max_chat_pieces:,} in all")
         for place, message in enumerate(chat.messages):
             self._message(f"messages[{place}]", message)
+        for place, tool in enumerate(chat.tools):
+            self._name(f"tools[{place}].name", tool.name)
+            self._nested(f"tools[{place}]", tool.definition)
+        for place, document in enumerate(chat.documents):
+            self._nested(f"documents[{place}]", document)
+        self._nested("template_variables", chat.variables)
 
     def _tokens(self, call: GenerationCall) -> None:
         most = self._most.max_listed_tokens
@@ -115,7 +128,29 @@ class CallLimits:
             texts = [part.text if isinstance(part, TextPart) else "" for part in message.content]
             self.check_texts(f"{field}.parts[{{}}]", texts)
         self.check_text(f"{field}.reasoning", message.reasoning)
-        self.check_texts(f"{field}.tool_calls[{{}}].arguments", [call.arguments for call in message.tool_calls])
+        self._name(f"{field}.role", message.role)
+        self._name(f"{field}.name", message.name)
+        self._name(f"{field}.tool_call_id", message.tool_call_id)
+        for place, call in enumerate(message.tool_calls):
+            told = f"{field}.tool_calls[{place}]"
+            self._name(f"{told}.id", call.id)
+            self._name(f"{told}.name", call.name)
+            self.check_text(f"{told}.arguments", call.arguments)
+            self._nested_text(f"{told}.arguments", call.arguments)
+
+    def _name(self, field: str, name: str) -> None:
+        _number(field, len(name), self._most.max_name_characters, "characters")
+
+    def _nested(self, field: str, value: object) -> None:
+        if is_deeper(value, self._most.max_nesting):
+            self._too_deep(field)
+
+    def _nested_text(self, field: str, text: str) -> None:
+        if text_is_deeper(text, self._most.max_nesting):
+            self._too_deep(field)
+
+    def _too_deep(self, field: str) -> NoReturn:
+        raise InvalidRequest(field, f"is nested too deeply; allowed: at most {self._most.max_nesting} levels")
 
 
 def _pieces(message: ChatMessage) -> int:

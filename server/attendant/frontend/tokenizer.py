@@ -95,9 +95,10 @@ class TokenizerService:
             wanted: of the model, where none is named.
 
         Raises:
-            InvalidRequest: an id that the model has not.
+            InvalidRequest: an id that the model has not, or more ids than become a text.
         """
         words = self._words(model, wanted)
+        self._limits.check_text_tokens("token_ids", token_ids)
 
         def decode() -> str:
             check_known(words.codec.tokenizer, token_ids, words.vocab_size, "token_ids")

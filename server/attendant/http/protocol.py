@@ -13,9 +13,6 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 REQUEST_S = 10.0
 """Seconds that a connection may take until the head of a request is there."""
 
-MOST_HEAD_BYTES = 64 * 1024
-"""Of the head of a request."""
-
 _TOO_LONG = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: text/plain; charset=utf-8\r\n"
     b"content-length: 0\r\nconnection: close\r\n\r\n"
@@ -36,9 +33,11 @@ def names_of(certificate: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 class Keeping:
-    """How long connections are kept. ``max_age_s``: of one that gets another request; None: whatever its age."""
+    """How long connections are kept. ``max_age_s``: of one that gets another request; None: whatever its age.
+    ``max_head_bytes``: of a request's head; more ends its connection."""
 
-    def __init__(self, max_age_s: float | None) -> None:
+    def __init__(self, max_age_s: float | None, max_head_bytes: int) -> None:
+        self.max_head_bytes = max_head_bytes
         self._max_age_s = max_age_s
         self._ends = False
 
@@ -58,6 +57,7 @@ class Protocol(HttpToolsProtocol):
     _late: asyncio.TimerHandle | None = None
     _in_head = False
     _head_bytes = 0
+    _header_bytes = 0
     _served: RequestResponseCycle | None = None
     _names: tuple[str, ...] = ()
 
@@ -77,9 +77,8 @@ class Protocol(HttpToolsProtocol):
         """A part of a request, or all of it."""
         super().data_received(data)
         self._head_bytes += len(data) if self._in_head else 0
-        if self._head_bytes > MOST_HEAD_BYTES and not self.transport.is_closing():
-            self.transport.write(_TOO_LONG)
-            self.transport.close()
+        if self._head_bytes > self._keeping.max_head_bytes:
+            self._refuse_head()
         elif self._under_way():
             self._forget()
         elif self._late is None:
@@ -87,8 +86,21 @@ class Protocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """The head of a request begins."""
-        self._in_head, self._head_bytes = True, 0
+        self._in_head, self._head_bytes, self._header_bytes = True, 0, 0
         super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header. One that comes with all others of its request is counted here."""
+        self._header_bytes += len(name) + len(value) + len(b": \r\n")
+        if self._header_bytes > self._keeping.max_head_bytes:
+            self._refuse_head()
+            raise ValueError("the head is too long")  # ends the parser's work
+        super().on_header(name, value)
+
+    def send_400_response(self, msg: str) -> None:
+        """Tell that a request cannot be read, unless its connection has been told more."""
+        if not self.transport.is_closing():
+            super().send_400_response(msg)
 
     def on_headers_complete(self) -> None:
         """The request begins, or waits behind another."""
@@ -112,6 +124,11 @@ class Protocol(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._served = cycle
         super()._start_asgi_task(cycle, app)
+
+    def _refuse_head(self) -> None:
+        if not self.transport.is_closing():
+            self.transport.write(_TOO_LONG)
+            self.transport.close()
 
     def _under_way(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete

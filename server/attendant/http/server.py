@@ -39,7 +39,7 @@ class HttpServer:
         self._settings = settings
         self._app = app
         self._identity = identity
-        self._keeping = Keeping(settings.max_connection_age_s)
+        self._keeping = Keeping(settings.max_connection_age_s, int(settings.max_head_bytes))
         self._socket: socket.socket | None = None
         self._server: _Server | None = None
         self._serving: asyncio.Task[None] | None = None

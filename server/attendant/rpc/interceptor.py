@@ -23,6 +23,7 @@ from attendant.core.stages import Arrival, Tracer
 from attendant.core.tally import CallLog
 from attendant.rpc import status
 from attendant.rpc.access import Entry
+from attendant.rpc.bounds import MessageBounds
 from attendant.rpc.context import call_context
 from attendant.rpc.fields import on_wire
 from attendant.security.door import Door
@@ -62,6 +63,7 @@ class Supervisor(grpc.aio.ServerInterceptor):
         door: says who makes a call, and whether it may; None: everyone may.
         refused: hears after how many seconds a call was refused for want of room or time.
         log: writes a line of each call, but for those of :data:`NOT_LOGGED`; None: nobody does.
+        bounds: of what messages have.
 
     Attributes:
         last_call_s: when the latest call came, monotonic, but for those that only ask how the server is.
@@ -73,7 +75,9 @@ class Supervisor(grpc.aio.ServerInterceptor):
         door: Door | None = None,
         refused: Refused | None = None,
         log: CallLog | None = None,
+        bounds: MessageBounds | None = None,
     ) -> None:
+        self._bounds = bounds or MessageBounds()
         self._tracer = tracer
         self._refused = refused
         self._door = door
@@ -96,7 +100,7 @@ class Supervisor(grpc.aio.ServerInterceptor):
                 return None
             tracer = None if method.startswith(NOT_TRACED) else self._tracer
             log = None if method.startswith(NOT_LOGGED) else self._log
-            way = _Way(method, tracer, Entry.of(self._door, method), self._refused, log)
+            way = _Way(method, tracer, Entry.of(self._door, method), self._refused, self._bounds, log)
             handler = self._handlers[method] = _supervise(handler, way)
             if way.entry is not None:
                 self._refusing[method] = way.entry, _refuse(way)
@@ -116,6 +120,7 @@ class _Way:
     tracer: Tracer | None
     entry: Entry | None
     refused: Refused | None
+    bounds: MessageBounds
     log: CallLog | None
 
 
@@ -227,7 +232,9 @@ class _Call:
         try:
             if self._refused is not None:
                 raise self._refused
-            return decode(data)
+            message = decode(data)
+            self._way.bounds.check(message)
+            return message
         except DecodeError as error:
             raise InvalidRequest("request", f"is not a message of this method: {error}") from None
         finally:

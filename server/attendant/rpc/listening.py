@@ -73,6 +73,11 @@ def channel_options(settings: GrpcSettings) -> list[tuple[str, Any]]:
         *((name, _milliseconds(seconds)) for name, seconds in ages if seconds is not None),
         ("grpc.max_receive_message_length", int(settings.max_receive_bytes)),
         ("grpc.max_send_message_length", int(settings.max_send_bytes)),
+        ("grpc.max_metadata_size", int(settings.max_metadata_bytes)),
+        (
+            "grpc.absolute_max_metadata_size",
+            int(settings.max_metadata_bytes),
+        ),  # between both it would be a matter of luck
         ("grpc.max_concurrent_streams", settings.max_concurrent_streams),
         ("grpc.keepalive_time_ms", _milliseconds(settings.keepalive_time_s)),
         ("grpc.keepalive_timeout_ms", ping_timeout_ms),

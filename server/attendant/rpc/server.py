@@ -26,6 +26,7 @@ from attendant.core.stages import Tracer
 from attendant.core.tally import CallLog
 from attendant.frontend.front_end import FrontEnd
 from attendant.rpc import reflection
+from attendant.rpc.bounds import MessageBounds
 from attendant.rpc.doorway import Doorway
 from attendant.rpc.encoding import EncodingServicer
 from attendant.rpc.explain import ExplainServicer
@@ -62,6 +63,7 @@ class RpcServer:
         guard: says whom to listen to; None: to everyone.
         refused: hears after how many seconds a call was refused for want of room or time.
         log: writes a line of each call; None: nobody does.
+        bounds: of what messages have.
     """
 
     def __init__(
@@ -73,11 +75,12 @@ class RpcServer:
         guard: Guard | None = None,
         refused: Refused | None = None,
         log: CallLog | None = None,
+        bounds: MessageBounds | None = None,
     ) -> None:
         self._tracer = tracer
         self._guard = guard
         self._services = tuple([name for name in SERVICES if explain or name != EXPLAIN])
-        supervisor = Supervisor(tracer, guard.door if guard is not None else None, refused, log)
+        supervisor = Supervisor(tracer, guard.door if guard is not None else None, refused, log, bounds)
         self._door = Doorway(
             lambda: grpc.aio.server(interceptors=(supervisor,), options=channel_options(settings)),
             lambda server, port: listen(server, settings.host, port, "grpc.port", guard),

@@ -29,6 +29,10 @@ class HttpSettings(Section):
     max_body_bytes: Annotated[ByteSize, Field(ge=1024)] = Field(
         ByteSize(64 * 1024 * 1024), description="Largest body of a request; larger ones are refused with 413."
     )
+    max_head_bytes: Annotated[ByteSize, Field(ge=1024)] = Field(
+        ByteSize(64 * 1024),
+        description="Size of the first line and all headers of a request; more is refused with 431.",
+    )
     keep_alive_s: Annotated[float, Field(ge=0, le=3600)] = Field(
         0.0,
         description="Seconds of silence after which a stream of events has a comment, so that proxies keep it open: 1 "

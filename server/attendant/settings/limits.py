@@ -55,6 +55,20 @@ class LimitsSettings(Section):
     max_grammar_choices: Annotated[int, Field(ge=1)] = Field(
         2**14, description="Texts of a grammar that has an answer be one of some."
     )
+    max_text_tokens: Annotated[int, Field(ge=1)] = Field(2**20, description="Token ids that are made a text again.")
+    max_name_characters: Annotated[int, Field(ge=1)] = Field(
+        1024,
+        description="Characters of every text of a message of gRPC that has no limit of its own: names of models, "
+        "languages and labels, roles, ids.",
+    )
+    max_entries: Annotated[int, Field(ge=1)] = Field(
+        4096,
+        description="Entries of every list of a message of gRPC that has no limit of its own: layers and heads, spans, "
+        "parameters, tensors, settings.",
+    )
+    max_nesting: Annotated[int, Field(ge=1, le=200)] = Field(
+        200, description="Levels of lists and objects within each other, in a JSON text or body."
+    )
     prefix_cache_by_tenant: bool = Field(
         False,
         description="Share cached beginnings of prompts among calls of one tenant alone, whatever salts calls bring. "

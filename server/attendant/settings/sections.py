@@ -205,6 +205,10 @@ class GrpcSettings(Section):
         ByteSize(64 * 1024 * 1024),
         description="Largest response message; a call that would send a larger one ends with RESOURCE_EXHAUSTED.",
     )
+    max_metadata_bytes: Annotated[ByteSize, Field(ge=1024, le=2**24)] = Field(
+        ByteSize(8 * 1024),
+        description="Size of a call's metadata, with 32 bytes for each entry; more is refused with RESOURCE_EXHAUSTED.",
+    )
     max_concurrent_streams: Annotated[int, Field(ge=1)] = Field(
         1024, description="Calls at once on one connection; the client holds more back."
     )

@@ -16,6 +16,7 @@ from attendant.core.stages import Tracer
 from attendant.core.tally import CallLog
 from attendant.frontend.front_end import FrontEnd
 from attendant.rpc import reflection
+from attendant.rpc.bounds import MessageBounds
 from attendant.rpc.doorway import Doorway
 from attendant.rpc.health import Health
 from attendant.rpc.interceptor import Refused, Supervisor
@@ -50,8 +51,9 @@ class EnginePorts:
         guard: Guard | None = None,
         refused: Refused | None = None,
         log: CallLog | None = None,
+        bounds: MessageBounds | None = None,
     ) -> None:
-        self._ports = [_Port(settings, port, tracer, guard, refused, log) for port in ports]
+        self._ports = [_Port(settings, port, tracer, guard, refused, log, bounds) for port in ports]
 
     def bind(self) -> tuple[EngineEndpoint, ...]:
         """Take the ports. Raises ConfigurationError: one cannot be listened on."""
@@ -91,9 +93,10 @@ class _Port:
         guard: Guard | None,
         refused: Refused | None,
         log: CallLog | None,
+        bounds: MessageBounds | None,
     ) -> None:
         self._port = port
-        supervisor = Supervisor(tracer, guard.door if guard is not None else None, refused, log)
+        supervisor = Supervisor(tracer, guard.door if guard is not None else None, refused, log, bounds)
         self._door = Doorway(
             lambda: grpc.aio.server(interceptors=(supervisor,), options=channel_options(settings)),
             lambda server, number: listen(server, settings.host, number, "vllm_engine", guard),
