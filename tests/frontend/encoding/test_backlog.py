@@ -13,6 +13,7 @@ import pytest
 from attendant.core.context import CallContext
 from attendant.core.encoding import BatchStats, Row
 from attendant.core.errors import QueueFull, WouldBeLate
+from attendant.core.fair_order import OrderRules
 from attendant.frontend import timely
 from attendant.frontend.encoding.backlog import Backlog
 from attendant.frontend.encoding.calls import ClassifyCall
@@ -102,6 +103,23 @@ def test_only_rows_of_as_high_a_priority_are_ahead(part: EncoderPart) -> None:
     assert not is_late(lambda: backlog.check(rows(4, hours=2, priority=1), 4))
     backlog.add(rows(8, priority=2))
     assert is_late(lambda: backlog.check(rows(4, hours=2, priority=1), 4))
+
+
+def test_of_other_tenants_only_as_much_is_ahead_as_the_own_one_has(part: EncoderPart) -> None:
+    backlog = slow(part, 0)
+    backlog.add([replace(row, tenant="heavy") for row in rows(40)])  # ten hours
+    light = [replace(row, tenant="light") for row in rows(4, hours=2.2)]
+    assert not is_late(lambda: backlog.check(light, 4)), "an hour of its own, and one of the other"
+    assert is_late(lambda: backlog.check(light, 8)), "two, and two"
+    assert is_late(lambda: backlog.check([replace(row, tenant="heavy") for row in rows(4, hours=9)], 4))
+    backlog.add([replace(row, tenant="light") for row in rows(4)])
+    assert is_late(lambda: backlog.check(light, 4))
+    backlog.add([replace(row, tenant="urgent", priority=1) for row in rows(8)])
+    assert is_late(lambda: backlog.check([replace(row, tenant="new") for row in rows(4, hours=3.2)], 4))
+    unfair = replace(part, limits=replace(part.limits, order=OrderRules(fair=False)))
+    backlog = slow(unfair, 0)
+    backlog.add([replace(row, tenant="heavy") for row in rows(40)])
+    assert is_late(lambda: backlog.check(light, 4))
 
 
 def test_rows_that_have_ended_are_ahead_of_nobody(part: EncoderPart) -> None:

@@ -16,8 +16,8 @@ from attendant.models.encoders import EncoderPart
 
 
 class Backlog:
-    """The rows of one model that have not ended, by priority, and when those that come would be done. It belongs to the
-    event loop."""
+    """The rows of one model that have not ended, by priority and tenant, and when those that come would be done. It
+    belongs to the event loop."""
 
     def __init__(self, model: EncoderPart) -> None:
         self._name = model.name
@@ -26,25 +26,25 @@ class Backlog:
         self._forecast = BatchForecast(model.limits)
         self._margin = Margin()
         self._stretch = Stretch()
-        self._rows: dict[int, _Sum] = {}  # by priority
+        self._rows: dict[_Line, _Sum] = {}
 
     def add(self, rows: Sequence[Row]) -> None:
         """Rows have come."""
         if not self._rows:
             self._forecast.begins(time.monotonic_ns())
         for row in rows:
-            if (level := self._rows.get(row.priority)) is None:
-                level = self._rows[row.priority] = _Sum()
-            level.count += 1
-            level.size += row.size
+            if (line := self._rows.get(key := (row.priority, row.tenant))) is None:
+                line = self._rows[key] = _Sum()
+            line.count += 1
+            line.size += row.size
 
     def remove(self, row: Row) -> None:
         """A row has ended."""
-        level = self._rows[row.priority]
-        level.count -= 1
-        level.size -= row.size
-        if not level.count:
-            del self._rows[row.priority]
+        line = self._rows[key := (row.priority, row.tenant)]
+        line.count -= 1
+        line.size -= row.size
+        if not line.count:
+            del self._rows[key]
 
     def ran(self, stats: BatchStats) -> None:
         """A batch has ended."""
@@ -58,7 +58,7 @@ class Backlog:
         """
         by_ns = context.result_by_ns
         if by_ns is not None and self._rows:
-            due_ns = self._due_in_ns(0, 0, context.priority)
+            due_ns = self._due_in_ns(0, 0, (context.priority, context.tenant))
             due_ns = None if due_ns is None else self._stretch.value * due_ns
             self._check_time(due_ns, context.arrival_ns, by_ns)
 
@@ -72,11 +72,11 @@ class Backlog:
         """
         first = rows[0]
         size = sum(row.size for row in rows) * num_rows // len(rows)
-        raw_ns = self._due_in_ns(num_rows, size, first.priority)
+        raw_ns = self._due_in_ns(num_rows, size, (first.priority, first.tenant))
         due_ns = None if raw_ns is None else self._stretch.value * raw_ns
         if first.deadline_ns is not None:
             self._check_time(due_ns, first.arrival_ns, first.deadline_ns)
-        held = sum(level.size for level in self._rows.values())
+        held = sum(line.size for line in self._rows.values())
         if self._max_size is not None and held and held + size > self._max_size:
             over_ns = self._forecast.due_in_ns(1, held + size - self._max_size, time.monotonic_ns())
             raise QueueFull(self._name, self._max_size, sane_retry_s((over_ns or 0) / 1e9), "tokens")
@@ -84,13 +84,22 @@ class Backlog:
             return Promise(self._margin)
         return Promise(self._margin, due_ns, first.deadline_ns, self._stretch, raw_ns)
 
-    def _due_in_ns(self, num_rows: int, size: int, priority: int) -> float | None:
-        ahead = [level for its_priority, level in self._rows.items() if its_priority >= priority]
-        return self._forecast.due_in_ns(
-            num_rows + sum(level.count for level in ahead),
-            size + sum(level.size for level in ahead),
-            time.monotonic_ns(),
-        )
+    def _due_in_ns(self, num_rows: int, size: int, line: _Line) -> float | None:
+        """Of rows behind those of their line, of which there may be none yet. Tenants share alike: until all of its own
+        are done, another one has had as much at most."""
+        priority, tenant = line
+        own = self._rows.get(line)
+        most = size + (own.size if own is not None else 0)
+        count, held = float(num_rows), float(size)
+        for (its_priority, its_tenant), there in self._rows.items():
+            if its_priority < priority:
+                continue
+            share = 1.0
+            if self._limits.order.fair and its_priority == priority and its_tenant != tenant:
+                share = min(1.0, most / max(there.size, 1))
+            count += share * there.count
+            held += share * there.size
+        return self._forecast.due_in_ns(round(count), round(held), time.monotonic_ns())
 
     def _check_time(self, due_ns: float | None, arrival_ns: int, by_ns: int) -> None:
         if self._limits.predict and due_ns is not None:
@@ -105,8 +114,12 @@ class Backlog:
             )
 
 
+_Line = tuple[int, str]
+"""A priority and a tenant."""
+
+
 class _Sum:
-    """Rows of one priority: how many, and their sizes together."""
+    """Rows of one line: how many, and their sizes together."""
 
     def __init__(self) -> None:
         self.count = self.size = 0
