@@ -15,8 +15,8 @@ from attendant.core.request import Request
 from attendant.core.sampling import SamplingParams
 from attendant.engine.facts import EngineFacts
 from attendant.engine.step_rules import StepRules
+from attendant.frontend.generation.alike import rounded
 from attendant.frontend.generation.forecast import Forecast
-from attendant.frontend.generation.outlook import _rounded
 from attendant.frontend.generation.service import GenerationService
 from attendant.metrics import Metrics
 from attendant.settings import AdmissionSettings
@@ -94,7 +94,7 @@ def test_who_comes_too_late_for_a_first_token_is_refused_unread(bundle: Path) ->
 
 
 def test_nearly_alike_newcomers_are_looked_at_once() -> None:
-    assert [_rounded(number) for number in (0, 1, 7, 8, 9, 15, 16, 17, 63, 64, 65, 1000)] == [
+    assert [rounded(number) for number in (0, 1, 7, 8, 9, 15, 16, 17, 63, 64, 65, 1000)] == [
         *(0, 1, 7, 8, 9, 15, 16, 18, 64, 64, 72, 1024)
     ]
 

@@ -18,7 +18,8 @@ from attendant.engine.facts import EngineFacts
 from attendant.engine.hopeless import too_late
 from attendant.frontend.admission import sane_retry_s
 from attendant.frontend.generation.lengths import AnswerLengths
-from attendant.frontend.generation.outlook import Outlook, Tracked
+from attendant.frontend.generation.outlook import Outlook
+from attendant.frontend.generation.tracked import Tracked
 from attendant.frontend.margin import Margin
 from attendant.metrics import Metrics
 from attendant.settings import AdmissionSettings
@@ -64,7 +65,7 @@ class Forecast:
         self._metrics = metrics
         self._context_length = context_length
         lengths = AnswerLengths()
-        self._outlooks = [Outlook(facts, lengths) for facts in engines]
+        self._outlooks = [Outlook(facts, lengths, settings.order_rules()) for facts in engines]
         self._first_margin, self._end_margin = Margin(), Margin()
         self._foreseen: dict[str, Foreseen] = {}
         self._promised: tuple[str, Foreseen] | None = None  # of the request that is about to be submitted
@@ -149,14 +150,14 @@ class Forecast:
         """
         limits = ((context.first_token_by_ns, FIRST_TOKEN), (context.deadline_ns, END))
         known = [(by_ns, what) for by_ns, what in limits if by_ns is not None]
-        if not known or not self._settings.predict or context.priority > 0:
+        if not known or not self._settings.predict:
             return
         if any(outlook.is_idle or not outlook.pace.is_sure for outlook in self._outlooks):
             return
         now_ns = time.monotonic_ns()
-        soonest_s, outlook = min(
-            [(outlook.soonest_s(now_ns), outlook) for outlook in self._outlooks], key=itemgetter(0)
-        )
+        line = context.priority, context.tenant
+        soonest = [(outlook.soonest_s(now_ns, *line), outlook) for outlook in self._outlooks]
+        soonest_s, outlook = min(soonest, key=itemgetter(0))
         margin = max(min(self._first_margin.value, self._end_margin.value), 0.0)
         waited_s = (now_ns - context.arrival_ns) / 1e9
         by_ns, what = min(known)

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
 
 from attendant.core.events import FailedEvent, FinishedEvent, StepReport, TokenEvent
+from attendant.core.fair_order import OrderRules
 from attendant.core.pace import Pace
-from attendant.core.request import FinishReason, Request
+from attendant.core.request import FinishReason
 from attendant.engine.chunking import MIN_CHUNK
 from attendant.engine.facts import EngineFacts
 from attendant.engine.foresight import Foresight
 from attendant.engine.step_rules import NEVER, Course, Traffic
+from attendant.frontend.generation.alike import MANY, alike
+from attendant.frontend.generation.arrivals import Arrivals
 from attendant.frontend.generation.lengths import AnswerLengths
-
-WINDOW_NS = 2_000_000_000
-"""Nanoseconds over which arrivals are counted."""
-
-FEWEST = 4
-"""Arrivals in that time that are taken to go on."""
+from attendant.frontend.generation.tracked import Tracked
+from attendant.frontend.generation.turns import Turns
 
 LOOP_SHARE = 0.05
 """Share of the event loop's time that looking ahead may take when requests come fast."""
@@ -29,75 +27,33 @@ LOOP_SHARE = 0.05
 CONFIDENCE = 0.9
 """Share of answers that are no longer than is taken for one whose end is promised."""
 
-MANY = 16
-"""Sequences from which on newcomers that are nearly alike are looked at once."""
-
-FINENESS = 8
-"""They are alike if the tokens of their prompts, and those of their answers, are the same to one part in so many of
-their power of two; a newcomer is taken to be as large as the largest of these."""
-
-LATEST = 0.05
-"""What the latest request weighs in what one is like on average."""
-
-
-@dataclass(slots=True)
-class Tracked:
-    """A sequence that an engine has: what it needs, and what it has had.
-
-    Attributes:
-        answer: tokens that it gets at most. least: those that come for certain.
-        done: tokens of the prompt that are computed, as far as is known.
-        tokens: of the answer, so far.
-    """
-
-    prompt: int
-    answer: int
-    least: int
-    fed: int
-    rows: int
-    deadline_ns: int | None
-    ends_hopeless: bool
-    done: int = 0
-    tokens: int = 0
-
-    @classmethod
-    def of(cls, request: Request, context_length: int) -> Tracked:
-        """A request that nothing has been done for."""
-        prompt = len(request.prompt)
-        return cls(
-            prompt,
-            max(min(request.params.max_tokens, context_length - prompt), 1),
-            request.sure_tokens,
-            request.source.length if request.source is not None else 0,
-            request.beams.num_beams if request.beams is not None else 1,
-            request.deadline_ns,
-            request.ends_hopeless,
-        )
-
 
 class Outlook:
     """Keeps account of one engine's sequences, and looks ahead.
 
     Args:
         lengths: what is known of the lengths of answers.
+        order: of those that wait.
     """
 
-    def __init__(self, facts: EngineFacts, lengths: AnswerLengths) -> None:
+    def __init__(self, facts: EngineFacts, lengths: AnswerLengths, order: OrderRules | None = None) -> None:
         self._facts = facts
+        self._turns = Turns(order or OrderRules())
         self._lengths = lengths
         self._pace = facts.pace
         self._live: dict[str, Tracked] = {}  # in order of arrival
         self._latest_ns = 0  # when the latest step ended
         self._num_running = 0
         self._hits = self._queries = 0.0
-        self._arrivals: deque[int] = deque(maxlen=256)
-        self._mean_prompt = self._mean_answer = 0.0
+        self._arrivals = Arrivals(lengths)
         self._base: Foresight | None = None
         self._base_ns = self._origin_ns = 0
         self._base_cost_ns = 0
         self._tracked: list[Tracked] = []  # by their numbers in the base
         self._alone: list[float] | None = None  # when they end if nobody else comes
-        self._seen: dict[tuple[Course, ...], _Seen] = {}  # what newcomers would be, while nothing changes
+        self._seen: dict[
+            tuple[int, str, tuple[Course, ...]], _Seen
+        ] = {}  # what newcomers would be, while nothing changes
         self._soonest_s: float | None = None
 
     @property
@@ -128,20 +84,16 @@ class Outlook:
 
     def asked(self, request: Tracked, now_ns: int) -> None:
         """Somebody wants something, whether it is let in or not."""
-        self.came(now_ns)
-        answer = float(self._lengths.expected(0, request.answer)) if request.least < request.answer else request.answer
-        first = not self._mean_answer
-        share = 1.0 if first else LATEST
-        self._mean_prompt += share * (request.prompt - self._mean_prompt)
-        self._mean_answer += share * (answer - self._mean_answer)
+        self._arrivals.asked(request, now_ns)
 
     def came(self, now_ns: int) -> None:
         """Somebody came who wants something, nobody knows what."""
-        self._arrivals.append(now_ns)
+        self._arrivals.came(now_ns)
 
     def submitted(self, request_id: str, tracked: Tracked) -> None:
         """The engine was handed a sequence."""
         self._live[request_id] = tracked
+        self._turns.add(request_id, tracked)
         if self._base is not None:
             self._base.add(self._course_of(tracked, self._origin_ns, placed=False))
             self._base.run_until_all_decode()
@@ -157,12 +109,15 @@ class Outlook:
         if stats.prefix_queries:
             self._queries = 0.9 * self._queries + stats.prefix_queries
             self._hits = 0.9 * self._hits + stats.prefix_hits
+        self._turns.served(stats.served)
         computed = stats.num_prefill_tokens + stats.prefix_hits
         for event in report.events:
             if isinstance(event, TokenEvent):
                 if (live := self._live.get(event.request_id)) is not None:
                     computed -= max(live.prompt - live.done, 0)
                     live.done = live.prompt
+                    if not live.tokens:
+                        self._turns.remove(event.request_id, begun=True)
                     live.tokens += 1
             else:
                 self._end(event)
@@ -181,6 +136,7 @@ class Outlook:
 
     def _end(self, event: FinishedEvent | FailedEvent) -> None:
         live = self._live.pop(event.request_id, None)
+        self._turns.remove(event.request_id, begun=False)
         if live is not None and isinstance(event, FinishedEvent) and live.least < live.answer and live.rows == 1:
             self._lengths.took(event.usage.completion_tokens, ended=event.reason is FinishReason.STOP)
 
@@ -198,10 +154,13 @@ class Outlook:
         since_s = (now_ns - self._origin_ns) / 1e9
         courses = [self._newcomer(each) for each in newcomers]
         if len(self._live) >= MANY:
-            courses = [_about(course) for course in courses]
-        seen = self._seen.get(key := tuple(courses))
+            courses = [alike(course) for course in courses]
+        first = newcomers[0]
+        last = self._turns.is_last(first.priority, first.tenant)
+        seen = self._seen.get(key := (first.priority, "" if last else first.tenant, tuple(courses)))
         if seen is None:
-            seen = self._seen[key] = self._see(base, courses, now_ns)
+            see = self._see if last else partial(self._see_among, newcomers)
+            seen = self._seen[key] = see(base, courses, now_ns)
         promised = [
             (alone - since_s, end - since_s, each.deadline_ns)
             for each, alone, end in zip(self._tracked, self._alone or (), seen.ends, strict=False)
@@ -209,8 +168,11 @@ class Outlook:
         ]
         return seen.first_s - since_s, seen.end_s - since_s, promised
 
-    def soonest_s(self, now_ns: int) -> float:
-        """Seconds from now until one that comes now would have its first token, however short its prompt is."""
+    def soonest_s(self, now_ns: int, priority: int, tenant: str) -> float:
+        """Seconds from now until one that comes now would have its first token at least, however short its prompt is: 0
+        if it need not wait for all that are there."""
+        if not self._turns.is_last(priority, tenant):
+            return 0.0
         base = self._future(now_ns)
         if self._soonest_s is None:
             future = base.copy()
@@ -220,15 +182,38 @@ class Outlook:
         return self._soonest_s - (now_ns - self._origin_ns) / 1e9
 
     def _see(self, base: Foresight, courses: Sequence[Course], now_ns: int) -> _Seen:
+        traffic = self._expected(base, now_ns)
+        future = base.copy()
+        numbers = [future.add(course) for course in courses]
+        ends = _ends(future, traffic)
+        return _Seen(future.first_s[numbers[0]], max(ends[i] for i in numbers), ends)
+
+    def _see_among(
+        self, newcomers: Sequence[Tracked], base: Foresight, courses: Sequence[Course], now_ns: int
+    ) -> _Seen:
+        """The same of newcomers who are not behind all that wait: everything is foreseen anew, in that order."""
+        traffic = self._expected(base, now_ns)
+        tracked, future, origin_ns = self._compose(
+            now_ns, dict(zip(map(id, newcomers), courses, strict=True)), newcomers
+        )
+        later_s = (origin_ns - self._origin_ns) / 1e9
+        ends = {id(each): end + later_s for each, end in zip(tracked, _ends(future, traffic), strict=False)}
+        first = next(number for number, each in enumerate(tracked) if each is newcomers[0])
+        alone = self._alone or ()
+        return _Seen(
+            future.first_s[first] + later_s,
+            max(ends[id(each)] for each in newcomers),
+            [ends.get(id(each), end) for each, end in zip(self._tracked, alone, strict=False)],
+        )
+
+    def _expected(self, base: Foresight, now_ns: int) -> Traffic | None:
+        """What comes besides; and it is known from now on when those that are there end if nobody else comes."""
         traffic = None if self.is_idle else self._traffic(now_ns)
         if self._alone is None:
             begin_ns = time.perf_counter_ns()
             self._alone = _ends(base.copy(), traffic)
             self._base_cost_ns += time.perf_counter_ns() - begin_ns
-        future = base.copy()
-        numbers = [future.add(course) for course in courses]
-        ends = _ends(future, traffic)
-        return _Seen(future.first_s[numbers[0]], max(ends[i] for i in numbers), ends)
+        return traffic
 
     def _changed(self) -> None:
         self._alone = self._soonest_s = None
@@ -251,30 +236,41 @@ class Outlook:
         return base
 
     def _look(self, now_ns: int) -> Foresight:
-        self._origin_ns = self._latest_ns if self._live and self._latest_ns else now_ns
-        begun = sum([each.tokens > 0 for each in self._live.values()])
-        places = self._num_running - begun  # taken by some whose prompts are not computed
-        self._tracked = []
-        courses: list[Course] = []
-        behind: list[tuple[Course, Tracked]] = []
-        for each in self._live.values():
-            placed = each.tokens > 0
-            if not placed and places > 0:
-                placed, places = True, places - each.rows
-            course = self._course_of(each, self._origin_ns, placed=placed)
-            if placed:
-                courses.append(course)
-                self._tracked.append(each)
-            else:
-                behind.append((course, each))
-        self._tracked += [each for _, each in behind]
-        future = Foresight(self._facts.rules, self._pace, [*courses, *[course for course, _ in behind]])
-        since_s = (now_ns - self._origin_ns) / 1e9
-        if courses and since_s > 0:  # a step runs, in which nobody new can be
-            future.run_step()
-            future.now_s = max(future.now_s, since_s)
+        self._tracked, future, self._origin_ns = self._compose(now_ns)
         future.run_until_all_decode()
         return future
+
+    def _compose(
+        self, now_ns: int, given: Mapping[int, Course] | None = None, newcomers: Sequence[Tracked] = ()
+    ) -> tuple[list[Tracked], Foresight, int]:
+        """What there is, in the engine's order; newcomers have the courses that are ``given``, by their ids. Returns
+        all in the order of their numbers, what is foreseen of them, and from when on, monotonic."""
+        origin_ns = self._latest_ns if self._live and self._latest_ns else now_ns
+        begun = [each for each in self._live.values() if each.tokens]
+        waiting: Sequence[Any] = [each for each in self._live.values() if not each.tokens]
+        if newcomers or not self._turns.is_single:
+            waiting = self._turns.order(newcomers, now_ns)
+        places = self._num_running - len(begun)  # taken by some whose prompts are not computed
+        placed: list[Tracked] = []
+        behind: list[Tracked] = []
+        for each in waiting:
+            if places > 0 and not (given and id(each) in given):
+                places -= each.rows
+                placed.append(each)
+            else:
+                behind.append(each)
+        tracked = [*begun, *placed, *behind]
+        num_placed = len(begun) + len(placed)
+        courses = [
+            (given or {}).get(id(each)) or self._course_of(each, origin_ns, placed=number < num_placed)
+            for number, each in enumerate(tracked)
+        ]
+        future = Foresight(self._facts.rules, self._pace, courses)
+        since_s = (now_ns - origin_ns) / 1e9
+        if num_placed and since_s > 0:  # a step runs, in which nobody new can be
+            future.run_step()
+            future.now_s = max(future.now_s, since_s)
+        return tracked, future, origin_ns
 
     def _course_of(self, each: Tracked, origin_ns: int, *, placed: bool) -> Course:
         certain = each.least >= each.answer or each.rows > 1
@@ -314,15 +310,16 @@ class Outlook:
         return each.prompt - known, known
 
     def _traffic(self, now_ns: int) -> Traffic | None:
-        while self._arrivals and now_ns - self._arrivals[0] > WINDOW_NS:
-            self._arrivals.popleft()
-        count = len(self._arrivals)
-        if count < FEWEST:
+        usual = self._arrivals.usual(now_ns)
+        if usual is None:
             return None
-        span_ns = WINDOW_NS if count < (self._arrivals.maxlen or 0) else now_ns - self._arrivals[0]
-        prompt = max(round(self._mean_prompt), 1)
+        interval_s, prompt, answer = usual
         missing, computed = self._prompt_of(Tracked(prompt, 1, 1, 0, 1, None, ends_hopeless=False), placed=False)
-        return Traffic(max(span_ns / 1e9 / count, 1e-4), Course(missing, computed, max(round(self._mean_answer), 1)))
+        return Traffic(interval_s, Course(missing, computed, answer))
+
+
+_Newcomers = tuple[int, str, tuple[Course, ...]]
+"""Their priority, their tenant if it matters, and their courses."""
 
 
 class _Seen(NamedTuple):
@@ -332,17 +329,6 @@ class _Seen(NamedTuple):
     first_s: float
     end_s: float
     ends: list[float]
-
-
-def _about(course: Course) -> Course:
-    """The largest that is alike."""
-    return course._replace(missing=_rounded(course.missing), answer=_rounded(course.answer), least=course.least)
-
-
-def _rounded(number: int) -> int:
-    """Up to a multiple of one part in ``FINENESS`` of its power of two."""
-    step = max(1 << max(number.bit_length() - 1, 0), FINENESS) // FINENESS
-    return -(-number // step) * step
 
 
 def _ends(future: Foresight, traffic: Traffic | None) -> list[float]:
