@@ -12,7 +12,6 @@ from deploy.prometheus.burn import burn_alerts, burn_records
 HEADER = """# Recording rules and alerts for Attendant, made by `python -m deploy`: change deploy/prometheus/*.py.
 # docs/alerts.md says what each alert means and what to do.
 """
-FOR_OPERATOR = "# For clusters with the Prometheus operator, whose ruleSelector has to match the labels.\n"
 
 
 def groups() -> list[dict[str, Any]]:
@@ -27,14 +26,3 @@ def groups() -> list[dict[str, Any]]:
 def rules_file() -> str:
     """The text of attendant.rules.yaml."""
     return HEADER + yaml.safe_dump({"groups": groups()}, sort_keys=False, width=1000)
-
-
-def manifest() -> str:
-    """The same rules as the Prometheus operator takes them."""
-    rule = {
-        "apiVersion": "monitoring.coreos.com/v1",
-        "kind": "PrometheusRule",
-        "metadata": {"name": "attendant", "labels": {"app.kubernetes.io/name": "attendant"}},
-        "spec": {"groups": groups()},
-    }
-    return HEADER + FOR_OPERATOR + yaml.safe_dump(rule, sort_keys=False, width=1000)

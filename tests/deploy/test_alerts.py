@@ -12,7 +12,7 @@ import yaml
 from attendant.core.objectives import ObjectivesByModel
 from attendant.metrics import Metrics, counts
 from attendant.metrics.outcomes import error_name, request_errors
-from attendant.settings import SloSettings
+from attendant.settings import HttpSettings, SloSettings
 from prometheus_client import CollectorRegistry
 
 from deploy.files import HERE
@@ -80,8 +80,7 @@ def test_prometheus_reads_the_rules_and_the_servers_port() -> None:
     config = yaml.safe_load((HERE / "prometheus" / "prometheus.yaml").read_text(encoding="utf-8"))
     assert [HERE / "prometheus" / name for name in config["rule_files"]] == [RULES]
     (job,) = (job for job in config["scrape_configs"] if "attendant" in job["job_name"])
-    settings = yaml.safe_load((HERE / "kubernetes" / "config.yaml").read_text(encoding="utf-8"))
-    assert job["static_configs"][0]["targets"] == [f"127.0.0.1:{settings['http']['port']}"]
+    assert job["static_configs"][0]["targets"] == [f"127.0.0.1:{HttpSettings().port}"]
 
 
 # -- what promtool says

@@ -132,14 +132,6 @@ def test_provisioning_names_its_parts() -> None:
     assert source["type"] == "prometheus"
 
 
-def test_each_dashboard_is_a_config_map_of_its_own() -> None:
-    folder = HERE / "grafana"
-    kustomization = yaml.safe_load((folder / "kustomization.yaml").read_text(encoding="utf-8"))
-    files = {made["name"]: made["files"] for made in kustomization["configMapGenerator"]}
-    assert files == {uid: [f"dashboards/{uid}.json"] for uid in BOARDS}
-    assert all((folder / names[0]).stat().st_size < 250_000 for names in files.values()), "kubectl apply's own limit"
-
-
 @pytest.mark.network
 def test_prometheus_understands_every_query(tmp_path: Path) -> None:
     """As rules, with Grafana's variables filled in."""

@@ -301,7 +301,7 @@ def test_settings_files_are_understood(page: str, tmp_path: Path) -> None:
         assert settings.slo.by_model().of("smollm2").ttft == Objective(seconds=0.3, share=0.99)
 
 
-RUN_ELSEWHERE = re.compile(r"^(attendant|docker|kubectl|pip|python -m) ", re.MULTILINE)
+RUN_ELSEWHERE = re.compile(r"^(attendant|docker|helm|kubectl|pip|python -m) ", re.MULTILINE)
 
 
 @pytest.mark.parametrize("block", [pytest.param(b, id=b.page) for b in blocks("text") if RUN_ELSEWHERE.search(b.text)])
