@@ -81,7 +81,7 @@ class Soak:
         async with grpc.aio.insecure_channel(self._server.grpc) as channel:
             self._asked = questions(channel, whisper=self._whisper)
             self._alone = [await self._patiently(question) for question in self._asked]
-            contended = await contend(channel, self._server, measure_s, MAX_RUNNING)
+            contended = await contend(channel, self._server, MAX_RUNNING)
             self.soaked.service, self.soaked.bound = contended.service, contended.bound
             if contended.gap > contended.bound or not all(contended.service.values()):
                 self.soaked.wrong.append(f"two tenants who both wait differ by more than they may: {contended}")
