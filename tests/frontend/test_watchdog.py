@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from dataclasses import dataclass, field
 
 import pytest
@@ -131,3 +133,11 @@ def test_a_model_that_is_not_in_memory_does_not_hang() -> None:
     found = Watch([model])
     found.look(100, 100)
     assert not model.hangs
+
+
+def test_a_model_that_leaves_is_not_held_until_the_next_look() -> None:
+    watched = watch(Runner(busy_since_ns=1))[0]
+    watched.look(1.0)
+    gone = weakref.ref(watched.models.pop().serving.runners[0])  # type: ignore[union-attr]
+    gc.collect()
+    assert gone() is None

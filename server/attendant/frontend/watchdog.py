@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
+from weakref import WeakKeyDictionary
 
 from attendant.metrics import Metrics
 from attendant.settings import LifecycleSettings
@@ -94,7 +95,7 @@ class Watchdog:
         self._metrics = metrics.lifecycle
         self._changed = changed
         self._give_up = give_up
-        self._seen: dict[Runs, _Seen] = {}
+        self._seen = WeakKeyDictionary[Runs, _Seen]()  # nothing of a model that leaves stays until the next look
         self._has_given_up = False
         self._between_s = min(settings.watchdog_s / 4, MOST_BETWEEN_LOOKS_S)
         self._task: asyncio.Task[None] | None = None
@@ -112,7 +113,7 @@ class Watchdog:
 
     async def look(self, passed_s: float) -> None:
         """Look once. ``passed_s``: seconds since the last time."""
-        seen, self._seen = self._seen, {}
+        seen, self._seen = self._seen, WeakKeyDictionary()
         changed = False
         for model in self._models():
             if model.serving is None or not model.serving.ready:
@@ -124,7 +125,7 @@ class Watchdog:
         if changed:
             await self._changed()
 
-    def _look_at(self, runner: Runs, seen: dict[Runs, _Seen], passed_s: float) -> float:
+    def _look_at(self, runner: Runs, seen: WeakKeyDictionary[Runs, _Seen], passed_s: float) -> float:
         since_ns = runner.busy_since_ns
         if not since_ns:
             return 0.0
