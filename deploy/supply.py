@@ -2,6 +2,8 @@
 
 `python -m deploy.supply lock` asks the package index what the image's requirements come to today, and writes the lock;
 `sbom` writes what is installed here as CycloneDX; `audit` has pip-audit look for known holes in what the lock has.
+
+The lock is for the Python of the image, which need not be the one that runs here.
 """
 
 from __future__ import annotations
@@ -24,6 +26,11 @@ EXTRAS = ("cpu", "traces")
 PYTHON = "3.12"
 MACHINES = ("x86_64", "aarch64")
 _GLIBC = range(17, 37)  # 2.x; Debian 12 has 2.36
+
+NEEDS = (
+    "it asks the package index, over the network, what is known of each version; a mirror that has files alone does "
+    "not answer that"
+)
 
 _NAME = re.compile(r"[-_.]+")
 _LINE = re.compile(r"^([a-z0-9-]+)==(\S+)", re.MULTILINE)
@@ -98,14 +105,40 @@ def _component(name: str, package: metadata.Distribution | None, kind: str = "li
 
 
 def audit() -> int:
-    """Known holes of what the lock has. Returns pip-audit's code; 2 where it is not installed."""
-    command = [sys.executable, "-m", "pip_audit", "--require-hashes", "--disable-pip", "--requirement", str(LOCK)]
+    """Known holes of what the lock has. Returns 0 if every package was looked at and none has one, 1 for holes, and 2
+    where not all could be looked at."""
     try:
         metadata.distribution("pip-audit")
     except metadata.PackageNotFoundError:
         print("pip-audit is not installed here; run: pip install pip-audit", file=sys.stderr)
         return 2
-    return subprocess.run(command, check=False).returncode
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.json"
+        command = [sys.executable, "-m", "pip_audit", "--require-hashes", "--disable-pip", "--requirement", str(LOCK)]
+        command += ["--progress-spinner", "off", "--format", "json", "--output", str(report)]
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        if not report.exists():
+            last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+            print(
+                f"nothing was audited: {NEEDS}\npip-audit ended with {done.returncode}: {last[:500]}", file=sys.stderr
+            )
+            return 2
+        return told(json.loads(report.read_text(encoding="utf-8"))["dependencies"])
+
+
+def told(packages: Iterable[Mapping[str, Any]]) -> int:
+    """Tell what pip-audit has found of each package, and return the exit code: see :func:`audit`. What it could not
+    look at it takes for harmless, and nobody here must."""
+    found = list(packages)
+    skipped = [each["name"] for each in found if "skip_reason" in each]
+    holes = [(each, hole) for each in found for hole in each.get("vulns", ())]
+    for package, hole in holes:
+        mended = ", ".join(hole["fix_versions"]) or "no version"
+        print(f"{package['name']} {package['version']}: {hole['id']}, mended in {mended}")
+    print(f"{len(found) - len(skipped)} of {len(found)} packages were audited; {len(holes)} holes are known of them")
+    if skipped:
+        print(f"not audited: {', '.join(sorted(skipped))}\n{NEEDS}", file=sys.stderr)
+    return 1 if holes else 2 if skipped else 0
 
 
 def main(words: list[str]) -> int:

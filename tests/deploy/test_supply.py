@@ -7,12 +7,19 @@ import re
 import subprocess
 import sys
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 
-from deploy.supply import LOCK, canonical, lock_of, locked, main, requirements, sbom
+from deploy.supply import LOCK, NEEDS, PYTHON, canonical, lock_of, locked, main, requirements, sbom, told
 from tests.system.server import REPOSITORY
+
+WRITES = """import json, sys
+with open(sys.argv[sys.argv.index("--output") + 1], "w") as report:
+    json.dump({{"dependencies": {}}}, report)
+"""
+"""A program that writes a report as pip-audit does."""
 
 
 def test_the_lock_has_what_the_server_needs_and_of_each_its_hashes() -> None:
@@ -61,3 +68,55 @@ def test_words_that_are_none_and_tools_that_are_missing_are_told(
     assert main(["audit"]) == 2
     assert "pip-audit is not installed" in capsys.readouterr().err
     assert LOCK.parent == REPOSITORY / "deploy"
+
+
+HOLE = {"id": "CVE-1", "fix_versions": ["2.1"], "aliases": [], "description": "a"}
+
+
+def test_a_package_that_could_not_be_audited_is_none_that_was(capsys: pytest.CaptureFixture[str]) -> None:
+    whole = {"name": "a", "version": "1", "vulns": []}
+    skipped = {"name": "b", "skip_reason": "Dependency not found"}
+    holed = {"name": "c", "version": "2", "vulns": [HOLE]}
+    assert told([whole, whole]) == 0
+    assert capsys.readouterr().out == "2 of 2 packages were audited; 0 holes are known of them\n"
+    assert told([whole, skipped]) == 2
+    said = capsys.readouterr()
+    assert "1 of 2 packages were audited" in said.out
+    assert "not audited: b" in said.err
+    assert NEEDS in said.err
+    assert told([whole, skipped, holed]) == 1
+    assert "c 2: CVE-1, mended in 2.1" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("program", "code", "said"),
+    [
+        ("raise OSError('no route to any host')", 2, "OSError: no route to any host"),
+        ("raise SystemExit(1)", 2, "pip-audit ended with 1: it said nothing"),
+        (WRITES.format([{"name": "a", "skip_reason": "none"}]), 2, "not audited: a"),
+        (WRITES.format([{"name": "a", "version": "1", "vulns": []}]), 0, ""),
+    ],
+)
+def test_an_audit_says_what_it_lacks(
+    program: str,
+    code: int,
+    said: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With a program in pip-audit's place: it is no package of these tests, and asks the network."""
+    (tmp_path / "pip_audit.py").write_text(program)
+    (tmp_path / "pip_audit-1.dist-info").mkdir()
+    (tmp_path / "pip_audit-1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: pip-audit\nVersion: 1\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert main(["audit"]) == code
+    errors = capsys.readouterr().err
+    assert said in errors
+    assert (NEEDS in errors) == (code == 2)
+
+
+def test_the_lock_is_for_the_python_of_the_image() -> None:
+    image = (REPOSITORY / "deploy" / "Dockerfile").read_text(encoding="utf-8")
+    assert f"\nARG PYTHON={PYTHON}\n" in image

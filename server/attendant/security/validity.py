@@ -1,4 +1,8 @@
-"""Until when a certificate is valid, read from its bytes: the standard library tells that of a peer's only."""
+"""Until when a certificate is valid, read from its bytes.
+
+The standard library tells that of a peer's only: what reads others, ``_ssl._test_decode_cert``, is its own and takes
+files. cryptography, which reads them, too, and which tests compare this with, is no package that serving needs.
+"""
 
 from __future__ import annotations
 
