@@ -17,6 +17,8 @@ NAME: Schema = {"type": "string", "pattern": r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?)
 QUANTITY: Schema = {"type": ["string", "integer", "number"], "pattern": r"^[0-9]+(\.[0-9]+)?(m|[kMGTPE]i?)?$"}
 DURATION: Schema = {"type": "string", "pattern": r"^([0-9]+(ms|s|m|h|d))+$"}
 PORT: Schema = {"type": "integer", "minimum": 1, "maximum": 65535}
+NO_SETTING: Schema = {"type": "string", "not": {"pattern": "^ATTENDANT_"}}
+"""A variable that is no setting of the server, which would go before config without the chart's knowing."""
 STRINGS: Schema = {"type": "object", "additionalProperties": {"type": "string"}}
 
 
@@ -97,8 +99,7 @@ def _server() -> dict[str, Schema]:
         "resources": RESOURCES,
         "config": settings(),
         "routes": {"type": "object", "additionalProperties": ANY},
-        "extraArgs": listed(TEXT),
-        "extraEnv": OBJECTS,
+        "extraEnv": listed(section(("name",), name=NO_SETTING, value=TEXT, valueFrom=ANY)),
         "extraVolumes": OBJECTS,
         "extraVolumeMounts": OBJECTS,
         "models": section(

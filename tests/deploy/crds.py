@@ -15,7 +15,8 @@ import yaml
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
-KUBERNETES = "1.37"
+NEWEST = "1.37"
+"""Of the versions of Kubernetes that kubernetes-validate has."""
 CORE = "https://kubernetes.io/api/_definitions.json"
 PREFIXES = {
     "core.v1.": "io.k8s.api.core.v1.",
@@ -59,20 +60,23 @@ SHARED: dict[str, Any] = {
 """Of all routes of the Gateway API."""
 
 
-def check(made: dict[str, Any]) -> None:
+def check(made: dict[str, Any], kubernetes: str = NEWEST) -> None:
     """Raises jsonschema.ValidationError for an object that is wrong, KeyError for a kind that has no schema."""
     key = made["apiVersion"], made["kind"]
-    (schemas().get(key) or core(*key)).validate(made)
+    (schemas().get(key) or core(*key, kubernetes)).validate(made)
 
 
 @cache
-def core(version: str, kind: str) -> jsonschema.Draft202012Validator:
+def core(version: str, kind: str, kubernetes: str) -> jsonschema.Draft202012Validator:
     """The schema of kubernetes-validate, whose own function reads two megabytes at each call. Raises KeyError."""
     group, _, number = version.rpartition("/")
-    file = _folder() / f"{kind.lower()}-{'-'.join(part for part in (group.partition('.')[0], number) if part)}.json"
+    file = (
+        _folder(kubernetes)
+        / f"{kind.lower()}-{'-'.join(part for part in (group.partition('.')[0], number) if part)}.json"
+    )
     if not file.is_file():
         raise KeyError(f"{version} {kind}")
-    return jsonschema.Draft202012Validator(json.loads(file.read_text(encoding="utf-8")), registry=_registry())
+    return jsonschema.Draft202012Validator(json.loads(file.read_text(encoding="utf-8")), registry=_registry(kubernetes))
 
 
 @cache
@@ -84,21 +88,23 @@ def schemas() -> dict[tuple[str, str], jsonschema.Draft202012Validator]:
         schema = _complete(_whole(written))
         jsonschema.Draft202012Validator.check_schema(schema)
         key = written["apiVersion"], written["kind"]
-        resolver = _registry().with_resource("", Resource.from_contents(schema, default_specification=DRAFT202012))
+        resolver = _registry(NEWEST).with_resource(
+            "", Resource.from_contents(schema, default_specification=DRAFT202012)
+        )
         found[key] = jsonschema.Draft202012Validator(schema, registry=resolver)
     return found
 
 
 @cache
-def _registry() -> Registry[Any]:
-    definitions = json.loads((_folder() / "_definitions.json").read_text(encoding="utf-8"))
+def _registry(kubernetes: str) -> Registry[Any]:
+    definitions = json.loads((_folder(kubernetes) / "_definitions.json").read_text(encoding="utf-8"))
     return Registry().with_resource(CORE, Resource.from_contents(definitions))
 
 
-def _folder() -> Path:
+def _folder(kubernetes: str) -> Path:
     package = files("kubernetes_validate")
     assert isinstance(package, Path)
-    return package / "kubernetes-json-schema" / f"v{KUBERNETES}.0-local-strict"
+    return package / "kubernetes-json-schema" / f"v{kubernetes}.0-local-strict"
 
 
 def _whole(written: dict[str, Any]) -> dict[str, Any]:

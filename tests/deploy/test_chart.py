@@ -24,6 +24,9 @@ ROUTED = {
     "http": {"hostnames": ["h.example"]},
 }
 
+OLDEST, IMAGES, NEWEST = "1.29", "1.33", "1.37"
+"""Of Kubernetes: the oldest that the chart takes, the first that mounts images, and the newest with schemas here."""
+
 MATRIX: dict[str, dict[str, Any]] = {
     "default": {},
     **{name: example(name) for name in EXAMPLE_NAMES},
@@ -47,11 +50,10 @@ MATRIX: dict[str, dict[str, Any]] = {
     "image-in-a-folder": {"models": {"source": "image", "image": {"reference": "m@sha256:0", "subPath": "bundles"}}},
     "everything-of-a-pod": {
         "image": {"repository": "r.example/attendant", "digest": "sha256:" + "a" * 64, "pullSecrets": [{"name": "s"}]},
-        "extraArgs": ["--strict"],
         "extraEnv": [{"name": "TZ", "value": "UTC"}],
         "extraVolumes": [{"name": "prepared", "emptyDir": {}}],
         "extraVolumeMounts": [{"name": "prepared", "mountPath": "/prepared"}],
-        "config": {"prepared_weights": "/prepared"},
+        "config": {"prepared_weights": "/prepared", "strict": True},
         "nodeSelector": {"a": "b"},
         "tolerations": [{"key": "k", "operator": "Exists"}],
         "affinity": {"nodeAffinity": {}},
@@ -75,11 +77,14 @@ MATRIX: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.parametrize("version", [OLDEST, NEWEST])
 @pytest.mark.parametrize("name", MATRIX)
-def test_every_object_is_one_that_kubernetes_takes(name: str) -> None:
+def test_every_object_is_one_that_kubernetes_takes(name: str, version: str) -> None:
+    """The newest, and the oldest that the chart is for; volumes of images are younger."""
     objects = render(MATRIX[name]).objects
+    is_younger = MATRIX[name].get("models", {}).get("source") == "image"
     for made in objects:
-        check(made)
+        check(made, IMAGES if is_younger and version == OLDEST else version)
     keys = [(made["kind"], made["metadata"]["namespace"], made["metadata"]["name"]) for made in objects]
     assert len(keys) == len(set(keys))
     for made in objects:
@@ -188,6 +193,7 @@ OPEN_ENDED = {"issuerRef", "config", "strategy", "timeouts", "resources"}
         ({"autoscaling": {"targets": {"cpu": 80}}}, "cpu"),
         ({"image": {"digest": "latest"}}, "digest"),
         ({"probes": {"readiness": {"periodSecond": 3}}}, "periodSecond"),
+        ({"extraEnv": [{"name": "ATTENDANT_GRPC__PORT", "value": "1"}]}, "extraEnv"),
     ],
     ids=lambda part: part if isinstance(part, str) else "",
 )
@@ -231,6 +237,16 @@ def test_values_that_do_not_go_together_are_refused_with_what_is_allowed(values:
     with pytest.raises(helm.HelmError, match=re.escape(said)) as caught:
         render(values)
     assert "allowed" in str(caught.value)
+
+
+def test_images_are_mounted_by_clusters_that_can(capfd: pytest.CaptureFixture[str]) -> None:
+    values = {"models": {"source": "image", "image": {"reference": "m:1"}}}
+    helm.lint(CHART, values, kube_version=f"v{IMAGES}.0")
+    assert "allowed" not in capfd.readouterr().err
+    helm.lint(CHART, values, kube_version="v1.32.9")
+    assert "models.source is image, and Kubernetes is v1.32.9; allowed: 1.33 or newer" in capfd.readouterr().err
+    needs = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))["kubeVersion"]
+    assert needs == f">={OLDEST}.0-0"
 
 
 def test_notes_warn_where_anybody_may_call() -> None:

@@ -216,10 +216,13 @@ def test_a_network_lets_in_whom_it_is_told_to_and_at_the_servers_ports_only() ->
     made = render(example("secure"))
     policy = made.one("NetworkPolicy")["spec"]
     ports = ports_of(made.one("Service"))
-    clients, metrics = policy["ingress"]
+    clients, test, metrics = policy["ingress"]
     assert {port["port"] for port in clients["ports"]} == {*ports.values()}
     assert clients["from"] == example("secure")["networkPolicy"]["clients"]
     assert [port["port"] for port in metrics["ports"]] == [ports["http"]]
+    (asks,) = made.all("Pod")
+    assert test["from"][0]["podSelector"]["matchLabels"] == asks["metadata"]["labels"]
+    assert asks["spec"]["containers"][0]["args"][2].endswith(f":{test['ports'][0]['port']}")
     assert policy["policyTypes"] == ["Ingress", "Egress"]
     (everyone,) = render().one("NetworkPolicy")["spec"]["ingress"]
     assert "from" not in everyone

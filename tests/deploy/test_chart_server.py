@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from attendant.app import FAREWELL_S
 from attendant.rpc.server import SERVICES
+from attendant.security.kept import Kept
 from pydantic import ByteSize, TypeAdapter
 
-from tests.deploy.chart import EXAMPLES, FULL_NAME, Rendering, example, render
-from tests.deploy.settings import load_settings
+from tests.deploy.chart import Rendering, example, render
 from tests.deploy.test_chart import MATRIX, ON, PVC
 
 SERVED = {name: values for name, values in MATRIX.items() if values.get("server", ON)["enabled"]}
@@ -111,6 +110,7 @@ def test_probes_speak_grpc_to_a_service_that_health_knows() -> None:
     assert "attendant.v1.Generation" in SERVICES
     startup = container["startupProbe"]
     assert startup["periodSeconds"] * startup["failureThreshold"] == 600
+    assert render().one("Deployment")["spec"]["progressDeadlineSeconds"] > 600, "or a rollout fails that only loads"
     assert render(probes={"service": "", "startupSeconds": 61}).container()["startupProbe"]["failureThreshold"] == 31
 
 
@@ -153,6 +153,22 @@ def test_secrets_are_files_that_the_user_of_the_pod_may_read() -> None:
     }
     assert pod["securityContext"]["fsGroup"] == pod["securityContext"]["runAsGroup"]
     assert {secret["defaultMode"] for secret in secrets.values()} == {0o440}
+
+
+def test_a_secret_that_the_kubelet_changes_is_read_again(tmp_path: Path) -> None:
+    """It writes a new folder, and turns the link by which all of its files are found."""
+    for version in ("1", "2"):
+        (tmp_path / f"..{version}").mkdir()
+        (tmp_path / f"..{version}" / "callers.yaml").write_text(version, encoding="utf-8")
+    (tmp_path / "..data").symlink_to("..1")
+    callers = tmp_path / "callers.yaml"
+    callers.symlink_to("..data/callers.yaml")
+    kept = Kept("callers", [callers], lambda: callers.read_text(encoding="utf-8"))
+    assert not kept.follow()
+    (tmp_path / "..data_tmp").symlink_to("..2")
+    (tmp_path / "..data_tmp").rename(tmp_path / "..data")
+    assert kept.follow()
+    assert kept.value == "2"
 
 
 def test_pods_are_spread_and_go_one_by_one() -> None:
@@ -239,58 +255,3 @@ def test_on_a_processor_nothing_of_gpus_is_there() -> None:
     pod = render(gpu={"runtimeClassName": "nvidia", "count": 4}).pod()["spec"]
     assert not {"tolerations", "nodeSelector", "runtimeClassName"} & pod.keys()
     assert "nvidia" not in json.dumps(pod)
-
-
-# -- KServe
-
-
-@pytest.mark.parametrize("name", ["kserve", "kserve-with-all"])
-def test_kserve_finds_http_and_grpc_and_the_settings_are_the_servers(name: str, tmp_path: Path) -> None:
-    made = render(MATRIX[name])
-    (container,) = made.one("ServingRuntime")["spec"]["containers"]
-    assert container["name"] == "kserve-container"
-    settings = made.settings(tmp_path, f"{FULL_NAME}-kserve")
-    assert settings.bundles == (Path("/mnt/models"),)
-    assert [(port["name"], port["containerPort"]) for port in container["ports"]] == [
-        ("http", settings.http.port),
-        ("grpc", settings.grpc.port),
-    ]
-    assert settings.tls.certificate is None, "KServe ends TLS before it"
-    annotations = made.one("ServingRuntime")["spec"]["annotations"]
-    assert annotations["prometheus.kserve.io/port"] == str(settings.http.port)
-    assert made.one("ServingRuntime")["spec"]["protocolVersions"] == ["v2", "grpc-v2"]
-    probes = {container[probe]["httpGet"]["path"] for probe in ("readinessProbe", "livenessProbe")}
-    assert probes == {"/v2/health/ready", "/v2/health/live"}
-
-
-def test_examples_for_kserve_drain_and_ask_what_is_there(tmp_path: Path) -> None:
-    settings = render(example("kserve")).settings(tmp_path, f"{FULL_NAME}-kserve")
-    drain_s = settings.lifecycle.drain_delay_s + settings.drain_timeout_s
-    runtime = render(example("kserve")).one("ServingRuntime")
-    services = list(yaml.safe_load_all((EXAMPLES / "kserve-inference-service.yaml").read_text(encoding="utf-8")))
-    for service in services:
-        predictor = service["spec"]["predictor"]
-        assert predictor["terminationGracePeriodSeconds"] > drain_s + GO_AWAY_S + FAREWELL_S
-        assert predictor["model"]["runtime"] == runtime["metadata"]["name"]
-        assert predictor["model"]["protocolVersion"] in runtime["spec"]["protocolVersions"]
-        formats = {known["name"] for known in runtime["spec"]["supportedModelFormats"]}
-        assert predictor["model"]["modelFormat"]["name"] in formats
-
-
-def values_of(environment: list[dict[str, str]]) -> dict[str, str]:
-    return {variable["name"]: variable["value"] for variable in environment}
-
-
-def test_the_example_for_llms_is_understood_by_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    text = (EXAMPLES / "kserve-llm-inference-service.yaml").read_text(encoding="utf-8")
-    template = yaml.safe_load(text)["spec"]["template"]
-    (container,) = template["containers"]
-    for name, value in values_of(container["env"]).items():
-        monkeypatch.setenv(name, value)
-    command, *words = container["args"]
-    assert command == "serve"
-    settings = load_settings(*words)
-    assert (container["name"], settings.http.port, settings.http.host) == ("main", 8000, "0.0.0.0")
-    assert container["readinessProbe"]["httpGet"] == {"path": "/health", "port": 8000, "scheme": "HTTPS"}
-    drain_s = settings.lifecycle.drain_delay_s + settings.drain_timeout_s
-    assert template["terminationGracePeriodSeconds"] > drain_s + GO_AWAY_S + FAREWELL_S
