@@ -70,7 +70,8 @@ def _program() -> tuple[Path, dict[str, str]]:
         if found := shutil.which(name):
             return Path(found), {}
     root = fetched("chromium")
-    libraries = [str(path) for path in (root / "usr" / "lib").glob("*-linux-gnu")]
+    folders = "*-linux-gnu", "*-linux-gnu/pulseaudio"  # where libraries look for others by a path of their own
+    libraries = [str(path) for pattern in folders for path in (root / "usr" / "lib").glob(pattern)]
     return root / "usr" / "lib" / "chromium" / "chromium", {"LD_LIBRARY_PATH": ":".join(libraries)}
 
 
