@@ -15,7 +15,7 @@ from attendant.core.errors import ModelNotFound
 from attendant.core.generation import Delta, Finish, GenerationCall, GenerationPart, TextPrompt
 from attendant.core.request import FinishReason, Timings, Usage
 from attendant.models.info import GenerationInfo, ModelInfo, ModelState, Tokenized
-from attendant.rpc.interceptor import Refused
+from attendant.rpc.served_call import Refused
 from attendant.rpc.server import RpcServer
 from attendant.settings import GrpcSettings
 

@@ -22,7 +22,7 @@ NEAR = 0.5
 """Share of the time allowed that a promise, or what came of it, takes at least to say anything: one that is far from
 its limit would come in time with any margin."""
 
-AT_FIRST, ENOUGH = 0.05, 800
+AT_FIRST, ENOUGH = 0.1, 400
 """The least that it is until so many promises are known. Those of one moment are late together: a hundred of them do
 not tell what one in a hundred is."""
 

@@ -31,11 +31,12 @@ from attendant.rpc.doorway import Doorway
 from attendant.rpc.encoding import EncodingServicer
 from attendant.rpc.explain import ExplainServicer
 from attendant.rpc.health import Health
-from attendant.rpc.interceptor import Refused, Supervisor
+from attendant.rpc.interceptor import Supervisor
 from attendant.rpc.listening import channel_options, listen
 from attendant.rpc.openinference.methods import methods_of
 from attendant.rpc.openinference.models import Models
 from attendant.rpc.openinference.servicer import InferenceServicer
+from attendant.rpc.served_call import Refused
 from attendant.rpc.servicers import GenerationServicer, ModelsServicer, TokenizerServicer
 from attendant.rpc.speech import SpeechServicer
 from attendant.rpc.tei import servicers as tei

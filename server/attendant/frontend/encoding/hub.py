@@ -18,69 +18,22 @@ from attendant.core.events import TenantService
 from attendant.core.stages import NOWHERE, Exemplar, Stage
 from attendant.frontend.admission import Gate
 from attendant.frontend.encoding.backlog import Backlog
+from attendant.frontend.encoding.slices import Slice
 from attendant.frontend.encoding.way import RowsWay, note_shared_run
 from attendant.frontend.jobs import JobHub
 from attendant.metrics import Metrics, error_name
 from attendant.models.encoders import EncoderPart
 
-
-class _Slice:
-    """Rows that are handed over together, once there are places for them.
-
-    ``hand_over`` does it. ``done``: when every one has its result, or one of them failed. ``way``: where it is noted
-    how they fare; None: nowhere.
-    """
-
-    def __init__(
-        self,
-        rows: Sequence[Row],
-        done: asyncio.Future[None],
-        hand_over: Callable[[_Slice], None],
-        way: RowsWay | None,
-    ) -> None:
-        self.rows = rows
-        self.way = way
-        self.entered = False
-        self.results: list[RowResult | None] = [None] * len(rows)
-        self.done = done
-        self._hand_over = hand_over
-        self._missing = len(rows)
-
-    @property
-    def num_places(self) -> int:
-        """A place for each row."""
-        return len(self.rows)
-
-    def enter(self) -> None:
-        """Hand the rows over."""
-        self.entered = True
-        if self.way is not None:
-            self.way.entered()
-        self._hand_over(self)
-
-    def fail(self, error: AttendantError) -> None:
-        """End with this error, unless everything has ended."""
-        if not self.done.done():
-            self.done.set_exception(error)
-
-    def on_end(self, index: int, end: RowResult | RowFailure) -> None:
-        """Take the end of a row in."""
-        if self.done.done():  # it failed or its caller went away
-            return
-        if isinstance(end, RowFailure):
-            self.done.set_exception(end.error)
-            return
-        self.results[index] = end
-        self._missing -= 1
-        if not self._missing:
-            self.done.set_result(None)
+ENDS_AT_ONCE = 8
+"""Rows that end in one turn of the event loop. A call that goes on then takes up to a millisecond; who is to be refused
+meanwhile does not wait for all of a batch."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Live:
     """A row that has not ended: its slice, its index in it, and when it arrived."""
 
-    slice: _Slice
+    slice: Slice
     index: int
     arrival_ns: int
 
@@ -166,7 +119,7 @@ class EncoderHub:
     async def run_when_room(self, rows: Sequence[Row], stage: Stage = NOWHERE) -> list[RowResult]:
         """Compute rows once there are places for them; see :meth:`AdmittedCall.run`."""
         way = RowsWay.of(stage, len(rows))
-        part = _Slice(rows, self._loop.create_future(), self._hand_over, way)
+        part = Slice(rows, self._loop.create_future(), self._hand_over, way)
         self.backlog.add(rows)
         self.gate.let_in_when_room(part)
         try:
@@ -179,13 +132,13 @@ class EncoderHub:
                 way.end()
         return [result for result in part.results if result is not None]
 
-    def _hand_over(self, part: _Slice) -> None:
+    def _hand_over(self, part: Slice) -> None:
         for index, row in enumerate(part.rows):
             assert row.id not in self._live, f"row {row.id} is live already"
             self._live[row.id] = _Live(part, index, row.arrival_ns)
         self._batches.submit(part.rows)
 
-    def _give_up(self, part: _Slice) -> None:
+    def _give_up(self, part: Slice) -> None:
         self.gate.give_up(part)
         if not part.entered:
             for row in part.rows:
@@ -224,7 +177,7 @@ class EncoderHub:
         rows = [live.slice.rows[live.index] for _, live in waited]
         self._tenants.served(self.model.name, [TenantService(row.tenant, row.size, 0) for row in rows])
         self._note_run(report, {live.slice.way: None for _, live in waited if live.slice.way is not None})
-        self._on_ends(report.ends)
+        self._on_some_ends(report.ends)
         if stats := report.stats:
             self.backlog.ran(stats)
             self._row_s += 0.1 * (stats.run_ns / 1e9 / stats.num_rows - self._row_s)
@@ -236,6 +189,11 @@ class EncoderHub:
         if ways and report.stats is not None:
             first = next(end for end in report.ends if isinstance(end, RowResult))
             note_shared_run(tuple(ways), first, report.stats, self.model.name, self.model.task)
+
+    def _on_some_ends(self, ends: Sequence[RowResult | RowFailure]) -> None:
+        self._on_ends(ends[:ENDS_AT_ONCE])
+        if later := ends[ENDS_AT_ONCE:]:
+            self._loop.call_soon(self._on_some_ends, later)
 
     def _on_ends(self, ends: Sequence[RowResult | RowFailure]) -> None:
         before = len(self._live)

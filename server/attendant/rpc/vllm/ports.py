@@ -19,8 +19,9 @@ from attendant.rpc import reflection
 from attendant.rpc.bounds import MessageBounds
 from attendant.rpc.doorway import Doorway
 from attendant.rpc.health import Health
-from attendant.rpc.interceptor import Refused, Supervisor
+from attendant.rpc.interceptor import Supervisor
 from attendant.rpc.listening import channel_options, listen
+from attendant.rpc.served_call import Refused
 from attendant.rpc.vllm.servicer import VllmEngineServicer
 from attendant.security.guard import Guard
 from attendant.settings import EnginePort, GrpcSettings
