@@ -11,6 +11,9 @@ import numpy as np
 
 from attendant_loadtest.overload.calls import ANSWERED, Call, Ended
 
+FEWEST = 16
+"""Calls that tell a capacity; a few that ended together tell none."""
+
 
 async def capacity_per_s(call: Call, concurrency: int, seconds: float) -> float:
     """Calls a second that are answered if so many are always asked for; the first fifth of the time does not count."""
@@ -34,8 +37,10 @@ async def capacity_per_s(call: Call, concurrency: int, seconds: float) -> float:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
     counted = [end for end in ends if end >= begun + seconds / 5]
-    if len(counted) < 2:
-        raise TimeoutError(f"{len(ends)} calls were answered in {seconds:g} s; capacity needs more")
+    if len(counted) < FEWEST:
+        raise TimeoutError(
+            f"{len(counted)} calls were answered in {0.8 * seconds:g} s; capacity needs {FEWEST}: give --capacity-seconds"
+        )
     return (len(counted) - 1) / (counted[-1] - counted[0])
 
 
