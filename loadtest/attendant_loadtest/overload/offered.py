@@ -39,7 +39,7 @@ async def capacity_per_s(call: Call, concurrency: int, seconds: float) -> float:
     counted = [end for end in ends if end >= begun + seconds / 5]
     if len(counted) < FEWEST:
         raise TimeoutError(
-            f"{len(counted)} calls were answered in {0.8 * seconds:g} s; capacity needs {FEWEST}: give --capacity-seconds"
+            f"{len(counted)} calls were answered in {0.8 * seconds:g} s; capacity needs {FEWEST} (--capacity-seconds)"
         )
     return (len(counted) - 1) / (counted[-1] - counted[0])
 
