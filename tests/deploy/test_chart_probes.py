@@ -72,14 +72,18 @@ def status(server: ServerProcess, path: str, scheme: str) -> int:
 @pytest.mark.parametrize(
     "values", [{"models": {"source": "pvc", "pvc": {"claimName": "c"}}}, CLOSED], ids=["open", "closed"]
 )
-def test_probes_are_answered(values: dict[str, Any], tmp_path: Path) -> None:
+def test_probes_are_answered(values: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = render(values)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for variable in made.container()["env"]:
+        monkeypatch.setenv(variable["name"], variable["value"])
     with running(made, tmp_path) as server:
         for name in ("startupProbe", "readinessProbe", "livenessProbe"):
             assert probe(server, made.container()[name]), name
         if values is CLOSED:
             assert status(server, "/version", "HTTPS") == 401, "a probe has no token"
             assert "OPEN TO ANYONE" not in server.log()
+    assert not (tmp_path / "home").exists(), "nothing is written beside /tmp, nor kept for ONNX Runtime's maker"
 
 
 def test_probes_of_the_runtime_for_kserve_are_answered(tmp_path: Path) -> None:

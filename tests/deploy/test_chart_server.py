@@ -143,6 +143,12 @@ def test_a_pod_may_do_nothing_it_need_not(name: str) -> None:
             assert mounts["tmp"] == "/tmp"
 
 
+@pytest.mark.parametrize("name", SERVED)
+def test_onnx_runtime_tells_its_maker_nothing(name: str) -> None:
+    variables = {variable["name"]: variable.get("value") for variable in render(SERVED[name]).container()["env"]}
+    assert variables["ORT_DISABLE_TELEMETRY"] == "1"
+
+
 def test_secrets_are_files_that_the_user_of_the_pod_may_read() -> None:
     made = render(example("secure"))
     pod = made.pod()["spec"]

@@ -69,11 +69,16 @@ capabilities: {drop: [ALL]}
 seccompProfile: {type: RuntimeDefault}
 {{- end -}}
 
-{{/* Variables that the device needs. CUDA keeps compiled kernels in the home folder otherwise, which is read only. */}}
-{{- define "attendant.deviceEnv" -}}
-{{- if eq .Values.device "gpu" -}}
+{{/* Variables of the container. ONNX Runtime gathers figures for its maker otherwise, and CUDA keeps compiled kernels in the home folder,
+which is read only. */}}
+{{- define "attendant.env" -}}
+- {name: ORT_DISABLE_TELEMETRY, value: "1"}
+{{- if eq .Values.device "gpu" }}
 - {name: CUDA_CACHE_PATH, value: /tmp/cuda}
-{{- end -}}
+{{- end }}
+{{- with .Values.extraEnv }}
+{{ toYaml . }}
+{{- end }}
 {{- end -}}
 
 {{/* Peers of a NetworkPolicy, ports of the server: YAML of its ports as the container has them. */}}
