@@ -164,6 +164,7 @@ def test_a_full_disk_costs_the_recording_and_no_call(server: ServerProcess, mach
 
 def test_no_more_file_descriptors(server: ServerProcess) -> None:
     held = len(list(Path(f"/proc/{server.process.pid}/fd").iterdir()))
+    length = len(server.log())
     with limited(server, resource.RLIMIT_NOFILE, held + 20), ExitStack() as stack:
         for _ in range(100):  # the system takes them in; the server cannot
             connection = stack.enter_context(connected(server))
@@ -173,6 +174,8 @@ def test_no_more_file_descriptors(server: ServerProcess) -> None:
         stub = generation_pb2_grpc.GenerationStub(channel)
         with suppress(grpc.RpcError):  # it may wait, or be told
             list(stub.Generate(request("hello", 2, model="slow"), timeout=1))
+        eventually(lambda: "HTTP takes no connection in" in server.log()[length:])
+    assert "Traceback" not in server.log()[length:], "it is said once, and then how often"
 
 
 def test_no_more_threads(server: ServerProcess, machine: Path) -> None:

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 
 from attendant.core.errors import ConfigurationError
 from attendant.http.protocol import Keeping, Protocol
+from attendant.http.refused import Refused
 from attendant.security.identity import Identity
 from attendant.security.kept import Kept
 from attendant.settings import HttpSettings
@@ -82,6 +83,7 @@ class HttpServer:
             OSError: the system gives no more of what it needs.
         """
         assert self._socket is not None, "it is bound"
+        Refused(asyncio.get_running_loop())
         self._server = _Server(_config(self._app, self._keeping, self._identity))
         self._serving = asyncio.create_task(self._server.serve([self._socket]), name="attendant-http")
         self._serving.add_done_callback(_tell)
