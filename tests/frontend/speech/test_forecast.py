@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncGenerator
 from dataclasses import replace
 from typing import Any
@@ -133,5 +134,32 @@ def test_later_windows_have_no_target() -> None:
         context = replace(CallContext.new(), first_token_by_ns=by_ns)
         assert (await speech_service(generator).transcribe(asked(), file(1.5), context)).text == "a b"
         assert targets == [by_ns, None]
+
+    run(test)
+
+
+def test_what_a_window_takes_counts_from_before_its_features_are_made() -> None:
+    """They wait for those of others."""
+    generator = FakeGenerator(Answer((0,)))
+
+    async def test() -> None:
+        served, forecast = service(generator)
+        (entry,) = table(served).entries
+        model: Any = entry.serving.speech.model  # type: ignore[union-attr]
+        made = model.log_mel
+
+        class Slow:
+            num_samples = made.num_samples
+
+            def __call__(self, sound: Any) -> Any:
+                time.sleep(0.1)
+                return made(sound)
+
+        object.__setattr__(model, "log_mel", Slow())
+        took: list[int] = []
+        forecast.took = lambda _, took_ns: took.append(took_ns)  # type: ignore[method-assign]
+        await served.transcribe(asked(), file(0.5))
+        (took_ns,) = took
+        assert took_ns >= 100_000_000
 
     run(test)

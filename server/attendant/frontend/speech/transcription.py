@@ -188,9 +188,10 @@ class Transcription:
         with self._context.stage.begin(
             "window", start_s=self._start / self._rate, audio_s=len(sound) / self._rate, partial=partial
         ) as stage:
-            with stage.begin("features"):
+            came_ns, num_inside = time.monotonic_ns(), self._listener.gate.taken
+            with stage.begin("features"):  # others' may be before them
                 features = await self._media.run(lambda: self._model.log_mel(sound))
-            begin_ns, num_inside = time.monotonic_ns(), self._listener.gate.taken
+            begin_ns = time.monotonic_ns()
             self._check_time()
             window = Window(
                 features=features,
@@ -203,7 +204,7 @@ class Transcription:
                 context = replace(context, first_token_by_ns=None)
             heard = await self._model.hear(self._generator, self._call, window, context)
         if not partial:
-            self._listener.forecast.took(num_inside, time.monotonic_ns() - begin_ns)
+            self._listener.forecast.took(num_inside, time.monotonic_ns() - came_ns)
         self._tally.add(heard.finish, begin_ns)
         return heard
 
