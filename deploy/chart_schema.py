@@ -58,7 +58,13 @@ PROBE = section(periodSeconds=number("integer", 1), timeoutSeconds=number("integ
 
 def settings() -> Schema:
     """The server's settings, by their names; what each may be, the server itself says at its start."""
-    return _of(ServeSettings)
+    found = _of(ServeSettings)
+    found["properties"]["vllm_engine"] = {  # ports of the container and of the Services are made of it
+        "type": "object",
+        "propertyNames": {"pattern": "^[1-9][0-9]{0,4}$"},
+        "additionalProperties": TEXT,
+    }
+    return found
 
 
 def _of(model: type[BaseModel]) -> Schema:

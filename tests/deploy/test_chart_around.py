@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 import yaml
+from attendant.http.api.openinference.routes import openinference_routes
+from attendant.http.api.routes import api_routes
 from attendant.metrics import Metrics
 from attendant.rpc.server import SERVICES
 
@@ -68,7 +70,16 @@ def test_http_is_routed_without_its_inside_and_without_an_end_of_streams() -> No
     pool, rest = render(example("gateway")).one("HTTPRoute")["spec"]["rules"]
     assert pool["backendRefs"] == [{"group": "inference.networking.k8s.io", "kind": "InferencePool", "name": FULL_NAME}]
     prefixes = {match["path"]["value"] for match in rest["matches"]}
-    assert prefixes == {"/v1", "/v2", "/health"}
+
+    def is_routed(path: str) -> bool:
+        return any(path == prefix or path.startswith(f"{prefix}/") for prefix in prefixes)
+
+    def ready() -> Any:
+        raise AssertionError("no call is made")
+
+    apis = {route.path for route in (*api_routes(ready), *openinference_routes(ready))}
+    assert not [path for path in apis | {"/health"} if not is_routed(path)]
+    assert not [path for path in ("/", "/metrics", "/metrics/load", "/page/events", "/docs") if is_routed(path)]
     assert pool["timeouts"] == rest["timeouts"] == {"request": "0s"}
 
 
@@ -77,6 +88,14 @@ def test_a_gateway_speaks_tls_to_a_server_that_has_it() -> None:
     assert policy["targetRefs"] == [{"group": "", "kind": "Service", "name": FULL_NAME}]
     assert policy["validation"]["hostname"] == f"{FULL_NAME}.{NAMESPACE}.svc"
     assert not render(gateway=ROUTED).all("BackendTLSPolicy")
+    behind = render(MATRIX["tls-behind-a-picker"])
+    policy = behind.one("BackendTLSPolicy")["spec"]
+    assert {target["kind"] for target in policy["targetRefs"]} == {"Service", "InferencePool"}
+    assert policy["validation"]["hostname"] == "models.internal"
+    config = yaml.safe_load(behind.one("ConfigMap", f"{FULL_NAME}-picker")["data"]["attendant.yaml"])
+    check(config)
+    source = config["plugins"][0]["parameters"]
+    assert (source["scheme"], source["insecureSkipVerify"], source["caCertPath"]) == ("https", False, "/ca.crt")
 
 
 def test_a_certificate_has_the_names_under_which_pods_are_called() -> None:

@@ -190,6 +190,7 @@ def test_pods_are_spread_and_go_one_by_one() -> None:
     assert all(selector.items() <= labels.items() for selector in selectors)
     assert labels.items() >= selectors[0].items()
     assert made.one("Deployment")["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+    assert render(strategy={"type": "Recreate"}).one("Deployment")["spec"]["strategy"] == {"type": "Recreate"}
 
 
 def test_a_change_of_the_settings_rolls_the_pods_and_a_new_chart_does_not() -> None:
