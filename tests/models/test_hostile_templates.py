@@ -82,6 +82,7 @@ def test_renderings_of_two_threads_count_for_themselves() -> None:
         "{{ messages[0].content.strip().split('h')[-1] }}{{ 'a' ~ 1 ~ [1, 'b'] }}{{ '%s-%d' % ('a', 1) }}",
         "{{ '{:>5}|{}'.format('a', messages) }}{{ messages | tojson(indent=2) }}{{ 2 ** 10 * 3 + 1 }}",
         "{{ ['b', 'a'] | sort | join(', ') }}{{ 'ab'[::-1] }}{{ {'a': 1} | items | list }}{{ 'a' | center(9) }}",
+        "{{ '7'.zfill(3) }}{{ 'ab'.upper().ljust(4) }}|",
         "{{ 'a\nb' | indent(2, true) }}{{ 'aXb'.replace('X', '<>') }}",
         "{{ [1, 2, 3] | batch(2, 0) | list }}{{ 3 | round }}{{ ' x ' | trim('x ') }}",
         "{% set ns = namespace(l=[]) %}{% for i in range(3) if i %}{% set ns.l = ns.l + [i] %}{% endfor %}{{ ns.l }}",

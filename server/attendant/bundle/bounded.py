@@ -29,7 +29,7 @@ _METHODS: Mapping[type, frozenset[str]] = {
             *("isnumeric", "isprintable", "isspace", "istitle", "isupper", "join", "ljust", "lower", "lstrip"),
             *("partition", "removeprefix", "removesuffix", "replace", "rfind", "rindex", "rjust", "rpartition"),
             *("rsplit", "rstrip", "split", "splitlines", "startswith", "strip", "swapcase", "title", "upper"),
-            *("zfill"),
+            "zfill",
         )
     ),
     list: frozenset(("count", "copy", "index")),
