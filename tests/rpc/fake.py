@@ -51,7 +51,7 @@ def generator_info(shown: GeneratorManifest) -> ModelInfo:
 class FakeService:
     """Answers with ``parts``; a part that is an exception is raised; the string "wait" waits for ever."""
 
-    def __init__(self, *parts: GenerationPart | Exception | str) -> None:
+    def __init__(self, *parts: GenerationPart | BaseException | str) -> None:
         self.parts = parts
         self.calls: list[GenerationCall] = []
         self.contexts: list[CallContext] = []
@@ -63,7 +63,7 @@ class FakeService:
         self.contexts.append(context)
         try:
             for part in self.parts:
-                if isinstance(part, Exception):
+                if isinstance(part, BaseException):
                     raise part
                 if isinstance(part, str):
                     await asyncio.Event().wait()

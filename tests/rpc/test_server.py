@@ -132,6 +132,29 @@ def test_an_unforeseen_exception_is_logged_and_not_shown(caplog: pytest.LogCaptu
     run(test)
 
 
+class PanicException(BaseException):
+    """A panic of such a library, which is no Exception."""
+
+
+@pytest.mark.parametrize(
+    ("panic", "code"),
+    [
+        ("index out of bounds", grpc.StatusCode.INTERNAL),
+        ("ThreadPoolBuildError { kind: IOError }", grpc.StatusCode.RESOURCE_EXHAUSTED),
+    ],
+)
+def test_a_call_in_which_a_library_panics_has_an_end(panic: str, code: grpc.StatusCode) -> None:
+    """gRPC catches no such exception: a call that it ended in had no end, and its caller waited for ever."""
+
+    async def test() -> None:
+        async with connected(FakeService(delta(), PanicException(panic))) as channel:
+            error = await failure(generation_pb2_grpc.GenerationStub(channel).Generate(REQUEST, timeout=60))
+            assert error.code() is code
+            assert "bounds" not in error.details()
+
+    run(test)
+
+
 def test_a_request_that_cannot_be_read_is_the_callers_fault() -> None:
     async def test() -> None:
         async with connected(FakeService()) as channel:

@@ -15,6 +15,12 @@ _SAID = {
 }
 
 
+def is_panic(error: BaseException) -> bool:
+    """Whether a library in Rust (of tokens, of grammars) panicked. That is no ``Exception``, so that what only catches
+    those, gRPC for one, would leave its call without an end."""
+    return type(error).__name__ == "PanicException"
+
+
 def of_exhaustion(error: BaseException) -> Overloaded | None:
     """The error that ends a call for which memory, threads, descriptors or disk did not reach; None for any other."""
     what = None
@@ -22,6 +28,12 @@ def of_exhaustion(error: BaseException) -> Overloaded | None:
         what = "memory"
     elif isinstance(error, OSError) and error.errno is not None:
         what = _SAID.get(error.errno)
-    elif isinstance(error, RuntimeError) and "can't start new thread" in str(error):
+    elif _lacks_threads(error):
         what = "threads"
     return None if what is None else Overloaded(f"the machine gives this server no more {what}", RETRY_S)
+
+
+def _lacks_threads(error: BaseException) -> bool:
+    if isinstance(error, RuntimeError):
+        return "can't start new thread" in str(error)
+    return is_panic(error) and "ThreadPoolBuildError" in str(error)

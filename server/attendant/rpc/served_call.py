@@ -16,7 +16,7 @@ from google.protobuf.message import DecodeError
 from attendant.core.caller import ANYONE, Caller, acting_for
 from attendant.core.context import working_for
 from attendant.core.errors import AttendantError, InvalidRequest, Overloaded
-from attendant.core.exhausted import of_exhaustion
+from attendant.core.exhausted import is_panic, of_exhaustion
 from attendant.core.metadata import heeded
 from attendant.core.stages import Arrival, Tracer
 from attendant.core.tally import CallLog
@@ -113,7 +113,7 @@ class ServedCall:
             self._scope.close()
 
     async def _end(self, error: BaseException | None) -> None:
-        if isinstance(error, Exception) and (exhausted := of_exhaustion(error)) is not None:
+        if error is not None and (exhausted := of_exhaustion(error)) is not None:
             logger.warning("%s failed, request id %s: %r", self._method, self._id, error)
             error = exhausted
         if error is None:
@@ -127,7 +127,7 @@ class ServedCall:
             finally:
                 if isinstance(error, Overloaded) and self._way.refused is not None:
                     self._way.refused((time.monotonic_ns() - self._call.arrival_ns) / 1e9)
-        elif isinstance(error, Exception) and not isinstance(error, grpc.aio.BaseError):
+        elif is_panic(error) or (isinstance(error, Exception) and not isinstance(error, grpc.aio.BaseError)):
             logger.error("%s failed, request id %s", self._method, self._id, exc_info=error)
             await self._abort(*status.of_unexpected(self._id), type(error))
         else:  # cancelled, or gRPC's own word that the call is over
