@@ -91,7 +91,7 @@ NIGHTLY = (
     "real/test_settings.py",
     "real/test_speech_text.py",
     "system/test_engine_process.py::test_a_crash_ends_the_requests_of_its_engine_and_nothing_else",
-    "system/test_faults.py",
+    "system/test_faults.py::test_memory_that_does_not_reach",
     "system/test_many_changes.py",
     "real/test_answers.py::test_smollm2_knows_the_capital_of_france",
     "soak/test_soak.py::test_every_answer_under_load_is_the_one_alone",
