@@ -24,10 +24,6 @@ from attendant.frontend.jobs import JobHub
 from attendant.metrics import Metrics, error_name
 from attendant.models.encoders import EncoderPart
 
-ENDS_AT_ONCE = 8
-"""Rows that end in one turn of the event loop. A call that goes on then takes up to a millisecond; who is to be refused
-meanwhile does not wait for all of a batch."""
-
 
 @dataclass(frozen=True, slots=True)
 class _Live:
@@ -177,7 +173,7 @@ class EncoderHub:
         rows = [live.slice.rows[live.index] for _, live in waited]
         self._tenants.served(self.model.name, [TenantService(row.tenant, row.size, 0) for row in rows])
         self._note_run(report, {live.slice.way: None for _, live in waited if live.slice.way is not None})
-        self._on_some_ends(report.ends)
+        self._on_ends(report.ends)
         if stats := report.stats:
             self.backlog.ran(stats)
             self._row_s += 0.1 * (stats.run_ns / 1e9 / stats.num_rows - self._row_s)
@@ -189,11 +185,6 @@ class EncoderHub:
         if ways and report.stats is not None:
             first = next(end for end in report.ends if isinstance(end, RowResult))
             note_shared_run(tuple(ways), first, report.stats, self.model.name, self.model.task)
-
-    def _on_some_ends(self, ends: Sequence[RowResult | RowFailure]) -> None:
-        self._on_ends(ends[:ENDS_AT_ONCE])
-        if later := ends[ENDS_AT_ONCE:]:
-            self._loop.call_soon(self._on_some_ends, later)
 
     def _on_ends(self, ends: Sequence[RowResult | RowFailure]) -> None:
         before = len(self._live)
