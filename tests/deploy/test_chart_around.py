@@ -89,9 +89,12 @@ def test_a_gateway_speaks_tls_to_a_server_that_has_it() -> None:
     assert policy["validation"]["hostname"] == f"{FULL_NAME}.{NAMESPACE}.svc"
     assert not render(gateway=ROUTED).all("BackendTLSPolicy")
     behind = render(MATRIX["tls-behind-a-picker"])
-    policy = behind.one("BackendTLSPolicy")["spec"]
-    assert {target["kind"] for target in policy["targetRefs"]} == {"Service", "InferencePool"}
-    assert policy["validation"]["hostname"] == "models.internal"
+    policies = [policy["spec"] for policy in behind.all("BackendTLSPolicy")]
+    assert [[target["kind"] for target in policy["targetRefs"]] for policy in policies] == [
+        ["Service"],
+        ["InferencePool"],
+    ]
+    assert {policy["validation"]["hostname"] for policy in policies} == {"models.internal"}
     config = yaml.safe_load(behind.one("ConfigMap", f"{FULL_NAME}-picker")["data"]["attendant.yaml"])
     check(config)
     source = config["plugins"][0]["parameters"]
