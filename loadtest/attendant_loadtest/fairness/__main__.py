@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import random
 import sys
-from collections.abc import Coroutine, Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass
+import time
+from collections.abc import Coroutine, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,32 +17,9 @@ import grpc.aio
 from attendant_proto.v1 import models_pb2, models_pb2_grpc
 
 from attendant_loadtest.bench.arguments import end_on_sigterm
-from attendant_loadtest.fairness.clients import Asking, Client
-from attendant_loadtest.workloads import WORDS
-
-NUM_TEXTS = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """What was found of a server.
-
-    Attributes:
-        alone_p50_s, alone_p99_s: first tokens of the light clients, paced, without the heavy one.
-        beside_p50_s, beside_p99_s: the same beside it.
-        num_alone, num_beside: first tokens that these are of.
-        index: Jain's index of what all clients got when each had more requests than could run.
-        shares: what each got of that, as shares; the heavy one's first.
-    """
-
-    alone_p50_s: float
-    alone_p99_s: float
-    beside_p50_s: float
-    beside_p99_s: float
-    num_alone: int
-    num_beside: int
-    index: float
-    shares: tuple[float, ...]
+from attendant_loadtest.bench.processes import Answering, Ended, answering
+from attendant_loadtest.fairness.clients import OWN_CONNECTION, Asking, Client, texts_of
+from attendant_loadtest.fairness.figures import Figures, Waits
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -51,63 +28,96 @@ def main(argv: list[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     try:
         found = asyncio.run(_measure(args))
-    except (grpc.RpcError, BaseExceptionGroup) as error:
+    except (grpc.RpcError, Ended, BaseExceptionGroup) as error:
         first = _first(error)
+        if isinstance(first, Ended):
+            print("error: the heavy client ended early; its error is above", file=sys.stderr)
+            return 1
         if not isinstance(first, grpc.RpcError):
             raise
         print(f"error: {first.code().name}: {first.details()}", file=sys.stderr)
         return 1
-    print(_told(found))
+    print(found.told())
     if args.out:
         args.out.write_text(json.dumps(asdict(found), indent=1) + "\n", encoding="utf-8")
     return 0
 
 
 async def _measure(args: argparse.Namespace) -> Figures:
-    rng = random.Random(args.seed)
-    texts = [" ".join(rng.choices(WORDS, k=args.words)) for _ in range(NUM_TEXTS)]
-    heavy, light = Client("heavy"), [Client(f"light-{number}") for number in range(args.light)]
-    own = [("grpc.use_local_subchannel_pool", 1)]  # a connection lets only so many calls of its own run
-    async with (
-        grpc.aio.insecure_channel(args.address, own) as channel,
-        grpc.aio.insecure_channel(args.address, own) as crowded,
-    ):
+    light = [Client(f"light-{number}") for number in range(args.light)]
+    async with grpc.aio.insecure_channel(args.address, OWN_CONNECTION) as channel:
         models = models_pb2_grpc.ModelsStub(channel)  # type: ignore[no-untyped-call]
         model = await models.GetModel(models_pb2.GetModelRequest(model=args.model))
-        asking = Asking(channel, model.name, texts, args.max_tokens)
-        crowding = Asking(crowded, model.name, texts, args.max_tokens)
+        asking = Asking(channel, model.name, texts_of(args.words, args.seed), args.max_tokens)
+        part = _Part(light, args.warm_up, args.seconds)
 
         def paced() -> list[Coroutine[Any, Any, None]]:
             return [asking.paced(client, args.rate, seed) for seed, client in enumerate(light)]
 
-        many = crowding.always(heavy, args.requests)
-        await _during(light, paced(), args.warm_up, args.seconds)
-        alone = sorted(first for client in light for first in client.first_tokens_s)
-        await _during(light, [many, *paced()], args.warm_up, args.seconds)
-        beside = sorted(first for client in light for first in client.first_tokens_s)
-        many = crowding.always(heavy, args.requests)
-        busy = [asking.always(client, args.at_a_time) for client in light]
-        await _during([heavy, *light], [many, *busy], args.warm_up, args.seconds)
-    had = [heavy.service, *(client.service for client in light)]
-    return Figures(
-        *(_share(alone, 0.5), _share(alone, 0.99), _share(beside, 0.5), _share(beside, 0.99)),
-        *(len(alone), len(beside)),
-        index=sum(had) ** 2 / (len(had) * sum(each * each for each in had)),
-        shares=tuple(each / sum(had) for each in had),
-    )
+        _, cores = await part.run(paced())
+        alone = Waits.of([first for client in light for first in client.first_tokens], cores, 0.0)
+        with _heavy(args, model.name) as heavy:
+            had, cores = await part.run(paced(), heavy)
+            beside = Waits.of([first for client in light for first in client.first_tokens], cores, had / args.seconds)
+            had, _ = await part.run([asking.always(client, args.at_a_time) for client in light], heavy)
+    return Figures.of(alone, beside, [had, *(client.service for client in light)], args.seconds)
 
 
-async def _during(
-    counted: Sequence[Client], work: Sequence[Coroutine[Any, Any, None]], warm_up_s: float, seconds: float
-) -> None:
-    """Let ``work`` go on so long, and count what the clients get after the first ``warm_up_s`` seconds of it."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(warm_up_s + seconds), asyncio.TaskGroup() as tasks:
-            for each in work:
-                tasks.create_task(each)
-            await asyncio.sleep(warm_up_s)
-            for client in counted:
+class _Part:
+    """Has clients work for so long, and counts what they get after the first ``warm_up_s`` seconds of it."""
+
+    def __init__(self, light: Sequence[Client], warm_up_s: float, seconds: float) -> None:
+        self._light, self._warm_up_s, self._seconds = light, warm_up_s, seconds
+
+    async def run(self, work: Sequence[Coroutine[Any, Any, None]], heavy: Answering | None = None) -> tuple[int, float]:
+        """Returns what the heavy client got, and the processors that all clients used."""
+        had, cores = 0, 0.0
+
+        async def count() -> None:
+            nonlocal had, cores
+            await asyncio.sleep(self._warm_up_s)
+            before, own_s = await _so_far(heavy), time.process_time()
+            for client in self._light:
                 client.forget()
+            await asyncio.sleep(self._seconds)
+            after = await _so_far(heavy)
+            had = after["service"] - before["service"]
+            used_s = time.process_time() - own_s + after["processor_s"] - before["processor_s"]
+            cores = used_s / self._seconds
+            raise _Over
+
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for each in (*work, count()):
+                    tasks.create_task(each)
+        except* _Over:
+            pass
+        return had, cores
+
+
+class _Over(Exception):
+    """The part has been measured."""
+
+
+async def _so_far(heavy: Answering | None) -> dict[str, Any]:
+    """What the heavy client has got, if there is one."""
+    if heavy is None:
+        return {"service": 0, "processor_s": 0.0}
+    return await asyncio.to_thread(heavy.ask, {})
+
+
+@contextmanager
+def _heavy(args: argparse.Namespace, model: str) -> Iterator[Answering]:
+    """The heavy client at work."""
+    numbers = {
+        "--requests": args.requests,
+        "--words": args.heavy_words or args.words,
+        "--max-tokens": args.max_tokens,
+        "--seed": args.seed + 1,
+    }
+    words = [word for name, number in numbers.items() for word in (name, str(number))]
+    with answering([sys.executable, "-m", "attendant_loadtest.fairness.crowd", args.address, model, *words]) as heavy:
+        yield heavy
 
 
 def _first(error: BaseException) -> BaseException:
@@ -115,22 +125,6 @@ def _first(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
-
-
-def _share(values: Sequence[float], share: float) -> float:
-    """The value that this share does not exceed."""
-    return values[min(int(share * len(values)), len(values) - 1)] if values else float("nan")
-
-
-def _told(found: Figures) -> str:
-    ratio = found.beside_p99_s / found.alone_p99_s
-    return (
-        f"first token of light clients, p50 and p99: {found.alone_p50_s:.3f} and {found.alone_p99_s:.3f} s alone "
-        f"({found.num_alone}), {found.beside_p50_s:.3f} and {found.beside_p99_s:.3f} s beside the heavy one "
-        f"({found.num_beside}): p99 {ratio:.2f} times\n"
-        f"all with more than can run: Jain's index {found.index:.4f}, shares "
-        f"{' '.join(f'{share:.3f}' for share in found.shares)}"
-    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -149,6 +143,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--seconds", type=float, default=60.0, help="of each of the three parts (default: 60)")
     add("--warm-up", type=float, default=5.0, help="seconds of each part before those (default: 5)")
     add("--words", type=int, default=32, help="words of each prompt (default: 32)")
+    add("--heavy-words", type=int, help="of each prompt of the heavy client (default: as --words)")
     add("--max-tokens", type=int, default=16, help="tokens of each answer (default: 16)")
     add("--seed", type=int, default=1, help="of the texts (default: 1)")
     add("--out", type=Path, help="write the figures to this JSON file")

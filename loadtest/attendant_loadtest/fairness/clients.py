@@ -8,14 +8,28 @@ import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import grpc
 import grpc.aio
 from attendant_proto.v1 import generation_pb2, generation_pb2_grpc
 
+from attendant_loadtest.workloads import WORDS
+
 TENANT_KEY = "x-llm-d-inference-fairness-id"
 INPUT_WEIGHT, OUTPUT_WEIGHT = 1, 2
 """As the server charges tokens of prompts and generated ones."""
+
+NUM_TEXTS = 4096
+OWN_CONNECTION = [("grpc.use_local_subchannel_pool", 1)]
+"""A connection lets only so many calls of its own run."""
+
+
+class FirstToken(NamedTuple):
+    """Seconds from a request to its first token: by the client's clock, and from its arrival by the server's."""
+
+    client_s: float
+    server_s: float
 
 
 @dataclass
@@ -24,20 +38,26 @@ class Client:
 
     Attributes:
         name: of the tenant.
-        service: weighted tokens of answers as they came; a prompt counts when its first token comes.
-        first_tokens_s: seconds from each request to its first token.
+        service: weighted tokens of answers as they came; a prompt counts when its answer ends.
+        first_tokens: of requests whose answers ended.
         refused: requests that were.
     """
 
     name: str
     service: int = 0
-    first_tokens_s: list[float] = field(default_factory=list)
+    first_tokens: list[FirstToken] = field(default_factory=list)
     refused: int = 0
 
     def forget(self) -> None:
         """Begin to count anew."""
         self.service, self.refused = 0, 0
-        self.first_tokens_s.clear()
+        self.first_tokens.clear()
+
+
+def texts_of(words: int, seed: int) -> list[str]:
+    """Prompts of so many words."""
+    rng = random.Random(seed)
+    return [" ".join(rng.choices(WORDS, k=words)) for _ in range(NUM_TEXTS)]
 
 
 class Asking:
@@ -57,18 +77,16 @@ class Asking:
             stopping=self._stopping,
             sampling=generation_pb2.Sampling(temperature=0),
         )
-        began, first, outputs = time.perf_counter(), 0.0, 0
+        began, first = time.perf_counter(), 0.0
         try:
             async for message in self._generate(request, metadata=((TENANT_KEY, client.name),)):
                 if message.token_ids:
-                    if not first:
-                        first = time.perf_counter() - began
-                        client.first_tokens_s.append(first)
-                    outputs += len(message.token_ids)
+                    first = first or time.perf_counter() - began
                     client.service += OUTPUT_WEIGHT * len(message.token_ids)
                 if message.HasField("finish"):
                     usage = message.finish.usage
                     client.service += INPUT_WEIGHT * (usage.prompt_tokens - usage.cached_tokens)
+                    client.first_tokens.append(FirstToken(first, message.finish.timings.first_token_s))
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.CANCELLED:  # the measurement is over
                 raise asyncio.CancelledError from error

@@ -26,11 +26,14 @@ class OrderRules:
         fair: tenants share; otherwise all of them are one.
         aging_ns: so many nanoseconds of waiting count as one more of priority; 0: none do.
         takes_places: who waits for a place may take that of one that runs at a lower level.
+        light_first: of models that generate, tenants that want little do not wait for those that want much more; only
+            if ``fair``.
     """
 
     fair: bool = True
     aging_ns: int = 10_000_000_000
     takes_places: bool = False
+    light_first: bool = True
 
 
 class Ticket(NamedTuple):

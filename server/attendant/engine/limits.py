@@ -16,6 +16,7 @@ class SchedulerLimits:
 
     Args:
         max_num_seqs: sequences that run together.
+        spare_seqs: as many more, of light tenants alone; see :class:`~attendant.engine.shares.Shares`.
         max_num_batched_tokens: with room for a chunk of a prompt besides ``max_num_seqs`` decodes.
         context_length: tokens of prompt and answer together.
         eos: the model's end-of-sequence ids.
@@ -36,3 +37,9 @@ class SchedulerLimits:
     run_cost: int | None = None
     frequencies: Frequencies | None = None
     memories: MemoriesOf = memories_of
+    spare_seqs: int = 0
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Tokens of prompts in a step besides a full batch of decodes."""
+        return self.max_num_batched_tokens - self.max_num_seqs

@@ -17,7 +17,7 @@ class Places:
 
     def __init__(self, pool: KVPool, limits: SchedulerLimits, live: LiveSequences, waiting: WaitingQueue) -> None:
         self._pool = pool
-        self._max_num_seqs = limits.max_num_seqs
+        self._limits = limits
         self._live = live
         self._waiting = waiting
         self._running: list[Sequence] = []  # in order when a step is scheduled
@@ -32,12 +32,12 @@ class Places:
         return iter(self._running)
 
     def in_order(self, now_ns: int) -> list[Sequence]:
-        """Those that have a place, when a step begins. Before that, if this is turned on, one of a lower level gives
-        its place up to the first in the queue that found none in the last step."""
+        """Those that have a place, when a step begins. Before that one of them may give its place up to
+        the first in the queue that found none in the last step."""
         wants, self._wants = self._wants, None
         if wants is not None and self._running and wants is self._waiting.first(now_ns):
             last = self._waiting.victim(self._running)
-            if last.level < wants.ticket.priority:
+            if self._gives_way(last, wants):
                 self.preempt(last)
         if self._waiting.mixed or not self._sorted:
             self._running.sort(key=self._waiting.rank)
@@ -50,8 +50,10 @@ class Places:
         Returns those that were placed and have something to compute: of a beam search, there may be several.
         """
         members = self._live.members(sequence)
-        if len(self._running) + len(members) > self._max_num_seqs or not acquire_all(self._pool, members):
-            self._wants = sequence if self._waiting.rules.takes_places else None
+        light = self._waiting.is_light(sequence)
+        most = self._limits.max_num_seqs + (self._limits.spare_seqs if light else 0)
+        if len(self._running) + len(members) > most or not acquire_all(self._pool, members):
+            self._wants = sequence if light or self._waiting.rules.takes_places else None
             return []
         self._waiting.remove(sequence)
         self._waiting.begins(sequence, first=not sequence.clock.first_scheduled_ns)
@@ -90,6 +92,14 @@ class Places:
         for member in members:
             if member.slot is not None:
                 self._unplace(member)
+
+    def _gives_way(self, last: Sequence, wants: Sequence) -> bool:
+        """Whether the last in order of those that run gives its place up to one that waits: to that of a light tenant,
+        and if that is turned on, to one of higher priority."""
+        if self._waiting.rules.takes_places and last.level < wants.ticket.priority:
+            return True
+        waiting = self._waiting
+        return waiting.is_light(wants) and not waiting.is_light(last) and waiting.rank(wants) < waiting.rank(last)
 
     def _unplace(self, sequence: Sequence) -> None:
         self._running.remove(sequence)

@@ -19,17 +19,24 @@ class PromptShare:
         rule: where prompts may be cut.
         budget: tokens that are left.
         others: other prompts have had a part of the budget.
+        most, most_together: tokens of prompts of tenants that are not light, since light ones may come: a step should
+            not be long then. Of one prompt, and of several. None: as many as there is budget for.
 
     Attributes:
         feeding: sequences whose memories are fed.
         decoding: sequences that were placed and have nothing to compute before a decode.
+        has_light: prompts of light tenants are computed.
     """
 
     rule: ChunkRule
     budget: int
     others: bool
+    most: int | None = None
+    most_together: int = 0
     feeding: list[Sequence] = field(default_factory=list)
     decoding: list[Sequence] = field(default_factory=list)
+    has_light: bool = False
+    _num_tokens: int = 0
     _prefills: list[tuple[Sequence, list[int]]] = field(default_factory=list)
 
     def __bool__(self) -> bool:
@@ -45,6 +52,14 @@ class PromptShare:
             return False
         least = sequence.memories.num_missing + min(sequence.num_prefill_missing, SHORT_PIECE)
         return not self.others or self.budget >= least
+
+    def keeps_short(self, sequence: Sequence, *, light: bool) -> bool:
+        """Whether the run stays as short as it should for light tenants, if the sequence's prompt goes into it: beside
+        theirs no other does, and while some may come, of others only short ones together."""
+        if light or not self:
+            return True
+        missing = sequence.memories.num_missing + sequence.num_prefill_missing
+        return not self.has_light and (self.most is None or self._num_tokens + missing <= self.most_together)
 
     def joins(self, sequence: Sequence, num_waiting: int, run_cost: int) -> bool:
         """Whether a prompt goes into the run of those that were taken, or waits for a run of its own.
@@ -68,7 +83,7 @@ class PromptShare:
             for other, _ in self._prefills
         )
 
-    def take(self, sequence: Sequence) -> None:
+    def take(self, sequence: Sequence, *, light: bool = False) -> None:
         """Compute what the sequence needs next, or as much of it as fits; a sequence taken never gets nothing."""
         if sequence.memories.is_missing:
             self.feeding.append(sequence)
@@ -77,7 +92,8 @@ class PromptShare:
             self.decoding.append(sequence)
             self.budget -= 1
             return
-        budget = max(self.budget, SMALLEST_BUDGET)
+        self.has_light = self.has_light or light
+        budget = max(self.budget if light or self.most is None else min(self.budget, self.most), SMALLEST_BUDGET)
         if cuts := self.rule.cuts(sequence.num_computed, sequence.num_prefill_missing, budget):
             self._prefills.append((sequence, cuts))
             self._spend(sum(cuts))
@@ -89,4 +105,5 @@ class PromptShare:
 
     def _spend(self, num_tokens: int) -> None:
         self.budget -= num_tokens
+        self._num_tokens += num_tokens
         self.others = True

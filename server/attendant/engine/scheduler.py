@@ -17,9 +17,14 @@ Policy, in this order:
    Where decodes and prompts have to be runs of their own, one budget is spent over several steps: first prompts, then
    all decodes. So a prompt's first token leaves as soon as it is computed, its second comes with the next decodes, and
    a request that arrives in between is not kept waiting by them.
+
+   A prompt of a light tenant (``shares``) goes before those of tenants that have had more, in a run without them and
+   without decodes: its first token waits for its own prompt alone. While light tenants may come, other prompts are
+   computed in smaller pieces: so the step that one finds under way is short.
 3. KV memory grows by need. When it runs out, the last in order gives its memory up (preemption) and computes its tokens
-   again when there is room: the first in order always advances, so everybody finishes. Where that is turned on, one
-   that waits for a place may take it from one of a lower level, a step after it found none.
+   again when there is room: the first in order always advances, so everybody finishes. One that waits may take the
+   place of the last in order, a step after it found none: one of a light tenant, for which there are some places of
+   its own besides, that of one that is not; and where that is turned on, any that of one of a lower level.
 
 Where answers must not depend on the load, to the last bit, a token is always computed in the same kind of run: a
 prompt's in chunks (cut by the rules of ``chunking``), a generated one in a decode row, also when it is computed again.
@@ -27,6 +32,7 @@ prompt's in chunks (cut by the rules of ``chunking``), a generated one in a deco
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
@@ -58,7 +64,7 @@ class Scheduler:
         self.pool = pool
         self._limits = limits
         self._live = LiveSequences(limits)
-        self._waiting = WaitingQueue(order or OrderRules())
+        self._waiting = WaitingQueue(order or OrderRules(), limits.max_num_seqs)
         self._places = Places(pool, limits, self._live, self._waiting)
         self._events: list[EngineEvent] = []
         self.paces = PaceLearner()
@@ -88,7 +94,7 @@ class Scheduler:
 
     def order_by(self, rules: OrderRules) -> None:
         """Change the order of requests; to be called before there are any."""
-        self._waiting = WaitingQueue(rules)
+        self._waiting = WaitingQueue(rules, self._limits.max_num_seqs)
         self._places = Places(self.pool, self._limits, self._live, self._waiting)
 
     def take_served(self) -> tuple[TenantService, ...]:
@@ -126,10 +132,14 @@ class Scheduler:
         decoding = [s for s in [s for s in decoding if self._places.extend(s)] if s.slot is not None]
         if not decoding:
             self._spent = 0
-        budget = self._limits.max_num_batched_tokens - len(decoding) - self._spent
-        prompts = PromptShare(self._limits.rule, budget, others=self._spent > 0)
+        limits = self._limits
+        budget = limits.max_num_batched_tokens - min(len(decoding), limits.max_num_seqs) - self._spent
+        prompts = PromptShare(limits.rule, budget, self._spent > 0)
+        if self._waiting.shares.light_may_come(now_ns):
+            prompts.most = limits.prompt_tokens // 2
+            prompts.most_together = prompts.most if limits.prompts_apart else prompts.most // 2
         self._take_prompts(prompts, begun, now_ns)
-        if prompts and self._limits.prompts_apart:
+        if prompts and (limits.prompts_apart or prompts.has_light):
             self._spent += budget - prompts.budget
             decoding = []
         else:
@@ -177,28 +187,49 @@ class Scheduler:
 
     def _take_prompts(self, prompts: PromptShare, begun: list[Sequence], now_ns: int) -> None:
         """Spend the budget; with prompts apart, on one run, so that its tokens leave before others are computed."""
-        num_waiting = len(begun) + len(self._waiting)
-        for sequence in begun:
-            if sequence.slot is not None and prompts.is_worth_a_piece(sequence):
-                if not self._joins(prompts, sequence, num_waiting):
+        num_waiting, placed = len(begun) + len(self._waiting), deque(begun)
+        first = self._waiting.first(now_ns)
+        while placed or first:
+            if placed and not (first and self._goes_before(first, placed[0])):
+                sequence = placed.popleft()
+                if sequence.slot is not None and prompts.is_worth_a_piece(sequence):
+                    if not self._joins(prompts, sequence, num_waiting):
+                        return
+                    self._take(prompts, sequence, now_ns)
+            else:
+                assert first is not None
+                if not self._joins(prompts, first, num_waiting):
                     return
-                prompts.take(sequence)
+                if self._hopeless.waits_in_vain(first, now_ns, self._places, num_waiting):
+                    self._fail(first, too_late(), now_ns)
+                elif not self._admit(prompts, first, now_ns):
+                    first = None
+                    continue
+                first = self._waiting.first(now_ns)
             num_waiting -= 1
-        while (first := self._waiting.first(now_ns)) and self._joins(prompts, first, num_waiting):
-            if self._hopeless.waits_in_vain(first, now_ns, self._places, num_waiting):
-                self._fail(first, too_late(), now_ns)
-                num_waiting -= 1
-                continue
-            admitted = self._places.admit(first, now_ns) if prompts.is_worth_a_piece(first) else []
-            if not admitted:
-                return
-            for sequence in admitted:
-                prompts.take(sequence)
-            num_waiting -= 1
+
+    def _goes_before(self, first: Sequence, placed: Sequence) -> bool:
+        """Whether the first that waits goes before one that has a place: if its tenant is light and has had less."""
+        return self._waiting.is_light(first) and self._waiting.rank(first) < self._waiting.rank(placed)
+
+    def _admit(self, prompts: PromptShare, first: Sequence, now_ns: int) -> bool:
+        """Give the first that waits a place, if there is one and a part of the budget for it."""
+        admitted = self._places.admit(first, now_ns) if prompts.is_worth_a_piece(first) else []
+        for sequence in admitted:
+            self._take(prompts, sequence, now_ns)
+        return bool(admitted)
+
+    def _take(self, prompts: PromptShare, sequence: Sequence, now_ns: int) -> None:
+        light = self._waiting.is_light(sequence)
+        if light:
+            self._waiting.shares.light_came(now_ns)
+        prompts.take(sequence, light=light)
 
     def _joins(self, prompts: PromptShare, sequence: Sequence, num_waiting: int) -> bool:
         """Whether the sequence is better computed in the run of what was taken than in one of its own, later."""
         run_cost = self._limits.run_cost
+        if not prompts.keeps_short(sequence, light=self._waiting.is_light(sequence)):
+            return False
         return run_cost is None or bool(prompts.feeding) or prompts.joins(sequence, num_waiting, run_cost)
 
     def _begin_anew(self, sequence: Sequence) -> None:

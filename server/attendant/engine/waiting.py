@@ -9,6 +9,7 @@ from attendant.core.evenness import Evenness
 from attendant.core.events import TenantService
 from attendant.core.fair_order import FairQueue, OrderRules, Rank, Service
 from attendant.engine.sequence import Sequence
+from attendant.engine.shares import Shares
 
 INPUT_WEIGHT, OUTPUT_WEIGHT = 1, 2
 """What a tenant is charged with for a token of a prompt, and for one that is generated: the paper's weights. A cached
@@ -22,8 +23,9 @@ class WaitingQueue:
     overtaken only by those whose tenants have had less than its own, and by higher levels, which it reaches by waiting.
     """
 
-    def __init__(self, rules: OrderRules) -> None:
+    def __init__(self, rules: OrderRules, num_places: int = 1) -> None:
         self.rules = rules
+        self.shares = Shares(rules, num_places)
         self._service = Service(rules)
         self._queue: FairQueue[Sequence] = FairQueue(rules, self._service)
         self._running: Counter[tuple[int, str]] = Counter()  # sequences by level and tenant
@@ -49,11 +51,13 @@ class WaitingQueue:
     def add(self, sequence: Sequence) -> None:
         """The sequence waits, for the first time or since it lost its place."""
         self._queue.add(sequence.ticket, sequence)
+        self.shares.change(sequence.ticket.tenant, _num_places(sequence))
 
     def remove(self, sequence: Sequence) -> None:
         """The sequence's request waits no longer."""
         found = self._queue.remove(sequence.ticket)
         assert found.request is sequence.request
+        self.shares.change(sequence.ticket.tenant, -_num_places(sequence))
 
     # -- those that run
 
@@ -65,6 +69,7 @@ class WaitingQueue:
     def placed(self, sequence: Sequence) -> None:
         """The sequence, or a beam of one, has got a place, by its level."""
         self._running[sequence.level, sequence.ticket.tenant] += 1
+        self.shares.change(sequence.ticket.tenant, 1)
 
     def unplaced(self, sequence: Sequence) -> None:
         """It has its place no longer."""
@@ -72,6 +77,11 @@ class WaitingQueue:
         self._running[key] -= 1
         if not self._running[key]:
             del self._running[key]
+        self.shares.change(sequence.ticket.tenant, -1)
+
+    def is_light(self, sequence: Sequence) -> bool:
+        """Whether its tenant wants so little beside others that it need not wait for them."""
+        return self.shares.is_light(sequence.ticket.tenant)
 
     def rank(self, sequence: Sequence) -> Rank:
         """What sequences that run are ordered by: level, what the tenant has had, arrival."""
@@ -116,6 +126,11 @@ class WaitingQueue:
         self._inputs.clear()
         self._outputs.clear()
         return served
+
+
+def _num_places(sequence: Sequence) -> int:
+    beams = sequence.request.beams
+    return beams.num_beams if beams else 1
 
 
 def _input_cost(sequence: Sequence) -> int:

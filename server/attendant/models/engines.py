@@ -8,6 +8,9 @@ from attendant.core.errors import ConfigurationError
 from attendant.engine.engine import Engine
 from attendant.settings import EngineSettings
 
+MOST_SPARE_SEQS = 8
+"""Enough places for light tenants, however many there are in all: each is theirs for one answer."""
+
 
 @dataclass(frozen=True, slots=True)
 class LoadedEngines:
@@ -23,6 +26,11 @@ class LoadedEngines:
     def num_engines(self) -> int:
         """How many there are."""
         return len(self.engines)
+
+
+def spare_seqs(max_num_seqs: int) -> int:
+    """Places beside ``max_num_seqs``, which light tenants alone may take."""
+    return min(max_num_seqs // 4, MOST_SPARE_SEQS)
 
 
 def token_budget(settings: EngineSettings, max_num_seqs: int, prompt_tokens: int) -> int:

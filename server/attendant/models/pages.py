@@ -14,7 +14,7 @@ from attendant.engine.chunking import AnyCuts
 from attendant.engine.engine import Engine
 from attendant.engine.limits import SchedulerLimits
 from attendant.engine.scheduler import Scheduler
-from attendant.models.engines import LoadedEngines, token_budget
+from attendant.models.engines import LoadedEngines, spare_seqs, token_budget
 from attendant.models.ledger import Account, Share
 from attendant.models.memory import available_processors, wanted_context_length
 from attendant.models.page_memory import (
@@ -65,6 +65,16 @@ class _Plan:
     max_num_batched_tokens: int
     block_size: int
 
+    @property
+    def num_rows(self) -> int:
+        """Sequences that may have places."""
+        return self.max_num_seqs + spare_seqs(self.max_num_seqs)
+
+    @property
+    def most_tokens(self) -> int:
+        """Tokens that a step may have: each row may decode, and prompts get as much as beside ``max_num_seqs``."""
+        return self.max_num_batched_tokens + spare_seqs(self.max_num_seqs)
+
 
 def load_pages(
     path: Path,
@@ -101,10 +111,11 @@ def _plan(manifest: GeneratorManifest, settings: EngineSettings, gpu: GpuSetting
         num_seqs, prompt_budget = SOURCE_NUM_SEQS, SOURCE_BUDGET
     max_num_seqs = settings.max_num_seqs or num_seqs
     num_tokens = token_budget(settings, max_num_seqs, prompt_budget)
-    if num_tokens > PAGED_RUN_TOKENS:
+    most = PAGED_RUN_TOKENS - spare_seqs(max_num_seqs)
+    if num_tokens > most:
         raise ConfigurationError(
             f"engine.max_num_batched_tokens is {num_tokens}; model {manifest.name!r} has its KV cache in pages, whose "
-            f"runs have {PAGED_RUN_TOKENS} tokens at most"
+            f"steps have {most} tokens at most"
         )
     return _Plan(
         context_length=wanted_context_length(manifest, settings),
@@ -186,12 +197,12 @@ class _Loader:
         manifest, plan = self._manifest, self._plan
         if manifest.encoder_input is None:
             return None
-        check_sources(manifest, self._gpu, self._device, plan.block_size, plan.max_num_seqs, share)
+        check_sources(manifest, self._gpu, self._device, plan.block_size, plan.num_rows, share)
         return SourcePages(
             open_session(self._path / manifest.graphs["encoder"].file, self._options, self._device),
             manifest,
             self._device,
-            num_rows=plan.max_num_seqs,
+            num_rows=plan.num_rows,
             block_size=plan.block_size,
             batch_tokens=self._encoder_batch,
         )
@@ -215,7 +226,7 @@ class _Loader:
         """As many of the longest sources as the encoder reads at once."""
         source = sample_source(self._manifest, self._encoder_batch)
         assert source is not None
-        number = min(max(self._encoder_batch // source.length, 1), self._plan.max_num_seqs)
+        number = min(max(self._encoder_batch // source.length, 1), self._plan.num_rows)
         return [SourceRow("warm-up", row, source) for row in range(number)]
 
     def _capture(self, keys: GraphKeys, runner: PageRunner) -> None:
@@ -255,7 +266,7 @@ class _Loader:
             sessions.copy_blocks,
             num_blocks=budget.num_blocks,
             block_size=budget.block_size,
-            num_sequences=self._plan.max_num_seqs,
+            num_sequences=self._plan.num_rows,
             max_blocks=columns,
         )
         return PageRunner(
@@ -272,7 +283,7 @@ class _Loader:
 
     def _scheduler(self, budget: PageBudget) -> Scheduler:
         pool = BlockPool(
-            self._plan.max_num_seqs,
+            self._plan.num_rows,
             budget.num_blocks,
             budget.block_size,
             budget.context_length,
@@ -280,6 +291,7 @@ class _Loader:
         )
         limits = SchedulerLimits(
             max_num_seqs=self._plan.max_num_seqs,
+            spare_seqs=spare_seqs(self._plan.max_num_seqs),
             max_num_batched_tokens=self._plan.max_num_batched_tokens,
             context_length=budget.context_length,
             eos=self._manifest.special_tokens.eos,
@@ -288,11 +300,11 @@ class _Loader:
         return Scheduler(pool, limits)
 
     def _keys(self, budget: PageBudget) -> GraphKeys:
-        return GraphKeys(self._plan.max_num_seqs, self._columns(budget.context_length), budget.block_size)
+        return GraphKeys(self._plan.num_rows, self._columns(budget.context_length), budget.block_size)
 
     def _limits(self, columns: int) -> StepShape:
         plan = self._plan
-        return StepShape(plan.max_num_seqs, plan.max_num_batched_tokens, plan.max_num_seqs, columns)
+        return StepShape(plan.num_rows, plan.most_tokens, plan.num_rows, columns)
 
     def _columns(self, context_length: int) -> int:
         return -(-context_length // self._plan.block_size)

@@ -15,7 +15,7 @@ from attendant.engine.engine import Engine
 from attendant.engine.limits import SchedulerLimits
 from attendant.engine.scheduler import Scheduler
 from attendant.engine.slot_pool import SlotPool
-from attendant.models.engines import LoadedEngines, token_budget
+from attendant.models.engines import LoadedEngines, spare_seqs, token_budget
 from attendant.models.ledger import Account
 from attendant.models.memory import (
     KVBudget,
@@ -69,11 +69,12 @@ def load_slots(
     """
     threads = settings.threads or available_processors()
     max_num_seqs = settings.max_num_seqs or MAX_NUM_SEQS
-    num_slots = max(max_num_seqs, 2)
+    num_rows = max_num_seqs + spare_seqs(max_num_seqs)
+    num_slots = max(num_rows, 2)
     memory = processor_memory(settings)
     share = account.share(memory, settings.kv_memory)
-    budget = plan_kv_memory(manifest, settings, share, max_num_seqs)
-    taken = budget.capacity_tokens * manifest.kv_bytes_per_token() + source_memory(manifest, max_num_seqs)
+    budget = plan_kv_memory(manifest, settings, share, num_rows)
+    taken = budget.capacity_tokens * manifest.kv_bytes_per_token() + source_memory(manifest, num_rows)
     account.grant(memory, taken, settings.kv_memory)
     progress(f"loading {manifest.architecture} {manifest.precision}, {threads} threads")
     graph = path / manifest.graphs["decoder"].file
@@ -160,7 +161,7 @@ def _make_scheduler(
     sharing: _Sharing,
 ) -> Scheduler:
     pool = SlotPool(
-        max_num_seqs,
+        max_num_seqs + spare_seqs(max_num_seqs),
         budget.slot_length,
         budget.capacity_tokens,
         page_tokens=budget.page_tokens,
@@ -176,6 +177,7 @@ def _make_scheduler(
         rule=rule,
         prompts_apart=not sharing.decodes,
         run_cost=RUN_COST if sharing.prompts else 0,
+        spare_seqs=spare_seqs(max_num_seqs),
         frequencies=Frequencies(changing.kind, changing.after) if (changing := manifest.frequencies) else None,
     )
     return Scheduler(pool, limits)

@@ -31,6 +31,11 @@ class AdmissionSettings(Section):
         description="Let callers share each model: of those who wait, the one goes next whose tenant has had least, in "
         "tokens. Otherwise requests go in order of arrival, whoever sends them.",
     )
+    light_first: bool = Field(
+        True,
+        description="Let a caller who has few requests of a model that generates not wait for one who has many: there "
+        "are places for it that the other cannot take, and its prompts are computed before the other's. Only if fair.",
+    )
     max_tenant_requests: Annotated[int, Field(ge=1)] | None = Field(
         None,
         description="Requests of one tenant that may run or wait, of each model that generates; more are refused with "
@@ -49,4 +54,4 @@ class AdmissionSettings(Section):
 
     def order_rules(self) -> OrderRules:
         """The order of those who wait."""
-        return OrderRules(self.fair, round(self.aging_s * 1e9), self.take_places)
+        return OrderRules(self.fair, round(self.aging_s * 1e9), self.take_places, self.light_first)
