@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from attendant.core.events import TokenEvent
@@ -47,10 +47,16 @@ class Happened:
                 return
         raise AssertionError("it does not end")
 
-    def _submit(self, load: Load, first: int) -> None:
+    def _submit(self, load: Load, first: int, tenant: str = "") -> None:
         for number, (prompt, answer) in enumerate(load, first):
             tokens = [1000 + number] * prompt  # no two begin alike
-            self.scheduler.submit(request(str(number), tokens, answer, ignore_eos=True))
+            self.scheduler.submit(replace(request(str(number), tokens, answer, ignore_eos=True), tenant=tenant))
+
+    def run_steps(self, load: Load, first: int, tenant: str, steps: int) -> None:
+        """So many steps after a tenant's load came, whose numbers begin with ``first``."""
+        self._submit(load, first, tenant)
+        for _ in range(steps):
+            self._step()
 
     def _step(self) -> bool:
         plan = self.scheduler.schedule(0)
@@ -68,14 +74,14 @@ class Happened:
 
 
 def scheduler_of(
-    rule: ChunkRule, num_seqs: int, budget: int, *, apart: bool, run_cost: int | None, kv: int
+    rule: ChunkRule, num_seqs: int, budget: int, *, apart: bool, run_cost: int | None, kv: int, spare: int = 0
 ) -> Scheduler:
     pool: KVPool
     if isinstance(rule, AnyCuts):
-        pool = BlockPool(num_seqs, 1 + kv // 16, 16, CONTEXT, prefix_cache=False)
+        pool = BlockPool(num_seqs + spare, 1 + kv // 16, 16, CONTEXT, prefix_cache=False)
     else:
-        pool = SlotPool(num_seqs, CONTEXT, kv, page_tokens=16, rule=rule, prefix_cache=False)
-    return Scheduler(pool, SchedulerLimits(num_seqs, budget, CONTEXT, (), rule, apart, run_cost))
+        pool = SlotPool(num_seqs + spare, CONTEXT, kv, page_tokens=16, rule=rule, prefix_cache=False)
+    return Scheduler(pool, SchedulerLimits(num_seqs, budget, CONTEXT, (), rule, apart, run_cost, spare_seqs=spare))
 
 
 def foreseen(scheduler: Scheduler, load: Load) -> Foresight:
@@ -107,3 +113,24 @@ def test_with_memory_enough_the_future_comes_as_it_was_foreseen(
         tolerance = 0.02 * real.end_s[str(number)] + 0.005
         assert future.first_s[number] == pytest.approx(real.first_s[str(number)], abs=tolerance)
         assert future.end_s[number] == pytest.approx(real.end_s[str(number)], abs=tolerance)
+
+
+@pytest.mark.parametrize("apart", [False, True])
+@pytest.mark.parametrize("rule", [FreeCuts((16,)), AnyCuts()])
+@pytest.mark.parametrize(("prompt", "answer"), [(30, 40), (100, 6)])
+def test_a_light_tenant_is_foreseen_before_those_that_wait(
+    rule: ChunkRule, prompt: int, answer: int, *, apart: bool
+) -> None:
+    scheduler = scheduler_of(rule, 4, 4 + 64, apart=apart, run_cost=32, kv=8 * CONTEXT, spare=1)
+    rules = StepRules.of(scheduler.limits, 8 * CONTEXT, scheduler.pool.page_tokens, scheduler.order)
+    heavy = [(prompt, answer)] * 30
+    real, future = Happened(scheduler), Foresight(rules, PACE, [course_of(*each) for each in heavy])
+    real.run_steps(heavy, 0, "heavy", 25)
+    future.run_to(real.now_s)
+    came_s, foreseen_came_s = real.now_s, future.now_s  # a step apart at most: it comes between two steps
+    number = future.add(course_of(20, 3)._replace(light=True))
+    real.run_steps([(20, 3)], 30, "light", 12)
+    future.run_until_ended([number])
+    assert "30" in real.end_s
+    assert future.first_s[number] - foreseen_came_s == pytest.approx(real.first_s["30"] - came_s, rel=0.01)
+    assert future.end_s[number] - foreseen_came_s == pytest.approx(real.end_s["30"] - came_s, rel=0.3)

@@ -13,6 +13,7 @@ class PromptsOfStep:
         dropped: who gets no place, as it would be late. spent: tokens of prompts, and positions fed.
         done: whose prompts are complete then. decoding: who decode and compute no prompt: number, context, steps.
         unfinished: whose prompts are not complete: number, tokens that are missing.
+        has_light: prompts of light tenants are computed.
     """
 
     __slots__ = (
@@ -22,6 +23,7 @@ class PromptsOfStep:
         "done",
         "dropped",
         "fed",
+        "has_light",
         "num_prompts",
         "others",
         "spent",
@@ -34,6 +36,7 @@ class PromptsOfStep:
         self.tokens = self.attended = self.fed = self.num_prompts = 0
         self.dropped: list[int] = []
         self.spent = 0
+        self.has_light = False
         self.done: list[int] = []
         self.decoding: list[tuple[int, int, int]] = []
         self.unfinished: list[tuple[int, int]] = []
@@ -52,6 +55,12 @@ class PromptsOfStep:
             return False
         return not self.others or self.budget >= fed + min(missing, SHORT_PIECE)
 
+    def keeps_short(self, rules: StepRules, course: Course, missing: int) -> bool:
+        """Whether the run stays as short as it should for light tenants, if the prompt goes into it."""
+        if course.light or not self:
+            return True
+        return not self.has_light and (not rules.short or self.spent + course.fed + missing <= rules.short_prompts[1])
+
     def spend(self, num_tokens: int) -> None:
         self.budget -= num_tokens
         self.spent += num_tokens
@@ -68,7 +77,9 @@ class PromptsOfStep:
             self.budget -= 1
             return course
         start = course.computed + course.missing - missing
-        length = rules.cut(start, missing, max(self.budget, SMALLEST_BUDGET))
+        self.has_light = self.has_light or course.light
+        budget = min(self.budget, rules.short_prompts[0]) if rules.short and not course.light else self.budget
+        length = rules.cut(start, missing, max(budget, SMALLEST_BUDGET))
         self.tokens += length
         self.attended += length * start + length * (length + 1) // 2
         self.num_prompts += 1

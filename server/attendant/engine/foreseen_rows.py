@@ -38,7 +38,7 @@ class Rows:
         rules = self._rules
         if not self.num_placed:
             return course.rows <= rules.max_num_seqs
-        if self.num_placed + course.rows > rules.max_num_seqs:
+        if self.num_placed + course.rows > rules.max_num_seqs + (rules.spare_seqs if course.light else 0):
             return False
         need = self._need(course) + self.num_placed * rules.page_tokens
         return self.used + need <= rules.kv_tokens

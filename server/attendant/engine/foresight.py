@@ -107,13 +107,19 @@ class Foresight:
         while self._pending and self._advance():
             pass
 
+    def run_until_ended(self, numbers: Iterable[int]) -> None:
+        """Go on until these have ended."""
+        wanted = set(numbers)
+        while wanted & self._pending and self._advance():
+            pass
+
     def _append(self, course: Course) -> int:
         number = len(self._courses)
         self._courses.append(course)
         self.first_s.append(NEVER)
         self.end_s.append(NEVER)
         if not course.placed:
-            self._queue.add(number)
+            self._queue.add(number, light=course.light)
             return number
         self._rows.place(course)
         if course.missing or course.fed:
@@ -210,7 +216,7 @@ class Foresight:
             return False
         self.now_s += pace.step + pace.prompt_token * taken.tokens + pace.attended * taken.attended
         self.now_s += pace.fed_token * taken.fed + (pace.prompts if taken.computes else 0.0)
-        apart = rules.prompts_apart and taken.computes
+        apart = (rules.prompts_apart or taken.has_light) and taken.computes
         for number, context, steps in taken.decoding:
             self._begin_decoding(number, context, steps)
         if apart:

@@ -40,6 +40,8 @@ class SchedulerLimits:
     spare_seqs: int = 0
 
     @property
-    def prompt_tokens(self) -> int:
-        """Tokens of prompts in a step besides a full batch of decodes."""
-        return self.max_num_batched_tokens - self.max_num_seqs
+    def short_prompts(self) -> tuple[int, int]:
+        """Tokens of prompts in a step that should be short, since light tenants may come: of one, of several together.
+        They are parts of what prompts get besides a full batch of decodes."""
+        tokens = self.max_num_batched_tokens - self.max_num_seqs
+        return tokens // 2, tokens // (2 if self.prompts_apart else 4)

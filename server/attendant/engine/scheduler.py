@@ -78,6 +78,11 @@ class Scheduler:
         return self._limits
 
     @property
+    def order(self) -> OrderRules:
+        """The order of those that wait."""
+        return self._waiting.rules
+
+    @property
     def num_waiting(self) -> int:
         """Sequences without KV memory."""
         return len(self._waiting)
@@ -136,8 +141,7 @@ class Scheduler:
         budget = limits.max_num_batched_tokens - min(len(decoding), limits.max_num_seqs) - self._spent
         prompts = PromptShare(limits.rule, budget, self._spent > 0)
         if self._waiting.shares.light_may_come(now_ns):
-            prompts.most = limits.prompt_tokens // 2
-            prompts.most_together = prompts.most if limits.prompts_apart else prompts.most // 2
+            prompts.most, prompts.most_together = limits.short_prompts
         self._take_prompts(prompts, begun, now_ns)
         if prompts and (limits.prompts_apart or prompts.has_light):
             self._spent += budget - prompts.budget

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from attendant.core.fair_order import OrderRules
 from attendant.core.pace import Pace
 from attendant.engine.chunking import MIN_CHUNK, SMALLEST_BUDGET, FixedCuts
 from attendant.engine.limits import SchedulerLimits
@@ -23,6 +24,9 @@ class StepRules:
         cut_every: prompts are cut at multiples of so many tokens; 0: anywhere.
         recomputes_in_rows: see :class:`~attendant.engine.chunking.FreeCuts`.
         kv_tokens, page_tokens: positions of KV memory, and those that it is handed out in.
+        spare_seqs: as many more run as ``max_num_seqs``, of light tenants alone.
+        light_first: light tenants do not wait for others.
+        short_prompts: see :class:`~attendant.engine.limits.SchedulerLimits`. short: steps should be so now.
     """
 
     max_num_seqs: int = 1
@@ -33,10 +37,16 @@ class StepRules:
     recomputes_in_rows: bool = True
     kv_tokens: int = 1 << 40
     page_tokens: int = 1
+    spare_seqs: int = 0
+    light_first: bool = False
+    short_prompts: tuple[int, int] = (1 << 40, 1 << 40)
+    short: bool = False
 
     @classmethod
-    def of(cls, limits: SchedulerLimits, kv_tokens: int, page_tokens: int) -> StepRules:
-        """Those of a scheduler with these limits and so much memory."""
+    def of(
+        cls, limits: SchedulerLimits, kv_tokens: int, page_tokens: int, order: OrderRules | None = None
+    ) -> StepRules:
+        """Those of a scheduler with these limits and so much memory, and this order of those that wait."""
         return cls(
             limits.max_num_seqs,
             limits.max_num_batched_tokens,
@@ -46,6 +56,9 @@ class StepRules:
             limits.rule.recomputes_in_rows,
             kv_tokens,
             page_tokens,
+            limits.spare_seqs,
+            order is not None and order.fair and order.light_first,
+            limits.short_prompts,
         )
 
     def cut(self, start: int, missing: int, budget: int) -> int:
@@ -85,6 +98,7 @@ class Course(NamedTuple):
         generated: tokens that it has beside its prompt: after a preemption they may be computed in decode rows again.
         least: of the answer, tokens that come for certain.
         ends_by_s: when the scheduler ends it, if it sees that it cannot be complete by then.
+        light: it is of a light tenant.
     """
 
     missing: int
@@ -96,6 +110,7 @@ class Course(NamedTuple):
     generated: int = 0
     least: int = 1
     ends_by_s: float = NEVER
+    light: bool = False
 
 
 class Traffic(NamedTuple):
