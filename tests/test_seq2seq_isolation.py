@@ -17,6 +17,7 @@ from attendant.core.request import Request
 from attendant.core.sampling import SamplingParams
 from attendant.core.source import Source
 from attendant.engine.engine import Engine
+from attendant.models.engines import spare_seqs
 from attendant.models.generators import load_generator
 from attendant.settings import EngineSettings
 from hypothesis import given, settings
@@ -105,8 +106,8 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def make_engine(bundle: Path, tokens: int) -> Engine:
     """With memory for so many positions of answers, and for the sources of all places."""
-    manifest = read_manifest(bundle)
-    memory = tokens * manifest.kv_bytes_per_token() + PLACES * POSITIONS * manifest.source_bytes_per_token()
+    manifest, rows = read_manifest(bundle), PLACES + spare_seqs(PLACES)
+    memory = tokens * manifest.kv_bytes_per_token() + rows * POSITIONS * manifest.source_bytes_per_token()
     chosen = EngineSettings(
         max_num_seqs=PLACES, max_num_batched_tokens=200, kv_memory=memory, threads=2, spinning=False
     )
