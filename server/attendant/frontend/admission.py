@@ -161,6 +161,11 @@ class Gate:
         self._waiting.append(visitor)
         self._let_in()
 
+    def let_in_beyond(self, visitor: Visitor) -> None:
+        """Let ``visitor`` enter at once, before those who wait and whether there are places or not."""
+        self._take(visitor.num_places)
+        visitor.enter()
+
     def give_up(self, visitor: Visitor) -> bool:
         """Forget a visitor. False: it does not wait, or does not any more."""
         if visitor not in self._waiting:

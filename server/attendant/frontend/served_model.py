@@ -63,7 +63,8 @@ class ServedModel:
         encoders = [encoder.predicting(refuses=refuses, ends=ends) for encoder in model.encoders]
         batched = {encoder.task: (encoder, batches(encoder)) for encoder in encoders}
         self.encoders: dict[EncoderTask, ServedEncoder] = {
-            task: ServedEncoder(encoder, client, metrics, on_death) for task, (encoder, client) in batched.items()
+            task: ServedEncoder(encoder, client, metrics, on_death, admission)
+            for task, (encoder, client) in batched.items()
         }
         self.runners: tuple[Runs, ...] = (*clients, *(client for _, client in batched.values()))
         self.explained = Gate(model.name, what="calls that explain")

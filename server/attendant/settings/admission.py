@@ -41,6 +41,12 @@ class AdmissionSettings(Section):
         description="Requests of one tenant that may run or wait, of each model that generates; more are refused with "
         "RESOURCE_EXHAUSTED. Default: any number, but a full queue makes room for tenants that have fewer, if fair.",
     )
+    max_tenant_rows: Annotated[int, Field(ge=1)] | None = Field(
+        None,
+        description="Inputs of one tenant that may run or wait, of each model that encodes; a new call beyond that is "
+        "refused with RESOURCE_EXHAUSTED. Default: any number, but a full queue has room for tenants that have few, "
+        "if fair.",
+    )
     aging_s: Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)] = Field(
         10.0,
         description="Seconds of waiting that count as one more of priority, up to the highest priority that waits. "

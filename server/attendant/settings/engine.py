@@ -14,7 +14,9 @@ class EngineSettings(Section):
     """Continuous batching and its memory, for each model."""
 
     max_num_seqs: Annotated[int, Field(ge=1, le=1024)] | None = Field(
-        None, description="Sequences that run together. Default: 16 on a CPU, 256 on a GPU, which takes no more."
+        None,
+        description="Sequences that run together, besides a quarter more, 8 at most, of light tenants alone. "
+        "Default: 16 on a CPU, 256 on a GPU, which takes no more.",
     )
     max_num_batched_tokens: int | None = Field(
         None,

@@ -14,6 +14,7 @@ from attendant.frontend.encoding.hub import AdmittedCall, EncoderHub
 from attendant.metrics import Metrics
 from attendant.models.clients import batch_client
 from attendant.models.encoders import EncoderPart
+from attendant.settings import AdmissionSettings
 from prometheus_client import CollectorRegistry
 
 from tests.batching.helpers import FakeRunner, row
@@ -28,12 +29,18 @@ def load(bundle: Path) -> EncoderPart:
     return helpers.load(bundle, max_batch_tokens=512, max_queue=6000)
 
 
-def with_hub(model: EncoderPart, test: Test, registry: CollectorRegistry | None = None) -> Deaths:
+def with_hub(
+    model: EncoderPart,
+    test: Test,
+    registry: CollectorRegistry | None = None,
+    admission: AdmissionSettings | None = None,
+) -> Deaths:
     deaths: Deaths = []
 
     async def main() -> None:
         metrics = Metrics(registry or CollectorRegistry())
-        hub = EncoderHub(model, batch_client(model), metrics, lambda name, error: deaths.append((name, error)))
+        batches = batch_client(model)
+        hub = EncoderHub(model, batches, metrics, lambda name, error: deaths.append((name, error)), admission)
         await hub.start()
         try:
             await asyncio.wait_for(test(hub), 300)

@@ -11,7 +11,8 @@ from attendant.core.request import FinishReason, Timings, Usage
 from attendant.engine.facts import EngineFacts
 from attendant.engine.step_rules import StepRules
 from attendant.frontend.generation.lengths import AnswerLengths
-from attendant.frontend.generation.outlook import Outlook, Tracked
+from attendant.frontend.generation.outlook import Outlook
+from attendant.frontend.generation.tracked import Tracked
 
 PACE = Pace(step=5e-3, prompts=2e-3, prompt_token=5e-4, row=1e-3, num_steps=100)
 RULES = StepRules(max_num_seqs=8, max_num_batched_tokens=264, spare_seqs=2, light_first=True)

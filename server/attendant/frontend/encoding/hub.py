@@ -19,10 +19,12 @@ from attendant.core.stages import NOWHERE, Exemplar, Stage
 from attendant.frontend.admission import Gate
 from attendant.frontend.encoding.backlog import Backlog
 from attendant.frontend.encoding.slices import Slice
+from attendant.frontend.encoding.tenant_rows import TenantRows
 from attendant.frontend.encoding.way import RowsWay, note_shared_run
 from attendant.frontend.jobs import JobHub
 from attendant.metrics import Metrics, error_name
 from attendant.models.encoders import EncoderPart
+from attendant.settings import AdmissionSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +50,13 @@ class EncoderHub:
 
     Attributes:
         gate: has a place for each row, and each job, that runs or waits.
-        backlog: its rows, and when others would be done.
+        tenants: who has how many of these places. backlog: its rows, and when others would be done.
         jobs: what the batch thread computes beside its batches.
 
     Args:
         batches: runs the rows, wherever; the hub starts and stops it.
         on_death: called on the loop with the model's name and the exception when ``batches`` dies.
+        admission: who is let in.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class EncoderHub:
         batches: BatchClient,
         metrics: Metrics,
         on_death: Callable[[str, BaseException], None],
+        admission: AdmissionSettings | None = None,
     ) -> None:
         self.model = model
         self._batches = batches
@@ -73,6 +77,7 @@ class EncoderHub:
         self.backlog = Backlog(model)
         self._row_s = 0.01  # moving average of the time that a row takes in a batch
         self.gate = Gate(model.name, model.max_rows, what="inputs", retry_after_s=lambda excess: excess * self._row_s)
+        self.tenants = TenantRows(model.name, self.gate, admission or AdmissionSettings())
         self.jobs = JobHub(self.gate, batches.work, batches.end_work, partial(metrics.explain.ran, model.name))
         self._metrics.add_model(model.name, model.task, self.num_running, self.num_waiting, self)
 
@@ -117,9 +122,9 @@ class EncoderHub:
         way = RowsWay.of(stage, len(rows))
         part = Slice(rows, self._loop.create_future(), self._hand_over, way)
         self.backlog.add(rows)
-        self.gate.let_in_when_room(part)
         try:
-            await part.done
+            with self.tenants.inside(rows[0].tenant, part):
+                await part.done
         except BaseException:
             self._give_up(part)
             raise
@@ -226,7 +231,7 @@ class AdmittedCall:
 
         Raises:
             Draining, EngineDead: no rows are run any more.
-            QueueFull: the first rows of the call found no places.
+            QueueFull: the first rows of the call found no places, or its tenant has as many as it may have.
             WouldBeLate: the rows of the call would not be done in its time; told of the first ones.
             InvalidRequest: more rows than the model ever holds.
             DeadlineExceeded, StepFailed: of the first row that failed.
@@ -235,7 +240,7 @@ class AdmittedCall:
             return []
         self._hub.check_able(len(rows))
         if not self._begun:
-            self._hub.gate.check_room(len(rows))
+            self._hub.tenants.check_room(rows[0].tenant, len(rows))
         promise = None if self._checked else self._hub.backlog.check(rows, num_rows or len(rows))
         self._begun = self._checked = True
         with promise or nullcontext():

@@ -15,6 +15,7 @@ from attendant.metrics import Metrics
 from attendant.models.encoders import EncoderPart
 from attendant.models.info import EncodingInfo
 from attendant.models.text import TextCodec
+from attendant.settings import AdmissionSettings
 from attendant.tasks.frames import TokenRow
 from attendant.tasks.masks import MaskFiller
 from attendant.tasks.text import TextTokenizer, Tokens
@@ -105,10 +106,11 @@ class ServedEncoder:
         batches: BatchClient,
         metrics: Metrics,
         on_death: Callable[[str, BaseException], None],
+        admission: AdmissionSettings | None = None,
     ) -> None:
         self.manifest = model.manifest
         self.project = model.runner.project if "projection" in model.manifest.graphs else None
-        self.hub = EncoderHub(model, batches, metrics, on_death)
+        self.hub = EncoderHub(model, batches, metrics, on_death, admission)
         self.calls = Gate(model.name, what="calls")
         spec = model.manifest.input
         self._text = TextTools(model, spec) if isinstance(spec, TextInput) else None
