@@ -74,7 +74,7 @@ class Machine:
             assert self.collected.answer(id_)[:2] == expected(prompt, answer, context=CONTEXT)
 
 
-def shares(rules: OrderRules | None = None, places: int = 16, **wanted: int) -> Shares:
+def shares(wanted: dict[str, int], rules: OrderRules | None = None, places: int = 16) -> Shares:
     found = Shares(rules or OrderRules(), places)
     for tenant, number in wanted.items():
         found.change(tenant, number)
@@ -96,13 +96,13 @@ def shares(rules: OrderRules | None = None, places: int = 16, **wanted: int) -> 
     ],
 )
 def test_who_is_light(places: int, wanted: dict[str, int], light: str) -> None:
-    assert {tenant for tenant in wanted if shares(places=places, **wanted).is_light(tenant)} == set(light)
+    assert {tenant for tenant in wanted if shares(wanted, places=places).is_light(tenant)} == set(light)
     for rules in (NOBODY_FIRST, OrderRules(fair=False)):
-        assert not any(shares(rules, places, **wanted).is_light(tenant) for tenant in wanted)
+        assert not any(shares(wanted, rules, places).is_light(tenant) for tenant in wanted)
 
 
 def test_light_tenants_may_come_for_a_while_after_one_came() -> None:
-    found = shares()
+    found = shares({})
     assert not found.light_may_come(LATELY_NS)
     found.light_came(5)
     assert found.light_may_come(5)

@@ -34,8 +34,15 @@ class Waits:
         """Those of these tokens."""
         nan = float("nan")
         clients, servers = ([token[place] for token in first_tokens] or [nan] for place in (0, 1))
-        quantiles = [quantile(seconds, share) for seconds in (clients, servers) for share in (0.5, 0.99)]
-        return cls(len(first_tokens), *quantiles, clients_cores, heavy_per_s)
+        return cls(
+            len(first_tokens),
+            quantile(clients, 0.5),
+            quantile(clients, 0.99),
+            quantile(servers, 0.5),
+            quantile(servers, 0.99),
+            clients_cores,
+            heavy_per_s,
+        )
 
 
 @dataclass(frozen=True, slots=True)
