@@ -8,6 +8,9 @@ import asyncio
 import json
 import sys
 import time
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from typing import Any
 
 import grpc.aio
 
@@ -20,11 +23,19 @@ def main() -> int:
     return 0
 
 
+PER_CONNECTION = 125
+"""Requests at a time: a server that is busy refuses streams that it has not seen the end of others for."""
+
+
 async def _run(args: argparse.Namespace) -> None:
-    heavy = Client("heavy")
-    async with grpc.aio.insecure_channel(args.address, OWN_CONNECTION) as channel:
-        asking = Asking(channel, args.model, texts_of(args.words, args.seed), args.max_tokens)
-        work = asyncio.create_task(asking.always(heavy, args.requests))
+    heavy, texts = Client("heavy"), texts_of(args.words, args.seed)
+    async with AsyncExitStack() as stack:
+        parts: list[Coroutine[Any, Any, None]] = []
+        for first in range(0, args.requests, PER_CONNECTION):
+            channel = await stack.enter_async_context(grpc.aio.insecure_channel(args.address, OWN_CONNECTION))
+            asking = Asking(channel, args.model, texts[first:], args.max_tokens)
+            parts.append(asking.always(heavy, min(PER_CONNECTION, args.requests - first)))
+        work = asyncio.ensure_future(asyncio.gather(*parts))
         listening = asyncio.create_task(_tell(heavy))
         await asyncio.wait({work, listening}, return_when=asyncio.FIRST_COMPLETED)
         failed = work.done()
