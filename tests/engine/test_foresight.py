@@ -122,7 +122,7 @@ def test_a_light_tenant_is_foreseen_before_those_that_wait(
     rule: ChunkRule, prompt: int, answer: int, *, apart: bool
 ) -> None:
     scheduler = scheduler_of(rule, 4, 4 + 64, apart=apart, run_cost=32, kv=8 * CONTEXT, spare=1)
-    rules = StepRules.of(scheduler.limits, 8 * CONTEXT, scheduler.pool.page_tokens, scheduler.order)
+    rules = StepRules.of(scheduler.limits, 8 * CONTEXT, scheduler.pool.page_tokens)
     heavy = [(prompt, answer)] * 30
     real, future = Happened(scheduler), Foresight(rules, PACE, [course_of(*each) for each in heavy])
     real.run_steps(heavy, 0, "heavy", 25)

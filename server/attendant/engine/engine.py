@@ -59,7 +59,7 @@ class Engine:
         """What never changes of it, under a name."""
         limits, pool = self._scheduler.limits, self._scheduler.pool
         memory = pool.capacity_tokens, pool.page_tokens
-        rules = StepRules.of(limits, *memory, self._scheduler.order)
+        rules = StepRules.of(limits, *memory)
         return EngineFacts(name, limits.max_num_seqs, limits.context_length, *memory, rules, self._scheduler.paces.pace)
 
     def order_by(self, rules: OrderRules) -> None:

@@ -78,11 +78,6 @@ class Scheduler:
         return self._limits
 
     @property
-    def order(self) -> OrderRules:
-        """The order of those that wait."""
-        return self._waiting.rules
-
-    @property
     def num_waiting(self) -> int:
         """Sequences without KV memory."""
         return len(self._waiting)

@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from attendant.core.fair_order import OrderRules
 from attendant.core.pace import Pace
 from attendant.engine.chunking import MIN_CHUNK, SMALLEST_BUDGET, FixedCuts
 from attendant.engine.limits import SchedulerLimits
@@ -25,7 +24,6 @@ class StepRules:
         recomputes_in_rows: see :class:`~attendant.engine.chunking.FreeCuts`.
         kv_tokens, page_tokens: positions of KV memory, and those that it is handed out in.
         spare_seqs: as many more run as ``max_num_seqs``, of light tenants alone.
-        light_first: light tenants do not wait for others.
         short_prompts: see :class:`~attendant.engine.limits.SchedulerLimits`. short: steps should be so now.
     """
 
@@ -38,15 +36,12 @@ class StepRules:
     kv_tokens: int = 1 << 40
     page_tokens: int = 1
     spare_seqs: int = 0
-    light_first: bool = False
     short_prompts: tuple[int, int] = (1 << 40, 1 << 40)
     short: bool = False
 
     @classmethod
-    def of(
-        cls, limits: SchedulerLimits, kv_tokens: int, page_tokens: int, order: OrderRules | None = None
-    ) -> StepRules:
-        """Those of a scheduler with these limits and so much memory, and this order of those that wait."""
+    def of(cls, limits: SchedulerLimits, kv_tokens: int, page_tokens: int) -> StepRules:
+        """Those of a scheduler with these limits and so much memory."""
         return cls(
             limits.max_num_seqs,
             limits.max_num_batched_tokens,
@@ -57,7 +52,6 @@ class StepRules:
             kv_tokens,
             page_tokens,
             limits.spare_seqs,
-            order is not None and order.fair and order.light_first,
             limits.short_prompts,
         )
 

@@ -154,8 +154,6 @@ class Forecast:
             return
         if any(outlook.is_idle or not outlook.pace.is_sure for outlook in self._outlooks):
             return
-        if any(outlook.would_be_light(context.tenant) for outlook in self._outlooks):  # it waits for no queue
-            return
         now_ns = time.monotonic_ns()
         line = context.priority, context.tenant
         soonest = [(outlook.soonest_s(now_ns, *line), outlook) for outlook in self._outlooks]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from attendant.core.events import FailedEvent, FinishedEvent, StepReport, TokenEvent
@@ -12,6 +13,7 @@ from attendant.core.request import FinishReason
 from attendant.engine.chunking import MIN_CHUNK
 from attendant.engine.facts import EngineFacts
 from attendant.engine.foresight import Foresight
+from attendant.engine.shares import Shares
 from attendant.engine.step_rules import NEVER, Course, Traffic
 from attendant.frontend.generation.arrivals import Arrivals
 from attendant.frontend.generation.lengths import AnswerLengths
@@ -42,6 +44,7 @@ class Ledger:
         self._num_running = 0
         self._hits = self._queries = 0.0
         self.turns = Turns(order or OrderRules())
+        self._shares = Shares(order or OrderRules(), facts.max_running)
         self.arrivals = Arrivals(lengths)
         self.latest_ns = 0
 
@@ -73,6 +76,9 @@ class Ledger:
         """The engine was handed a sequence."""
         self._live[request_id] = tracked
         self.turns.add(request_id, tracked)
+        self._shares.change(tracked.tenant, tracked.rows)
+        if self._shares.is_light(tracked.tenant):
+            self._shares.light_came(tracked.arrival_ns)
 
     def take(self, report: StepReport) -> None:
         """A step is over."""
@@ -111,6 +117,8 @@ class Ledger:
     def _end(self, event: FinishedEvent | FailedEvent) -> None:
         live = self._live.pop(event.request_id, None)
         self.turns.remove(event.request_id, begun=False)
+        if live is not None:
+            self._shares.change(live.tenant, -live.rows)
         if live is not None and isinstance(event, FinishedEvent) and live.least < live.answer and live.rows == 1:
             self._lengths.took(event.usage.completion_tokens, ended=event.reason is FinishReason.STOP)
 
@@ -139,7 +147,10 @@ class Ledger:
             (given or {}).get(id(each)) or self.course_of(each, origin_ns, placed=number < num_placed)
             for number, each in enumerate(tracked)
         ]
-        future = Foresight(self._facts.rules, self._pace, courses)
+        rules = self._facts.rules
+        if self._shares.light_may_come(now_ns):
+            rules = replace(rules, short=True)
+        future = Foresight(rules, self._pace, courses)
         since_s = (now_ns - origin_ns) / 1e9
         if num_placed and since_s > 0:  # a step runs, in which nobody new can be
             future.run_step()
@@ -163,11 +174,14 @@ class Ledger:
             placed,
             least=max(each.least - each.tokens, 0),
             ends_by_s=ends_by_s,
+            light=self._shares.is_light(each.tenant),
         )
 
     def newcomer(self, each: Tracked) -> Course:
         """One who gets a promise: its answer is likely no longer than is taken here."""
+        self._shares.change(each.tenant, each.rows)
         course = self.course_of(each, 0, placed=False)._replace(ends_by_s=NEVER)
+        self._shares.change(each.tenant, -each.rows)
         if each.least < each.answer and each.rows == 1:
             course = course._replace(answer=max(self._lengths.at_most(each.answer, CONFIDENCE), each.least))
         return course
