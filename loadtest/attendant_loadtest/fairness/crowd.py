@@ -8,7 +8,7 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -35,7 +35,7 @@ async def _run(args: argparse.Namespace) -> None:
             channel = await stack.enter_async_context(grpc.aio.insecure_channel(args.address, OWN_CONNECTION))
             asking = Asking(channel, args.model, texts[first:], args.max_tokens)
             parts.append(asking.always(heavy, min(PER_CONNECTION, args.requests - first)))
-        work = asyncio.ensure_future(asyncio.gather(*parts))
+        work = asyncio.create_task(_all(parts))
         listening = asyncio.create_task(_tell(heavy))
         await asyncio.wait({work, listening}, return_when=asyncio.FIRST_COMPLETED)
         failed = work.done()
@@ -43,6 +43,12 @@ async def _run(args: argparse.Namespace) -> None:
         await asyncio.gather(work, return_exceptions=True)
         if failed:
             work.result()
+
+
+async def _all(parts: Sequence[Coroutine[Any, Any, None]]) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        for part in parts:
+            tasks.create_task(part)
 
 
 async def _tell(heavy: Client) -> None:
