@@ -130,7 +130,7 @@ def test_a_light_tenant_is_foreseen_before_those_that_wait(
     came_s, foreseen_came_s = real.now_s, future.now_s  # a step apart at most: it comes between two steps
     number = future.add(course_of(20, 3)._replace(light=True))
     real.run_steps([(20, 3)], 30, "light", 12)
-    future.run_until_ended([number])
+    future.run()
     assert "30" in real.end_s
     assert future.first_s[number] - foreseen_came_s == pytest.approx(real.first_s["30"] - came_s, rel=0.01)
     assert future.end_s[number] - foreseen_came_s == pytest.approx(real.end_s["30"] - came_s, rel=0.3)

@@ -59,7 +59,7 @@ class PromptsOfStep:
         """Whether the run stays as short as it should for light tenants, if the prompt goes into it."""
         if course.light or not self:
             return True
-        return not self.has_light and (not rules.short or self.spent + course.fed + missing <= rules.short_prompts[1])
+        return not self.has_light and (not rules.short or self.spent + course.fed + missing <= rules.short_prompts)
 
     def spend(self, num_tokens: int) -> None:
         self.budget -= num_tokens
@@ -78,7 +78,7 @@ class PromptsOfStep:
             return course
         start = course.computed + course.missing - missing
         self.has_light = self.has_light or course.light
-        budget = min(self.budget, rules.short_prompts[0]) if rules.short and not course.light else self.budget
+        budget = min(self.budget, rules.short_prompts) if rules.short and not course.light else self.budget
         length = rules.cut(start, missing, max(budget, SMALLEST_BUDGET))
         self.tokens += length
         self.attended += length * start + length * (length + 1) // 2

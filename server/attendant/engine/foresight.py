@@ -107,12 +107,6 @@ class Foresight:
         while self._pending and self._advance():
             pass
 
-    def run_until_ended(self, numbers: Iterable[int]) -> None:
-        """Go on until these have ended."""
-        wanted = set(numbers)
-        while wanted & self._pending and self._advance():
-            pass
-
     def _append(self, course: Course) -> int:
         number = len(self._courses)
         self._courses.append(course)

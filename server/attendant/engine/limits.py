@@ -40,8 +40,7 @@ class SchedulerLimits:
     spare_seqs: int = 0
 
     @property
-    def short_prompts(self) -> tuple[int, int]:
-        """Tokens of prompts in a step that should be short, since light tenants may come: of one, of several together.
-        They are parts of what prompts get besides a full batch of decodes."""
-        tokens = self.max_num_batched_tokens - self.max_num_seqs
-        return tokens // 2, tokens // (2 if self.prompts_apart else 4)
+    def short_prompts(self) -> int:
+        """Tokens of prompts in a step that should be short, since light tenants may come: half of what prompts get
+        besides a full batch of decodes. Less would leave places empty that others' prompts wait for."""
+        return (self.max_num_batched_tokens - self.max_num_seqs) // 2

@@ -19,8 +19,8 @@ class PromptShare:
         rule: where prompts may be cut.
         budget: tokens that are left.
         others: other prompts have had a part of the budget.
-        most, most_together: tokens of prompts of tenants that are not light, since light ones may come: a step should
-            not be long then. Of one prompt, and of several. None: as many as there is budget for.
+        most: tokens of prompts of tenants that are not light, so that the step is short for light ones that may come.
+            None: as many as there is budget for.
 
     Attributes:
         feeding: sequences whose memories are fed.
@@ -32,7 +32,6 @@ class PromptShare:
     budget: int
     others: bool
     most: int | None = None
-    most_together: int = 0
     feeding: list[Sequence] = field(default_factory=list)
     decoding: list[Sequence] = field(default_factory=list)
     has_light: bool = False
@@ -55,11 +54,11 @@ class PromptShare:
 
     def keeps_short(self, sequence: Sequence, *, light: bool) -> bool:
         """Whether the run stays as short as it should for light tenants, if the sequence's prompt goes into it: beside
-        theirs no other does, and while some may come, of others only short ones together."""
+        theirs no other does, and while some may come, of others only what is short together."""
         if light or not self:
             return True
         missing = sequence.memories.num_missing + sequence.num_prefill_missing
-        return not self.has_light and (self.most is None or self._num_tokens + missing <= self.most_together)
+        return not self.has_light and (self.most is None or self._num_tokens + missing <= self.most)
 
     def joins(self, sequence: Sequence, num_waiting: int, run_cost: int) -> bool:
         """Whether a prompt goes into the run of those that were taken, or waits for a run of its own.

@@ -136,7 +136,7 @@ class Scheduler:
         budget = limits.max_num_batched_tokens - min(len(decoding), limits.max_num_seqs) - self._spent
         prompts = PromptShare(limits.rule, budget, self._spent > 0)
         if self._waiting.shares.light_may_come(now_ns):
-            prompts.most, prompts.most_together = limits.short_prompts
+            prompts.most = limits.short_prompts
         self._take_prompts(prompts, begun, now_ns)
         if prompts and (limits.prompts_apart or prompts.has_light):
             self._spent += budget - prompts.budget
@@ -189,12 +189,12 @@ class Scheduler:
         num_waiting, placed = len(begun) + len(self._waiting), deque(begun)
         first = self._waiting.first(now_ns)
         while placed or first:
-            if placed and not (first and self._goes_before(first, placed[0])):
+            if placed and not (first and self._waiting.goes_before(first, placed[0])):
                 sequence = placed.popleft()
                 if sequence.slot is not None and prompts.is_worth_a_piece(sequence):
                     if not self._joins(prompts, sequence, num_waiting):
                         return
-                    self._take(prompts, sequence, now_ns)
+                    prompts.take(sequence, light=self._waiting.note_prompt(sequence, now_ns))
             else:
                 assert first is not None
                 if not self._joins(prompts, first, num_waiting):
@@ -207,22 +207,12 @@ class Scheduler:
                 first = self._waiting.first(now_ns)
             num_waiting -= 1
 
-    def _goes_before(self, first: Sequence, placed: Sequence) -> bool:
-        """Whether the first that waits goes before one that has a place: if its tenant is light and has had less."""
-        return self._waiting.is_light(first) and self._waiting.rank(first) < self._waiting.rank(placed)
-
     def _admit(self, prompts: PromptShare, first: Sequence, now_ns: int) -> bool:
         """Give the first that waits a place, if there is one and a part of the budget for it."""
         admitted = self._places.admit(first, now_ns) if prompts.is_worth_a_piece(first) else []
         for sequence in admitted:
-            self._take(prompts, sequence, now_ns)
+            prompts.take(sequence, light=self._waiting.note_prompt(sequence, now_ns))
         return bool(admitted)
-
-    def _take(self, prompts: PromptShare, sequence: Sequence, now_ns: int) -> None:
-        light = self._waiting.is_light(sequence)
-        if light:
-            self._waiting.shares.light_came(now_ns)
-        prompts.take(sequence, light=light)
 
     def _joins(self, prompts: PromptShare, sequence: Sequence, num_waiting: int) -> bool:
         """Whether the sequence is better computed in the run of what was taken than in one of its own, later."""

@@ -36,7 +36,7 @@ class StepRules:
     kv_tokens: int = 1 << 40
     page_tokens: int = 1
     spare_seqs: int = 0
-    short_prompts: tuple[int, int] = (1 << 40, 1 << 40)
+    short_prompts: int = 1 << 40
     short: bool = False
 
     @classmethod

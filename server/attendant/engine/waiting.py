@@ -83,6 +83,17 @@ class WaitingQueue:
         """Whether its tenant wants so little beside others that it need not wait for them."""
         return self.shares.is_light(sequence.ticket.tenant)
 
+    def goes_before(self, first: Sequence, placed: Sequence) -> bool:
+        """Whether the first that waits goes before one that has a place: if its tenant is light and has had less."""
+        return self.is_light(first) and self.rank(first) < self.rank(placed)
+
+    def note_prompt(self, sequence: Sequence, now_ns: int) -> bool:
+        """Its prompt is computed. Returns whether its tenant is light."""
+        light = self.is_light(sequence)
+        if light:
+            self.shares.light_came(now_ns)
+        return light
+
     def rank(self, sequence: Sequence) -> Rank:
         """What sequences that run are ordered by: level, what the tenant has had, arrival."""
         return self._queue.rank(sequence.level, sequence.ticket)

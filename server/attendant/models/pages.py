@@ -64,16 +64,7 @@ class _Plan:
     max_num_seqs: int
     max_num_batched_tokens: int
     block_size: int
-
-    @property
-    def num_rows(self) -> int:
-        """Sequences that may have places."""
-        return self.max_num_seqs + spare_seqs(self.max_num_seqs)
-
-    @property
-    def most_tokens(self) -> int:
-        """Tokens that a step may have: each row may decode, and prompts get as much as beside ``max_num_seqs``."""
-        return self.max_num_batched_tokens + spare_seqs(self.max_num_seqs)
+    num_rows: int  # with those of light tenants
 
 
 def load_pages(
@@ -122,6 +113,7 @@ def _plan(manifest: GeneratorManifest, settings: EngineSettings, gpu: GpuSetting
         max_num_seqs=max_num_seqs,
         max_num_batched_tokens=num_tokens,
         block_size=block_size(manifest, gpu),
+        num_rows=max_num_seqs + spare_seqs(max_num_seqs),
     )
 
 
@@ -304,7 +296,8 @@ class _Loader:
 
     def _limits(self, columns: int) -> StepShape:
         plan = self._plan
-        return StepShape(plan.num_rows, plan.most_tokens, plan.num_rows, columns)
+        tokens = plan.max_num_batched_tokens + plan.num_rows - plan.max_num_seqs
+        return StepShape(plan.num_rows, tokens, plan.num_rows, columns)
 
     def _columns(self, context_length: int) -> int:
         return -(-context_length // self._plan.block_size)
