@@ -102,11 +102,9 @@ def _plan(manifest: GeneratorManifest, settings: EngineSettings, gpu: GpuSetting
         num_seqs, prompt_budget = SOURCE_NUM_SEQS, SOURCE_BUDGET
     max_num_seqs = settings.max_num_seqs or num_seqs
     num_tokens = token_budget(settings, max_num_seqs, prompt_budget)
-    most = PAGED_RUN_TOKENS - spare_seqs(max_num_seqs)
-    if num_tokens > most:
+    if num_tokens > (most := PAGED_RUN_TOKENS - spare_seqs(max_num_seqs)):
         raise ConfigurationError(
-            f"engine.max_num_batched_tokens is {num_tokens}; model {manifest.name!r} has its KV cache in pages, whose "
-            f"steps have {most} tokens at most"
+            f"engine.max_num_batched_tokens is {num_tokens}; {manifest.name!r}, a model in pages, takes {most} at most"
         )
     return _Plan(
         context_length=wanted_context_length(manifest, settings),
@@ -295,9 +293,8 @@ class _Loader:
         return GraphKeys(self._plan.num_rows, self._columns(budget.context_length), budget.block_size)
 
     def _limits(self, columns: int) -> StepShape:
-        plan = self._plan
-        tokens = plan.max_num_batched_tokens + plan.num_rows - plan.max_num_seqs
-        return StepShape(plan.num_rows, tokens, plan.num_rows, columns)
+        rows, spare = self._plan.num_rows, self._plan.num_rows - self._plan.max_num_seqs
+        return StepShape(rows, self._plan.max_num_batched_tokens + spare, rows, columns)
 
     def _columns(self, context_length: int) -> int:
         return -(-context_length // self._plan.block_size)
