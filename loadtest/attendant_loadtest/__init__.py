@@ -1,1 +1,3 @@
 """Locust users, workloads and benchmarks."""
+
+import attendant  # noqa: F401 - which keeps ONNX Runtime from telling of its use, if it comes first

@@ -9,6 +9,7 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
+import pytest
 from attendant_proto.v1 import models_pb2
 
 from tests.system.server import attendant, environment, serving
@@ -24,6 +25,15 @@ def test_once_answers_and_exits() -> None:
     assert rest[0].startswith('$ attendant generate "')
     assert len(rest[1].split()) > 3, "no sensible answer"
     assert "first token" in done.stderr
+
+
+def test_nobody_is_told_of_its_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ONNX Runtime would keep a database of it in the home folder, and look its maker's collector up."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    done = attendant("demo", "--once", "--grpc.port", 0, "--http.port", 0)
+    assert done.returncode == 0, done.stderr
+    assert not list(tmp_path.rglob("*icrosoft*"))
 
 
 def test_ports_that_are_taken_give_way_to_free_ones() -> None:
