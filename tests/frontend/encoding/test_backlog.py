@@ -16,10 +16,13 @@ from attendant.core.errors import QueueFull, WouldBeLate
 from attendant.core.fair_order import OrderRules
 from attendant.frontend import timely
 from attendant.frontend.encoding.backlog import Backlog
-from attendant.frontend.encoding.calls import ClassifyCall
+from attendant.frontend.encoding.calls import ClassifyCall, TextItem
 from attendant.frontend.encoding.hub import EncoderHub
+from attendant.frontend.encoding.reckoned import Density, Reckoned, reckoned
 from attendant.frontend.encoding.service import EncodingService
 from attendant.models.encoders import EncoderPart
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.batching.helpers import FakeRunner
 from tests.frontend.encoding.helpers import encoders, items, with_encoders
@@ -197,3 +200,25 @@ def test_a_call_is_refused_at_the_door(part: EncoderPart) -> None:
         await service.classify(ClassifyCall("", items(*["good"] * 100)))
 
     assert with_encoders([part], test) == []
+
+
+def test_texts_are_reckoned_by_their_characters_before_they_are_tokenised(part: EncoderPart) -> None:
+    now, backlog = CallContext.new("", 2 * 3600), slow(part, 4)
+    long = reckoned(ClassifyCall("", [TextItem("word " * 40)] * 8))
+    assert long == (8, 1600, 0)
+    assert not is_late(lambda: backlog.check_begin(now, long)), "nothing is known of such texts"
+    backlog.density.learn(Reckoned(1, 1000), 1000 * rows(1)[0].size // 40)
+    assert is_late(lambda: backlog.check_begin(now, long))
+    assert not is_late(lambda: backlog.check_begin(now, reckoned(ClassifyCall("", [TextItem("word")]))))
+    cut = ClassifyCall("", [TextItem("word " * 40)] * 8, truncate=True)
+    assert not is_late(lambda: backlog.check_begin(now, reckoned(cut))), "nobody knows what is left of them"
+
+
+@given(st.lists(st.tuples(st.integers(1, 5000), st.floats(0.05, 1)), min_size=1, max_size=50))
+def test_what_is_reckoned_is_below_what_was_seen(seen: list[tuple[int, float]]) -> None:
+    density = Density()
+    for characters, share in seen:
+        density.learn(Reckoned(1, characters), round(characters * share))
+    most = max(round(characters * share) / characters for characters, share in seen)
+    assert density.least(Reckoned(1, 1000)) <= 1000 * most
+    assert density.least(Reckoned()) == 0

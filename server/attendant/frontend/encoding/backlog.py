@@ -10,14 +10,21 @@ from attendant.core.context import CallContext
 from attendant.core.encoding import BatchStats, Row
 from attendant.core.errors import QueueFull
 from attendant.frontend.admission import sane_retry_s
+from attendant.frontend.encoding.reckoned import Density, Reckoned
 from attendant.frontend.margin import Margin
 from attendant.frontend.timely import Promise, Stretch, check_in_time
 from attendant.models.encoders import EncoderPart
 
+NOTHING_KNOWN = Reckoned()
+
 
 class Backlog:
     """The rows of one model that have not ended, by priority and tenant, and when those that come would be done. It
-    belongs to the event loop."""
+    belongs to the event loop.
+
+    Attributes:
+        density: tells tokens by characters.
+    """
 
     def __init__(self, model: EncoderPart) -> None:
         self._name = model.name
@@ -27,6 +34,7 @@ class Backlog:
         self._margin = Margin()
         self._stretch = Stretch()
         self._rows: dict[_Line, _Sum] = {}
+        self.density = Density()
 
     def add(self, rows: Sequence[Row]) -> None:
         """Rows have come."""
@@ -50,15 +58,17 @@ class Backlog:
         """A batch has ended."""
         self._forecast.ran(stats, time.monotonic_ns())
 
-    def check_begin(self, context: CallContext) -> None:
-        """Refuse a call before anything is done for it, if what is ahead of it takes too long already.
+    def check_begin(self, context: CallContext, call: Reckoned = NOTHING_KNOWN) -> None:
+        """Refuse a call before anything is done for it, if what is ahead of it, and what its texts come to at least,
+        takes too long already.
 
         Raises:
-            WouldBeLate: its rows would not be done in its time, however few they are.
+            WouldBeLate: its rows would not be done in its time.
         """
         by_ns = context.result_by_ns
         if by_ns is not None and self._rows:
-            due_ns = self._due_in_ns(0, 0, (context.priority, context.tenant))
+            least = self.density.least(call)
+            due_ns = self._due_in_ns(call.num_rows if least else 0, least, (context.priority, context.tenant))
             due_ns = None if due_ns is None else self._stretch.value * due_ns
             self._check_time(due_ns, context.arrival_ns, by_ns)
 

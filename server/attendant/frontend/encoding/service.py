@@ -31,6 +31,7 @@ from attendant.frontend.encoding.calls import (
 )
 from attendant.frontend.encoding.limits import check_encoding
 from attendant.frontend.encoding.receipts import RowDigests, draft
+from attendant.frontend.encoding.reckoned import reckoned
 from attendant.frontend.encoding.served import ServedEncoder
 from attendant.frontend.encoding.way import begin_call, note_result
 from attendant.frontend.limits import CallLimits
@@ -180,7 +181,8 @@ class EncodingService:
                     context.tally.runs_on(name, served.maker.version)
                 check_encoding(self._limits, call)
                 async with encoder.calls.call(inner=inner):
-                    encoder.hub.backlog.check_begin(context)
+                    texts = reckoned(call)
+                    encoder.hub.backlog.check_begin(context, texts)
                     digests = RowDigests() if call.receipt else None
                     within = context.within(stage)
                     active = EncoderCall(
@@ -188,6 +190,7 @@ class EncodingService:
                     )
                     active.max_pixels = self._limits.max_image_pixels
                     encoded = await behaviour(encoder, active, call)
+                    encoder.hub.backlog.density.learn(texts, encoded.usage.num_tokens)
                     if digests is not None:
                         encoded = replace(encoded, receipt=draft(served.maker, task, encoder.manifest, call, digests))
                 note_result(stage, name, encoded, task, context)
