@@ -6,12 +6,12 @@ import random
 import time
 
 import pytest
-from attendant.frontend.margin import AT_FIRST, BROKEN, ENOUGH, LEAST, MOST, MOST_ERRORS, OLD_NS, Margin
+from attendant.frontend.margin import BROKEN, LEAST, MOST, MOST_ERRORS, OLD_NS, Margin
 from hypothesis import given
 from hypothesis import strategies as st
 
 
-@pytest.mark.parametrize("spread", [0.02, 0.1, 0.3])
+@pytest.mark.parametrize("spread", [0.15, 0.2, 0.3])
 def test_so_many_promises_are_broken_whatever_the_spread(spread: float) -> None:
     margin, broken, draw = Margin(), 0, random.Random(5)
     for number in range(12_000):
@@ -29,21 +29,21 @@ def test_what_was_loud_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
         margin.took(1.0, 9.0, 2.0)
     assert margin.value == MOST
     now_ns += OLD_NS + 1
-    assert margin.value == AT_FIRST
-    for _ in range(ENOUGH):
+    assert margin.value == LEAST
+    for _ in range(400):
         margin.took(1.8, 1.0, 2.0)
     assert margin.value == LEAST, "all come earlier than they are foreseen"
 
 
-def test_few_promises_do_not_tell_what_is_rare() -> None:
+def test_of_few_promises_the_worst_counts() -> None:
     margin = Margin()
     margin.took(1.5, 1.9, 2.0)
-    assert margin.value == pytest.approx(0.2), "the worst of them counts"
-    for _ in range(ENOUGH - 2):
+    assert margin.value == pytest.approx(0.2)
+    for _ in range(round(1 / BROKEN) - 2):
         margin.took(1.5, 1.5, 2.0)
-    assert margin.value == AT_FIRST
+    assert margin.value == pytest.approx(0.2)
     margin.took(1.5, 1.5, 2.0)
-    assert margin.value == 0
+    assert margin.value == LEAST
 
 
 def test_what_is_far_from_its_limit_says_nothing() -> None:
@@ -51,7 +51,7 @@ def test_what_is_far_from_its_limit_says_nothing() -> None:
     for _ in range(500):
         margin.took(0.1, 0.9, 2.0)
         margin.took(1.0, 2.0, 0.0)
-    assert margin.value == AT_FIRST
+    assert margin.value == LEAST
     margin.took(0.1, 1.5, 2.0)
     assert margin.value == MOST
 

@@ -22,17 +22,16 @@ NEAR = 0.5
 """Share of the time allowed that a promise, or what came of it, takes at least to say anything: one that is far from
 its limit would come in time with any margin."""
 
-AT_FIRST, ENOUGH = 0.1, 400
-"""The least that it is until so many promises are known. Those of one moment are late together: a hundred of them do
-not tell what one in a hundred is."""
-
-LEAST, MOST = -0.25, 0.5
+LEAST, MOST = 0.15, 0.5
+"""A machine that others share, or that has more to refuse than a moment ago, is a fifth slower all at once, and what was
+promised before that is late together. Room for it costs nothing: a queue that is a little shorter has as much work in
+it, and as much is answered."""
 
 
 class Margin:
     """A share of the time allowed that is left as room, so that all but ``BROKEN`` of promises hold: of how much later
-    than foreseen the latest ones came, the quantile (split conformal prediction over a window that rolls on). It is
-    less than nothing where everything comes earlier.
+    than foreseen the latest ones came, the quantile (split conformal prediction over a window that rolls on), and
+    ``LEAST`` where that is less.
 
     Of the time allowed, not of that foreseen: what is foreseen to come long before its time may well come later.
     """
@@ -46,9 +45,7 @@ class Margin:
         """What it is now; 0.05 is five hundredths of the time allowed."""
         self._forget(time.monotonic_ns())
         number = len(self._sorted)
-        found = self._sorted[math.ceil(number * (1 - BROKEN)) - 1] if number else AT_FIRST
-        if number < ENOUGH:
-            found = max(found, AT_FIRST)
+        found = self._sorted[math.ceil(number * (1 - BROKEN)) - 1] if number else LEAST
         return min(max(found, LEAST), MOST)
 
     def took(self, foreseen_s: float, actual_s: float, allowed_s: float) -> None:

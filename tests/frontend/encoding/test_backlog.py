@@ -88,7 +88,7 @@ def test_a_refusal_tells_when_and_until_when(part: EncoderPart) -> None:
         slow(part, 8).check(rows(4, hours=1), 4)
     error = refused.value
     assert (error.model, error.what, error.limit_s) == (part.name, "the result", pytest.approx(3600))
-    assert error.predicted_s == pytest.approx(3.1 * 3600, rel=0.01), "with the room that a promise leaves"
+    assert error.predicted_s == pytest.approx(3.15 * 3600, rel=0.01), "with the room that a promise leaves"
     assert error.retry_after_s == 30, "the most that a caller hears"
 
 
