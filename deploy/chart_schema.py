@@ -77,7 +77,7 @@ def _of(model: type[BaseModel]) -> Schema:
 
 def values_schema() -> Schema:
     """The whole of it."""
-    properties = _server() | _pod() | _around() | _others()
+    properties = _server() | _models() | _callers() | _pod() | _around() | _others()
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "Values of the chart",
@@ -108,6 +108,11 @@ def _server() -> dict[str, Schema]:
         "extraEnv": listed(section(("name",), name=NO_SETTING, value=TEXT, valueFrom=ANY)),
         "extraVolumes": OBJECTS,
         "extraVolumeMounts": OBJECTS,
+    }
+
+
+def _models() -> dict[str, Schema]:
+    return {
         "models": section(
             source=one_of("demo", "pvc", "init", "image"),
             path={"type": "string", "pattern": "^/"},
@@ -124,6 +129,11 @@ def _server() -> dict[str, Schema]:
             ),
             image=section(reference=TEXT, pullPolicy=one_of("Always", "IfNotPresent", "Never"), subPath=TEXT),
         ),
+    }
+
+
+def _callers() -> dict[str, Schema]:
+    return {
         "tls": section(
             enabled=SWITCH,
             secretName=NAME,
