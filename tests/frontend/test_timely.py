@@ -82,6 +82,6 @@ def test_who_is_alone_is_refused_only_by_far_and_by_what_is_fresh(monkeypatch: p
             return True
         return False
 
-    assert [refused(due_s, None) for due_s in (0.84, 0.86)] == [False, True]
+    assert [refused(due_s, None) for due_s in (0.79, 0.81)] == [False, True]
     assert [refused(due_s, now_ns - 1) for due_s in (1.9, 2.1)] == [False, True]
     assert not refused(100.0, now_ns - timely.FRESH_NS)

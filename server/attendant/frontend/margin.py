@@ -22,10 +22,10 @@ NEAR = 0.5
 """Share of the time allowed that a promise, or what came of it, takes at least to say anything: one that is far from
 its limit would come in time with any margin."""
 
-LEAST, MOST = 0.15, 0.5
-"""A machine that others share, or that has more to refuse than a moment ago, is a fifth slower all at once, and what was
-promised before that is late together. Room for it costs nothing: a queue that is a little shorter has as much work in
-it, and as much is answered."""
+LEAST, MOST = 0.2, 0.5
+"""A machine that others share, or that has more to refuse than a moment ago, is a quarter slower all at once, and what
+was promised before that is late together. Room for it costs nothing: a queue that is a little shorter has as much work
+in it, and as much is answered."""
 
 
 class Margin:

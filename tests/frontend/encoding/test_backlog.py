@@ -88,7 +88,7 @@ def test_a_refusal_tells_when_and_until_when(part: EncoderPart) -> None:
         slow(part, 8).check(rows(4, hours=1), 4)
     error = refused.value
     assert (error.model, error.what, error.limit_s) == (part.name, "the result", pytest.approx(3600))
-    assert error.predicted_s == pytest.approx(3.15 * 3600, rel=0.01), "with the room that a promise leaves"
+    assert error.predicted_s == pytest.approx(3.2 * 3600, rel=0.01), "with the room that a promise leaves"
     assert error.retry_after_s == 30, "the most that a caller hears"
 
 
@@ -111,7 +111,7 @@ def test_only_rows_of_as_high_a_priority_are_ahead(part: EncoderPart) -> None:
 def test_of_other_tenants_only_as_much_is_ahead_as_the_own_one_has(part: EncoderPart) -> None:
     backlog = slow(part, 0)
     backlog.add([replace(row, tenant="heavy") for row in rows(40)])  # ten hours
-    light = [replace(row, tenant="light") for row in rows(4, hours=2.4)]
+    light = [replace(row, tenant="light") for row in rows(4, hours=2.6)]
     assert not is_late(lambda: backlog.check(light, 4)), "an hour of its own, and one of the other"
     assert is_late(lambda: backlog.check(light, 8)), "two, and two"
     assert is_late(lambda: backlog.check([replace(row, tenant="heavy") for row in rows(4, hours=9)], 4))

@@ -128,4 +128,4 @@ def test_promises_hold_and_leave_little_room(
     assert world.num_refused > 0.2 * len(coming)
     assert world.num_late / (answered + world.num_late) < 0.02, "few promises are broken"
     assert answered / seconds > 0.9 * CAPACITY, "no work is left undone"
-    assert float(np.median(world.took_s)) > 0.75 * DEADLINE_S, "whoever could be in time is let in, but for the room"
+    assert float(np.median(world.took_s)) > 0.7 * DEADLINE_S, "whoever could be in time is let in, but for the room"

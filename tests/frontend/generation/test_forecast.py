@@ -17,12 +17,13 @@ from attendant.engine.facts import EngineFacts
 from attendant.engine.step_rules import StepRules
 from attendant.frontend.generation.alike import rounded
 from attendant.frontend.generation.forecast import Forecast
+from attendant.frontend.generation.inner import InnerCall
 from attendant.frontend.generation.service import GenerationService
 from attendant.metrics import Metrics
 from attendant.settings import AdmissionSettings
 from prometheus_client import CollectorRegistry
 
-from tests.frontend.generation.helpers import call, collect, hubs, load, wait_until, with_model
+from tests.frontend.generation.helpers import call, collect, hubs, load, table, wait_until, with_model
 from tests.synthetic import make_slow_bundle
 
 ENDLESS = call(max_tokens=8000, ignore_eos=True)
@@ -166,3 +167,23 @@ def test_an_idle_engine_is_believed_to_have_become_faster() -> None:
     forecast.submitted(0, asked)
     with pytest.raises(WouldBeLate):
         forecast.admit(0, replace(asked, id="b"), 1, inner=False)
+    with pytest.raises(DeadlineExceeded):  # of its call something has come
+        forecast.admit(0, replace(asked, id="b"), 1, inner=True)
+
+
+def test_a_part_that_is_the_begin_of_its_call_may_be_refused(bundle: Path) -> None:
+    async def test(service: GenerationService) -> None:
+        await learn(service)
+        task = asyncio.create_task(collect(service, ENDLESS))
+        await wait_until(lambda: hubs(service)[0].load().running == 1)
+        (entry,) = table(service).entries
+        for begun, error in ((False, WouldBeLate), (True, DeadlineExceeded)):
+            parts = service.on(entry.serving).generate_inner(
+                InnerCall(SHORT, begun=begun), CallContext.new(timeout_s=0.5)
+            )
+            with pytest.raises(error):
+                await anext(parts)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    with_model(load(bundle, max_num_seqs=1), test)

@@ -127,4 +127,4 @@ def test_promises_hold_and_leave_little_room(
     assert world.num_refused > 0.2 * answered
     assert world.num_late / (answered + world.num_late) < 0.02, "few promises are broken"
     assert busy_ns > 0.97 * seconds * S, "no work is left undone"
-    assert float(np.median(world.took_s)) > 0.65 * deadline_s, "whoever could be in time is let in, but for the room"
+    assert float(np.median(world.took_s)) > 0.6 * deadline_s, "whoever could be in time is let in, but for the room"

@@ -56,7 +56,7 @@ def test_a_recording_takes_as_long_as_its_windows_among_those_inside() -> None:
     with pytest.raises(WouldBeLate) as refused:
         forecast.check(3, 4, hours(12.5), first=True)
     assert (refused.value.what, refused.value.limit_s) == ("the result", pytest.approx(12.5 * 3600))
-    assert refused.value.predicted_s == pytest.approx(12 * 3600 + 0.15 * 12.5 * 3600, rel=1e-3)
+    assert refused.value.predicted_s == pytest.approx(12 * 3600 + 0.2 * 12.5 * 3600, rel=1e-3)
     assert forecast.check(3, 4, hours(19), first=True) == 12 * HOUR_NS
     forecast.check(3, 2, hours(10), first=True)
     forecast.check(1000, 4, CallContext.new(), first=True)
@@ -124,9 +124,11 @@ def test_later_windows_have_no_target() -> None:
     class Noting(FakeGenerator):
         def generate_inner(self, inner: InnerCall, context: CallContext) -> AsyncGenerator[GenerationPart, None]:
             targets.append(context.first_token_by_ns)
+            begun.append(inner.begun)
             return super().generate_inner(inner, context)
 
     targets: list[int | None] = []
+    begun: list[bool] = []
     generator = Noting(Answer((0,)), Answer((1,)))
 
     async def test() -> None:
@@ -134,6 +136,7 @@ def test_later_windows_have_no_target() -> None:
         context = replace(CallContext.new(), first_token_by_ns=by_ns)
         assert (await speech_service(generator).transcribe(asked(), file(1.5), context)).text == "a b"
         assert targets == [by_ns, None]
+        assert begun == [False, True], "the first one may be refused, as nothing was heard"
 
     run(test)
 

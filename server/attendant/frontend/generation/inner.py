@@ -17,9 +17,11 @@ class InnerCall:
         opening: the i-th generated token is the most probable of ``opening[i]``.
         timestamps: the rule of a transcript with timestamps; it begins after the opening.
         asked_logprobs: with ``call.logprobs``, tokens whose log-probabilities are told at the first generated token.
+        begun: its call has got something by now: one that would be late ends by its deadline, and is not refused.
     """
 
     call: GenerationCall
     opening: tuple[tuple[int, ...], ...] = ()
     timestamps: TimestampRule | None = None
     asked_logprobs: tuple[int, ...] = ()
+    begun: bool = True

@@ -92,7 +92,7 @@ class GenerationService:
                     with stage.begin("admission"):
                         entry = decide(asked, shaped, hub, self._limits, inner=inner)
                         active = _ActiveCall(hub, entry, self._owned(context, stage), self._ids, inner=inner)
-                        hub.admit(active.first_request(), entry.call.n, inner=inner)
+                        hub.admit(active.first_request(), entry.call.n, inner=inner and asked.begun)
                         hub.tenants.take(context, entry.call.n)
                 note_params(stage, name, entry.params)
             except AttendantError as error:

@@ -47,12 +47,14 @@ class Window:
         language: its token; None to have it detected, or for a model of one language.
         before: tokens of the text before it, at most :attr:`SpeechModel.max_before`.
         partial: for text that may change: without timestamps and beam search, which take longer.
+        first: nothing of the recording was heard yet, so that it may be refused.
     """
 
     features: Floats
     language: int | None
     before: Sequence[int]
     partial: bool
+    first: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +192,7 @@ class SpeechModel:
             beam_search=BeamCall(num_beams=1) if window.partial else call.how.beam_search,
             logprobs=0,
         )
-        return InnerCall(how, tuple(opening), rule if stamped else None, tuple(asked))
+        return InnerCall(how, tuple(opening), rule if stamped else None, tuple(asked), begun=not window.first)
 
     def _heard(
         self, asked: InnerCall, tokens: Sequence[int], logprobs: Sequence[TokenLogprob], finish: Finish

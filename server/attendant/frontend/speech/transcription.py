@@ -198,6 +198,7 @@ class Transcription:
                 language=self._language,
                 before=tuple(self._before) if self._call.condition_on_previous_text or not self._start else (),
                 partial=partial,
+                first=not self._tally.num_runs,
             )
             context = self._context.within(stage)
             if self._tally.num_runs:  # the target was the first window's
