@@ -9,7 +9,16 @@ from attendant.bundle import GenerationDefaults
 from attendant.core.chat import ChatMessage, ChatPrompt
 from attendant.core.errors import InvalidRequest
 from attendant.core.events import TokenLogprob
-from attendant.core.generation import BeamCall, Delta, Finish, GenerationCall, TextPrompt, TokenPrompt, Translation
+from attendant.core.generation import (
+    BeamCall,
+    Delta,
+    Finish,
+    GenerationCall,
+    Resume,
+    TextPrompt,
+    TokenPrompt,
+    Translation,
+)
 from attendant.core.request import FinishReason, Timings, Usage
 from attendant.models.info import Tokenized
 from attendant.rpc import convert
@@ -83,6 +92,7 @@ CALLS = st.builds(
     separate=st.none() | st.booleans(),
     tool_format=TEXT,
     reasoning_format=TEXT,
+    resume=st.none() | st.builds(Resume, TOKENS, UINT32),
 )
 
 
@@ -100,6 +110,7 @@ def request_of(call: GenerationCall) -> pb.GenerateRequest:
         separate=call.separate,
         tool_format=call.tool_format,
         reasoning_format=call.reasoning_format,
+        resume=None if call.resume is None else pb.Resume(token_ids=call.resume.token_ids, index=call.resume.index),
         whole=call.whole,
         no_default_settings=call.no_default_settings,
         sampling=pb.Sampling(
@@ -185,6 +196,7 @@ def test_every_field_of_a_request_is_read() -> None:
     known = {"model", "text", "token_ids", "chat", "sampling", "stopping", "n", "logprobs", "no_special_tokens"}
     known |= {"beam_search", "translation", "whole", "no_default_settings", "keep_special_tokens"}
     known |= {"forced_answer", "receipt", "grammar", "tool_choice", "separate", "tool_format", "reasoning_format"}
+    known |= {"resume"}
     known |= {"priority", "cache_salt", "ttft_target_s"}  # of the call's context: rpc/context.py
     assert set(pb.GenerateRequest.DESCRIPTOR.fields_by_name) == known
     fields = set(GenerationCall.__dataclass_fields__)

@@ -76,7 +76,7 @@ def test_every_setting_of_a_call_that_the_wire_nests_is_found() -> None:
     own = {field.name for kind in (GenerationCall, BeamCall, Translation) for field in dataclasses.fields(kind)}
     flat = {"model", "prompt", "n", "logprobs", "beam_search", "translation", "whole"}
     flat |= {"no_default_settings", "keep_special_tokens", "forced_answer", "receipt"}
-    flat |= {"grammar", "tool_choice", "separate", "tool_format", "reasoning_format"}
+    flat |= {"grammar", "tool_choice", "separate", "tool_format", "reasoning_format", "resume"}
     assert own - flat <= PATHS[GENERATION].keys()
 
 

@@ -59,6 +59,14 @@ class Translation:
 
 
 @dataclass(frozen=True, slots=True)
+class Resume:
+    """An answer that goes on: the tokens that came of it, and which of the call's ``n`` sequences it is."""
+
+    token_ids: tuple[int, ...]
+    index: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class GenerationCall:
     """One call. ``None`` for a sampling or stopping value means the model's own default.
 
@@ -90,6 +98,7 @@ class GenerationCall:
         separate: reasoning and tool calls are told apart from the text, each in a field of its own. None: where the
             prompt has tools.
         tool_format, reasoning_format: names of formats, in place of the model's own; empty for that.
+        resume: go on with an answer that has begun, elsewhere perhaps, by the same call and with the same seed.
     """
 
     model: str
@@ -137,6 +146,7 @@ class GenerationCall:
     separate: bool | None = None
     tool_format: str = ""
     reasoning_format: str = ""
+    resume: Resume | None = None
 
 
 def unspelled(token_id: int) -> str:

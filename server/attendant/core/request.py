@@ -44,6 +44,7 @@ class Request:
         sure_tokens: tokens that its answer has for certain, unless it is given up.
         ends_hopeless: once these cannot come by the deadline, it ends.
         noted: somebody wants to know which runs computed its prompt.
+        received: tokens that its answer has already, as if it had lost its memory after them.
     """
 
     id: str
@@ -62,6 +63,7 @@ class Request:
     sure_tokens: int = 1
     ends_hopeless: bool = False
     noted: bool = False
+    received: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,8 +110,11 @@ class Scheduler:
         return self._waiting.in_order(now_ns)
 
     def submit(self, request: Request) -> None:
-        """Take a request in; it waits."""
-        self._waiting.add(self._live.add(request))
+        """Take a request in; it waits, unless what was received of its answer is all of it."""
+        sequence = self._live.add(request)
+        self._waiting.add(sequence)
+        if request.received and (end := sequence.end):
+            self._finish(sequence, end, request.arrival_ns)
 
     def cancel(self, request_id: str, now_ns: int) -> None:
         """End a request with reason cancelled; one that has ended already is left alone. With beam search the id of any
@@ -237,10 +240,8 @@ class Scheduler:
             self._finish(sequence, FinishReason.STOP, now_ns, stop_token=token)
             return
         self._events.append(TokenEvent(request_id, token, output.logprobs.get(request_id)))
-        if sequence.is_complete:
-            self._finish(sequence, FinishReason.STOP, now_ns)
-        elif sequence.num_tokens >= sequence.max_tokens:
-            self._finish(sequence, FinishReason.LENGTH, now_ns)
+        if end := sequence.end:
+            self._finish(sequence, end, now_ns)
         elif sequence.begins_anew:
             self._begin_anew(sequence)
 

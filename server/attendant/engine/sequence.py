@@ -9,7 +9,7 @@ import numpy as np
 from attendant.core.fair_order import Ticket
 from attendant.core.frequencies import Frequencies
 from attendant.core.plan import Chunk, Feed, Move, SampleOrder, Tokens
-from attendant.core.request import Request, Usage
+from attendant.core.request import FinishReason, Request, Usage
 from attendant.core.token_rules import LateMask
 from attendant.engine.clock import Clock
 from attendant.engine.memory import Memories, SequenceMemory
@@ -105,6 +105,8 @@ class Sequence:
         asked = rules_of(params, self.num_prompt, self.max_tokens, self.stop_ids)
         self.rules = (*asked, *[rule.fork() for rule in request.rules])
         self.recomputes_in_rows, self.parked = recomputes_in_rows, False
+        for token in request.received:
+            self._take(token)
 
     @property
     def cache_identity(self) -> CacheIdentity:
@@ -156,17 +158,27 @@ class Sequence:
 
     def append(self, token: int, now_ns: int) -> None:
         """Add a generated token."""
+        self._take(token)
+        self.clock.token(now_ns)
+
+    def _take(self, token: int) -> None:
         self.tokens[self.num_tokens] = token
         self.num_tokens += 1
         if self.rules:
             for rule in self.rules:
                 rule.accept(token)
-        self.clock.token(now_ns)
 
     @property
     def is_complete(self) -> bool:
         """Whether a rule says that nothing may follow."""
         return bool(self.rules) and any(rule.is_complete() for rule in self.rules)
+
+    @property
+    def end(self) -> FinishReason | None:
+        """Why nothing may follow: a rule says so, or it is as long as it may be. None: something may."""
+        if self.is_complete:
+            return FinishReason.STOP
+        return FinishReason.LENGTH if self.num_tokens >= self.max_tokens else None
 
     def feeds(self) -> list[Feed]:
         """The orders to feed what is missing, which is not from here on."""

@@ -145,5 +145,6 @@ def _num_places(sequence: Sequence) -> int:
 
 
 def _input_cost(sequence: Sequence) -> int:
-    """Tokens of the prompt, and of what memories are fed with, that have to be computed."""
-    return sequence.num_prompt - (sequence.num_cached or 0) + sequence.memories.size
+    """Tokens of the prompt, of an answer that goes on, and of what memories are fed with, that have to be computed."""
+    known = sequence.num_prompt + len(sequence.request.received)
+    return known - (sequence.num_cached or 0) + sequence.memories.size

@@ -32,6 +32,8 @@ class CallLimits:
         most = self._most
         self.check_prompt(call.prompt)
         _range("n", call.n, 1, min(most.max_sequences, max_requests))
+        if call.resume is not None:
+            _range("resume.index", call.resume.index, 0, min(most.max_sequences, max_requests) - 1)
         if call.logprobs is not None and call.logprobs > most.max_logprobs:
             _range("logprobs", call.logprobs, 0, most.max_logprobs)
         self._strings("stop", call.stop, most.max_stop_strings, most.max_stop_characters)

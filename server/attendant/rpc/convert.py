@@ -20,6 +20,7 @@ from attendant.core.generation import (
     GenerationCall,
     GenerationPart,
     Prompt,
+    Resume,
     TextPrompt,
     TokenPrompt,
     Translation,
@@ -72,6 +73,7 @@ def generation_call(request: pb.GenerateRequest) -> GenerationCall:
         separate=optional(request, "separate"),
         tool_format=request.tool_format,
         reasoning_format=request.reasoning_format,
+        resume=Resume(tuple(request.resume.token_ids), request.resume.index) if request.HasField("resume") else None,
         **sampling_fields(request.sampling),
     )
 

@@ -14,7 +14,7 @@ from attendant.core.chat import ChatMessage, ChatPrompt, Tool, ToolCallDelta, To
 from attendant.core.context import CallContext
 from attendant.core.errors import InvalidRequest
 from attendant.core.events import FinishedEvent, TokenEvent
-from attendant.core.generation import BeamCall, Delta, Finish, GenerationCall, TextPrompt, TokenPrompt
+from attendant.core.generation import BeamCall, Delta, Finish, GenerationCall, Resume, TextPrompt, TokenPrompt
 from attendant.core.request import FinishReason, Request, Timings, Usage
 from attendant.core.sampling import SamplingParams
 from attendant.frontend.answers.parser import marks_of
@@ -55,7 +55,7 @@ class Heard:
     deltas: list[ToolCallDelta] = field(default_factory=list)
     tokens: list[int] = field(default_factory=list)
     logprobs: list[int] = field(default_factory=list)
-    num_parts: int = 0
+    parts: list[Delta] = field(default_factory=list)
     finish: Finish | None = None
 
     @property
@@ -82,7 +82,7 @@ async def answered(
         sequence.deltas += part.tool_calls
         sequence.tokens += part.token_ids
         sequence.logprobs += [entry.token_id for entry in part.logprobs]
-        sequence.num_parts += 1
+        sequence.parts.append(part)
     return found
 
 
@@ -102,11 +102,36 @@ def test_calls_of_every_sequence_come_with_all_tokens(bundle: Path, n: int, whol
             assert text.finish.num_reasoning_tokens == 0
             assert sequence.finish.receipt.output == text.finish.receipt.output
             assert (text.deltas, text.finish.num_tool_calls) == ([], 0)
-            assert whole == (sequence.num_parts == 1)
+            assert whole == (len(sequence.parts) == 1)
         ids = [delta.id for sequence in found for delta in sequence.deltas if delta.id]
         assert len(set(ids)) == 2 * n
 
     assert with_service(bundle, test) == []
+
+
+def test_an_answer_that_goes_on_is_told_apart_as_before(bundle: Path) -> None:
+    async def test(service: GenerationService) -> None:
+        said = f"<think>\nHm.\n</think>\n\nI look.\n{HERMES}"
+        (whole,) = await answered(service, said, reasoning_format="think")
+        for place in range(0, len(whole.parts), 5):
+            received = tuple(token for part in whole.parts[:place] for token in part.token_ids)
+            (rest,) = await answered(service, said, reasoning_format="think", resume=Resume(received))
+            assert seen(rest.parts) == seen(whole.parts[place:])
+            assert (rest.finish.num_tool_calls, rest.finish.unparsed) == (2, False)
+            assert rest.finish.num_reasoning_tokens == whole.finish.num_reasoning_tokens
+
+    assert with_service(bundle, test) == []
+
+
+def seen(parts: Sequence[Delta]) -> tuple[Any, ...]:
+    """What comes of some parts, but for the ids of calls."""
+    calls: dict[int, tuple[str, str]] = {}
+    for part in parts:
+        for delta in part.tool_calls:
+            name, arguments = calls.get(delta.index, ("", ""))
+            calls[delta.index] = (name + delta.name, arguments + delta.arguments)
+    words = ("".join([part.text for part in parts]), "".join([part.reasoning for part in parts]))
+    return words, calls, [token for part in parts for token in part.token_ids]
 
 
 def test_beams_are_told_apart(bundle: Path) -> None:

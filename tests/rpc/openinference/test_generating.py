@@ -18,6 +18,7 @@ from attendant.core.generation import (
     Finish,
     GenerationCall,
     GenerationPart,
+    Resume,
     TextPrompt,
     TokenPrompt,
     Translation,
@@ -261,6 +262,7 @@ def test_every_parameter_of_attendant_v1_is_known_and_reaches_its_call() -> None
             "detokenize": True, "best_of": 2, "top_p_unused": None, "grammar": {"regex": "a+"},
             "tool_choice": {"mode": "MODE_NAMED", "names": ["f"]}, "separate": "true", "tool_format": "hermes",
             "reasoning_format": "think", "priority": 3, "cache_salt": "us", "ttft_target_s": 1.5,
+            "resume": {"token_ids": [12, 13], "index": 1},
         }  # fmt: skip
         info = front_end.get_model("demo")
         manifest = info.manifest
@@ -313,6 +315,7 @@ def test_every_parameter_of_attendant_v1_is_known_and_reaches_its_call() -> None
             separate=True,
             tool_format="hermes",
             reasoning_format="think",
+            resume=Resume((12, 13), 1),
         )
         elsewhere = {"model", "text", "token_ids", "chat", "sampling", "stopping", "translation", "keep_special_tokens"}
         fields = [*pb.GenerateRequest.DESCRIPTOR.fields, *pb.Sampling.DESCRIPTOR.fields, *pb.Stopping.DESCRIPTOR.fields]

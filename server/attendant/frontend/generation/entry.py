@@ -23,6 +23,7 @@ from attendant.frontend.generation.hub import ModelHub
 from attendant.frontend.generation.inner import InnerCall
 from attendant.frontend.generation.params import beam_params, for_sequence, sampling_params
 from attendant.frontend.generation.prompts import Prepared, prepare
+from attendant.frontend.generation.resumed import check_resumed
 from attendant.frontend.limits import CallLimits
 from attendant.grammars.compiled import CompiledGrammar
 
@@ -51,10 +52,11 @@ class Entry:
 
     def request(self, ids: Sequence[str], index: int, context: CallContext, *, ends_hopeless: bool) -> Request:
         """What an engine gets of sequence ``index``; ``ids`` has the names of all, ``context`` is the call's."""
+        resume = self.call.resume
         return Request(
             ids[index],
             self.prepared.prompt,
-            for_sequence(self.params, index),
+            for_sequence(self.params, index + (resume.index if resume is not None else 0)),
             context.arrival_ns,
             context.deadline_ns,
             self.prepared.source,
@@ -68,6 +70,7 @@ class Entry:
             sure_tokens=self._sure_tokens(),
             ends_hopeless=ends_hopeless,
             noted=context.stage.noted,
+            received=resume.token_ids if resume is not None else (),
         )
 
     def _sure_tokens(self) -> int:
@@ -104,4 +107,5 @@ def decide(asked: InnerCall, ready: Shaped, hub: ModelHub, limits: CallLimits, *
         params = replace(params, timestamps=asked.timestamps, asked_logprobs=asked.asked_logprobs)
     params, rules = ruled(ready.grammar, call, hub.model, params)
     beams = beam_params(call, settings, hub.facts, params, prepared)
+    check_resumed(call, hub.model, params, beams, num_prompt=len(prepared.prompt))
     return Entry(call, prepared, params, rules, beams, settings.stop_strings, ready.apart)

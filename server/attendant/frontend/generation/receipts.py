@@ -28,6 +28,8 @@ class CallReceipts:
         settings = generation_settings(entry.call, entry.params, entry.beams, entry.stop)
         self._draft = Receipt(maker, "generate", settings_text(settings), _input(entry.prepared))
         self._outputs: defaultdict[int, TokenDigest] = defaultdict(TokenDigest)
+        if (resume := entry.call.resume) is not None:
+            self._outputs[resume.index].update(resume.token_ids)
 
     def complete(self, part: GenerationPart) -> GenerationPart:
         """The part, with a receipt if it ends a sequence."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import AsyncGenerator
 from dataclasses import replace
@@ -32,6 +33,10 @@ from attendant.models.info import Tokenized
 from attendant.models.lookup import GENERATE, TRANSLATE, Wanted
 from attendant.models.table import Finder
 from attendant.settings import ChatSettings, GrammarSettings
+
+
+BETWEEN_OTHERS = 64
+"""Tokens that become text, some 20 us each, before others on the event loop have their turn."""
 
 
 class GenerationService:
@@ -103,7 +108,7 @@ class GenerationService:
             if context.abort is not None:
                 context.abort.when_asked(active.abort)
             try:
-                active.submit_next()
+                await active.begin()
                 while not active.finished:
                     part = await active.next_part()
                     answer.take(part)
@@ -153,6 +158,8 @@ class _ActiveCall:
         self._num_finished = 0
         self._aborted = False
         self._stream = CallStream()
+        resume = entry.call.resume
+        self._first = resume.index if resume is not None else 0  # of its sequences, as the caller counts them
 
     @property
     def finished(self) -> bool:
@@ -169,14 +176,37 @@ class _ActiveCall:
         self._num_finished += 1
         return replace(part, timings=replace(part.timings, tokenize_ns=self._entry.prepared.tokenize_ns))
 
+    async def begin(self) -> None:
+        """Submit the call's first sequence. Raises EngineDead."""
+        if self._entry.call.resume is None:
+            self.submit_next()
+        else:
+            await self._resume(self._entry.call.resume.token_ids)
+
+    async def _resume(self, received: tuple[int, ...]) -> None:
+        """The same of an answer that goes on, whose tokens become text again first, which nobody gets."""
+        request = self._request(0)
+        sequence = self._sequence(0, request)
+        for place, token in enumerate(received, 1):
+            sequence.pass_over(token)
+            if not place % BETWEEN_OTHERS:
+                await asyncio.sleep(0)
+        if self._aborted:
+            return
+        self._hub.submit([sequence])
+        self._num_submitted = 1
+        if sequence.ended_here:
+            self._hub.cancel(request.id)
+
     def abort(self) -> None:
         """End every sequence with what it has; one that was not submitted ends without a token."""
         self._aborted = True
         for request_id in self._requests[: self._num_submitted]:
             self._hub.cancel(request_id)
-        usage = Usage(len(self._entry.prepared.prompt), 0, 0)
+        resume = self._entry.call.resume
+        usage = Usage(len(self._entry.prepared.prompt), 0, len(resume.token_ids) if resume is not None else 0)
         for index in range(self._num_submitted, len(self._requests)):
-            self._stream.put(Finish(index, FinishReason.CANCELLED, usage, Timings()))
+            self._stream.put(Finish(self._first + index, FinishReason.CANCELLED, usage, Timings()))
 
     def close(self) -> None:
         """End whatever is not finished, and give back the places of what was never submitted."""
@@ -209,7 +239,7 @@ class _ActiveCall:
         hub, text, keeps_special = self._hub, self._hub.model.text, self._entry.call.keep_special_tokens
         return SequenceStream(
             self._stream,
-            index,
+            self._first + index,
             request,
             Detokenizer(text, request.prompt, keep_special_tokens=keeps_special),
             StopStrings(self._entry.stop),

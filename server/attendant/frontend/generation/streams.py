@@ -22,7 +22,8 @@ from attendant.frontend.generation.way import SequenceWay
 
 class CallStream:
     """Parts of one call for one reader, those of each sequence in order. A slow one finds the tokens of several steps
-    in one part: of a sequence wait at most a delta and the end, however many sequences there are."""
+    in one part: of a sequence wait at most a delta, what was held back of its text, and the end, however many sequences
+    there are. What was held back comes by itself, so that a reader knows which text came of which tokens."""
 
     def __init__(self) -> None:
         self._waiting: dict[int, list[GenerationPart]] = {}  # by sequence; who has waited longest is first
@@ -38,7 +39,7 @@ class CallStream:
         """Append a part, merging it into the one of its sequence that waits if both are text."""
         waiting = self._waiting.setdefault(part.index, [])
         last = waiting[-1] if waiting else None
-        if isinstance(part, Delta) and isinstance(last, Delta):
+        if isinstance(part, Delta) and isinstance(last, Delta) and (part.token_ids or not last.token_ids):
             waiting[-1] = Delta(
                 part.index,
                 last.text + part.text,
@@ -94,6 +95,10 @@ class SequenceStream:
         spell: decodes one token alone. spell_bytes: the bytes that one adds to the text.
         apart: how the answer is told apart; None: it is text.
         tally: of the request that it belongs to; None: nobody counts. inner: it is not what that asks for, but a part.
+
+    Attributes:
+        ended_here: what came ends the sequence, by a stop string, or as it is the only call that there may be; the
+            engine has to be told.
     """
 
     def __init__(  # noqa: PLR0913 - what one sequence has, each by name
@@ -132,10 +137,20 @@ class SequenceStream:
         self._thinks = apart is not None and apart.thinking
         self._num_thought = 0
         self._stop_string: str | None = None
-        self._ended_here = False  # by a stop string, or by a call that is the only one
+        self.ended_here = False
         self._num_tokens = 0
         self._last_token_ns = 0
         self._ending: AttendantError | None = None
+
+    def pass_over(self, token: int) -> None:
+        """Take a token in that the caller has already, with the text that came of it."""
+        if self.ended_here:
+            return
+        self._num_tokens += 1
+        text, self._stop_string = self._stops.push(*self._text_of(token))
+        if self._parser is not None:
+            self._count_thought(self._parser.push(text), 1)
+        self.ended_here = self._stop_string is not None or self._has_its_call()
 
     @property
     def has_begun(self) -> bool:
@@ -154,7 +169,7 @@ class SequenceStream:
             Whether it is the first, and the seconds since the one before or the arrival.
         """
         before, self._last_token_ns = self._last_token_ns, at_ns
-        if not self._ended_here:
+        if not self.ended_here:
             begin_ns = time.monotonic_ns() if self.way is not None else 0
             self._num_tokens += 1
             text, self._stop_string = self._stops.push(*self._text_of(event.token_id))
@@ -162,7 +177,7 @@ class SequenceStream:
             if self.way is not None:
                 self.way.token(begin_ns)
             if self._stop_string is not None or self._has_its_call():
-                self._ended_here = True
+                self.ended_here = True
                 self._stop()
         return before == 0, (at_ns - (before or self.request.arrival_ns)) / 1e9
 
@@ -199,7 +214,7 @@ class SequenceStream:
         if isinstance(event, FailedEvent):
             self._call.fail(event.error)
             return event
-        if not self._ended_here:
+        if not self.ended_here:
             self._flush()
         self._put_rest(cut=event.reason is not FinishReason.STOP or self._stop_string is not None)
         finish = Finish(self.index, event.reason, event.usage, event.timings, self._stop_string, event.stop_token_id)
@@ -224,7 +239,7 @@ class SequenceStream:
             self._call.put(whole)
 
     def _as_seen(self, event: FinishedEvent | FailedEvent) -> FinishedEvent | FailedEvent:
-        if self._ended_here:
+        if self.ended_here:
             usage = replace(event.usage, completion_tokens=self._num_tokens)
             event = FinishedEvent(event.request_id, FinishReason.STOP, usage, event.timings)
         elif self._ending is not None:
@@ -254,12 +269,15 @@ class SequenceStream:
             self._put_piece(self._parser.push(text), token_ids, logprobs)
 
     def _put_piece(self, piece: Piece, token_ids: tuple[int, ...], logprobs: tuple[TokenLogprob, ...]) -> None:
-        if piece != NOTHING:
-            self._thinks = not (piece.text or piece.tool_calls)
-        self._num_thought += len(token_ids) if self._thinks else 0
+        self._count_thought(piece, len(token_ids))
         if token_ids or piece != NOTHING:
             told = self._prompt_tokens, self._spell, piece.reasoning, piece.tool_calls, self._spell_bytes
             self._put_delta(Delta(self.index, piece.text, token_ids, logprobs, *told))
+
+    def _count_thought(self, piece: Piece, num_tokens: int) -> None:
+        if piece != NOTHING:
+            self._thinks = not (piece.text or piece.tool_calls)
+        self._num_thought += num_tokens if self._thinks else 0
 
     def _put_delta(self, delta: Delta) -> None:
         if self._held is None:
