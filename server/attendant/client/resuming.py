@@ -26,8 +26,8 @@ _PUSHBACK = "grpc-retry-pushback-ms"
 
 
 class Stub(Protocol):
-    """A stub of ``attendant.v1.Generation``. Through its channel the next call has to reach another server: a balancer's,
-    or one with the policy ``round_robin``."""
+    """A stub of ``attendant.v1.Generation``. Through its channel the next call has to reach another server: it leads to
+    a balancer, or has the policy ``round_robin``."""
 
     Generate: Any
 
@@ -59,7 +59,11 @@ def generate(
 
 
 async def agenerate(
-    stub: Stub, request: GenerateRequest, *, timeout: float | None = None, metadata: Metadata = ()
+    stub: Stub,
+    request: GenerateRequest,
+    *,
+    timeout: float | None = None,  # noqa: ASYNC109 - the word of gRPC's calls
+    metadata: Metadata = (),
 ) -> AsyncIterator[GenerateResponse]:
     """The same, over a channel of ``grpc.aio``."""
     answer = _Answer(request, timeout)

@@ -77,8 +77,8 @@ async def heard(service: GenerationService, asked: GenerationCall) -> dict[int, 
 
 
 async def goes_on(service: GenerationService, asked: GenerationCall, *, rounds: bool = False) -> None:
-    """Whatever was received of each sequence of a call, the rest is the rest. ``rounds``: log-probabilities may differ by
-    rounding."""
+    """Whatever was received of each sequence of a call, the rest is the rest. ``rounds``: log-probabilities may differ
+    in their last bits."""
     whole = await heard(service, asked)
     assert len(whole) == asked.n
     for index, sequence in whole.items():

@@ -34,7 +34,6 @@ from attendant.models.lookup import GENERATE, TRANSLATE, Wanted
 from attendant.models.table import Finder
 from attendant.settings import ChatSettings, GrammarSettings
 
-
 BETWEEN_OTHERS = 64
 """Tokens that become text, some 20 us each, before others on the event loop have their turn."""
 
