@@ -131,8 +131,8 @@ class _Answer:
         self._failures += 1
         if _code(error) is not grpc.StatusCode.UNAVAILABLE or self._failures >= ATTEMPTS:
             raise error
-        pause = random.uniform(0.5, 1.0) * min(FIRST_PAUSE_S * 2 ** (self._failures - 1), LONGEST_PAUSE_S)
-        pause = max(pause, _pushback_s(error))
+        usual_s: float = random.uniform(0.5, 1.0) * min(FIRST_PAUSE_S * 2 ** (self._failures - 1), LONGEST_PAUSE_S)
+        pause = max(usual_s, _pushback_s(error))
         left = self.left_s()
         if left is not None and left <= pause:
             raise error

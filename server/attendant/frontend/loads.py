@@ -16,12 +16,16 @@ class LoadService:
 
     def of(self, model: str) -> LoadNow:
         """How busy a model is that generates or embeds. Raises ModelNotFound, ModelFailed, Unavailable."""
-        served = self._models.find(model, ENGINE)
-        if served.generation is not None:
-            return served.generation.load()
-        hubs = [encoder.hub for encoder in served.encoders.values()]
-        return LoadNow(
-            running=sum(hub.num_running() for hub in hubs),
-            waiting=sum(hub.num_waiting() for hub in hubs),
-            max_running=sum(hub.model.limits.max_rows for hub in hubs),
-        )
+        return load_of(self._models.find(model, ENGINE))
+
+
+def load_of(served: HasWords) -> LoadNow:
+    """How busy a model is."""
+    if served.generation is not None:
+        return served.generation.load()
+    hubs = [encoder.hub for encoder in served.encoders.values()]
+    return LoadNow(
+        running=sum(hub.num_running() for hub in hubs),
+        waiting=sum(hub.num_waiting() for hub in hubs),
+        max_running=sum(hub.model.limits.max_rows for hub in hubs),
+    )

@@ -142,10 +142,9 @@ def test_of_the_demo_model_with_characters_of_several_tokens() -> None:
 
 def test_of_an_encoder_decoder() -> None:
     async def test(service: GenerationService) -> None:
-        greedy = {"beam_search": BeamCall(1)}
-        await goes_on(service, GenerationCall("", TextPrompt("Where is the station?"), **greedy))
-        drawn = {"temperature": 1.3, "seed": 5, "max_tokens": 10}
-        await goes_on(service, GenerationCall("", TextPrompt("Where is the station?"), **drawn))
+        said = TextPrompt("Where is the station?")
+        await goes_on(service, GenerationCall("", said, beam_search=BeamCall(1)))
+        await goes_on(service, GenerationCall("", said, temperature=1.3, seed=5, max_tokens=10))
 
     assert with_service(TRANSLATOR, test) == []
 
