@@ -21,8 +21,11 @@ Metadata = Sequence[tuple[str, str | bytes]]
 ATTEMPTS = 5
 """Calls in a row that bring nothing new, before the last error is raised."""
 
+BROKEN = (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.CANCELLED)
+"""What a stream ends with that was reset on its way."""
+
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 2.0
-_PUSHBACK = "grpc-retry-pushback-ms"
+_PUSHBACK, _REQUEST_ID = "grpc-retry-pushback-ms", "x-request-id"
 
 
 class Stub(Protocol):
@@ -129,7 +132,7 @@ class _Answer:
     def pause_s(self, error: grpc.RpcError) -> float:
         """How long to wait before the next call. Raises the error if there is to be none."""
         self._failures += 1
-        if _code(error) is not grpc.StatusCode.UNAVAILABLE or self._failures >= ATTEMPTS:
+        if not _breaks(error) or self._failures >= ATTEMPTS:
             raise error
         usual_s: float = random.uniform(0.5, 1.0) * min(FIRST_PAUSE_S * 2 ** (self._failures - 1), LONGEST_PAUSE_S)
         pause = max(usual_s, _pushback_s(error))
@@ -142,9 +145,14 @@ class _Answer:
         return self._request.resume.index + index
 
 
-def _code(error: Any) -> grpc.StatusCode | None:
+def _breaks(error: Any) -> bool:
+    """Whether a call ended for no reason of its own: the server cannot go on, or the way to it broke, which gateways say
+    in several ways. What the server itself says comes with the call's id."""
     code = error.code() if callable(getattr(error, "code", None)) else None
-    return code if isinstance(code, grpc.StatusCode) else None
+    if code is grpc.StatusCode.UNAVAILABLE:
+        return True
+    said = {key for key, _ in error.trailing_metadata() or ()} if code in BROKEN else {_REQUEST_ID}
+    return _REQUEST_ID not in said
 
 
 def _pushback_s(error: Any) -> float:

@@ -27,6 +27,7 @@ _LOOKS = {
         *("RepositoryModelLoad", "RepositoryModelUnload", "LogSettings", "TraceSetting"),
     ),
     "tei.v1.Info": ("Info",),
+    "xds.service.orca.v3.OpenRcaService": ("StreamCoreMetrics",),
     "vllm.grpc.engine.VllmEngine": ("HealthCheck", "GetModelInfo", "GetServerInfo", "GetLoads"),
     "grpc.reflection.v1.ServerReflection": ("ServerReflectionInfo",),
     "grpc.reflection.v1alpha.ServerReflection": ("ServerReflectionInfo",),

@@ -17,13 +17,14 @@ from attendant.core.stages import Tracer
 from attendant.core.tally import CallLog
 from attendant.rpc.access import Entry
 from attendant.rpc.bounds import MessageBounds
+from attendant.rpc.orca import LoadReports
 from attendant.rpc.served_call import Decode, Refused, ServedCall, Way
 from attendant.security.door import Door
 
 logger = logging.getLogger("attendant.rpc")
 
 NOT_TRACED = (
-    *("/grpc.health.", "/grpc.reflection."),
+    *("/grpc.health.", "/grpc.reflection.", "/xds.service.orca."),
     *(f"/vllm.grpc.engine.VllmEngine/{method}" for method in ("HealthCheck", "GetLoads", "GetServerInfo")),
 )
 """Methods that ask how the server is; they are asked all the time."""
@@ -62,8 +63,10 @@ class Supervisor(grpc.aio.ServerInterceptor):
         refused: Refused | None = None,
         log: CallLog | None = None,
         bounds: MessageBounds | None = None,
+        reports: LoadReports | None = None,
     ) -> None:
         self._bounds = bounds or MessageBounds()
+        self._reports = reports
         self._tracer = tracer
         self._refused = refused
         self._door = door

@@ -7,6 +7,8 @@ from typing import Any
 
 import grpc.aio
 from attendant_proto.openinference import inference_pb2, inference_pb2_grpc
+from attendant_proto.orca import service_pb2 as orca_pb2
+from attendant_proto.orca import service_pb2_grpc as orca_pb2_grpc
 from attendant_proto.tei import tei_pb2
 from attendant_proto.v1 import (
     encoding_pb2,
@@ -25,6 +27,8 @@ from grpc_health.v1 import health
 from attendant.core.stages import Tracer
 from attendant.core.tally import CallLog
 from attendant.frontend.front_end import FrontEnd
+from attendant.frontend.generation.recent import LoadNow
+from attendant.frontend.loads import load_of
 from attendant.rpc import reflection
 from attendant.rpc.bounds import MessageBounds
 from attendant.rpc.doorway import Doorway
@@ -36,6 +40,7 @@ from attendant.rpc.listening import channel_options, listen
 from attendant.rpc.openinference.methods import methods_of
 from attendant.rpc.openinference.models import Models
 from attendant.rpc.openinference.servicer import InferenceServicer
+from attendant.rpc.orca import LoadReports, OrcaServicer
 from attendant.rpc.served_call import Refused
 from attendant.rpc.servicers import GenerationServicer, ModelsServicer, TokenizerServicer
 from attendant.rpc.speech import SpeechServicer
@@ -49,7 +54,7 @@ GENERATION, ENCODING, SPEECH, MODELS, TOKENIZER, EXPLAIN = (
 )
 _FILES = (
     *(generation_pb2.DESCRIPTOR, encoding_pb2.DESCRIPTOR, speech_pb2.DESCRIPTOR, models_pb2.DESCRIPTOR),
-    *(explain_pb2.DESCRIPTOR, inference_pb2.DESCRIPTOR, tei_pb2.DESCRIPTOR),
+    *(explain_pb2.DESCRIPTOR, inference_pb2.DESCRIPTOR, tei_pb2.DESCRIPTOR, orca_pb2.DESCRIPTOR),
 )
 _SERVICES = {service.full_name: service for file in _FILES for service in file.services_by_name.values()}
 SERVICES = tuple(_SERVICES)
@@ -81,7 +86,16 @@ class RpcServer:
         self._tracer = tracer
         self._guard = guard
         self._services = tuple([name for name in SERVICES if explain or name != EXPLAIN])
-        supervisor = Supervisor(tracer, guard.door if guard is not None else None, refused, log, bounds)
+        self._front_end: FrontEnd | None = None
+        self._reports = LoadReports(self._loads)
+        supervisor = Supervisor(
+            tracer,
+            guard.door if guard is not None else None,
+            refused,
+            log,
+            bounds,
+            self._reports if settings.load_trailers else None,
+        )
         self._door = Doorway(
             lambda: grpc.aio.server(interceptors=(supervisor,), options=channel_options(settings)),
             lambda server, port: listen(server, settings.host, port, "grpc.port", guard),
@@ -105,6 +119,7 @@ class RpcServer:
 
     async def start(self, front_end: FrontEnd, recorder: Recorder | None = None) -> None:
         """Answer calls. Health says NOT_SERVING until told otherwise. ``recorder``: keeps some of them."""
+        self._front_end = front_end
         served = self._served(front_end, recorder)
         methods = methods_of((_SERVICES[name], servicer) for name, (servicer, _) in served.items())
         models = Models(front_end, methods, recorder)
@@ -118,6 +133,7 @@ class RpcServer:
                 add(servicer, server)
             inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(inference, server)  # type: ignore[no-untyped-call]
             tei.add_to(server, front_end)
+            orca_pb2_grpc.add_OpenRcaServiceServicer_to_server(OrcaServicer(self._reports), server)  # type: ignore[no-untyped-call]
             self.health.add_to(server)
             reflection.add_to(server, (*self._services, health.SERVICE_NAME))
 
@@ -127,6 +143,10 @@ class RpcServer:
     async def go_away(self) -> None:
         """Send callers elsewhere; see :meth:`Doorway.go_away`."""
         await self._door.go_away()
+
+    def _loads(self) -> list[LoadNow]:
+        entries = self._front_end.models.entries if self._front_end is not None else ()
+        return [load_of(entry.serving) for entry in entries if entry.serving is not None]
 
     def _served(
         self, front_end: FrontEnd, recorder: Recorder | None

@@ -1,0 +1,112 @@
+"""Three servers behind the real Envoy, with the configuration that docs/replicas.md hands out."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from urllib.request import Request, urlopen
+
+import grpc
+import pytest
+from attendant.client.resuming import agenerate
+from attendant.demo import demo_bundle
+from attendant_proto.v1 import generation_pb2 as pb
+from attendant_proto.v1 import generation_pb2_grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from tests.replicas import envoy as envoys
+from tests.replicas.envoy import Envoy
+from tests.synthetic import make_slow_bundle
+from tests.system.server import HANGS_S, ServerProcess, eventually, request, serving
+from tests.system.test_resuming import Answers, answers, asked, running
+
+NUMBER = 3
+
+
+@pytest.fixture(scope="module")
+def slow(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Some hundred tokens a second."""
+    return make_slow_bundle(tmp_path_factory.mktemp("bundles") / "slow")
+
+
+class Replicas:
+    """Servers and what stands before them."""
+
+    def __init__(self, servers: list[ServerProcess], envoy: Envoy) -> None:
+        self.servers = servers
+        self.envoy = envoy
+
+    def port_of(self, server: ServerProcess) -> int:
+        """Of its gRPC."""
+        return int(server.grpc.rpartition(":")[2])
+
+
+@pytest.fixture
+def replicas(slow: Path, tmp_path: Path) -> Iterator[Replicas]:
+    """Three servers of one bundle, known to Envoy as well."""
+    with ExitStack() as stack:
+        flags = (slow, "--engine.max-num-seqs", 8, "--no-admission.predict")
+        servers = [stack.enter_context(serving(tmp_path / f"{place}.log", *flags)) for place in range(NUMBER)]
+        before = stack.enter_context(envoys.running(tmp_path, envoys.configuration(servers)))
+        found = Replicas(servers, before)
+        eventually(lambda: before.healthy() == {found.port_of(server) for server in servers})
+        yield found
+
+
+def test_calls_of_all_kinds_reach_all_servers(replicas: Replicas) -> None:
+    expected = answers(replicas.servers[0].generation.Generate(request("hello", 8)))
+    with grpc.insecure_channel(replicas.envoy.address) as channel:
+        health = health_pb2_grpc.HealthStub(channel)
+        assert health.Check(health_pb2.HealthCheckRequest()).status == health_pb2.HealthCheckResponse.SERVING
+        stub = generation_pb2_grpc.GenerationStub(channel)
+        for _ in range(4 * NUMBER):
+            assert answers(stub.Generate(request("hello", 8))) == expected
+        assert min(server.arrived() for server in replicas.servers) > 0
+        before = replicas.envoy.calls("attendant-by-prefix")
+        for _ in range(4):
+            list(stub.Generate(request("hello", 8), metadata=(("x-attendant-prefix", "a"),)))
+        after = replicas.envoy.calls("attendant-by-prefix")
+        assert sorted(after[port] - before[port] for port in after) == [0, 0, 4]
+        with pytest.raises(grpc.RpcError) as refused:
+            list(stub.Generate(request("hello", 8, model="nobody")))
+        assert refused.value.code() is grpc.StatusCode.NOT_FOUND
+        with pytest.raises(grpc.RpcError) as late:
+            list(stub.Generate(request("hello", 8000), timeout=1.0))
+        assert late.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    body = json.dumps({"model": "slow", "prompt": "hello", "max_tokens": 8}).encode()
+    asked_for = Request(f"http://{replicas.envoy.address}/v1/completions", body, {"content-type": "application/json"})
+    assert json.loads(urlopen(asked_for, timeout=HANGS_S).read())["usage"]["completion_tokens"] == 8
+
+
+def test_streams_outlive_a_server_that_is_killed(replicas: Replicas) -> None:
+    """Those of the others go on; those that it had go on elsewhere, with their helper; a new call finds who is left."""
+    alone = [answers(replicas.servers[0].generation.Generate(each)) for each in asked()]
+    broken: list[float] = []
+
+    async def main() -> list[Answers]:
+        async with grpc.aio.insecure_channel(replicas.envoy.address) as channel:
+            stub = generation_pb2_grpc.GenerationStub(channel)
+
+            async def one(each: pb.GenerateRequest) -> Answers:
+                return answers([part async for part in agenerate(stub, each)])
+
+            calls = [asyncio.create_task(one(each)) for each in asked()]
+            await asyncio.to_thread(eventually, lambda: sum(map(running, replicas.servers)) >= len(calls))
+            busy = max(replicas.servers, key=running)
+            broken.append(running(busy))
+            busy.process.kill()
+            calls += [asyncio.create_task(one(each)) for each in asked()]
+            return await asyncio.gather(*calls)
+
+    assert asyncio.run(main()) == alone * 2
+    assert broken[0] > 0
+
+
+def test_the_demo_says_how_busy_it_is(tmp_path: Path) -> None:
+    with serving(tmp_path / "log", demo_bundle()) as server:
+        before = envoys.configuration([server])
+        with envoys.running(tmp_path, before) as envoy:
+            eventually(lambda: bool(envoy.healthy()))
