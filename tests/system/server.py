@@ -127,10 +127,15 @@ class ServerProcess:
 
 @contextmanager
 def serving(
-    log: Path, *arguments: object, command: tuple[str, ...] = ("-m", "attendant", "serve")
+    log: Path,
+    *arguments: object,
+    command: tuple[str, ...] = ("-m", "attendant", "serve"),
+    ports: tuple[object, object] = (0, 0),
 ) -> Iterator[ServerProcess]:
-    """Start a server with these arguments, and end it afterwards. ``log`` takes its standard error."""
-    words = [sys.executable, *command, *map(str, arguments), "--grpc.port", "0", "--http.port", "0"]
+    """Start a server with these arguments, and end it afterwards. ``log`` takes its standard error; ``ports``: of gRPC
+    and HTTP."""
+    words = [sys.executable, *command, *map(str, arguments)]
+    words += ["--grpc.port", str(ports[0]), "--http.port", str(ports[1])]
     with log.open("w") as errors:
         process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment())
     server = ServerProcess(process, log)
