@@ -14,6 +14,7 @@ from attendant.core.context import CallContext
 from attendant.core.errors import ModelNotFound
 from attendant.core.generation import Delta, Finish, GenerationCall, GenerationPart, TextPrompt
 from attendant.core.request import FinishReason, Timings, Usage
+from attendant.frontend.generation.recent import LoadNow
 from attendant.models.info import GenerationInfo, ModelInfo, ModelState, Tokenized
 from attendant.rpc.served_call import Refused
 from attendant.rpc.server import RpcServer
@@ -104,6 +105,9 @@ class FakeFrontEnd:
         self.speech = speech
         self.list_models = generation.list_models
         self.get_model = generation.get_model
+
+    def busy(self) -> tuple[LoadNow, ...]:
+        return ()
 
 
 class NoEncoders:

@@ -134,8 +134,8 @@ class _Answer:
         self._failures += 1
         if not _breaks(error) or self._failures >= ATTEMPTS:
             raise error
-        usual_s: float = random.uniform(0.5, 1.0) * min(FIRST_PAUSE_S * 2 ** (self._failures - 1), LONGEST_PAUSE_S)
-        pause = max(usual_s, _pushback_s(error))
+        longest_s = min(FIRST_PAUSE_S * 2 ** (self._failures - 1), LONGEST_PAUSE_S)
+        pause = max(random.uniform(0.5, 1.0) * longest_s, _pushback_s(error))
         left = self.left_s()
         if left is not None and left <= pause:
             raise error
@@ -146,8 +146,8 @@ class _Answer:
 
 
 def _breaks(error: Any) -> bool:
-    """Whether a call ended for no reason of its own: the server cannot go on, or the way to it broke, which gateways say
-    in several ways. What the server itself says comes with the call's id."""
+    """Whether a call ended for no reason of its own: the server cannot go on, or the way to it broke, which gateways
+    say in several ways. What the server itself says comes with the call's id."""
     code = error.code() if callable(getattr(error, "code", None)) else None
     if code is grpc.StatusCode.UNAVAILABLE:
         return True

@@ -12,7 +12,9 @@ from attendant.core.errors import ModelNotFound
 from attendant.core.repository import ModelVersion, full_name, split_name
 from attendant.engine.client import EngineClient
 from attendant.frontend.generation.given_templates import GivenTemplates
+from attendant.frontend.generation.recent import LoadNow
 from attendant.frontend.limits import CallLimits
+from attendant.frontend.loads import load_of
 from attendant.frontend.routes.services import RoutedServices
 from attendant.frontend.served_model import OnDeath, ServedModel
 from attendant.frontend.vigil import Vigil
@@ -164,6 +166,10 @@ class FrontEnd:
         await self.repository.close()
         self._services.close_media()
         await self._given.close()
+
+    def busy(self) -> list[LoadNow]:
+        """How busy each model is that serves."""
+        return [load_of(entry.serving) for entry in self.models.entries if entry.serving is not None]
 
     def list_models(self) -> tuple[ModelInfo | FailedModel, ...]:
         """Every version of every model: those that generate, those that do not, those that cannot be served. Then every

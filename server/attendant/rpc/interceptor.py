@@ -50,6 +50,7 @@ class Supervisor(grpc.aio.ServerInterceptor):
         door: says who makes a call, and whether it may; None: everyone may.
         refused: hears after how many seconds a call was refused for want of room or time.
         log: writes a line of each call, but for those of :data:`NOT_LOGGED`; None: nobody does.
+        reports: say with the end of a call how busy the server is; None: nobody does.
         bounds: of what messages have.
 
     Attributes:
@@ -89,7 +90,8 @@ class Supervisor(grpc.aio.ServerInterceptor):
                 return None
             tracer = None if method.startswith(NOT_TRACED) else self._tracer
             log = None if method.startswith(NOT_LOGGED) else self._log
-            way = Way(method, tracer, Entry.of(self._door, method), self._refused, self._bounds, log)
+            reports = None if method.startswith(NOT_TRACED) else self._reports
+            way = Way(method, tracer, Entry.of(self._door, method), self._refused, self._bounds, log, reports)
             handler = self._handlers[method] = _supervise(handler, way)
             if way.entry is not None:
                 self._refusing[method] = way.entry, _refuse(way)

@@ -1,4 +1,4 @@
-"""How busy the server is, for balancers: Open Request Cost Aggregation (ORCA), which Envoy and gRPC's own policies read.
+"""How busy the server is, for balancers: Open Request Cost Aggregation (ORCA), which Envoy and gRPC itself read.
 
 Reports come with the end of every call (the trailer ``endpoint-load-metrics-bin``) and as a stream for whoever asks
 (``xds.service.orca.v3.OpenRcaService``), which does not wait for calls to end: streams of tokens are long.

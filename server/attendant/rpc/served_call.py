@@ -25,11 +25,15 @@ from attendant.rpc.access import Entry
 from attendant.rpc.bounds import MessageBounds
 from attendant.rpc.context import call_context
 from attendant.rpc.fields import on_wire
+from attendant.rpc.orca import TRAILER, LoadReports
 
 logger = logging.getLogger("attendant.rpc")
 
 DEADLINE_SLACK_S = 0.01
 """A cancel so long before a call's deadline is that deadline: its caller's clock began earlier."""
+
+FAILED = frozenset((grpc.StatusCode.INTERNAL, grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNKNOWN))
+"""What a call ends with that the server could not do."""
 
 Decode = Callable[[bytes], Any]
 Refused = Callable[[float], None]
@@ -39,7 +43,8 @@ Refused = Callable[[float], None]
 @dataclass(frozen=True, slots=True)
 class Way:
     """What all calls of a method have in common. ``tracer``, ``entry``, ``refused``, ``log``: None where nobody
-    follows, or watches, them, or hears of those refused, or writes of them."""
+    follows, or watches, them, or hears of those refused, or writes of them; ``reports``: None where no call ends with
+    how busy the server is."""
 
     method: str
     tracer: Tracer | None
@@ -47,6 +52,7 @@ class Way:
     refused: Refused | None
     bounds: MessageBounds
     log: CallLog | None
+    reports: LoadReports | None
 
 
 class ServedCall:
@@ -69,6 +75,7 @@ class ServedCall:
             self._call = way.log.begin(self._call, "grpc", way.method.strip("/"))
         self._id = self._call.request_id
         self._received = False
+        self._reports: LoadReports | None = None  # once it is known that the call may be made
         self._scope = ExitStack()
         trail = self._call.stage.trail
         kept = trail is not None and trail.sampled
@@ -92,6 +99,9 @@ class ServedCall:
 
     async def __aenter__(self) -> Self:
         caller = ANYONE if self._way.entry is None else await self._admitted(self._way.entry)
+        if (reports := self._way.reports) is not None:
+            self._reports = reports
+            reports.began()
         self._scope.enter_context(working_for(self._call))
         if caller is not ANYONE:
             self._scope.enter_context(acting_for(caller))
@@ -118,6 +128,8 @@ class ServedCall:
             error = exhausted
         if error is None:
             self._ended(grpc.StatusCode.OK)
+            if load := self._load(grpc.StatusCode.OK):
+                self._context.set_trailing_metadata((*self._context.trailing_metadata(), *load))
         elif isinstance(error, AttendantError):
             code, message, trailers = status.of(on_wire(error, self._service), self._id)
             if code is grpc.StatusCode.INTERNAL:  # the engine's log has the cause, under an id that begins so
@@ -139,7 +151,12 @@ class ServedCall:
         self, code: grpc.StatusCode, message: str, trailers: status.Trailers, error: type[BaseException]
     ) -> None:
         kept = self._ended(code, message, error)
-        await self._context.abort(code, message, (*trailers, *self._trace(kept=kept)))
+        await self._context.abort(code, message, (*trailers, *self._trace(kept=kept), *self._load(code)))
+
+    def _load(self, code: grpc.StatusCode) -> status.Trailers:
+        if self._reports is None:
+            return ()
+        return ((TRAILER, self._reports.trailer(failed=code in FAILED)),)
 
     def _trace(self, *, kept: bool) -> status.Trailers:
         trace = self._call.trace

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import grpc.aio
@@ -28,7 +28,6 @@ from attendant.core.stages import Tracer
 from attendant.core.tally import CallLog
 from attendant.frontend.front_end import FrontEnd
 from attendant.frontend.generation.recent import LoadNow
-from attendant.frontend.loads import load_of
 from attendant.rpc import reflection
 from attendant.rpc.bounds import MessageBounds
 from attendant.rpc.doorway import Doorway
@@ -144,9 +143,8 @@ class RpcServer:
         """Send callers elsewhere; see :meth:`Doorway.go_away`."""
         await self._door.go_away()
 
-    def _loads(self) -> list[LoadNow]:
-        entries = self._front_end.models.entries if self._front_end is not None else ()
-        return [load_of(entry.serving) for entry in entries if entry.serving is not None]
+    def _loads(self) -> Iterable[LoadNow]:
+        return self._front_end.busy() if self._front_end is not None else ()
 
     def _served(
         self, front_end: FrontEnd, recorder: Recorder | None

@@ -221,6 +221,9 @@ class GrpcSettings(Section):
     min_client_ping_interval_s: Annotated[float, Field(gt=0)] = Field(
         10.0, description="Clients that ping more often than this are disconnected."
     )
+    load_trailers: bool = Field(
+        True, description="End each call with how busy the server is, for balancers (ORCA: endpoint-load-metrics-bin)."
+    )
     max_connection_age_s: Annotated[float, Field(ge=1, allow_inf_nan=False)] | None = Field(
         None,
         description="Seconds after which a client is told to open another connection, give or take a tenth, so that "
