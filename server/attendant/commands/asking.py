@@ -65,6 +65,15 @@ def configure_models(parser: Parser) -> Run:
     return client(models)
 
 
+def configure_health(parser: Parser) -> Run:
+    """``attendant health``."""
+
+    from attendant.client.health import add_health_arguments, health
+
+    add_health_arguments(parser)
+    return client(health)
+
+
 def configure_repository(name: str) -> Callable[[Parser], Run]:
     """``attendant load`` and ``attendant unload``."""
 
