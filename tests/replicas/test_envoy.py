@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 from urllib.request import Request, urlopen
 
 import grpc
@@ -59,7 +60,7 @@ def replicas(slow: Path, tmp_path: Path) -> Iterator[Replicas]:
 def test_calls_of_all_kinds_reach_all_servers(replicas: Replicas) -> None:
     expected = answers(replicas.servers[0].generation.Generate(request("hello", 8)))
     with grpc.insecure_channel(replicas.envoy.address) as channel:
-        health = health_pb2_grpc.HealthStub(channel)
+        health: Any = health_pb2_grpc.HealthStub(channel)
         assert health.Check(health_pb2.HealthCheckRequest()).status == health_pb2.HealthCheckResponse.SERVING
         stub = generation_pb2_grpc.GenerationStub(channel)
         for _ in range(4 * NUMBER):

@@ -24,7 +24,7 @@ def trailers(server: ServerProcess, method: str, message: Message, folder: Path)
     data = message.SerializeToString()
     body, found = folder / "body", folder / "headers"
     body.write_bytes(b"\0" + len(data).to_bytes(4, "big") + data)
-    words = ["curl", "-sS", "--http2-prior-knowledge", "-o", "/dev/null", "-D", found, "--data-binary", f"@{body}"]
+    words = ["curl", "-sS", "--http2-prior-knowledge", "-o", "/dev/null", "-D", str(found), "--data-binary", f"@{body}"]
     words += ["-H", "content-type: application/grpc", "-H", "te: trailers", f"http://{server.grpc}/{method}"]
     try:
         subprocess.run(words, check=True, timeout=HANGS_S)

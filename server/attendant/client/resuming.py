@@ -129,12 +129,12 @@ class _Answer:
         else:
             self._held.setdefault(index, []).append(response)
 
-    def pause_s(self, error: grpc.RpcError) -> float:
+    def pause_s(self, error: Any) -> float:
         """How long to wait before the next call. Raises the error if there is to be none."""
         self._failures += 1
         if not _breaks(error) or self._failures >= ATTEMPTS:
             raise error
-        longest_s = min(FIRST_PAUSE_S * 2 ** (self._failures - 1), LONGEST_PAUSE_S)
+        longest_s: float = min(FIRST_PAUSE_S * 2 ** (self._failures - 1), LONGEST_PAUSE_S)
         pause = max(random.uniform(0.5, 1.0) * longest_s, _pushback_s(error))
         left = self.left_s()
         if left is not None and left <= pause:

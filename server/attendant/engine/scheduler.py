@@ -111,8 +111,7 @@ class Scheduler:
 
     def submit(self, request: Request) -> None:
         """Take a request in; it waits, unless what was received of its answer is all of it."""
-        sequence = self._live.add(request)
-        self._waiting.add(sequence)
+        self._waiting.add(sequence := self._live.add(request))
         if request.received and (end := sequence.end):
             self._finish(sequence, end, request.arrival_ns)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from typing import Any
 
 from attendant_proto.orca import load_report_pb2, service_pb2, service_pb2_grpc
@@ -58,7 +58,7 @@ class LoadReports:
                 self._recent.begin()
         return self._trailer
 
-    async def stream(self, interval_s: float) -> AsyncIterator[load_report_pb2.OrcaLoadReport]:
+    async def stream(self, interval_s: float) -> AsyncGenerator[load_report_pb2.OrcaLoadReport]:
         """A report at once, and then one in each interval, which is about all of it."""
         window = _Window(self._figures)
         while True:

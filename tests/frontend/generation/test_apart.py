@@ -20,11 +20,12 @@ from attendant.core.sampling import SamplingParams
 from attendant.frontend.answers.parser import marks_of
 from attendant.frontend.answers.told import joined
 from attendant.frontend.generation.apart import AUTO, Apart, formats_for, told_apart, with_usable_tools
+from attendant.frontend.generation.call_stream import CallStream
 from attendant.frontend.generation.detokenizer import Detokenizer
 from attendant.frontend.generation.inner import InnerCall
 from attendant.frontend.generation.service import GenerationService
 from attendant.frontend.generation.stop_strings import StopStrings
-from attendant.frontend.generation.streams import CallStream, SequenceStream
+from attendant.frontend.generation.streams import SequenceStream
 from attendant.models.generators import GeneratorPart
 from attendant.models.text import TextCodec
 
@@ -265,7 +266,7 @@ def tool(**function: Any) -> Tool:
         ({"tools": (tool(name="a", parameters={"type": "string"}),)}, "tools[0].parameters", "object"),
         ({"tools": (tool(name="a", parameters={"properties": []}),)}, "tools[0].parameters.properties", "an object"),
         ({"tools": (tool(name="a", parameters={"required": "b"}),)}, "tools[0].parameters.required", "list of names"),
-        ({"tools": (tool(name="a" * 100_000),)}, "tools[0].name", "128"),
+        ({"tools": (tool(name="a" * 100_000),)}, "tools[0].name", "1024"),
         ({"tools": (tool(name="a", parameters=["b"] * 100_000),)}, "tools[0].parameters", "JSON schema"),
         ({"tool_choice": ToolChoice("named", ("b" * 100_000,))}, "tool_choice.names", "get_weather, get_time"),
         ({"tool_choice": ToolChoice("named", ("get_wether",))}, "tool_choice.names", "get_weather, get_time"),

@@ -8,7 +8,7 @@ import pytest
 from attendant.core.errors import StepFailed
 from attendant.core.generation import Delta, Finish, GenerationPart
 from attendant.core.request import FinishReason, Timings, Usage
-from attendant.frontend.generation.streams import CallStream
+from attendant.frontend.generation.call_stream import CallStream
 
 
 def finish(index: int) -> Finish:

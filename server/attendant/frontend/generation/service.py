@@ -15,6 +15,7 @@ from attendant.core.generation import Finish, GenerationCall, GenerationPart, Te
 from attendant.core.request import FinishReason, Request, Timings, Usage
 from attendant.core.salts import salt_of
 from attendant.core.stages import Stage
+from attendant.frontend.generation.call_stream import CallStream
 from attendant.frontend.generation.detokenizer import Detokenizer
 from attendant.frontend.generation.entry import Entry, decide, shape
 from attendant.frontend.generation.given_templates import GivenTemplates
@@ -25,7 +26,7 @@ from attendant.frontend.generation.on_model import Generates, OnModel
 from attendant.frontend.generation.prompts import tokenize
 from attendant.frontend.generation.receipts import CallReceipts
 from attendant.frontend.generation.stop_strings import StopStrings
-from attendant.frontend.generation.streams import CallStream, SequenceStream
+from attendant.frontend.generation.streams import SequenceStream
 from attendant.frontend.generation.way import Answer, SequenceWay, begin_call, note_params
 from attendant.frontend.limits import CallLimits
 from attendant.metrics import Metrics
