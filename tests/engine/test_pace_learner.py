@@ -49,7 +49,7 @@ def off(learner: PaceLearner, pace: Pace) -> float:
     )
 )
 def test_what_steps_take_is_learnt_from_what_they_took(pace: Pace) -> None:
-    assert off(taught(pace), pace) < 0.05
+    assert off(taught(pace), pace) < 0.1
 
 
 def test_noise_does_not_lead_it_astray() -> None:
