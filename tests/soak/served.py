@@ -25,6 +25,8 @@ def soak(folder: Path, seconds: float, seed: int, *, measure_s: float, whisper: 
         eventually(server.is_idle)
         if server.healthz() != 200:
             soaked.wrong.append("the server is not well afterwards")
-        if "Traceback" in server.log():
-            soaked.wrong.append(f"the log has a traceback:\n{server.log()[-3000:]}")
+        logged = server.log()
+        if (at := logged.find("Traceback")) >= 0:
+            times = logged.count("Traceback")
+            soaked.wrong.append(f"the log has {times} tracebacks, the first:\n{logged[max(at - 500, 0) : at + 4000]}")
     return soaked
