@@ -48,11 +48,15 @@ def test_ports_say_that_they_speak_http2_unless_tls_does() -> None:
     assert told(example("secure")) == {"grpc": None, "http": None}
 
 
+LOADS = "xds.service.orca.v3.OpenRcaService"
+"""Of one server: balancers ask it of each, and nobody through them."""
+
+
 def test_every_service_of_the_server_is_routed_to_its_port() -> None:
     made = render(example("gateway"))
     route = made.one("GRPCRoute")
     matches = [match["method"]["service"] for rule in route["spec"]["rules"] for match in rule["matches"]]
-    assert {*matches} == {*SERVICES} | HEALTH
+    assert {*matches} == {*SERVICES} - {LOADS} | HEALTH
     assert len(matches) == len({*matches})
     port = ports_of(made.one("Service"))["grpc"]
     assert [rule["backendRefs"] for rule in route["spec"]["rules"]] == [[{"name": FULL_NAME, "port": port}]] * 4

@@ -126,7 +126,11 @@ def test_a_server_that_drains_is_not_serving_and_its_metrics_can_be_read(slow: P
 def test_an_objective_for_a_model_that_is_not_there_is_told(slow: Path, tmp_path: Path) -> None:
     objectives = "slow: ttft 1s p99, slwo: itl 50ms p99, slow: latency 50ms p99"
     with serving(tmp_path / "log", slow, "--slo.objectives", objectives) as server:
-        told = [line for line in server.log().splitlines() if "slo.objectives" in line]
-    assert len(told) == 2
+
+        def told_of() -> list[str]:
+            return [line for line in server.log().splitlines() if "slo.objectives" in line]
+
+        eventually(lambda: len(told_of()) == 2)
+        told = told_of()
     assert "names 'slwo', and no model that generates has that name; there are: 'slow'" in told[0]
     assert "names 'slow', and no model that encodes has that name; there are: none" in told[1]

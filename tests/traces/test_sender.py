@@ -68,7 +68,7 @@ def test_spans_reach_the_collector_of_the_settings_and_the_rest_at_the_end(colle
     sending.tracer.close()
     assert len(collector.spans) == 5
     assert [sending.count(outcome) for outcome in ("sent", "failed", "dropped")] == [5, 0, 0]
-    assert not any(thread.name == "traces" for thread in threading.enumerate())
+    eventually(lambda: not any(thread.name == "traces" for thread in threading.enumerate()))
 
 
 def test_variables_of_opentelemetry_count_where_the_settings_say_nothing(
@@ -104,7 +104,7 @@ def test_a_collector_that_is_away_costs_its_spans_and_one_line_of_the_log(
         sending.tracer.close()
     lines = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     (line,) = [line for line in lines if "do not reach the collector" in line]
-    assert "UNAVAILABLE" in line
+    assert "UNAVAILABLE" in line or "did not take them" in line, "which a busy machine has first"
     assert lines == [line]
 
 

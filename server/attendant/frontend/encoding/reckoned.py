@@ -12,6 +12,7 @@ from attendant.frontend.encoding.calls import (
     FillMaskCall,
     LogitsCall,
     RerankCall,
+    TextItem,
 )
 
 
@@ -31,13 +32,17 @@ def reckoned(call: Any) -> Reckoned:
     match call:
         case EmbedCall() | EmbedSparseCall() | ClassifyCall() | LogitsCall():
             characters = sum([len(item.text) + len(item.pair) for item in call.inputs])
-            return Reckoned(len(call.inputs), characters, sum([len(item.token_ids or ()) for item in call.inputs]))
+            return Reckoned(len(call.inputs), characters, sum(map(_num_ids, call.inputs)))
         case ClassifyTokensCall() | FillMaskCall():
             return Reckoned(len(call.texts), sum(map(len, call.texts)))
         case RerankCall():
             num_rows = len(call.documents)
             return Reckoned(num_rows, sum(map(len, call.documents)) + num_rows * len(call.query))
     return Reckoned()
+
+
+def _num_ids(item: TextItem) -> int:
+    return 0 if item.token_ids is None else len(item.token_ids)
 
 
 class Density:
