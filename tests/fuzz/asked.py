@@ -22,7 +22,7 @@ MOST_ANSWERS = 40
 NOT_OURS = frozenset({"INTERNAL", "UNKNOWN", "DATA_LOSS", "UNAVAILABLE", "DEADLINE_EXCEEDED"})
 """Statuses that no message may bring about in a server that is well; the last is a call that hangs."""
 VLLM = "vllm.grpc.engine."
-ENDLESS = frozenset({"grpc.health.v1.Health.Watch"})
+ENDLESS = frozenset({"grpc.health.v1.Health.Watch", "xds.service.orca.v3.OpenRcaService.StreamCoreMetrics"})
 """Streams that only their caller ends."""
 GRPCS_OWN = "/grpc."
 """Services that gRPC brings. They tell no reasons."""
