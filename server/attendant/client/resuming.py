@@ -10,11 +10,13 @@ import asyncio
 import random
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any, Protocol
 
 import grpc
 from attendant_proto.v1.generation_pb2 import GenerateRequest, GenerateResponse, Resume
+
+from attendant.client.connection import REQUEST_ID_KEY
 
 Metadata = Sequence[tuple[str, str | bytes]]
 
@@ -25,7 +27,7 @@ BROKEN = (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.CAN
 """What a stream ends with that was reset on its way."""
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 2.0
-_PUSHBACK, _REQUEST_ID = "grpc-retry-pushback-ms", "x-request-id"
+_PUSHBACK = "grpc-retry-pushback-ms"
 
 
 class Stub(Protocol):
@@ -54,11 +56,14 @@ def generate(
     """
     answer = _Answer(request, timeout)
     while wanted := answer.next_request():
+        call = stub.Generate(wanted, timeout=answer.left_s(), metadata=metadata)
         try:
-            for response in stub.Generate(wanted, timeout=answer.left_s(), metadata=metadata):
+            for response in call:
                 yield from answer.take(response)
         except grpc.RpcError as error:
             time.sleep(answer.pause_s(error))
+        finally:  # also if the caller has enough
+            call.cancel()
 
 
 async def agenerate(
@@ -71,26 +76,26 @@ async def agenerate(
     """The same, over a channel of ``grpc.aio``."""
     answer = _Answer(request, timeout)
     while wanted := answer.next_request():
+        call = stub.Generate(wanted, timeout=answer.left_s(), metadata=metadata)
         try:
-            async for response in stub.Generate(wanted, timeout=answer.left_s(), metadata=metadata):
+            async for response in call:
                 for part in answer.take(response):
                     yield part
         except grpc.RpcError as error:
             await asyncio.sleep(answer.pause_s(error))
+        finally:
+            call.cancel()
 
 
 class _Answer:
     """What has come of an answer, and which call brings what is missing."""
 
-    def __init__(
-        self, request: GenerateRequest, timeout: float | None, now: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, request: GenerateRequest, timeout: float | None) -> None:
         self._request = GenerateRequest()
         self._request.CopyFrom(request)
         if not request.sampling.HasField("seed"):
             self._request.sampling.seed = secrets.randbits(64)
-        self._now = now
-        self._end_s = None if timeout is None else now() + timeout
+        self._end_s = None if timeout is None else time.monotonic() + timeout
         self._tokens: dict[int, list[int]] = {}
         self._held: dict[int, list[GenerateResponse]] = {}  # what came after the last token: it comes again
         self._missing = set(range(max(request.n, 1)))
@@ -107,13 +112,14 @@ class _Answer:
         resumed = GenerateRequest()
         resumed.CopyFrom(self._request)
         resumed.n = 1
-        before = list(self._request.resume.token_ids)  # the request itself goes on with an answer
-        resumed.resume.CopyFrom(Resume(token_ids=before + self._tokens.get(index, []), index=self._index(index)))
+        before = self._request.resume  # the request itself may go on with an answer
+        received = [*before.token_ids, *self._tokens.get(index, ())]
+        resumed.resume.CopyFrom(Resume(token_ids=received, index=before.index + index))
         return resumed
 
     def left_s(self) -> float | None:
         """Seconds that the next call has."""
-        return None if self._end_s is None else max(self._end_s - self._now(), 0.0)
+        return None if self._end_s is None else max(self._end_s - time.monotonic(), 0.0)
 
     def take(self, response: GenerateResponse) -> Iterator[GenerateResponse]:
         """What the caller gets now."""
@@ -141,9 +147,6 @@ class _Answer:
             raise error
         return pause
 
-    def _index(self, index: int) -> int:
-        return self._request.resume.index + index
-
 
 def _breaks(error: Any) -> bool:
     """Whether a call ended for no reason of its own: the server cannot go on, or the way to it broke, which gateways
@@ -151,8 +154,8 @@ def _breaks(error: Any) -> bool:
     code = error.code() if callable(getattr(error, "code", None)) else None
     if code is grpc.StatusCode.UNAVAILABLE:
         return True
-    said = {key for key, _ in error.trailing_metadata() or ()} if code in BROKEN else {_REQUEST_ID}
-    return _REQUEST_ID not in said
+    said = {key for key, _ in error.trailing_metadata() or ()} if code in BROKEN else {REQUEST_ID_KEY}
+    return REQUEST_ID_KEY not in said
 
 
 def _pushback_s(error: Any) -> float:

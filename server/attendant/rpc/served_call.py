@@ -33,7 +33,8 @@ DEADLINE_SLACK_S = 0.01
 """A cancel so long before a call's deadline is that deadline: its caller's clock began earlier."""
 
 FAILED = frozenset((grpc.StatusCode.INTERNAL, grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNKNOWN))
-"""What a call ends with that the server could not do."""
+"""What a call ends with that the server could not do: not a deadline that its caller chose, nor what is not offered,
+which ``status.SERVERS_FAULTS`` has too."""
 
 Decode = Callable[[bytes], Any]
 Refused = Callable[[float], None]
