@@ -1,13 +1,5 @@
-"""What tests of the front end share: the program is frozen before models are loaded, as a server does it."""
+"""What tests of the front end share."""
 
-from __future__ import annotations
+from tests.frozen import frozen
 
-import pytest
-from attendant.models import garbage
-
-
-@pytest.fixture(scope="module", autouse=True)
-def frozen() -> None:
-    """Else each model that leaves has the collector look through all that other tests have imported: torch alone is a
-    second of that."""
-    garbage.freeze()
+__all__ = ["frozen"]
