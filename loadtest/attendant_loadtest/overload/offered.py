@@ -7,9 +7,8 @@ import itertools
 import time
 from dataclasses import replace
 
-import numpy as np
-
 from attendant_loadtest.overload.calls import ANSWERED, Call, Ended
+from attendant_loadtest.schedule.arrivals import Poisson
 
 FEWEST = 16
 """Calls that tell a capacity; a few that ended together tell none."""
@@ -47,8 +46,7 @@ async def capacity_per_s(call: Call, concurrency: int, seconds: float) -> float:
 async def offer(call: Call, per_s: float, seconds: float, deadline_s: float, seed: int) -> list[Ended]:
     """Calls that arrive as a Poisson process for so many seconds, however many are open then, each with a deadline;
     returns when all have ended, in order of their arrival."""
-    gaps = np.random.default_rng(seed).exponential(1 / per_s, max(16, round(2 * per_s * seconds) + 64))
-    arrivals = [float(at) for at in gaps.cumsum() if at < seconds]
+    arrivals = Poisson(per_s).times(seconds, seed)
     begun = time.perf_counter()
 
     async def one(number: int, at_s: float) -> Ended:
