@@ -18,6 +18,21 @@ import yaml
 from tests.system.server import ServerProcess, eventually
 
 CONFIGURATION = Path(__file__).parents[2] / "deploy" / "envoy" / "envoy.yaml"
+ACCESS_LOG = {
+    "name": "envoy.access_loggers.stdout",
+    "filter": {"grpc_status_filter": {"statuses": ["OK"], "exclude": True}},
+    "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog",
+        "log_format": {
+            "text_format_source": {
+                "inline_string": "%START_TIME% %GRPC_STATUS% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% "
+                "%UPSTREAM_TRANSPORT_FAILURE_REASON% to %UPSTREAM_HOST%, tried %UPSTREAM_REQUEST_ATTEMPT_COUNT% times, "
+                "%BYTES_SENT% bytes in %DURATION% ms, %RESP(grpc-message)% %TRAILER(grpc-message)%\n"
+            }
+        },
+    },
+}
+"""What Envoy tells of a call that does not end with OK."""
 
 
 def binary() -> str:
@@ -56,6 +71,14 @@ class Envoy:
             and not any(value is True for key, value in host["health_status"].items() if key.startswith("failed"))
         }
 
+    def unwell(self, cluster: str = "attendant") -> set[int]:
+        """Ports of the servers that say of themselves that they are not well, or say nothing."""
+        return {
+            host["address"]["socket_address"]["port_value"]
+            for host in self.clusters().get(cluster, ())
+            if host["health_status"].get("failed_active_health_check")
+        }
+
     def weights(self, cluster: str = "attendant") -> dict[int, int]:
         """Weights of the servers by their ports."""
         hosts = self.clusters()[cluster]
@@ -69,6 +92,10 @@ class Envoy:
             )
             for host in self.clusters()[cluster]
         }
+
+    def failures(self) -> list[str]:
+        """A line of each call that did not end with OK, with what Envoy saw of it."""
+        return [line for line in self._log.read_text(errors="replace").splitlines() if ", tried " in line]
 
     def _ask(self, path: str) -> Any:
         return json.loads(urlopen(f"http://{self._admin}{path}", timeout=60).read())
@@ -87,7 +114,9 @@ def configuration(servers: Sequence[ServerProcess]) -> dict[str, Any]:
     found: dict[str, Any] = yaml.safe_load(CONFIGURATION.read_text(encoding="utf-8"))
     found["admin"]["address"]["socket_address"]["port_value"] = 0
     resources = found["static_resources"]
-    resources["listeners"][0]["address"]["socket_address"] = {"address": "127.0.0.1", "port_value": 0}
+    listener = resources["listeners"][0]
+    listener["address"]["socket_address"] = {"address": "127.0.0.1", "port_value": 0}
+    listener["filter_chains"][0]["filters"][0]["typed_config"]["access_log"] = [ACCESS_LOG]
     for cluster in resources["clusters"]:
         of_http = cluster["name"] == "attendant-http"
         addresses = [server.http.partition("://")[2] if of_http else server.grpc for server in servers]

@@ -89,7 +89,7 @@ async def restart(scene: Scene, calls: int) -> dict[str, Any]:
 
         changing = asyncio.create_task(change())
         heard = await offer(envoy.address, scene.make, per_s, lambda came: done.is_set() and came >= calls)
-        return {"calls_per_s": per_s, "exit_codes": await changing, **_told(heard)}
+        return {"calls_per_s": per_s, "exit_codes": await changing, **_told(heard), "seen": envoy.failures()[:20]}
 
 
 async def kill(scene: Scene, streams: int) -> dict[str, Any]:

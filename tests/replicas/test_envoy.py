@@ -20,8 +20,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.replicas import envoy as envoys
 from tests.replicas.envoy import Envoy
+from tests.replicas.scenes import DRAIN_DELAY_S
 from tests.synthetic import make_slow_bundle
-from tests.system.server import HANGS_S, ServerProcess, eventually, request, serving
+from tests.system.server import HANGS_S, LONG, PATIENT, ServerProcess, eventually, request, serving, tokens_of
 from tests.system.test_resuming import Answers, answers, asked, running
 
 NUMBER = 3
@@ -49,7 +50,8 @@ class Replicas:
 def replicas(slow: Path, tmp_path: Path) -> Iterator[Replicas]:
     """Three servers of one bundle, known to Envoy as well."""
     with ExitStack() as stack:
-        flags = (slow, "--engine.max-num-seqs", 8, "--no-admission.predict")
+        flags = (slow, "--engine.max-num-seqs", 8, "--no-admission.predict", *PATIENT)
+        flags += ("--lifecycle.drain-delay-s", DRAIN_DELAY_S)
         servers = [stack.enter_context(serving(tmp_path / f"{place}.log", *flags)) for place in range(NUMBER)]
         before = stack.enter_context(envoys.running(tmp_path, envoys.configuration(servers)))
         found = Replicas(servers, before)
@@ -107,6 +109,27 @@ def test_streams_outlive_a_server_that_is_killed(replicas: Replicas) -> None:
 
     assert asyncio.run(main()) == alone * 2
     assert broken[0] > 0
+
+
+def test_a_server_that_ends_in_order_costs_no_call(replicas: Replicas) -> None:
+    """Envoy sees that it leaves also soon after its own start, when it would ask once a minute if it were not told."""
+    with grpc.insecure_channel(replicas.envoy.address) as channel:
+        stub = generation_pb2_grpc.GenerationStub(channel)
+        expected = answers(stub.Generate(request("hello", 8)))
+        streams = [stub.Generate(request("hello", 400)) for _ in range(3 * NUMBER)]
+        eventually(lambda: sum(map(running, replicas.servers)) > 0)
+        leaving = max(replicas.servers, key=running)
+        holding = leaving.generation.Generate(request("hello", LONG))
+        next(holding)
+        leaving.terminate()
+        eventually(lambda: replicas.port_of(leaving) in replicas.envoy.unwell())
+        assert leaving.process.poll() is None
+        holding.cancel()
+        while leaving.process.poll() is None:
+            assert answers(stub.Generate(request("hello", 8))) == expected
+        assert [len(tokens_of(stream)) for stream in streams] == [400] * len(streams)
+    assert leaving.wait() == 0
+    assert not replicas.envoy.failures()
 
 
 def test_the_demo_says_how_busy_it_is(tmp_path: Path) -> None:
