@@ -116,6 +116,13 @@ ENGINE = Row(
             "s",
         ),
         Panel(
+            "What a step costs",
+            "As the engine has learnt it from its latest steps: any step, one that computes prompts besides, a token "
+            "of a prompt, a row that decodes, and positions that are attended to. What refusals are decided by.",
+            (Query(f"attendant_step_cost_seconds{{{SERIES}}}", "{{model_name}} {{part}}"),),
+            "s",
+        ),
+        Panel(
             "A step's run",
             "Of a step, the time inside the model's run and the choice of tokens.",
             quantiles("attendant_step_run_seconds"),

@@ -7,6 +7,8 @@ import time
 from bisect import bisect_left, insort
 from collections import deque
 
+from attendant.core.moments import Moments
+
 BROKEN = 0.005
 """Share of promises that may be broken, as the latest ones say: half of the one in a hundred that is meant, since what
 comes next is a little different."""
@@ -36,14 +38,15 @@ class Margin:
     Of the time allowed, not of that foreseen: what is foreseen to come long before its time may well come later.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Moments = time) -> None:
+        self._clock = clock
         self._errors: deque[tuple[int, float]] = deque()  # when they were known, monotonic, and shares
         self._sorted: list[float] = []
 
     @property
     def value(self) -> float:
         """What it is now; 0.05 is five hundredths of the time allowed."""
-        self._forget(time.monotonic_ns())
+        self._forget(self._clock.monotonic_ns())
         number = len(self._sorted)
         found = self._sorted[math.ceil(number * (1 - BROKEN)) - 1] if number else LEAST
         return min(max(found, LEAST), MOST)
@@ -53,7 +56,7 @@ class Margin:
         if allowed_s <= 0 or max(foreseen_s, actual_s) < NEAR * allowed_s:
             return
         error = (actual_s - foreseen_s) / allowed_s
-        now_ns = time.monotonic_ns()
+        now_ns = self._clock.monotonic_ns()
         self._errors.append((now_ns, error))
         insort(self._sorted, error)
         self._forget(now_ns)

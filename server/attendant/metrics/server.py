@@ -34,6 +34,7 @@ from attendant.metrics.lifecycle import LifecycleMetrics
 from attendant.metrics.load import LoadPage, ModelLoad, VersionLoad
 from attendant.metrics.objectives import LatencySeries, ObjectiveCollectors, ObjectiveSeries
 from attendant.metrics.outcomes import error_name, request_errors
+from attendant.metrics.paces import PaceMetrics
 from attendant.metrics.processes import ProcessMetrics
 from attendant.metrics.refusals import RefusalMetrics
 from attendant.metrics.routes import RouteMetrics
@@ -56,7 +57,7 @@ class Metrics:
     ``routes``: of what routes lead to. ``security``: of who was turned away. ``refusals``: of
     how fast there was no room for one. ``lifecycle``: of models that hang or die.
     ``processes``: of engines that have their own.
-    ``tenants``: of what callers get.
+    ``tenants``: of what callers get. ``paces``: of what steps cost.
 
     Args:
         objectives: what is promised of models.
@@ -91,6 +92,7 @@ class Metrics:
         self.grammars = GrammarMetrics(registry, self._names)
         self.lifecycle = LifecycleMetrics(registry, self._names)
         self.processes = ProcessMetrics(registry, self._names)
+        self.paces = PaceMetrics(registry, self._names)
         self.traces = TraceMetrics(registry)
         self.recorded = RecordMetrics(registry)
         self.routes = RouteMetrics(registry)

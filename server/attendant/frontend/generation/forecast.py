@@ -12,6 +12,7 @@ from attendant.core.context import CallContext
 from attendant.core.errors import DeadlineExceeded, Overloaded, QueueFull, WouldBeLate
 from attendant.core.estimate import Estimate
 from attendant.core.events import FailedEvent, FinishedEvent, StepReport, TokenEvent
+from attendant.core.moments import Moments
 from attendant.core.request import FinishReason, Request
 from attendant.engine.chunking import MIN_CHUNK
 from attendant.engine.facts import EngineFacts
@@ -50,6 +51,7 @@ class Forecast:
 
     Args:
         context_length: of the model, tokens of prompt and answer together.
+        clock: that requests and reports go by.
     """
 
     def __init__(
@@ -59,14 +61,16 @@ class Forecast:
         context_length: int,
         settings: AdmissionSettings,
         metrics: Metrics,
+        clock: Moments = time,
     ) -> None:
         self._model = model
+        self._clock = clock
         self._settings = settings
         self._metrics = metrics
         self._context_length = context_length
         lengths = AnswerLengths()
-        self._outlooks = [Outlook(facts, lengths, settings.order_rules()) for facts in engines]
-        self._first_margin, self._end_margin = Margin(), Margin()
+        self._outlooks = [Outlook(facts, lengths, settings.order_rules(), clock) for facts in engines]
+        self._first_margin, self._end_margin = Margin(clock), Margin(clock)
         self._foreseen: dict[str, Foreseen] = {}
         self._promised: tuple[str, Foreseen] | None = None  # of the request that is about to be submitted
 
@@ -125,7 +129,7 @@ class Forecast:
             DeadlineExceeded: the same of a part of a call that was let in before.
             QueueFull: too many tokens of prompts wait.
         """
-        now_ns = time.monotonic_ns()
+        now_ns = self._clock.monotonic_ns()
         outlook, tracked = self._outlooks[engine], Tracked.of(request, self._context_length)
         outlook.asked(tracked, now_ns)
         self._promised = None
@@ -154,7 +158,7 @@ class Forecast:
             return
         if any(outlook.is_idle or not outlook.pace.is_sure for outlook in self._outlooks):
             return
-        now_ns = time.monotonic_ns()
+        now_ns = self._clock.monotonic_ns()
         line = context.priority, context.tenant
         soonest = [(outlook.soonest_s(now_ns, *line), outlook) for outlook in self._outlooks]
         soonest_s, outlook = min(soonest, key=itemgetter(0))
@@ -169,7 +173,7 @@ class Forecast:
 
     def estimate(self, engine: int, request: Request, num_sequences: int) -> Estimate:
         """What would become of a call's sequences if they came now."""
-        now_ns = time.monotonic_ns()
+        now_ns = self._clock.monotonic_ns()
         outlook, tracked = self._outlooks[engine], Tracked.of(request, self._context_length)
         foreseen = self._foresee(outlook, _sequences(tracked, num_sequences), request, now_ns)
         refusal: Overloaded | None = None

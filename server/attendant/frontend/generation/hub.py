@@ -223,6 +223,7 @@ class ModelHub:
         self.forecast.take(engine, report)
         self._recent.take(report)
         metrics.step(name, report.stats.with_state_of(self._latest), self)
+        metrics.paces.told(name, report.pace)
         for event in report.events:
             if isinstance(event, TokenEvent):
                 if live := self._live.get(event.request_id):

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from attendant.core.events import StepReport
 from attendant.core.fair_order import OrderRules
+from attendant.core.moments import Moments
 from attendant.core.pace import Pace
 from attendant.engine.facts import EngineFacts
 from attendant.engine.foresight import Foresight
@@ -28,9 +29,13 @@ class Outlook:
     Args:
         lengths: what is known of the lengths of answers.
         order: of those that wait.
+        clock: that says what looking ahead takes.
     """
 
-    def __init__(self, facts: EngineFacts, lengths: AnswerLengths, order: OrderRules | None = None) -> None:
+    def __init__(
+        self, facts: EngineFacts, lengths: AnswerLengths, order: OrderRules | None = None, clock: Moments = time
+    ) -> None:
+        self._clock = clock
         self._ledger = Ledger(facts, lengths, order)
         self._base: Foresight | None = None
         self._base_ns = self._origin_ns = 0
@@ -157,9 +162,9 @@ class Outlook:
         """What comes besides; and it is known from now on when those that are there end if nobody else comes."""
         traffic = self._ledger.traffic(now_ns)
         if self._alone is None:
-            begin_ns = time.perf_counter_ns()
+            begin_ns = self._clock.perf_counter_ns()
             self._alone = _ends(base.copy(), traffic)
-            self._base_cost_ns += time.perf_counter_ns() - begin_ns
+            self._base_cost_ns += self._clock.perf_counter_ns() - begin_ns
         return traffic
 
     def _changed(self) -> None:
@@ -172,9 +177,9 @@ class Outlook:
         age_ns = now_ns - self._base_ns
         stale = self._ledger.latest_ns > self._base_ns or self.is_idle
         if base is None or (stale and age_ns > self._base_cost_ns / LOOP_SHARE):
-            begin_ns = time.perf_counter_ns()
+            begin_ns = self._clock.perf_counter_ns()
             base = self._base = self._look(now_ns)
-            self._base_ns, self._base_cost_ns = now_ns, time.perf_counter_ns() - begin_ns
+            self._base_ns, self._base_cost_ns = now_ns, self._clock.perf_counter_ns() - begin_ns
             self._changed()
         since_s = (now_ns - self._origin_ns) / 1e9
         if base.now_s < since_s:

@@ -1,0 +1,40 @@
+"""What steps cost, as engines have learnt it: what refusals are decided by, and what a simulation goes by."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from prometheus_client import CollectorRegistry, Gauge
+
+from attendant.core.pace import Pace
+from attendant.metrics.labels import ModelNames
+
+PARTS = ("step", "prompts", "prompt_token", "attended", "row", "context", "fed_token")
+"""Fields of a pace that are seconds."""
+
+
+class PaceMetrics:
+    """The latest pace of each model; it is only read when somebody looks."""
+
+    def __init__(self, registry: CollectorRegistry, names: ModelNames) -> None:
+        self._names = names
+        self._paces: dict[str, Pace] = {}
+        self._cost = Gauge(
+            "attendant_step_cost_seconds",
+            "What each part of a step's work costs, as learnt from the latest steps: any step, one with prompts besides, "
+            "a token of a prompt, a position it attends to, a row that decodes, a position it attends to, a position "
+            "fed to other memory.",
+            ("model_name", "part"),
+            registry=registry,
+        )
+
+    def told(self, model: str, pace: Pace) -> None:
+        """An engine of the model has learnt this."""
+        name = self._names.of(model)
+        if name not in self._paces:
+            for part in PARTS:
+                self._cost.labels(name, part).set_function(partial(self._value, name, part))
+        self._paces[name] = pace
+
+    def _value(self, name: str, part: str) -> float:
+        return float(getattr(self._paces[name], part))
