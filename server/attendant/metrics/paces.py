@@ -21,9 +21,8 @@ class PaceMetrics:
         self._paces: dict[str, Pace] = {}
         self._cost = Gauge(
             "attendant_step_cost_seconds",
-            "What each part of a step's work costs, as learnt from the latest steps: any step, one with prompts besides, "
-            "a token of a prompt, a position it attends to, a row that decodes, a position it attends to, a position "
-            "fed to other memory.",
+            "What each part of a step costs, as learnt from the latest ones: any step, one with prompts besides, a token "
+            "of a prompt, a position it attends to, a row that decodes, a position it attends to, one fed otherwise.",
             ("model_name", "part"),
             registry=registry,
         )
