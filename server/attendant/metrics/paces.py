@@ -21,8 +21,9 @@ class PaceMetrics:
         self._paces: dict[str, Pace] = {}
         self._cost = Gauge(
             "attendant_step_cost_seconds",
-            "What each part of a step costs, as learnt from the latest ones: any step, one with prompts besides, a token "
-            "of a prompt, a position it attends to, a row that decodes, a position it attends to, one fed otherwise.",
+            "What each part of a step costs, as learnt from the latest ones: any step, one with prompts besides, a "
+            "token of a prompt, a position it attends to, a row that decodes, a position it attends to, "
+            "one fed otherwise.",
             ("model_name", "part"),
             registry=registry,
         )
