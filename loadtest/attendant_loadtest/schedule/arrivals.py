@@ -85,7 +85,8 @@ class Ramp(Arrivals):
     last_per_s: float
 
     def __post_init__(self) -> None:
-        if min(self.first_per_s, self.last_per_s) < 0 or self.first_per_s + self.last_per_s <= 0:
+        rates = (self.first_per_s, self.last_per_s)
+        if not all(0 <= rate < float("inf") for rate in rates) or not any(rates):
             raise BadSchedule(
                 f"a ramp goes from {self.first_per_s:g} to {self.last_per_s:g} a second; "
                 "allowed: 0 or more, and one of them greater than 0"

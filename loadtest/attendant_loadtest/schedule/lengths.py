@@ -29,6 +29,9 @@ class Fixed(Lengths):
 
     tokens: int
 
+    def __str__(self) -> str:
+        return str(self.tokens)
+
     def __post_init__(self) -> None:
         _at_least_one(self.tokens)
 
@@ -43,6 +46,9 @@ class Uniform(Lengths):
 
     low: int
     high: int
+
+    def __str__(self) -> str:
+        return f"{self.low}-{self.high}"
 
     def __post_init__(self) -> None:
         _at_least_one(self.low)
@@ -68,6 +74,9 @@ class Lognormal(Lengths):
     cv: float
     most: int | None = None
 
+    def __str__(self) -> str:
+        return f"lognormal:{self.mean:g},{self.cv:g}" + (f",{self.most}" if self.most is not None else "")
+
     def __post_init__(self) -> None:
         _at_least_one(self.mean)
         if not 0 < self.cv < math.inf:
@@ -91,6 +100,9 @@ class Empirical(Lengths):
     """Lengths that were seen somewhere, each as often as it was seen."""
 
     seen: tuple[int, ...]
+
+    def __str__(self) -> str:
+        return f"empirical:{len(self.seen)} lengths"
 
     def __post_init__(self) -> None:
         if not self.seen:
