@@ -11,6 +11,7 @@ import pytest
 from attendant.core.errors import ConfigurationError, DeviceOutOfMemory
 from attendant.runtime import devices
 from attendant.runtime.devices import CudaDevice, HostDevice, Piece, open_device
+from attendant.runtime.run_error import RunError, raises_run_error
 
 
 def test_host_memory_keeps_what_is_uploaded() -> None:
@@ -136,3 +137,10 @@ def test_a_call_that_fails_is_named(driver: FakeDriver) -> None:
     driver.failing["cuMemcpyHtoD"] = Result.CUDA_ERROR_LAUNCH_FAILED
     with pytest.raises(ConfigurationError, match="GPU 0: cuMemcpyHtoD failed: CUDA_ERROR_LAUNCH_FAILED"):
         device.upload(np.zeros(4, np.uint8), device.allocate(4))
+
+
+def test_a_run_that_fails_while_the_device_works_is_an_error_of_the_run(driver: FakeDriver) -> None:
+    device = CudaDevice(0)
+    driver.failing["cuCtxSynchronize"] = Result.CUDA_ERROR_LAUNCH_FAILED
+    with pytest.raises(RunError, match="GPU 0: cuCtxSynchronize failed: CUDA_ERROR_LAUNCH_FAILED"):
+        raises_run_error(device.wait)()

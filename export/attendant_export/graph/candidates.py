@@ -58,7 +58,7 @@ def _append_candidates(graph: ir.Graph, logits: ir.Value) -> None:
     padded = tail.op("Pad", [values, tail.ints(0, 0, 0, padding), tail.float(-np.inf)]) if padding else values
     num_top = min(MAX_CANDIDATES, vocab_size)
     if padded_size > 2 * _PEAK_BLOCK * num_top:
-        top_logits, top_ids = _top_of_blocks(tail, padded, padded_size, num_top)
+        top_logits, top_ids = _top_of_blocks(tail, padded, num_top)
     else:
         top_logits, top_ids = tail.top(values, num_top)
     peak = tail.op("Gather", [top_logits, tail.ints(0)], axis=1)  # [rows, 1]
@@ -83,11 +83,9 @@ def _append_candidates(graph: ir.Graph, logits: ir.Value) -> None:
         tail.add_output(port, value, num_candidates=num_top)
 
 
-def _top_of_blocks(tail: _Tail, padded: ir.Value, size: int, num_top: int) -> tuple[ir.Value, ir.Value]:
+def _top_of_blocks(tail: _Tail, padded: ir.Value, num_top: int) -> tuple[ir.Value, ir.Value]:
     """The ``num_top`` largest values and their ids: they all lie in as many blocks, those with the largest peaks."""
-    num_blocks = size // _PEAK_BLOCK
-    blocks = tail.op("Reshape", [padded, tail.ints(0, num_blocks, _PEAK_BLOCK)])
-    _, best = tail.top(tail.op("Squeeze", [tail.peaks(blocks, 2), tail.ints(2)]), num_top)
+    _, best = tail.top(tail.peaks(padded, _PEAK_BLOCK), num_top)
     ids = tail.inside_blocks(best, num_top, _PEAK_BLOCK)  # [rows, num_top * _PEAK_BLOCK]
     top_logits, places = tail.top(tail.op("GatherElements", [padded, ids], axis=1), num_top)
     return top_logits, tail.op("GatherElements", [ids, places], axis=1)
@@ -104,7 +102,7 @@ def _draw(tail: _Tail, weights: ir.Value, size: int, uniform: ir.Value) -> tuple
     total = tail.op("Gather", [running, tail.ints(num_blocks - 1)], axis=1)
     target = tail.op("Mul", [uniform, total])
     block, passed = tail.count_passed(running, target, total)
-    before = tail.peaks(tail.op("Mul", [running, passed]), 1)
+    before = tail.largest(tail.op("Mul", [running, passed]))
     ids = tail.inside_blocks(block, 1, _DRAW_BLOCK)  # [rows, _DRAW_BLOCK]
     inside = tail.op(
         "CumSum", [tail.op("GatherElements", [weights, ids], axis=1), tail.constant(np.array(1, np.int64))]
@@ -150,12 +148,18 @@ class _Tail:
         largest, indices = self._add("TopK", [values, self.ints(num_top)], 2, {"axis": 1})
         return largest, indices
 
-    def peaks(self, values: ir.Value, axis: int) -> ir.Value:
-        """The largest values along the last axis, which stays and has the size 1; of NaN, anything.
+    def peaks(self, values: ir.Value, block_size: int) -> ir.Value:
+        """The largest value of each block of a row, of NaN anything: [rows, size] -> [rows, size / block_size].
 
-        ReduceMax would do, but on a GPU it needs cuDNN.
+        For 64 rows of 128,256 this pooling takes 39 us on an H200, where TopK takes 522 us and ReduceMax 86 us.
         """
-        return self._add("TopK", [values, self.ints(1)], 2, {"axis": axis})[0]
+        planes = self.op("Unsqueeze", [values, self.ints(1)])
+        pooled = self.op("MaxPool", [planes], kernel_shape=[block_size], strides=[block_size])
+        return self.op("Squeeze", [pooled, self.ints(1)])
+
+    def largest(self, values: ir.Value) -> ir.Value:
+        """The largest value of each row, of NaN anything: [rows, n] -> [rows, 1]."""
+        return self._add("TopK", [values, self.ints(1)], 2, {"axis": 1})[0]
 
     def column(self, value: ir.Value) -> ir.Value:
         """[rows] -> [rows, 1]"""

@@ -16,6 +16,11 @@ from attendant.core.errors import ConfigurationError, DeviceOutOfMemory
 Bytes = npt.NDArray[np.uint8]
 
 
+class DeviceFailed(ConfigurationError):
+    """A call of a device's driver failed. While a server starts, the operator hears of it; in a run it is a
+    :class:`~attendant.runtime.run_error.RunError`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Buffer:
     """``size`` bytes of device memory from ``address`` on. ``owner`` keeps them alive."""
@@ -69,6 +74,11 @@ class Device(Protocol):
         """Copy within the device's memory, done when it returns; the runs before must be done."""
         ...
 
+    def wait(self) -> None:
+        """Until every run that was launched is done. Other threads of Python go on meanwhile, as they would not in
+        ONNX Runtime's ``synchronize_outputs``."""
+        ...
+
     def free_memory(self) -> tuple[int, int]:
         """Bytes that are free, and in all."""
         ...
@@ -104,6 +114,9 @@ class HostDevice:
         """See :meth:`Device.copy`."""
         for piece in pieces:
             ctypes.memmove(piece.target, piece.origin, piece.size)
+
+    def wait(self) -> None:
+        """Nothing to do: runs are done when they return."""
 
     def free_memory(self) -> tuple[int, int]:
         """Zeros: it is not measured, since the budget of a processor's KV cache is a setting."""
@@ -146,7 +159,7 @@ class CudaDevice:
             raise DeviceOutOfMemory(self.index, size, free, total)
         self._check("cuMemAlloc", error)
         self._call("cuMemsetD8", address, 0, max(size, 1))
-        self._synchronize()
+        self.wait()
         return Buffer(int(address), size)
 
     def host_memory(self, size: int) -> Bytes:
@@ -174,13 +187,14 @@ class CudaDevice:
             self._call("cuMemcpyDtoD", piece.target, piece.origin, piece.size)
         self._synchronize_copies()
 
+    def wait(self) -> None:
+        """See :meth:`Device.wait`."""
+        self._call("cuCtxSynchronize")
+
     def free_memory(self) -> tuple[int, int]:
         """See :meth:`Device.free_memory`."""
         free, total = self._call("cuMemGetInfo")
         return int(free), int(total)
-
-    def _synchronize(self) -> None:
-        self._call("cuCtxSynchronize")
 
     def _synchronize_copies(self) -> None:
         """Copies run on the default stream, models on one of their own that does not wait for it."""
@@ -193,7 +207,7 @@ class CudaDevice:
 
     def _check(self, name: str, error: Any) -> None:
         if error != self._driver.CUresult.CUDA_SUCCESS:
-            raise ConfigurationError(f"GPU {self.index}: {name} failed: {error.name}")
+            raise DeviceFailed(f"GPU {self.index}: {name} failed: {error.name}")
 
 
 def _driver() -> Any:

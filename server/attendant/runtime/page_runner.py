@@ -201,7 +201,7 @@ class PageRunner:
         self._sessions.decoder.run_with_iobinding(run.binding, run.options)
 
     def _finish(self, run: PageRun) -> None:
-        run.binding.synchronize_outputs()
+        self._device.wait()
         self._device.download(self._buffers.outputs, self._buffers.host_outputs[: run.outputs.size])
 
     def _run_empty(self, run: PageRun, bounds: tuple[int, int, int] | None = None) -> dict[str, npt.NDArray[Any]]:

@@ -1,4 +1,4 @@
-"""What ONNX Runtime raises is one error above this room."""
+"""What ONNX Runtime or a device's driver raises in a run is one error above this room."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 from onnxruntime.capi import onnxruntime_pybind11_state as _ort
+
+from attendant.runtime.devices import DeviceFailed
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -20,20 +22,20 @@ ORT_ERRORS: tuple[type[Exception], ...] = (
 
 
 class RunError(Exception):
-    """A graph could not be run; the cause is ONNX Runtime's exception, with its words.
+    """A graph could not be run; the cause is the exception of ONNX Runtime or of a call of the device, with its words.
 
     It never reaches a caller: a loader makes it a BundleError or DeviceOutOfMemory, an engine's loop a StepFailed.
     """
 
 
 def raises_run_error(function: Callable[P, T]) -> Callable[P, T]:
-    """Makes what ONNX Runtime raises in a function a :class:`RunError`."""
+    """Makes what ONNX Runtime or a call of the device raises in a function a :class:`RunError`."""
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return function(*args, **kwargs)
-        except ORT_ERRORS as error:
+        except (*ORT_ERRORS, DeviceFailed) as error:
             raise RunError(str(error)) from error
 
     return call

@@ -142,7 +142,7 @@ class SourcePages:
             for name in self._outputs:
                 binding.bind_output(name, self._device.kind, self._device.index)
             self._session.run_with_iobinding(binding)
-            binding.synchronize_outputs()
+            self._device.wait()
             outputs = binding.get_outputs()  # each [num_tokens, num_kv_heads, head_size]
             self._device.copy(
                 Piece(output.data_ptr() + start * size, self._address(number, row), source.length * size)
