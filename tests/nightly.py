@@ -78,6 +78,8 @@ NIGHTLY = (
     "export_demo/test_shapes.py::test_the_build_makes_model_bundle_and_report",
     "fuzz/test_fuzz.py::test_nothing_that_the_openapi_page_describes_is_a_fault_of_the_servers",
     "fuzz/test_fuzz.py::test_what_reads_bytes_of_strangers_is_led_into_all_its_branches",
+    "loadtest/test_distributed.py::test_a_master_and_two_workers",
+    "loadtest/test_every_call.py::test_recordings_are_heard",
     "loadtest/test_fairness.py::test_it_tells_how_long_light_clients_wait_and_what_each_gets",
     "loadtest/test_gpu_kit.py",
     "loadtest/test_overload.py::test_the_tool_measures_offers_and_draws",
