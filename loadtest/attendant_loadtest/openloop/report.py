@@ -107,8 +107,8 @@ def notes(each: Measured) -> Iterator[str]:
     figures = each.figures
     if why := figures.client.bottleneck:
         yield (
-            f"{each.name}: no figures, as the client was the bottleneck: {why}. "
-            "Ask from another machine, with shorter answers or at a lower rate."
+            f"{each.name}: no figures, as the client was the bottleneck: {why}. Others may use its processors, or the "
+            "server does: ask from another machine, or at a lower rate."
         )
     if figures.stopped:
         yield f"{each.name}: broken off, as the objective was out of reach after {figures.seconds:.1f} s"

@@ -123,6 +123,15 @@ class ServerWatch:
                 await asyncio.gather(reading, return_exceptions=True)
                 await self._read()
 
+    async def settled(self, patience_s: float = 10.0) -> None:
+        """Wait until nothing runs and nothing waits; not for ever, and not for a page that does not say."""
+        begun = time.monotonic()
+        while self.readings and time.monotonic() - begun < patience_s:
+            values = await asyncio.to_thread(self._values)
+            if values is None or not (values.get("running") or values.get("waiting")):
+                return
+            await asyncio.sleep(0.1)
+
     @property
     def load(self) -> ServerLoad | None:
         """What was found; None: nothing."""

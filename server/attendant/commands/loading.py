@@ -12,3 +12,12 @@ def configure_loadtest(parser: Parser) -> Run:
 
     add_loadtest_arguments(parser)
     return client(loadtest)
+
+
+def configure_capacity(parser: Parser) -> Run:
+    """``attendant capacity``."""
+
+    from attendant_loadtest.capacity.command import add_capacity_arguments, capacity
+
+    add_capacity_arguments(parser)
+    return client(capacity)

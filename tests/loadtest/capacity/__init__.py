@@ -1,0 +1,1 @@
+"""The highest rate that is fast enough."""
