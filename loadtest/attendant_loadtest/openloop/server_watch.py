@@ -91,7 +91,7 @@ class ServerLoad:
     def saturates(self, max_running: int | None) -> tuple[str, ...]:
         """What is used up, in words; nothing if nothing is."""
         said = []
-        if self.busy >= 0.9:
+        if self.busy >= 0.8:
             said.append(f"the processor: steps of the model went on {self.busy:.0%} of the time")
         if self.kv[1] >= 0.95 or self.preemptions:
             said.append(f"KV memory: up to {self.kv[1]:.0%} of it was held, {self.preemptions:.0f} preemptions")
