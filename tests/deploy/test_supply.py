@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from deploy.supply import LOCK, NEEDS, PYTHON, canonical, lock_of, locked, main, requirements, sbom, told
-from tests.system.server import REPOSITORY
+from deploy.supply import HERE, LOCKS, NEEDS, Lock, canonical, lock_of, main, sbom, told
 
 WRITES = """import json, sys
 with open(sys.argv[sys.argv.index("--output") + 1], "w") as report:
@@ -22,22 +21,27 @@ with open(sys.argv[sys.argv.index("--output") + 1], "w") as report:
 """A program that writes a report as pip-audit does."""
 
 
-def test_the_lock_has_what_the_server_needs_and_of_each_its_hashes() -> None:
-    versions = locked()
-    for text in requirements():
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.image)
+def test_a_lock_has_what_its_image_needs_and_of_each_package_its_hashes(lock: Lock) -> None:
+    versions = lock.locked()
+    for text in lock.requirements():
         wanted = Requirement(text)
         assert wanted.specifier.contains(versions[canonical(wanted.name)]), text
-    text = LOCK.read_text(encoding="utf-8")
+    text = lock.file.read_text(encoding="utf-8")
     blocks = text.split("\n", 1)[1].replace(" \\\n", " ").splitlines()
     assert len(blocks) == len(versions)
     for block in blocks:
-        assert re.fullmatch(r"[a-z0-9-]+==[0-9][\w.]*( +--hash=sha256:[0-9a-f]{64})+", block), block
+        assert re.fullmatch(r"[a-z0-9-]+==[0-9][\w.+]*( +--hash=sha256:[0-9a-f]{64})+", block), block
     assert "://" not in text, "it names no host"
+
+
+def test_every_lock_there_is_belongs_to_an_image() -> None:
+    assert sorted((HERE / "docker").glob("requirements-*.txt")) == sorted(lock.file for lock in LOCKS)
 
 
 def test_hashes_of_several_machines_are_joined() -> None:
     one, other = {("a", "1"): frozenset("x"), ("b", "2"): frozenset("y")}, {("a", "1"): frozenset("z")}
-    packages = lock_of([one, other]).split("\n", 1)[1]
+    packages = lock_of("any", [one, other]).split("\n", 1)[1]
     assert packages == "a==1 \\\n    --hash=sha256:x \\\n    --hash=sha256:z\nb==2 \\\n    --hash=sha256:y\n"
 
 
@@ -59,7 +63,7 @@ def test_words_that_are_none_and_tools_that_are_missing_are_told(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert main(["lok"]) == 2
-    assert "lock | sbom | audit" in capsys.readouterr().err
+    assert "lock [IMAGE...] | sbom | audit" in capsys.readouterr().err
 
     def missing(name: str) -> metadata.Distribution:
         raise metadata.PackageNotFoundError(name)
@@ -67,7 +71,6 @@ def test_words_that_are_none_and_tools_that_are_missing_are_told(
     monkeypatch.setattr(metadata, "distribution", missing)
     assert main(["audit"]) == 2
     assert "pip-audit is not installed" in capsys.readouterr().err
-    assert LOCK.parent == REPOSITORY / "deploy"
 
 
 HOLE = {"id": "CVE-1", "fix_versions": ["2.1"], "aliases": [], "description": "a"}
@@ -115,8 +118,3 @@ def test_an_audit_says_what_it_lacks(
     errors = capsys.readouterr().err
     assert said in errors
     assert (NEEDS in errors) == (code == 2)
-
-
-def test_the_lock_is_for_the_python_of_the_image() -> None:
-    image = (REPOSITORY / "deploy" / "Dockerfile").read_text(encoding="utf-8")
-    assert f"\nARG PYTHON={PYTHON}\n" in image
