@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import grpc
 import pytest
@@ -59,7 +60,7 @@ def test_it_says_what_it_is(store: Containers, image: str) -> None:
 
 def test_a_call_from_outside_is_answered(demo: Container) -> None:
     with grpc.insecure_channel(demo.grpc) as channel:
-        health = health_pb2_grpc.HealthStub(channel)
+        health: Any = health_pb2_grpc.HealthStub(channel)
         answer = health.Check(health_pb2.HealthCheckRequest(), timeout=HANGS_S)
         assert answer.status == health_pb2.HealthCheckResponse.SERVING
         told = list(

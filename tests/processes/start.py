@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -54,9 +55,9 @@ def _serves(port: int) -> bool:
         if probe.connect_ex(("127.0.0.1", port)):
             return False
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-        check = health_pb2_grpc.HealthStub(channel).Check  # type: ignore[no-untyped-call]
+        health: Any = health_pb2_grpc.HealthStub(channel)
         try:
-            answer = check(health_pb2.HealthCheckRequest(), timeout=HANGS_S)
+            answer = health.Check(health_pb2.HealthCheckRequest(), timeout=HANGS_S)
         except grpc.RpcError:
             return False
     return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
