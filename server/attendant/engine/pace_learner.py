@@ -20,6 +20,9 @@ OUTLIER = 3.0
 SOLVE_EVERY = 8
 """Steps between two solutions of the equations; the level is looked after at every step."""
 
+UNKNOWN = 1e-6
+"""A step that was expected to take so small a part of what it took, or less, is one that nothing is known of."""
+
 _SWEEPS = 12
 _SCALES = np.array([1.0, 1.0, 64.0, 4096.0, 8.0, 1024.0, 512.0])
 """About how much of each part of the work a step has, so that all are alike in the equations."""
@@ -57,12 +60,14 @@ class PaceLearner:
             return
         inputs = _inputs(work)
         expected = float(inputs @ self._costs)
-        if expected > 0 and self._num_steps > SOLVE_EVERY:
+        # or a cost that has faded to next to nothing would make its step's equation outweigh all others, up to infinity
+        known = expected * self._level > UNKNOWN * seconds
+        scale = expected if known else seconds
+        if known and self._num_steps > SOLVE_EVERY:
             now = expected * self._level
             seconds = min(max(seconds, now / OUTLIER), now * OUTLIER)
             share = max(LEVEL_SHARE, 1 / self._num_steps)
             self._level += share * (seconds / expected - self._level)
-        scale = expected if expected > 0 else seconds
         weighed = inputs / scale
         self._products *= MEMORY
         self._products += np.outer(weighed, weighed)
@@ -70,13 +75,12 @@ class PaceLearner:
         self._targets += weighed * (seconds / scale)
         self._num_steps += 1
         if self._num_steps <= SOLVE_EVERY or self._num_steps % SOLVE_EVERY == 0:
-            self._solve(inputs, seconds)
+            self._solve(inputs, expected * self._level if known else seconds)
         self._pace = self._told()
 
-    def _solve(self, inputs: Vector, seconds: float) -> None:
+    def _solve(self, inputs: Vector, expected: float) -> None:
         """Coordinate descent from where the costs are; none becomes negative. What the level was is in the costs
-        then, as far as they follow: it starts from what they leave of the latest."""
-        before = float(inputs @ self._costs) * self._level
+        then, as far as they follow: it starts from what they leave of what the latest step was expected to take."""
         products, targets, costs = self._products.tolist(), self._targets.tolist(), self._costs
         ridge = _RIDGE * max(1e-30, *[row[i] for i, row in enumerate(products)])
         tied = list(costs)
@@ -88,7 +92,7 @@ class PaceLearner:
                 costs[i] = max(0.0, (targets[i] - others + ridge * tied[i]) / (row[i] + ridge))
         after = float(inputs @ costs)
         if after > 0:
-            self._level = (before or seconds) / after
+            self._level = expected / after
 
     def _told(self) -> Pace:
         costs = (self._level * np.asarray(self._costs) / _SCALES).tolist()

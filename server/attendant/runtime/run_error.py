@@ -21,6 +21,9 @@ ORT_ERRORS: tuple[type[Exception], ...] = (
 """Its exceptions, which share no base class but Exception."""
 
 
+_RUN_ERRORS: tuple[type[Exception], ...] = (*ORT_ERRORS, DeviceFailed)
+
+
 class RunError(Exception):
     """A graph could not be run; the cause is the exception of ONNX Runtime or of a call of the device, with its words.
 
@@ -35,7 +38,7 @@ def raises_run_error(function: Callable[P, T]) -> Callable[P, T]:
     def call(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return function(*args, **kwargs)
-        except (*ORT_ERRORS, DeviceFailed) as error:
+        except _RUN_ERRORS as error:
             raise RunError(str(error)) from error
 
     return call
