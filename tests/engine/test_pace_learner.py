@@ -85,9 +85,7 @@ def test_a_cost_that_has_faded_does_not_outweigh_all_others() -> None:
     learner, prompt = PaceLearner(), StepWork(64, 2080)
     for _ in range(100):
         learner.took(prompt, 1e-3)
-    learner._costs = [
-        1e-170 if cost else 0.0 for cost in learner._costs
-    ]  # as seen on a GPU
+    learner._costs = [1e-170 if cost else 0.0 for cost in learner._costs]  # as seen on a GPU
     with np.errstate(all="raise"):
         for _ in range(100):
             learner.took(prompt, 1e-3)
