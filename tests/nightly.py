@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 DAILY: Mapping[str, Iterable[str]] = {
+    "docs/test_clients.py::test_answers_are_whole_although_a_server_dies": ("blocking",),
     "export/test_architectures.py::test_graph_gives_the_models_logits": (
         *("gpt2", "llama", "gemma2", "mixtral", "deepseek_v3", "bloom", "gpt_oss"),
     ),

@@ -55,6 +55,8 @@ FRAMEWORKS = Requirements(
 LITELLM = Requirements(("litellm==1.110.2", "instructor==1.17.0", "numpy"))
 """A client of a hundred APIs, and one that makes objects of answers; both hold OpenAI's own client back."""
 LLAMA_INDEX = Requirements(("llama-index-llms-openai-like==0.8.1", "llama-index-embeddings-openai==0.7.0", "numpy"))
+BUF = Requirements(("buf-bin==1.75.0",))
+"""``buf curl``, which calls gRPC from a shell."""
 PERF_ANALYZER = Requirements((), ("tritonclient==2.51.0", "nvidia-cuda-runtime-cu12==12.9.79"), ("libb64-0d",))
 """The last version whose wheel has the program and asks no newer C library than Debian 12's."""
 
