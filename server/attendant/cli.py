@@ -21,7 +21,7 @@ from attendant.commands.asking import (
 )
 from attendant.commands.command import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, Failed, Parser, Run
 from attendant.commands.exporting import configure_export
-from attendant.commands.loading import configure_capacity, configure_loadtest
+from attendant.commands.loading import configure_capacity, configure_loadtest, configure_simulate
 from attendant.commands.serving import configure_demo, configure_serve
 from attendant.commands.signing import configure_sign
 from attendant.commands.tokens import configure_token
@@ -82,6 +82,7 @@ COMMANDS: dict[str, tuple[str, Callable[[Parser], Run]]] = {
     "compare": ("Compare two models: quality, speed and cost.", configure_comparing("compare")),
     "loadtest": ("Ask a server at a rate, and say how long it took.", configure_loadtest),
     "capacity": ("The highest rate at which a server is fast enough.", configure_capacity),
+    "simulate": ("What many servers would do, in thought.", configure_simulate),
     "health": ("Whether a server serves; the exit code says it, too.", configure_health),
     "models": ("List a server's models.", configure_models),
     "load": ("Have a model of a server's repository served.", configure_repository("load")),

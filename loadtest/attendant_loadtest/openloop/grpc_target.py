@@ -71,6 +71,7 @@ class GrpcTarget:
                     sample.take(now_s(), tokens)
                 if response.HasField("finish"):
                     sample.prompt_tokens = response.finish.usage.prompt_tokens
+                    sample.server_first_s = response.finish.timings.first_token_s
                 if planned.cancel_after is not None and sample.tokens >= planned.cancel_after:
                     call.cancel()
                     sample.how = CANCELLED

@@ -37,6 +37,7 @@ class Sample:
         gaps: seconds between two messages with tokens, and how many tokens the later one had.
         tokens: of the answer, so far.
         prompt_tokens: as the server counts them.
+        server_first_s: to its first token, as the server saw it.
         how: one of :data:`OUTCOMES`. error: of a request that failed, in a few words.
     """
 
@@ -48,6 +49,7 @@ class Sample:
     gaps: list[tuple[float, int]] = field(default_factory=list)
     tokens: int = 0
     prompt_tokens: int | None = None
+    server_first_s: float | None = None
     how: str = OPEN
     error: str = ""
 

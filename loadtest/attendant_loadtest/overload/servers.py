@@ -91,13 +91,16 @@ class Server:
 
 
 @contextmanager
-def serving(arguments: Sequence[str | Path]) -> Iterator[Server]:
+def serving(arguments: Sequence[str | Path], program: Sequence[str] = ("attendant", "serve")) -> Iterator[Server]:
     """Start a server with these arguments on free ports of the loopback, and end it afterwards.
+
+    Args:
+        program: a module to run in place of the server's own, and what comes before the arguments.
 
     Raises:
         ServerFailed: with the server's log.
     """
-    command = [sys.executable, "-m", "attendant", "serve", *map(str, arguments)]
+    command = [sys.executable, "-m", *program, *map(str, arguments)]
     command += ["--grpc.port", "0", "--http.port", "0"]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("ATTENDANT_")}
     with (

@@ -21,3 +21,12 @@ def configure_capacity(parser: Parser) -> Run:
 
     add_capacity_arguments(parser)
     return client(capacity)
+
+
+def configure_simulate(parser: Parser) -> Run:
+    """``attendant simulate``."""
+
+    from attendant_loadtest.simulate.command import add_simulate_arguments, simulate
+
+    add_simulate_arguments(parser)
+    return client(simulate)

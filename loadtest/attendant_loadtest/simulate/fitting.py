@@ -1,0 +1,60 @@
+"""What steps cost, of many that were run: the least squares, none below 0, and how far single steps are from that."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from attendant.core.pace import ENOUGH_STEPS, Pace
+
+Vector = npt.NDArray[np.float64]
+
+OUTLIER = 3.0
+"""A step that took so many times what is expected, or so small a part of it, does not shape the costs."""
+
+PASSES = 4
+SHARES = 101
+"""Quantiles that are kept of a spread."""
+
+
+def fit(steps: Vector) -> tuple[Pace, Vector]:
+    """Costs that make the relative errors small, as an engine's learner does it, but of all steps alike.
+
+    Args:
+        steps: [num_steps, 6] float64: what each computed, by the fields of StepWork, and the seconds that it took.
+
+    Returns:
+        The costs; and of each step [num_steps] float64, how many times as long as expected it took.
+    """
+    work, seconds = steps[:, :-1], steps[:, -1]
+    has_prompts = (work[:, 0] > 0) | (work[:, 4] > 0)
+    inputs = np.column_stack([np.ones(len(steps)), has_prompts, work])  # in the order of Pace's fields
+    kept = np.ones(len(steps), bool)
+    costs = np.zeros(inputs.shape[1])
+    scale = seconds
+    for _ in range(PASSES):
+        costs = _least_squares(inputs[kept] / scale[kept, None], seconds[kept] / scale[kept])
+        scale = np.maximum(inputs @ costs, 1e-9)
+        ratio = seconds / scale
+        kept = (ratio < OUTLIER) & (ratio > 1 / OUTLIER)
+    step, prompts, prompt_token, attended, row, context, fed_token = costs.tolist()
+    return Pace(step, prompts, prompt_token, attended, row, context, fed_token, ENOUGH_STEPS), seconds / scale
+
+
+def spread_of(values: Vector) -> tuple[float, ...]:
+    """Quantiles that values can be drawn from again: evenly, from the smallest to the largest."""
+    return tuple(np.quantile(values, np.linspace(0, 1, SHARES)).tolist())
+
+
+def _least_squares(inputs: Vector, targets: Vector) -> Vector:
+    """Without negative costs: whatever would be so most is left out."""
+    used = [column for column in range(inputs.shape[1]) if inputs[:, column].any()]
+    solution = np.zeros(len(used))
+    while used:
+        size = np.abs(inputs[:, used]).max(0)  # so that no column is lost beside others
+        solution = np.linalg.lstsq(inputs[:, used] / size, targets, rcond=None)[0] / size
+        if (solution >= 0).all():
+            break
+        used.pop(int((solution * size).argmin()))
+    costs = np.zeros(inputs.shape[1])
+    costs[used] = solution
+    return costs
