@@ -65,6 +65,7 @@ DAILY: Mapping[str, Iterable[str]] = {
 """Of these functions, only tests with these parameters are daily."""
 
 NIGHTLY = (
+    "deploy/test_locust.py::test_a_master_and_its_workers",
     "docs/test_commands.py::test_export_and_serve",
     "docs/test_commands.py::test_make_run_in_a_fresh_clone",
     "docs/test_commands.py::test_transcribe",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import yaml
 from attendant.app import FAREWELL_S
 
 from tests.deploy.chart import EXAMPLES, FULL_NAME, example, render
+from tests.deploy.metric_names import samples
 from tests.deploy.settings import load_settings
 from tests.deploy.test_chart import MATRIX
 from tests.deploy.test_chart_server import GO_AWAY_S
@@ -45,6 +47,21 @@ def test_examples_for_kserve_drain_and_ask_what_is_there(tmp_path: Path) -> None
         assert predictor["model"]["protocolVersion"] in runtime["spec"]["protocolVersions"]
         formats = {known["name"] for known in runtime["spec"]["supportedModelFormats"]}
         assert predictor["model"]["modelFormat"]["name"] in formats
+
+
+def test_replicas_of_the_examples_follow_requests_and_no_processor() -> None:
+    """KServe goes by the processor wherever an example could scale and does not say by what."""
+    services = list(yaml.safe_load_all((EXAMPLES / "kserve-inference-service.yaml").read_text(encoding="utf-8")))
+    for service in services:
+        predictor = service["spec"]["predictor"]
+        if predictor["minReplicas"] == predictor["maxReplicas"]:
+            continue
+        assert service["metadata"]["annotations"]["serving.kserve.io/autoscalerClass"] == "keda"
+        (metric,) = predictor["autoScaling"]["metrics"]
+        query = metric["external"]["metric"]["query"]
+        names = set(re.findall(r"attendant_\w+", query))
+        assert names <= samples(), query
+        assert f'pod=~"{service["metadata"]["name"]}-predictor-' in query
 
 
 def values_of(environment: list[dict[str, str]]) -> dict[str, str]:
