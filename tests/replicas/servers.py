@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import socket
-import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from tests.system.server import ServerProcess, serving
 
@@ -23,11 +17,29 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
-class Replica:
-    """One server."""
+PACED = str(Path(__file__).with_name("paced_server.py"))
 
-    def __init__(self, folder: Path, number: int, arguments: tuple[object, ...]) -> None:
-        self._folder, self._number, self._arguments = folder, number, arguments
+
+class Replica:
+    """One server.
+
+    Args:
+        pause_s: that each of its steps takes longer; None: it is a server as it is.
+        engine: the name of a model that is served as an engine for gateways, too, on a port that stays; None: of none.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        number: int,
+        arguments: Sequence[object],
+        pause_s: float | None = None,
+        engine: str | None = None,
+    ) -> None:
+        self._folder, self._number = folder, number
+        self._command = ("-m", "attendant", "serve") if pause_s is None else (PACED, str(pause_s))
+        self.engine_port = free_port()
+        self._arguments = [*arguments, *(("--vllm-engine", f"{self.engine_port}={engine}") if engine else ())]
         self.ports = free_port(), free_port()
         self._starts = 0
         self._scope = ExitStack()
@@ -36,7 +48,7 @@ class Replica:
     def _start(self) -> ServerProcess:
         log = self._folder / f"{self._number}-{self._starts}.log"
         self._starts += 1
-        return self._scope.enter_context(serving(log, *self._arguments, ports=self.ports))
+        return self._scope.enter_context(serving(log, *self._arguments, command=self._command, ports=self.ports))
 
     def restart(self) -> int:
         """SIGTERM, and a new process when it has ended. Returns the exit code of the old one."""
@@ -57,37 +69,13 @@ class Replica:
 
 
 @contextmanager
-def replicas(folder: Path, count: int, *arguments: object) -> Iterator[list[Replica]]:
-    """So many servers."""
+def replicas(
+    folder: Path, pauses_s: Sequence[float | None], *arguments: object, engine: str | None = None
+) -> Iterator[list[Replica]]:
+    """A server for each of the pauses; see :class:`Replica`."""
     with ExitStack() as stack:
         found = []
-        for number in range(count):
-            found.append(Replica(folder, number, arguments))
+        for number, pause_s in enumerate(pauses_s):
+            found.append(Replica(folder, number, arguments, pause_s, engine))
             stack.callback(found[-1].close)
         yield found
-
-
-class Slowed:
-    """Has a process run a third of the time, in pieces of 10 ms."""
-
-    def __init__(self, process_id: int, run_s: float = 0.01, rest_s: float = 0.02) -> None:
-        self._id, self._run_s, self._rest_s = process_id, run_s, rest_s
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._alternate, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._ended.set()
-        self._thread.join()
-
-    def _alternate(self) -> None:
-        while not self._ended.is_set():
-            os.kill(self._id, signal.SIGSTOP)
-            time.sleep(self._rest_s)
-            os.kill(self._id, signal.SIGCONT)
-            time.sleep(self._run_s)

@@ -21,11 +21,15 @@ from tests.system.server import eventually
 
 
 class Gateway:
-    """A gateway that is ready, and clients of it. Make one with :func:`gateway`."""
+    """A gateway that is ready, and clients of it. Make one with :func:`gateway`.
+
+    Attributes:
+        address: host:port.
+    """
 
     def __init__(self, clients: Stranger, address: str) -> None:
         self._clients = clients
-        self._address = address
+        self.address = address
 
     def ask(self, action: str, **arguments: Any) -> Any:
         """What its clients do, see ``speak/by_gateway.py``."""
@@ -42,7 +46,7 @@ class Gateway:
     def num_healthy(self) -> int:
         """Engines that it would send calls to; 0 while it has no tokenizer."""
         try:
-            with urlopen(f"http://{self._address}/readiness", timeout=60) as response:
+            with urlopen(f"http://{self.address}/readiness", timeout=60) as response:
                 return int(json.load(response)["healthy_workers"])
         except (URLError, ConnectionError, KeyError):
             return 0
