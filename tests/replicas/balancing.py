@@ -26,6 +26,8 @@ SLOWER = 3.0
 TURNS = 2
 LEARNING_S = 5.0
 """Of each turn, not counted: Envoy looks at reports of a second, and has just seen another way of calling."""
+FILLING_S = 8.0
+"""In which the caches of servers come to know what calls share."""
 
 
 async def slow(scene: Scene, calls: int) -> dict[str, Any]:
@@ -85,8 +87,8 @@ async def affinity(scene: Scene, calls: int) -> dict[str, Any]:
     for name, (number, slots, way) in ways.items():
         with scene.servers((None,) * number, slots) as servers, scene.behind_envoy(servers, ROUND_ROBIN) as envoy:
             async with by_grpc(envoy.address, way) as ask:
-                per_s = per_s or scene.share * await capacity_per_s(ask, MAX_RUNNING, 4.0)
-                await offer(ask, per_s, lambda came: came >= 4 * groups)
+                could = await capacity_per_s(ask, MAX_RUNNING, FILLING_S)
+                per_s = per_s or scene.share * could
                 heard = await offer(ask, per_s, lambda came: came >= calls, seed=1)
                 got = envoy.calls("attendant-by-prefix" if way is make else "attendant")
                 found[name] = {**told(heard), "hit_rate": round(heard.hit_rate, 3), "got": list(got.values())}

@@ -8,18 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from tests.replicas.balancing import FILLING_S
 from tests.replicas.load import by_http, capacity_per_s, offer, told
 from tests.replicas.scenes import MAX_RUNNING, NUMBER, Scene, question, restarted
 from tests.replicas.servers import Replica
 from tests.replicas.words import beginning
-from tests.strangers.gateway import Gateway, gateway
+from tests.strangers.gateway import WATCHFUL, Gateway, gateway
 from tests.system.server import eventually
-
-WATCHFUL = (
-    *("--health-check-interval-secs", 1, "--health-check-timeout-secs", 1),
-    *("--health-failure-threshold", 1, "--health-success-threshold", 1, "--cb-timeout-duration-secs", 2),
-)
-"""smg asks after the health of its engines once a minute, and leaves one alone for as long, if it is not told."""
 
 
 @contextmanager
@@ -82,8 +77,8 @@ async def affinity(scene: Scene, calls: int) -> dict[str, Any]:
             behind_smg(scene, servers, policy) as smg,
         ):
             async with by_http(smg.address, body) as ask:
-                per_s = per_s or scene.share * await capacity_per_s(ask, MAX_RUNNING, 4.0)
-                await offer(ask, per_s, lambda came: came >= 4 * groups)
+                could = await capacity_per_s(ask, MAX_RUNNING, FILLING_S)
+                per_s = per_s or scene.share * could
                 before = [_prompts(each) for each in servers]
                 heard = await offer(ask, per_s, lambda came: came >= calls, seed=1)
                 counts = [

@@ -88,8 +88,11 @@ def test_calls_of_all_kinds_reach_all_servers(replicas: Replicas) -> None:
 
 
 def test_streams_outlive_a_server_that_is_killed(replicas: Replicas) -> None:
-    """Those of the others go on; those that it had go on elsewhere, with their helper; a new call finds who is left."""
+    """Those of the others go on; those that it had go on elsewhere, with their helper; what it had not begun to answer
+    is asked of others by Envoy; a new call finds who is left."""
     alone = [answers(replicas.servers[0].generation.Generate(each)) for each in asked()]
+    whole = request("as a whole", 250, whole=True)
+    expected = answers(replicas.servers[0].generation.Generate(whole))
     broken: list[float] = []
 
     async def main() -> list[Answers]:
@@ -99,12 +102,17 @@ def test_streams_outlive_a_server_that_is_killed(replicas: Replicas) -> None:
             async def one(each: pb.GenerateRequest) -> Answers:
                 return answers([part async for part in agenerate(stub, each)])
 
+            async def plain(each: pb.GenerateRequest) -> Answers:
+                return answers([part async for part in stub.Generate(each)])
+
             calls = [asyncio.create_task(one(each)) for each in asked()]
+            unbegun = [asyncio.create_task(plain(whole)) for _ in range(2 * NUMBER)]
             await asyncio.to_thread(eventually, lambda: sum(map(running, replicas.servers)) >= len(calls))
             busy = max(replicas.servers, key=running)
             broken.append(running(busy))
             busy.process.kill()
             calls += [asyncio.create_task(one(each)) for each in asked()]
+            assert await asyncio.gather(*unbegun) == [expected] * len(unbegun)
             return await asyncio.gather(*calls)
 
     assert asyncio.run(main()) == alone * 2

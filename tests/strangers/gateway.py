@@ -19,6 +19,12 @@ from tests.strangers.stranger import Stranger, stranger
 from tests.system.server import environment as variables
 from tests.system.server import eventually
 
+WATCHFUL = (
+    *("--health-check-interval-secs", 1, "--health-check-timeout-secs", 1),
+    *("--health-failure-threshold", 1, "--health-success-threshold", 1, "--cb-timeout-duration-secs", 2),
+)
+"""smg asks after the health of its engines once a minute, and leaves one alone for as long, if it is not told."""
+
 
 class Gateway:
     """A gateway that is ready, and clients of it. Make one with :func:`gateway`.

@@ -13,10 +13,10 @@ import pytest
 from attendant_proto.v1 import encoding_pb2, encoding_pb2_grpc
 from attendant_proto.v1 import generation_pb2 as v1
 
-from tests.strangers.gateway import Gateway, gateway
+from tests.strangers.gateway import WATCHFUL, Gateway, gateway
 from tests.synthetic import make_slow_bundle, make_synthetic_bundle
 from tests.synthetic_encoder import make_text_encoder
-from tests.system.server import ServerProcess, eventually, serving
+from tests.system.server import PATIENT, ServerProcess, eventually, serving
 from tests.system.test_vllm_engine import ports_of
 
 QUESTION = "Where is my parcel?"
@@ -198,7 +198,7 @@ def test_a_format_holds_and_one_that_cannot_is_refused_by_its_name(smg: Gateway)
     assert "sampling_params.json_schema cannot be used" in refused["error"]["message"]
 
 
-def test_three_servers_share_the_work_and_two_go_on_when_one_is_killed(tmp_path: Path) -> None:
+def test_three_servers_share_the_work_and_go_on_when_one_is_killed_and_one_ends_in_order(tmp_path: Path) -> None:
     bundle = make_synthetic_bundle(tmp_path / "m", name="m", eos_bias=-1e4)
     call = {
         "client": "openai",
@@ -209,11 +209,10 @@ def test_three_servers_share_the_work_and_two_go_on_when_one_is_killed(tmp_path:
         "max_tokens": 8,
     }
     with ExitStack() as stack:
-        servers = [
-            stack.enter_context(serving(tmp_path / f"log{i}", bundle, "--vllm-engine", "0=m", *FAST)) for i in range(3)
-        ]
+        flags = (bundle, "--vllm-engine", "0=m", "--lifecycle.drain-delay-s", 3, *FAST, *PATIENT)
+        servers = [stack.enter_context(serving(tmp_path / f"log{i}", *flags)) for i in range(3)]
         engines = [ports_of(server)["m"] for server in servers]
-        smg = stack.enter_context(gateway(engines, tmp_path / "smg.log", "--policy", "round_robin"))
+        smg = stack.enter_context(gateway(engines, tmp_path / "smg.log", "--policy", "round_robin", *WATCHFUL))
         found = smg.ask("many", calls=[call] * 9)
         texts = {each["choices"][0]["message"]["content"] for each in found}
         assert len(texts) == 1
@@ -223,3 +222,9 @@ def test_three_servers_share_the_work_and_two_go_on_when_one_is_killed(tmp_path:
         found = smg.ask("many", calls=[call] * 9)
         assert {each["choices"][0]["message"]["content"] for each in found} == texts
         assert servers[0].arrived() + servers[2].arrived() == 6 + 9
+        servers[2].terminate()
+        while servers[2].process.poll() is None:
+            found += smg.ask("many", calls=[call] * 3)
+        found += smg.ask("many", calls=[call] * 3)
+        assert {each["choices"][0]["message"]["content"] for each in found} == texts
+        assert servers[2].wait() == 0
