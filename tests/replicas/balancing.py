@@ -48,8 +48,7 @@ async def slow(scene: Scene, calls: int) -> dict[str, Any]:
         for turn in range(TURNS):
             for name, envoy in (("in_turn", in_turn), ("orca", orca)):
                 async with by_grpc(envoy.address, scene.make) as ask:
-                    first = round(LEARNING_S * per_s)
-                    await offer(ask, per_s, lambda came, first=first: came >= first, seed=-turn)
+                    await offer(ask, per_s, lambda came: came >= LEARNING_S * per_s, seed=-turn)
                     before = envoy.calls()
                     ways[name].add(await offer(ask, per_s, lambda came: came >= calls // TURNS, seed=turn))
                     got = {port: count - before[port] for port, count in envoy.calls().items()}

@@ -50,9 +50,10 @@ class Replicas:
 def replicas(slow: Path, tmp_path: Path) -> Iterator[Replicas]:
     """Three servers of one bundle, known to Envoy as well."""
     with ExitStack() as stack:
-        flags = (slow, "--engine.max-num-seqs", 8, "--no-admission.predict", *PATIENT)
-        flags += ("--lifecycle.drain-delay-s", DRAIN_DELAY_S)
-        servers = [stack.enter_context(serving(tmp_path / f"{place}.log", *flags)) for place in range(NUMBER)]
+        flags = ("--engine.max-num-seqs", 8, "--no-admission.predict", "--lifecycle.drain-delay-s", DRAIN_DELAY_S)
+        servers = [
+            stack.enter_context(serving(tmp_path / f"{place}.log", slow, *flags, *PATIENT)) for place in range(NUMBER)
+        ]
         before = stack.enter_context(envoys.running(tmp_path, envoys.configuration(servers)))
         found = Replicas(servers, before)
         eventually(lambda: before.healthy() == {found.port_of(server) for server in servers})
