@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
+from attendant.client.access import Access
 from attendant_proto.v1 import generation_pb2 as pb
 from attendant_proto.v1 import generation_pb2_grpc, models_pb2, models_pb2_grpc
 from grpc.experimental.gevent import init_gevent
@@ -47,12 +48,12 @@ class Answer:
 
 
 class GenerationClient:
-    """A connection of its own to the server at ``address`` (host:port)."""
+    """A connection of its own to the server at ``address`` (host:port). ``access``: what is shown to it."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, access: Access | None = None) -> None:
         init_gevent()  # gRPC's waits give way to other greenlets; once done, it does nothing
         # Channels with equal options share connections otherwise: all users would be one client.
-        self._channel = grpc.insecure_channel(address, options=[("grpc.use_local_subchannel_pool", 1)])
+        self._channel = (access or Access()).channel(address, [("grpc.use_local_subchannel_pool", 1)])
         self._generation: Any = generation_pb2_grpc.GenerationStub(self._channel)  # type: ignore[no-untyped-call]
         self._models: Any = models_pb2_grpc.ModelsStub(self._channel)  # type: ignore[no-untyped-call]
 

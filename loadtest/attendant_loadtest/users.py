@@ -12,10 +12,12 @@ from argparse import ArgumentParser
 from typing import Any
 
 import gevent
+from attendant_proto.v1 import models_pb2
 from locust import User, events, task
 from locust.exception import StopUser
 
 from attendant_loadtest.client import Answer, CallFailed, GenerationClient
+from attendant_loadtest.reaching import access_of, add_access
 from attendant_loadtest.workloads import KINDS, Shape, make_request
 
 FIRST_TOKEN, INTER_TOKEN, CANCELLED = "first token", "inter-token", "cancelled"
@@ -40,6 +42,7 @@ def add_arguments(parser: ArgumentParser, **_: object) -> None:
     add("--ignore-eos", action="store_true", help="answers always have max-tokens tokens")
     add("--cancel-share", type=float, default=0.0, help="share of answers that users break off, 0 to 1 (default: 0)")
     add("--request-timeout", type=float, default=None, help="deadline of each call in seconds (default: none)")
+    add_access(add)
 
 
 class GenerateUser(User):  # type: ignore[misc]
@@ -52,12 +55,13 @@ class GenerateUser(User):  # type: ignore[misc]
         self._timeout_s: float | None = options.request_timeout
         self._cancel_share: float = options.cancel_share
         self._rng = random.Random()
-        self._client = GenerationClient((self.host or "127.0.0.1:50051").rpartition("//")[2].rstrip("/"))
+        address = (self.host or "127.0.0.1:50051").rpartition("//")[2].rstrip("/")
+        self._client = GenerationClient(address, access_of(options))
+        self._model: models_pb2.Model | None = None
         try:
             self._model = self._client.get_model(options.model)
-        except CallFailed as error:
+        except CallFailed as error:  # its first task ends the user: what on_start raises, Locust logs as an error
             self._report("GetModel", 0.0, 0, error)
-            raise StopUser from None
 
     def on_stop(self) -> None:
         """Disconnect."""
@@ -66,6 +70,8 @@ class GenerateUser(User):  # type: ignore[misc]
     @task  # type: ignore[untyped-decorator]
     def generate(self) -> None:
         """One request."""
+        if self._model is None:
+            raise StopUser
         request = make_request(self._shape, self._model, self._rng)
         last = self._rng.randint(1, self._shape.max_tokens) if self._rng.random() < self._cancel_share else None
         answer = self._client.generate(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import trustme
 from attendant.core.errors import AttendantError, QueueFull
 from attendant.http.api.anthropic.errors import ANTHROPIC
 from attendant.http.api.openai.errors import OPENAI
@@ -24,6 +25,7 @@ from attendant.metrics import Metrics
 from attendant_loadtest.calls.route import kind_of
 
 from tests.fuzz.surface import METHODS
+from tests.security.authority import row, write_ca, write_identity
 from tests.synthetic import make_synthetic_bundle
 from tests.system.encoders import FLAGS, MASK, make_encoders
 from tests.system.server import REPOSITORY, ServerProcess, environment, serving
@@ -158,10 +160,39 @@ def test_errors_of_every_api_have_a_name(body: dict[str, Any], kind: str) -> Non
     assert kind_of(json.dumps(body).encode()) == kind
 
 
-def test_flags_that_mean_nothing_are_refused(server: ServerProcess) -> None:
-    words = [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--headless", "--host", server.grpc]
+def refused(server: ServerProcess, *flags: object) -> str:
+    """What Locust says before it ends without a run."""
+    words = [sys.executable, "-m", "locust", "-f", LOCUSTFILE, "--headless", "--host", server.grpc, *flags]
     process = subprocess.run(
-        [*words, "--calls", "Enbed"], capture_output=True, text=True, timeout=300, env=environment(), check=False
+        [*map(str, words)], capture_output=True, text=True, timeout=300, env=environment(), check=False
     )
     assert process.returncode == 1
-    assert "--calls: no user makes 'Enbed'; allowed: " in process.stderr
+    return process.stderr
+
+
+def test_flags_that_mean_nothing_are_refused(server: ServerProcess, tmp_path: Path) -> None:
+    assert "--calls: no user makes 'Enbed'; allowed: " in refused(server, "--calls", "Enbed")
+    assert "nowhere: cannot be read" in refused(server, "--token-file", tmp_path / "nowhere")
+    assert "--client-cert and --client-key belong together" in refused(server, "--client-cert", tmp_path / "nowhere")
+
+
+def test_a_server_that_knows_its_callers_is_reached_with_a_token(tmp_path: Path) -> None:
+    ca = trustme.CA()
+    write_identity(tmp_path, ca)
+    authority, callers, token = write_ca(tmp_path, ca), tmp_path / "callers.yaml", tmp_path / "token"
+    callers.write_text(row("loader", "t0p"))
+    token.write_text("t0p\n")
+    tls = ("--tls.certificate", tmp_path / "server.crt", "--tls.key", tmp_path / "server.key")
+    bundle = make_synthetic_bundle(tmp_path / "tiny", name="tiny")
+    users = ("GenerationUser", "OpenAiUser", "-u", 2, "-r", 2, "--rounds", 1, "--tls-ca", authority)
+    users = (*users, "--calls", "Generation/Generate,/v1/completions,/v1/models")
+    with serving(tmp_path / "log", bundle, *tls, "--auth.tokens", callers, "--require-auth") as running:
+        running.http = running.http.replace("http://", "https://")
+        found, process = run_locust(running, *users, "--token-file", token)
+        assert process.returncode == 0, process.stderr
+        assert {name for name, entry in found.items() if entry["num_requests"]} >= {
+            *("Generation/Generate", "/v1/completions", "/v1/models"),
+        }
+        found, process = run_locust(running, *users)
+        assert process.returncode == 1
+        assert "ListModels: UNAUTHENTICATED: " in process.stderr

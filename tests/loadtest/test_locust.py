@@ -74,3 +74,4 @@ def test_settings_come_from_the_environment_too(server: ServerProcess, monkeypat
     assert process.returncode == 1
     assert found["GetModel"]["num_failures"] == 2
     assert "NOT_FOUND" in process.stderr
+    assert "Traceback" not in process.stderr

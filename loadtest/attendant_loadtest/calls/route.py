@@ -54,16 +54,21 @@ class Route:
 
 
 class Site:
-    """A connection of its own to a server's HTTP (``http://host:port``)."""
+    """A connection of its own to a server's HTTP (``http://host:port``).
 
-    def __init__(self, address: str) -> None:
+    Args:
+        token: of the caller; None for none. context: of TLS, an ``ssl.SSLContext``.
+    """
+
+    def __init__(self, address: str, token: str | None = None, context: Any = None) -> None:
         self._address = address.rstrip("/")
-        self._pool = PoolManager(maxsize=1, retries=False)
+        self._headers = {} if token is None else {"authorization": f"Bearer {token}"}
+        self._pool = PoolManager(maxsize=1, retries=False, ssl_context=context)
 
     def call(self, route: Route, subject: Subject, timeout_s: float | None) -> Outcome:
         """Make a call, and read its answer to the end."""
         url = self._address + route.path.replace("{model}", subject.model).replace("{version}", "1")
-        sent: dict[str, Any] = {"headers": {"model": subject.model} if route.header else {}}
+        sent: dict[str, Any] = {"headers": self._headers | ({"model": subject.model} if route.header else {})}
         if route.body is not None:
             body = route.body(subject)
             sent["fields" if route.form else "json"] = body

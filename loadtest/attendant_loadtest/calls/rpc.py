@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc
+from attendant.client.access import Access
 from google.protobuf import descriptor_pool
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
@@ -51,11 +52,11 @@ class Rpc:
 
 
 class Connection:
-    """A connection of its own to a server's gRPC (host:port)."""
+    """A connection of its own to a server's gRPC (host:port). ``access``: what is shown to it."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, access: Access) -> None:
         init_gevent()  # gRPC's waits give way to other greenlets; once done, it does nothing
-        self._channel = grpc.insecure_channel(address, options=[("grpc.use_local_subchannel_pool", 1)])
+        self._channel = access.channel(address, [("grpc.use_local_subchannel_pool", 1)])
         self._methods: dict[str, tuple[Any, bool]] = {}
 
     def call(self, rpc: Rpc, subject: Subject, timeout_s: float | None) -> Outcome:

@@ -19,6 +19,7 @@ from attendant_loadtest.calls.route import Route, Site
 from attendant_loadtest.calls.rpc import Connection, Rpc
 from attendant_loadtest.calls.subject import RELOAD, Models, Subject
 from attendant_loadtest.client import CallFailed
+from attendant_loadtest.reaching import access_of, context_of
 from attendant_loadtest.users import MAX_PAUSE_S, REQUEST_TYPE
 
 FIRST_PART = "first part"
@@ -50,7 +51,8 @@ class CallingUser(User):  # type: ignore[misc]
         self._rounds: int = options.rounds
         length, most = options.prompt_tokens, options.max_tokens
         self._subject = Subject(random.Random(), length, most, options.mask, options.sound_s)
-        self._site = Site(options.http_host)
+        self.access = access_of(options)
+        self._site = Site(options.http_host, self.access.token, context_of(options, self.access))
         self._connections: list[Connection] = []
         self._made = 0
         self._turns: list[tuple[Connection, Call, str]] = []
@@ -80,7 +82,7 @@ class CallingUser(User):  # type: ignore[misc]
         """Addresses of gRPC, and what is there."""
         options = self.environment.parsed_options
         address = (self.host or "127.0.0.1:50051").rpartition("//")[2].rstrip("/")
-        with grpc.insecure_channel(address) as channel:
+        with self.access.channel(address, []) as channel:
             stub: Any = models_pb2_grpc.ModelsStub(channel)  # type: ignore[no-untyped-call]
             listed = self.asked("ListModels", stub.ListModels, models_pb2.ListModelsRequest())
         models = Models.of(listed.models, parts_of(options.models), options.reload)
@@ -107,7 +109,7 @@ class CallingUser(User):  # type: ignore[misc]
         calls = [call for call in self.calls if not wanted or any(call.name.endswith(name) for name in wanted)]
         left = {call.name: call.needs for call in calls}
         for address, models in self.servers():
-            connection = Connection(address)
+            connection = Connection(address, self.access)
             self._connections.append(connection)
             for call in calls:
                 model = models.able(call.needs)

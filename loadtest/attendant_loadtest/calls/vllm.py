@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import grpc
 from attendant_proto.vllm import common_pb2, engine_pb2_grpc
 from attendant_proto.vllm import engine_pb2 as pb
 
@@ -48,7 +47,7 @@ class VllmUser(CallingUser):
     def servers(self) -> Iterator[tuple[str, Models]]:
         """Each port has one model, which generates or embeds."""
         for address in parts_of(self.environment.parsed_options.vllm_host):
-            with grpc.insecure_channel(address) as channel:
+            with self.access.channel(address, []) as channel:
                 stub: Any = engine_pb2_grpc.VllmEngineStub(channel)  # type: ignore[no-untyped-call]
                 info = self.asked("GetModelInfo", stub.GetModelInfo, pb.GetModelInfoRequest())
             yield address, Models({info.served_model_name: frozenset([GENERATES if info.is_generation else EMBEDS])})
