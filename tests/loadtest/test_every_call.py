@@ -184,15 +184,15 @@ def test_a_server_that_knows_its_callers_is_reached_with_a_token(tmp_path: Path)
     token.write_text("t0p\n")
     tls = ("--tls.certificate", tmp_path / "server.crt", "--tls.key", tmp_path / "server.key")
     bundle = make_synthetic_bundle(tmp_path / "tiny", name="tiny")
-    users = ("GenerationUser", "OpenAiUser", "-u", 2, "-r", 2, "--rounds", 1, "--tls-ca", authority)
-    users = (*users, "--calls", "Generation/Generate,/v1/completions,/v1/models")
+    users = ("GenerationUser", "OpenAiUser", "-u", 2, "-r", 2, "--rounds", 1)
+    flags = ("--tls-ca", authority, "--calls", "Generation/Generate,/v1/completions,/v1/models")
     with serving(tmp_path / "log", bundle, *tls, "--auth.tokens", callers, "--require-auth") as running:
         running.http = running.http.replace("http://", "https://")
-        found, process = run_locust(running, *users, "--token-file", token)
+        found, process = run_locust(running, *users, *flags, "--token-file", token)
         assert process.returncode == 0, process.stderr
         assert {name for name, entry in found.items() if entry["num_requests"]} >= {
             *("Generation/Generate", "/v1/completions", "/v1/models"),
         }
-        found, process = run_locust(running, *users)
+        found, process = run_locust(running, *users, *flags)
         assert process.returncode == 1
         assert "ListModels: UNAUTHENTICATED: " in process.stderr
