@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 import pytest
 from attendant import __version__
+from attendant_proto.v1 import generation_pb2 as pb
 from attendant_proto.v1 import generation_pb2_grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
@@ -34,8 +35,8 @@ def image(store: Containers) -> str:
 
 @pytest.fixture(scope="module")
 def demo(store: Containers, image: str) -> Iterator[Container]:
-    """The demo, once it serves."""
-    with store.running(image, "demo") as running:
+    """The demo, once it serves; with processes of its own, which might want files to meet in."""
+    with store.running(image, "demo", "--engine.process", "--chat.given-templates") as running:
         eventually(running.is_well)
         yield running
 
@@ -63,10 +64,13 @@ def test_a_call_from_outside_is_answered(demo: Container) -> None:
         health: Any = health_pb2_grpc.HealthStub(channel)
         answer = health.Check(health_pb2.HealthCheckRequest(), timeout=HANGS_S)
         assert answer.status == health_pb2.HealthCheckResponse.SERVING
-        told = list(
-            generation_pb2_grpc.GenerationStub(channel).Generate(request("Where is my order?"), timeout=HANGS_S)
-        )
-    assert "".join(each.text for each in told)
+        generate = generation_pb2_grpc.GenerationStub(channel).Generate
+        told = list(generate(request("Where is my order?"), timeout=HANGS_S))
+        assert "".join(each.text for each in told)
+        given = "{% for message in messages %}{{ message.content }}{% endfor %}"
+        chat = pb.Chat(messages=[pb.ChatMessage(role="user", content="Hello")], given_template=given)
+        told = list(generate(pb.GenerateRequest(chat=chat), timeout=HANGS_S))
+        assert told[-1].HasField("finish")
     assert demo.inside("attendant", "health") == "SERVING"
 
 
