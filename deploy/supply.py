@@ -67,6 +67,8 @@ NEEDS = (
 )
 
 _NAME = re.compile(r"[-_.]+")
+_LOCAL = re.compile(r"^([a-z0-9-]+==[^\s+]+)\+\S+", re.MULTILINE)
+"""A version with a builder's own mark, as torch's for processors has it: what is known is known of the one without."""
 _LINE = re.compile(r"^([a-z0-9-]+)==(\S+)", re.MULTILINE)
 
 
@@ -138,7 +140,10 @@ def audit() -> int:
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
         command = [sys.executable, "-m", "pip_audit", "--require-hashes", "--disable-pip"]
-        command += [word for lock in LOCKS for word in ("--requirement", str(lock.file))]
+        for lock in LOCKS:
+            public = Path(folder) / lock.file.name
+            public.write_text(_LOCAL.sub(r"\1", lock.file.read_text(encoding="utf-8")), encoding="utf-8")
+            command += ["--requirement", str(public)]
         command += ["--progress-spinner", "off", "--format", "json", "--output", str(report)]
         done = subprocess.run(command, check=False, capture_output=True, text=True)
         if not report.exists():

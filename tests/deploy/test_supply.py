@@ -19,6 +19,11 @@ with open(sys.argv[sys.argv.index("--output") + 1], "w") as report:
     json.dump({{"dependencies": {}}}, report)
 """
 """A program that writes a report as pip-audit does."""
+READS = """import sys
+locks = [open(word).read() for word in sys.argv if word.endswith(".txt")]
+assert len(locks) > 2 and any("\\ntorch==" in lock for lock in locks) and not any("+cpu" in lock for lock in locks)
+"""
+"""One that ends badly unless it is asked of all locks, and of versions as an index knows them."""
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.image)
@@ -98,6 +103,7 @@ def test_a_package_that_could_not_be_audited_is_none_that_was(capsys: pytest.Cap
         ("raise SystemExit(1)", 2, "pip-audit ended with 1: it said nothing"),
         (WRITES.format([{"name": "a", "skip_reason": "none"}]), 2, "not audited: a"),
         (WRITES.format([{"name": "a", "version": "1", "vulns": []}]), 0, ""),
+        (READS + WRITES.format([{"name": "a", "version": "1", "vulns": []}]), 0, ""),
     ],
 )
 def test_an_audit_says_what_it_lacks(

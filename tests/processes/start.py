@@ -2,12 +2,13 @@
 
 `python -m tests.processes.start` starts the demo again and again, and `python -m tests.processes.start BUNDLE` a server
 of a bundle; both print the median. The first start is not counted: it compiles the modules, as an image has them, and
-brings the files into the page cache.
+brings the files into the page cache. `--program "podman run --rm --network host --read-only IMAGE"` starts containers.
 """
 
 from __future__ import annotations
 
 import argparse
+import shlex
 import signal
 import socket
 import statistics
@@ -27,7 +28,7 @@ from tests.system.server import HANGS_S, environment
 LOOK_EVERY_S = 0.005
 
 
-def a_start(words: list[str], variables: Mapping[str, str]) -> float:
+def a_start(command: list[str], variables: Mapping[str, str]) -> float:
     """Seconds from the start of a process to the first answer SERVING of its health service.
 
     Raises:
@@ -36,9 +37,9 @@ def a_start(words: list[str], variables: Mapping[str, str]) -> float:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "attendant", *words, "--grpc.port", str(port), "--http.port", "0"]
     begin = time.monotonic()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=variables)
+    words = [*command, "--grpc.port", str(port), "--http.port", "0"]
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=variables)
     try:
         while not _serves(port):
             assert process.poll() is None, process.stderr.read() if process.stderr else ""
@@ -66,14 +67,16 @@ def _serves(port: int) -> bool:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("bundle", type=Path, nargs="?", help="a folder; without one, the demo")
+    parser.add_argument("--program", default=f"{sys.executable} -m attendant", help="what is started: %(default)s")
     parser.add_argument("--times", type=int, default=10)
     told = parser.parse_args()
     words = ["demo"] if told.bundle is None else ["serve", str(told.bundle)]
+    command = [*shlex.split(told.program), *words]
     with tempfile.TemporaryDirectory() as compiled:
         unlike = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": compiled}
         variables = {**environment(), **unlike}
-        a_start(words, variables)
-        found = sorted(a_start(words, variables) for _ in range(told.times))
+        a_start(command, variables)
+        found = sorted(a_start(command, variables) for _ in range(told.times))
     print(f"{' '.join(words)}: SERVING after {statistics.median(found):.2f} s ({found[0]:.2f} to {found[-1]:.2f})")
 
 
