@@ -33,7 +33,7 @@ class Order:
         calibration: text to calibrate with; by default the exporter's own.
         context_length: at most so many tokens of prompt and answer together; by default what the model takes.
         max_kl: the largest divergence, nats a token, where several recipes are tried for it.
-        source: where the model came from.
+        source: where the model came from. quantised: what its weights were, where they were quantised already.
         attention: which graph gives the model's attention.
         tool_format, reasoning_format: names of formats; by default those that the chat templates speak.
         overwrite: whether a bundle at ``out`` is replaced, once the new one is whole.
@@ -46,6 +46,7 @@ class Order:
     context_length: int | None = None
     max_kl: float | None = None
     source: Origin | None = None
+    quantised: tuple[str, ...] = ()
     overwrite: bool = False
     attention: AttentionChoice = "auto"
     tool_format: str | None = None

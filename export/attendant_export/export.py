@@ -85,6 +85,7 @@ def export_bundle(  # noqa: PLR0913 - the options of an export
         context_length=context_length,
         max_kl=asked.max_kl if isinstance(asked, Auto) else None,
         source=Origin(id=folder.id, revision=folder.revision, versions=versions()),
+        quantised=folder.quantised.done if folder.quantised is not None else (),
         overwrite=overwrite,
         attention=attention,
         tool_format=tool_format,

@@ -52,7 +52,7 @@ def make_bundle(draft: Draft[M], tokenizer_json: str | None, order: Order) -> M:
             name=order.name,
             target=draft.recipe.target,
             precision=draft.recipe.precision,
-            recipe=written.recipe,
+            recipe=(*order.quantised, *written.recipe),
             graphs=written.graphs,
             files={},
             parity=parity,

@@ -146,7 +146,12 @@ class DecoderDraft:
             **common,
             task="generate",
             architecture=str(source.model.config.model_type),
-            warnings=(*words.warnings, *setting_warnings(source.model), *self.context.warnings),
+            warnings=(
+                *words.warnings,
+                *(source.quantised.warnings if source.quantised is not None else ()),
+                *setting_warnings(source.model),
+                *self.context.warnings,
+            ),
             cache_layout="pages" if self.recipe.target == "cuda" else "slots",
             kv_layers=written.layers,
             context_length=self.context.length,

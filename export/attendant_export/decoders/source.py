@@ -8,6 +8,7 @@ from typing import Any
 
 from attendant_export.decoders.architectures import check_config, check_model
 from attendant_export.source.folder import CONFIG_FILE, SourceFolder
+from attendant_export.source.quantised.checkpoint import Checkpoint
 from attendant_export.words import Words, read_words
 
 
@@ -19,11 +20,13 @@ class DecoderSource:
         model: transformers model, float32, eager attention, in eval mode.
         words: its tokenizer and chat templates.
         tokenizer_config: content of tokenizer_config.json, for the special tokens a config leaves out, or {}.
+        quantised: what its weights were before they were read, where they were quantised.
     """
 
     model: Any
     words: Words
     tokenizer_config: Mapping[str, Any] = field(default_factory=dict)
+    quantised: Checkpoint | None = None
 
 
 def load_decoder(folder: SourceFolder) -> DecoderSource:
@@ -38,4 +41,4 @@ def load_decoder(folder: SourceFolder) -> DecoderSource:
     words = read_words(folder)  # before the weights: a missing tokenizer is told at once
     model = folder.pretrained("AutoModelForCausalLM")
     check_model(model)
-    return DecoderSource(model, words, tokenizer_config)
+    return DecoderSource(model, words, tokenizer_config, folder.quantised)

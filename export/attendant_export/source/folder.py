@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,9 @@ import torch
 
 from attendant_export.errors import SourceError, reading
 from attendant_export.source.json_files import read_json
+from attendant_export.source.quantised.checkpoint import Checkpoint, read_checkpoint
+from attendant_export.source.quantised.loading import load
+from attendant_export.source.quantised.scheme import scheme_of
 
 CONFIG_FILE = "config.json"
 
@@ -60,6 +64,16 @@ class SourceFolder:
         """Whether there is a file of this name."""
         return (self.path / name).is_file()
 
+    @cached_property
+    def quantised(self) -> Checkpoint | None:
+        """Its weights where they are quantised; None where they are plain.
+
+        Raises:
+            SourceError: a method or a layout that is not known, or files that cannot be read.
+        """
+        scheme = scheme_of(self.path, self.config)
+        return None if scheme is None else read_checkpoint(self.path, scheme)
+
     def pretrained(self, auto_class: str, optional: tuple[str, ...] = ()) -> Any:
         """The model, in float32, with eager attention, in eval mode.
 
@@ -74,15 +88,19 @@ class SourceFolder:
         from transformers.utils import logging
 
         logging.disable_progress_bar()  # the exporter tells its own progress
+        quantised = self.quantised
         with reading(f"{self.path}: the model cannot be loaded"):
-            model, info = getattr(transformers, auto_class).from_pretrained(
-                self.path,
-                dtype=torch.float32,
-                attn_implementation="eager",
-                local_files_only=True,
-                output_loading_info=True,
-                ignore_mismatched_sizes=True,  # they are told below, by name
-            )
+            if quantised is not None:
+                model, info = load(self.path, auto_class, quantised.weights)
+            else:
+                model, info = getattr(transformers, auto_class).from_pretrained(
+                    self.path,
+                    dtype=torch.float32,
+                    attn_implementation="eager",
+                    local_files_only=True,
+                    output_loading_info=True,
+                    ignore_mismatched_sizes=True,  # they are told below, by name
+                )
         _check_sizes(self.path, info)
         missing = sorted(name for name in info["missing_keys"] if not any(part in name for part in optional))
         if missing:  # transformers would fill them with random numbers

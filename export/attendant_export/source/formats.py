@@ -8,13 +8,12 @@ from typing import Any
 
 from attendant_export.errors import SourceError, SourceNotFound
 from attendant_export.source.folder import SourceFolder
+from attendant_export.source.quantised.scheme import scheme_of
 
 _POINTER = b"version https://git-lfs.github.com/spec/"
 _WEIGHTS = ("*.safetensors", "*.bin", "*.pt", "*.pth")
 _LARGE = (*_WEIGHTS, "*.model", "*.gguf", "*.onnx", "tokenizer.json")
 _NAMES = ("config.json", "modules.json")
-_OLDER_QUANTISED = ("quantize_config.json", "quant_config.json", "hf_quant_config.json")
-_METHODS = {"bitsandbytes": "bitsandbytes", "fp8": "FP8", "mxfp4": "MXFP4", "gptq": "GPTQ", "awq": "AWQ"}
 
 # What is there instead of a config.json or of weights, and what it is; the first that is there counts.
 _KINDS: tuple[tuple[str, str], ...] = (
@@ -35,11 +34,11 @@ _KINDS: tuple[tuple[str, str], ...] = (
 
 
 def check_folder(source: SourceFolder) -> None:
-    """Refuses what is no whole checkpoint in the Hugging Face format, with float weights, and says what it is.
+    """Refuses what is no whole checkpoint in the Hugging Face format, and says what it is.
 
     Raises:
         SourceNotFound: no model of transformers is there; says what is.
-        SourceError: an adapter, quantised weights, pointers in place of files, or no weights.
+        SourceError: an adapter, weights of an unknown quantisation, pointers in place of files, or no weights.
     """
     folder = source.path
     _check_pointers(folder)
@@ -50,10 +49,7 @@ def check_folder(source: SourceFolder) -> None:
             raise SourceNotFound(f"{folder} is {kind}")
         raise SourceNotFound(f"{folder} has no config.json: it is not a model folder in the Hugging Face format")
     for path in _files(folder, "config.json"):
-        _check_quantised(path, _content(source, path))
-    older = next((name for name in _OLDER_QUANTISED if source.has(name)), None)
-    if older is not None:
-        raise SourceError(_quantised(folder / older, "a method", _content(source, folder / older)))
+        scheme_of(path.parent, _content(source, path))
     if not any(True for pattern in _WEIGHTS for _ in _files(folder, pattern)):
         kind = _kind(folder)
         if kind is not None:
@@ -95,24 +91,6 @@ def _check_adapter(source: SourceFolder) -> None:
     raise SourceError(
         f"{folder} holds an adapter alone ({kind}), no model: merge it into {base} (peft's merge_and_unload), save "
         "that and export it"
-    )
-
-
-def _check_quantised(path: Path, config: Mapping[str, Any]) -> None:
-    parts = [config, *(part for name, part in config.items() if name.endswith("_config") and isinstance(part, dict))]
-    for part in parts:
-        found = part.get("quantization_config") or part.get("compression_config")
-        if isinstance(found, dict) and found:
-            raise SourceError(_quantised(path, str(found.get("quant_method") or "a method"), found))
-
-
-def _quantised(path: Path, method: str, found: Mapping[str, Any]) -> str:
-    bits = found.get("bits") or found.get("w_bit") or (4 if found.get("load_in_4bit") else None)
-    bits = bits or (8 if found.get("load_in_8bit") else None)
-    how = f"{_METHODS.get(method, method)}, {bits} bits" if bits else _METHODS.get(method, method)
-    return (
-        f"{path.parent}: the weights are quantised already ({how}; {path.name}); export the checkpoint that they were "
-        "made from, with --precision for a smaller bundle"
     )
 
 

@@ -1,0 +1,65 @@
+"""A quantised checkpoint as a whole: the weights of its method, and what is stored plainly beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from attendant_export.errors import SourceError
+from attendant_export.source.quantised.fp8 import read_fp8
+from attendant_export.source.quantised.mxfp4 import read_mxfp4
+from attendant_export.source.quantised.scheme import Scheme
+from attendant_export.source.quantised.tensors import Tensors
+from attendant_export.source.quantised.weights import Reading, Weight
+
+Reader = Callable[[Tensors, Mapping[str, Any]], Reading]
+_READERS: Mapping[str, Reader] = {"fp8": read_fp8, "mxfp4": read_mxfp4}
+_PLAIN = ("F64", "F32", "F16", "BF16")
+_PARTS = ("_scale", "_scale_inv", "_packed", "_blocks", "_scales", "qweight", "qzeros", "g_idx", "_zero_point", "SCB")
+"""Ends of names that are parts of quantised weights."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """``weights`` by the names that the model has for them. ``done``: what became of them, a sentence each.
+    ``warnings``: what is not as the checkpoint has it."""
+
+    weights: Mapping[str, Weight]
+    done: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def read_checkpoint(folder: Path, scheme: Scheme) -> Checkpoint:
+    """Looks at the headers of a folder's files; what they hold is read when it is needed.
+
+    Raises:
+        SourceError: files that cannot be read, parts that are missing or do not fit, or a layout that is not known;
+            names the tensor.
+    """
+    tensors = Tensors(folder)
+    reading = _READERS[scheme.method](tensors, scheme.settings)
+    if not reading.weights:
+        raise SourceError(
+            f"{folder}: {scheme.file.name} says that the weights are quantised ({scheme.name}), and none of the "
+            f"{len(tensors)} tensors is; if they are plain, take what it says of quantisation away"
+        )
+    weights = dict(reading.weights)
+    for name in tensors:
+        if name in reading.used:
+            continue
+        _check_plain(tensors, name, scheme)
+        weights[name] = Weight(tensors[name], partial(tensors.read, name))
+    done = f"{len(reading.weights)} weights of {scheme.name} read as float32"
+    return Checkpoint(weights, (done,), tuple(reading.notes))
+
+
+def _check_plain(tensors: Tensors, name: str, scheme: Scheme) -> None:
+    part = name.endswith(_PARTS)
+    if part or (name.endswith("weight") and tensors.dtype(name) not in _PLAIN):
+        raise SourceError(
+            f"{tensors.folder}: tensor {name!r}, of type {tensors.dtype(name)}, is not as {scheme.name} is known here; "
+            "the layout of this checkpoint is not read"
+        )

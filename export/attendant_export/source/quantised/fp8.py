@@ -1,0 +1,111 @@
+"""FP8: 8-bit floats, and a scale for the tensor, for each row, or for each block.
+
+Layouts: DeepSeek's and Qwen's (``weight_scale_inv`` for blocks of ``weight_block_size``), and ``weight_scale`` of
+compressed-tensors, FBGEMM and ModelOpt. All of them are multiplied with, whatever the name says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import torch
+
+from attendant_export.errors import SourceError
+from attendant_export.source.quantised.tensors import Tensors
+from attendant_export.source.quantised.weights import FLOATS, Reading, Weight
+
+TYPES = ("F8_E4M3", "F8_E5M2")
+_SCALES = ("_scale_inv", "_scale")
+_SCALE_TYPES = (*FLOATS, "F8_E8M0", "U8")
+# Scales of activations and of the KV cache: here, both are computed in float32.
+_UNREAD = ("input_scale", "activation_scale", "output_scale", "k_scale", "v_scale", "q_scale", "prob_scale")
+_UNREAD_BESIDE = ("input_scale_ub", "input_zero_point")
+_EXPONENT_OF_ONE = 127
+
+
+def read_fp8(tensors: Tensors, settings: Mapping[str, Any]) -> Reading:
+    """Every tensor of 8-bit floats, with its scale.
+
+    Raises:
+        SourceError: a scale is missing, or does not fit; names the tensor.
+    """
+    reading = Reading()
+    block = _block_size(settings)
+    for name, shape in tensors.items():
+        if tensors.dtype(name) in TYPES:
+            scale = _scale_of(tensors, name)
+            blocks = _blocks(tensors, name, scale, block)
+            reading.add(name, Weight(shape, partial(_dequantised, tensors, name, scale, blocks)), name, scale)
+        elif name.rpartition(".")[2] in (*_UNREAD, *_UNREAD_BESIDE):
+            reading.used.add(name)
+    return reading
+
+
+def _block_size(settings: Mapping[str, Any]) -> tuple[int, int] | None:
+    found = settings.get("weight_block_size") or settings.get("block_size")
+    if found is None:
+        return None
+    if not (isinstance(found, list) and len(found) == 2 and all(isinstance(size, int) and size > 0 for size in found)):
+        raise SourceError(f"config.json: weight_block_size is {found!r}; it must be two positive numbers")
+    return found[0], found[1]
+
+
+def _scale_of(tensors: Tensors, name: str) -> str:
+    stem = name.removesuffix(".weight")
+    known = [name + ending for ending in _SCALES] + ([f"{stem}.scale"] if stem != name else [])
+    scale = next((each for each in known if each in tensors), None)
+    if scale is None:
+        raise SourceError(f"{tensors.folder}: {name!r} is FP8 without a scale; there is none of {', '.join(known)}")
+    tensors.check(scale, name, _SCALE_TYPES)
+    return scale
+
+
+def _blocks(tensors: Tensors, name: str, scale: str, block: tuple[int, int] | None) -> tuple[int, ...]:
+    """How many elements of the weight, axis by axis, have one scale.
+
+    Raises:
+        SourceError: the shapes do not go together.
+    """
+    shape, given = tensors[name], tensors[scale]
+    if given in ((), (1,)):
+        return shape
+    if len(given) == 1 and len(shape) > 1:  # a scale for each row
+        given = (*given, *(1,) * (len(shape) - 1))
+    sizes = tuple(
+        _size(length, count, None if block is None or axis < len(shape) - 2 else block[axis - len(shape) + 2])
+        for axis, (length, count) in enumerate(zip(shape, given, strict=False))
+    )
+    if len(given) != len(shape) or None in sizes:
+        asked = f" with blocks of {list(block)}" if block is not None else ""
+        raise SourceError(
+            f"{tensors.folder}: the scale {scale!r} has shape {list(tensors[scale])}, which does not go with {name!r}, "
+            f"{list(shape)}{asked}"
+        )
+    return tuple(size for size in sizes if size is not None)
+
+
+def _size(length: int, count: int, block: int | None) -> int | None:
+    """The elements of one scale on an axis of ``length`` with ``count`` scales."""
+    if block is not None:
+        return block if -(-length // block) == count else None
+    return length // count if count and length % count == 0 else None
+
+
+def _dequantised(tensors: Tensors, name: str, scale: str, blocks: tuple[int, ...]) -> torch.Tensor:
+    values, factors = tensors.read(name).to(torch.float32), _factors(tensors.read(scale))
+    if factors.numel() == 1:
+        return values.mul_(factors.reshape(()))
+    factors = factors.reshape(*factors.shape, *(1,) * (values.dim() - factors.dim()))
+    for axis, size in enumerate(blocks):
+        if size > 1 and factors.shape[axis] > 1:
+            factors = factors.repeat_interleave(size, dim=axis).narrow(axis, 0, values.shape[axis])
+    return values.mul_(factors)
+
+
+def _factors(scale: torch.Tensor) -> torch.Tensor:
+    """Scales in float32; bytes are exponents of two."""
+    if scale.dtype == torch.uint8:
+        return torch.exp2(scale.to(torch.float32) - _EXPONENT_OF_ONE)
+    return scale.to(torch.float32)

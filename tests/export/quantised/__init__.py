@@ -1,0 +1,1 @@
+"""Checkpoints that are quantised already, made by writers of these tests from each format's published layout."""

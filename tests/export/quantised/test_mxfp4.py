@@ -1,0 +1,101 @@
+"""gpt-oss as it is published: experts in MXFP4."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from attendant_export.errors import SourceError
+from attendant_export.export import export_bundle
+
+from tests.export.quantised.folders import Folder, Packed, Tensors, assert_same_weights, quantised
+
+SETTINGS = {"quant_method": "mxfp4", "modules_to_not_convert": ["model.layers.*.self_attn", "lm_head"]}
+VALUES = torch.tensor([0, 0.5, 1, 1.5, 2, 3, 4, 6])
+
+
+def gpt_oss() -> Any:
+    from transformers import AutoModelForCausalLM, GptOssConfig
+
+    torch.manual_seed(0)
+    config = GptOssConfig(
+        **{"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_local_experts": 4},
+        **{"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16, "vocab_size": 300},
+        **{"max_position_embeddings": 256, "initializer_range": 0.2, "rope_scaling": None, "pad_token_id": 0},
+        **{"layer_types": ["sliding_attention", "full_attention"], "sliding_window": 64},
+    )
+    return AutoModelForCausalLM.from_config(config, dtype=torch.float32, attn_implementation="eager").eval()
+
+
+def in_mxfp4(weight: torch.Tensor) -> Packed:
+    """[experts, K, N] -> blocks [experts, N, K / 32, 16] and scales [experts, N, K / 32]."""
+    experts, channels, outputs = weight.shape
+    blocks = weight.transpose(1, 2).reshape(experts, outputs, channels // 32, 32)
+    exponents = torch.floor(torch.log2(blocks.abs().amax(-1))) - 2  # the largest value is 6: 1.5 * 2**2
+    scaled = blocks / torch.exp2(exponents)[..., None]
+    codes = (scaled.abs()[..., None] - VALUES).abs().argmin(-1)
+    plain = torch.sign(scaled) * VALUES[codes] * torch.exp2(exponents)[..., None]
+    codes = (codes + 8 * (scaled < 0)).to(torch.uint8)
+    packed = codes[..., ::2] | codes[..., 1::2] << 4
+    tensors = {"_blocks": packed, "_scales": (exponents + 127).to(torch.uint8)}
+    return Packed(tensors, plain.reshape(experts, outputs, channels).transpose(1, 2).contiguous())
+
+
+def experts(name: str) -> bool:
+    return name.endswith(("experts.gate_up_proj", "experts.down_proj"))
+
+
+@pytest.fixture
+def published(tmp_path: Path) -> Folder:
+    return quantised(tmp_path / "m", SETTINGS, in_mxfp4, gpt_oss(), experts)
+
+
+def test_the_experts_are_what_the_blocks_stand_for(published: Folder) -> None:
+    assert_same_weights(published)
+
+
+def test_it_exports_and_answers_as_its_plain_twin(published: Folder, tmp_path: Path) -> None:
+    """The export compares the graph with the model that was loaded, which is the twin, to the bit."""
+    manifest = export_bundle(str(published.path), tmp_path / "bundle")
+    assert manifest.recipe[0] == "4 weights of MXFP4 read as float32"
+    assert manifest.parity.max_abs_error < 1e-4
+    assert json.loads((tmp_path / "bundle" / "bundle.json").read_text())["architecture"] == "gpt_oss"
+
+
+NAME = "model.layers.0.mlp.experts.gate_up_proj"
+
+
+def _no_blocks(tensors: Tensors) -> None:
+    del tensors[f"{NAME}_blocks"]
+
+
+def _no_scales(tensors: Tensors) -> None:
+    del tensors[f"{NAME}_scales"]
+
+
+def _wrong(tensors: Tensors) -> None:
+    tensors[f"{NAME}_scales"] = tensors[f"{NAME}_scales"][:, :-1]
+
+
+def _narrow(tensors: Tensors) -> None:
+    for part in ("blocks", "scales"):
+        tensors[f"{NAME}_{part}"] = tensors[f"{NAME}_{part}"][:, :, :1]
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (_no_blocks, f"'{NAME}_scales' has no '{NAME}_blocks' beside it"),
+        (_no_scales, f"tensor '{NAME}_scales', which belongs to '{NAME}_blocks', is missing"),
+        (_wrong, rf"'{NAME}_scales', .*has shape \[4, 191, 2\]; the rest of it asks for \[4, 192, 2\]"),
+        (_narrow, rf"first '{NAME}': \[4, 32, 192\] in the file, \[4, 64, 192\] by the config"),
+    ],
+    ids=["blocks", "scales", "shape", "narrow"],
+)
+def test_parts_that_do_not_fit_are_named(published: Folder, edit: Any, message: str) -> None:
+    published.change(edit)
+    with pytest.raises(SourceError, match=message):
+        published.loaded()
