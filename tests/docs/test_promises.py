@@ -9,7 +9,18 @@ from tests.docs.tables import assert_every_row_names_tests_that_exist, rows
 
 TEXT = (REPOSITORY / "docs" / "promises.md").read_text(encoding="utf-8")
 SECTIONS = dict(re.findall(r"^## ([^\n]+)\n(.*?)(?=^## |\Z)", TEXT, re.DOTALL | re.MULTILINE))
-PARTS = ("Answers", "Overload", "Fairness", "Security", "Limits", "Lifecycle", "Faults", "Many servers", "Soak")
+PARTS = (
+    "Answers",
+    "Overload",
+    "Fairness",
+    "Security",
+    "Limits",
+    "Lifecycle",
+    "Faults",
+    "Many servers",
+    "Exports",
+    "Soak",
+)
 
 
 def test_every_part_makes_promises() -> None:

@@ -31,7 +31,7 @@ class Tensors(Mapping[str, tuple[int, ...]]):
         self._types: dict[str, str] = {}
         for path in weight_files(folder):
             with _reading(path):
-                file = safe_open(path, framework="pt")
+                file: Any = safe_open(path, framework="pt")
                 self.metadata |= file.metadata() or {}
                 for name in file.keys():  # noqa: SIM118 - it is no mapping
                     header = file.get_slice(name)
