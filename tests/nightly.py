@@ -100,6 +100,7 @@ NIGHTLY = (
     "real/test_answers.py::test_smollm2_knows_the_capital_of_france",
     "soak/test_soak.py::test_every_answer_under_load_is_the_one_alone",
     "soak/test_soak.py::test_ten_minutes",
+    "strangers/test_aiperf.py::test_it_takes_our_bodies_at_our_moments",
     "strangers/test_frameworks.py",
     "strangers/test_pages.py::test_programs_that_hear",
 )
