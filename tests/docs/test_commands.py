@@ -30,6 +30,7 @@ CLIENT = r"attendant (generate|estimate|chat|models|classify|translate|see|embed
 TRANSCRIBE = r"attendant transcribe "
 REPLAY = r"attendant replay "
 COMPARE = r"attendant compare "
+ASKED = r"attendant (loadtest|capacity) "
 RECORD = r"attendant serve --record"
 EXPORT = r"attendant export "
 SERVE = r"attendant serve \./"
@@ -43,7 +44,7 @@ QUICK_BENCH = r"make bench ARGS=--quick$"
 BENCH = r"make bench (?!ARGS=--quick)"
 TARGET = r"make [a-z-]+( [A-Z]+=\S+)*$|make run ARGS=\"--model smollm2\"$|make \.venv-dev/\.done$|make test ARGS="
 SERVING = (SERVE, TRACED, ROUTED, ENGINE, HELP)
-ASKING = (REPOSITORY_COMMAND, CLIENT, TRANSCRIBE, REPLAY, COMPARE)
+ASKING = (REPOSITORY_COMMAND, CLIENT, TRANSCRIBE, REPLAY, COMPARE, ASKED)
 KINDS = (*ASKING, TOKEN, RECORD, EXPORT, *SERVING, LOAD, QUICK_BENCH, BENCH, TARGET)
 
 
@@ -95,6 +96,18 @@ def test_client_commands(command: str, server: ServerProcess, tmp_path: Path) ->
     (tmp_path / "circle.png").write_bytes(png((200, 40, 40), (32, 32)))
     text = "hello\n/exit\n" if "chat" in command else None
     assert run([*here(shlex.split(command)), "--server", server.grpc], tmp_path, text).strip()
+
+
+@pytest.mark.parametrize("command", of_kind(ASKED))
+def test_what_a_server_can_do(command: str, server: ServerProcess, tmp_path: Path) -> None:
+    """Shorter than a reader would. Figures are refused where the machine does something else meanwhile."""
+    shorter = ["--run-seconds", "0.5", "--most-seconds", "6"] if " capacity " in command else ["--seconds", "1"]
+    words = [*here(shlex.split(command)), "--server", server.grpc, *shorter]
+    done = subprocess.run(
+        words, cwd=tmp_path, capture_output=True, text=True, timeout=300, env=environment(), check=False
+    )
+    assert done.returncode == 0 or "no figures" in done.stdout or "Capacity: none" in done.stdout, done.stderr
+    assert done.stdout.startswith("| offered | answered |")
 
 
 def test_a_new_token(tmp_path: Path) -> None:

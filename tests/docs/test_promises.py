@@ -19,6 +19,7 @@ PARTS = (
     "Faults",
     "Many servers",
     "Exports",
+    "Load tests",
     "Soak",
 )
 

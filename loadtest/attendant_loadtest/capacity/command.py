@@ -124,10 +124,11 @@ class Found:
         """For machines, with ``said`` for people."""
         search, above = self.search, self._at(self.search.missed_per_s)
         saturated = above.server.saturates(max_running) if above and above.server else None
-        need = math.ceil(load_per_s / search.met_per_s - 1e-9) if load_per_s and search.met_per_s else None
+        per_s = self._offered(search.met_per_s)
+        need = math.ceil(load_per_s / per_s - 1e-9) if load_per_s and per_s else None
         found: dict[str, Any] = {
-            "per_s": search.met_per_s or None,
-            "missed_per_s": None if math.isinf(search.missed_per_s) else search.missed_per_s,
+            "per_s": per_s,
+            "missed_per_s": self._offered(search.missed_per_s),
             "unfinished": search.why or None,
             "saturates": saturated,
             "load_per_s": load_per_s,
@@ -137,12 +138,27 @@ class Found:
         }
         return found | {"said": list(self._said(found, above))}
 
+    def _offered(self, rate: float) -> float | None:
+        """What really came at a rate, chance being what it is: the least of its runs; None of a rate without runs."""
+        came = (run.figures.offered_per_s for run, at in zip(self.runs, self.rates, strict=True) if at == rate)
+        return min(came, default=None)
+
     def _at(self, rate: float) -> Measured | None:
         """The last run at a rate."""
         return next((run for run, at in zip(self.runs[::-1], self.rates[::-1], strict=True) if at == rate), None)
 
+    def _few(self) -> str:
+        """What is to be said of runs in which one late request misses the objective; empty of longer ones."""
+        fewest = min((run.figures.requests for run in self.runs if not run.figures.stopped), default=None)
+        if fewest is None or fewest * (1 - self.objective.share) >= 1:
+            return ""
+        return (
+            f"A run had {fewest} requests, of which none may be late: longer runs (--run-seconds) or a lower "
+            "--percentile tell more."
+        )
+
     def _said(self, found: dict[str, Any], above: Measured | None) -> Iterator[str]:
-        best = self._at(found["per_s"]) if found["per_s"] else None
+        best = self._at(self.search.met_per_s)
         if best is None:
             yield f"Capacity: none was found for {self.objective}."
         else:
@@ -161,6 +177,8 @@ class Found:
             else:
                 what = "; ".join(found["saturates"]) or "nothing; the objective is missed before"
                 yield f"What saturates there: {what}."
+        if few := self._few():
+            yield few
         if found["unfinished"]:
             yield f"The search ended early: {found['unfinished']}."
         if found["replicas"]:

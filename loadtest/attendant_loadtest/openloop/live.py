@@ -58,7 +58,7 @@ def cells(run: Run) -> tuple[str, ...]:
     now_s = run.now_s()
     made = [each for each in run.samples if each.sent_s is not None]
     lately = [each for each in made if (each.last_s or 0.0) >= now_s - LATELY_S]
-    ttft = Times.of([each.ttft_s for each in lately if each.ttft_s is not None and each.first_s >= now_s - LATELY_S])  # type: ignore[operator]
+    ttft = Times.of([each.ttft_s for each in lately if each.ttft_s is not None])
     itl = Times.of([each.itl_s for each in lately if each.itl_s is not None])
     late = [each.lateness_s for each in made[-200:] if each.lateness_s is not None]
     tokens = sum(each.tokens * min(1.0, LATELY_S / max(1e-9, now_s - (each.first_s or 0.0))) for each in lately)

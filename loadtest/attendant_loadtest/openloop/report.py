@@ -110,6 +110,8 @@ def notes(each: Measured) -> Iterator[str]:
             f"{each.name}: no figures, as the client was the bottleneck: {why}. Others may use its processors, or the "
             "server does: ask from another machine, or at a lower rate."
         )
+        if figures.met:
+            yield f"{each.name}: the objective was met all the same, as a late client makes nothing faster"
     if figures.stopped:
         yield f"{each.name}: broken off, as the objective was out of reach after {figures.seconds:.1f} s"
     for how, number in sorted(figures.outcomes.items()):
