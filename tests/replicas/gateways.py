@@ -47,7 +47,7 @@ async def kill(scene: Scene, calls: int) -> dict[str, Any]:
         async with by_http(smg.address, lambda number: _chat(scene, question(number), scene.max_tokens, number)) as ask:
             per_s = scene.share / 2 * await capacity_per_s(ask, NUMBER * MAX_RUNNING, 4.0)
             offering = asyncio.create_task(offer(ask, per_s, enough))
-            await asyncio.to_thread(eventually, lambda: _running(found[0]) > 1)
+            await asyncio.to_thread(eventually, lambda: _running(found[0]) > 2)
             had = _running(found[0])
             found[0].kill()
             killed.set()
