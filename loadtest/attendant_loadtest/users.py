@@ -16,6 +16,7 @@ from attendant_proto.v1 import models_pb2
 from locust import User, events, task
 from locust.exception import StopUser
 
+from attendant_loadtest import workers  # noqa: F401 - a master waits for them
 from attendant_loadtest.client import Answer, CallFailed, GenerationClient
 from attendant_loadtest.reaching import access_of, add_access
 from attendant_loadtest.workloads import KINDS, Shape, make_request

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.replicas.servers import free_port
-from tests.system.server import ServerProcess, environment
+from tests.synthetic import make_slow_bundle
+from tests.system.server import ServerProcess, environment, serving
 
 COUNTING = """
 import json, os, pathlib
@@ -95,10 +96,12 @@ def test_a_master_and_two_workers(server: ServerProcess, locustfile: Path) -> No
     check(locustfile.parent, succeeded(server) - before)
 
 
-def test_processes_of_one_command(server: ServerProcess, locustfile: Path, tmp_path: Path) -> None:
-    before, port = succeeded(server), free_port()
+def test_processes_of_one_command_and_answers_that_run_when_the_time_is_over(locustfile: Path, tmp_path: Path) -> None:
+    """The slow answers are counted, too: here each takes about as long as the run."""
+    port, report = free_port(), tmp_path / "report.html"
     ports = ("--master-bind-host", "127.0.0.1", "--master-bind-port", port, "--master-port", port)
-    report = tmp_path / "report.html"
-    run(words(locustfile, server, "--processes", 2, *ports, *CHATS, *FOUR, "--html", report))
-    check(locustfile.parent, succeeded(server) - before)
+    long = (*CHATS, "--max-tokens", 400, *FOUR, "-t", "1s", "--html", report)
+    with serving(tmp_path / "log", make_slow_bundle(tmp_path / "slow")) as server:
+        run(words(locustfile, server, "--processes", 2, *ports, *long))
+        check(locustfile.parent, succeeded(server))
     assert "chat/first token" in report.read_text(encoding="utf-8")
