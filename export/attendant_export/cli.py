@@ -29,9 +29,7 @@ _TASKS = (  # those of attendant_export.encoders.tasks, whose imports are heavy
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of the command. Imports nothing heavy."""
-    parser.add_argument(
-        "source", metavar="SOURCE", nargs="?", help="a model folder in the Hugging Face format, or a hub id"
-    )
+    parser.add_argument("source", metavar="SOURCE", nargs="?", help="a model folder, a GGUF file, or a hub id")
     parser.add_argument(
         "out", metavar="OUT", nargs="?", type=Path, help="where the bundle goes: a folder that does not exist yet"
     )

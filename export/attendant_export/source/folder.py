@@ -84,23 +84,10 @@ class SourceFolder:
         Raises:
             SourceError: weights are missing or cannot be read.
         """
-        import transformers
         from transformers.utils import logging
 
         logging.disable_progress_bar()  # the exporter tells its own progress
-        quantised = self.quantised
-        with reading(f"{self.path}: the model cannot be loaded"):
-            if quantised is not None:
-                model, info = load(self.path, auto_class, quantised.weights)
-            else:
-                model, info = getattr(transformers, auto_class).from_pretrained(
-                    self.path,
-                    dtype=torch.float32,
-                    attn_implementation="eager",
-                    local_files_only=True,
-                    output_loading_info=True,
-                    ignore_mismatched_sizes=True,  # they are told below, by name
-                )
+        model, info = self._loaded(auto_class)
         _check_sizes(self.path, info)
         missing = sorted(name for name in info["missing_keys"] if not any(part in name for part in optional))
         if missing:  # transformers would fill them with random numbers
@@ -108,6 +95,24 @@ class SourceFolder:
                 f"{self.path}: the weights lack {len(missing)} tensors of the model, first {missing[0]!r}"
             )
         return model.eval()
+
+    def _loaded(self, auto_class: str) -> tuple[Any, dict[str, Any]]:
+        """The model, and which tensors were missing or of other sizes."""
+        import transformers
+
+        quantised = self.quantised
+        with reading(f"{self.path}: the model cannot be loaded"):
+            if quantised is not None:
+                return load(self.path, auto_class, quantised.weights)
+            found: tuple[Any, dict[str, Any]] = getattr(transformers, auto_class).from_pretrained(
+                self.path,
+                dtype=torch.float32,
+                attn_implementation="eager",
+                local_files_only=True,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # they are told by name
+            )
+        return found
 
 
 def _check_sizes(folder: Path, info: dict[str, Any]) -> None:

@@ -20,7 +20,7 @@ _KINDS: tuple[tuple[str, str], ...] = (
     ("model_index.json", "a pipeline of diffusers (model_index.json); only single models of transformers are exported"),
     ("consolidated*", "in its maker's own format ({name}); export the same model's folder in the Hugging Face format"),
     ("params.json", "in its maker's own format ({name}); export the same model's folder in the Hugging Face format"),
-    ("*.gguf", "GGUF ({name}), which is quantised already; export the checkpoint that it was made from"),
+    ("*.gguf", "GGUF ({name}); give the path of that file"),
     ("*.nemo", "a NeMo archive ({name}); export the same model's folder in the Hugging Face format"),
     ("genai_config.json", "ONNX already, for onnxruntime-genai; export the checkpoint that it was made from"),
     ("*.onnx", "ONNX already ({name}), without the weights of a checkpoint; export the one that it was made from"),
@@ -57,6 +57,22 @@ def check_folder(source: SourceFolder) -> None:
         raise SourceError(f"{folder}: the model cannot be loaded: there are no weights, model.safetensors for example")
 
 
+def gguf_of(folder: Path) -> Path | None:
+    """The GGUF file that a folder holds, where it has no weights of another format.
+
+    Raises:
+        SourceError: there are several; names them.
+    """
+    found = sorted(folder.glob("*.gguf"))
+    others = any(True for pattern in _WEIGHTS for _ in _files(folder, pattern))
+    if not found or others:
+        return None
+    if len(found) > 1:
+        names = ", ".join(path.name for path in found)
+        raise SourceError(f"{folder} holds several GGUF files ({names}); give the path of the one to export")
+    return found[0]
+
+
 def _content(source: SourceFolder, path: Path) -> Mapping[str, Any]:
     """A JSON object, or {}: a file that cannot be read is told by what needs it."""
     try:
@@ -68,12 +84,19 @@ def _content(source: SourceFolder, path: Path) -> Mapping[str, Any]:
 def _check_pointers(folder: Path) -> None:
     for pattern in _LARGE:
         for path in _files(folder, pattern):
-            with path.open("rb") as file:
-                start = file.read(len(_POINTER))
-            if start == _POINTER:
-                raise SourceError(
-                    f"{path} is a pointer of git-LFS, not the file itself; fetch the files with `git lfs pull`"
-                )
+            check_pointer(path)
+
+
+def check_pointer(path: Path) -> None:
+    """Refuses a file that git-LFS has left in the place of another.
+
+    Raises:
+        SourceError: it is one.
+    """
+    with path.open("rb") as file:
+        start = file.read(len(_POINTER))
+    if start == _POINTER:
+        raise SourceError(f"{path} is a pointer of git-LFS, not the file itself; fetch the files with `git lfs pull`")
 
 
 def _check_adapter(source: SourceFolder) -> None:

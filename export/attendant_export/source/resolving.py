@@ -1,4 +1,4 @@
-"""Finds the model to export: a local folder in the Hugging Face format, or a hub id fetched into one."""
+"""Finds the model to export: a local folder in the Hugging Face format, a GGUF file, or a hub id, which is fetched."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from pathlib import Path
 
 from attendant_export.errors import SourceNotFound
 from attendant_export.source.folder import SourceFolder
-from attendant_export.source.formats import check_folder
+from attendant_export.source.formats import check_folder, gguf_of
+from attendant_export.source.gguf.folder import gguf_folder
 
 _SMALL_FILES = ["*.json", "*.jinja", "*.txt", "*.model", "*.spm", "*.tiktoken", "*.safetensors"]
 
@@ -20,9 +21,14 @@ def resolve(source: str, revision: str | None = None) -> SourceFolder:
     """
     folder = Path(source).expanduser()
     if folder.is_dir():
+        file = gguf_of(folder)
+        if file is not None:
+            return gguf_folder(file)
         found = SourceFolder(folder, folder.resolve().name, revision)
+    elif folder.suffix == ".gguf" and folder.exists():
+        return gguf_folder(folder)
     elif folder.exists():
-        raise SourceNotFound(f"{folder} is a file; a source is a model folder or a hub id")
+        raise SourceNotFound(f"{folder} is a file; a source is a model folder, a file ending in .gguf or a hub id")
     elif folder.is_absolute() or source.startswith(("./", "../", "~")) or source.count("/") > 1:
         raise SourceNotFound(f"{folder} does not exist")
     else:

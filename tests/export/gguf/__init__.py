@@ -1,0 +1,1 @@
+"""Models in GGUF files: how they are read, and what bundles of them answer."""
