@@ -6,6 +6,7 @@ import asyncio
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,7 +23,7 @@ from attendant_loadtest.schedule.arrivals import Ramp
 from attendant_loadtest.schedule.lengths import Lognormal
 from attendant_loadtest.schedule.mix import Mix, plan, requests
 from attendant_loadtest.schedule.planned import Schedule
-from attendant_loadtest.simulate.fitting import fit, spread_of
+from attendant_loadtest.simulate.fitting import fit, spread_of, wires_of
 from attendant_loadtest.simulate.subject import Costs, Shape, Subject
 
 RUSH_SHARE = 0.2
@@ -57,12 +58,15 @@ def calibrate(
         file = Path(folder) / "steps.npy"
         program = ("attendant_loadtest.simulate.recorder", str(file))
         with serving([bundle, "--log-level", "warning", *served], program) as server:
-            seen = asyncio.run(_measure(server, shape, manifest.vocab_size, seconds, seed))
+            begin_s, seen = asyncio.run(_measure(server, shape, manifest.vocab_size, seconds, seed))
         steps = np.load(file)
-    pace, ratios = fit(steps[int(len(steps) * RUSH_SHARE / 4) :])
-    wires = [each.ttft_s - each.server_first_s for each in seen if each.ttft_s and each.server_first_s]
-    costs = Costs(pace, spread_of(ratios), spread_of(np.array(wires)))
-    tell(f"{manifest.name}: {len(steps)} steps, {len(wires)} requests")
+    steps = steps[steps[:, -1] >= begin_s, :-1]
+    pace, ratios = fit(steps)
+    told = [each for each in seen if each.first_s is not None and each.server_first_s is not None]
+    times = np.array([(each.planned.at_s, each.first_s, each.end_s, each.server_first_s) for each in told], np.float64)
+    due, first, end, server_first = times.T
+    costs = Costs(pace, spread_of(ratios), wires_of(due, first, end, first - due - server_first, shape.max_num_seqs))
+    tell(f"{manifest.name}: {len(steps)} steps, {len(told)} requests")
     measured = {"precision": manifest.precision, "seconds": seconds, "steps": len(steps), "served": [*served]}
     return Subject(manifest.name, shape, costs, measured)
 
@@ -74,14 +78,17 @@ def shape_of(bundle: Path, served: Sequence[str] = ()) -> Shape:
     return Shape(**json.loads(done.stdout))
 
 
-async def _measure(server: Server, shape: Shape, vocab_size: int, seconds: float, seed: int) -> list[Sample]:
-    """What callers saw whose requests came on their own."""
+async def _measure(
+    server: Server, shape: Shape, vocab_size: int, seconds: float, seed: int
+) -> tuple[float, list[Sample]]:
+    """What callers saw whose requests came on their own, and when that began, monotonic."""
     rush_s = RUSH_SHARE * seconds
     mix = _fitting(MIX, shape.context_length)
     async with connected(server.grpc, "", vocab_size, seed) as target:
         per_s = await _rush(target, requests(mix, [0.0] * RUSH, seed), shape.max_num_seqs + 4, rush_s)
         ramp = Ramp(LOADS[0] * per_s, LOADS[1] * per_s)
-        return (await run(plan(ramp, mix, seconds - rush_s, seed + 1), target)).samples
+        begin_s = time.monotonic()
+        return begin_s, (await run(plan(ramp, mix, seconds - rush_s, seed + 1), target)).samples
 
 
 def _fitting(mix: Mix, context_length: int) -> Mix:

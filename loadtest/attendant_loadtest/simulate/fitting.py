@@ -6,14 +6,20 @@ import numpy as np
 import numpy.typing as npt
 from attendant.core.pace import ENOUGH_STEPS, Pace
 
+from attendant_loadtest.simulate.subject import Wire
+
 Vector = npt.NDArray[np.float64]
 
 OUTLIER = 3.0
 """A step that took so many times what is expected, or so small a part of it, does not shape the costs."""
 
 PASSES = 4
-SHARES = 101
-"""Quantiles that are kept of a spread."""
+PARTS = 100
+SHARES_OPEN = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 3 / 4, 1)
+"""Of the sequences that run together: for so many open calls, at most, the wire has values of its own."""
+
+ENOUGH = 30
+"""Calls that say something of the wire."""
 
 
 def fit(steps: Vector) -> tuple[Pace, Vector]:
@@ -41,8 +47,29 @@ def fit(steps: Vector) -> tuple[Pace, Vector]:
 
 
 def spread_of(values: Vector) -> tuple[float, ...]:
-    """Quantiles that values can be drawn from again: evenly, from the smallest to the largest."""
-    return tuple(np.quantile(values, np.linspace(0, 1, SHARES)).tolist())
+    """A hundred values that stand for as many as there are: the mean of each hundredth, from the smallest on."""
+    parts = np.array_split(np.sort(values), min(PARTS, len(values)))
+    return tuple(float(part.mean()) for part in parts)
+
+
+def wires_of(due: Vector, first: Vector, end: Vector, late: Vector, max_num_seqs: int) -> tuple[Wire, ...]:
+    """How late callers had their first tokens, by how many calls were open then.
+
+    Args:
+        due, first, end: when each call was due, had its first token and ended [num_calls] float64, seconds.
+        late: how much later its first token was for its caller than for the server.
+        max_num_seqs: that run together.
+    """
+    num_open = np.searchsorted(np.sort(due), first, "right") - np.searchsorted(np.sort(end), first, "right")
+    found, least = [], -1
+    for most in sorted({max(1, round(max_num_seqs * share)) for share in SHARES_OPEN}):
+        here = (num_open > least) & (num_open <= most)
+        if here.sum() >= ENOUGH:
+            found.append(Wire(most, spread_of(late[here])))
+            least = most
+    if (beyond := num_open > least).sum() >= ENOUGH or not found:
+        found.append(Wire(2**31, spread_of(late[beyond])))
+    return tuple(found)
 
 
 def _least_squares(inputs: Vector, targets: Vector) -> Vector:

@@ -4,6 +4,7 @@ down what each step of its engine computed and how long it took."""
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from attendant.core.pace import StepWork
 from attendant.engine import scheduler
 from attendant.engine.pace_learner import PaceLearner
 
-COLUMNS = (*StepWork._fields, "seconds")
+COLUMNS = (*StepWork._fields, "seconds", "at_s")
 
 
 class Recorder(PaceLearner):
@@ -25,7 +26,7 @@ class Recorder(PaceLearner):
 
     def took(self, work: StepWork, seconds: float) -> None:
         """See PaceLearner."""
-        self.steps.append((*work, seconds))
+        self.steps.append((*work, seconds, time.monotonic()))
         super().took(work, seconds)
 
 
@@ -34,7 +35,7 @@ EVERY: list[Recorder] = []
 
 
 def main(argv: list[str]) -> int:
-    """Serve until told to stop; the file has an array of steps [num_steps, COLUMNS] float64."""
+    """Serve until told to stop; the file has an array of steps [num_steps, COLUMNS] float64, ``at_s`` monotonic."""
     setattr(scheduler, "PaceLearner", Recorder)  # noqa: B010 - this process is there for nothing else
     code = cli.main(["serve", *argv[1:]])
     steps = [step for recorder in EVERY for step in recorder.steps]

@@ -23,7 +23,7 @@ from prometheus_client import CollectorRegistry
 
 from attendant_loadtest.schedule.planned import Planned, Segment, random_of
 from attendant_loadtest.simulate.outcomes import Fate, Log
-from attendant_loadtest.simulate.subject import Draw, Subject
+from attendant_loadtest.simulate.subject import Draw, DrawWire, Subject
 
 S = 1_000_000_000
 
@@ -57,6 +57,7 @@ class _Live:
     first_ns: int = 0
     last_ns: int = 0
     tokens: int = 0
+    wire_ns: int = 0
 
 
 class Replica:
@@ -84,7 +85,7 @@ class Replica:
         self._log = log
         self._pace = subject.costs.pace
         self._spread = Draw(subject.costs.spread, random_of(seed, "steps", index))
-        self._wire_s = Draw(subject.costs.wire_s, random_of(seed, "wire", index))
+        self._wire = DrawWire(subject.costs.wires, random_of(seed, "wire", index))
         self._max_running = subject.shape.max_num_seqs
         limits, pool = subject.shape.limits(), subject.shape.pool()
         self.scheduler = Scheduler(pool, limits, self._settings.order_rules())
@@ -204,6 +205,7 @@ class Replica:
                 gap(now_ns - found.last_ns)
             else:
                 found.first_ns = now_ns
+                found.wire_ns = int(self._wire.next(len(live)) * S)
             found.last_ns = now_ns
             if found.tokens == found.cancel_after:
                 self._broken_off.append(event.request_id)
@@ -228,7 +230,7 @@ class Replica:
             how = Fate.LATE
         elif event.reason is FinishReason.CANCELLED:
             how = Fate.CANCELLED
-        from_ns = found.came_ns - int(self._wire_s.next() * S)
+        from_ns = found.came_ns - found.wire_ns
         self._log.ended(
             found.number,
             self.index,

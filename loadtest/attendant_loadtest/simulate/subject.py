@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from attendant.core.pace import Pace
@@ -114,46 +115,69 @@ class Shape:
         return replace(self, max_num_batched_tokens=tokens)
 
 
+class Wire(NamedTuple):
+    """How much later than the server a caller has its first token, counted from when the call was due.
+
+    Attributes:
+        most: calls that are open then, at most. They are what the wire is slow by: their tokens are on it, too.
+        seconds: values that were seen, each as often as the others.
+    """
+
+    most: int
+    seconds: tuple[float, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Costs:
     """What steps and calls take.
 
     Attributes:
         pace: of steps, in seconds: with all that comes between two of them.
-        spread: how many times as long as that single steps take, as quantiles from the least to the most.
-        wire_s: how much longer than for the server it takes for a caller, from when a call was due to its first token,
-            in seconds, as quantiles.
+        spread: how many times as long as that single steps take: values that were seen, each as often as the others.
+        wires: for more and more open calls. Whoever is beyond the last has the last.
     """
 
     pace: Pace
     spread: tuple[float, ...] = (1.0,)
-    wire_s: tuple[float, ...] = (0.0,)
+    wires: tuple[Wire, ...] = (Wire(1, (0.0,)),)
 
     def told(self) -> str:
         """A line about it."""
-        pace, wire_s = self.pace, self.wire_s[len(self.wire_s) // 2]
+        pace, wires = self.pace, [np.median(wire.seconds) * 1e3 for wire in self.wires]
         return (
             f"a step {pace.step * 1e3:.2f} ms, with prompts {pace.prompts * 1e3:.2f} ms more, a token of them "
-            f"{pace.prompt_token * 1e6:.1f} us, a row {pace.row * 1e6:.1f} us; the wire {wire_s * 1e3:.2f} ms"
+            f"{pace.prompt_token * 1e6:.1f} us, a row {pace.row * 1e6:.1f} us; the wire {wires[0]:.1f} ms"
+            + (f" to {wires[-1]:.1f} ms" if len(wires) > 1 else "")
         )
 
 
 class Draw:
-    """Values as others were: by chance between quantiles. Made of a seed, so that it says the same again."""
+    """One of some values, by chance. The same seed draws the same."""
 
-    def __init__(self, quantiles: Sequence[float], rng: np.random.Generator) -> None:
-        self._quantiles = np.asarray(quantiles, np.float64)
+    def __init__(self, values: Sequence[float], rng: np.random.Generator) -> None:
+        self._values = np.asarray(values, np.float64)
         self._rng = rng
         self._left: list[float] = []
 
     def next(self) -> float:
         """The next."""
-        if len(self._quantiles) == 1:
-            return float(self._quantiles[0])
+        if len(self._values) == 1:
+            return float(self._values[0])
         if not self._left:
-            places = self._rng.uniform(0, len(self._quantiles) - 1, DRAWN)
-            self._left = np.interp(places, np.arange(len(self._quantiles)), self._quantiles).tolist()
+            self._left = self._values[self._rng.integers(0, len(self._values), DRAWN)].tolist()
         return self._left.pop()
+
+
+class DrawWire:
+    """How late a caller hears of a first token."""
+
+    def __init__(self, wires: Sequence[Wire], rng: np.random.Generator) -> None:
+        self._most = [wire.most for wire in wires[:-1]]
+        self._draws = [Draw(wire.seconds, rng) for wire in wires]
+
+    def next(self, num_open: int) -> float:
+        """With so many open calls, in seconds."""
+        return self._draws[bisect_left(self._most, num_open)].next()
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +209,8 @@ class Subject:
             raise BadSubject(f"{path} is no calibration of format {FORMAT}; attendant simulate --calibrate makes one")
         try:
             costs = found["costs"]
-            priced = Costs(Pace(**costs["pace"]), tuple(costs["spread"]), tuple(costs["wire_s"]))
+            wires = tuple(Wire(most, tuple(seconds)) for most, seconds in costs["wires"])
+            priced = Costs(Pace(**costs["pace"]), tuple(costs["spread"]), wires)
             return cls(found["model"], Shape(**found["shape"]), priced, found["measured"])
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise BadSubject(f"{path} is no calibration: {error!r}") from None

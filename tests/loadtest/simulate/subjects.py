@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from attendant.core.pace import ENOUGH_STEPS, Pace
-from attendant_loadtest.simulate.subject import Costs, Shape, Subject
+from attendant_loadtest.simulate.subject import Costs, Shape, Subject, Wire
 
 SLOTS = Shape(
     max_num_seqs=4,
@@ -29,4 +29,4 @@ PACE = Pace(4e-3, 1e-3, 2e-4, 0.0, 5e-4, 1e-6, 0.0, ENOUGH_STEPS)
 
 def subject(shape: Shape = SLOTS, costs: Costs | None = None) -> Subject:
     """One of them."""
-    return Subject("thought", shape, costs or Costs(PACE, (0.7, 1.0, 1.3), (1e-3, 2e-3)))
+    return Subject("thought", shape, costs or Costs(PACE, (0.7, 1.0, 1.3), (Wire(2, (1e-3,)), Wire(9, (2e-3, 3e-3)))))

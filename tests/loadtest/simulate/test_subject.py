@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from attendant.core.pace import Pace, StepWork
-from attendant_loadtest.simulate.fitting import fit, spread_of
-from attendant_loadtest.simulate.subject import BadSubject, Draw, Subject
+from attendant_loadtest.simulate.fitting import fit, spread_of, wires_of
+from attendant_loadtest.simulate.subject import BadSubject, Draw, DrawWire, Subject
 
 from tests.loadtest.simulate.subjects import PAGES, SLOTS, subject
 
@@ -57,11 +57,24 @@ def test_no_cost_is_negative() -> None:
 
 def test_values_are_drawn_as_they_were() -> None:
     values = np.random.default_rng(1).exponential(1, 5000)
-    draw = Draw(spread_of(values), np.random.default_rng(3))
+    spread = spread_of(values)
+    assert np.mean(spread) == pytest.approx(np.mean(values)), "a long tail, too"
+    draw = Draw(spread, np.random.default_rng(3))
     drawn = [draw.next() for _ in range(5000)]
     assert np.mean(drawn) == pytest.approx(np.mean(values), rel=0.06)
     assert np.median(drawn) == pytest.approx(np.median(values), rel=0.06)
-    assert max(drawn) <= max(values)
+    assert spread_of(np.array([2.0, 1.0])) == (1.0, 2.0)
+
+
+def test_the_wire_is_as_slow_as_it_was_with_so_many_calls() -> None:
+    """Calls one at a time, 1 ms late, and then eight at a time, 5 ms late."""
+    due = np.concatenate([np.arange(100.0), 100 + np.arange(800) / 8])
+    first, end = due + 0.1, np.concatenate([due[:100] + 0.5, due[100:] + 0.99])
+    late = np.where(due < 100, 1e-3, 5e-3)
+    wire = DrawWire(wires_of(due, first, end, late, 16), np.random.default_rng(1))
+    assert [wire.next(number) for number in (1, 8, 16, 400)] == pytest.approx([1e-3, 5e-3, 5e-3, 5e-3], rel=0.02)
+    few = wires_of(due[:3], first[:3], end[:3], late[:3], 16)
+    assert DrawWire(few, np.random.default_rng(1)).next(5) == 1e-3
 
 
 @pytest.mark.parametrize("shape", [SLOTS, PAGES])
