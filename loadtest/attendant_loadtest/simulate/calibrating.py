@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 from attendant.bundle import read_manifest
@@ -18,12 +17,13 @@ from attendant_loadtest.bench.processes import ServerFailed
 from attendant_loadtest.openloop.grpc_target import GrpcTarget, connected
 from attendant_loadtest.openloop.loop import run
 from attendant_loadtest.openloop.samples import ANSWERED, Sample
-from attendant_loadtest.overload.servers import Server, serving
+from attendant_loadtest.overload.servers import Server
 from attendant_loadtest.schedule.arrivals import Ramp
 from attendant_loadtest.schedule.lengths import Lognormal
 from attendant_loadtest.schedule.mix import Mix, plan, requests
 from attendant_loadtest.schedule.planned import Schedule
 from attendant_loadtest.simulate.fitting import fit, spread_of, wires_of
+from attendant_loadtest.simulate.recorded import recorded
 from attendant_loadtest.simulate.subject import Costs, Shape, Subject
 
 RUSH_SHARE = 0.2
@@ -54,12 +54,8 @@ def calibrate(
     """
     manifest = read_manifest(bundle)
     shape = shape_of(bundle, served)
-    with TemporaryDirectory() as folder:
-        file = Path(folder) / "steps.npy"
-        program = ("attendant_loadtest.simulate.recorder", str(file))
-        with serving([bundle, "--log-level", "warning", *served], program) as server:
-            begin_s, seen = asyncio.run(_measure(server, shape, manifest.vocab_size, seconds, seed))
-        steps = np.load(file)
+    with recorded([bundle, "--log-level", "warning", *served]) as (server, steps):
+        begin_s, seen = asyncio.run(_measure(server, shape, manifest.vocab_size, seconds, seed))
     steps = steps[steps[:, -1] >= begin_s, :-1]
     pace, ratios = fit(steps)
     told = [each for each in seen if each.first_s is not None and each.server_first_s is not None]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, astuple, dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -188,6 +188,13 @@ class Subject:
     shape: Shape
     costs: Costs
     measured: dict[str, Any] = field(default_factory=dict)
+
+    def slower(self, times: float) -> Subject:
+        """The same on a machine that takes so many times as long, for everything."""
+        costs, parts = self.costs, astuple(self.costs.pace)
+        pace = Pace(*[part * times for part in parts[:-1]], parts[-1])
+        wires = tuple(Wire(most, tuple(value * times for value in seconds)) for most, seconds in costs.wires)
+        return replace(self, costs=Costs(pace, costs.spread, wires))
 
     def save(self, path: Path) -> None:
         """Write it as JSON."""

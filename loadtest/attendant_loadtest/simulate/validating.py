@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 from attendant.bundle import read_manifest
+from attendant.core.pace import StepWork
 
 from attendant_loadtest.openloop import figures as openloop
 from attendant_loadtest.openloop import loop
 from attendant_loadtest.openloop.grpc_target import connected
 from attendant_loadtest.openloop.loop import Run
 from attendant_loadtest.openloop.samples import ANSWERED
-from attendant_loadtest.overload.servers import Server, serving
+from attendant_loadtest.overload.servers import Server
 from attendant_loadtest.schedule.arrivals import Arrivals
 from attendant_loadtest.schedule.mix import Mix, plan
 from attendant_loadtest.schedule.planned import Schedule
 from attendant_loadtest.simulate import outcomes
+from attendant_loadtest.simulate.fitting import Vector
+from attendant_loadtest.simulate.recorded import recorded
 from attendant_loadtest.simulate.subject import Subject
 from attendant_loadtest.simulate.whatif import capacity_per_s
 from attendant_loadtest.simulate.world import Fleet, run
@@ -51,6 +57,8 @@ class Compared:
         first50, first99, each50, end50: seconds to the first token, of each request the mean between two, and to the
             end, by percentile.
         per_s: answers a second. tokens_per_s: their tokens.
+        slow: how many times as long as in the calibration the server's steps took.
+        first50_then, each50_then: the same times, in thought on a machine that is so slow.
     """
 
     load: float
@@ -64,6 +72,9 @@ class Compared:
     end50: Both
     per_s: Both
     tokens_per_s: Both
+    slow: float
+    first50_then: Both
+    each50_then: Both
 
     @property
     def holds(self) -> bool:
@@ -91,13 +102,39 @@ def compare(  # noqa: PLR0913 - what is compared, each by name
     tell(f"{subject.model}: {per_s:.1f} requests a second can be done, in thought")
     vocab_size = read_manifest(bundle).vocab_size
     found = []
-    with serving([bundle, "--log-level", "warning", *served]) as server:
+    runs: list[_Run] = []
+    with recorded([bundle, "--log-level", "warning", *served]) as (server, steps):
         for number, load in enumerate(loads):
             schedule = plan(arrivals(load * per_s), mix, seconds, seed + number)
+            begin_s = time.monotonic()
             seen = asyncio.run(_offer(server, vocab_size, seed + number, schedule))
-            found.append(_compared(load, load * per_s, subject, schedule, seen))
-            tell(line(found[-1]))
+            runs.append(_Run(load, schedule, seen, begin_s, time.monotonic()))
+            tell(f"{load:.0%} of that: done")
+    for each in runs:
+        slow = slowness(subject, steps[(steps[:, -1] >= each.begin_s) & (steps[:, -1] <= each.end_s), :-1])
+        found.append(_compared(each, each.load * per_s, subject, slow))
+        tell(line(found[-1]))
     return found
+
+
+class _Run(NamedTuple):
+    load: float
+    schedule: Schedule
+    seen: Run
+    begin_s: float
+    end_s: float
+
+
+def slowness(subject: Subject, steps: Vector) -> float:
+    """How many times as long as their costs say these steps took, all together: how slow the machine was just then.
+
+    Args:
+        steps: [num_steps, 6] float64, as :func:`attendant_loadtest.simulate.fitting.fit` has them.
+    """
+    costs = subject.costs
+    whole, some, rows, context, fed = (steps[:, column] for column in (0, 1, 2, 3, 4))
+    told = sum(costs.pace.seconds(StepWork(*work)) for work in zip(whole, some, rows, context, fed, strict=True))
+    return float(steps[:, -1].sum() / max(told * np.mean(costs.spread), 1e-9))
 
 
 async def _offer(server: Server, vocab_size: int, seed: int, schedule: Schedule) -> Run:
@@ -107,12 +144,14 @@ async def _offer(server: Server, vocab_size: int, seed: int, schedule: Schedule)
         return await loop.run(schedule, target)
 
 
-def _compared(load: float, rate_per_s: float, subject: Subject, schedule: Schedule, seen: Run) -> Compared:
+def _compared(each: _Run, rate_per_s: float, subject: Subject, slow: float) -> Compared:
+    load, schedule = each.load, each.schedule
     told = outcomes.figures(run(subject, schedule, Fleet()), schedule, 1)
-    real = openloop.figures(seen, rate_per_s)
-    first, each, end = real.ttft, real.mean_itl, real.e2e
+    then = outcomes.figures(run(subject.slower(slow), schedule, Fleet()), schedule, 1)
+    real = openloop.figures(each.seen, rate_per_s)
+    first, gaps, end = real.ttft, real.mean_itl, real.e2e
     assert first is not None
-    assert each is not None
+    assert gaps is not None
     assert end is not None
     return Compared(
         load=load,
@@ -122,14 +161,30 @@ def _compared(load: float, rate_per_s: float, subject: Subject, schedule: Schedu
         failed=len(schedule) - real.outcomes.get(ANSWERED, 0),
         first50=Both(told.first_s["50"], first.by_percentile[50] / 1e3),
         first99=Both(told.first_s["99"], first.by_percentile[99] / 1e3),
-        each50=Both(told.each_s["50"], each.by_percentile[50] / 1e3),
+        each50=Both(told.each_s["50"], gaps.by_percentile[50] / 1e3),
         end50=Both(told.end_s["50"], end.by_percentile[50] / 1e3),
         per_s=Both(told.per_s, real.completed_per_s),
         tokens_per_s=Both(told.tokens_per_s, real.tokens_per_s),
+        slow=slow,
+        first50_then=Both(then.first_s["50"], first.by_percentile[50] / 1e3),
+        each50_then=Both(then.each_s["50"], gaps.by_percentile[50] / 1e3),
     )
 
 
-HEADS = ("load", "requests/s", "first token p50", "off", "first token p99", "token p50", "off", "answers/s", "off")
+HEADS = (
+    "load",
+    "requests/s",
+    "TTFT p50",
+    "off",
+    "TTFT p99",
+    "token p50",
+    "off",
+    "answers/s",
+    "off",
+    "steps took",
+    "TTFT p50 so slow",
+    "off",
+)
 
 
 def cells(row: Compared) -> tuple[str, ...]:
@@ -148,6 +203,9 @@ def cells(row: Compared) -> tuple[str, ...]:
         f"{row.each50.off:+.0%}",
         f"{row.per_s.thought:.1f} / {row.per_s.real:.1f}",
         f"{row.per_s.off:+.1%}",
+        f"{row.slow:.2f}x",
+        ms(row.first50_then),
+        f"{row.first50_then.off:+.0%}",
     )
 
 

@@ -33,6 +33,7 @@ def test_a_bundle_is_calibrated_and_compared(bundle: Path, tmp_path: Path, capsy
     (row,) = json.loads(capsys.readouterr().out)
     assert not row["failed"]
     assert row["requests"] > 0
+    assert row["slow"] > 0
     assert row["first50"]["thought"] > 0
     assert row["first50"]["real"] > 0
 
