@@ -14,6 +14,13 @@ OUTLIER = 3.0
 """A step that took so many times what is expected, or so small a part of it, does not shape the costs."""
 
 PASSES = 4
+POSITIONS = (3, 5)
+"""Columns of positions that are attended to. They grow with tokens and rows, so that noise alone moves costs from those
+to these, and a long prompt would be far too dear."""
+
+CLEARLY = 0.05
+"""They count if errors become so much smaller, as a share."""
+
 PARTS = 100
 SHARES_OPEN = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 3 / 4, 1)
 """Of the sequences that run together: for so many open calls, at most, the wire has values of its own."""
@@ -34,16 +41,29 @@ def fit(steps: Vector) -> tuple[Pace, Vector]:
     work, seconds = steps[:, :-1], steps[:, -1]
     has_prompts = (work[:, 0] > 0) | (work[:, 4] > 0)
     inputs = np.column_stack([np.ones(len(steps)), has_prompts, work])  # in the order of Pace's fields
-    kept = np.ones(len(steps), bool)
-    costs = np.zeros(inputs.shape[1])
-    scale = seconds
+    costs, scale = _trimmed(inputs * ~np.isin(np.arange(inputs.shape[1]), POSITIONS), seconds)
+    with_positions, scale_with = _trimmed(inputs, seconds)
+    if _error(seconds / scale_with) < (1 - CLEARLY) * _error(seconds / scale):
+        costs, scale = with_positions, scale_with
+    step, prompts, prompt_token, attended, row, context, fed_token = costs.tolist()
+    return Pace(step, prompts, prompt_token, attended, row, context, fed_token, ENOUGH_STEPS), seconds / scale
+
+
+def _trimmed(inputs: Vector, seconds: Vector) -> tuple[Vector, Vector]:
+    """Costs, without what is far off; and what each step takes by them."""
+    kept = np.ones(len(seconds), bool)
+    costs, scale = np.zeros(inputs.shape[1]), seconds
     for _ in range(PASSES):
         costs = _least_squares(inputs[kept] / scale[kept, None], seconds[kept] / scale[kept])
         scale = np.maximum(inputs @ costs, 1e-9)
         ratio = seconds / scale
         kept = (ratio < OUTLIER) & (ratio > 1 / OUTLIER)
-    step, prompts, prompt_token, attended, row, context, fed_token = costs.tolist()
-    return Pace(step, prompts, prompt_token, attended, row, context, fed_token, ENOUGH_STEPS), seconds / scale
+    return costs, scale
+
+
+def _error(ratios: Vector) -> float:
+    """How far steps are from what is expected, in the middle."""
+    return float(np.median(np.abs(np.log(ratios))))
 
 
 def spread_of(values: Vector) -> tuple[float, ...]:
