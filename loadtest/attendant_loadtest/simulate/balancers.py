@@ -94,7 +94,9 @@ class Orca:
         known = (busy > 0) & (self._calls > 0)
         if known.any():
             weights = np.where(known, self._calls / np.where(known, busy, 1.0), 0.0)
-            self._weights = np.where(known, weights, np.median(weights[known]))
+            weights = np.where(known, weights, np.median(weights[known]))
+            self._weights = weights / weights.mean()
+            self._current[:] = 0  # turns that were owed by other weights mean nothing now
         self._calls[:], self._busy[:], self._looks = 0, 0, 0
 
 

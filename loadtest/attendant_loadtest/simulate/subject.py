@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import asdict, astuple, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -191,8 +191,17 @@ class Subject:
 
     def slower(self, times: float) -> Subject:
         """The same on a machine that takes so many times as long, for everything."""
-        costs, parts = self.costs, astuple(self.costs.pace)
-        pace = Pace(*[part * times for part in parts[:-1]], parts[-1])
+        costs, pace = self.costs, self.costs.pace
+        pace = Pace(
+            times * pace.step,
+            times * pace.prompts,
+            times * pace.prompt_token,
+            times * pace.attended,
+            times * pace.row,
+            times * pace.context,
+            times * pace.fed_token,
+            pace.num_steps,
+        )
         wires = tuple(Wire(most, tuple(value * times for value in seconds)) for most, seconds in costs.wires)
         return replace(self, costs=Costs(pace, costs.spread, wires))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass
 
 import pytest
@@ -46,15 +46,14 @@ def test_by_what_servers_say_the_slow_one_gets_less() -> None:
     """The busier one is three times as slow: it settles where both are as busy."""
     servers = [Server(), Server()]
     balancer = Orca(servers)
+    latest: deque[int] = deque(maxlen=100)
     got: Counter[int] = Counter()
-    before: Counter[int] = Counter()
     for moment in range(20 * 100):
-        if moment % 100 == 0:
-            servers[0].busy, servers[1].busy = (got[0] - before[0]) / 100, 3 * (got[1] - before[1]) / 100
-            before = got.copy()
-        got[balancer.choose(call(), moment * S // 100)] += 1
-    late = got - before
-    assert late[0] / late[1] == pytest.approx(3, rel=0.2)
+        latest.append(balancer.choose(call(), moment * S // 100))
+        servers[0].busy, servers[1].busy = latest.count(0) / 100, 3 * latest.count(1) / 100
+        if moment >= 10 * 100:
+            got[latest[-1]] += 1
+    assert got[0] / got[1] == pytest.approx(3, rel=0.2)
 
 
 def test_calls_that_begin_alike_go_to_one_server_while_it_has_room() -> None:

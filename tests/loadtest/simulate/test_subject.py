@@ -9,6 +9,7 @@ import pytest
 from attendant.core.pace import Pace, StepWork
 from attendant_loadtest.simulate.fitting import fit, spread_of, wires_of
 from attendant_loadtest.simulate.subject import BadSubject, Draw, DrawWire, Subject
+from attendant_loadtest.simulate.validating import slowness
 
 from tests.loadtest.simulate.subjects import PAGES, SLOTS, subject
 
@@ -82,6 +83,16 @@ def test_what_was_saved_is_read(shape: object, tmp_path: Path) -> None:
     one = subject(shape)  # type: ignore[arg-type]
     one.save(tmp_path / "a" / "one.json")
     assert Subject.load(tmp_path / "a" / "one.json") == one
+
+
+def test_a_slower_machine_takes_longer_for_everything() -> None:
+    one, work = subject(), StepWork(30, 500, 4, 90)
+    twice = one.slower(2.0)
+    assert twice.costs.pace.seconds(work) == pytest.approx(2 * one.costs.pace.seconds(work))
+    assert twice.costs.wires[0].seconds[0] == 2 * one.costs.wires[0].seconds[0]
+    assert twice.costs.spread == one.costs.spread
+    steps = np.array([(*work, twice.costs.pace.seconds(work))] * 3)
+    assert slowness(one, steps) == pytest.approx(2.0)
 
 
 @pytest.mark.parametrize("text", ["{}", "[]", "nonsense", '{"format": 1}', '{"format": 1, "model": "m", "costs": {}}'])
