@@ -21,7 +21,7 @@ SCENES = {
     "slow": (balancing.slow, 1200, 0.9),
     "affinity": (balancing.affinity, 400, 0.3),
     "smg-restart": (gateways.restart, 2000, 0.7),
-    "smg-kill": (gateways.kill, 1000, 0.7),
+    "smg-kill": (gateways.kill, 400, 0.7),
     "smg-affinity": (gateways.affinity, 400, 0.3),
 }
 """What is measured, with how many calls, at which share of what the servers can do."""

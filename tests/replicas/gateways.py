@@ -16,6 +16,8 @@ from tests.replicas.words import beginning
 from tests.strangers.gateway import WATCHFUL, Gateway, gateway
 from tests.system.server import eventually
 
+LONG_ANSWER = 200
+
 
 @contextmanager
 def behind_smg(scene: Scene, found: list[Replica], policy: str) -> Iterator[Gateway]:
@@ -35,7 +37,9 @@ async def restart(scene: Scene, calls: int) -> dict[str, Any]:
 
 
 async def kill(scene: Scene, calls: int) -> dict[str, Any]:
-    """As :func:`tests.replicas.scenes.kill`, without the helper: OpenAI's clients have none."""
+    """As :func:`tests.replicas.scenes.kill`, without the helper: OpenAI's clients have none. Answers are
+    long, so that several are under way on the one that is killed."""
+    tokens = max(scene.max_tokens, LONG_ANSWER)
     killed, at_kill = asyncio.Event(), list[int]()
 
     def enough(came: int) -> bool:
@@ -44,7 +48,7 @@ async def kill(scene: Scene, calls: int) -> dict[str, Any]:
         return killed.is_set() and came >= max(calls, at_kill[0] + calls // 2)
 
     with scene.servers(engine=scene.model) as found, behind_smg(scene, found, "cache_aware") as smg:
-        async with by_http(smg.address, lambda number: _chat(scene, question(number), scene.max_tokens, number)) as ask:
+        async with by_http(smg.address, lambda number: _chat(scene, question(number), tokens, number)) as ask:
             per_s = scene.share / 2 * await capacity_per_s(ask, NUMBER * MAX_RUNNING, 4.0)
             offering = asyncio.create_task(offer(ask, per_s, enough))
             await asyncio.to_thread(eventually, lambda: _running(found[0]) > 2)
