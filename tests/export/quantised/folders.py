@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from attendant_export.source.folder import SourceFolder
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from tests.bundles import BOS, EOS, PAD, make_llama, make_tokenizer
@@ -20,10 +21,11 @@ Tensors = dict[str, torch.Tensor]
 @dataclass(frozen=True)
 class Packed:
     """``tensors``: in the place of one weight, by ends of names that follow the module's. ``plain``: what they stand
-    for, float32."""
+    for, float32. ``metadata``: of the file, by the same ends of names."""
 
     tensors: Tensors
     plain: torch.Tensor
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 Packer = Callable[[torch.Tensor], Packed]
@@ -55,8 +57,10 @@ class Folder:
         """Edits what the file holds."""
         file = self.path / "model.safetensors"
         tensors = dict(load_file(file))
+        with safe_open(file, framework="pt") as opened:
+            metadata = opened.metadata()
         edit(tensors)
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, file)
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, file, metadata)
 
 
 def projections(name: str) -> bool:
@@ -82,21 +86,31 @@ def quantised(
     config = json.loads((place / "config.json").read_text())
     tensors: Tensors = {}
     plain: Tensors = {}
+    metadata: dict[str, str] = {}
     for name, weight in load_file(place / "model.safetensors").items():
         if not takes(name):
             tensors[name] = plain[name] = weight
             continue
         packed = pack(weight)
         plain[name] = packed.plain
-        tensors.update({name.removesuffix("weight") + end: tensor for end, tensor in packed.tensors.items()})
-    write(path, tensors, config, settings)
+        stem = name.removesuffix("weight")
+        tensors.update({stem + end: tensor for end, tensor in packed.tensors.items()})
+        metadata.update({stem + end: text for end, text in packed.metadata.items()})
+    write(path, tensors, config, settings, metadata)
     return Folder(path, plain)
 
 
-def write(path: Path, tensors: Tensors, config: dict[str, Any], settings: Mapping[str, Any] | None) -> None:
+def write(
+    path: Path,
+    tensors: Tensors,
+    config: dict[str, Any],
+    settings: Mapping[str, Any] | None,
+    metadata: Mapping[str, str] | None = None,
+) -> None:
     """Writes a model folder with a tokenizer."""
     path.mkdir(parents=True, exist_ok=True)
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path / "model.safetensors")
+    whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    save_file(whole, path / "model.safetensors", {"format": "pt", **(metadata or {})})
     config = {key: value for key, value in config.items() if key != "quantization_config"}
     if settings is not None:
         config["quantization_config"] = dict(settings)

@@ -9,16 +9,32 @@ from pathlib import Path
 from typing import Any
 
 from attendant_export.errors import SourceError
+from attendant_export.source.quantised.awq import read_awq
+from attendant_export.source.quantised.bitsandbytes import read_bitsandbytes
+from attendant_export.source.quantised.compressed import read_compressed
 from attendant_export.source.quantised.fp8 import read_fp8
+from attendant_export.source.quantised.gptq import read_gptq
 from attendant_export.source.quantised.mxfp4 import read_mxfp4
 from attendant_export.source.quantised.scheme import Scheme
 from attendant_export.source.quantised.tensors import Tensors
+from attendant_export.source.quantised.torchao import read_torchao
 from attendant_export.source.quantised.weights import Reading, Weight
 
 Reader = Callable[[Tensors, Mapping[str, Any]], Reading]
-_READERS: Mapping[str, Reader] = {"fp8": read_fp8, "mxfp4": read_mxfp4}
+_READERS: Mapping[str, Reader] = {
+    "awq": read_awq,
+    "bitsandbytes": read_bitsandbytes,
+    "compressed-tensors": read_compressed,
+    "fp8": read_fp8,
+    "gptq": read_gptq,
+    "mxfp4": read_mxfp4,
+    "torchao": read_torchao,
+}
 _PLAIN = ("F64", "F32", "F16", "BF16")
-_PARTS = ("_scale", "_scale_inv", "_packed", "_blocks", "_scales", "qweight", "qzeros", "g_idx", "_zero_point", "SCB")
+_PARTS = (
+    *("_scale", "_scale_inv", "_packed", "_blocks", "_scales", ".scales", "qweight", "qzeros", "g_idx", "_zero_point"),
+    *("SCB", ".absmax", "quant_map", "_qdata"),
+)
 """Ends of names that are parts of quantised weights."""
 
 

@@ -15,8 +15,13 @@ _OLDER = {"quantize_config.json": "gptq", "quant_config.json": "awq"}
 _MODELOPT = "hf_quant_config.json"
 _SAME = {"bitsandbytes_4bit": "bitsandbytes", "bitsandbytes_8bit": "bitsandbytes", "fbgemm_fp8": "fp8"}
 NAMES: Mapping[str, str] = {
+    "awq": "AWQ",
+    "bitsandbytes": "bitsandbytes",
+    "compressed-tensors": "compressed-tensors",
     "fp8": "FP8",
+    "gptq": "GPTQ",
     "mxfp4": "MXFP4",
+    "torchao": "torchao",
 }
 """The methods that are read, by the name that config.json has for them, in the words of people."""
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+from attendant_export.source.quantised.codes import Codes
+
 FLOATS = ("F32", "F16", "BF16")
 """Types of scales, as safetensors writes them."""
 
@@ -18,10 +20,12 @@ class Weight:
 
     Attributes:
         shape: of the tensor. read: gives it, in float32.
+        codes: gives what it is made of, where that is whole numbers.
     """
 
     shape: tuple[int, ...]
     read: Callable[[], torch.Tensor]
+    codes: Callable[[], Codes] | None = None
 
     def __getitem__(self, index: Any) -> torch.Tensor:
         """What transformers asks of a tensor that it loads; reads all of it."""

@@ -1,0 +1,164 @@
+"""compressed-tensors: whole numbers packed or not, and FP8, whichever each weight is.
+
+Packed: ``weight_packed`` [N, K * bits / 32, rounded up] int32, ``weight_scale`` [N, groups], ``weight_shape`` [2], and
+where there are any ``weight_zero_point`` [N * bits / 32, rounded up, groups] int32 and ``weight_g_idx`` [K]. Values and
+zero points are around 0, and stored with the middle of the range added. Not packed: ``weight`` [N, K] int8 with
+``weight_scale`` and ``weight_zero_point`` [N, groups].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+
+from attendant_export.errors import SourceError
+from attendant_export.source.quantised.codes import Codes, even_groups, group_of, read_groups, unpack
+from attendant_export.source.quantised.fp8 import read_fp8
+from attendant_export.source.quantised.tensors import Tensors
+from attendant_export.source.quantised.weights import FLOATS, Reading, Weight
+
+_FORMATS = ("dense", "pack-quantized", "int-quantized", "naive-quantized", "float-quantized", "mixed-precision")
+_MIDDLE = 128  # of 8 bits
+_MOST_BITS = 8
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a weight [outputs, channels] is; ``bits`` of a packed value."""
+
+    stem: str
+    outputs: int
+    channels: int
+    bits: int = 8
+
+
+def read_compressed(tensors: Tensors, settings: Mapping[str, Any]) -> Reading:
+    """Every weight of whole numbers or of 8-bit floats. What each of them is, its own tensors say.
+
+    Raises:
+        SourceError: a format that is not read, or a part that is missing or does not fit; names it.
+    """
+    _check_formats(tensors, settings)
+    reading = read_fp8(tensors, settings)
+    for name, shape in tensors.items():
+        if name.endswith(".weight_packed"):
+            place = _packed_place(tensors, name)
+            _add(reading, tensors, place, partial(_packed, tensors, place))
+        elif name.endswith(".weight") and tensors.dtype(name) == "I8":
+            tensors.check(name, name, ("I8",), (None, None))
+            place = _Place(name.removesuffix("weight"), *shape)
+            _add(reading, tensors, place, partial(_unpacked, tensors, place))
+    return reading
+
+
+def _check_formats(tensors: Tensors, settings: Mapping[str, Any]) -> None:
+    groups = settings.get("config_groups")
+    formats = [settings.get("format"), (settings.get("sparsity_config") or {}).get("format")]
+    formats += [group.get("format") for group in groups.values()] if isinstance(groups, dict) else []
+    strange = next((name for name in formats if name is not None and name not in _FORMATS), None)
+    if strange is not None:
+        raise SourceError(
+            f"{tensors.folder}: compressed-tensors has weights in the format {strange!r}; those that are read: "
+            f"{', '.join(_FORMATS)}"
+        )
+    if settings.get("transform_config"):
+        raise SourceError(
+            f"{tensors.folder}: compressed-tensors has a transform_config: inputs are rotated while the model runs, "
+            "which is not read"
+        )
+
+
+def _add(reading: Reading, tensors: Tensors, place: _Place, codes: Any) -> None:
+    stem = place.stem
+    tensors.check(f"{stem}weight_scale", f"{stem}weight", FLOATS)
+    ends = ("weight", "weight_packed", "weight_scale", "weight_zero_point", "weight_shape", "weight_g_idx")
+    weight = Weight((place.outputs, place.channels), lambda: codes().plain(), codes)
+    reading.add(f"{stem}weight", weight, *(stem + end for end in ends if stem + end in tensors))
+
+
+def _packed_place(tensors: Tensors, name: str) -> _Place:
+    stem = name.removesuffix("weight_packed")
+    tensors.check(name, name, ("I32",), (None, None))
+    tensors.check(f"{stem}weight_shape", name, ("I64", "I32"), (2,))
+    outputs, channels = (int(size) for size in tensors.read(f"{stem}weight_shape"))
+    rows, words = tensors[name]
+    bits = next((bits for bits in range(1, _MOST_BITS + 1) if -(-channels * bits // 32) == words), None)
+    if bits is None or rows != outputs:
+        raise SourceError(
+            f"{tensors.folder}: {name!r} has shape {list(tensors[name])}, which does not hold the "
+            f"[{outputs}, {channels}] of its weight_shape"
+        )
+    return _Place(stem, outputs, channels, bits)
+
+
+def _packed(tensors: Tensors, place: _Place) -> Codes:
+    values = unpack(tensors.read(f"{place.stem}weight_packed"), place.bits, place.channels)
+    scales = _scales(tensors, place)
+    zeros = torch.full(scales.shape, 2 ** (place.bits - 1), dtype=torch.int16)
+    name = f"{place.stem}weight_zero_point"
+    if name in tensors and tensors.dtype(name) == "I32":  # packed along the outputs
+        tensors.check(name, f"{place.stem}weight", ("I32",), (-(-place.outputs * place.bits // 32), scales.shape[1]))
+        words = tensors.read(name).T.contiguous()
+        zeros = unpack(words, place.bits, place.outputs).T.to(torch.int16).contiguous()
+    elif name in tensors:
+        zeros = zeros + _zeros(tensors, place, scales)
+    return _with_groups(tensors, place, values, scales, zeros)
+
+
+def _unpacked(tensors: Tensors, place: _Place) -> Codes:
+    values = (tensors.read(f"{place.stem}weight").to(torch.int16) + _MIDDLE).to(torch.uint8)
+    scales = _scales(tensors, place)
+    zeros = torch.full(scales.shape, _MIDDLE, dtype=torch.int16)
+    if f"{place.stem}weight_zero_point" in tensors:
+        zeros = zeros + _zeros(tensors, place, scales)
+    return _with_groups(tensors, place, values, scales, zeros)
+
+
+def _scales(tensors: Tensors, place: _Place) -> torch.Tensor:
+    """[N, groups] float32; of a single scale, and of one for each row, too."""
+    name = f"{place.stem}weight_scale"
+    scales = tensors.read(name).to(torch.float32)
+    if scales.numel() == 1:
+        return scales.reshape(1, 1).expand(place.outputs, 1).contiguous()
+    if scales.dim() == 1:
+        scales = scales[:, None]
+    if scales.dim() != 2 or scales.shape[0] != place.outputs:
+        raise SourceError(
+            f"{tensors.folder}: tensor {name!r} has shape {list(tensors[name])}; there must be one row for each of "
+            f"{place.outputs} outputs"
+        )
+    return scales
+
+
+def _zeros(tensors: Tensors, place: _Place, scales: torch.Tensor) -> torch.Tensor:
+    name = f"{place.stem}weight_zero_point"
+    tensors.check(name, f"{place.stem}weight", ("I8",))
+    zeros = tensors.read(name).to(torch.int16)
+    if zeros.numel() not in (1, scales.numel()):
+        raise SourceError(
+            f"{tensors.folder}: tensor {name!r} has shape {list(zeros.shape)}, its scales {list(scales.shape)}"
+        )
+    return zeros.reshape(-1, 1).expand(scales.shape) if zeros.numel() == 1 else zeros.reshape(scales.shape)
+
+
+def _with_groups(
+    tensors: Tensors, place: _Place, values: torch.Tensor, scales: torch.Tensor, zeros: torch.Tensor
+) -> Codes:
+    count = scales.shape[1]
+    group = even_groups(place.channels, count)
+    if f"{place.stem}weight_g_idx" in tensors:
+        groups = read_groups(tensors, f"{place.stem}weight_g_idx", place.channels, count)
+        if group is None or not torch.equal(groups, group_of(group, place.channels)):
+            group = None
+    elif group is not None:
+        groups = group_of(group, place.channels)
+    else:
+        raise SourceError(
+            f"{tensors.folder}: {count} groups of scales do not share the {place.channels} channels of "
+            f"{place.stem + 'weight'!r}"
+        )
+    return Codes(place.bits, values, scales, zeros, group, groups)
