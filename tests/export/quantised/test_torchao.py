@@ -50,9 +50,7 @@ def test_plain_classes(tmp_path: Path, pack: Any) -> None:
 
 def test_other_classes_are_refused_by_name(tmp_path: Path) -> None:
     folder = quantised(tmp_path / "m", SETTINGS, in_tiles)
-    with pytest.raises(
-        SourceError, match="torchao's Int4TilePackedTo4dTensor, which is not read; what is: Int8"
-    ):
+    with pytest.raises(SourceError, match="torchao's Int4TilePackedTo4dTensor, which is not read; what is: Int8"):
         folder.loaded()
 
 

@@ -14,7 +14,7 @@ import torch
 from attendant_export.errors import SourceError
 from attendant_export.source.quantised.codes import Codes, even_groups, group_of, unpack
 from attendant_export.source.quantised.tensors import Tensors
-from attendant_export.source.quantised.weights import FLOATS, Reading, Weight
+from attendant_export.source.quantised.weights import FLOATS, Reading, of_codes
 
 _BITS, _A_WORD = 4, 8
 _PLACES = (0, 4, 1, 5, 2, 6, 3, 7)
@@ -46,7 +46,7 @@ def read_awq(tensors: Tensors, settings: Mapping[str, Any]) -> Reading:
                 f"{tensors.folder}: {count} groups of scales do not share the {channels} channels of {name!r}"
             )
         codes = partial(_codes, tensors, stem, group)
-        weight = Weight((words * _A_WORD, channels), lambda codes=codes: codes().plain(), codes)
+        weight = of_codes((words * _A_WORD, channels), codes)
         reading.add(f"{stem}weight", weight, name, f"{stem}scales", f"{stem}qzeros")
     return reading
 

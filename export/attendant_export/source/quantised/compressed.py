@@ -19,7 +19,7 @@ from attendant_export.errors import SourceError
 from attendant_export.source.quantised.codes import Codes, even_groups, group_of, read_groups, unpack
 from attendant_export.source.quantised.fp8 import read_fp8
 from attendant_export.source.quantised.tensors import Tensors
-from attendant_export.source.quantised.weights import FLOATS, Reading, Weight
+from attendant_export.source.quantised.weights import FLOATS, Reading, of_codes
 
 _FORMATS = ("dense", "pack-quantized", "int-quantized", "naive-quantized", "float-quantized", "mixed-precision")
 _MIDDLE = 128  # of 8 bits
@@ -76,7 +76,7 @@ def _add(reading: Reading, tensors: Tensors, place: _Place, codes: Any) -> None:
     stem = place.stem
     tensors.check(f"{stem}weight_scale", f"{stem}weight", FLOATS)
     ends = ("weight", "weight_packed", "weight_scale", "weight_zero_point", "weight_shape", "weight_g_idx")
-    weight = Weight((place.outputs, place.channels), lambda: codes().plain(), codes)
+    weight = of_codes((place.outputs, place.channels), codes)
     reading.add(f"{stem}weight", weight, *(stem + end for end in ends if stem + end in tensors))
 
 

@@ -16,7 +16,7 @@ import torch
 from attendant_export.errors import SourceError
 from attendant_export.source.quantised.codes import Codes, even_groups, group_of, read_groups, unpack
 from attendant_export.source.quantised.tensors import Tensors
-from attendant_export.source.quantised.weights import FLOATS, Reading, Weight
+from attendant_export.source.quantised.weights import FLOATS, Reading, of_codes
 
 _OFFSETS = {"gptq": 1, "gptq_v2": 0}
 _BITS = (2, 3, 4, 8)
@@ -55,7 +55,7 @@ def read_gptq(tensors: Tensors, settings: Mapping[str, Any]) -> Reading:
         shape = (tensors[name][1], place.channels)
         parts = [place.stem + part for part in ("qweight", "qzeros", "scales", "g_idx")]
         used = [part for part in parts if part in tensors]
-        reading.add(f"{place.stem}weight", Weight(shape, lambda codes=codes: codes().plain(), codes), *used)
+        reading.add(f"{place.stem}weight", of_codes(shape, codes), *used)
     return reading
 
 

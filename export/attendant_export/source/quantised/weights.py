@@ -32,6 +32,11 @@ class Weight:
         return self.read()[index]
 
 
+def of_codes(shape: tuple[int, ...], codes: Callable[[], Codes]) -> Weight:
+    """The weight that whole numbers stand for."""
+    return Weight(shape, lambda: codes().plain(), codes)
+
+
 @dataclass(frozen=True)
 class Reading:
     """What a method found.
