@@ -23,6 +23,7 @@ AttendantError
 └── ConfigurationError      the operator's input is wrong (settings, flags, files)
     ├── BundleError         a bundle is missing a file, corrupt, or made for something else
     ├── DeviceOutOfMemory   a device has less memory than a model needs
+    ├── DeviceFailed        a call of a device's driver failed
     └── MemoryTaken         other models hold the memory that a model needs
 """
 
@@ -236,6 +237,11 @@ class DeviceOutOfMemory(ConfigurationError):
             f"{total / 1e9:.2f} GB are free"
         )
         self.index, self.needed, self.free, self.total = index, needed, free, total
+
+
+class DeviceFailed(ConfigurationError):
+    """A call of a device's driver failed. While a server starts, its operator hears of it; in a run it is one of the
+    errors of that run."""
 
 
 class MemoryTaken(ConfigurationError):

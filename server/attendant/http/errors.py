@@ -31,6 +31,7 @@ STATUSES: dict[type[errors.AttendantError], int] = {
     errors.ConfigurationError: 500,
     errors.BundleError: 500,
     errors.DeviceOutOfMemory: 500,
+    errors.DeviceFailed: 500,
     errors.MemoryTaken: 500,
 }
 

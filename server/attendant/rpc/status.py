@@ -37,6 +37,7 @@ CODES: dict[type[errors.AttendantError], grpc.StatusCode] = {
     errors.ConfigurationError: grpc.StatusCode.INTERNAL,
     errors.BundleError: grpc.StatusCode.INTERNAL,
     errors.DeviceOutOfMemory: grpc.StatusCode.INTERNAL,
+    errors.DeviceFailed: grpc.StatusCode.INTERNAL,
     errors.MemoryTaken: grpc.StatusCode.INTERNAL,
 }
 

@@ -11,14 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from attendant.bundle import Target
-from attendant.core.errors import ConfigurationError, DeviceOutOfMemory
+from attendant.core.errors import ConfigurationError, DeviceFailed, DeviceOutOfMemory
 
 Bytes = npt.NDArray[np.uint8]
-
-
-class DeviceFailed(ConfigurationError):
-    """A call of a device's driver failed. While a server starts, the operator hears of it; in a run it is a
-    :class:`~attendant.runtime.run_error.RunError`."""
 
 
 @dataclass(frozen=True, slots=True)

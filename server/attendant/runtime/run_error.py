@@ -8,7 +8,7 @@ from typing import ParamSpec, TypeVar
 
 from onnxruntime.capi import onnxruntime_pybind11_state as _ort
 
-from attendant.runtime.devices import DeviceFailed
+from attendant.core.errors import DeviceFailed
 
 P = ParamSpec("P")
 T = TypeVar("T")
