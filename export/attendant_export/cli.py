@@ -59,6 +59,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", help="the model's name for clients (default: the last part of SOURCE)")
     parser.add_argument("--revision", help="branch, tag or commit of a hub id")
     parser.add_argument(
+        "--adapter",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="DIR",
+        help="a folder of a LoRA adapter (peft's), merged into SOURCE's weights; again for more, in this order",
+    )
+    parser.add_argument(
         "--attention",
         choices=["auto", "fused", "eager", "none"],
         default="auto",
@@ -159,7 +167,7 @@ def run(args: argparse.Namespace) -> int:
 def _add_attention(args: argparse.Namespace) -> int:
     from attendant_export.attention.existing import add_attention
 
-    if args.source is not None:
+    if args.source is not None or args.adapter:
         raise ExportError("--add-attention takes the folder of a bundle and nothing else; leave SOURCE and OUT out")
     for line in add_attention(args.add_attention):
         print(f"{args.add_attention}: {line}")
@@ -189,6 +197,7 @@ def _export(args: argparse.Namespace) -> int:
         pooling=args.pooling,
         name=args.name,
         revision=args.revision,
+        adapters=args.adapter,
         overwrite=args.overwrite,
         attention=args.attention,
         tool_format=args.tool_format,

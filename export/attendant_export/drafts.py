@@ -34,6 +34,7 @@ class Order:
         context_length: at most so many tokens of prompt and answer together; by default what the model takes.
         max_kl: the largest divergence, nats a token, where several recipes are tried for it.
         source: where the model came from. quantised: what its weights were, where they were quantised already.
+        merged: what was merged into them. warnings: what of that is not as it says, one sentence each.
         attention: which graph gives the model's attention.
         tool_format, reasoning_format: names of formats; by default those that the chat templates speak.
         overwrite: whether a bundle at ``out`` is replaced, once the new one is whole.
@@ -47,6 +48,8 @@ class Order:
     max_kl: float | None = None
     source: Origin | None = None
     quantised: tuple[str, ...] = ()
+    merged: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     overwrite: bool = False
     attention: AttentionChoice = "auto"
     tool_format: str | None = None

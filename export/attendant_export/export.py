@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,6 +23,7 @@ from attendant_export.progress import Progress, silent
 from attendant_export.recipe import GENERATE, Recipe
 from attendant_export.seq2seq.export import EncoderDecoders
 from attendant_export.seq2seq.source import is_encoder_decoder
+from attendant_export.source.adapters.files import adapter_warnings
 from attendant_export.source.folder import SourceFolder
 from attendant_export.source.resolving import resolve
 from attendant_export.source.unserved import check_served
@@ -42,6 +44,7 @@ def export_bundle(  # noqa: PLR0913 - the options of an export
     context_length: int | None = None,
     name: str | None = None,
     revision: str | None = None,
+    adapters: Sequence[Path] = (),
     overwrite: bool = False,
     attention: AttentionChoice = "auto",
     tool_format: str | None = None,
@@ -57,6 +60,7 @@ def export_bundle(  # noqa: PLR0913 - the options of an export
         task: one of :data:`attendant_export.encoders.tasks.TASKS`; by default what the model was made for.
         pooling: of task embed; by default what the model's folder says, or the mean.
         context_length: most tokens of prompt and answer together; by default what the model takes.
+        adapters: folders of LoRA adapters, which are merged into the model, one after the other.
         attention: which graph gives the model's attention, see :mod:`attendant_export.attention.choice`.
         tool_format, reasoning_format: how the model writes tool calls and reasoning, one of
             :data:`attendant.bundle.TOOL_FORMATS` and ``REASONING_FORMATS``; by default as its templates have it.
@@ -66,7 +70,7 @@ def export_bundle(  # noqa: PLR0913 - the options of an export
         ExportError: see :mod:`attendant_export.errors`; nothing is left at or beside ``out`` but what was there.
     """
     check_output(out, overwrite=overwrite)
-    folder = resolve(str(source), revision)
+    folder = resolve(str(source), revision, adapters)
     check_served(folder.config)
     kind = kind_of(folder, task, pooling)
     asked = recipe or Recipe()
@@ -86,6 +90,8 @@ def export_bundle(  # noqa: PLR0913 - the options of an export
         max_kl=asked.max_kl if isinstance(asked, Auto) else None,
         source=Origin(id=folder.id, revision=folder.revision, versions=versions()),
         quantised=folder.quantised.done if folder.quantised is not None else (),
+        merged=tuple(adapter.done for adapter in folder.adapters),
+        warnings=tuple(line for each in folder.adapters for line in adapter_warnings(each, folder.path, folder.id)),
         overwrite=overwrite,
         attention=attention,
         tool_format=tool_format,

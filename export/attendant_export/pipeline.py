@@ -52,14 +52,16 @@ def make_bundle(draft: Draft[M], tokenizer_json: str | None, order: Order) -> M:
             name=order.name,
             target=draft.recipe.target,
             precision=draft.recipe.precision,
-            recipe=(*order.quantised, *written.recipe),
+            recipe=(*order.quantised, *order.merged, *written.recipe),
             graphs=written.graphs,
             files={},
             parity=parity,
             source=order.source or Origin(id=order.name, versions=versions()),
             exporter_version=exporter_version(),
         )
-        manifest = _with_attention(draft, folder, draft.manifest(written, common), written, order)
+        manifest = draft.manifest(written, common)
+        manifest = cast(M, manifest.model_copy(update={"warnings": (*order.warnings, *manifest.warnings)}))
+        manifest = _with_attention(draft, folder, manifest, written, order)
         with order.progress("seal"):
             manifest = cast(M, manifest.model_copy(update={"files": file_entries(folder)}))
             write_manifest(folder, manifest)

@@ -34,7 +34,7 @@ def make(folder: Path, **files: Any) -> Path:
         ({}, "has no config.json: it is not a model folder"),
         (
             {"adapter_config__json": LORA, "adapter_model__safetensors": "x"},
-            r"adapter alone \(LORA\).*merge it into acme",
+            r"adapter alone \(LORA\).*export acme/base, and have it merged with --adapter",
         ),
         ({"config__json": LLAMA, "adapter_config__json": LORA, "adapter_model__bin": "x"}, "holds an adapter alone"),
         ({"config__json": LLAMA, "adapter_config__json": LORA, "model__safetensors": "x"}, "beside them an adapter"),

@@ -85,7 +85,7 @@ def read_sentence_model(source: SourceFolder) -> SentenceModel | None:
     folder = source.path
     modules = _modules(folder)
     first_kind, first = modules[0]
-    transformer = source if first == folder else SourceFolder(first)
+    transformer = source if first == folder else SourceFolder(first, adapters=source.adapters)
     if first_kind not in ("Transformer", "CLIPModel"):
         raise UnsupportedModel(folder.name, f"its first module is {first_kind}; Transformer and CLIPModel are known")
     poolings: tuple[Pooling, ...] = ()

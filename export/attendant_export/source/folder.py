@@ -10,6 +10,8 @@ from typing import Any
 import torch
 
 from attendant_export.errors import SourceError, reading
+from attendant_export.source.adapters.files import Adapter
+from attendant_export.source.adapters.merging import merge
 from attendant_export.source.json_files import read_json
 from attendant_export.source.quantised.checkpoint import Checkpoint, read_checkpoint
 from attendant_export.source.quantised.loading import load
@@ -25,11 +27,13 @@ class SourceFolder:
     Attributes:
         path: where it is.
         id: hub id, or the folder's name. revision: hub commit, or None.
+        adapters: what is merged into its model, one after the other.
     """
 
     path: Path
     id: str = ""
     revision: str | None = None
+    adapters: tuple[Adapter, ...] = ()
     _read: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False, compare=False)
 
     def json(self, name: str, *, missing_ok: bool = False) -> dict[str, Any]:
@@ -75,14 +79,14 @@ class SourceFolder:
         return None if scheme is None else read_checkpoint(self.path, scheme)
 
     def pretrained(self, auto_class: str, optional: tuple[str, ...] = ()) -> Any:
-        """The model, in float32, with eager attention, in eval mode.
+        """The model, in float32, with its adapters in it, with eager attention, in eval mode.
 
         Args:
             auto_class: name of a class of transformers, e.g. ``AutoModelForCausalLM``.
             optional: parts of names of tensors that may be missing, because the graph does not read them.
 
         Raises:
-            SourceError: weights are missing or cannot be read.
+            SourceError: weights are missing or cannot be read, or an adapter is not of this model.
         """
         from transformers.utils import logging
 
@@ -94,6 +98,8 @@ class SourceFolder:
             raise SourceError(
                 f"{self.path}: the weights lack {len(missing)} tensors of the model, first {missing[0]!r}"
             )
+        for adapter in self.adapters:
+            merge(model, adapter)
         return model.eval()
 
     def _loaded(self, auto_class: str) -> tuple[Any, dict[str, Any]]:

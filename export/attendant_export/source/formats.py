@@ -108,12 +108,12 @@ def _check_adapter(source: SourceFolder) -> None:
     weights = {each.name for pattern in _WEIGHTS for each in _files(folder, pattern)}
     if any(not name.startswith(("adapter_", "training_args", "optimizer", "rng_state")) for name in weights):
         raise SourceError(
-            f"{folder} holds a model's weights and beside them an adapter ({kind}, of {base}), which are not exported "
-            "together; merge the adapter (peft's merge_and_unload), or take adapter_config.json away"
+            f"{folder} holds a model's weights and beside them an adapter ({kind}, of {base}), and not which "
+            "is meant: take adapter_config.json and adapter_model.safetensors away to export the weights as they are, "
+            "and name the folder that you put them in with --adapter to have both merged"
         )
     raise SourceError(
-        f"{folder} holds an adapter alone ({kind}), no model: merge it into {base} (peft's merge_and_unload), save "
-        "that and export it"
+        f"{folder} holds an adapter alone ({kind}), no model: export {base}, and have it merged with --adapter {folder}"
     )
 
 

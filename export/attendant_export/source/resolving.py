@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from attendant_export.errors import SourceNotFound
+from attendant_export.source.adapters.files import read_adapter
 from attendant_export.source.folder import SourceFolder
 from attendant_export.source.formats import check_folder, gguf_of
 from attendant_export.source.gguf.folder import gguf_folder
@@ -12,8 +15,11 @@ from attendant_export.source.gguf.folder import gguf_folder
 _SMALL_FILES = ["*.json", "*.jinja", "*.txt", "*.model", "*.spm", "*.tiktoken", "*.safetensors"]
 
 
-def resolve(source: str, revision: str | None = None) -> SourceFolder:
+def resolve(source: str, revision: str | None = None, adapters: Sequence[Path] = ()) -> SourceFolder:
     """The local folder of ``source``. A hub id is fetched (or found in the hub's cache).
+
+    Args:
+        adapters: folders of what is merged into the model, one after the other.
 
     Raises:
         SourceNotFound: neither a model folder nor a hub id that can be fetched.
@@ -33,6 +39,7 @@ def resolve(source: str, revision: str | None = None) -> SourceFolder:
         raise SourceNotFound(f"{folder} does not exist")
     else:
         found = _fetch(source, revision)
+    found = replace(found, adapters=tuple(map(read_adapter, adapters)))
     check_folder(found)
     return found
 
