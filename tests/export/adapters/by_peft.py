@@ -5,6 +5,7 @@ By hand, `python -m tests.export.adapters.by_peft`, where peft can be imported. 
 
 from __future__ import annotations
 
+import importlib
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -41,15 +42,16 @@ IDS = torch.tensor([[5, 9, 2, 40, 7, 33]])
 
 def main() -> None:
     """Prints a line for each case."""
-    from peft import LoraConfig, PeftModel, get_peft_model
-
+    peft = importlib.import_module("peft")
     with tempfile.TemporaryDirectory() as place:
         for number, (name, settings) in enumerate(CASES):
             base, folder = Path(place) / name, Path(place) / str(number)
             if not base.exists():
                 _save(name, base)
             torch.manual_seed(number)
-            model = get_peft_model(_loaded(base), LoraConfig(r=4, lora_alpha=24, init_lora_weights=False, **settings))
+            model = peft.get_peft_model(
+                _loaded(base), peft.LoraConfig(r=4, lora_alpha=24, init_lora_weights=False, **settings)
+            )
             for parameter in model.parameters():
                 if parameter.requires_grad:
                     parameter.data += 0.05 * torch.randn_like(parameter)
@@ -57,7 +59,7 @@ def main() -> None:
             source = SourceFolder(base, adapters=(read_adapter(folder),))
             with torch.no_grad():
                 plain = _loaded(base)(IDS).logits
-                theirs = PeftModel.from_pretrained(_loaded(base), folder).eval()(IDS).logits
+                theirs = peft.PeftModel.from_pretrained(_loaded(base), folder).eval()(IDS).logits
                 mine = source.pretrained("AutoModelForCausalLM")(IDS).logits
             print(
                 f"{name} {settings}: {(mine - theirs).abs().max():.1e}, the adapter {(plain - theirs).abs().max():.1e}"

@@ -17,7 +17,6 @@ _MATRICES, _EMBEDDING = ("lora_A", "lora_B"), ("lora_embedding_A", "lora_embeddi
 _MAGNITUDE, _BIAS = "lora_magnitude_vector", "lora_B.bias"
 
 
-@torch.no_grad()
 def merge(model: Any, adapter: Adapter) -> None:
     """Changes the weights of ``model``, float32, in place. A weight that two modules share is changed in the module
     that was adapted, and stays what it was in the other.
@@ -26,6 +25,11 @@ def merge(model: Any, adapter: Adapter) -> None:
         SourceError: the adapter is of another model: names or shapes do not fit, or it lacks something that its
             settings say it has.
     """
+    with torch.no_grad():
+        _merge(model, adapter)
+
+
+def _merge(model: Any, adapter: Adapter) -> None:
     naming = naming_of(model, (*adapter.parts, *(name.rpartition(".")[0] for name in adapter.whole)))
     modules = dict(model.named_modules())
     for name, tensor in adapter.whole.items():

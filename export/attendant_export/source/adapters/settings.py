@@ -128,7 +128,8 @@ def _check_beginning(path: Path, beginning: object) -> None:
 def _targets(path: Path, value: object) -> str | tuple[str, ...]:
     if isinstance(value, str) and value.lower() == ALL_LINEAR:
         return ALL_LINEAR
-    return _names(path, {"target_modules": value}, "target_modules", pattern_ok=True)
+    names: str | tuple[str, ...] = _names(path, {"target_modules": value}, "target_modules", pattern_ok=True)
+    return names
 
 
 def _names(path: Path, found: Mapping[str, Any], name: str, *, pattern_ok: bool = False) -> Any:
