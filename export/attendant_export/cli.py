@@ -29,7 +29,7 @@ _TASKS = (  # those of attendant_export.encoders.tasks, whose imports are heavy
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of the command. Imports nothing heavy."""
-    parser.add_argument("source", metavar="SOURCE", nargs="?", help="a model folder, a GGUF file, or a hub id")
+    _add_source(parser)
     parser.add_argument(
         "out", metavar="OUT", nargs="?", type=Path, help="where the bundle goes: a folder that does not exist yet"
     )
@@ -57,15 +57,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="most tokens of prompt and answer together (default: what the model takes)",
     )
     parser.add_argument("--name", help="the model's name for clients (default: the last part of SOURCE)")
-    parser.add_argument("--revision", help="branch, tag or commit of a hub id")
-    parser.add_argument(
-        "--adapter",
-        action="append",
-        default=[],
-        type=Path,
-        metavar="DIR",
-        help="a folder of a LoRA adapter (peft's), merged into SOURCE's weights; again for more, in this order",
-    )
     parser.add_argument(
         "--attention",
         choices=["auto", "fused", "eager", "none"],
@@ -84,6 +75,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_formats(parser)
     parser.add_argument("--debug", action="store_true", help="show where in the code an export failed")
     parser.add_argument("--overwrite", action="store_true", help="replace the bundle at OUT once the new one is whole")
+
+
+def _add_source(parser: argparse.ArgumentParser) -> None:
+    """Adds which model is exported."""
+    parser.add_argument("source", metavar="SOURCE", nargs="?", help="a model folder, a GGUF file, or a hub id")
+    parser.add_argument("--revision", help="branch, tag or commit of a hub id")
+    parser.add_argument(
+        "--adapter",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="DIR",
+        help="a folder of a LoRA adapter (peft's), merged into SOURCE's weights; again for more, in this order",
+    )
 
 
 def _add_formats(parser: argparse.ArgumentParser) -> None:

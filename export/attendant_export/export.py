@@ -75,13 +75,7 @@ def export_bundle(  # noqa: PLR0913 - the options of an export
     kind = kind_of(folder, task, pooling)
     asked = recipe or Recipe()
     recipes = kind.recipes(asked)
-    if context_length is not None and not kind.takes_context_length:
-        raise ExportError("a context length is for models that continue their prompt; this one is none")
-    if not kind.takes_context_length and (tool_format or reasoning_format):
-        raise ExportError("formats of tool calls and reasoning are for models that continue their prompt")
-    check_formats(tool_format, reasoning_format)
-    if pooling is not None and kind.task != "embed":
-        raise ExportError(f"task {kind.task} has no pooling; only embed has")
+    _check_options(kind, pooling, context_length, tool_format, reasoning_format)
     order = Order(
         out,
         bundle_name(name or folder.id.rsplit("/", 1)[-1]),
@@ -102,6 +96,18 @@ def export_bundle(  # noqa: PLR0913 - the options of an export
     with progress("load"):
         subject = kind.load(folder)
     return export(subject, recipes, order)
+
+
+def _check_options(
+    kind: Kind, pooling: str | None, context_length: int | None, tool_format: str | None, reasoning_format: str | None
+) -> None:
+    if context_length is not None and not kind.takes_context_length:
+        raise ExportError("a context length is for models that continue their prompt; this one is none")
+    if not kind.takes_context_length and (tool_format or reasoning_format):
+        raise ExportError("formats of tool calls and reasoning are for models that continue their prompt")
+    check_formats(tool_format, reasoning_format)
+    if pooling is not None and kind.task != "embed":
+        raise ExportError(f"task {kind.task} has no pooling; only embed has")
 
 
 def kind_of(folder: SourceFolder, task: str | None = None, pooling: Pooling | None = None) -> Kind:

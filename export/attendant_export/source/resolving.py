@@ -25,6 +25,10 @@ def resolve(source: str, revision: str | None = None, adapters: Sequence[Path] =
         SourceNotFound: neither a model folder nor a hub id that can be fetched.
         SourceError: a folder that holds no model that can be exported; says what it holds.
     """
+    return replace(_found(source, revision), adapters=tuple(map(read_adapter, adapters)))
+
+
+def _found(source: str, revision: str | None) -> SourceFolder:
     folder = Path(source).expanduser()
     if folder.is_dir():
         file = gguf_of(folder)
@@ -39,7 +43,6 @@ def resolve(source: str, revision: str | None = None, adapters: Sequence[Path] =
         raise SourceNotFound(f"{folder} does not exist")
     else:
         found = _fetch(source, revision)
-    found = replace(found, adapters=tuple(map(read_adapter, adapters)))
     check_folder(found)
     return found
 
