@@ -10,11 +10,13 @@ import torch
 from attendant_export.errors import SourceError
 from attendant_export.source.adapters.files import read_adapter
 from attendant_export.source.folder import SourceFolder
+from attendant_export.source.resolving import resolve
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, BertConfig, BertModel, GPT2Config, GPT2LMHeadModel
 
 from tests.bundles import make_llama
 from tests.export.adapters.folders import adapted, write_adapter
+from tests.export.gguf.writing import make_model, write
 
 LAYERS = range(2)
 ATTENTION = [f"model.layers.{layer}.self_attn.{part}" for layer in LAYERS for part in ("q_proj", "v_proj")]
@@ -204,3 +206,15 @@ def test_a_module_to_save_that_is_not_there_is_missed(llama: Path, tmp_path: Pat
     folder = write_adapter(tmp_path / "a", loaded(llama), ATTENTION, modules_to_save=["lm_head"])
     with pytest.raises(SourceError, match=r"lm_head: .* modules_to_save, and its weights lack it"):
         merged(llama, folder)
+
+
+def test_a_gguf_file_takes_adapters_too(tmp_path: Path) -> None:
+    model = make_model("llama")
+    file = write(tmp_path / "m.gguf", model).path
+    names = [name for name, _ in model.named_modules() if name.endswith(("q_proj", "v_proj"))]
+    adapter = write_adapter(tmp_path / "a", model, names)
+    found = resolve(str(file), adapters=[adapter]).pretrained("AutoModelForCausalLM")
+    base = resolve(str(file)).pretrained("AutoModelForCausalLM")
+    assert_same(
+        found, adapted(resolve(str(file)).pretrained("AutoModelForCausalLM"), adapter, scales(names, 6.0)), base
+    )
