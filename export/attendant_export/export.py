@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,7 +21,7 @@ from attendant_export.encoders.tasks import task_of
 from attendant_export.errors import ExportError
 from attendant_export.pipeline import export
 from attendant_export.progress import Progress, silent
-from attendant_export.recipe import GENERATE, Recipe
+from attendant_export.recipe import GENERATE, Recipe, RecipeRequest
 from attendant_export.seq2seq.export import EncoderDecoders
 from attendant_export.seq2seq.source import is_encoder_decoder
 from attendant_export.source.adapters.files import adapter_warnings
@@ -74,7 +75,7 @@ def export_bundle(  # noqa: PLR0913 - the options of an export
     check_served(folder.config)
     kind = kind_of(folder, task, pooling)
     asked = recipe or Recipe()
-    recipes = kind.recipes(asked)
+    recipes = kind.recipes(as_stored(asked, folder) if kind.task == GENERATE else asked)
     _check_options(kind, pooling, context_length, tool_format, reasoning_format)
     order = Order(
         out,
@@ -108,6 +109,14 @@ def _check_options(
     check_formats(tool_format, reasoning_format)
     if pooling is not None and kind.task != "embed":
         raise ExportError(f"task {kind.task} has no pooling; only embed has")
+
+
+def as_stored(asked: Asked, folder: SourceFolder) -> Asked:
+    """``asked``; where it leaves the precision open, the one that keeps the folder's weights as they are stored."""
+    kept = folder.quantised.precision if folder.quantised is not None else None
+    if kept is None or not isinstance(asked, RecipeRequest) or asked.precision is not None or asked.target != "cpu":
+        return asked
+    return replace(asked, precision=kept)
 
 
 def kind_of(folder: SourceFolder, task: str | None = None, pooling: Pooling | None = None) -> Kind:

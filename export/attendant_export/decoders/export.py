@@ -113,7 +113,10 @@ class DecoderDraft:
 
     def write(self, folder: Path) -> Written:
         """See :meth:`attendant_export.drafts.Draft.write`."""
-        return write_traced(self.traced, folder, self.recipe, self.order.progress, self._calibration_windows())
+        checkpoint = self.decoder.source.quantised
+        stored = checkpoint.stored if checkpoint is not None else None
+        windows = self._calibration_windows()
+        return write_traced(self.traced, folder, self.recipe, self.order.progress, windows, stored)
 
     def verify(self, folder: Path, written: Written) -> Parity:
         """See :meth:`attendant_export.drafts.Draft.verify`."""

@@ -29,6 +29,7 @@ from attendant_export.progress import Progress
 from attendant_export.prompts import Encode, Ints, sample_prompts
 from attendant_export.quantisation.plan import Quantised
 from attendant_export.quantisation.quantise import quantise
+from attendant_export.quantisation.stored import Stored
 from attendant_export.recipe import Recipe
 from attendant_export.texts import calibration_text
 from attendant_export.tracing.attention import AttentionLayer, AttentionTrace
@@ -93,12 +94,18 @@ def trace_graph(
 
 
 def write_traced(
-    traced: TracedGraph, folder: Path, recipe: Recipe, progress: Progress, windows: Sequence[Ints] = ()
+    traced: TracedGraph,
+    folder: Path,
+    recipe: Recipe,
+    progress: Progress,
+    windows: Sequence[Ints] = (),
+    stored: Stored | None = None,
 ) -> Written:
     """Quantises ``traced``, in place, and writes all files of a bundle but its tokenizer and manifest.
 
     Args:
         windows: tokens of sample text, [length] int64 each, to quantise by.
+        stored: weights that are in blocks already; graphs for CPUs that compute generated tokens have them so.
     """
     models, done = {"decoder": traced.model}, tuple[str, ...]()
     if recipe.precision == "mixed":
@@ -108,7 +115,8 @@ def write_traced(
         runs = prompt_runs(traced.layers, windows) if recipe.target == "cpu" else []
         with progress("quantise") as step:
             for name, graph in models.items():
-                done += quantise(graph, quantised[name], runs, step)
+                kept = stored if recipe.target == "cpu" and name == "decoder" else None
+                done += quantise(graph, quantised[name], runs, step, kept)
     if recipe.target == "cuda":
         models |= paged_companions(traced.model, len(traced.layers))
     else:

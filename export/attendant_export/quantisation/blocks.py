@@ -118,6 +118,12 @@ def fits_half(scales: npt.NDArray[np.float32]) -> bool:
     return bool(sizes.size == 0 or (sizes.min() >= _HALF_LOW and sizes.max() <= _HALF_HIGH))
 
 
+def is_half(numbers: npt.NDArray[np.float32]) -> bool:
+    """Whether half precision holds just these numbers."""
+    with np.errstate(over="ignore"):
+        return bool((numbers.astype(np.float16).astype(np.float32) == numbers).all())
+
+
 class BlockWriter:
     """Turns products into MatMulNBits, on a CPU with products of integers."""
 
@@ -158,7 +164,7 @@ class BlockWriter:
     def _scales(self, scales: npt.NDArray[np.float32], dtype: np.dtype[Any], name: str) -> ir.Value:
         if dtype != np.float32:
             return self._editor.constant(scales.astype(dtype), name)
-        if not fits_half(scales):
+        if not fits_half(scales) and not is_half(scales):
             return self._editor.constant(scales, name)
         half = self._editor.constant(scales.astype(np.float16), name)
         first = next(iter(self._editor.graph))  # a look-up of tokens at the beginning may read them, too

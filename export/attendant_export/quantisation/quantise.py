@@ -19,6 +19,7 @@ from attendant_export.graph.nodes import Editor, array_of, nodes_of
 from attendant_export.memory import give_back, weight_bytes
 from attendant_export.progress import Step, no_step
 from attendant_export.quantisation.activations import SAMPLED_ROWS, Activations, Feeds
+from attendant_export.quantisation.as_stored import write_as_stored
 from attendant_export.quantisation.blocks import BlockFormat, Blocks, BlockWriter
 from attendant_export.quantisation.errors import Format, RowFormat, Trial
 from attendant_export.quantisation.folding import apply_edits, scaled
@@ -29,6 +30,7 @@ from attendant_export.quantisation.rounding import round_together
 from attendant_export.quantisation.rows import RowQuantiser
 from attendant_export.quantisation.sensitivity import MOST_TRIALS, damage, is_prompt, shortened, worth_more_bits
 from attendant_export.quantisation.smoothing import ROTATION_GAIN, ROTATION_GAIN_OF_READERS, Remedy, find_remedy
+from attendant_export.quantisation.stored import Stored
 from attendant_export.quantisation.tables import find_tied, look_up_blocks, look_up_columns, quantise_table
 
 Floats = npt.NDArray[np.float32]
@@ -40,7 +42,11 @@ _NOTHING = Remedy(None, 1, 1.0)
 
 
 def quantise(
-    model: ir.Model, precision: Quantised, samples: Sequence[Feeds] = (), step: Step = no_step
+    model: ir.Model,
+    precision: Quantised,
+    samples: Sequence[Feeds] = (),
+    step: Step = no_step,
+    stored: Stored | None = None,
 ) -> tuple[str, ...]:
     """Quantises every constant weight that the rules above allow, in place.
 
@@ -48,11 +54,13 @@ def quantise(
         samples: inputs of runs of the graph that are typical of its use; without any, weights are rounded to the
             nearest values, and nothing is scaled or rotated.
         step: told which product is at work.
+        stored: weights that are in blocks already: products that have them take them as they are.
 
     Returns:
         What was done, a short sentence each, for the manifest.
     """
-    return _Quantiser(model, precision, samples, step).run()
+    done = write_as_stored(model, precision, stored, step) if stored is not None else ()
+    return (*done, *_Quantiser(model, precision, samples, step).run())
 
 
 class _Quantiser:

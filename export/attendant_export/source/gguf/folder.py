@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,8 +14,10 @@ from typing import Any
 import torch
 
 from attendant_export.errors import SourceError, UnsupportedModel, reading
+from attendant_export.quantisation.stored import StoredBlocks
 from attendant_export.source.folder import SourceFolder
-from attendant_export.source.gguf.families import FAMILIES
+from attendant_export.source.gguf.blocks import STORED, precision_of, stored_blocks
+from attendant_export.source.gguf.families import FAMILIES, halves
 from attendant_export.source.gguf.file import GgufFile, open_gguf
 from attendant_export.source.gguf.rotary import FACTORS
 from attendant_export.source.gguf.settings import check_architecture, head_counts, model_config
@@ -50,10 +52,11 @@ class GgufFolder(SourceFolder):
                     self.file.architecture, f"{self.file.path} has a tensor {name}, which models of this kind have not"
                 )
             shape = tensor.shape if not family.is_transposed(name) else tensor.shape[::-1]
-            weights[known] = Weight(shape, partial(self._weight, name))
+            kept = partial(self._blocks, name) if tensor.type in STORED and len(shape) == 2 else None
+            weights[known] = Weight(shape, partial(self._weight, name), kept)
         kinds = Counter(tensor.type for tensor in self.file.tensors.values())
         what = ", ".join(f"{count} of {kind}" for kind, count in kinds.most_common())
-        return Checkpoint(weights, (f"tensors of GGUF read as float32: {what}",), ())
+        return Checkpoint(weights, (f"tensors of GGUF: {what}",), (), precision_of(self.file))
 
     def _loaded(self, auto_class: str) -> tuple[Any, dict[str, Any]]:
         if auto_class != "AutoModelForCausalLM":
@@ -66,6 +69,16 @@ class GgufFolder(SourceFolder):
     def _weight(self, name: str) -> torch.Tensor:
         values = self.file.tensors[name].values()
         return torch.from_numpy(FAMILIES[self.file.architecture].change(name, values, self._heads))
+
+    def _blocks(self, name: str) -> StoredBlocks:
+        blocks, family = stored_blocks(self.file.tensors[name]), FAMILIES[self.file.architecture]
+        if not family.turns(name):
+            return blocks
+        heads = self._heads(family.part(name))
+        minimum = None if blocks.minimum is None else halves(blocks.minimum, heads)
+        return replace(
+            blocks, values=halves(blocks.values, heads), scales=halves(blocks.scales, heads), minimum=minimum
+        )
 
     def _heads(self, part: str) -> int:
         queries, keys = head_counts(self.file)

@@ -8,7 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from attendant.bundle import Precision
+
 from attendant_export.errors import SourceError
+from attendant_export.quantisation.stored import Stored
 from attendant_export.source.quantised.awq import read_awq
 from attendant_export.source.quantised.bitsandbytes import read_bitsandbytes
 from attendant_export.source.quantised.compressed import read_compressed
@@ -41,11 +44,18 @@ _PARTS = (
 @dataclass(frozen=True)
 class Checkpoint:
     """``weights`` by the names that the model has for them. ``done``: what became of them, a sentence each.
-    ``warnings``: what is not as the checkpoint has it."""
+    ``warnings``: what is not as the checkpoint has it. ``precision``: what keeps most of its weights as they are."""
 
     weights: Mapping[str, Weight]
     done: tuple[str, ...]
     warnings: tuple[str, ...]
+    precision: Precision | None = None
+
+    @property
+    def stored(self) -> Stored | None:
+        """The weights that graphs can have as they are stored."""
+        reads = [weight.blocks for weight in self.weights.values() if weight.blocks is not None]
+        return Stored(reads) if reads else None
 
 
 def read_checkpoint(folder: Path, scheme: Scheme) -> Checkpoint:

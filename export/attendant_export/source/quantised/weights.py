@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from attendant_export.quantisation.stored import StoredBlocks
 from attendant_export.source.quantised.codes import Codes
 
 FLOATS = ("F32", "F16", "BF16")
@@ -21,11 +22,13 @@ class Weight:
     Attributes:
         shape: of the tensor. read: gives it, in float32.
         codes: gives what it is made of, where that is whole numbers.
+        blocks: gives the blocks that it is stored in, of a weight [N, K] of a product, where a graph can have them.
     """
 
     shape: tuple[int, ...]
     read: Callable[[], torch.Tensor]
     codes: Callable[[], Codes] | None = None
+    blocks: Callable[[], StoredBlocks] | None = None
 
     def __getitem__(self, index: Any) -> torch.Tensor:
         """What transformers asks of a tensor that it loads; reads all of it."""
