@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,7 @@ def test_a_product_in_blocks_is_the_product(kinds: tuple[str, ...]) -> None:
     weight = np.concatenate(rows).T
     model = product(weight)
     others = [tensor_of("Q4_0", 40, 96, 7), tensor_of("Q4_0", 40, 64, 8), *reversed(tensors)]
-    done = write_as_stored(model, "int8", Stored([lambda t=t: stored_blocks(t) for t in others]), no_step)
+    done = write_as_stored(model, "int8", Stored([partial(stored_blocks, other) for other in others]), no_step)
     assert "1 products with the blocks of the checkpoint" in done[0]
     x = np.random.default_rng(3).normal(0, 1, (5, 96)).astype(np.float32)
     np.testing.assert_allclose(answers(model, x), x @ weight, rtol=1e-4, atol=1e-5)

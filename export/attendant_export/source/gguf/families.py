@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float32]
+Number = TypeVar("Number", bound=np.generic)
 
 _ENDS = {"token_embd": "model.embed_tokens", "output_norm": "model.norm", "output": "lm_head"}
 _LAYER = {
@@ -119,9 +121,9 @@ FAMILIES: dict[str, Family] = {
 """By ``general.architecture``."""
 
 
-def halves(values: npt.NDArray[np.generic], heads: int) -> npt.NDArray[np.generic]:
+def halves(values: npt.NDArray[Number], heads: int) -> npt.NDArray[Number]:
     """Rows [heads * size, ...] in the order of transformers' rotation, which turns row i with row i + size / 2 of a
     head; llama.cpp has the two side by side. Rows may be of bytes."""
-    return (
-        values.reshape(heads, values.shape[0] // heads // 2, 2, *values.shape[1:]).swapaxes(1, 2).reshape(values.shape)
-    )
+    pairs = values.reshape(heads, values.shape[0] // heads // 2, 2, *values.shape[1:])
+    turned: npt.NDArray[Number] = pairs.swapaxes(1, 2).reshape(values.shape)
+    return turned

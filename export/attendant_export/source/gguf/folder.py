@@ -53,7 +53,7 @@ class GgufFolder(SourceFolder):
                 )
             shape = tensor.shape if not family.is_transposed(name) else tensor.shape[::-1]
             kept = partial(self._blocks, name) if tensor.type in STORED and len(shape) == 2 else None
-            weights[known] = Weight(shape, partial(self._weight, name), kept)
+            weights[known] = Weight(shape, partial(self._weight, name), blocks=kept)
         kinds = Counter(tensor.type for tensor in self.file.tensors.values())
         what = ", ".join(f"{count} of {kind}" for kind, count in kinds.most_common())
         return Checkpoint(weights, (f"tensors of GGUF: {what}",), (), precision_of(self.file))
