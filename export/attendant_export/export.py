@@ -112,10 +112,16 @@ def _check_options(
 
 
 def as_stored(asked: Asked, folder: SourceFolder) -> Asked:
-    """``asked``; where it leaves the precision open, the one that keeps the folder's weights as they are stored."""
-    kept = folder.quantised.precision if folder.quantised is not None else None
-    if kept is None or not isinstance(asked, RecipeRequest) or asked.precision is not None or asked.target != "cpu":
+    """``asked``; where it leaves the precision open, the one that keeps the folder's weights as they are stored.
+
+    Adapters change most weights; then it is the usual one.
+    """
+    checkpoint = folder.quantised
+    kept = checkpoint.precision if checkpoint is not None and not folder.adapters else None
+    is_open = isinstance(asked, RecipeRequest) and asked.precision is None and asked.target == "cpu"
+    if kept is None or not is_open:
         return asked
+    assert isinstance(asked, RecipeRequest)
     return replace(asked, precision=kept)
 
 
