@@ -58,7 +58,7 @@ class _Writer:
                 found = self._stored.find(array_of(weight)) if weight.dtype == ir.DataType.FLOAT else None
                 if found is None or found.bits > most:
                     continue
-                tied = find_tied(tables, node) if group.role == "head" and found.minimum is None else None
+                tied = find_tied(tables, node) if group.role == "head" and _can_be_looked_up(found) else None
                 self._write(node, found, tied)
                 self._editor.drop_constant(weight)
                 tables = [table for table in tables if table is not tied]
@@ -66,11 +66,11 @@ class _Writer:
         return tuple(sentence.format(count) for sentence, count in self._done.items())
 
     def _write(self, node: ir.Node, found: StoredBlocks, tied: ir.Node | None) -> None:
-        form = BlockFormat(8 if found.bits == 8 else 4, found.block)
+        form = BlockFormat(8 if found.bits == 8 else 4, found.block, zeros=found.zeros is not None)
         if found.minimum is not None:
             node = self._rest_apart(node)
             rest = node.outputs[0].uses()[0].node  # the sum of both
-        blocks = pack(found.values, found.scales, None, form)
+        blocks = pack(found.values, found.scales, found.zeros, form)
         x = node.inputs[0]
         values, scales = self._blocks.write(node, form, blocks)
         kind = f"{found.bits} bits in blocks of {found.block}"
@@ -119,3 +119,8 @@ class _Writer:
             assert reshape is not None
             self._sums[key] = self._editor.after(reshape, "ReduceSum", [parts, last], keepdims=0)
         return self._sums[key]
+
+
+def _can_be_looked_up(found: StoredBlocks) -> bool:
+    """Whether rows of it can serve as embeddings, too."""
+    return found.bits == 8 and found.minimum is None and found.zeros is None

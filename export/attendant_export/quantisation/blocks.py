@@ -94,7 +94,7 @@ def _rounded(
 def pack(
     values: npt.NDArray[np.uint8],
     scales: npt.NDArray[np.float32],
-    zeros: npt.NDArray[np.float32] | None,
+    zeros: npt.NDArray[np.float32] | npt.NDArray[np.uint8] | None,
     form: BlockFormat,
 ) -> Blocks:
     """Whole numbers [N, blocks, block], with scales and zero points [N, blocks], as ONNX Runtime has them."""
@@ -164,7 +164,7 @@ class BlockWriter:
     def _scales(self, scales: npt.NDArray[np.float32], dtype: np.dtype[Any], name: str) -> ir.Value:
         if dtype != np.float32:
             return self._editor.constant(scales.astype(dtype), name)
-        if not fits_half(scales) and not is_half(scales):
+        if not is_half(scales):
             return self._editor.constant(scales, name)
         half = self._editor.constant(scales.astype(np.float16), name)
         first = next(iter(self._editor.graph))  # a look-up of tokens at the beginning may read them, too

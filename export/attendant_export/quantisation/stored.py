@@ -27,7 +27,8 @@ class StoredBlocks:
         bits: 4 or 8. block: input channels of a scale.
         values: [N, blocks, block] uint8. scales: [N, blocks] float32.
         minimum: [N, blocks] float32. With it, a weight is value * scale + minimum; without, it is
-            (value - 2 ** (bits - 1)) * scale.
+            (value - zero) * scale.
+        zeros: [N, blocks] uint8; without, they are 2 ** (bits - 1).
     """
 
     bits: int
@@ -35,12 +36,13 @@ class StoredBlocks:
     values: npt.NDArray[np.uint8]
     scales: Floats
     minimum: Floats | None = None
+    zeros: npt.NDArray[np.uint8] | None = None
 
     def plain(self) -> Floats:
         """The weight, [N, K] float32."""
         steps = self.values.astype(np.float32)
         if self.minimum is None:
-            steps -= np.float32(2 ** (self.bits - 1))
+            steps -= np.float32(2 ** (self.bits - 1)) if self.zeros is None else self.zeros[..., None]
         steps *= self.scales[..., None]
         if self.minimum is not None:
             steps += self.minimum[..., None]
@@ -118,22 +120,34 @@ def _joined(parts: Sequence[StoredBlocks]) -> StoredBlocks | None:
         parts = [_with_minimum(part) for part in parts]
     else:
         parts = [_widened(part, bits) for part in parts]
+        if any(part.zeros is not None for part in parts):
+            parts = [_with_zeros(part) for part in parts]
     minimums = [part.minimum for part in parts if part.minimum is not None]
+    zeros = [part.zeros for part in parts if part.zeros is not None]
     return StoredBlocks(
         bits,
         parts[0].block,
         np.concatenate([part.values for part in parts]),
         np.concatenate([part.scales for part in parts]),
         np.concatenate(minimums) if minimums else None,
+        np.concatenate(zeros) if zeros else None,
     )
 
 
 def _widened(part: StoredBlocks, bits: int) -> StoredBlocks:
     shift = 2 ** (bits - 1) - 2 ** (part.bits - 1)
-    return replace(part, bits=bits, values=part.values + np.uint8(shift))
+    zeros = None if part.zeros is None else part.zeros + np.uint8(shift)
+    return replace(part, bits=bits, values=part.values + np.uint8(shift), zeros=zeros)
+
+
+def _with_zeros(part: StoredBlocks) -> StoredBlocks:
+    if part.zeros is not None:
+        return part
+    return replace(part, zeros=np.full(part.scales.shape, 2 ** (part.bits - 1), np.uint8))
 
 
 def _with_minimum(part: StoredBlocks) -> StoredBlocks:
     if part.minimum is not None:
         return part
-    return replace(part, minimum=part.scales * np.float32(-(2 ** (part.bits - 1))))
+    zeros = np.float32(2 ** (part.bits - 1)) if part.zeros is None else part.zeros.astype(np.float32)
+    return replace(part, minimum=-zeros * part.scales, zeros=None)

@@ -14,7 +14,7 @@ import torch
 from attendant_export.errors import SourceError
 from attendant_export.source.quantised.codes import Codes, even_groups, group_of, unpack
 from attendant_export.source.quantised.tensors import Tensors
-from attendant_export.source.quantised.weights import FLOATS, Reading, of_codes
+from attendant_export.source.quantised.weights import FLOATS, Reading
 
 _BITS, _A_WORD = 4, 8
 _PLACES = (0, 4, 1, 5, 2, 6, 3, 7)
@@ -46,22 +46,16 @@ def read_awq(tensors: Tensors, settings: Mapping[str, Any]) -> Reading:
                 f"{tensors.folder}: {count} groups of scales do not share the {channels} channels of {name!r}"
             )
         codes = partial(_codes, tensors, stem, group)
-        weight = of_codes((words * _A_WORD, channels), codes)
-        reading.add(f"{stem}weight", weight, name, f"{stem}scales", f"{stem}qzeros")
+        parts = (name, f"{stem}scales", f"{stem}qzeros")
+        reading.add_codes(f"{stem}weight", (words * _A_WORD, channels), codes, group_of(group, channels), *parts)
     return reading
 
 
 def _codes(tensors: Tensors, stem: str, group: int) -> Codes:
     values, zeros = (_unpacked(tensors.read(stem + part)).T for part in ("qweight", "qzeros"))
     scales = tensors.read(f"{stem}scales").to(torch.float32).T
-    return Codes(
-        _BITS,
-        values.contiguous(),
-        scales.contiguous(),
-        zeros.to(torch.int16).contiguous(),
-        group,
-        group_of(group, values.shape[1]),
-    )
+    groups = group_of(group, values.shape[1])
+    return Codes(_BITS, values.contiguous(), scales.contiguous(), zeros.to(torch.int16).contiguous(), groups)
 
 
 def _unpacked(words: torch.Tensor) -> torch.Tensor:

@@ -33,6 +33,7 @@ _READERS: Mapping[str, Reader] = {
     "mxfp4": read_mxfp4,
     "torchao": read_torchao,
 }
+_SMALL = 4  # bits
 _PLAIN = ("F64", "F32", "F16", "BF16")
 _PARTS = (
     *("_scale", "_scale_inv", "_packed", "_blocks", "_scales", ".scales", "qweight", "qzeros", "g_idx", "_zero_point"),
@@ -79,7 +80,24 @@ def read_checkpoint(folder: Path, scheme: Scheme) -> Checkpoint:
         _check_plain(tensors, name, scheme)
         weights[name] = Weight(tensors[name], partial(tensors.read, name))
     done = f"{len(reading.weights)} weights of {scheme.name} read as float32"
-    return Checkpoint(weights, (done,), tuple(reading.notes))
+    return Checkpoint(weights, (done,), _warnings(reading), _precision(reading))
+
+
+def _precision(reading: Reading) -> Precision | None:
+    """Where most weights can be kept in their blocks: that of as many bits, by the first."""
+    kept = [weight for weight in reading.weights.values() if weight.blocks is not None]
+    if 2 * len(kept) < len(reading.weights) or kept[0].blocks is None:
+        return None
+    return "int4" if kept[0].blocks().bits == _SMALL else "int8_blocks"
+
+
+def _warnings(reading: Reading) -> tuple[str, ...]:
+    if not reading.apart:
+        return ()
+    return (
+        f"{len(reading.apart)} weights, first {reading.apart[0]!r}, have scales of channels that are no neighbours, or "
+        "of fewer than 16: they are read as float32, and quantised anew where the precision has fewer bits",
+    )
 
 
 def _check_plain(tensors: Tensors, name: str, scheme: Scheme) -> None:

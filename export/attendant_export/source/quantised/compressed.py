@@ -8,7 +8,7 @@ zero points are around 0, and stored with the middle of the range added. Not pac
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -19,7 +19,7 @@ from attendant_export.errors import SourceError
 from attendant_export.source.quantised.codes import Codes, even_groups, group_of, read_groups, unpack
 from attendant_export.source.quantised.fp8 import read_fp8
 from attendant_export.source.quantised.tensors import Tensors
-from attendant_export.source.quantised.weights import FLOATS, Reading, of_codes
+from attendant_export.source.quantised.weights import FLOATS, Reading
 
 _FORMATS = ("dense", "pack-quantized", "int-quantized", "naive-quantized", "float-quantized", "mixed-precision")
 _MIDDLE = 128  # of 8 bits
@@ -28,11 +28,12 @@ _MOST_BITS = 8
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a weight [outputs, channels] is; ``bits`` of a packed value."""
+    """Where a weight [outputs, channels] is; ``bits`` of a packed value, ``groups`` [channels] of its channels."""
 
     stem: str
     outputs: int
     channels: int
+    groups: torch.Tensor
     bits: int = 8
 
 
@@ -46,12 +47,13 @@ def read_compressed(tensors: Tensors, settings: Mapping[str, Any]) -> Reading:
     reading = read_fp8(tensors, settings)
     for name, shape in tensors.items():
         if name.endswith(".weight_packed"):
-            place = _packed_place(tensors, name)
-            _add(reading, tensors, place, partial(_packed, tensors, place))
+            stem = name.removesuffix("weight_packed")
+            outputs, channels, bits = _packed_sizes(tensors, name)
+            _add(reading, tensors, _packed, _Place(stem, outputs, channels, _groups(tensors, stem, channels), bits))
         elif name.endswith(".weight") and tensors.dtype(name) == "I8":
             tensors.check(name, name, ("I8",), (None, None))
-            place = _Place(name.removesuffix("weight"), *shape)
-            _add(reading, tensors, place, partial(_unpacked, tensors, place))
+            stem = name.removesuffix("weight")
+            _add(reading, tensors, _unpacked, _Place(stem, shape[0], shape[1], _groups(tensors, stem, shape[1])))
     return reading
 
 
@@ -72,15 +74,30 @@ def _check_formats(tensors: Tensors, settings: Mapping[str, Any]) -> None:
         )
 
 
-def _add(reading: Reading, tensors: Tensors, place: _Place, codes: Any) -> None:
-    stem = place.stem
-    tensors.check(f"{stem}weight_scale", f"{stem}weight", FLOATS)
+def _add(reading: Reading, tensors: Tensors, read: Callable[[Tensors, _Place], Codes], place: _Place) -> None:
     ends = ("weight", "weight_packed", "weight_scale", "weight_zero_point", "weight_shape", "weight_g_idx")
-    weight = of_codes((place.outputs, place.channels), codes)
-    reading.add(f"{stem}weight", weight, *(stem + end for end in ends if stem + end in tensors))
+    parts = [place.stem + end for end in ends if place.stem + end in tensors]
+    shape = (place.outputs, place.channels)
+    reading.add_codes(f"{place.stem}weight", shape, partial(read, tensors, place), place.groups, *parts)
 
 
-def _packed_place(tensors: Tensors, name: str) -> _Place:
+def _groups(tensors: Tensors, stem: str, channels: int) -> torch.Tensor:
+    """The group of each channel, [channels] int64."""
+    scale = f"{stem}weight_scale"
+    tensors.check(scale, f"{stem}weight", FLOATS)
+    count = tensors[scale][-1] if len(tensors[scale]) > 1 else 1
+    if f"{stem}weight_g_idx" in tensors:
+        return read_groups(tensors, f"{stem}weight_g_idx", channels, count)
+    group = even_groups(channels, count)
+    if group is None:
+        raise SourceError(
+            f"{tensors.folder}: {count} groups of scales do not share the {channels} channels of {stem + 'weight'!r}"
+        )
+    return group_of(group, channels)
+
+
+def _packed_sizes(tensors: Tensors, name: str) -> tuple[int, int, int]:
+    """Outputs, channels and bits."""
     stem = name.removesuffix("weight_packed")
     tensors.check(name, name, ("I32",), (None, None))
     tensors.check(f"{stem}weight_shape", name, ("I64", "I32"), (2,))
@@ -92,7 +109,7 @@ def _packed_place(tensors: Tensors, name: str) -> _Place:
             f"{tensors.folder}: {name!r} has shape {list(tensors[name])}, which does not hold the "
             f"[{outputs}, {channels}] of its weight_shape"
         )
-    return _Place(stem, outputs, channels, bits)
+    return outputs, channels, bits
 
 
 def _packed(tensors: Tensors, place: _Place) -> Codes:
@@ -106,7 +123,7 @@ def _packed(tensors: Tensors, place: _Place) -> Codes:
         zeros = unpack(words, place.bits, place.outputs).T.to(torch.int16).contiguous()
     elif name in tensors:
         zeros = zeros + _zeros(tensors, place, scales)
-    return _with_groups(tensors, place, values, scales, zeros)
+    return Codes(place.bits, values, scales, zeros, place.groups)
 
 
 def _unpacked(tensors: Tensors, place: _Place) -> Codes:
@@ -115,7 +132,7 @@ def _unpacked(tensors: Tensors, place: _Place) -> Codes:
     zeros = torch.full(scales.shape, _MIDDLE, dtype=torch.int16)
     if f"{place.stem}weight_zero_point" in tensors:
         zeros = zeros + _zeros(tensors, place, scales)
-    return _with_groups(tensors, place, values, scales, zeros)
+    return Codes(place.bits, values, scales, zeros, place.groups)
 
 
 def _scales(tensors: Tensors, place: _Place) -> torch.Tensor:
@@ -143,22 +160,3 @@ def _zeros(tensors: Tensors, place: _Place, scales: torch.Tensor) -> torch.Tenso
             f"{tensors.folder}: tensor {name!r} has shape {list(zeros.shape)}, its scales {list(scales.shape)}"
         )
     return zeros.reshape(-1, 1).expand(scales.shape) if zeros.numel() == 1 else zeros.reshape(scales.shape)
-
-
-def _with_groups(
-    tensors: Tensors, place: _Place, values: torch.Tensor, scales: torch.Tensor, zeros: torch.Tensor
-) -> Codes:
-    count = scales.shape[1]
-    group = even_groups(place.channels, count)
-    if f"{place.stem}weight_g_idx" in tensors:
-        groups = read_groups(tensors, f"{place.stem}weight_g_idx", place.channels, count)
-        if group is None or not torch.equal(groups, group_of(group, place.channels)):
-            group = None
-    elif group is not None:
-        groups = group_of(group, place.channels)
-    else:
-        raise SourceError(
-            f"{tensors.folder}: {count} groups of scales do not share the {place.channels} channels of "
-            f"{place.stem + 'weight'!r}"
-        )
-    return Codes(place.bits, values, scales, zeros, group, groups)

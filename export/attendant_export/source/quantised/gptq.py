@@ -16,7 +16,7 @@ import torch
 from attendant_export.errors import SourceError
 from attendant_export.source.quantised.codes import Codes, even_groups, group_of, read_groups, unpack
 from attendant_export.source.quantised.tensors import Tensors
-from attendant_export.source.quantised.weights import FLOATS, Reading, of_codes
+from attendant_export.source.quantised.weights import FLOATS, Reading
 
 _OFFSETS = {"gptq": 1, "gptq_v2": 0}
 _BITS = (2, 3, 4, 8)
@@ -25,12 +25,12 @@ _WORDS = ("I32",)
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a weight is, and what its sizes say: ``group`` input channels have one scale where nothing else is said."""
+    """Where a weight is; ``groups`` [channels] of its channels."""
 
     stem: str
     bits: int
     channels: int
-    group: int
+    groups: torch.Tensor
     offset: int
 
 
@@ -55,7 +55,7 @@ def read_gptq(tensors: Tensors, settings: Mapping[str, Any]) -> Reading:
         shape = (tensors[name][1], place.channels)
         parts = [place.stem + part for part in ("qweight", "qzeros", "scales", "g_idx")]
         used = [part for part in parts if part in tensors]
-        reading.add(f"{place.stem}weight", of_codes(shape, codes), *used)
+        reading.add_codes(f"{place.stem}weight", shape, codes, place.groups, *used)
     return reading
 
 
@@ -83,17 +83,15 @@ def _place(tensors: Tensors, name: str, settings: Mapping[str, Any], offset: int
         raise SourceError(
             f"{tensors.folder}: {count} groups of scales do not share the {channels} channels of {name!r}"
         )
-    return _Place(stem, bits, channels, group, offset)
+    groups = group_of(group, channels)
+    if f"{stem}g_idx" in tensors:
+        groups = read_groups(tensors, f"{stem}g_idx", channels, count)
+    return _Place(stem, bits, channels, groups, offset)
 
 
 def _codes(tensors: Tensors, place: _Place) -> Codes:
     scales = tensors.read(f"{place.stem}scales").to(torch.float32).T.contiguous()
-    outputs, count = scales.shape
     words = tensors.read(f"{place.stem}qweight").T.contiguous()
     values = unpack(words, place.bits, place.channels)
-    zeros = unpack(tensors.read(f"{place.stem}qzeros"), place.bits, outputs).T.to(torch.int16) + place.offset
-    plain = groups = group_of(place.group, place.channels)
-    if f"{place.stem}g_idx" in tensors:
-        groups = read_groups(tensors, f"{place.stem}g_idx", place.channels, count)
-    group = place.group if torch.equal(groups, plain) else None
-    return Codes(place.bits, values, scales, zeros.contiguous(), group, groups)
+    zeros = unpack(tensors.read(f"{place.stem}qzeros"), place.bits, len(scales)).T.to(torch.int16) + place.offset
+    return Codes(place.bits, values, scales, zeros.contiguous(), place.groups)
