@@ -9,9 +9,12 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import numpy.typing as npt
+from attendant.core.pace import StepWork
 
 from attendant_loadtest.overload.servers import Server, serving
-from attendant_loadtest.simulate.recorder import COLUMNS
+
+COLUMNS = (*StepWork._fields, "seconds", "at_s")
+"""Of a step that was written down: its work, how long it took, and when it ended, in seconds of the monotonic clock."""
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from attendant.core.pace import StepWork
 from attendant.engine import scheduler
 from attendant.engine.pace_learner import PaceLearner
 
-COLUMNS = (*StepWork._fields, "seconds", "at_s")
+from attendant_loadtest.simulate.recorded import COLUMNS
 
 
 class Recorder(PaceLearner):
