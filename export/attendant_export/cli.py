@@ -89,6 +89,11 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="a folder of a LoRA adapter (peft's), merged into SOURCE's weights; again for more, in this order",
     )
+    parser.add_argument(
+        "--part",
+        choices=["text"],
+        help="of a model that reads images or sound beside text: text exports its language model and leaves them out",
+    )
 
 
 def _add_formats(parser: argparse.ArgumentParser) -> None:
@@ -172,7 +177,7 @@ def run(args: argparse.Namespace) -> int:
 def _add_attention(args: argparse.Namespace) -> int:
     from attendant_export.attention.existing import add_attention
 
-    if args.source is not None or args.adapter:
+    if args.source is not None or args.adapter or args.part:
         raise ExportError("--add-attention takes the folder of a bundle and nothing else; leave SOURCE and OUT out")
     for line in add_attention(args.add_attention):
         print(f"{args.add_attention}: {line}")
@@ -203,6 +208,7 @@ def _export(args: argparse.Namespace) -> int:
         name=args.name,
         revision=args.revision,
         adapters=args.adapter,
+        part=args.part,
         overwrite=args.overwrite,
         attention=args.attention,
         tool_format=args.tool_format,

@@ -25,8 +25,9 @@ from attendant_export.recipe import GENERATE, Recipe, RecipeRequest
 from attendant_export.seq2seq.export import EncoderDecoders
 from attendant_export.seq2seq.source import is_encoder_decoder
 from attendant_export.source.adapters.files import adapter_warnings
-from attendant_export.source.folder import SourceFolder
+from attendant_export.source.folder import Part, SourceFolder
 from attendant_export.source.resolving import resolve
+from attendant_export.source.text_half import part_warning
 from attendant_export.source.unserved import check_served
 from attendant_export.toolchain import versions
 from attendant_export.words import Words, words_of
@@ -46,6 +47,7 @@ def export_bundle(  # noqa: PLR0913 - the options of an export
     name: str | None = None,
     revision: str | None = None,
     adapters: Sequence[Path] = (),
+    part: Part | None = None,
     overwrite: bool = False,
     attention: AttentionChoice = "auto",
     tool_format: str | None = None,
@@ -62,6 +64,7 @@ def export_bundle(  # noqa: PLR0913 - the options of an export
         pooling: of task embed; by default what the model's folder says, or the mean.
         context_length: most tokens of prompt and answer together; by default what the model takes.
         adapters: folders of LoRA adapters, which are merged into the model, one after the other.
+        part: "text" for the language model of one that reads images or sound, too.
         attention: which graph gives the model's attention, see :mod:`attendant_export.attention.choice`.
         tool_format, reasoning_format: how the model writes tool calls and reasoning, one of
             :data:`attendant.bundle.TOOL_FORMATS` and ``REASONING_FORMATS``; by default as its templates have it.
@@ -71,12 +74,12 @@ def export_bundle(  # noqa: PLR0913 - the options of an export
         ExportError: see :mod:`attendant_export.errors`; nothing is left at or beside ``out`` but what was there.
     """
     check_output(out, overwrite=overwrite)
-    folder = resolve(str(source), revision, adapters)
+    folder = resolve(str(source), revision, adapters, part)
     check_served(folder.config)
     kind = kind_of(folder, task, pooling)
     asked = recipe or Recipe()
     recipes = kind.recipes(as_stored(asked, folder) if kind.task == GENERATE else asked)
-    _check_options(kind, pooling, context_length, tool_format, reasoning_format)
+    _check_options(kind, part, pooling, context_length, tool_format, reasoning_format)
     order = Order(
         out,
         bundle_name(name or folder.id.rsplit("/", 1)[-1]),
@@ -86,7 +89,7 @@ def export_bundle(  # noqa: PLR0913 - the options of an export
         source=Origin(id=folder.id, revision=folder.revision, versions=versions()),
         quantised=folder.quantised.done if folder.quantised is not None else (),
         merged=tuple(adapter.done for adapter in folder.adapters),
-        warnings=tuple(line for each in folder.adapters for line in adapter_warnings(each, folder.path, folder.id)),
+        warnings=_warnings(folder),
         overwrite=overwrite,
         attention=attention,
         tool_format=tool_format,
@@ -100,13 +103,22 @@ def export_bundle(  # noqa: PLR0913 - the options of an export
 
 
 def _check_options(
-    kind: Kind, pooling: str | None, context_length: int | None, tool_format: str | None, reasoning_format: str | None
+    kind: Kind,
+    part: Part | None,
+    pooling: str | None,
+    context_length: int | None,
+    tool_format: str | None,
+    reasoning_format: str | None,
 ) -> None:
     if context_length is not None and not kind.takes_context_length:
         raise ExportError("a context length is for models that continue their prompt; this one is none")
     if not kind.takes_context_length and (tool_format or reasoning_format):
         raise ExportError("formats of tool calls and reasoning are for models that continue their prompt")
     check_formats(tool_format, reasoning_format)
+    if part is not None and not isinstance(kind, Decoders):
+        raise ExportError(
+            f"--part text is for models that continue their prompt; this one is exported whole ({kind.task})"
+        )
     if pooling is not None and kind.task != "embed":
         raise ExportError(f"task {kind.task} has no pooling; only embed has")
 
@@ -123,6 +135,13 @@ def as_stored(asked: Asked, folder: SourceFolder) -> Asked:
         return asked
     assert isinstance(asked, RecipeRequest)
     return replace(asked, precision=kept)
+
+
+def _warnings(folder: SourceFolder) -> tuple[str, ...]:
+    """What of the folder is left out, or not as it says."""
+    left_out = [part_warning(folder.config)] if folder.part is not None else []
+    of_adapters = (line for each in folder.adapters for line in adapter_warnings(each, folder.path, folder.id))
+    return (*left_out, *of_adapters)
 
 
 def kind_of(folder: SourceFolder, task: str | None = None, pooling: Pooling | None = None) -> Kind:

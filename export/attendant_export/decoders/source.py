@@ -9,6 +9,7 @@ from typing import Any
 from attendant_export.decoders.architectures import check_config, check_model
 from attendant_export.source.folder import CONFIG_FILE, SourceFolder
 from attendant_export.source.quantised.checkpoint import Checkpoint
+from attendant_export.source.text_half import check_part, text_half, whole_class
 from attendant_export.words import Words, read_words
 
 
@@ -36,9 +37,14 @@ def load_decoder(folder: SourceFolder) -> DecoderSource:
         SourceError: unreadable, incomplete, or without a tokenizer.
         UnsupportedModel: the config says that it cannot become a decoder graph.
     """
-    check_config(folder.json(CONFIG_FILE))
+    config = folder.json(CONFIG_FILE)
+    check_part(config, folder.part)
+    if folder.part is None:
+        check_config(config)
     tokenizer_config = folder.tokenizer_config
     words = read_words(folder)  # before the weights: a missing tokenizer is told at once
-    model = folder.pretrained("AutoModelForCausalLM")
+    model = folder.pretrained((whole_class(config) if folder.part else None) or "AutoModelForCausalLM")
+    if folder.part is not None:
+        model = text_half(model)
     check_model(model)
     return DecoderSource(model, words, tokenizer_config, folder.quantised)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -18,6 +18,7 @@ from attendant_export.source.quantised.loading import load
 from attendant_export.source.quantised.scheme import scheme_of
 
 CONFIG_FILE = "config.json"
+Part = Literal["text"]
 
 
 @dataclass(frozen=True)
@@ -27,13 +28,14 @@ class SourceFolder:
     Attributes:
         path: where it is.
         id: hub id, or the folder's name. revision: hub commit, or None.
-        adapters: what is merged into its model, one after the other.
+        adapters: what is merged into its model, one after the other. part: which part of it is exported, or None.
     """
 
     path: Path
     id: str = ""
     revision: str | None = None
     adapters: tuple[Adapter, ...] = ()
+    part: Part | None = None
     _read: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False, compare=False)
 
     def json(self, name: str, *, missing_ok: bool = False) -> dict[str, Any]:

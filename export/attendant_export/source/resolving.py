@@ -8,24 +8,26 @@ from pathlib import Path
 
 from attendant_export.errors import SourceNotFound
 from attendant_export.source.adapters.files import read_adapter
-from attendant_export.source.folder import SourceFolder
+from attendant_export.source.folder import Part, SourceFolder
 from attendant_export.source.formats import check_folder, gguf_of
 from attendant_export.source.gguf.folder import gguf_folder
 
 _SMALL_FILES = ["*.json", "*.jinja", "*.txt", "*.model", "*.spm", "*.tiktoken", "*.safetensors"]
 
 
-def resolve(source: str, revision: str | None = None, adapters: Sequence[Path] = ()) -> SourceFolder:
+def resolve(
+    source: str, revision: str | None = None, adapters: Sequence[Path] = (), part: Part | None = None
+) -> SourceFolder:
     """The local folder of ``source``. A hub id is fetched (or found in the hub's cache).
 
     Args:
-        adapters: folders of what is merged into the model, one after the other.
+        adapters: folders of what is merged into the model, one after the other. part: what of it is exported.
 
     Raises:
         SourceNotFound: neither a model folder nor a hub id that can be fetched.
         SourceError: a folder that holds no model that can be exported; says what it holds.
     """
-    return replace(_found(source, revision), adapters=tuple(map(read_adapter, adapters)))
+    return replace(_found(source, revision), adapters=tuple(map(read_adapter, adapters)), part=part)
 
 
 def _found(source: str, revision: str | None) -> SourceFolder:
