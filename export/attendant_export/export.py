@@ -117,7 +117,7 @@ def _check_options(
     check_formats(tool_format, reasoning_format)
     if part is not None and not isinstance(kind, Decoders):
         raise ExportError(
-            f"--part text is for models that continue their prompt; this one is exported whole ({kind.task})"
+            "--part text is for models that read images or sound beside text and continue it; this one is none"
         )
     if pooling is not None and kind.task != "embed":
         raise ExportError(f"task {kind.task} has no pooling; only embed has")

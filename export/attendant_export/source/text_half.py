@@ -53,7 +53,7 @@ def check_part(config: Mapping[str, Any], part: str | None) -> None:
         )
     if part is not None and whole is None:
         raise ExportError(
-            f"--part text is for models that read images or sound beside text; {architecture} is exported whole"
+            f"--part text is for models that read images or sound beside text and continue it; {architecture} is none"
         )
 
 
@@ -93,7 +93,8 @@ def _candidates(whole: Any) -> Iterator[Any]:
     from transformers import AutoModelForCausalLM
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-    inner, head = whole.get_decoder(), whole.get_output_embeddings()
+    inner: Any = whole.get_decoder()
+    head = whole.get_output_embeddings()
     if inner is None or inner is whole or not hasattr(inner, "config"):
         return
     if inner.get_output_embeddings() is not None:
@@ -105,7 +106,7 @@ def _candidates(whole: Any) -> Iterator[Any]:
     if known is None:
         return
     with torch.device("meta"):
-        causal = AutoModelForCausalLM.from_config(inner.config, attn_implementation="eager")
+        causal: Any = AutoModelForCausalLM.from_config(inner.config, attn_implementation="eager")
     if type(getattr(causal, causal.base_model_prefix, None)) is type(inner):
         setattr(causal, causal.base_model_prefix, inner)
         causal.set_output_embeddings(head)

@@ -71,9 +71,17 @@ def read_words(folder: SourceFolder, *, generates: bool = True) -> Words:
         raise TokenizerError(_missing(folder, tokenizer, failure))
     if tokenizer is None:
         return Words(content)
+    if not tokenizer.chat_template:
+        tokenizer.chat_template = _processors_template(folder)
     templates, told = checked_templates(tokenizer)
     names, cleans_up = dict(tokenizer.special_tokens_map), _cleans_up(tokenizer)
     return Words(content, names, templates, (*warnings, *told), cleans_up)
+
+
+def _processors_template(folder: SourceFolder) -> Any:
+    """The chat template that a processor of images has in a file of its own, or None."""
+    files = (folder.json(name, missing_ok=True) for name in ("chat_template.json", "processor_config.json"))
+    return next((file["chat_template"] for file in files if file.get("chat_template")), None)
 
 
 def _plain(content: str) -> str:

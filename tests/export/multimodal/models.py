@@ -1,0 +1,71 @@
+"""The smallest random model of a type that reads more than text, of what transformers has as its defaults."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+_IDS = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+_LARGEST = 390
+_EXPERTS = dict.fromkeys(("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts"), 4)
+_TEXT = {
+    **{"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "vocab_size": 400, "head_dim": 16},
+    **{"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 128, "ffn_dim": 96},
+    **{"word_embed_proj_dim": 64, "moe_intermediate_size": 32, "shared_expert_intermediate_size": 32},
+    **{"num_experts_per_tok": 2, "n_shared_experts": 1, **_EXPERTS},
+}
+_OTHER = {
+    **{"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1, "depth": 1, "num_layers": 1},
+    **{"num_attention_heads": 2, "num_heads": 2, "embed_dim": 32, "out_hidden_size": 64, "image_size": 28},
+    **{"patch_size": 14, "d_model": 32, "encoder_layers": 1, "encoder_attention_heads": 2, "encoder_ffn_dim": 32},
+    "projection_dim": 64,
+}
+_MROPE = [2, 3, 3]  # of heads of 16
+
+
+def classes() -> dict[str, str]:
+    """By type, the class of each model of transformers that reads images or sound and writes text."""
+    from transformers.models.auto import modeling_auto as auto
+
+    return {**auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES, **auto.MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES}
+
+
+def make_whole(name: str) -> Any:
+    """A random model of this type in float32, with eager attention, in eval mode; the same each time."""
+    import transformers
+
+    config = transformers.CONFIG_MAPPING[name]()
+    for part in config.sub_configs:
+        if getattr(config, part, None) is not None:
+            _shrink(getattr(config, part), _TEXT if part == "text_config" else _OTHER)
+    _shrink(config, {"projection_dim": _TEXT["hidden_size"]})
+    text = config.get_text_config()
+    if text is config:
+        _shrink(config, _TEXT)
+    for field, value in config.to_dict().items():
+        if field.endswith(("_token_id", "_token_index")) and isinstance(value, int) and value > _LARGEST:
+            setattr(config, field, _LARGEST)
+    rope = getattr(text, "rope_parameters", None)
+    if isinstance(rope, dict) and ("mrope_section" in rope or any(part in name for part in ("_vl", "glm", "_ocr"))):
+        rope["mrope_section"] = list(_MROPE)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = getattr(transformers, classes()[name])._from_config(config, attn_implementation="eager")
+    for parameter in model.parameters():
+        if parameter.dim() > 1:
+            parameter.data *= 4  # spreads the logits
+    return model.eval().float()
+
+
+def _shrink(config: Any, sizes: dict[str, int]) -> None:
+    for field, size in sizes.items():
+        value = getattr(config, field, None)
+        if isinstance(value, int) and not isinstance(value, bool):
+            setattr(config, field, size)
+    for field, token in _IDS.items():
+        if isinstance(getattr(config, field, None), int | list):
+            setattr(config, field, token)
+    kinds = getattr(config, "layer_types", None)
+    if kinds:
+        config.layer_types = [kinds[0], kinds[-1]]
