@@ -107,7 +107,7 @@ def _candidates(whole: Any) -> Iterator[Any]:
         return
     with torch.device("meta"):
         causal: Any = AutoModelForCausalLM.from_config(inner.config, attn_implementation="eager")
-    if type(getattr(causal, causal.base_model_prefix, None)) is type(inner):
+    if isinstance(getattr(causal, causal.base_model_prefix, None), type(inner)):
         setattr(causal, causal.base_model_prefix, inner)
         causal.set_output_embeddings(head)
         causal.config = inner.config
