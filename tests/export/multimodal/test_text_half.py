@@ -26,15 +26,13 @@ TEMPLATE = (
     "{% elif part.type == 'text' %}{{ part.text }}{% endif %}{% endfor %}\n{% endfor %}"
 )
 RIGHT = (
-    "llava",
-    "qwen2_vl",
-    "qwen2_5_vl",
-    "qwen3_vl",
-    "mistral3",
-    "internvl",
-    "paligemma",
-    "gemma3",
-    "phi4_multimodal",
+    *("llava", "qwen2_vl", "qwen2_5_vl", "qwen3_vl", "mistral3", "internvl", "paligemma", "gemma3", "phi4_multimodal"),
+    *("llava_next", "llava_next_video", "video_llava", "vipllava", "idefics3", "smolvlm", "deepseek_vl"),
+    *("deepseek_vl_hybrid", "janus", "glmasr", "voxtral", "qwen3_vl_moe", "llava_onevision", "got_ocr2"),
+    *("pp_chart2table", "ovis2", "video_llama_3", "qwen2_audio", "qwen3_asr", "lighton_ocr", "qianfan_ocr"),
+    *("moss_transcribe_diarize", "cosmos3_omni", "aya_vision"),
+    *("cohere2_vision", "exaone4_5", "fuyu", "granite_speech", "granite_speech_plus", "hyperclovax_vision_v2"),
+    *("cosmos3_edge", "glm4v", "glm_ocr", "paddleocr_vl"),
 )
 
 
