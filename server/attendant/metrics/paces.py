@@ -36,5 +36,12 @@ class PaceMetrics:
                 self._cost.labels(name, part).set_function(partial(self._value, name, part))
         self._paces[name] = pace
 
+    def forget(self, model: str) -> None:
+        """No engine of the model is left."""
+        name = self._names.of(model)
+        if self._paces.pop(name, None) is not None:
+            for part in PARTS:
+                self._cost.remove(name, part)
+
     def _value(self, name: str, part: str) -> float:
-        return float(getattr(self._paces[name], part))
+        return float(getattr(self._paces.get(name, Pace()), part))

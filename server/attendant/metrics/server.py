@@ -130,6 +130,7 @@ class Metrics:
         self._models[model].tell_load()
         if not load.versions:
             del self._load.models[model]
+            self.paces.forget(model)
 
     def _latency(self, model: str) -> LatencySeries:
         return LatencySeries(self._kept, self._names.of(model), self._objectives.of(model))

@@ -16,3 +16,12 @@ def test_the_latest_pace_is_on_the_page() -> None:
     page = metrics.render()[0].decode()
     assert 'attendant_step_cost_seconds{model_name="m",part="step"} 0.5' in page
     assert 'attendant_step_cost_seconds{model_name="m",part="row"} 0.25' in page
+
+
+def test_what_steps_of_a_model_cost_leaves_with_it() -> None:
+    metrics = Metrics(CollectorRegistry())
+    metrics.add_model("m", owner=1)
+    metrics.paces.told("m", Pace(step=0.5))
+    assert b"attendant_step_cost_seconds{" in metrics.render()[0]
+    metrics.forget_model("m", owner=1)
+    assert b"attendant_step_cost_seconds{" not in metrics.render()[0]
