@@ -50,6 +50,12 @@ def test_a_bundle_is_all_on_the_gpu_and_captured(
 
 
 @needs_folder
+def test_candidates_of_a_large_vocabulary_need_no_more_libraries(workplace: Workplace, tmp_path: Path) -> None:
+    report = run_bundle(workplace, cuda_bundle(make_paged_bundle(tmp_path / "paged", vocab_size=33_000)))
+    assert report.verdict is Verdict.PASSED, "\n".join(report.lines())
+
+
+@needs_folder
 @pytest.mark.parametrize("case", CASES)
 def test_misuse_is_complained_about(case: str, workplace: Workplace) -> None:
     child = workplace.run_python(["-m", "tests.cuda_standin.misuse", case])

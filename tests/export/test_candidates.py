@@ -17,8 +17,10 @@ from attendant.runtime.sampler import sample
 from attendant_export.graph.candidates import MAX_CANDIDATES, add_candidates, candidates_model
 
 SIZES = [1, 5, 64, 200, 256, 300, 1000, 8192, 8193, 33000]
-# What a CUDA graph cannot hold, or ONNX Runtime computes on the CPU, or leaves open which of equal values it takes.
+# What a CUDA graph cannot hold, or ONNX Runtime computes on the CPU, or leaves open which of equal values it takes, or
+# needs cuDNN for.
 BARRED = {"If", "Loop", "Scan", "NonZero", "Shape", "Size", "Range", "ConstantOfShape", "GatherND", "ArgMax", "Slice"}
+BARRED |= {"MaxPool", "GlobalMaxPool", "ReduceMax"}
 
 
 @cache

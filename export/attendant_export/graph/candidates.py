@@ -16,7 +16,9 @@ from attendant_export.graph.nodes import Editor, value_of
 
 MAX_CANDIDATES = 64
 _DRAW_BLOCK = 256  # tokens whose weights are summed before the draw looks inside
-_PEAK_BLOCK = 64  # near sqrt(vocabulary / candidates), where both levels of the search are equally short
+# Near sqrt(vocabulary / candidates), where both levels of the search are equally short. No more: CUDA's Split hands up
+# to 32 outputs to its kernel, and copies a table of more from host memory, which a CUDA graph cannot hold.
+_PEAK_BLOCK = 32
 _FLOOR = np.float32(-3e38)  # above the lowest finite number, with which CUDA's TopK fills up what it sorts
 
 
@@ -30,7 +32,7 @@ def add_candidates(model: ir.Model) -> None:
 
     To be called after every other pass: quantisation takes a product that feeds a TopK for a router. Every node has a
     CUDA kernel of ONNX Runtime that a CUDA graph can hold: GatherND copies its sizes from pageable memory and cannot be
-    replayed, and ArgMax leaves open which of equal values it takes.
+    replayed, and ArgMax leaves open which of equal values it takes. None needs cuDNN.
     """
     graph = model.graph
     logits = next(value for value in graph.outputs if value.name == LOGITS.name)
@@ -58,7 +60,7 @@ def _append_candidates(graph: ir.Graph, logits: ir.Value) -> None:
     padded = tail.op("Pad", [values, tail.ints(0, 0, 0, padding), tail.float(-np.inf)]) if padding else values
     num_top = min(MAX_CANDIDATES, vocab_size)
     if padded_size > 2 * _PEAK_BLOCK * num_top:
-        top_logits, top_ids = _top_of_blocks(tail, padded, num_top)
+        top_logits, top_ids = _top_of_blocks(tail, padded, padded_size, num_top)
     else:
         top_logits, top_ids = tail.top(values, num_top)
     peak = tail.op("Gather", [top_logits, tail.ints(0)], axis=1)  # [rows, 1]
@@ -83,10 +85,10 @@ def _append_candidates(graph: ir.Graph, logits: ir.Value) -> None:
         tail.add_output(port, value, num_candidates=num_top)
 
 
-def _top_of_blocks(tail: _Tail, padded: ir.Value, num_top: int) -> tuple[ir.Value, ir.Value]:
+def _top_of_blocks(tail: _Tail, padded: ir.Value, size: int, num_top: int) -> tuple[ir.Value, ir.Value]:
     """The ``num_top`` largest values and their ids: they all lie in as many blocks, those with the largest peaks."""
-    _, best = tail.top(tail.peaks(padded, _PEAK_BLOCK), num_top)
-    ids = tail.inside_blocks(best, num_top, _PEAK_BLOCK)  # [rows, num_top * _PEAK_BLOCK]
+    _, best = tail.top(tail.peaks(padded, size), num_top)  # [rows, num_top, 1]
+    ids = tail.op("Reshape", [tail.inside_blocks(best, _PEAK_BLOCK), tail.ints(0, num_top * _PEAK_BLOCK)])
     top_logits, places = tail.top(tail.op("GatherElements", [padded, ids], axis=1), num_top)
     return top_logits, tail.op("GatherElements", [ids, places], axis=1)
 
@@ -103,7 +105,7 @@ def _draw(tail: _Tail, weights: ir.Value, size: int, uniform: ir.Value) -> tuple
     target = tail.op("Mul", [uniform, total])
     block, passed = tail.count_passed(running, target, total)
     before = tail.largest(tail.op("Mul", [running, passed]))
-    ids = tail.inside_blocks(block, 1, _DRAW_BLOCK)  # [rows, _DRAW_BLOCK]
+    ids = tail.inside_blocks(block, _DRAW_BLOCK)  # [rows, _DRAW_BLOCK]
     inside = tail.op(
         "CumSum", [tail.op("GatherElements", [weights, ids], axis=1), tail.constant(np.array(1, np.int64))]
     )
@@ -139,7 +141,7 @@ class _Tail:
         return self._add(op_type, inputs, 1, attributes)[0]
 
     def top(self, values: ir.Value, num_top: int) -> tuple[ir.Value, ir.Value]:
-        """The largest values of each row and their indices, largest first.
+        """The largest values along axis 1 and their indices, largest first.
 
         NaN and -inf become ``_FLOOR``: CUDA's TopK may rank its fillers above them, and these have no valid index.
         """
@@ -148,14 +150,13 @@ class _Tail:
         largest, indices = self._add("TopK", [values, self.ints(num_top)], 2, {"axis": 1})
         return largest, indices
 
-    def peaks(self, values: ir.Value, block_size: int) -> ir.Value:
-        """The largest value of each block of a row, of NaN anything: [rows, size] -> [rows, size / block_size].
+    def peaks(self, values: ir.Value, size: int) -> ir.Value:
+        """The largest value of each block of a row, of NaN anything: [rows, size] -> [rows, size / _PEAK_BLOCK, 1].
 
-        For 64 rows of 128,256 this pooling takes 39 us on an H200, where TopK takes 522 us and ReduceMax 86 us.
+        TopK of each block took 522 us on an H200, for 64 rows of 128,256. MaxPool and ReduceMax need cuDNN.
         """
-        planes = self.op("Unsqueeze", [values, self.ints(1)])
-        pooled = self.op("MaxPool", [planes], kernel_shape=[block_size], strides=[block_size])
-        return self.op("Squeeze", [pooled, self.ints(1)])
+        blocks = self.op("Reshape", [values, self.ints(0, size // _PEAK_BLOCK, _PEAK_BLOCK)])
+        return self.op("Max", self._add("Split", [blocks], _PEAK_BLOCK, {"axis": 2, "num_outputs": _PEAK_BLOCK}))
 
     def largest(self, values: ir.Value) -> ir.Value:
         """The largest value of each row, of NaN anything: [rows, n] -> [rows, 1]."""
@@ -170,14 +171,10 @@ class _Tail:
         blocks = self.op("Reshape", [weights, self.ints(0, size // _DRAW_BLOCK, _DRAW_BLOCK)])
         return self.op("ReduceSum", [blocks, self.ints(2)], keepdims=0)
 
-    def inside_blocks(self, blocks: ir.Value, num_blocks: int, block_size: int) -> ir.Value:
-        """The ids inside blocks [rows, num_blocks] int64 -> [rows, num_blocks * block_size] int64."""
+    def inside_blocks(self, blocks: ir.Value, block_size: int) -> ir.Value:
+        """The ids inside blocks: [..., 1] int64 -> [..., block_size] int64"""
         starts = self.op("Mul", [blocks, self.constant(np.array(block_size, np.int64))])
-        offsets = self.constant(np.arange(block_size, dtype=np.int64))
-        if num_blocks == 1:
-            return self.op("Add", [starts, offsets])
-        ids = self.op("Add", [self.op("Unsqueeze", [starts, self.ints(2)]), offsets])
-        return self.op("Reshape", [ids, self.ints(0, num_blocks * block_size)])
+        return self.op("Add", [starts, self.constant(np.arange(block_size, dtype=np.int64))])
 
     def count_passed(self, running: ir.Value, target: ir.Value, total: ir.Value) -> tuple[ir.Value, ir.Value]:
         """How many running sums neither exceed the target nor reach the total: [rows, 1] int64; and which: [rows, n]
