@@ -25,6 +25,7 @@ from attendant.metrics import Metrics
 from attendant_loadtest.calls.route import kind_of
 
 from tests.fuzz.surface import METHODS
+from tests.loadtest.headless import run_headless
 from tests.security.authority import row, write_ca, write_identity
 from tests.synthetic import make_synthetic_bundle
 from tests.system.encoders import FLAGS, MASK, make_encoders
@@ -78,18 +79,9 @@ def test_every_route_has_a_user() -> None:
 def run_locust(server: ServerProcess, *arguments: object) -> tuple[dict[str, Any], subprocess.CompletedProcess[str]]:
     """One user of each kind. Returns Locust's statistics by name, and the process."""
     ports = re.findall(r"VllmEngine of \S+ on (\S+)", "".join(server.output))
-    words = [sys.executable, "-m", "locust", "-f", LOCUSTFILE, "--headless", "--json"]
-    words += ["--host", server.grpc, "--http-host", server.http, "--vllm-host", ",".join(ports), "--mask", MASK]
-    process = subprocess.run(
-        [*map(str, words), "--prompt-tokens", "8", "--max-tokens", "8", "--sound-s", "0.2", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env=environment(),
-        check=False,
-    )
-    assert process.stdout, process.stderr
-    return {entry["name"]: entry for entry in json.loads(process.stdout)}, process
+    hosts = ("--host", server.grpc, "--http-host", server.http, "--vllm-host", ",".join(ports), "--mask", MASK)
+    small = ("--prompt-tokens", 8, "--max-tokens", 8, "--sound-s", 0.2)
+    return run_headless(LOCUSTFILE, *hosts, *small, *arguments)
 
 
 @pytest.fixture(scope="module")

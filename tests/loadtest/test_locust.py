@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
-import sys
 from typing import Any
 
 import pytest
 
-from tests.system.server import REPOSITORY, ServerProcess, environment
+from tests.loadtest.headless import run_headless
+from tests.system.server import REPOSITORY, ServerProcess
 
 LOCUSTFILE = REPOSITORY / "loadtest" / "locustfile.py"
 
 
 def run_locust(address: str, *arguments: object) -> tuple[dict[str, Any], subprocess.CompletedProcess[str]]:
     """Two users for a few seconds. Returns Locust's statistics by name, and the process."""
-    words = [sys.executable, "-m", "locust", "-f", LOCUSTFILE, "--headless", "-u", 2, "-r", 2, "-t", "2s", "--json"]
-    process = subprocess.run(
-        [*map(str, words), "--host", address, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env=environment(),
-        check=False,
-    )
-    assert process.stdout, process.stderr
-    return {entry["name"]: entry for entry in json.loads(process.stdout)}, process
+    return run_headless(LOCUSTFILE, "-u", 2, "-r", 2, "-t", "2s", "--host", address, *arguments)
 
 
 @pytest.mark.parametrize("workload", ["chat", "text", "token_ids"])

@@ -16,10 +16,7 @@ from attendant.client.connection import CallFailed
 from attendant_loadtest.capacity.search import Search
 from attendant_loadtest.openloop.arguments import (
     add_arrival_arguments,
-    add_mix_arguments,
-    add_objective_arguments,
-    add_output_arguments,
-    add_target_arguments,
+    add_asking_arguments,
     arrivals_at,
     mix_of,
     objective_of,
@@ -65,10 +62,7 @@ def add_capacity_arguments(parser: ArgumentParser) -> None:
         "--resolution", metavar="X", type=float, default=0.05, help="how near both rates are to be (default: 0.05)"
     )
     add_arrival_arguments(parser)
-    add_mix_arguments(parser)
-    add_objective_arguments(parser)
-    add_target_arguments(parser)
-    add_output_arguments(parser)
+    add_asking_arguments(parser)
 
 
 def capacity(args: Namespace) -> int:

@@ -21,6 +21,14 @@ from attendant_loadtest.schedule.planned import BadSchedule
 T = TypeVar("T")
 
 
+def add_asking_arguments(parser: ArgumentParser) -> None:
+    """What is asked of whom, how fast it is to be, and where that is written."""
+    add_mix_arguments(parser)
+    add_objective_arguments(parser)
+    add_target_arguments(parser)
+    add_output_arguments(parser)
+
+
 def add_target_arguments(parser: ArgumentParser) -> None:
     """Where requests go."""
     group = parser.add_argument_group("server")

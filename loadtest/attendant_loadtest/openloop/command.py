@@ -12,10 +12,7 @@ from attendant.client.connection import CallFailed
 
 from attendant_loadtest.openloop.arguments import (
     add_arrival_arguments,
-    add_mix_arguments,
-    add_objective_arguments,
-    add_output_arguments,
-    add_target_arguments,
+    add_asking_arguments,
     arrivals_at,
     mix_of,
     objective_of,
@@ -57,10 +54,7 @@ def add_loadtest_arguments(parser: ArgumentParser) -> None:
     group.add_argument("--scale-lengths", metavar="X", type=float, default=1.0, help="those of a trace (default: 1)")
     group.add_argument("--first", metavar="N", type=int, help="only so many requests of a trace")
     group.add_argument("--save", metavar="FILE", type=Path, help="write the schedule down, for --trace native:FILE")
-    add_mix_arguments(parser)
-    add_objective_arguments(parser)
-    add_target_arguments(parser)
-    add_output_arguments(parser)
+    add_asking_arguments(parser)
 
 
 def loadtest(args: Namespace) -> int:

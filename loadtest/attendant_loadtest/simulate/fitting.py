@@ -45,8 +45,7 @@ def fit(steps: Vector) -> tuple[Pace, Vector]:
     with_positions, scale_with = _trimmed(inputs, seconds)
     if _error(seconds / scale_with) < (1 - CLEARLY) * _error(seconds / scale):
         costs, scale = with_positions, scale_with
-    step, prompts, prompt_token, attended, row, context, fed_token = costs.tolist()
-    return Pace(step, prompts, prompt_token, attended, row, context, fed_token, ENOUGH_STEPS), seconds / scale
+    return Pace.of(costs.tolist(), ENOUGH_STEPS), seconds / scale
 
 
 def _trimmed(inputs: Vector, seconds: Vector) -> tuple[Vector, Vector]:

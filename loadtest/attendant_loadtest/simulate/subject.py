@@ -191,19 +191,8 @@ class Subject:
 
     def slower(self, times: float) -> Subject:
         """The same on a machine that takes so many times as long, for everything."""
-        costs, pace = self.costs, self.costs.pace
-        pace = Pace(
-            times * pace.step,
-            times * pace.prompts,
-            times * pace.prompt_token,
-            times * pace.attended,
-            times * pace.row,
-            times * pace.context,
-            times * pace.fed_token,
-            pace.num_steps,
-        )
-        wires = tuple(Wire(most, tuple(value * times for value in seconds)) for most, seconds in costs.wires)
-        return replace(self, costs=Costs(pace, costs.spread, wires))
+        wires = tuple(Wire(most, tuple(value * times for value in seconds)) for most, seconds in self.costs.wires)
+        return replace(self, costs=replace(self.costs, pace=self.costs.pace.times(times), wires=wires))
 
     def save(self, path: Path) -> None:
         """Write it as JSON."""

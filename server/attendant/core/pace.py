@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -63,6 +64,16 @@ class Pace:
     fed_token: float = 0.0
     num_steps: int = 0
 
+    @classmethod
+    def of(cls, costs: Sequence[float], num_steps: int) -> Pace:
+        """That of costs in the order of :data:`PARTS`."""
+        step, prompts, prompt_token, attended, row, context, fed_token = costs
+        return cls(step, prompts, prompt_token, attended, row, context, fed_token, num_steps)
+
+    def times(self, factor: float) -> Pace:
+        """The same on a machine that takes so many times as long."""
+        return Pace.of([factor * getattr(self, part) for part in PARTS], self.num_steps)
+
     @property
     def is_sure(self) -> bool:
         """Whether enough is known to decide by it."""
@@ -91,5 +102,8 @@ class Pace:
         """How long a step takes that decodes ``rows`` which attend to ``context`` positions in all."""
         return self.step + self.row * rows + self.context * context
 
+
+PARTS = ("step", "prompts", "prompt_token", "attended", "row", "context", "fed_token")
+"""What a pace has seconds for, by its fields."""
 
 NO_PACE = Pace()

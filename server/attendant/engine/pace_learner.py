@@ -95,9 +95,7 @@ class PaceLearner:
             self._level = expected / after
 
     def _told(self) -> Pace:
-        costs = (self._level * np.asarray(self._costs) / _SCALES).tolist()
-        step, prompts, prompt_token, attended, row, context, fed_token = costs
-        return Pace(step, prompts, prompt_token, attended, row, context, fed_token, self._num_steps)
+        return Pace.of((self._level * np.asarray(self._costs) / _SCALES).tolist(), self._num_steps)
 
 
 def _inputs(work: StepWork) -> Vector:

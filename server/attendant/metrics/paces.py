@@ -6,11 +6,8 @@ from functools import partial
 
 from prometheus_client import CollectorRegistry, Gauge
 
-from attendant.core.pace import Pace
+from attendant.core.pace import NO_PACE, PARTS, Pace
 from attendant.metrics.labels import ModelNames
-
-PARTS = ("step", "prompts", "prompt_token", "attended", "row", "context", "fed_token")
-"""Fields of a pace that are seconds."""
 
 
 class PaceMetrics:
@@ -44,4 +41,4 @@ class PaceMetrics:
                 self._cost.remove(name, part)
 
     def _value(self, name: str, part: str) -> float:
-        return float(getattr(self._paces.get(name, Pace()), part))
+        return float(getattr(self._paces.get(name, NO_PACE), part))
