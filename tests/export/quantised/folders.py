@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
+from attendant_export.errors import SourceError
 from attendant_export.source.folder import SourceFolder
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
@@ -61,6 +63,13 @@ class Folder:
             metadata = opened.metadata()
         edit(tensors)
         save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, file, metadata)
+
+
+def assert_refused(folder: Folder, edit: Callable[[Tensors], object], message: str) -> None:
+    """Whether what the file holds after ``edit`` is refused with words that ``message`` matches."""
+    folder.change(edit)
+    with pytest.raises(SourceError, match=message):
+        folder.loaded()
 
 
 def projections(name: str) -> bool:

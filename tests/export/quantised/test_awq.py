@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from attendant_export.errors import SourceError
 
-from tests.export.quantised.folders import Packed, Tensors, assert_same_weights, quantised
+from tests.export.quantised.folders import Packed, Tensors, assert_refused, assert_same_weights, quantised
 from tests.export.quantised.whole import packed, rounded
 
 SETTINGS = {"quant_method": "awq", "bits": 4, "group_size": 32, "zero_point": True, "version": "gemm"}
@@ -61,6 +60,4 @@ def _scaled_activation(tensors: Tensors) -> None:
 )
 def test_what_does_not_fit_is_named(tmp_path: Path, settings: dict[str, Any], edit: Any, message: str) -> None:
     folder = quantised(tmp_path / "m", SETTINGS | settings, in_awq)
-    folder.change(edit)
-    with pytest.raises(SourceError, match=message):
-        folder.loaded()
+    assert_refused(folder, edit, message)

@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 import torch
-from attendant_export.errors import SourceError
 
-from tests.export.quantised.folders import Packed, Tensors, assert_same_weights, quantised
+from tests.export.quantised.folders import Packed, Tensors, assert_refused, assert_same_weights, quantised
 
 SETTINGS = {"quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}
 NF4 = torch.tensor(
@@ -94,13 +93,13 @@ def _cut(tensors: Tensors) -> None:
 )
 def test_parts_that_do_not_fit_are_named(tmp_path: Path, edit: Any, message: str) -> None:
     folder = quantised(tmp_path / "m", SETTINGS, in_four_bits)
-    folder.change(edit)
-    with pytest.raises(SourceError, match=message):
-        folder.loaded()
+    assert_refused(folder, edit, message)
 
 
 def test_bytes_without_scales_are_named(tmp_path: Path) -> None:
     folder = quantised(tmp_path / "m", SETTINGS, in_bytes)
-    folder.change(lambda tensors: tensors.pop(NAME.removesuffix("weight") + "SCB"))
-    with pytest.raises(SourceError, match=f"'{NAME}' is of 8 bits, and there is no .*up_proj.SCB"):
-        folder.loaded()
+    assert_refused(
+        folder,
+        lambda tensors: tensors.pop(NAME.removesuffix("weight") + "SCB"),
+        f"'{NAME}' is of 8 bits, and there is no .*up_proj.SCB",
+    )

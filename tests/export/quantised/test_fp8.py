@@ -11,7 +11,7 @@ import torch
 from attendant_export.errors import SourceError
 from attendant_export.source.folder import SourceFolder
 
-from tests.export.quantised.folders import Packed, Tensors, assert_same_weights, quantised
+from tests.export.quantised.folders import Packed, Tensors, assert_refused, assert_same_weights, quantised
 
 FP8 = torch.float8_e4m3fn
 BLOCKS = {"quant_method": "fp8", "fmt": "e4m3", "activation_scheme": "dynamic", "weight_block_size": [48, 32]}
@@ -140,9 +140,7 @@ def _strange(tensors: Tensors) -> None:
 )
 def test_parts_that_do_not_fit_are_named(tmp_path: Path, edit: Any, message: str) -> None:
     folder = quantised(tmp_path / "m", BLOCKS, in_blocks)
-    folder.change(edit)
-    with pytest.raises(SourceError, match=message):
-        folder.loaded()
+    assert_refused(folder, edit, message)
 
 
 def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from attendant_export.errors import SourceError
 from attendant_export.source.quantised.codes import unpack
 
 from tests.bundles import make_llama
-from tests.export.quantised.folders import Packed, Tensors, assert_same_weights, quantised
+from tests.export.quantised.folders import Packed, Tensors, assert_refused, assert_same_weights, quantised
 from tests.export.quantised.whole import packed, rounded
 
 SETTINGS = {"quant_method": "gptq", "bits": 4, "group_size": 32, "desc_act": False, "sym": False}
@@ -120,9 +120,7 @@ def _other_scales(tensors: Tensors) -> None:
 )
 def test_parts_that_do_not_fit_are_named(tmp_path: Path, edit: Any, message: str) -> None:
     folder = quantised(tmp_path / "m", SETTINGS, in_gptq)
-    folder.change(edit)
-    with pytest.raises(SourceError, match=message):
-        folder.loaded()
+    assert_refused(folder, edit, message)
 
 
 def test_layouts_of_one_kernel_are_refused(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from attendant_export.errors import SourceError
 
-from tests.export.quantised.folders import Packed, Tensors, assert_same_weights, quantised
+from tests.export.quantised.folders import Packed, Tensors, assert_refused, assert_same_weights, quantised
 from tests.export.quantised.test_fp8 import by_row
 from tests.export.quantised.whole import rounded
 
@@ -81,6 +81,4 @@ def _pre_scaled(tensors: Tensors) -> None:
 )
 def test_what_does_not_fit_is_named(tmp_path: Path, edit: Any, message: str) -> None:
     folder = quantised(tmp_path / "m", SETTINGS, in_groups)
-    folder.change(edit)
-    with pytest.raises(SourceError, match=message):
-        folder.loaded()
+    assert_refused(folder, edit, message)
