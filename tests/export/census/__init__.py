@@ -1,0 +1,1 @@
+"""The census: which classes of transformers come out of a real export right, and why the others do not."""

@@ -1,0 +1,91 @@
+"""Judges decoders: greedy answers and logits of the bundle beside those of transformers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from attendant.bundle import GeneratorManifest
+from attendant_export.decoders.session import DecoderSession
+from attendant_export.export import export_bundle
+
+from tests.export.census import making
+from tests.export.census.outcome import Wrong
+from tests.export.measure import ROWS, exact_batch, run_chunks
+
+NEW_TOKENS = 24
+_PROMPT, _CHUNKS = 40, (9, 1, 14, 16)  # five times the window of windowed models
+_LIMIT = 1e-3  # of the standard deviation of logits, or of 1
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What transformers answers: the greedy tokens, and the logits [steps, vocabulary] that they were taken from."""
+
+    tokens: list[int]
+    logits: Any
+
+
+def judge(model_type: str, class_name: str, folder: Path) -> float:
+    """Exports a small model of the class and compares.
+
+    Returns:
+        The largest difference of logits.
+
+    Raises:
+        NotTried: no model could be made. ExportError: refused. Wrong: the bundle answers otherwise.
+    """
+    source = folder / "model"
+    making.save(making.make_model(model_type, class_name), source)
+    making.write_tokenizer(source)
+    model = making.loaded(class_name, source)
+    manifest = export_bundle(source, folder / "bundle")
+    assert isinstance(manifest, GeneratorManifest)
+    return compare(model, manifest, folder / "bundle")
+
+
+def compare(model: Any, manifest: GeneratorManifest, bundle: Path) -> float:
+    """The largest difference of logits. Raises Wrong: too large, other tokens, or another answer in company."""
+    tokens = np.random.default_rng(3).integers(3, 300, (ROWS, _PROMPT))
+    wanted = reference(model, tokens[0])
+    graph = manifest.graphs["decoder"]
+    session = DecoderSession(
+        bundle / graph.file, graph, manifest.kv_layers, slots=ROWS, max_length=_PROMPT + NEW_TOKENS, threads=1
+    )
+    found, logits = _answer(session, tokens[0], wanted.tokens)
+    error = float(np.abs(logits - wanted.logits).max()) / max(1.0, float(wanted.logits.std()))
+    if not error <= _LIMIT:  # NaN as well
+        raise Wrong(f"logits differ by {error:.2g} of their spread")
+    if found != wanted.tokens:
+        raise Wrong(f"answers {found} where the model answers {wanted.tokens}")
+    if not exact_batch(session, tokens):
+        raise Wrong("a row in company has not the bits that it has alone")
+    return error
+
+
+def reference(model: Any, prompt: Any) -> Reference:
+    """The greedy answer of transformers' ``generate``, without an end."""
+    given = torch.from_numpy(prompt)[None]
+    with torch.no_grad():
+        output = model.generate(
+            given,
+            attention_mask=torch.ones_like(given),
+            max_new_tokens=NEW_TOKENS,
+            do_sample=False,
+            eos_token_id=None,
+            pad_token_id=0,
+            return_dict_in_generate=True,
+            output_logits=True,
+        )
+    return Reference(output.sequences[0, len(prompt) :].tolist(), torch.cat(output.logits).float().numpy())
+
+
+def _answer(session: DecoderSession, prompt: Any, follow: list[int]) -> tuple[list[int], Any]:
+    """Greedy tokens and their logits, each after what the model answered before it."""
+    rows = [run_chunks(session, 0, prompt, _CHUNKS)[-1]]
+    for step, token in enumerate(follow[:-1]):
+        rows.append(session.run(slice(0, 1), np.array([[token]]), [len(prompt) + step])[0])
+    return [int(row.argmax()) for row in rows], np.stack(rows)

@@ -1,0 +1,46 @@
+"""What the census goes through: which classes of transformers, and how each kind is judged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+Judge = Callable[[str, str, Path], float]
+"""Takes model type, class and an empty folder; gives the largest error; raises what the outcome is made of."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of classes.
+
+    Attributes:
+        title: of its table. mappings: names of transformers' auto mappings. judge: where its judge is, module:function.
+    """
+
+    title: str
+    mappings: tuple[str, ...]
+    judge: str
+
+    def classes(self) -> dict[str, str]:
+        """Class by model type; the first of several."""
+        from transformers.models.auto import modeling_auto
+
+        found: dict[str, str] = {}
+        for mapping in self.mappings:
+            for model_type, name in getattr(modeling_auto, mapping).items():
+                found.setdefault(model_type, name if isinstance(name, str) else name[0])
+        return dict(sorted(found.items()))
+
+    def load_judge(self) -> Judge:
+        """Its judge."""
+        from importlib import import_module
+
+        module, name = self.judge.split(":")
+        found: Judge = getattr(import_module(f"tests.export.census.{module}"), name)
+        return found
+
+
+KINDS: dict[str, Kind] = {
+    "causal-lm": Kind("Decoders", ("MODEL_FOR_CAUSAL_LM_MAPPING_NAMES",), "decoders:judge"),
+}

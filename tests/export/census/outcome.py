@@ -1,0 +1,57 @@
+"""What became of one class, and what an error of the export says about it."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict, dataclass
+
+OUTCOMES = ("right", "refused", "opaque", "wrong", "traceback", "not tried")
+_INNER = re.compile(r"--debug shows where|\b[A-Z]\w*(Error|Exception|Failure)\b: ")
+
+
+@dataclass(frozen=True)
+class Result:
+    """One class.
+
+    Attributes:
+        kind: of :data:`tests.export.census.kinds.KINDS`. model_type: of its config. class_name: in transformers.
+        outcome: one of :data:`OUTCOMES`. detail: the sentence of the refusal, or what went wrong.
+        error: the largest difference of an output; where the model's outputs spread by more than 1, in their spread.
+        seconds: it took.
+    """
+
+    kind: str
+    model_type: str
+    class_name: str
+    outcome: str
+    detail: str = ""
+    error: float | None = None
+    seconds: float = 0.0
+
+    def line(self) -> str:
+        """As a line of JSON, without what it has not."""
+        return json.dumps({name: value for name, value in asdict(self).items() if value not in ("", None)})
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Which class of which kind."""
+        return self.kind, self.model_type
+
+
+class NotTried(Exception):
+    """No model of the class could be made, for no fault of the export."""
+
+
+class Wrong(Exception):
+    """A bundle was written, and answers otherwise than the model."""
+
+
+def of_refusal(error: Exception) -> tuple[str, str]:
+    """Outcome and detail of what the export raised: an error of its own, or one that nobody foresaw."""
+    from attendant_export.errors import ExportError
+
+    said = " ".join(str(error).split())
+    if not isinstance(error, ExportError):
+        return "traceback", f"{type(error).__name__}: {said}"[:400]
+    return ("opaque" if _INNER.search(said) else "refused"), said[:400]
