@@ -49,6 +49,7 @@ def families() -> dict[str, Family]:
         "vit embedding": ("ViTForImageClassification", tr.ViTConfig(**SMALL, **LABELS), "embed_image", 1, 64),
         "deit": ("DeiTForImageClassification", tr.DeiTConfig(**SMALL, **LABELS), "classify_image", 1, 4),
         "dinov2 embedding": ("Dinov2Model", tr.Dinov2Config(**SMALL), "embed_image", 1, 64),
+        "dinov3 embedding": ("DINOv3ViTModel", tr.DINOv3ViTConfig(**SMALL), "embed_image", 1, 64),
         "clip": ("CLIPModel", tr.CLIPConfig(**both, projection_dim=48), "embed_image", 1, 48),
         "siglip": ("SiglipVisionModel", tr.SiglipVisionConfig(**SMALL), "embed_image", 1, 64),
         "swin": ("SwinForImageClassification", tr.SwinConfig(**WINDOWS, **LABELS), "classify_image", 0, 4),
@@ -211,9 +212,43 @@ def test_the_server_makes_of_images_what_the_processor_makes(name: str, size: tu
     assert np.abs(found - wanted).max() < 1e-5 * max(1, np.abs(wanted).max())
 
 
+DINOV3: dict[str, Any] = {
+    "crop_size": None,
+    "do_center_crop": None,
+    "do_normalize": True,
+    "do_rescale": True,
+    "do_resize": True,
+    "image_mean": [0.485, 0.456, 0.406],
+    "image_processor_type": "DINOv3ViTImageProcessorFast",
+    "image_std": [0.229, 0.224, 0.225],
+    "resample": 2,
+    "rescale_factor": 0.00392156862745098,
+    "size": {"height": 32, "width": 24},
+}
+
+
+@pytest.mark.parametrize("size", [(70, 50), (20, 33), (24, 32)])
+@pytest.mark.parametrize(("resample", "mode"), [(2, "bilinear"), (3, "bicubic")])
+def test_a_processor_that_scales_first_resizes_without_rounding(
+    resample: int, mode: str, size: tuple[int, int], tmp_path: Path
+) -> None:
+    spec = image_input(load_processor(SourceFolder(write_config(tmp_path, {**DINOV3, "resample": resample}))), "vit")
+    rough = np.random.default_rng(0).integers(0, 256, (6, 5, 3), dtype=np.uint8)
+    image = Image.fromarray(rough).resize(size, Image.Resampling.BICUBIC)
+    stream = io.BytesIO()
+    image.save(stream, "PNG")
+    found = pixel_values(stream.getvalue(), spec, "images[0]")
+    # What transformers' DINOv3ViTImageProcessor has torchvision do, which calls this function of torch.
+    scaled = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() * DINOV3["rescale_factor"]
+    resized = torch.nn.functional.interpolate(scaled, (32, 24), mode=mode, antialias=True, align_corners=False)[0]
+    mean, std = (torch.tensor(DINOV3[name])[:, None, None] for name in ("image_mean", "image_std"))
+    assert np.abs(found - ((resized - mean) / std).numpy()).max() < 1e-5
+
+
 @pytest.mark.parametrize(
     ("config", "reason"),
     [
+        ({**DINOV3, "do_center_crop": True, "crop_size": {"height": 16, "width": 16}}, "cuts what it resized"),
         ({"image_processor_type": "CLIPImageProcessor", "do_center_crop": False}, "gives images of several sizes"),
         ({"image_processor_type": "ViTImageProcessor", "do_resize": False}, "gives images of several sizes"),
         ({"image_processor_type": "EfficientNetImageProcessor"}, "has its own"),

@@ -13,7 +13,8 @@ from attendant_export.source.folder import SourceFolder
 PREPROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
 _STEPS = ("resize", "center_crop", "rescale", "normalize", "pad", "_preprocess")
 _PLAIN_STEPS = ("BeitImageProcessorPil",)  # their own steps differ in maps of labels only
-_STAND_INS = {"DINOv3ViTImageProcessor": "ViTImageProcessorPil"}  # of those that need torchvision
+# Of those that need torchvision. They scale colours before they resize them, so that nothing is rounded between.
+_STAND_INS = {"DINOv3ViTImageProcessor": "ViTImageProcessorPil"}
 _CROPPED_BELOW = 384  # ConvNext
 _GREATEST_EDGE = 4096
 
@@ -35,7 +36,9 @@ def load_processor(folder: SourceFolder) -> Any:
     kind = str(config.get("image_processor_type") or config.get("feature_extractor_type") or "").removesuffix("Fast")
     try:
         if kind in _STAND_INS:
-            return _class(_STAND_INS[kind]).from_dict(config)
+            stand_in = _class(_STAND_INS[kind]).from_dict(config)
+            stand_in.scales_first = True
+            return stand_in
         return AutoImageProcessor.from_pretrained(folder.path, backend="pil", local_files_only=True)
     except (OSError, ValueError, ImportError, AttributeError, TypeError, KeyError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
@@ -57,9 +60,12 @@ def image_input(processor: Any, architecture: str) -> ImageInput:
         sizes = _sizes(processor, architecture)
     if _given(processor, "do_pad"):
         raise UnsupportedModel(architecture, f"its image processor {kind} pads images")
-    normalised = _given(processor, "do_normalize")
+    normalised, rounded = _given(processor, "do_normalize"), not _given(processor, "scales_first")
+    if not rounded and sizes.get("resize") != (sizes["height"], sizes["width"]):
+        raise UnsupportedModel(architecture, "its image processor cuts what it resized without rounding")
     return ImageInput(
         **sizes,
+        rounded=rounded,
         resample=int(processor.resample if processor.resample is not None else 2),
         rescale=float(processor.rescale_factor) if _given(processor, "do_rescale") else 1.0,
         mean=_channels(processor.image_mean) if normalised else (0.0, 0.0, 0.0),

@@ -35,7 +35,8 @@ class TextInput(Section):
 class ImageInput(Section):
     """Rows of RGB images, ``height`` x ``width`` pixels, in this order: resize with Pillow's filter ``resample``, to
     ``resize`` (height, width), or so that the shorter edge has ``shortest_edge`` pixels; cut the centre of the final
-    size; multiply by ``rescale``; subtract ``mean`` and divide by ``std``, by channel."""
+    size; multiply by ``rescale``; subtract ``mean`` and divide by ``std``, by channel. ``rounded``: resized colours are
+    whole numbers of 0 to 255, as in a file; else they are kept as they come."""
 
     kind: Literal["image"] = "image"
     height: int = Field(ge=1)
@@ -43,9 +44,16 @@ class ImageInput(Section):
     resize: tuple[int, int] | None = None
     shortest_edge: int | None = None
     resample: int = Field(default=2, ge=0, le=5)
+    rounded: bool = True
     rescale: float = 1 / 255
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+
+    @model_validator(mode="after")
+    def _cuts_only_rounded_images(self) -> Self:
+        if not self.rounded and self.resize != (self.height, self.width):
+            raise ValueError("without rounded, resize must give the final size: images are not cut")
+        return self
 
 
 class AudioInput(Section):

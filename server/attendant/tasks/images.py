@@ -62,8 +62,14 @@ def pixel_values(data: bytes, spec: ImageInput, field: str, max_pixels: int = MA
                 f"has {image.width} x {image.height} pixels, which the model takes at {width} x {height}; "
                 f"allowed: {max_pixels} pixels in all",
             )
+        if not spec.rounded:
+            return _scaled(_resized_exactly(image, target, spec.resample), spec)
         image = image.resize(target, Image.Resampling(spec.resample))
-    pixels = _cut_centre(image, spec.height, spec.width)  # [height, width, 3] uint8
+    return _scaled(_cut_centre(image, spec.height, spec.width), spec)
+
+
+def _scaled(pixels: npt.NDArray[np.uint8] | Floats, spec: ImageInput) -> Floats:
+    """Colours [height, width, 3] of 0 to 255 as what the model takes, [3, height, width] float32."""
     std = np.asarray(spec.std, np.float32)
     scale = np.float32(spec.rescale) / std
     offset = np.asarray(spec.mean, np.float32) / std
@@ -143,6 +149,15 @@ def _resized(width: int, height: int, spec: ImageInput) -> tuple[int, int] | Non
         return None
     longest_edge = int(spec.shortest_edge * max(width, height) / min(width, height))
     return (spec.shortest_edge, longest_edge) if width <= height else (longest_edge, spec.shortest_edge)
+
+
+def _resized_exactly(image: Image.Image, target: tuple[int, int], resample: int) -> Floats:
+    """[height, width, 3] float32 of 0 to 255 and, with some filters, beyond: as torch resizes numbers."""
+    planes = []
+    for channel in range(3):  # one by one, as a pixel of each takes 4 bytes until it is resized
+        plane = image.getchannel(channel).convert("F")
+        planes.append(np.asarray(plane.resize(target, Image.Resampling(resample))))
+    return np.stack(planes, axis=-1)
 
 
 def _cut_centre(image: Image.Image, height: int, width: int) -> npt.NDArray[np.uint8]:
