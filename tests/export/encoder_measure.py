@@ -14,7 +14,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 import onnxruntime as ort
 import torch
-from attendant.bundle import EncoderTask, Precision, TextInput
+from attendant.bundle import EncoderManifest, EncoderTask, Precision, TextInput
 from attendant_export.encoders.export import encoder_graph
 from attendant_export.encoders.plan import EncoderPlan
 from attendant_export.encoders.rows import feeds_of, places_of
@@ -46,10 +46,9 @@ class EncoderMeasurement:
 
 
 class Runner:
-    """A finished graph and how rows of tokens go through it."""
+    """A finished graph at ``path`` and how rows of tokens go through it; ``plan`` may be the manifest of a bundle."""
 
-    def __init__(self, plan: EncoderPlan, model: ir.Model, path: Path) -> None:
-        ir.save(model, path)
+    def __init__(self, plan: EncoderPlan | EncoderManifest, path: Path) -> None:
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1
         options.log_severity_level = 3
@@ -71,6 +70,12 @@ class Runner:
         flat = output.reshape(-1, output.shape[-1])
         flat = flat if len(flat) == len(places) else flat[places]
         return np.split(flat, np.cumsum([len(row) for row in rows])[:-1])
+
+
+def saved(plan: EncoderPlan, model: ir.Model, path: Path) -> Runner:
+    """A runner of a graph that is in memory."""
+    ir.save(model, path)
+    return Runner(plan, path)
 
 
 def make_plan(name: str, head: str, **config: Any) -> EncoderPlan:
@@ -96,7 +101,7 @@ def measure(name: str, head: str, precision: Precision = "fp32") -> EncoderMeasu
     plan = make_plan(name, head)
     with tempfile.TemporaryDirectory() as folder:
         graph, _ = encoder_graph(plan, Recipe(precision=precision))
-        runner = Runner(plan, graph, Path(folder) / "encoder.onnx")
+        runner = saved(plan, graph, Path(folder) / "encoder.onnx")
         errors, cosines = [], []
         for case in plan.cases():
             feeds = {key: value for key, value in case.feeds.items() if key in runner.inputs}

@@ -24,7 +24,7 @@ from attendant_export.source.folder import SourceFolder
 
 from tests.export import encoders_doc
 from tests.export.encoder_families import FAMILIES, make_model
-from tests.export.encoder_measure import Runner, make_plan, measure, sample_rows
+from tests.export.encoder_measure import Runner, make_plan, measure, sample_rows, saved
 
 # One head of each family, each head in turn, is exported anew; BERT with all of its heads.
 MEASURED = [
@@ -68,7 +68,7 @@ def test_graph_gives_the_models_outputs(name: str, head: str) -> None:
 def int8(tmp_path_factory: pytest.TempPathFactory) -> tuple[EncoderPlan, Runner]:
     plan = make_plan("bert", "classify_tokens")
     graph, _ = encoder_graph(plan, Recipe(precision="int8"))
-    return plan, Runner(plan, graph, tmp_path_factory.mktemp("int8") / "encoder.onnx")
+    return plan, saved(plan, graph, tmp_path_factory.mktemp("int8") / "encoder.onnx")
 
 
 def test_int8_rows_do_not_depend_on_their_batch(int8: tuple[EncoderPlan, Runner]) -> None:
@@ -115,7 +115,7 @@ def measure_cosine(plan: EncoderPlan) -> float:
     graph, _ = encoder_graph(plan, Recipe(precision="int8"))
     assert any("rotation" in str(value.name) for node in nodes_of(graph.graph, "MatMul") for value in node.inputs)
     with tempfile.TemporaryDirectory() as folder:
-        runner = Runner(plan, graph, Path(folder) / "encoder.onnx")
+        runner = saved(plan, graph, Path(folder) / "encoder.onnx")
         case = plan.cases()[0]
         feeds = {name: value for name, value in case.feeds.items() if name in runner.inputs}
         found = case.rows_of(runner.session.run(None, feeds)[0])

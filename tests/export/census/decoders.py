@@ -13,12 +13,11 @@ from attendant_export.decoders.session import DecoderSession
 from attendant_export.export import export_bundle
 
 from tests.export.census import making
-from tests.export.census.outcome import Wrong
+from tests.export.census.outcome import Judged, Wrong, spread_error
 from tests.export.measure import ROWS, exact_batch, run_chunks
 
 NEW_TOKENS = 24
 _PROMPT, _CHUNKS = 40, (9, 1, 14, 16)  # five times the window of windowed models
-_LIMIT = 1e-3  # of the standard deviation of logits, or of 1
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ class Reference:
     logits: Any
 
 
-def judge(model_type: str, class_name: str, folder: Path) -> float:
+def judge(model_type: str, class_name: str, folder: Path) -> Judged:
     """Exports a small model of the class and compares.
 
     Returns:
@@ -47,7 +46,7 @@ def judge(model_type: str, class_name: str, folder: Path) -> float:
     return compare(model, manifest, folder / "bundle")
 
 
-def compare(model: Any, manifest: GeneratorManifest, bundle: Path) -> float:
+def compare(model: Any, manifest: GeneratorManifest, bundle: Path) -> Judged:
     """The largest difference of logits. Raises Wrong: too large, other tokens, or another answer in company."""
     tokens = np.random.default_rng(3).integers(3, 300, (ROWS, _PROMPT))
     wanted = reference(model, tokens[0])
@@ -56,14 +55,12 @@ def compare(model: Any, manifest: GeneratorManifest, bundle: Path) -> float:
         bundle / graph.file, graph, manifest.kv_layers, slots=ROWS, max_length=_PROMPT + NEW_TOKENS, threads=1
     )
     found, logits = _answer(session, tokens[0], wanted.tokens)
-    error = float(np.abs(logits - wanted.logits).max()) / max(1.0, float(wanted.logits.std()))
-    if not error <= _LIMIT:  # NaN as well
-        raise Wrong(f"logits differ by {error:.2g} of their spread")
+    error = spread_error([logits], [wanted.logits])
     if found != wanted.tokens:
         raise Wrong(f"answers {found} where the model answers {wanted.tokens}")
     if not exact_batch(session, tokens):
         raise Wrong("a row in company has not the bits that it has alone")
-    return error
+    return Judged(error)
 
 
 def reference(model: Any, prompt: Any) -> Reference:

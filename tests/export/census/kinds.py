@@ -6,7 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-Judge = Callable[[str, str, Path], float]
+from tests.export.census.outcome import Judged
+
+Judge = Callable[[str, str, Path], Judged]
 """Takes model type, class and an empty folder; gives the largest error; raises what the outcome is made of."""
 
 
@@ -41,6 +43,12 @@ class Kind:
         return found
 
 
+_FOR, _NAMES = "MODEL_FOR_", "_MAPPING_NAMES"
 KINDS: dict[str, Kind] = {
-    "causal-lm": Kind("Decoders", ("MODEL_FOR_CAUSAL_LM_MAPPING_NAMES",), "decoders:judge"),
+    "causal-lm": Kind("Decoders", (f"{_FOR}CAUSAL_LM{_NAMES}",), "decoders:judge"),
+    "classify": Kind("Classifiers of texts", (f"{_FOR}SEQUENCE_CLASSIFICATION{_NAMES}",), "encoders:judge"),
+    "classify-tokens": Kind("Classifiers of tokens", (f"{_FOR}TOKEN_CLASSIFICATION{_NAMES}",), "encoders:judge"),
+    "answer": Kind("Answers in a text", (f"{_FOR}QUESTION_ANSWERING{_NAMES}",), "encoders:judge"),
+    "fill-mask": Kind("Missing words", (f"{_FOR}MASKED_LM{_NAMES}",), "encoders:judge"),
+    "embed": Kind("Embeddings of texts", (f"{_FOR}TEXT_ENCODING{_NAMES}",), "encoders:judge"),
 }

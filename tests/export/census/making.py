@@ -14,6 +14,7 @@ from tests.bundles import BOS, EOS, PAD, make_tokenizer
 from tests.export.census.outcome import NotTried
 from tests.export.census.sizes import known, small_config
 
+MASK = "<|mask|>"
 _LARGEST = 8_000_000  # parameters: above, no small config was found
 
 
@@ -36,6 +37,8 @@ def make_model(model_type: str, class_name: str, **more: Any) -> Any:
             config_class = own
         fields = known(config_class.model_type)
         config = small_config(config_class, {**_decoding(config_class, class_name), **more}, fields)
+        if model_type.startswith("musicgen"):
+            config = config.get_text_config(decoder=True)
         for part in (config, *_parts(config)):
             part._attn_implementation = "eager"
         _check_size(model_class, config)
@@ -64,10 +67,25 @@ def save(model: Any, folder: Path) -> None:
         model.save_pretrained(folder)
 
 
-def write_tokenizer(folder: Path) -> None:
-    """A tokenizer of a decoder, which writes any text with 300 tokens."""
-    make_tokenizer().save(str(folder / "tokenizer.json"))
-    words = {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": BOS, "eos_token": EOS, "pad_token": PAD}
+def write_tokenizer(folder: Path, *, encodes: bool = False) -> None:
+    """A tokenizer that writes any text with some 300 tokens; ``encodes``: with the special tokens of an encoder."""
+    from tokenizers.processors import TemplateProcessing
+
+    tokenizer = make_tokenizer()
+    words: dict[str, Any] = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "bos_token": BOS,
+        "eos_token": EOS,
+        "pad_token": PAD,
+    }
+    if encodes:
+        tokenizer.add_special_tokens([MASK])
+        words |= {"cls_token": BOS, "sep_token": EOS, "mask_token": MASK, "model_max_length": 100}
+        pair = f"{BOS} $A {EOS} $B:1 {EOS}:1"
+        tokenizer.post_processor = TemplateProcessing(
+            single=f"{BOS} $A {EOS}", pair=pair, special_tokens=[(BOS, 1), (EOS, 2)]
+        )
+    tokenizer.save(str(folder / "tokenizer.json"))
     (folder / "tokenizer_config.json").write_text(json.dumps(words), encoding="utf-8")
 
 

@@ -4,4 +4,36 @@ from __future__ import annotations
 
 from typing import Any
 
-NEEDS: dict[str, dict[str, Any]] = {}
+_NO_LAYER_INPUTS = {"text_config": {"hidden_size_per_layer_input": 0, "vocab_size_per_layer_input": 0}}
+_DOTS3 = {
+    "num_hidden_layers": 2,
+    "layer_types": ["sliding_attention", "full_attention"],
+    "mlp_layer_types": ["dense", "sparse"],
+}
+_INDEXER = {
+    **{"indexer_n_heads": 4, "indexer_kv_heads": 1, "indexer_head_dim": 16, "indexer_budget": 16},
+    **{"indexer_compress_ratio": 4, "ngram_vocab_size_base": 64, "hc_lowrank": 16, "split_ngram_parts": 2},
+}
+
+NEEDS: dict[str, dict[str, Any]] = {
+    "blt": {"encoder_hash_byte_group_vocab": 64},
+    "cohere_compass_text": {"rope_parameters": {"full_attention": {"rope_type": "default", "rope_theta": 1e4}}},
+    "dbrx": {"attn_config": {"rope_theta": 1e4, "kv_n_heads": 2, "clip_qkv": 8}},
+    "dots3_note": {"text_config": _DOTS3},
+    "dots3_note_text": _DOTS3,
+    "esm": {"vocab_size": 512, "pad_token_id": 0, "mask_token_id": 300},
+    "falcon_h1": {"mamba_d_ssm": 128, "mamba_n_heads": 8, "mamba_d_head": 16},
+    "gemma4_assistant": _NO_LAYER_INPUTS,
+    "gemma4_unified_assistant": _NO_LAYER_INPUTS,
+    "hunyuan_v1_moe": {"head_dim": 16, "num_experts": 4, "moe_topk": 2},
+    "lfm2_moe": {"layer_types": ["conv", "full_attention"]},
+    "luke": {"entity_vocab_size": 64, "entity_emb_size": 32},
+    "mamba2": {"num_heads": 8, "head_dim": 16, "n_groups": 1},
+    "ministral": {"head_dim": 16},
+    "qwen4_exp": {"text_config": _INDEXER},
+    "qwen4_exp_text": _INDEXER,
+    "reformer": {"axial_pos_embds_dim": [32, 32], "axial_pos_shape": [16, 8], "attention_head_size": 16},
+    "squeezebert": {"embedding_size": 64},
+    "zamba": {"layers_block_type": ["linear_attention", "hybrid"] * 3, "num_hidden_layers": 6},
+    "zaya": {"num_experts_per_tok": 1},
+}

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
 
 OUTCOMES = ("right", "refused", "opaque", "wrong", "traceback", "not tried")
+LIMIT = 1e-3
+"""Of errors: above, a bundle is wrong."""
 _INNER = re.compile(r"--debug shows where|\b[A-Z]\w*(Error|Exception|Failure)\b: ")
 
 
@@ -39,12 +45,36 @@ class Result:
         return self.kind, self.model_type
 
 
+@dataclass(frozen=True)
+class Judged:
+    """One that is right: its largest error, see :class:`Result`, and what there is to say beside."""
+
+    error: float
+    remark: str = ""
+
+
 class NotTried(Exception):
     """No model of the class could be made, for no fault of the export."""
 
 
 class Wrong(Exception):
     """A bundle was written, and answers otherwise than the model."""
+
+
+def spread_error(found: Sequence[Any], wanted: Sequence[Any]) -> float:
+    """The largest difference of arrays, by their spread where that is above 1.
+
+    Raises:
+        Wrong: it is too large, or shapes differ.
+    """
+    for one, other in zip(found, wanted, strict=True):
+        if one.shape != other.shape:
+            raise Wrong(f"outputs have shape {list(one.shape)}, the model's {list(other.shape)}")
+    spread = max(1.0, float(np.concatenate([array.ravel() for array in wanted]).std()))
+    error = max(float(np.abs(one - other).max()) for one, other in zip(found, wanted, strict=True)) / spread
+    if not error <= LIMIT:  # NaN as well
+        raise Wrong(f"outputs differ by {error:.2g} of their spread")
+    return error
 
 
 def of_refusal(error: Exception) -> tuple[str, str]:

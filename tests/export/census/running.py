@@ -74,7 +74,8 @@ def _child(kind: str, model_type: str, class_name: str, answer: Connection, debu
 
 def _outcome(kind: str, model_type: str, class_name: str, folder: Path, debug: bool) -> tuple[str, str, float | None]:
     try:
-        return "right", "", float(f"{KINDS[kind].load_judge()(model_type, class_name, folder):.1e}")
+        found = KINDS[kind].load_judge()(model_type, class_name, folder)
+        return "right", found.remark, float(f"{found.error:.1e}")
     except NotTried as error:
         return "not tried", str(error), None
     except Wrong as error:

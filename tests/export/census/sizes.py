@@ -66,7 +66,7 @@ _GROUPS: tuple[tuple[int, tuple[str, ...]], ...] = (
 _SIZES = {field: size for size, fields in _GROUPS for field in fields}
 _IDS = {
     **{"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "cls_token_id": 1, "sep_token_id": 2},
-    **{"decoder_start_token_id": 1, "mask_token_id": 4, "unk_token_id": 3, "eod_token_id": 2, "pad_index": 0},
+    **{"decoder_start_token_id": 1, "mask_token_id": 300, "unk_token_id": 3, "eod_token_id": 2, "pad_index": 0},
     **{"forced_eos_token_id": None, "forced_bos_token_id": None},
     **{"suppress_tokens": None, "begin_suppress_tokens": None},
 }
@@ -89,7 +89,7 @@ def small_config(
         fields: all fields, if they are known: then nothing is guessed.
     """
     if fields is not None:
-        return config_class(**fields, **(more or {}))
+        return config_class(**{**fields, **(more or {})})
     model_type = getattr(config_class, "model_type", "")
     needs = {**NEEDS.get(model_type, {}), **(more or {})}
     default = _default(config_class, needs)
@@ -97,9 +97,9 @@ def small_config(
     given = _sizes_of(default, names)
     given.update(_layers_of(default, names))
     for part in getattr(config_class, "sub_configs", {}):
-        below = getattr(default, part, None)
+        below = _value(default, part)
         if below is not None:
-            given[part] = small_config(type(below), needs.pop(part, None))
+            given[part] = small_config(type(below), needs.pop(part, None), known(below.model_type))
     given.update(_ids_of(default, names))
     return config_class(**{**given, **needs})
 
@@ -109,16 +109,24 @@ def _default(config_class: type, needs: Mapping[str, Any]) -> Any:
     try:
         return config_class()
     except Exception:  # noqa: BLE001 - config classes check what they want
-        return config_class(**{name: value for name, value in needs.items() if not isinstance(value, Mapping)})
+        return config_class(**needs)
+
+
+def _value(default: Any, name: str) -> Any:
+    """Of a field; of its class where layers differ in it."""
+    try:
+        return getattr(default, name, None)
+    except RuntimeError:
+        return getattr(type(default), name, None)
 
 
 def _sizes_of(default: Any, names: set[str]) -> dict[str, Any]:
     found = {}
     for name, size in _SIZES.items():
-        value = getattr(default, name, None) if name in names else None
+        value = _value(default, name) if name in names else None
         if isinstance(value, int) and not isinstance(value, bool) and value > 0:
             found[name] = size
-    heads, kv_heads = getattr(default, "num_attention_heads", None), getattr(default, "num_key_value_heads", None)
+    heads, kv_heads = _value(default, "num_attention_heads"), _value(default, "num_key_value_heads")
     if "num_key_value_heads" in found and heads == kv_heads:
         found["num_key_value_heads"] = found.get("num_attention_heads", 4)
     return found
@@ -126,14 +134,14 @@ def _sizes_of(default: Any, names: set[str]) -> dict[str, Any]:
 
 def _layers_of(default: Any, names: set[str]) -> dict[str, Any]:
     """As many layers as there are kinds of them, at least two, and what each list has for one of each kind."""
-    field = next((name for name in _LAYERS if name in names and isinstance(getattr(default, name, None), int)), None)
+    field = next((name for name in _LAYERS if name in names and isinstance(_value(default, name), int)), None)
     if field is None:
         return {}
-    count = getattr(default, field)
+    count = _value(default, field)
     lists = {
         name: list(value)
         for name in names
-        if isinstance(value := getattr(default, name, None), list | tuple) and len(value) == count and count > 3
+        if isinstance(value := _value(default, name), list | tuple) and len(value) == count and count > 3
     }
     if not lists:
         return {}
@@ -156,7 +164,7 @@ def _ids_of(default: Any, names: set[str]) -> dict[str, Any]:
     found: dict[str, Any] = {name: token for name, token in _IDS.items() if name in names and _is_set(default, name)}
     other = LARGEST_TEXT_ID
     for name in sorted(names - set(_IDS)):
-        value = getattr(default, name, None)
+        value = _value(default, name)
         if name.endswith(("_token_id", "_token_index")) and isinstance(value, int) and value > 2:
             found[name] = other
             other += 1
@@ -164,4 +172,4 @@ def _ids_of(default: Any, names: set[str]) -> dict[str, Any]:
 
 
 def _is_set(default: Any, name: str) -> bool:
-    return getattr(default, name, None) is not None
+    return _value(default, name) is not None
