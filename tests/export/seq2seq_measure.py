@@ -31,6 +31,16 @@ Row = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
+class Compared:
+    """How answers are beside the model's; fields as in :class:`Seq2SeqMeasurement`."""
+
+    error: float
+    spread: float
+    greedy: bool
+    exact: bool
+
+
+@dataclass(frozen=True)
 class Seq2SeqMeasurement:
     """What one bundle is and gives.
 
@@ -78,41 +88,14 @@ class Answer:
     ended: bool = False
 
 
-class Subject:
-    """A family's tiny model, its bundle in ``folder``, and sources to answer.
+class Answering:
+    """A bundle in ``folder``, the model that it was made of, and ``rows`` to answer."""
 
-    ``recipe``: fp32 for a CPU by default. Of target cuda, ``folder`` gets the copy for a CPU, and the weights are those
-    of float16, so that only the computation rounds.
-    """
-
-    def __init__(self, name: str, folder: Path, *, recipe: Recipe | None = None, **config: Any) -> None:
-        self.name, self.folder = name, folder
-        self.model = make_model(name, **config)
-        paged = recipe is not None and recipe.target == "cuda"
-        if paged:
-            for tensor in (*self.model.parameters(), *self.model.buffers()):
-                tensor.data = tensor.data.half().float() if tensor.is_floating_point() else tensor.data
-        audio = name == "whisper"
-        self.source = Seq2SeqSource(
-            self.model,
-            tokenizer_json(name),
-            {"tokenizer_class": FAMILIES[name].tokenizer_class, "model_max_length": 96},
-            PREPROCESSOR if audio else {},
-        )
-        what = f"{name} {recipe} {sorted(config.items())}"
-        bundle = folder.with_name(f"{folder.name}-cuda") if paged else folder
-        copy_of(what, lambda out: export(EncoderDecoder(self.source), [recipe or Recipe()], Order(out, name)), bundle)
-        if paged:
-            copy_of(f"copy of {what}", lambda out: reference_bundle(bundle, out), folder)
+    def __init__(self, model: Any, folder: Path, rows: Sequence[Row]) -> None:
+        self.model, self.folder, self.rows = model, folder, rows
         manifest = read_manifest(folder)
         assert isinstance(manifest, GeneratorManifest)
         self.manifest: GeneratorManifest = manifest
-        generator = np.random.default_rng(4)
-        vocabulary = len(FAMILIES[name].specials) + 256
-        if audio:
-            self.rows: list[Row] = self.source.sample_rows(self.source.encoder_input())
-        else:
-            self.rows = [generator.integers(len(FAMILIES[name].specials), vocabulary, size) for size in LENGTHS]
 
     def session(self, slots: int) -> Seq2SeqSession:
         manifest = self.manifest
@@ -200,22 +183,69 @@ class Subject:
         return output.sequences[0].tolist()[len(self.prompt) :], torch.cat(output.logits).numpy()
 
 
+class Subject(Answering):
+    """A family's tiny model, its bundle in ``folder``, and sources to answer.
+
+    ``recipe``: fp32 for a CPU by default. Of target cuda, ``folder`` gets the copy for a CPU, and the weights are those
+    of float16, so that only the computation rounds.
+    """
+
+    def __init__(self, name: str, folder: Path, *, recipe: Recipe | None = None, **config: Any) -> None:
+        self.name = name
+        model = make_model(name, **config)
+        paged = recipe is not None and recipe.target == "cuda"
+        if paged:
+            for tensor in (*model.parameters(), *model.buffers()):
+                tensor.data = tensor.data.half().float() if tensor.is_floating_point() else tensor.data
+        audio = name == "whisper"
+        self.source = Seq2SeqSource(
+            model,
+            tokenizer_json(name),
+            {"tokenizer_class": FAMILIES[name].tokenizer_class, "model_max_length": 96},
+            PREPROCESSOR if audio else {},
+        )
+        what = f"{name} {recipe} {sorted(config.items())}"
+        bundle = folder.with_name(f"{folder.name}-cuda") if paged else folder
+        copy_of(what, lambda out: export(EncoderDecoder(self.source), [recipe or Recipe()], Order(out, name)), bundle)
+        if paged:
+            copy_of(f"copy of {what}", lambda out: reference_bundle(bundle, out), folder)
+        super().__init__(model, folder, self._sample_rows(audio))
+
+    def _sample_rows(self, audio: bool) -> list[Row]:
+        generator = np.random.default_rng(4)
+        specials = len(FAMILIES[self.name].specials)
+        if audio:
+            return self.source.sample_rows(self.source.encoder_input())
+        return [generator.integers(specials, specials + 256, size) for size in LENGTHS]
+
+
 def measure(name: str) -> Seq2SeqMeasurement:
     """Exports and compares; see :class:`Seq2SeqMeasurement`."""
     with tempfile.TemporaryDirectory() as parent:
         subject = Subject(name, Path(parent) / "bundle")
-        indices = range(len(subject.rows))
-        together = subject.answer(indices)
-        alone = [subject.answer([index])[0] for index in indices]
-        wanted = [subject.generated(index) for index in indices]
+        compared = compare(subject)
         manifest = subject.manifest
         counts = [_nodes(subject.folder / manifest.graphs[graph].file) for graph in ("encoder", "decoder")]
-    pairs = list(zip(together, wanted, strict=True))
     source = manifest.encoder_input
     return Seq2SeqMeasurement(
         layout=source.layout if isinstance(source, TextSource) else "equal",
         cross_layers=len(manifest.cross_layers),
         nodes=(sum(counts[0].values()), sum(counts[1].values())),
+        error=compared.error,
+        spread=compared.spread,
+        greedy=compared.greedy,
+        exact=compared.exact,
+    )
+
+
+def compare(subject: Answering) -> Compared:
+    """Answers to all rows in one batch, beside those of the model and those alone."""
+    indices = range(len(subject.rows))
+    together = subject.answer(indices)
+    alone = [subject.answer([index])[0] for index in indices]
+    wanted = [subject.generated(index) for index in indices]
+    pairs = list(zip(together, wanted, strict=True))
+    return Compared(
         error=max(float(np.abs(_same_steps(answer, logits)).max()) for answer, (_, logits) in pairs),
         spread=float(np.concatenate([logits for _, logits in wanted]).std()),
         greedy=all(answer.tokens == tokens for answer, (tokens, _) in pairs),

@@ -14,6 +14,8 @@ from tests.export.census.kinds import KINDS
 from tests.export.census.outcome import OUTCOMES
 from tests.export.census.running import SECONDS, preload, run_class
 
+_MANY = 4
+
 
 def main(argv: list[str] | None = None) -> int:
     """The command; see --help."""
@@ -33,7 +35,7 @@ def main(argv: list[str] | None = None) -> int:
     ]
     if not tasks:
         parser.error(f"no class of these kinds is of type {args.only}")
-    preload()
+    preload(warm=len(tasks) > _MANY)
     counts: Counter[str] = Counter()
     for kind, model_type in tasks:
         result = run_class(kind, model_type, seconds=args.seconds, debug=args.debug)

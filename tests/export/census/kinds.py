@@ -51,4 +51,13 @@ KINDS: dict[str, Kind] = {
     "answer": Kind("Answers in a text", (f"{_FOR}QUESTION_ANSWERING{_NAMES}",), "encoders:judge"),
     "fill-mask": Kind("Missing words", (f"{_FOR}MASKED_LM{_NAMES}",), "encoders:judge"),
     "embed": Kind("Embeddings of texts", (f"{_FOR}TEXT_ENCODING{_NAMES}",), "encoders:judge"),
+    "seq2seq": Kind("Encoder-decoders", (f"{_FOR}SEQ_TO_SEQ_CAUSAL_LM{_NAMES}",), "answerers:judge_text"),
+    "speech": Kind("Speech to text", (f"{_FOR}SPEECH_SEQ_2_SEQ{_NAMES}",), "answerers:judge_speech"),
+    "classify-image": Kind("Classifiers of images", (f"{_FOR}IMAGE_CLASSIFICATION{_NAMES}",), "images:judge"),
+    "embed-image": Kind("Embeddings of images", (f"{_FOR}IMAGE{_NAMES}",), "images:judge"),
+    "text-half": Kind(
+        "Language models of those that read images or sound",
+        (f"{_FOR}IMAGE_TEXT_TO_TEXT{_NAMES}", f"{_FOR}MULTIMODAL_LM{_NAMES}"),
+        "halves:judge",
+    ),
 }

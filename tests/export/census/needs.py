@@ -14,6 +14,9 @@ _INDEXER = {
     **{"indexer_n_heads": 4, "indexer_kv_heads": 1, "indexer_head_dim": 16, "indexer_budget": 16},
     **{"indexer_compress_ratio": 4, "ngram_vocab_size_base": 64, "hc_lowrank": 16, "split_ngram_parts": 2},
 }
+_WINDOWS = {"embed_dim": 32, "depths": [1, 1], "num_heads": [2, 4], "patch_size": 4, "window_size": 4}
+_STAGES = {"hidden_sizes": [32, 64], "depths": [1, 1], "num_stages": 2}
+_RESIDUAL = {"embedding_size": 16, "hidden_sizes": [32, 64], "depths": [1, 1]}
 
 NEEDS: dict[str, dict[str, Any]] = {
     "blt": {"encoder_hash_byte_group_vocab": 64},
@@ -36,4 +39,14 @@ NEEDS: dict[str, dict[str, Any]] = {
     "squeezebert": {"embedding_size": 64},
     "zamba": {"layers_block_type": ["linear_attention", "hybrid"] * 3, "num_hidden_layers": 6},
     "zaya": {"num_experts_per_tok": 1},
+    "bit": {**_RESIDUAL, "num_groups": 4},
+    "convnext": _STAGES,
+    "convnextv2": _STAGES,
+    "dinov3_convnext": {"hidden_sizes": [16, 32, 48, 64], "depths": [1, 1, 1, 1]},
+    "donut-swin": _WINDOWS,
+    "swin": _WINDOWS,
+    "swinv2": _WINDOWS,
+    "swin2sr": _WINDOWS,
+    "resnet": _RESIDUAL,
+    "regnet": {**_RESIDUAL, "groups_width": 16},
 }
