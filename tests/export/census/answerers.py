@@ -21,7 +21,7 @@ def judge_text(model_type: str, class_name: str, folder: Path) -> Judged:
         NotTried: no model could be made. ExportError: refused. Wrong: the bundle answers otherwise.
     """
     source = folder / "model"
-    making.save(making.make_model(model_type, class_name), source)
+    making.save(making.make_model(model_type, class_name, decoder_start_token_id=1), source)
     making.write_tokenizer(source, encodes=True)
     draw = np.random.default_rng(4)
     rows: list[Row] = [np.append(draw.integers(5, 295, size), 2) for size in LENGTHS]

@@ -14,6 +14,7 @@ _INDEXER = {
     **{"indexer_n_heads": 4, "indexer_kv_heads": 1, "indexer_head_dim": 16, "indexer_budget": 16},
     **{"indexer_compress_ratio": 4, "ngram_vocab_size_base": 64, "hc_lowrank": 16, "split_ngram_parts": 2},
 }
+_BERT = {"model_type": "bert", "max_position_embeddings": 128}
 _WINDOWS = {"embed_dim": 32, "depths": [1, 1], "num_heads": [2, 4], "patch_size": 4, "window_size": 4}
 _STAGES = {"hidden_sizes": [32, 64], "depths": [1, 1], "num_stages": 2}
 _RESIDUAL = {"embedding_size": 16, "hidden_sizes": [32, 64], "depths": [1, 1]}
@@ -24,6 +25,7 @@ NEEDS: dict[str, dict[str, Any]] = {
     "dbrx": {"attn_config": {"rope_theta": 1e4, "kv_n_heads": 2, "clip_qkv": 8}},
     "dots3_note": {"text_config": _DOTS3},
     "dots3_note_text": _DOTS3,
+    "encoder-decoder": {"encoder": _BERT, "decoder": {**_BERT, "is_decoder": True, "add_cross_attention": True}},
     "esm": {"vocab_size": 512, "pad_token_id": 0, "mask_token_id": 300},
     "falcon_h1": {"mamba_d_ssm": 128, "mamba_n_heads": 8, "mamba_d_head": 16},
     "gemma4_assistant": _NO_LAYER_INPUTS,
