@@ -11,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # What runs again and again keeps its bytecode, also where the environment says otherwise.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: run test fast nightly coverage check docs real proto bench loadtest demo-model demo-encoders demo-translator clean
+.PHONY: run test fast nightly census coverage check docs real proto bench loadtest demo-model demo-encoders demo-translator clean
 
 run: $(RUN)/.done  ## serve the demo model and stream one answer (ARGS=--once: end after it; ARGS="--model smollm2": a real LLM)
 	$(RUN)/bin/attendant demo $(ARGS)
@@ -24,6 +24,9 @@ fast: $(FAST)/.done  ## the tests that need neither torch nor a process of their
 
 nightly: check  ## all tests: every family, trained checkpoints, a fresh clone
 	$(DEV)/bin/python -m pytest -n 2 --dist worksteal $(ARGS)
+
+census: $(DEV)/.done  ## every class of transformers through the export, which takes hours (ARGS="--kind causal-lm --only llama": some)
+	$(DEV)/bin/python -m tests.export.census --page $(ARGS)
 
 coverage: $(DEV)/.done  ## which lines the tests of `make test` run (ARGS=--cov-report=html: to look at), in twice the time
 	$(DEV)/bin/python -m pytest -n 2 --dist worksteal -m "not nightly" --cov --cov-report=term $(ARGS)

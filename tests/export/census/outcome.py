@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 OUTCOMES = ("right", "refused", "opaque", "wrong", "traceback", "not tried")
+DIFFER = "answers differ"
+"""Begins what is said of a refusal by the export's own comparison."""
 LIMIT = 1e-3
 """Of errors: above, a bundle is wrong."""
 _INNER = re.compile(r"--debug shows where|\b[A-Z]\w*(Error|Exception|Failure)\b: ")
@@ -79,9 +81,11 @@ def spread_error(found: Sequence[Any], wanted: Sequence[Any]) -> float:
 
 def of_refusal(error: Exception) -> tuple[str, str]:
     """Outcome and detail of what the export raised: an error of its own, or one that nobody foresaw."""
-    from attendant_export.errors import ExportError
+    from attendant_export.errors import ExportError, ParityError
 
     said = " ".join(str(error).split())
     if not isinstance(error, ExportError):
         return "traceback", f"{type(error).__name__}: {said}"[:400]
+    if isinstance(error, ParityError):
+        return "refused", f"{DIFFER}: {said}"[:400]
     return ("opaque" if _INNER.search(said) else "refused"), said[:400]
