@@ -48,6 +48,12 @@ class StoredBlocks:
             steps += self.minimum[..., None]
         return steps.reshape(len(steps), -1)
 
+    def first(self) -> StoredBlocks:
+        """Its first row alone, [1, K]."""
+        minimum = None if self.minimum is None else self.minimum[:1]
+        zeros = None if self.zeros is None else self.zeros[:1]
+        return replace(self, values=self.values[:1], scales=self.scales[:1], minimum=minimum, zeros=zeros)
+
     def multiplied(self, factors: Floats) -> StoredBlocks:
         """With each row multiplied by a factor, [N]."""
         minimum = None if self.minimum is None else self.minimum * factors[:, None]
@@ -89,7 +95,7 @@ class Stored:
 
     def _firsts(self) -> list[Floats]:
         if self._first is None:
-            self._first = [_unit(read().plain()[0]) for read in self._reads]
+            self._first = [_unit(read().first().plain()[0]) for read in self._reads]
         return self._first
 
 
