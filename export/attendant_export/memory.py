@@ -6,9 +6,9 @@ import ctypes
 import gc
 import mmap
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import onnx_ir as ir
 
@@ -16,6 +16,23 @@ _MAPPINGS = Path("/proc/self/smaps")
 _HEADER = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) ...p [0-9a-f]+ \S+ ([1-9]\d*) ")  # private, of a file
 _FORGET_PAGES = 4  # MADV_DONTNEED of Linux
 _WORTH_BYTES = 64 << 20  # what is smaller is left to the interpreter
+
+T = TypeVar("T")
+
+
+def in_batches(items: Sequence[T], size_of: Callable[[T], int], most: int) -> Iterator[list[T]]:
+    """The items, in order, so many at a time as their sizes together are within ``most`` bytes; at least one."""
+    batch: list[T] = []
+    held = 0
+    for item in items:
+        size = size_of(item)
+        if batch and held + size > most:
+            yield batch
+            batch, held = [], 0
+        batch.append(item)
+        held += size
+    if batch:
+        yield batch
 
 
 def give_back(num_bytes: int) -> None:

@@ -56,4 +56,4 @@ def test_as_stored_it_is_as_small_as_its_file_and_near_its_own_weights(file: Pat
     fidelity = manifest.parity.fidelity
     assert fidelity is not None
     assert fidelity.trained
-    assert fidelity.kl < 0.006  # what is left is how activations are rounded
+    assert fidelity.kl <= 0.003  # what is left is how activations are rounded, outliers apart

@@ -24,6 +24,9 @@ Feeds = Mapping[str, Array]
 SAMPLED_ROWS = 384
 """Rows of each value that errors are measured on."""
 
+SAMPLED_BYTES = 120 * 2**20
+"""Of rows that are held at a time; a run holds as much again."""
+
 _GLANCED_AT, _CORRELATED = 8, 13
 """Runs, spread over all, that are enough for rows and peaks, and for the correlations of channels."""
 

@@ -16,9 +16,9 @@ import onnx_ir as ir
 from attendant.bundle.graph_io import SLOT_SOURCES
 
 from attendant_export.graph.nodes import Editor, array_of, nodes_of
-from attendant_export.memory import give_back, weight_bytes
+from attendant_export.memory import give_back, in_batches, weight_bytes
 from attendant_export.progress import Step, no_step
-from attendant_export.quantisation.activations import SAMPLED_ROWS, Activations, Feeds
+from attendant_export.quantisation.activations import SAMPLED_BYTES, SAMPLED_ROWS, Activations, Feeds
 from attendant_export.quantisation.as_stored import write_as_stored
 from attendant_export.quantisation.blocks import BlockFormat, Blocks, BlockWriter
 from attendant_export.quantisation.errors import Format, RowFormat, Trial
@@ -35,8 +35,7 @@ from attendant_export.quantisation.tables import find_tied, look_up_blocks, look
 
 Floats = npt.NDArray[np.float32]
 
-_ROW_BYTES = 120 * 2**20  # of sample rows that are held at a time; a run holds as much again
-_GRAM_BYTES = 128 * 2**20  # the same of correlations
+_GRAM_BYTES = 128 * 2**20  # of correlations that are held at a time
 _LEAST_ROTATION = 8
 _NOTHING = Remedy(None, 1, 1.0)
 
@@ -54,12 +53,13 @@ def quantise(
         samples: inputs of runs of the graph that are typical of its use; without any, weights are rounded to the
             nearest values, and nothing is scaled or rotated.
         step: told which product is at work.
-        stored: weights that are in blocks already: products that have them take them as they are.
+        stored: weights that are in blocks already: products that have them take them as they are, and of activations
+            what is far larger than the rest in float32.
 
     Returns:
         What was done, a short sentence each, for the manifest.
     """
-    done = write_as_stored(model, precision, stored, step) if stored is not None else ()
+    done = write_as_stored(model, precision, stored, samples, step) if stored is not None else ()
     return (*done, *_Quantiser(model, precision, samples, step).run())
 
 
@@ -154,17 +154,11 @@ class _Quantiser:
 
     def _batches(self, *, gram: bool) -> Iterator[list[Group]]:
         """The groups, in order, so many at a time as what is known of them may take memory."""
-        batch: list[Group] = []
-        held = 0
-        for group in self._groups:
-            size = 4 * group.channels * (group.channels * self._rounds_together(group) if gram else SAMPLED_ROWS)
-            if batch and held + size > (_GRAM_BYTES if gram else _ROW_BYTES):
-                yield batch
-                batch, held = [], 0
-            batch.append(group)
-            held += size
-        if batch:
-            yield batch
+
+        def size(group: Group) -> int:
+            return 4 * group.channels * (group.channels * self._rounds_together(group) if gram else SAMPLED_ROWS)
+
+        return in_batches(self._groups, size, _GRAM_BYTES if gram else SAMPLED_BYTES)
 
     def _rounds_together(self, group: Group) -> bool:
         form = self._format(group)

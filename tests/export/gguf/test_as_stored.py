@@ -48,14 +48,20 @@ def product(weight: Any) -> ir.Model:
     return ir.Model(graph, ir_version=10)
 
 
+def opened(model: ir.Model, threads: int = 1) -> ort.InferenceSession:
+    model.opset_imports["com.microsoft"] = 1
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    proto = ir.to_proto(model).SerializeToString()
+    return ort.InferenceSession(proto, options, providers=["CPUExecutionProvider"])
+
+
 def answers(model: ir.Model, x: Any) -> Any:
     """With products of floats: what is left is how they are rounded."""
-    model.opset_imports["com.microsoft"] = 1
     for node in model.graph:
         if node.op_type == "MatMulNBits":
             node.attributes["accuracy_level"] = ir.AttrInt64("accuracy_level", 0)
-    session = ort.InferenceSession(ir.to_proto(model).SerializeToString(), providers=["CPUExecutionProvider"])
-    return session.run(None, {"x": x})[0]
+    return opened(model).run(None, {"x": x})[0]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -75,16 +81,56 @@ def test_a_product_in_blocks_is_the_product(kinds: tuple[str, ...]) -> None:
     weight = np.concatenate(rows).T
     model = product(weight)
     others = [tensor_of("Q4_0", 40, 96, 7), tensor_of("Q4_0", 40, 64, 8), *reversed(tensors)]
-    done = write_as_stored(model, "int8", Stored([partial(stored_blocks, other) for other in others]), no_step)
+    done = write_as_stored(model, "int8", Stored([partial(stored_blocks, other) for other in others]), (), no_step)
     assert "1 products with the blocks of the checkpoint" in done[0]
     x = np.random.default_rng(3).normal(0, 1, (5, 96)).astype(np.float32)
     np.testing.assert_allclose(answers(model, x), x @ weight, rtol=1e-4, atol=1e-5)
 
 
+def with_outliers(kinds: tuple[str, ...], *, shown: bool) -> tuple[ir.Model, tuple[str, ...], Any, Any]:
+    """A product in blocks, what was done, rows whose channels 7 and 40 are 60 times the others, and their products.
+
+    Args:
+        shown: whether samples show such rows.
+    """
+    tensors = [tensor_of(kind, 40, 96, seed) for seed, kind in enumerate(kinds)]
+    weight = np.concatenate([tensor.values() for tensor in tensors]).T
+    rows = np.random.default_rng(3).normal(0, 1, (64, 96)).astype(np.float32)
+    rows[:, [7, 40]] *= 60
+    model = product(weight)
+    model.opset_imports["com.microsoft"] = 1
+    samples = [{"x": rows[32:]}] if shown else []
+    blocks = Stored([partial(stored_blocks, tensor) for tensor in tensors])
+    return model, write_as_stored(model, "int8_blocks", blocks, samples, no_step), rows[:32], rows[:32] @ weight
+
+
+@pytest.mark.parametrize("kinds", [("Q4_0",), ("Q4_1",), ("Q8_0",), ("Q8_0", "Q4_1")], ids="-".join)
+def test_outlier_channels_are_multiplied_apart(kinds: tuple[str, ...]) -> None:
+    errors = {}
+    for shown in (True, False):
+        model, done, x, wanted = with_outliers(kinds, shown=shown)
+        assert ("1 products with outlier channels apart, in float32" in done) == shown
+        errors[shown] = np.abs(opened(model).run(None, {"x": x})[0] - wanted).max()
+        np.testing.assert_allclose(answers(model, x), wanted, rtol=1e-4, atol=1e-4)
+    assert errors[True] < errors[False] / 8
+
+
+@pytest.mark.parametrize("kinds", [("Q4_0",), ("Q4_1",), ("Q8_0",)], ids="-".join)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_with_outliers_apart_a_row_is_the_same_alone_and_in_company(kinds: tuple[str, ...], threads: int) -> None:
+    model, _done, x, _wanted = with_outliers(kinds, shown=True)
+    session = opened(model, threads)
+    whole = session.run(None, {"x": x})[0]
+    for count in (1, 2, 5, 17):
+        for start in range(0, len(x), count):
+            alone = session.run(None, {"x": x[start : start + count]})[0]
+            assert np.array_equal(alone, whole[start : start + count]), (count, start)
+
+
 def test_numbers_are_those_of_the_file() -> None:
     tensor = tensor_of("Q4_1", 40, 96, 1)
     model = product(tensor.values().T)
-    write_as_stored(model, "int4", Stored([lambda: stored_blocks(tensor)]), no_step)
+    write_as_stored(model, "int4", Stored([lambda: stored_blocks(tensor)]), (), no_step)
     arrays = [value.const_value.numpy() for value in model.graph.initializers.values()]
     halves = [array for array in arrays if array.dtype == np.float16]
     kept = stored_blocks(tensor)
@@ -105,7 +151,7 @@ def test_what_is_not_the_files_stays_a_product(change: str) -> None:
     if change == "other rows":
         weight = weight[:24]
     model = product(weight.T)
-    assert write_as_stored(model, "int4", Stored([lambda: stored_blocks(tensor)]), no_step) == ()
+    assert write_as_stored(model, "int4", Stored([lambda: stored_blocks(tensor)]), (), no_step) == ()
     assert [node.op_type for node in model.graph] == ["Identity", "MatMul"]
 
 

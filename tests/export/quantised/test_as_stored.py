@@ -83,7 +83,7 @@ def graph_error(folder: Folder, place: Path) -> tuple[tuple[str, ...], float]:
     assert checkpoint is not None
     assert checkpoint.stored is not None
     traced = trace_graph(folder.loaded(), Recipe(), 256, None, silent)
-    done = write_as_stored(traced.model, "int8_blocks", checkpoint.stored, no_step)
+    done = write_as_stored(traced.model, "int8_blocks", checkpoint.stored, (), no_step)
     allow_ragged_rows(traced.model.graph)
     for node in traced.model.graph:
         if node.op_type == "MatMulNBits":
