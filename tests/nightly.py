@@ -9,9 +9,10 @@ from collections.abc import Iterable, Mapping
 
 DAILY: Mapping[str, Iterable[str]] = {
     "docs/test_clients.py::test_answers_are_whole_although_a_server_dies": ("blocking",),
+    "export/multimodal/test_answers.py::test_a_bundle_answers_as_the_whole_does": ("mllama",),
     "export/multimodal/test_text_half.py::test_it_answers_texts_as_the_whole_does": (
         *("llava", "qwen2_vl", "qwen2_5_vl", "qwen3_vl", "mistral3", "internvl", "paligemma", "gemma3"),
-        "phi4_multimodal",
+        *("phi4_multimodal", "gemma3n", "mllama", "chameleon"),
     ),
     "export/test_architectures.py::test_graph_gives_the_models_logits": (
         *("gpt2", "llama", "gemma2", "mixtral", "deepseek_v3", "bloom", "gpt_oss"),

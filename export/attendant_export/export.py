@@ -26,8 +26,8 @@ from attendant_export.seq2seq.export import EncoderDecoders
 from attendant_export.seq2seq.source import is_encoder_decoder
 from attendant_export.source.adapters.files import adapter_warnings
 from attendant_export.source.folder import Part, SourceFolder
+from attendant_export.source.parts import part_warning
 from attendant_export.source.resolving import resolve
-from attendant_export.source.text_half import part_warning
 from attendant_export.source.unserved import check_served
 from attendant_export.toolchain import versions
 from attendant_export.words import Words, words_of

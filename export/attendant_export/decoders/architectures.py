@@ -8,6 +8,7 @@ from typing import Any
 from attendant.bundle import Target
 
 from attendant_export.errors import SourceError, UnknownArchitecture, UnsupportedModel
+from attendant_export.source.parts import causal_class
 
 # What no config field or class attribute tells. Everything else that cannot be exported is found while tracing.
 _UNSUPPORTED = {
@@ -38,7 +39,7 @@ def check_config(config: Mapping[str, Any]) -> None:
         raise UnsupportedModel(architecture, _UNSUPPORTED[architecture])
     if config.get("is_encoder_decoder"):
         raise UnsupportedModel(architecture, "it is an encoder-decoder; only decoder-only models are exported")
-    if architecture not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+    if architecture not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and causal_class(config) == "AutoModelForCausalLM":
         if architecture in CONFIG_MAPPING:
             name = next(iter(config.get("architectures") or ()), "it")
             reason = (
@@ -47,6 +48,15 @@ def check_config(config: Mapping[str, Any]) -> None:
             raise UnsupportedModel(architecture, reason)
         raise UnknownArchitecture(architecture, MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
     _check_layer_types(architecture, config.get("layer_types") or ())
+
+
+def check_layers(architecture: str, config: Any) -> None:
+    """Refuses a kind of layer that the config of a language model names and the decoder graph has no place for.
+
+    Raises:
+        UnsupportedModel: names it.
+    """
+    _check_layer_types(architecture, getattr(config, "layer_types", None) or ())
 
 
 def check_model(model: Any) -> None:

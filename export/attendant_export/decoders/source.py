@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from attendant_export.decoders.architectures import check_config, check_model
+from attendant_export.decoders.architectures import check_config, check_layers, check_model
 from attendant_export.source.folder import CONFIG_FILE, SourceFolder
+from attendant_export.source.parts import causal_class, check_part, text_config
 from attendant_export.source.quantised.checkpoint import Checkpoint
-from attendant_export.source.text_half import check_part, text_half, whole_class
+from attendant_export.source.text_half import load_text_half
 from attendant_export.words import Words, read_words
 
 
@@ -41,10 +42,10 @@ def load_decoder(folder: SourceFolder) -> DecoderSource:
     check_part(config, folder.part)
     if folder.part is None:
         check_config(config)
+    else:
+        check_layers(str(config.get("model_type")), text_config(config))
     tokenizer_config = folder.tokenizer_config
     words = read_words(folder)  # before the weights: a missing tokenizer is told at once
-    model = folder.pretrained((whole_class(config) if folder.part else None) or "AutoModelForCausalLM")
-    if folder.part is not None:
-        model = text_half(model)
+    model = folder.pretrained(causal_class(config)) if folder.part is None else load_text_half(folder)
     check_model(model)
     return DecoderSource(model, words, tokenizer_config, folder.quantised)

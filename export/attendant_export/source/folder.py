@@ -13,8 +13,9 @@ from attendant_export.errors import SourceError, reading
 from attendant_export.source.adapters.files import Adapter
 from attendant_export.source.adapters.merging import merge
 from attendant_export.source.json_files import read_json
+from attendant_export.source.left_out import LeftOut
 from attendant_export.source.quantised.checkpoint import Checkpoint, read_checkpoint
-from attendant_export.source.quantised.loading import load
+from attendant_export.source.quantised.loading import empty_model, load
 from attendant_export.source.quantised.scheme import scheme_of
 
 CONFIG_FILE = "config.json"
@@ -80,12 +81,13 @@ class SourceFolder:
         scheme = scheme_of(self.path, self.config)
         return None if scheme is None else read_checkpoint(self.path, scheme)
 
-    def pretrained(self, auto_class: str, optional: tuple[str, ...] = ()) -> Any:
+    def pretrained(self, auto_class: str, optional: tuple[str, ...] = (), left_out: LeftOut | None = None) -> Any:
         """The model, in float32, with its adapters in it, with eager attention, in eval mode.
 
         Args:
             auto_class: name of a class of transformers, e.g. ``AutoModelForCausalLM``.
             optional: parts of names of tensors that may be missing, because the graph does not read them.
+            left_out: parts of the model that are not loaded.
 
         Raises:
             SourceError: weights are missing or cannot be read, or an adapter is not of this model.
@@ -93,7 +95,7 @@ class SourceFolder:
         from transformers.utils import logging
 
         logging.disable_progress_bar()  # the exporter tells its own progress
-        model, info = self._loaded(auto_class)
+        model, info = self._loaded(auto_class, left_out)
         _check_sizes(self.path, info)
         missing = sorted(name for name in info["missing_keys"] if not any(part in name for part in optional))
         if missing:  # transformers would fill them with random numbers
@@ -104,21 +106,26 @@ class SourceFolder:
             merge(model, adapter)
         return model.eval()
 
-    def _loaded(self, auto_class: str) -> tuple[Any, dict[str, Any]]:
+    def _loaded(self, auto_class: str, left_out: LeftOut | None) -> tuple[Any, dict[str, Any]]:
         """The model, and which tensors were missing or of other sizes."""
         import transformers
 
         quantised = self.quantised
         with reading(f"{self.path}: the model cannot be loaded"):
             if quantised is not None:
-                return load(self.path, auto_class, quantised.weights)
-            found: tuple[Any, dict[str, Any]] = getattr(transformers, auto_class).from_pretrained(
+                return load(self.path, auto_class, quantised.weights, left_out)
+            model_class, more = getattr(transformers, auto_class), {}
+            if left_out is not None:
+                empty = empty_model(self.path, auto_class, left_out)
+                model_class, more = type(empty), {"config": empty.config, **left_out.names()}
+            found: tuple[Any, dict[str, Any]] = model_class.from_pretrained(
                 self.path,
                 dtype=torch.float32,
                 attn_implementation="eager",
                 local_files_only=True,
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,  # they are told by name
+                **more,
             )
         return found
 

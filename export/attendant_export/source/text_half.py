@@ -3,63 +3,64 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 
-from attendant_export.errors import ExportError, UnsupportedModel, failures_of
+from attendant_export.errors import UnsupportedModel, failures_of, reading
+from attendant_export.source.folder import SourceFolder
+from attendant_export.source.left_out import LeftOut
+from attendant_export.source.parts import WITHIN, whole_class
+from attendant_export.source.quantised.loading import empty_model
 
 _SAMPLE = 12  # tokens
 _CLOSE = 1e-4  # of the largest logit
-_ROUTES = ("vision_config", "vq_config", "vlm_config"), ("audio_config", "encoder_config", "codec_config")
 
 
-def whole_class(config: Mapping[str, Any]) -> str | None:
-    """Name of the class of transformers that loads a config.json as a model that reads more than text; None where it
-    does not, or where it has an encoder for the text."""
-    from transformers.models.auto import modeling_auto as auto
+def load_text_half(folder: SourceFolder) -> Any:
+    """The language model of ``folder``, one that reads more than text, proved as :func:`text_half` does.
 
-    architecture = config.get("model_type")
-    if config.get("is_encoder_decoder"):
-        return None
-    if architecture in auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
-        return "AutoModelForImageTextToText"
-    return "AutoModelForMultimodalLM" if architecture in auto.MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES else None
-
-
-def what_it_reads(config: Mapping[str, Any]) -> str:
-    """Images, sound, or both, in words."""
-    images, sound = (any(config.get(name) for name in names) for names in _ROUTES)
-    if config.get("thinker_config"):
-        images = sound = True
-    return " and ".join(word for word, is_read in (("images", images or not sound), ("sound", sound)) if is_read)
-
-
-def check_part(config: Mapping[str, Any], part: str | None) -> None:
-    """Refuses a model that reads more than text where its language model was not asked for, and the other way round.
+    Of its other parts only those are loaded that a text goes through; with adapters, which may be of any part, all.
 
     Raises:
-        UnsupportedModel: names the flag.
-        ExportError: there is no language model to be asked for.
+        SourceError: weights are missing or cannot be read.
+        UnsupportedModel: as :func:`text_half`.
     """
-    architecture = str(config.get("model_type"))
-    whole = whole_class(config)
-    if part is None and whole is not None:
-        raise UnsupportedModel(
-            architecture,
-            f"it reads {what_it_reads(config)} beside text, and requests have texts only; --part text exports its "
-            "language model without the rest",
-        )
-    if part is not None and whole is None:
-        raise ExportError(
-            f"--part text is for models that read images or sound beside text and continue it; {architecture} is none"
-        )
+    auto_class = whole_class(folder.config)
+    assert auto_class is not None, "check_part has looked"
+    within = WITHIN.get(folder.config["model_type"], "")
+    kept = frozenset() if folder.adapters else _asked_for(folder, auto_class, within)
+    while True:
+        left_out = LeftOut(kept, all_kept=bool(folder.adapters), within=within)
+        whole = folder.pretrained(auto_class, left_out=left_out)
+        left_out.touched.clear()  # loading asks all modules for this and that
+        try:
+            return text_half(whole)
+        except UnsupportedModel:
+            if left_out.touched <= kept:
+                raise
+        kept |= left_out.touched
+        del whole
 
 
-def part_warning(config: Mapping[str, Any]) -> str:
-    """What a bundle of the language model says of the rest."""
-    return f"{what_it_reads(config)} are left out: this is the language model of {config.get('model_type')} alone"
+def _asked_for(folder: SourceFolder, auto_class: str, within: str) -> frozenset[str]:
+    """Which of the other parts a text goes through, as far as a run without weights tells: it ends where the code
+    looks at numbers."""
+    kept: frozenset[str] = frozenset()
+    while True:
+        left_out = LeftOut(kept, within=within)
+        with reading(f"{folder.path}: the model cannot be loaded"):
+            empty = empty_model(folder.path, auto_class, left_out)
+        left_out.touched.clear()
+        try:
+            with torch.no_grad():
+                empty(input_ids=_sample(empty.config).to("meta"), use_cache=False)
+        except Exception:  # noqa: BLE001 - whatever the code makes of tensors without numbers
+            pass
+        if left_out.touched <= kept:
+            return kept
+        kept |= left_out.touched
 
 
 def text_half(whole: Any) -> Any:
@@ -89,7 +90,15 @@ def text_half(whole: Any) -> Any:
 
 
 def _candidates(whole: Any) -> Iterator[Any]:
-    """What may be the language model: as transformers has it, with the head of the whole, or in the class for texts."""
+    yield from _parts(whole)
+    if _takes(whole, "position_ids"):
+        _lift(whole)
+        yield whole
+
+
+def _parts(whole: Any) -> Iterator[Any]:
+    """What may be the language model: as transformers has it, with the head of the whole, in the class for texts, or
+    the whole itself, of which a graph keeps what a text goes through."""
     from transformers import AutoModelForCausalLM
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
@@ -112,6 +121,27 @@ def _candidates(whole: Any) -> Iterator[Any]:
         causal.set_output_embeddings(head)
         causal.config = inner.config
         yield causal
+
+
+def _lift(whole: Any) -> None:
+    """Has ``whole`` see the logits of rows that a graph has chosen as those of one text: [1, rows, vocabulary]."""
+
+    lifted = []
+
+    def lift(head: Any, given: Any, logits: torch.Tensor) -> torch.Tensor:
+        if logits.dim() > 2:
+            return logits
+        lifted.append(logits.shape)
+        return logits[None]
+
+    def lower(module: Any, given: Any, output: Any) -> Any:
+        if lifted:
+            lifted.clear()
+            output.logits = output.logits[0]
+        return output
+
+    whole.get_output_embeddings().register_forward_hook(lift)
+    whole.register_forward_hook(lower)
 
 
 class _TextHalf:

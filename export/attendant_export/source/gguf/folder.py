@@ -22,6 +22,7 @@ from attendant_export.source.gguf.file import GgufFile, open_gguf
 from attendant_export.source.gguf.rotary import FACTORS
 from attendant_export.source.gguf.settings import check_architecture, head_counts, model_config
 from attendant_export.source.gguf.words import chat_templates, end_ids, token_ids, tokenizer_of
+from attendant_export.source.left_out import LeftOut
 from attendant_export.source.quantised.checkpoint import Checkpoint
 from attendant_export.source.quantised.loading import load
 from attendant_export.source.quantised.weights import Weight
@@ -58,7 +59,7 @@ class GgufFolder(SourceFolder):
         what = ", ".join(f"{count} of {kind}" for kind, count in kinds.most_common())
         return Checkpoint(weights, (f"tensors of GGUF: {what}",), (), precision_of(self.file))
 
-    def _loaded(self, auto_class: str) -> tuple[Any, dict[str, Any]]:
+    def _loaded(self, auto_class: str, left_out: LeftOut | None = None) -> tuple[Any, dict[str, Any]]:
         if auto_class != "AutoModelForCausalLM":
             raise SourceError(f"{self.file.path}: models in GGUF are exported for task generate")
         with reading(f"{self.file.path}: the model cannot be loaded"):
