@@ -78,6 +78,13 @@ class UnsupportedModel(ExportError):
         self.reason = reason
 
 
+class MaskRead(AttributeError):
+    """Code of a model computes with its attention mask, of which a trace has only a description."""
+
+    def __init__(self) -> None:
+        super().__init__("it computes with its attention mask itself, so that no kernel can take the mask's place")
+
+
 class UnknownArchitecture(UnsupportedModel):
     """transformers has no causal language model of this model type."""
 
@@ -179,6 +186,8 @@ def failures_of(architecture: str) -> Iterator[None]:
         yield
     except ImportError as error:
         raise UnsupportedModel(architecture, f"a package is missing: {first_line(error)}") from error
+    except MaskRead as error:
+        raise UnsupportedModel(architecture, str(error)) from error
     except _MODEL_FAILURES as error:
         what = "its code cannot be traced to a graph" if _is_tracing(error) else "its code fails on sample inputs"
         reason = f"{what} ({type(error).__name__}: {first_line(error)}); --debug shows where"

@@ -4,22 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-VOCAB = 512
-WINDOW = 8  # of sliding-window models: far below the lengths of the test
-CONTEXT = 128
+from tests.export.relatives import RELATIVES
+from tests.export.shapes import CONTEXT, HEADS, VOCAB, WINDOW
 
-_HEADS = {
-    "hidden_size": 64,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "intermediate_size": 128,
-    "vocab_size": VOCAB,
-    "max_position_embeddings": CONTEXT,
-    "pad_token_id": 0,
-    "bos_token_id": 1,
-    "eos_token_id": 2,
-}
-_BASE = {**_HEADS, "num_key_value_heads": 2}
+_BASE = {**HEADS, "num_key_value_heads": 2}
 _WINDOWED = {**_BASE, "sliding_window": WINDOW}
 _ALTERNATING = {**_WINDOWED, "layer_types": ["sliding_attention", "full_attention"]}
 _GPT2 = {"n_embd": 64, "n_layer": 2, "n_head": 4, "vocab_size": VOCAB, "n_positions": CONTEXT}
@@ -49,27 +37,36 @@ _PER_LAYER = {
     "hidden_size_per_layer_input": 16,
 }
 
-# Fields of each configuration; a name after "/" tells variants of one model type apart.
-ARCHITECTURES: dict[str, dict[str, Any]] = {
+_FAMILIES: dict[str, dict[str, Any]] = {
     "apertus": _BASE,
     "arcee": _BASE,
-    "biogpt": _HEADS,
+    "biogpt": HEADS,
+    "aria_text": {**_BASE, "head_dim": 16, "moe_num_experts": 4, "moe_topk": 2, "moe_num_shared_experts": 1},
     "bitnet": _BASE,
     "bloom": {"hidden_size": 64, "n_layer": 2, "n_head": 4, "vocab_size": VOCAB},
     "codegen": {**_GPT2, "rotary_dim": 8},
     "cohere": {**_BASE, "logit_scale": 0.25},
     "cohere2": _ALTERNATING,
     "cwm": _WINDOWED,
-    "deepseek_v2": {**_HEADS, **_ROUTED, **_LATENT},
-    "deepseek_v3": {**_HEADS, **_ROUTED, **_LATENT},
+    "dbrx": {
+        "d_model": 64,
+        "n_layers": 2,
+        "n_heads": 4,
+        "max_seq_len": CONTEXT,
+        "vocab_size": VOCAB,
+        "attn_config": {"kv_n_heads": 2, "rope_theta": 1e4, "clip_qkv": 8.0},
+        "ffn_config": {"ffn_hidden_size": 64, "hidden_size": 64, "moe_num_experts": 4, "moe_top_k": 2},
+    },
+    "deepseek_v2": {**HEADS, **_ROUTED, **_LATENT},
+    "deepseek_v3": {**HEADS, **_ROUTED, **_LATENT},
     "diffllama": _BASE,
     "dots1": {**_BASE, **_ROUTED, "n_shared_experts": 1},
     "ernie4_5": {**_BASE, "head_dim": 16},
     "ernie4_5_moe": {**_BASE, "moe_num_experts": 4, "moe_k": 2, "moe_intermediate_size": 32},
     "exaone4": _ALTERNATING,
-    "falcon": {**_HEADS, "alibi": False, "new_decoder_architecture": False, "multi_query": True},
-    "falcon/alibi": {**_HEADS, "alibi": True, "multi_query": False, "new_decoder_architecture": False},
-    "falcon/new": {**_HEADS, "alibi": False, "new_decoder_architecture": True, "num_kv_heads": 2},
+    "falcon": {**HEADS, "alibi": False, "new_decoder_architecture": False, "multi_query": True},
+    "falcon/alibi": {**HEADS, "alibi": True, "multi_query": False, "new_decoder_architecture": False},
+    "falcon/new": {**HEADS, "alibi": False, "new_decoder_architecture": True, "num_kv_heads": 2},
     "gemma": {**_BASE, "head_dim": 32},
     "gemma2": {**_WINDOWED, "head_dim": 32},
     "gemma3_text": _GEMMA,
@@ -101,7 +98,8 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
         "attention_types": [[["global", "local"], 1]],
         "window_size": WINDOW,
     },
-    "gpt_neox": _HEADS,
+    "gpt_neox": HEADS,
+    "gpt_neox_japanese": HEADS,
     "gpt_oss": {**_WINDOWED, **_LOCAL_EXPERTS, "head_dim": 16},
     "gptj": {**_GPT2, "rotary_dim": 8},
     "granite": {
@@ -126,6 +124,18 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     "llama/head12": {**_BASE, "head_dim": 12},
     "llama/head20": {**_BASE, "head_dim": 20},
     "llama/tied": {**_BASE, "tie_word_embeddings": True},
+    "llama4_text": {
+        **_BASE,
+        **_LOCAL_EXPERTS,
+        "head_dim": 16,
+        "intermediate_size_mlp": 128,
+        "num_hidden_layers": 4,
+        "no_rope_layers": [1, 0, 1, 0],
+        "interleave_moe_layer_step": 2,
+        "attention_chunk_size": 64,
+        "floor_scale": 8,
+        "attn_scale": 0.5,
+    },
     "minimax_m2": {**_BASE, **_LOCAL_EXPERTS, "head_dim": 16},
     "mistral": _WINDOWED,
     "mixtral": {**_BASE, **_LOCAL_EXPERTS},
@@ -136,8 +146,9 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     "olmo2": _BASE,
     "olmo3": _ALTERNATING,
     "olmoe": {**_BASE, "num_experts": 4, "num_experts_per_tok": 2},
-    "opt": {**_HEADS, "ffn_dim": 128, "word_embed_proj_dim": 64},
-    "persimmon": _HEADS,
+    "openai-gpt": _GPT2,
+    "opt": {**HEADS, "ffn_dim": 128, "word_embed_proj_dim": 64},
+    "persimmon": HEADS,
     "phi": _BASE,
     "phi3": _WINDOWED,
     "phi3/longrope": {
@@ -170,6 +181,9 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
         "max_position_embeddings": CONTEXT,
     },
 }
+
+# Fields of each configuration; a name after "/" tells variants of one model type apart.
+ARCHITECTURES: dict[str, dict[str, Any]] = dict(sorted((_FAMILIES | RELATIVES).items()))
 
 
 def build(name: str) -> Any:

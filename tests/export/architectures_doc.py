@@ -38,6 +38,16 @@ A run of exactly one token is computed by another matrix kernel than a run of se
 bits, so a position that was decoded and one that was prefilled are close, not equal. With heads of more than 128
 channels, prompts cut within their first 64 positions are close, not equal, as well.
 
+Decoders of BERT's and BART's families are exported where config.json says what they are: `architectures` names the
+class for causal language models (`RobertaForCausalLM`; `RobertaForMaskedLM` is an encoder) and, of BERT's,
+`is_decoder` is true. RoBERTa's children count positions from behind the padding token, as their `forward` does and as
+they were trained; `generate` of transformers 5.23 counts from 0 unless it is given `position_ids`, and answers
+otherwise. X-MOD answers in its default language.
+
+Attention in chunks or blocks is whole, and exact, within the first of them, where the context of a bundle ends: after
+`attention_chunk_size` tokens for Llama 4 (8,192 in those that were published), after the blocks that BigBird needs
+(704).
+
 Written by `python -m tests.export.architectures_doc`; `pytest tests/export` keeps it true.
 
 | architecture | error below | attention | rotating | norms | matmuls | nodes | exact batch | exact chunks |

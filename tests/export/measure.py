@@ -23,7 +23,8 @@ from attendant_export.graph.passes import rewrite
 from attendant_export.graph.ragged import allow_ragged_rows
 from attendant_export.quantisation.quantise import quantise
 
-from tests.export.architectures import VOCAB, build
+from tests.export.architectures import build
+from tests.export.shapes import VOCAB
 
 LENGTH = 40  # five times the window of windowed models
 FUSED = ("SkipSimplifiedLayerNormalization", "SkipLayerNormalization", "SimplifiedLayerNormalization")

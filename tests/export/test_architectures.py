@@ -7,6 +7,7 @@ import pytest
 from tests.export import architectures_doc
 from tests.export.architectures import ARCHITECTURES
 from tests.export.measure import measure
+from tests.export.relatives import NIGHTLY
 
 
 def test_at_least_55_architectures_are_tested_and_documented() -> None:
@@ -14,7 +15,9 @@ def test_at_least_55_architectures_are_tested_and_documented() -> None:
     assert set(architectures_doc.read()) == set(ARCHITECTURES), "run python -m tests.export.architectures_doc"
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.nightly] * (name in NIGHTLY)) for name in ARCHITECTURES]
+)
 def test_graph_gives_the_models_logits(name: str) -> None:
     found = measure(name)
     documented = architectures_doc.read()[name]

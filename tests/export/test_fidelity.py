@@ -25,7 +25,8 @@ from attendant_export.recipe import PRECISIONS, Recipe
 from attendant_export.texts import calibration_text, verification_text
 
 from tests.bundles import BOS, make_llama, make_tokenizer
-from tests.export.architectures import VOCAB, build
+from tests.export.architectures import build
+from tests.export.shapes import VOCAB
 
 DEMO = Path(__file__).parents[2] / "server" / "attendant" / "demo" / "bundle"
 

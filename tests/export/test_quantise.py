@@ -16,8 +16,9 @@ from attendant_export.quantisation.quantise import quantise
 from attendant_export.quantisation.rows import int8_columns
 
 from tests.bundles import make_llama_bundle
-from tests.export.architectures import VOCAB, build
+from tests.export.architectures import build
 from tests.export.measure import Subject
+from tests.export.shapes import VOCAB
 
 WEIGHT = np.random.default_rng(0).standard_normal((80, 48)).astype(np.float32)
 

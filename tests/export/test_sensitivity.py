@@ -12,8 +12,9 @@ from attendant_export.quantisation.products import product_groups
 from attendant_export.quantisation.quantise import quantise
 from attendant_export.quantisation.sensitivity import TRIAL_TOKENS, damage, shortened, worth_more_bits
 
-from tests.export.architectures import VOCAB, build
+from tests.export.architectures import build
 from tests.export.measure import LENGTH, Subject
+from tests.export.shapes import VOCAB
 
 
 @pytest.fixture(scope="module")

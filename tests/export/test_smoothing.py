@@ -25,8 +25,9 @@ from attendant_export.quantisation.rotation import Rotator, block_of, hadamard, 
 from attendant_export.quantisation.rounding import round_together
 from attendant_export.quantisation.smoothing import find_remedy
 
-from tests.export.architectures import VOCAB, build
+from tests.export.architectures import build
 from tests.export.measure import Subject
+from tests.export.shapes import VOCAB
 
 Floats = npt.NDArray[np.float32]
 

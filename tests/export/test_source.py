@@ -113,7 +113,7 @@ def test_unknown_architecture_names_near_ones(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("config", "reason"),
     [
-        ({"model_type": "llama4_text"}, "complex numbers"),
+        ({"model_type": "cpmant"}, "biases scores by segments"),
         ({"model_type": "t5", "is_encoder_decoder": True}, "encoder-decoder"),
         ({"model_type": "vit"}, "no causal language model"),
         ({"model_type": "lfm2", "layer_types": ["conv", "full_attention"]}, "it has conv layers"),

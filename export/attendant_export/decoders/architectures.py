@@ -9,14 +9,16 @@ from attendant.bundle import Target
 
 from attendant_export.errors import SourceError, UnknownArchitecture, UnsupportedModel
 from attendant_export.source.parts import causal_class
+from attendant_export.tracing.positions import reserved_positions
 
 # What no config field or class attribute tells. Everything else that cannot be exported is found while tracing.
 _UNSUPPORTED = {
-    "llama4": "its rotary embedding works on complex numbers, which have no ONNX form here",
-    "llama4_text": "its rotary embedding works on complex numbers, which have no ONNX form here",
+    "cpmant": "it puts trained tokens before each text and biases scores by segments",
 }
-_ATTENTION_LAYERS = frozenset({"full_attention", "sliding_attention", "attention"})
-_CONTEXT_FIELDS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "n_ctx")
+_ATTENTION_LAYERS = frozenset({"full_attention", "sliding_attention", "chunked_attention", "attention"})
+_CONTEXT_FIELDS = (
+    *("max_position_embeddings", "max_target_positions", "n_positions", "max_seq_len", "seq_length", "n_ctx"),
+)
 # ALiBi models have no position table; this is the length they were trained at.
 _CONTEXT_DEFAULTS = {"bloom": 2048}
 
@@ -100,6 +102,17 @@ def context_length(model: Any, target: Target = "cpu") -> int:
     length = length or _CONTEXT_DEFAULTS.get(architecture)
     if length is None:
         raise UnsupportedModel(architecture, f"its config has none of {', '.join(_CONTEXT_FIELDS)}")
-    length = extended_length(model, length)
-    limit = frequency_limit(model)
-    return length if limit is None or changing_frequencies(model, target) is not None else min(length, limit)
+    length = extended_length(model, length - reserved_positions(model))
+    limits = [whole_attention_limit(model), None if changing_frequencies(model, target) else frequency_limit(model)]
+    return min(length, *(limit for limit in limits if limit is not None), length)
+
+
+def whole_attention_limit(model: Any) -> int | None:
+    """How many tokens attention in chunks or blocks takes as a whole; beyond them it is neither causal nor a window."""
+    config = model.config.get_text_config()
+    limits = []
+    if getattr(config, "attention_type", None) == "block_sparse" and hasattr(model.base_model, "set_attention_type"):
+        limits.append((5 + 2 * int(config.num_random_blocks)) * int(config.block_size))
+    if "chunked_attention" in (getattr(config, "layer_types", None) or ()):
+        limits.append(int(config.attention_chunk_size))
+    return min(limits, default=None)

@@ -38,7 +38,7 @@ def calibrate(
         UnsupportedModel: its cache holds positions (ALiBi), which 8 bits cannot.
     """
     architecture = str(model.config.model_type)
-    trace, kernel = AttentionTrace(architecture), _Watching()
+    trace, kernel = AttentionTrace(architecture, longest=context_length), _Watching()
     with torch.no_grad(), patched(model, trace) as bypass, fused_attention(model, trace, bypass):
         pasts: list[Cache] = [(torch.empty(0), torch.empty(0))] * len(probe(model, trace))
         for prompt, share in itertools.product(prompts, _OFFSETS):

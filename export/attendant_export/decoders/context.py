@@ -7,7 +7,7 @@ from typing import Any
 
 from attendant.bundle import ChangingFrequencies, Target
 
-from attendant_export.decoders.architectures import context_length
+from attendant_export.decoders.architectures import context_length, whole_attention_limit
 from attendant_export.decoders.rope import changing_frequencies, extended_length, frequency_limit
 from attendant_export.errors import ExportError
 
@@ -49,6 +49,12 @@ def bundle_context(model: Any, target: Target, asked: int | None = None) -> Cont
         warnings = (
             f"the context ends at {length} tokens, the length that the model was trained at: beyond it its rotary "
             "embeddings change with the length, which this bundle does not follow",
+        )
+    whole = whole_attention_limit(model)
+    if whole is not None and asked is None and whole == length < _written_length(model):
+        warnings += (
+            f"the context ends at {length} tokens: up to there this model's attention in chunks or blocks is whole, "
+            "and longer texts are not taken",
         )
     return Context(length, changing if changing is not None and changing.after < length else None, warnings)
 

@@ -17,6 +17,7 @@ from attendant_export.errors import UnsupportedModel, failures_of
 from attendant_export.graph.kernels import Cache, Kernel
 from attendant_export.progress import Step, no_step
 from attendant_export.tracing.attention import AttentionLayer, AttentionTrace
+from attendant_export.tracing.positions import Positions, reserved_positions, told_positions
 from attendant_export.tracing.trace import fused_attention, trace_ports
 
 _PROBE_TOKENS = 4
@@ -53,7 +54,7 @@ def trace_decoder(
     layout = layout or SlotLayout()
     if model.get_output_embeddings() is None:
         raise UnsupportedModel(architecture, "it has no language-model head")
-    trace = AttentionTrace(architecture, step=step)
+    trace = AttentionTrace(architecture, longest=context_length, step=step)
     with (
         failures_of(architecture),
         patched(model, trace) as bypass,
@@ -117,6 +118,12 @@ def probe(model: Any, trace: AttentionTrace) -> tuple[AttentionLayer, ...]:
 
 
 def run(model: Any, tokens: torch.Tensor, positions: torch.Tensor) -> Any:
-    """The model's output for tokens at positions, both [batch, sequence] int64, which it may count for itself."""
-    keywords = {"position_ids": positions} if "position_ids" in inspect.signature(model.forward).parameters else {}
-    return model(input_ids=tokens, use_cache=False, **keywords)
+    """The model's output for tokens at positions, both [batch, sequence] int64, which count from 0.
+
+    A model that takes no positions counts for itself; what it looks up in its position table is then told.
+    """
+    if "position_ids" in inspect.signature(model.forward).parameters:
+        reserved = reserved_positions(model)
+        return model(input_ids=tokens, position_ids=positions + reserved if reserved else positions, use_cache=False)
+    with told_positions(model, Positions(positions)):
+        return model(input_ids=tokens, use_cache=False)

@@ -16,9 +16,10 @@ from typing import Any
 import torch
 from torch.nn.functional import pad
 
+from attendant_export.decoders import experts, llama4
+from attendant_export.decoders.written_out import Method, bart_forward, bert_forward, heads, roformer_forward
+from attendant_export.errors import UnsupportedModel
 from attendant_export.tracing.attention import HEAD_MULTIPLE, AttentionTrace
-
-Method = Callable[..., Any]
 
 _POSITION_BASE = 256  # bfloat16 counts to it without a gap
 _SLOPE_TERMS = 3
@@ -27,6 +28,8 @@ _SLOPE_TERMS = 3
 @dataclass(frozen=True)
 class FamilyPatch:
     """``make(trace)`` gives the method that stands in for ``attention_class.method``; ``reason`` says why.
+
+    The class is named with its file where its name alone could be another's.
 
     ``attends``: it is attention that does not go through the interface; otherwise something else of the model.
     """
@@ -41,6 +44,15 @@ class FamilyPatch:
 def _scaled_attn(trace: AttentionTrace) -> Method:
     def attn(self: Any, query: Any, key: Any, value: Any, attention_mask: Any = None) -> Any:
         return trace.attend(query, key, value).transpose(1, 2), None
+
+    return attn
+
+
+def _openai_attn(trace: AttentionTrace) -> Method:
+    def attn(self: Any, query: Any, key: Any, value: Any, *args: Any, **keywords: Any) -> Any:
+        # Its keys come transposed; it merges heads of [batch, heads, sequence, head size].
+        output = trace.attend(query, key.transpose(2, 3), value, scale=None if self.scale else 1.0)
+        return [output.transpose(1, 2)]
 
     return attn
 
@@ -63,6 +75,31 @@ def _gemma3n_sparsity(trace: AttentionTrace) -> Method:
         return torch.nn.functional.relu(inputs - (mean + deviation * quantile))
 
     return sparse
+
+
+def _aria_experts(trace: AttentionTrace) -> Method:
+    def forward(self: Any, hidden_states: torch.Tensor) -> torch.Tensor:
+        tokens = hidden_states.flatten(0, 1)
+        _, weights, chosen = self.router(tokens)
+        routed = self.experts(tokens, chosen, weights).reshape(hidden_states.shape)
+        return routed + self.shared_experts(hidden_states)
+
+    return forward
+
+
+def _xmod_adapter(trace: AttentionTrace) -> Method:
+    def lang_adapter(self: Any, lang_ids: Any, hidden_states: Any) -> Any:
+        residual = hidden_states
+        if self.adapter_layer_norm is not None:
+            hidden_states = self.adapter_layer_norm(hidden_states)
+        elif self.adapter_reuse_layer_norm:
+            hidden_states = self.LayerNorm(hidden_states)
+        if self.ln_before_adapter:
+            residual = hidden_states
+        (adapter,) = self.adapter_modules.values()
+        return adapter(hidden_states) + residual
+
+    return lang_adapter
 
 
 def _alibi_attend(
@@ -125,7 +162,7 @@ def _mpt_forward(trace: AttentionTrace) -> Method:
         packed = self.Wqkv(hidden_states)
         if self.clip_qkv:
             packed = packed.clamp(min=-self.clip_qkv, max=self.clip_qkv)
-        query, key, value = (_heads(part, self.head_dim) for part in packed.chunk(3, dim=2))
+        query, key, value = (heads(part, self.head_dim) for part in packed.chunk(3, dim=2))
         slopes = -build_mpt_alibi_tensor(self.n_heads, 2)[:, 0, 0]  # the bias of a distance of one
         output = _alibi_attend(trace, query, key, value, slopes, self.softmax_scale)
         return self.out_proj(output.flatten(2)), None
@@ -160,21 +197,6 @@ def _falcon_forward(trace: AttentionTrace) -> Method:
     return forward
 
 
-def _xglm_forward(trace: AttentionTrace) -> Method:
-    def forward(self: Any, hidden_states: Any, *args: Any, **keywords: Any) -> Any:
-        parts = (self.q_proj(hidden_states), self.k_proj(hidden_states), self.v_proj(hidden_states))
-        query, key, value = (_heads(part, self.head_dim) for part in parts)
-        output = trace.attend(query, key, value, scale=self.scaling)
-        return self.out_proj(output.flatten(2)), None
-
-    return forward
-
-
-def _heads(states: torch.Tensor, head_size: int) -> torch.Tensor:
-    """[batch, sequence, heads * head_size] -> [batch, heads, sequence, head_size]."""
-    return states.unflatten(-1, (-1, head_size)).transpose(1, 2)
-
-
 PATCHES = (
     FamilyPatch("GPTJAttention", "_attn", _scaled_attn, "computes scores in a method of its own"),
     FamilyPatch("CodeGenAttention", "_attn", _scaled_attn, "computes scores in a method of its own"),
@@ -182,7 +204,18 @@ PATCHES = (
     FamilyPatch("BloomAttention", "forward", _bloom_forward, "ALiBi added inside baddbmm"),
     FamilyPatch("MptAttention", "forward", _mpt_forward, "ALiBi as a bias tensor of the whole context"),
     FamilyPatch("FalconAttention", "forward", _falcon_forward, "ALiBi or rotary; repeats shared key and value heads"),
-    FamilyPatch("XGLMAttention", "forward", _xglm_forward, "attention written out with bmm"),
+    FamilyPatch("GPTNeoXJapaneseAttention", "_attn", _scaled_attn, "computes scores in a method of its own"),
+    FamilyPatch("modeling_openai.Attention", "_attn", _openai_attn, "computes scores in a method of its own"),
+    FamilyPatch("Llama4TextAttention", "forward", llama4.attention, "rotates with complex numbers"),
+    FamilyPatch("Llama4TextMoe", "forward", experts.llama4, "all experts look at all tokens", attends=False),
+    FamilyPatch("Llama4TextRotaryEmbedding", "forward", llama4.rotations, "complex numbers", attends=False),
+    FamilyPatch("XGLMAttention", "forward", bart_forward, "attention written out with bmm"),
+    FamilyPatch("MvpAttention", "forward", bart_forward, "attention written out with bmm"),
+    FamilyPatch("TrOCRAttention", "forward", bart_forward, "attention written out with bmm"),
+    FamilyPatch("RemBertSelfAttention", "forward", bert_forward, "attention written out with matmul"),
+    FamilyPatch("MegatronBertSelfAttention", "forward", bert_forward, "attention written out with matmul"),
+    FamilyPatch("BigBirdSelfAttention", "forward", bert_forward, "attention written out with matmul"),
+    FamilyPatch("RoFormerSelfAttention", "forward", roformer_forward, "rotates before attention written out"),
     FamilyPatch(
         "Gemma3nTextMLP",
         "_gaussian_topk",
@@ -190,6 +223,9 @@ PATCHES = (
         "its quantile is computed by an operator that ONNX has not",
         attends=False,
     ),
+    FamilyPatch("DbrxExperts", "forward", experts.dbrx, "loops over experts that are hit", attends=False),
+    FamilyPatch("AriaTextMoELayer", "forward", _aria_experts, "views of unknown strides", attends=False),
+    FamilyPatch("XmodOutput", "lang_adapter", _xmod_adapter, "sorts rows by their languages", attends=False),
 )
 
 
@@ -210,15 +246,39 @@ def reference_attention(model: Any) -> Iterator[None]:
         config._attn_implementation_internal = before
 
 
+def _settle(model: Any) -> None:
+    """Makes choices for good that a model makes at each call, where all calls of a bundle would choose the same.
+
+    BigBird attends to everything, as it does for all that is no longer than its context in a bundle. X-MOD keeps the
+    adapters of its default language.
+
+    Raises:
+        UnsupportedModel: the config names no default language.
+    """
+    choose = getattr(model.base_model, "set_attention_type", None)
+    if choose is not None:
+        choose("original_full")
+    for module in model.modules():
+        if type(module).__name__ == "XmodOutput":
+            language = model.config.default_language
+            if language is None:
+                reason = "its config.json has no default_language, and requests do not say which language they are in"
+                raise UnsupportedModel(str(model.config.model_type), reason)
+            module.adapter_modules = torch.nn.ModuleDict({language: module.adapter_modules[language]})
+
+
 @contextmanager
 def patched(model: torch.nn.Module, trace: AttentionTrace) -> Iterator[bool]:
     """Applies the patches that ``model`` needs; gives whether any was of attention. Undone on leaving."""
     by_class = {patch.attention_class: patch for patch in PATCHES}
     touched: list[tuple[torch.nn.Module, str]] = []
     attends = False
+    _settle(model)
     try:
         for module in model.modules():
-            patch = by_class.get(type(module).__name__)
+            kind = type(module)
+            file = kind.__module__.rpartition(".")[2]
+            patch = by_class.get(kind.__name__) or by_class.get(f"{file}.{kind.__name__}")
             if patch is not None:
                 # An instance attribute shadows the method of the class and leaves the class as it is.
                 object.__setattr__(module, patch.method, types.MethodType(patch.make(trace), module))

@@ -156,7 +156,7 @@ def _scales(
     if recipe.kv_cache == "model":
         return None
     with progress("calibrate"):
-        trace = AttentionTrace(str(model.config.model_type))
+        trace = AttentionTrace(str(model.config.model_type), longest=context_length)
         with torch.no_grad(), patched(model, trace) as bypass, fused_attention(model, trace, bypass):
             layers = kv_layers(probe(model, trace))
         prompts = sample_prompts(model, layers, context_length, encode)

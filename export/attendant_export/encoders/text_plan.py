@@ -25,7 +25,6 @@ from attendant_export.encoders.text_tokens import (
     max_tokens,
     natural_rows,
     pad_id,
-    reserved_positions,
     trial_rows,
 )
 from attendant_export.encoders.trace import EncoderSpec
@@ -34,6 +33,7 @@ from attendant_export.errors import UnsupportedModel
 from attendant_export.precision import in_dtype
 from attendant_export.source.folder import SourceFolder
 from attendant_export.texts import calibration_text
+from attendant_export.tracing.positions import reserved_positions
 from attendant_export.words.known_tokens import known_rows
 
 _KINDS: dict[EncoderTask, HeadKind] = {

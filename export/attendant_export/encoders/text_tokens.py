@@ -11,6 +11,7 @@ from tokenizers import Tokenizer, normalizers
 
 from attendant_export.encoders.rows import Ints
 from attendant_export.texts import sentences, verification_text
+from attendant_export.tracing.positions import reserved_positions
 
 _TEXTS = (
     "The quick brown fox jumps over the lazy dog while the city sleeps. ",
@@ -48,15 +49,6 @@ def max_tokens(model: Any, tokenizer_config: Mapping[str, Any], limit: int | Non
         limits.append(table - reserved_positions(model))
     found = [int(value) for value in limits if isinstance(value, int | float) and 0 < value < _NO_LIMIT]
     return min(found, default=int(getattr(config, "n_positions", None) or _DEFAULT_LENGTH))
-
-
-def reserved_positions(model: Any) -> int:
-    """Places of the position table that come before the first token: RoBERTa's children count on from padding."""
-    for module in model.modules():
-        padding = getattr(getattr(module, "position_embeddings", None), "padding_idx", None)
-        if padding is not None:
-            return int(padding) + 1
-    return 0
 
 
 def pad_id(model: Any) -> int:

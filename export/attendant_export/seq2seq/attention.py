@@ -137,7 +137,8 @@ class Seq2SeqAttention:
             return self.attend_to_source(query, key, value, scaling), None
         if position_bias is None:
             return self.own.attention_function(module, query, key, value, attention_mask, scaling, **keywords)
-        return self.own.attend(query, key, value, scale=scaling, bias=position_bias), None
+        window = self.own.window_of(attention_mask)
+        return self.own.attend(query, key, value, scale=scaling, window=window, bias=position_bias), None
 
     def mask_function(self, *args: object, mask_function: Callable[..., object], **keywords: Any) -> MaskSpec:
         """transformers' mask interface: describes the mask in place of building it."""

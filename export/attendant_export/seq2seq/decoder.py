@@ -21,8 +21,8 @@ from attendant_export.graph.rotary import pack_attention_inputs
 from attendant_export.progress import Step, no_step
 from attendant_export.seq2seq.attention import Seq2SeqAttention
 from attendant_export.seq2seq.layouts import seq2seq_layout
-from attendant_export.seq2seq.positions import Positions, has_distances, told_distances, told_positions
 from attendant_export.tracing.attention import AttentionLayer
+from attendant_export.tracing.positions import Positions, has_distances, told_distances, told_positions
 from attendant_export.tracing.trace import fused_attention, trace_ports
 
 _PROBE_TOKENS, _SEQUENCE = 4, 5  # sample sizes

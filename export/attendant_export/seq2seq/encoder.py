@@ -31,8 +31,8 @@ from attendant_export.errors import UnsupportedModel, failures_of
 from attendant_export.progress import Step, no_step
 from attendant_export.seq2seq.attention import SourceAttention, heads_of
 from attendant_export.seq2seq.overflow import ClampsAlways
-from attendant_export.seq2seq.positions import Positions, told_positions
 from attendant_export.tracing.attention import AttentionLayer
+from attendant_export.tracing.positions import Positions, told_positions
 from attendant_export.tracing.trace import trace_to_onnx
 
 Row = npt.NDArray[Any]  # tokens [length] int64, or input features [num_mel_bins, num_frames] float32

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Never
 
 import torch
 
-from attendant_export.errors import UnsupportedModel
+from attendant_export.errors import MaskRead, UnsupportedModel
 from attendant_export.graph.kernels import AttentionCall, Cache, Kernel
 from attendant_export.progress import Step, no_step
 
@@ -42,12 +42,18 @@ _FUSABLE_KINDS = frozenset({"causal_mask_function", "sliding_window_overlay"})
 
 @dataclass(frozen=True)
 class MaskSpec:
-    """What a mask allows, in place of a mask tensor: non-strict tracing passes it through to the attention function."""
+    """What a mask allows, in place of a mask tensor: non-strict tracing passes it through to the attention function.
+
+    Attributes:
+        refused: why no fused kernel has a place for it, or None. Models make masks that no attention call of theirs
+            uses, so only a call that does is refused.
+    """
 
     kinds: frozenset[str]
     window: int | None = None
     ndim: int = 0
     shape: tuple[int, ...] = ()
+    refused: str | None = None
 
     def __getitem__(self, index: object) -> MaskSpec:
         """Some models slice their mask to the key length."""
@@ -56,6 +62,14 @@ class MaskSpec:
     def to(self, *args: object, **kwargs: object) -> MaskSpec:
         """Some models move or cast their mask."""
         return self
+
+    def __getattr__(self, name: str) -> Never:
+        raise MaskRead
+
+    def _computed(self, *others: object) -> Never:
+        raise MaskRead
+
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __and__ = __or__ = __invert__ = _computed
 
 
 @dataclass(frozen=True)
@@ -80,6 +94,7 @@ class AttentionTrace:
         pasts: per call, the cache (key, value) in the layout of the kernel.
         presents: per call, what the fused node returned in place of the pasts.
         uses_alibi: some channels of the keys are positions.
+        longest: most positions of a sequence, or None where it is not known.
         step: told each attention call that is traced.
     """
 
@@ -90,6 +105,7 @@ class AttentionTrace:
     pasts: list[Cache] = field(default_factory=list)
     presents: list[Cache] = field(default_factory=list)
     uses_alibi: bool = False
+    longest: int | None = None
     step: Step = no_step
 
     def start_probe(self, position_ids: torch.Tensor) -> None:
@@ -172,14 +188,21 @@ class AttentionTrace:
         unknown = [name for name, given in keywords.items() if given is not None and name not in _IGNORED_KEYWORDS]
         if unknown:
             raise UnsupportedModel(self.architecture, f"its attention uses {', '.join(sorted(unknown))}")
-        if isinstance(attention_mask, MaskSpec):
-            window = attention_mask.window
-        elif attention_mask is None:
-            window = sliding_window
-        else:
-            raise UnsupportedModel(self.architecture, "its attention adds a mask of its own")
+        window = sliding_window if attention_mask is None else self.window_of(attention_mask)
         output = self.attend(query, key, value, scale=scaling, window=window, softcap=softcap, sink=s_aux)
         return output, None
+
+    def window_of(self, mask: MaskSpec | torch.Tensor) -> int | None:
+        """How many of the latest positions a causal mask leaves in reach; None for all.
+
+        Raises:
+            UnsupportedModel: a mask that is not causal, with or without a sliding window.
+        """
+        if not isinstance(mask, MaskSpec):
+            raise UnsupportedModel(self.architecture, "its attention adds a mask of its own")
+        if mask.refused is not None:
+            raise UnsupportedModel(self.architecture, mask.refused)
+        return mask.window
 
     def mask_function(
         self,
@@ -188,18 +211,22 @@ class AttentionTrace:
         local_size: int | None = None,
         **keywords: object,
     ) -> MaskSpec:
-        """transformers' mask interface: describes the mask in place of building it.
-
-        Raises:
-            UnsupportedModel: a mask that is not causal, with or without a sliding window.
-        """
+        """transformers' mask interface: describes the mask in place of building it."""
         kinds = frozenset(mask_kinds(mask_function))
-        unfusable = sorted(kinds - _FUSABLE_KINDS)
-        if unfusable or not kinds:
-            raise UnsupportedModel(
-                self.architecture, f"its attention mask is not causal or windowed ({', '.join(unfusable) or 'unknown'})"
-            )
-        return MaskSpec(kinds, local_size if "sliding_window_overlay" in kinds else None)
+        if local_size is not None and self.longest is not None and self.longest <= local_size:
+            kinds -= {"chunked_overlay"}  # everything is in the first chunk
+        window = local_size if "sliding_window_overlay" in kinds else None
+        return MaskSpec(kinds, window, refused=_why_refused(kinds))
+
+
+def _why_refused(kinds: frozenset[str]) -> str | None:
+    """Why a causal kernel has no place for a mask of these kinds; None where it has."""
+    strange = sorted(kinds - _FUSABLE_KINDS)
+    if strange == ["bidirectional_mask_function"]:
+        return "its tokens look at those after them, too (a decoder has is_decoder true in its config.json)"
+    if strange or not kinds:
+        return f"its attention mask is not causal or windowed ({', '.join(strange) or 'unknown'})"
+    return None
 
 
 def widen(tensor: torch.Tensor, size: int) -> torch.Tensor:

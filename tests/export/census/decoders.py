@@ -11,6 +11,7 @@ import torch
 from attendant.bundle import GeneratorManifest
 from attendant_export.decoders.session import DecoderSession
 from attendant_export.export import export_bundle
+from attendant_export.tracing.positions import reserved_positions
 
 from tests.export.census import making
 from tests.export.census.outcome import Judged, Wrong, spread_error
@@ -64,11 +65,17 @@ def compare(model: Any, manifest: GeneratorManifest, bundle: Path) -> Judged:
 
 
 def reference(model: Any, prompt: Any) -> Reference:
-    """The greedy answer of transformers' ``generate``, without an end."""
+    """The greedy answer of transformers' ``generate``, without an end.
+
+    Left alone it counts positions from 0, also of models that were trained, and run by ``forward``, from further on.
+    """
     given = torch.from_numpy(prompt)[None]
+    first = reserved_positions(model)
+    told = {"position_ids": torch.arange(first, first + len(prompt))[None]} if first else {}
     with torch.no_grad():
         output = model.generate(
             given,
+            **told,
             attention_mask=torch.ones_like(given),
             max_new_tokens=NEW_TOKENS,
             do_sample=False,

@@ -24,7 +24,6 @@ REASONS = {
     "shieldgemma2": "it judges images",
     "voxtral_realtime": "it adds sound to the token at each position",
     "qwen3_5": "it has linear_attention layers",
-    "llama4": "it has chunked_attention layers",
     "dots3_note": "it has indexed_attention layers",
     "mistral_large4": "it has indexed_attention layers",
     "unlimited_ocr": "it has reference_sliding_attention layers",

@@ -1,5 +1,4 @@
-"""Positions that the graph is told: the lookups of an encoder-decoder's position tables by given ids, and its relative
-positions by distance."""
+"""Positions that the graph is told: the lookups of position tables by given ids, and relative positions by distance."""
 
 from __future__ import annotations
 
@@ -44,12 +43,21 @@ class Positions:
 
 @contextmanager
 def told_positions(stack: Any, positions: Positions) -> Iterator[None]:
-    """While in it, position embeddings of ``stack`` (an encoder or decoder) are those of ``positions.ids``.
+    """While in it, position embeddings of ``stack`` (an encoder, a decoder or a model) are those of ``positions.ids``.
 
     Models count positions from a length they share; rows of different lengths that run together have none.
     """
     with _shadowed(stack, "embed_positions", lambda module: _lookup(module, positions)):
         yield
+
+
+def reserved_positions(model: Any) -> int:
+    """Places of the position table that come before the first token: RoBERTa's children count on from padding."""
+    for module in model.modules():
+        padding = getattr(getattr(module, "position_embeddings", None), "padding_idx", None)
+        if padding is not None:
+            return int(padding) + 1
+    return 0
 
 
 def has_distances(stack: Any) -> bool:
@@ -79,9 +87,10 @@ def told_distances(decoder: Any, positions: Positions, context_length: int) -> I
 
 
 def _lookup(module: Any, positions: Positions) -> Any:
-    weights = getattr(module, "weights", None)  # of M2M100, which counts from the padding token on
+    weights = getattr(module, "weights", None)  # of waves: M2M100 counts from the padding token on, MusicGen from 0
     if weights is not None:
-        table, offset = weights, module.padding_idx + 1
+        padding = getattr(module, "padding_idx", None)
+        table, offset = weights, 0 if padding is None else padding + 1
     else:
         table, offset = module.weight, getattr(module, "offset", 0)  # BART begins with two unused places
 
