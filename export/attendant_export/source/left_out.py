@@ -37,6 +37,7 @@ class LeftOut:
                 whole.__init__(model, config, *given, **more)  # type: ignore[misc]
             if not left_out.all_kept:
                 left_out._empty(model)
+            model._keys_to_ignore_on_load_unexpected |= {""}  # all, or transformers lists what is left out
 
         # transformers finds how a checkpoint names its tensors by the name of the class, and reads its module's file.
         return type(whole.__name__, (whole,), {"__init__": build, "__module__": whole.__module__})

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bundles import BOS, EOS, PAD, make_tokenizer
-from tests.export.multimodal.models import classes
+from tests.export.multimodal.models import classes, make_whole
 
 TEMPLATE = (
     "{% for m in messages %}{{ m.role }}: {% for part in m.content %}{% if part.type == 'image' %}<image>"
@@ -21,6 +21,26 @@ def save(folder: Path, whole: Any) -> Path:
     add_words(folder)
     (folder / "chat_template.json").write_text(json.dumps({"chat_template": TEMPLATE}))
     return folder
+
+
+def make_folder(folder: Path, name: str) -> Any:
+    """Writes a small checkpoint of a type; gives the model that reads all of it and writes text."""
+    from attendant_export.source.parts import WITHIN
+    from safetensors.torch import load_file, save_file
+
+    if name not in WITHIN:
+        whole = make_whole(name)
+        save(folder, whole)
+        return whole
+    whole = make_whole(f"{name}_{WITHIN[name]}")
+    save(folder, whole)
+    file = folder / "model.safetensors"
+    tensors = {f"{WITHIN[name]}.{tensor}": value for tensor, value in load_file(file).items()}
+    save_file(tensors, file, {"format": "pt"})
+    config = json.loads((folder / "config.json").read_text())
+    speaking = {"model_type": name, "architectures": [classes()[name]], f"{WITHIN[name]}_config": config}
+    (folder / "config.json").write_text(json.dumps(speaking))
+    return whole
 
 
 def add_words(folder: Path) -> None:

@@ -142,6 +142,7 @@ SIZES: Mapping[str, Mapping[str, Any]] = {
         "audio_config": {**_VISION, "num_mel_bins": 8, "num_timestamp_prediction_layers": 1, "fsmn_kernel_size": 3},
         "adaptor_config": {**_VISION, "hidden_size": 64, "intermediate_size": 16, "projector_hidden_size": 64},
     },
+    "lfm2_vl": {"text_config": {**_TEXT, "layer_types": ["conv", "full_attention"]}, "vision_config": _VISION},
     "mllama": {
         "text_config": {**_TEXT, "num_hidden_layers": 3, "cross_attention_layers": [1]},
         "vision_config": {

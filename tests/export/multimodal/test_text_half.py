@@ -19,7 +19,7 @@ from attendant_export.words import read_words
 
 from tests.bundles import make_llama_source
 from tests.export.adapters.folders import adapted, write_adapter
-from tests.export.multimodal.folders import TEMPLATE, save
+from tests.export.multimodal.folders import TEMPLATE, make_folder, save
 from tests.export.multimodal.models import RIGHT, make_whole
 
 
@@ -36,9 +36,8 @@ def texts() -> torch.Tensor:
 
 @pytest.mark.parametrize("name", RIGHT)
 def test_it_answers_texts_as_the_whole_does(tmp_path: Path, name: str) -> None:
-    folder = save(tmp_path / "m", make_whole(name))
-    half = load_decoder(resolve(str(folder), part="text")).model
-    whole = make_whole(name)
+    whole = make_folder(tmp_path / "m", name)
+    half = load_decoder(resolve(str(tmp_path / "m"), part="text")).model
     wanted, found = logits(whole, texts()), logits(half, texts())
     assert wanted.std() > 0.1
     torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-4)
