@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 from attendant_export.cli import main
 
 from tests.export.multimodal.folders import add_words, make_config
-from tests.export.multimodal.models import classes
+from tests.export.multimodal.models import RIGHT, classes
 
 FLAG = "--part text exports its language model without the rest"
 ENCODER_DECODERS = ("florence2", "pix2struct", "t5gemma2", "pp_formulanet", "udop", "vision-encoder-decoder")
@@ -70,3 +71,18 @@ def told(name: str, place: Path, capsys: pytest.CaptureFixture[str], *flags: str
     add_words(place / "m")
     assert main([str(place / "m"), str(place / "b"), *flags]) == 2
     return capsys.readouterr().err
+
+
+def test_the_page_names_every_type() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "multimodal.md").read_text(encoding="utf-8")
+    works, refused = page.partition("## What works")[2].split("## What is refused")
+    right = {name.partition("/")[0] for name in RIGHT}
+    assert named(works) >= right
+    assert named(refused) >= {*REASONS, *ENCODER_DECODERS}
+    assert named(works) & {*classes()} == right | {"mistral4"}
+    assert named(works) | named(refused) >= {*classes()}
+
+
+def named(text: str) -> set[str]:
+    """What may be names of types."""
+    return set(re.findall(r"[a-z0-9][a-z0-9_.-]*[a-z0-9]", text))
