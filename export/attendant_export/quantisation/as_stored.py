@@ -19,11 +19,12 @@ import onnx_ir as ir
 from attendant_export.graph.nodes import Editor, array_of, nodes_of
 from attendant_export.progress import Step
 from attendant_export.quantisation.activations import Feeds
-from attendant_export.quantisation.blocks import BlockFormat, BlockWriter, is_half, pack
+from attendant_export.quantisation.blocks import BlockFormat, BlockWriter, pack
 from attendant_export.quantisation.outliers import Ints, OutlierWriter, outliers_of
 from attendant_export.quantisation.plan import Quantised, format_of
 from attendant_export.quantisation.products import Group, is_token_embedding, product_groups
 from attendant_export.quantisation.rotation import Rotator
+from attendant_export.quantisation.scales import write_scales
 from attendant_export.quantisation.smoothing import Remedy
 from attendant_export.quantisation.stored import Floats, Stored, StoredBlocks
 from attendant_export.quantisation.tables import find_tied, look_up_blocks
@@ -66,7 +67,8 @@ class _Writer:
         for number, group in enumerate(groups):
             step(f"blocks of the checkpoint: product {number + 1} of {len(groups)}")
             form = format_of(group, self._precision)
-            most = form.bits if isinstance(form, BlockFormat) else 8
+            keeps_all = self._precision == self._stored.precision
+            most = form.bits if isinstance(form, BlockFormat) and not keeps_all else 8
             for node in group.nodes:
                 weight = node.inputs[1]
                 assert weight is not None
@@ -135,9 +137,9 @@ class _Writer:
     def _left(self, node: ir.Node, found: StoredBlocks, minimum: Floats, scales: ir.Value) -> ir.Value:
         """minimum + middle * scale, [blocks, N]: a constant once the graph is opened."""
         add = self._editor.before
-        kept = self._editor.constant(minimum.astype(np.float16) if is_half(minimum) else minimum, "block_minimum")
-        wide = add(node, "Cast", [kept], to=int(ir.DataType.FLOAT)) if is_half(minimum) else kept
-        middle = self._editor.constant(np.float32(2 ** (found.bits - 1)), "block_middle")
+        wide = write_scales(self._editor, minimum, "block_minimum")
+        middles = found.middles if len(set(found.middles)) > 1 else found.middles[:1]
+        middle = self._editor.constant(middles[:, None], "block_middle")
         rest = add(node, "Add", [wide, add(node, "Mul", [scales, middle])])
         return add(node, "Transpose", [rest], perm=[1, 0])
 

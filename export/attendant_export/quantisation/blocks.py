@@ -13,6 +13,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from attendant_export.graph.nodes import MICROSOFT, Editor, array_of
+from attendant_export.quantisation.scales import write_scales
 
 _HALF_LOW, _HALF_HIGH = np.float32(2.0**-14), np.float32(65504)
 _ELEMENTS = 1 << 20  # of a weight at a time
@@ -118,12 +119,6 @@ def fits_half(scales: npt.NDArray[np.float32]) -> bool:
     return bool(sizes.size == 0 or (sizes.min() >= _HALF_LOW and sizes.max() <= _HALF_HIGH))
 
 
-def is_half(numbers: npt.NDArray[np.float32]) -> bool:
-    """Whether half precision holds just these numbers."""
-    with np.errstate(over="ignore"):
-        return bool((numbers.astype(np.float16).astype(np.float32) == numbers).all())
-
-
 class BlockWriter:
     """Turns products into MatMulNBits, on a CPU with products of integers."""
 
@@ -133,7 +128,7 @@ class BlockWriter:
     def write(self, node: ir.Node, form: BlockFormat, blocks: Blocks | None = None) -> tuple[ir.Value, ir.Value]:
         """x @ w  ->  MatMulNBits(x, blocks of w); ``blocks``, if they are not simply the nearest values.
 
-        Scales of float32 weights that half precision holds are stored in it, and widened when the graph is opened.
+        Scales of float32 weights take as little as holds them; see :func:`write_scales`.
 
         Returns:
             The values [N, blocks, block * bits / 8] uint8 and the scales [N, blocks] of the type of the weight.
@@ -164,11 +159,7 @@ class BlockWriter:
     def _scales(self, scales: npt.NDArray[np.float32], dtype: np.dtype[Any], name: str) -> ir.Value:
         if dtype != np.float32:
             return self._editor.constant(scales.astype(dtype), name)
-        if not is_half(scales):
-            return self._editor.constant(scales, name)
-        half = self._editor.constant(scales.astype(np.float16), name)
-        first = next(iter(self._editor.graph))  # a look-up of tokens at the beginning may read them, too
-        return self._editor.before(first, "Cast", [half], to=int(ir.DataType.FLOAT))
+        return write_scales(self._editor, scales, name)
 
 
 def _inverse(scale: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

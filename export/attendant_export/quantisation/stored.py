@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
+from attendant.bundle import Precision
 
 Floats = npt.NDArray[np.float32]
 
@@ -26,9 +27,11 @@ class StoredBlocks:
     Attributes:
         bits: 4 or 8. block: input channels of a scale.
         values: [N, blocks, block] uint8. scales: [N, blocks] float32.
-        minimum: [N, blocks] float32. With it, a weight is value * scale + minimum; without, it is
-            (value - zero) * scale.
-        zeros: [N, blocks] uint8; without, they are 2 ** (bits - 1).
+        zeros: [N, blocks] uint8; without, they are 2 ** (bits - 1). A weight is (value - zero) * scale.
+        minimum: [N, blocks] float32. With it, there are no zeros, and a weight is
+            (value - 2 ** (bits - 1) + middle) * scale + minimum.
+        middle: [N] uint8, how many steps above the minimum the middle of the values lies; without, 2 ** (bits - 1).
+            Values of fewer bits than ``bits`` have a lower one, so that they lie around the middle of all.
     """
 
     bits: int
@@ -37,11 +40,21 @@ class StoredBlocks:
     scales: Floats
     minimum: Floats | None = None
     zeros: npt.NDArray[np.uint8] | None = None
+    middle: npt.NDArray[np.uint8] | None = None
+
+    @property
+    def middles(self) -> Floats:
+        """``middle``, or what stands for it, [N]."""
+        if self.middle is None:
+            return np.full(len(self.values), 2 ** (self.bits - 1), np.float32)
+        return self.middle.astype(np.float32)
 
     def plain(self) -> Floats:
         """The weight, [N, K] float32."""
         steps = self.values.astype(np.float32)
-        if self.minimum is None:
+        if self.minimum is not None:
+            steps -= np.float32(2 ** (self.bits - 1)) - self.middles[:, None, None]
+        else:
             steps -= np.float32(2 ** (self.bits - 1)) if self.zeros is None else self.zeros[..., None]
         steps *= self.scales[..., None]
         if self.minimum is not None:
@@ -52,7 +65,10 @@ class StoredBlocks:
         """Its first row alone, [1, K]."""
         minimum = None if self.minimum is None else self.minimum[:1]
         zeros = None if self.zeros is None else self.zeros[:1]
-        return replace(self, values=self.values[:1], scales=self.scales[:1], minimum=minimum, zeros=zeros)
+        middle = None if self.middle is None else self.middle[:1]
+        return replace(
+            self, values=self.values[:1], scales=self.scales[:1], minimum=minimum, zeros=zeros, middle=middle
+        )
 
     def multiplied(self, factors: Floats) -> StoredBlocks:
         """With each row multiplied by a factor, [N]."""
@@ -64,9 +80,14 @@ Read = Callable[[], StoredBlocks]
 
 
 class Stored:
-    """The weights of a checkpoint that are stored in blocks; each is read when it is needed."""
+    """The weights of a checkpoint that are stored in blocks; each is read when it is needed.
 
-    def __init__(self, weights: Sequence[Read]) -> None:
+    Attributes:
+        precision: that keeps all of them as they are; of another one, those of more bits are rounded anew.
+    """
+
+    def __init__(self, weights: Sequence[Read], precision: Precision | None = None) -> None:
+        self.precision = precision
         self._reads = weights
         self._first: list[Floats] | None = None
 
@@ -118,25 +139,43 @@ def _factors(rows: Floats, found: Floats) -> Floats | None:
 
 
 def _joined(parts: Sequence[StoredBlocks]) -> StoredBlocks | None:
-    """One weight of several; None where their blocks are of different sizes."""
-    if len({part.block for part in parts}) != 1:
+    """One weight of several, in the smallest of their blocks; None where a larger one is no multiple of it."""
+    block = min(part.block for part in parts)
+    if any(part.block % block for part in parts):
         return None
+    parts = [_cut(part, block) for part in parts]
     bits = max(part.bits for part in parts)
     if any(part.minimum is not None for part in parts):
         parts = [_with_minimum(part) for part in parts]
-    else:
-        parts = [_widened(part, bits) for part in parts]
-        if any(part.zeros is not None for part in parts):
-            parts = [_with_zeros(part) for part in parts]
+    parts = [_widened(part, bits) for part in parts]
+    if any(part.zeros is not None for part in parts):
+        parts = [_with_zeros(part) for part in parts]
     minimums = [part.minimum for part in parts if part.minimum is not None]
     zeros = [part.zeros for part in parts if part.zeros is not None]
+    middles = [part.middle for part in parts if part.middle is not None]
     return StoredBlocks(
         bits,
-        parts[0].block,
+        block,
         np.concatenate([part.values for part in parts]),
         np.concatenate([part.scales for part in parts]),
         np.concatenate(minimums) if minimums else None,
         np.concatenate(zeros) if zeros else None,
+        np.concatenate(middles) if middles else None,
+    )
+
+
+def _cut(part: StoredBlocks, block: int) -> StoredBlocks:
+    """The same in smaller blocks, several with one scale."""
+    count = part.block // block
+    if count == 1:
+        return part
+    return replace(
+        part,
+        block=block,
+        values=part.values.reshape(len(part.values), -1, block),
+        scales=part.scales.repeat(count, axis=1),
+        minimum=None if part.minimum is None else part.minimum.repeat(count, axis=1),
+        zeros=None if part.zeros is None else part.zeros.repeat(count, axis=1),
     )
 
 
@@ -153,7 +192,11 @@ def _with_zeros(part: StoredBlocks) -> StoredBlocks:
 
 
 def _with_minimum(part: StoredBlocks) -> StoredBlocks:
+    """The same with a minimum and a middle. Of what has neither, both are zero: nothing is left beside the values."""
     if part.minimum is not None:
-        return part
-    zeros = np.float32(2 ** (part.bits - 1)) if part.zeros is None else part.zeros.astype(np.float32)
-    return replace(part, minimum=-zeros * part.scales, zeros=None)
+        return replace(part, middle=part.middles.astype(np.uint8))
+    middle = np.zeros(len(part.values), np.uint8)
+    if part.zeros is None:
+        return replace(part, minimum=np.zeros_like(part.scales), middle=middle)
+    apart = np.float32(2 ** (part.bits - 1)) - part.zeros.astype(np.float32)
+    return replace(part, minimum=apart * part.scales, zeros=None, middle=middle)

@@ -8,6 +8,7 @@ from typing import Any
 
 from attendant_export.errors import SourceError, SourceNotFound
 from attendant_export.source.folder import SourceFolder
+from attendant_export.source.gguf.names import first_part
 from attendant_export.source.quantised.scheme import scheme_of
 
 _POINTER = b"version https://git-lfs.github.com/spec/"
@@ -58,7 +59,7 @@ def check_folder(source: SourceFolder) -> None:
 
 
 def gguf_of(folder: Path) -> Path | None:
-    """The GGUF file that a folder holds, where it has no weights of another format.
+    """The GGUF file that a folder holds, or the first of a model's, where it has no weights of another format.
 
     Raises:
         SourceError: there are several; names them.
@@ -67,6 +68,9 @@ def gguf_of(folder: Path) -> Path | None:
     others = any(True for pattern in _WEIGHTS for _ in _files(folder, pattern))
     if not found or others:
         return None
+    first = first_part(found)
+    if first is not None:
+        return first
     if len(found) > 1:
         names = ", ".join(path.name for path in found)
         raise SourceError(f"{folder} holds several GGUF files ({names}); give the path of the one to export")

@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import gguf
 import numpy as np
 import onnx_ir as ir
 import onnxruntime as ort
@@ -19,15 +18,18 @@ from attendant_export.recipe import RecipeRequest
 from attendant_export.source.gguf.blocks import STORED, stored_blocks
 from attendant_export.source.gguf.file import GgufTensor
 
+from tests.export.gguf.blocks import HALVES, blocks_of, random_blocks
 from tests.export.gguf.writing import make_model, write
 
 KINDS = tuple(STORED)
+CHANNELS = 256  # that K-quants share a factor
 
 
 def tensor_of(kind: str, outputs: int, inputs: int, seed: int) -> GgufTensor:
+    if kind in HALVES:
+        return GgufTensor("w", kind, (outputs, inputs), random_blocks(kind, outputs, inputs, seed))
     values = np.random.default_rng(seed).normal(0.01, 0.05, (outputs, inputs)).astype(np.float32)
-    data = gguf.quantize(values, gguf.GGMLQuantizationType[kind])
-    return GgufTensor("w", kind, (outputs, inputs), data)
+    return GgufTensor("w", kind, (outputs, inputs), blocks_of(kind, values))
 
 
 def product(weight: Any) -> ir.Model:
@@ -66,24 +68,29 @@ def answers(model: ir.Model, x: Any) -> Any:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_blocks_hold_what_the_file_holds(kind: str) -> None:
-    tensor = tensor_of(kind, 48, 96, 1)
+    tensor = tensor_of(kind, 48, 2 * CHANNELS, 1)
     assert np.array_equal(stored_blocks(tensor).plain(), tensor.values())
 
 
 @pytest.mark.parametrize(
-    "kinds", [("Q4_0",), ("Q4_1",), ("Q8_0",), ("Q4_1", "Q4_1"), ("Q4_0", "Q8_0"), ("Q8_0", "Q4_1")]
+    "kinds",
+    [
+        *((kind,) for kind in KINDS),
+        *(("Q4_1", "Q4_1"), ("Q4_0", "Q8_0"), ("Q8_0", "Q4_1"), ("Q4_K", "Q6_K"), ("Q6_K", "Q4_0"), ("Q5_0", "Q6_K")),
+    ],
+    ids="-".join,
 )
 def test_a_product_in_blocks_is_the_product(kinds: tuple[str, ...]) -> None:
     """Of one weight or of two that a pass has joined, the first with its rows divided by 8."""
-    tensors = [tensor_of(kind, 40, 96, seed) for seed, kind in enumerate(kinds)]
+    tensors = [tensor_of(kind, 40, CHANNELS, seed) for seed, kind in enumerate(kinds)]
     factors = [np.float32(0.125), np.float32(1)][: len(kinds)]
     rows = [tensor.values() * factor for tensor, factor in zip(tensors, factors, strict=True)]
     weight = np.concatenate(rows).T
     model = product(weight)
-    others = [tensor_of("Q4_0", 40, 96, 7), tensor_of("Q4_0", 40, 64, 8), *reversed(tensors)]
+    others = [tensor_of("Q4_0", 40, CHANNELS, 7), tensor_of("Q4_0", 40, 64, 8), *reversed(tensors)]
     done = write_as_stored(model, "int8", Stored([partial(stored_blocks, other) for other in others]), (), no_step)
     assert "1 products with the blocks of the checkpoint" in done[0]
-    x = np.random.default_rng(3).normal(0, 1, (5, 96)).astype(np.float32)
+    x = np.random.default_rng(3).normal(0, 1, (5, CHANNELS)).astype(np.float32)
     np.testing.assert_allclose(answers(model, x), x @ weight, rtol=1e-4, atol=1e-5)
 
 
@@ -142,6 +149,28 @@ def test_numbers_are_those_of_the_file() -> None:
     assert sum(array.nbytes for array in arrays if array.size > 8) == tensor.data.nbytes
 
 
+@pytest.mark.parametrize(("kind", "more"), [("Q4_K", 1.06), ("Q5_K", 1.63), ("Q6_K", 1.35)])
+def test_scales_in_two_steps_stay_so(kind: str, more: float) -> None:
+    """A graph has a float for 256 channels and a whole number for each block of them, as the file has. Values of five
+    and six bits take eight."""
+    tensor = tensor_of(kind, 40, 2 * CHANNELS, 1)
+    weight = tensor.values() * np.float32(0.125)
+    model = product(weight.T)
+    write_as_stored(model, "int8_blocks", Stored([lambda: stored_blocks(tensor)]), (), no_step)
+    arrays = [value.const_value.numpy() for value in model.graph.initializers.values()]
+    assert {array.dtype.name for array in arrays if array.size > 8} <= {"uint8", "int8", "float16", "float32"}
+    assert sum(array.nbytes for array in arrays) < more * tensor.data.nbytes
+    x = np.eye(2 * CHANNELS, dtype=np.float32)
+    np.testing.assert_allclose(answers(model, x), weight.T, rtol=1e-5, atol=1e-7)
+
+
+def test_all_blocks_are_kept_by_the_precision_of_the_file() -> None:
+    tensor = tensor_of("Q6_K", 40, CHANNELS, 1)
+    reads = [lambda: stored_blocks(tensor)]
+    for stored, done in ((Stored(reads, "int4"), 1), (Stored(reads), 0)):
+        assert len(write_as_stored(product(tensor.values().T), "int4", stored, (), no_step)) == done
+
+
 @pytest.mark.parametrize("change", ["another number", "other rows", "more bits than asked for"])
 def test_what_is_not_the_files_stays_a_product(change: str) -> None:
     tensor = tensor_of("Q8_0" if change.startswith("more") else "Q4_1", 40, 96, 1)
@@ -169,9 +198,10 @@ def test_rows_of_zeros_and_minimums_without_scales() -> None:
         ("llama", "Q4_1", None, "int4", "8 products with the blocks of the checkpoint, 4 bits in blocks of 32"),
         ("gpt2", "Q8_0", None, "int8_blocks", "8 products with the blocks of the checkpoint, 8 bits in blocks of 32"),
         ("phi3", "Q4_0", "int8", "int8", "9 products with the blocks of the checkpoint, 4 bits in blocks of 32"),
-        ("qwen3", "Q5_1", None, "fp32", "Q5_1"),
+        ("qwen3", "Q5_1", None, "int8_blocks", "9 products with the blocks of the checkpoint, 8 bits in blocks of 32"),
+        ("qwen2", "IQ4_NL", None, "fp32", "IQ4_NL"),
     ],
-    ids=["llama", "gpt2", "phi3", "qwen3"],
+    ids=["llama", "gpt2", "phi3", "qwen3", "qwen2"],
 )
 def test_a_bundle_has_the_blocks_of_its_file(
     tmp_path: Path, name: str, kind: str, asked: Any, precision: str, line: str
@@ -187,4 +217,21 @@ def test_a_bundle_has_the_blocks_of_its_file(
     assert any(line in done for done in manifest.recipe), manifest.recipe
     if tied:
         assert "1 table of embeddings shared with the head" in manifest.recipe
+    assert manifest.parity.cosine > 0.999
+
+
+def test_k_quants_are_kept_though_queries_and_values_are_of_two_types(tmp_path: Path) -> None:
+    """As llama.cpp mixes them: some values, and the table that is the head, have six bits where others have four."""
+
+    def type_of(tensor: str) -> str:
+        return "Q6_K" if "attn_v" in tensor or "embd" in tensor else "Q4_K"
+
+    sizes = {"hidden_size": CHANNELS, "intermediate_size": CHANNELS, "head_dim": CHANNELS // 4, "num_hidden_layers": 1}
+    model = make_model("llama", **sizes)
+    path = write(tmp_path / "tiny.gguf", model, type_of).path
+    manifest = export_bundle(path, tmp_path / "bundle", recipe=RecipeRequest("cpu"), attention="none")
+    assert manifest.precision == "int4"
+    kept = "{} products with the blocks of the checkpoint, {} bits in blocks of {}"
+    assert {kept.format(3, 4, 32), kept.format(2, 8, 16)} <= set(manifest.recipe), manifest.recipe
+    assert "1 table of embeddings shared with the head" in manifest.recipe
     assert manifest.parity.cosine > 0.999

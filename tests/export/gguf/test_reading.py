@@ -15,6 +15,7 @@ from attendant_export.source.formats import gguf_of
 from attendant_export.source.gguf.file import TYPES, open_gguf
 from attendant_export.source.resolving import resolve
 
+from tests.export.gguf.blocks import HALVES, random_blocks
 from tests.export.gguf.writing import CONFIGS, byte_words, make_model, write
 
 TOKENS = torch.tensor([[0, 5, 17, 3, 99, 250, 311, 42, 7, 199, 23, 64, 5, 8, 9, 12, 77, 31, 2, 120, 14, 1, 90]])
@@ -45,30 +46,16 @@ def test_types_hold_what_they_held(tmp_path: Path, kind: str) -> None:
         assert torch.equal(found[key], weight), key
 
 
-HALVES = {
-    "Q2_K": (80, 82),
-    "Q3_K": (108,),
-    "Q4_K": (0, 2),
-    "Q5_K": (0, 2),
-    "Q6_K": (208,),
-    "IQ4_NL": (0,),
-    "IQ4_XS": (0,),
-}
-"""Where the blocks of types that the package gguf does not write have numbers of half precision: their first bytes."""
-
-
 @pytest.mark.parametrize("kind", HALVES)
 def test_other_types_are_what_transformers_makes_of_them(tmp_path: Path, kind: str) -> None:
     """Two readers that nobody here wrote agree over random blocks."""
     from transformers.integrations.gguf.dequant import dequantize
 
     form = gguf.GGMLQuantizationType[kind]
-    elements, size = gguf.GGML_QUANT_SIZES[form]
-    blocks = np.random.default_rng(1).integers(0, 256, (6, size), np.uint8)
-    for start in HALVES[kind]:
-        blocks[:, start : start + 2] = np.linspace(0.01, 0.03, 6).astype(np.float16)[:, None].view(np.uint8)
+    elements, _size = gguf.GGML_QUANT_SIZES[form]
+    blocks = random_blocks(kind, 2, 3 * elements)
     writer = gguf.GGUFWriter(tmp_path / "one.gguf", "llama")
-    writer.add_tensor("output.weight", blocks.reshape(2, -1), raw_dtype=form)
+    writer.add_tensor("output.weight", blocks, raw_dtype=form)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -103,7 +90,7 @@ def test_weights_of_transformers_go_before_a_file_beside_them(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ({"split.count": 3, "split.no": 1}, r"part 2 of 3 of a split file; join them"),
+        ({"split.count": 3, "split.no": 1}, r"part 2 of 3 of a model; .* has to end in -00002-of-00003\.gguf"),
         ({"general.type": "mmproj"}, r"projector of a multimodal model \(mmproj\)"),
         ({"general.type": "adapter"}, "an adapter alone"),
         ({"llama.expert_count": 8}, "its layers have experts"),

@@ -16,6 +16,8 @@ import transformers
 from attendant_export.source.gguf.splits import SPLITS, pre_tokenizer
 from tokenizers import Tokenizer, decoders, models, trainers
 
+from tests.export.gguf.blocks import blocks_of
+
 TEXT = Path(__file__).read_text(encoding="utf-8") * 2 + "Le café est là. 東京都に行く 12345 \U0001f600 naïve\n" * 9
 SPECIAL = ("<|begin|>", "<|im_end|>")
 TEMPLATE = "{% for m in messages %}<|begin|>{{ m.role }}: {{ m.content }}<|im_end|>{% endfor %}"
@@ -194,7 +196,7 @@ def write(
             form = type_of(known) if weight.ndim == 2 else "F32"
             there, back = _turns(known, config)
             values = there(weight.numpy())
-            data = gguf.quantize(values, gguf.GGMLQuantizationType[form]) if form != "F32" else values
+            data = blocks_of(form, values) if form != "F32" else values
             writer.add_tensor(known, data, raw_dtype=gguf.GGMLQuantizationType[form])
             if form != "F32":
                 held = gguf.dequantize(data, gguf.GGMLQuantizationType[form])

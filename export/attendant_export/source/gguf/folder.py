@@ -18,7 +18,9 @@ from attendant_export.quantisation.stored import StoredBlocks
 from attendant_export.source.folder import SourceFolder
 from attendant_export.source.gguf.blocks import STORED, precision_of, stored_blocks
 from attendant_export.source.gguf.families import FAMILIES, halves
-from attendant_export.source.gguf.file import GgufFile, open_gguf
+from attendant_export.source.gguf.file import GgufFile
+from attendant_export.source.gguf.names import name_of
+from attendant_export.source.gguf.parts import open_whole
 from attendant_export.source.gguf.rotary import FACTORS
 from attendant_export.source.gguf.settings import check_architecture, head_counts, model_config
 from attendant_export.source.gguf.words import chat_templates, end_ids, token_ids, tokenizer_of
@@ -96,13 +98,13 @@ def _check_unexpected(file: GgufFile, info: dict[str, Any]) -> None:
 
 
 def gguf_folder(path: Path) -> GgufFolder:
-    """The model in the file ``path``.
+    """The model in the file ``path``, or of which it is a part.
 
     Raises:
         SourceError: the file cannot be read, or lacks something; names it.
         UnsupportedModel: its architecture is not read; names those that are.
     """
-    file = open_gguf(path)
+    file = open_whole(path)
     check_architecture(file)
     config = model_config(file)
     tokenizer = tokenizer_of(file)
@@ -120,7 +122,7 @@ def gguf_folder(path: Path) -> GgufFolder:
         template = folder / ("chat_template.jinja" if name == "default" else f"additional_chat_templates/{name}.jinja")
         template.parent.mkdir(exist_ok=True)
         template.write_text(source, encoding="utf-8")
-    return GgufFolder(folder, path.name.removesuffix(".gguf"), file=file, _place=place)
+    return GgufFolder(folder, name_of(path), file=file, _place=place)
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:

@@ -31,16 +31,9 @@ def check_architecture(file: GgufFile) -> None:
     """Refuses what is no language model of a known family.
 
     Raises:
-        SourceError: a part of a split file, a projector of images, an adapter.
+        SourceError: a projector of images, an adapter.
         UnsupportedModel: another architecture; names those that are read.
     """
-    count = int(file.fields.get("split.count", 1) or 1)
-    if count > 1:
-        number = int(file.fields.get("split.no", 0)) + 1
-        raise SourceError(
-            f"{file.path} is part {number} of {count} of a split file; join them (llama-gguf-split --merge) and export "
-            "the whole"
-        )
     kind = file.fields.get("general.type", "model")
     if kind == "mmproj" or file.architecture == "clip":
         raise SourceError(f"{file.path} is the projector of a multimodal model (mmproj), not its language model")

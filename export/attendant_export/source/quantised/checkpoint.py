@@ -56,7 +56,7 @@ class Checkpoint:
     def stored(self) -> Stored | None:
         """The weights that graphs can have as they are stored."""
         reads = [weight.blocks for weight in self.weights.values() if weight.blocks is not None]
-        return Stored(reads) if reads else None
+        return Stored(reads, self.precision) if reads else None
 
 
 def read_checkpoint(folder: Path, scheme: Scheme) -> Checkpoint:
