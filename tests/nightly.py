@@ -32,6 +32,7 @@ DAILY: Mapping[str, Iterable[str]] = {
     "export/gguf/test_as_stored.py::test_a_bundle_has_the_blocks_of_its_file": ("llama", "qwen3"),
     "export/quantised/test_as_stored.py::test_a_graph_in_the_checkpoints_blocks_is_the_plain_model": ("gptq", "bytes"),
     "export/quantised/test_as_stored.py::test_they_are_kept_by_default": ("4",),
+    "export/test_one_space.py::test_both_towers_give_the_models_own_vectors": ("clip",),
     "export/test_hosts.py::test_no_attention_of_a_model_scales": ("llama", "gemma2"),
     "export/test_invariance.py::test_results_do_not_depend_on_the_batch": ("llama/tied", "gpt2"),
     "export/test_paged_architectures.py::test_a_graph_in_fp16_gives_the_models_logits": ("gemma2", "bloom"),

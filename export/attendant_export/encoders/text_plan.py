@@ -220,7 +220,8 @@ def _embedding(source: EncoderSource, sentence: SentenceModel, head: TextHead, s
     return EmbeddingHead(
         pooling=None if not poolings else poolings[0] if len(poolings) == 1 else poolings,
         dimensions=size,
-        normalise=sentence.normalise,
+        # Texts and images of one model are compared by cosines, so both have a length of one.
+        normalise=sentence.normalise or (source.sentence is None and head.kind == "row_embedding"),
         prefix_truncation=sentence.prefix_truncation,
         prompts=dict(sentence.prompts),
         default_prompt=sentence.default_prompt,

@@ -36,7 +36,7 @@ RIGHT = (
     *("cosmos3_edge", "glm4v", "glm_ocr", "paddleocr_vl", "mllama", "gemma4", "gemma4_unified", "gemma3n"),
     *("chameleon", "emu3", "kimi_k25", "glm46v", "glmga", "glm4v_moe", "ernie4_5_vl_moe", "hunyuan_vl"),
     *("qwen2_5_omni_thinker", "qwen3_omni_moe_thinker", "qwen2_5_omni", "qwen3_omni_moe", "mistral3/mistral4"),
-    *("deepseek_ocr2", "granite4_vision"),
+    *("deepseek_ocr2", "granite4_vision", "llama4", "aria"),
     *("cohere_compass", "step3p7", "vibevoice_asr", "idefics2", "molmo2", "fun_asr_nano", "granite_docling"),
     *("muse_glimmer", "muse_spark", "minimax_m3_vl", "fast_vlm", "perception_lm"),
 )

@@ -143,6 +143,15 @@ SIZES: Mapping[str, Mapping[str, Any]] = {
         "adaptor_config": {**_VISION, "hidden_size": 64, "intermediate_size": 16, "projector_hidden_size": 64},
     },
     "lfm2_vl": {"text_config": {**_TEXT, "layer_types": ["conv", "full_attention"]}, "vision_config": _VISION},
+    "llama4": {
+        "text_config": {
+            **{**_TEXT, "head_dim": 16, "intermediate_size_mlp": 96, "num_local_experts": 4, "num_experts_per_tok": 1},
+            **{"attention_chunk_size": 96, "no_rope_layers": [1, 0], "interleave_moe_layer_step": 2, "floor_scale": 16},
+        },
+        "vision_config": {
+            **{**_VISION, "vision_output_dim": 64, "projector_input_dim": 64, "projector_output_dim": 64},
+        },
+    },
     "mllama": {
         "text_config": {**_TEXT, "num_hidden_layers": 3, "cross_attention_layers": [1]},
         "vision_config": {
