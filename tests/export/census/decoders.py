@@ -17,6 +17,7 @@ from tests.export.census import making
 from tests.export.census.outcome import Judged, Wrong, spread_error
 from tests.export.measure import ROWS, exact_batch, run_chunks
 
+_READ_IMAGES = ("fuyu", "phi4_multimodal")
 NEW_TOKENS = 24
 _PROMPT, _CHUNKS = 40, (9, 1, 14, 16)  # five times the window of windowed models
 
@@ -38,6 +39,11 @@ def judge(model_type: str, class_name: str, folder: Path) -> Judged:
     Raises:
         NotTried: no model could be made. ExportError: refused. Wrong: the bundle answers otherwise.
     """
+    if class_name.endswith("ForConditionalGeneration") or model_type in _READ_IMAGES:
+        from tests.export.census import multimodal
+
+        found = multimodal.judge(model_type, class_name, folder)
+        return Judged(found.error, "exported with --part text: it reads images or sound, too")
     source = folder / "model"
     making.save(making.make_model(model_type, class_name), source)
     making.write_tokenizer(source)

@@ -48,8 +48,10 @@ def compare(model: Any, manifest: EncoderManifest, bundle: Path) -> Judged:
 
 def _labels(class_name: str) -> dict[str, Any]:
     if class_name.endswith("SequenceClassification"):
-        return {"num_labels": 3, "pad_token_id": 0}  # some read where a row ends off its padding
-    return {"num_labels": 3} if class_name.endswith("TokenClassification") else {}
+        return {"num_labels": 3, "decoder_start_token_id": 1}
+    if class_name.endswith("TokenClassification"):
+        return {"num_labels": 3}
+    return {"decoder_start_token_id": 1} if "QuestionAnswering" in class_name else {}
 
 
 def _output(model: Any, manifest: EncoderManifest, row: Any) -> Any:

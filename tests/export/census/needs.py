@@ -15,6 +15,7 @@ _INDEXER = {
     **{"indexer_compress_ratio": 4, "ngram_vocab_size_base": 64, "hc_lowrank": 16, "split_ngram_parts": 2},
 }
 _BERT = {"model_type": "bert", "max_position_embeddings": 128}
+_WIDE = {"attention_hidden_size": 128, "attention_head_dim": 32}
 _WINDOWS = {"embed_dim": 32, "depths": [1, 1], "num_heads": [2, 4], "patch_size": 4, "window_size": 4}
 _STAGES = {"hidden_sizes": [32, 64], "depths": [1, 1], "num_stages": 2}
 _RESIDUAL = {"embedding_size": 16, "hidden_sizes": [32, 64], "depths": [1, 1]}
@@ -31,6 +32,8 @@ NEEDS: dict[str, dict[str, Any]] = {
     "gemma4_assistant": _NO_LAYER_INPUTS,
     "gemma4_unified_assistant": _NO_LAYER_INPUTS,
     "hunyuan_v1_moe": {"head_dim": 16, "num_experts": 4, "moe_topk": 2},
+    "hiera": {"image_size": [64, 64], "embed_dim": 16, "depths": [1, 1, 1, 1], "num_heads": [1, 1, 2, 2]},
+    "jamba": {"attn_layer_period": 2, "attn_layer_offset": 1, "expert_layer_offset": 1},
     "lfm2_moe": {"layer_types": ["conv", "full_attention"]},
     "luke": {"entity_vocab_size": 64, "entity_emb_size": 32},
     "mamba2": {"num_heads": 8, "head_dim": 16, "n_groups": 1},
@@ -39,7 +42,9 @@ NEEDS: dict[str, dict[str, Any]] = {
     "qwen4_exp_text": _INDEXER,
     "reformer": {"axial_pos_embds_dim": [32, 32], "axial_pos_shape": [16, 8], "attention_head_size": 16},
     "squeezebert": {"embedding_size": 64},
-    "zamba": {"layers_block_type": ["linear_attention", "hybrid"] * 3, "num_hidden_layers": 6},
+    "xmod": {"default_language": "en_XX"},
+    "zamba": {"layers_block_type": ["linear_attention", "hybrid"] * 3, "num_hidden_layers": 6, **_WIDE},
+    "zamba2": {"attention_hidden_size": 128, "attention_head_dim": 32},
     "zaya": {"num_experts_per_tok": 1},
     "bit": {**_RESIDUAL, "num_groups": 4},
     "convnext": _STAGES,

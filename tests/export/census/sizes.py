@@ -162,6 +162,8 @@ def _small(name: str, value: Any) -> Any:
 
 def _ids_of(default: Any, names: set[str]) -> dict[str, Any]:
     found: dict[str, Any] = {name: token for name, token in _IDS.items() if name in names and _is_set(default, name)}
+    if "pad_token_id" in names:  # no checkpoint is without
+        found["pad_token_id"] = _IDS["pad_token_id"]
     other = LARGEST_TEXT_ID
     for name in sorted(names - set(_IDS)):
         value = _value(default, name)
