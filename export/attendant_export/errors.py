@@ -25,6 +25,7 @@ ExportError
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,6 +43,7 @@ _MODEL_FAILURES = (
 _OF_CODE = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError)
 _EXPORTERS = ("/torch/export/", "/torch/_export/", "/torch/onnx/", "/torch/_dynamo/", "/transformers/exporters/")
 _LONGEST = 300
+_CONFIG_FIELD = re.compile(r"'\w+Config' object has no attribute '(\w+)'")
 
 
 class ExportError(Exception):
@@ -189,6 +191,9 @@ def failures_of(architecture: str) -> Iterator[None]:
     except MaskRead as error:
         raise UnsupportedModel(architecture, str(error)) from error
     except _MODEL_FAILURES as error:
+        missing = _CONFIG_FIELD.search(str(error)) if isinstance(error, AttributeError) else None
+        if missing is not None:
+            raise UnsupportedModel(architecture, f"its config has no {missing[1]}, which is needed") from error
         what = "its code cannot be traced to a graph" if _is_tracing(error) else "its code fails on sample inputs"
         reason = f"{what} ({type(error).__name__}: {first_line(error)}); --debug shows where"
         raise UnsupportedModel(architecture, reason) from error

@@ -90,6 +90,9 @@ def test_plain_weights_are_no_matter_of_quantisation(tmp_path: Path) -> None:
         ({"model_type": "vit_mae", "architectures": ["ViTMAEForPreTraining"]}, "random part of every image"),
         ({"model_type": "wav2vec2", "architectures": ["Wav2Vec2ForSequenceClassification"]}, "classifies sound"),
         ({"model_type": "whisper", "architectures": ["WhisperForAudioClassification"]}, "classifies sound"),
+        ({"model_type": "vivit", "architectures": ["VivitForVideoClassification"]}, "videos"),
+        ({"model_type": "canine", "architectures": ["CanineForTokenClassification"]}, "characters"),
+        ({"model_type": "xmod", "architectures": ["XmodForCausalLM"]}, "default_language"),
         ({"model_type": "own", "auto_map": {"AutoModel": "modeling.Own"}}, "its own modelling code"),
     ],
 )
@@ -128,6 +131,8 @@ def test_failures_of_a_models_code_are_one_sentence() -> None:
     fails = r"its code fails on sample inputs \(ValueError: You have to specify"
     with pytest.raises(UnsupportedModel, match=fails), failures_of("x"):
         raise ValueError("You have to specify pixel_values")
+    with pytest.raises(UnsupportedModel, match=r"'t5': its config has no eos_id, which is needed"), failures_of("t5"):
+        raise AttributeError("'T5Config' object has no attribute 'eos_id'")
     with pytest.raises(UnsupportedModel, match="a package is missing: no module"), failures_of("x"):
         raise ImportError("no module")
     assert len(first_line(RuntimeError("x" * 5000))) == 303

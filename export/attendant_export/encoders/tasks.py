@@ -18,6 +18,7 @@ _BY_CLASS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("ForSequenceClassification", ("classify", "rerank", "embed")),
     ("ForTokenClassification", ("classify_tokens", "embed")),
     ("ForQuestionAnswering", ("answer", "embed")),
+    ("ForQuestionAnsweringSimple", ("answer", "embed")),
     ("ForMaskedLM", ("fill_mask", "embed")),
     ("T5WithLMHeadModel", (GENERATE, "embed")),
     ("WithLMHeadModel", ("fill_mask", "embed")),

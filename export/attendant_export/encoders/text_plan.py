@@ -56,6 +56,7 @@ _PROBLEMS: dict[str | None, Problem] = {
 _UNTRACEABLE = {
     "longformer": "it cuts rows into chunks, whose number cannot be traced",
     "big_bird": "it draws blocks at random, which a graph cannot",
+    "funnel": "it halves its rows from block to block, which does not work out for those of a few tokens",
     "reformer": "it sorts tokens into buckets by hashing, which a graph cannot",
 }
 _CALIBRATION_SENTENCES = 48

@@ -14,7 +14,7 @@ from attendant.bundle.graph_io import PACKED, PICKED_TOKENS
 from attendant_export.encoders.rows import Ints, feeds_of, places_of
 from attendant_export.encoders.text import Form, TextHead, TextModule
 from attendant_export.encoders.trace import switched
-from attendant_export.errors import UnsupportedModel
+from attendant_export.errors import UnsupportedModel, first_line
 
 Floats = npt.NDArray[np.float32]
 
@@ -123,8 +123,11 @@ def find_way(model: Any, head: TextHead, sample: Sample, pad_id: int) -> Way:
             with torch.no_grad(), switched(model, module.attention, fused=way.form.fused):
                 output = module(feeds).float().numpy()
             found = rows_of(output, sample, head, way)
-        except (*_FAILURES, UnsupportedModel) as error:
-            reason = str(error).strip().split("\n")[0]
+        except UnsupportedModel as error:
+            reason = error.reason
+            continue
+        except _FAILURES as error:
+            reason = f"its code does not take rows that run together ({first_line(error).rstrip('.')})"
             continue
         if way.form.fused and module.attention.calls == 0:
             continue

@@ -30,7 +30,7 @@ def make_model(model_type: str, class_name: str, **more: Any) -> Any:
     import transformers
 
     model_class = getattr(transformers, class_name)
-    with _making(f"no small {class_name} can be made"):
+    with trying(f"no small {class_name} can be made"):
         config_class = transformers.CONFIG_MAPPING[model_type]
         own = getattr(model_class, "config_class", None)
         if own is not None and own is not config_class:  # it takes the part of the config that is of text
@@ -63,7 +63,7 @@ def save(model: Any, folder: Path) -> None:
     Raises:
         NotTried: transformers cannot write it.
     """
-    with _making("transformers cannot save it"):
+    with trying("transformers cannot save it"):
         model.save_pretrained(folder)
 
 
@@ -97,13 +97,14 @@ def loaded(class_name: str, folder: Path) -> Any:
     """
     import transformers
 
-    with _making("transformers cannot load what it saved"):
+    with trying("transformers cannot load what it saved"):
         model_class = getattr(transformers, class_name)
         return model_class.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
 
 
 @contextmanager
-def _making(what: str) -> Iterator[None]:
+def trying(what: str) -> Iterator[None]:
+    """What transformers raises, as a class that was not tried; ``what`` it could not."""
     try:
         yield
     except NotTried:

@@ -94,6 +94,13 @@ def write_page(results: Iterable[Result]) -> None:
     PATH.write_text(page_of(found, f"transformers {versions()['transformers']}"), encoding="utf-8")
 
 
+def missing() -> set[tuple[str, str]]:
+    """The classes, by kind and model type, that no census has come to."""
+    told = read()
+    every = {(kind, model_type) for kind in KINDS for model_type in KINDS[kind].classes()}
+    return {key for key in every if key not in told or told[key].detail == _NOT_RUN}
+
+
 def bounds() -> dict[str, float]:
     """By kind, what the committed page says that errors are below."""
     found = {}

@@ -17,7 +17,7 @@ VOCAB, LARGEST_TEXT_ID = 512, 480  # ids from there on are those of images, soun
 WINDOW = 8
 _LAYERS = (
     *("num_hidden_layers", "n_layer", "n_layers", "num_layers", "encoder_layers", "decoder_layers", "num_blocks"),
-    *("num_encoder_layers", "num_decoder_layers", "depth", "num_layers_per_stack", "encoder_num_layers"),
+    *("num_encoder_layers", "num_decoder_layers", "depth", "encoder_num_layers"),
 )
 _GROUPS: tuple[tuple[int, tuple[str, ...]], ...] = (
     (VOCAB, ("vocab_size", "n_words", "vocab_size_per_layer_input", "src_vocab_size", "tgt_vocab_size")),
