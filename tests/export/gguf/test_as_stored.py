@@ -100,9 +100,9 @@ def with_outliers(kinds: tuple[str, ...], *, shown: bool) -> tuple[ir.Model, tup
     Args:
         shown: whether samples show such rows.
     """
-    tensors = [tensor_of(kind, 40, 96, seed) for seed, kind in enumerate(kinds)]
+    tensors = [tensor_of(kind, 40, CHANNELS, seed) for seed, kind in enumerate(kinds)]
     weight = np.concatenate([tensor.values() for tensor in tensors]).T
-    rows = np.random.default_rng(3).normal(0, 1, (64, 96)).astype(np.float32)
+    rows = np.random.default_rng(3).normal(0, 1, (64, CHANNELS)).astype(np.float32)
     rows[:, [7, 40]] *= 60
     model = product(weight)
     model.opset_imports["com.microsoft"] = 1
@@ -111,7 +111,7 @@ def with_outliers(kinds: tuple[str, ...], *, shown: bool) -> tuple[ir.Model, tup
     return model, write_as_stored(model, "int8_blocks", blocks, samples, no_step), rows[:32], rows[:32] @ weight
 
 
-@pytest.mark.parametrize("kinds", [("Q4_0",), ("Q4_1",), ("Q8_0",), ("Q8_0", "Q4_1")], ids="-".join)
+@pytest.mark.parametrize("kinds", [("Q4_0",), ("Q4_1",), ("Q8_0",), ("Q8_0", "Q4_1"), ("Q4_K", "Q6_K")], ids="-".join)
 def test_outlier_channels_are_multiplied_apart(kinds: tuple[str, ...]) -> None:
     errors = {}
     for shown in (True, False):
@@ -122,7 +122,9 @@ def test_outlier_channels_are_multiplied_apart(kinds: tuple[str, ...]) -> None:
     assert errors[True] < errors[False] / 8
 
 
-@pytest.mark.parametrize("kinds", [("Q4_0",), ("Q4_1",), ("Q8_0",)], ids="-".join)
+@pytest.mark.parametrize(
+    "kinds", [("Q4_0",), ("Q4_1",), ("Q8_0",), ("Q5_1",), ("Q6_K",), ("Q4_K", "Q6_K")], ids="-".join
+)
 @pytest.mark.parametrize("threads", [1, 2])
 def test_with_outliers_apart_a_row_is_the_same_alone_and_in_company(kinds: tuple[str, ...], threads: int) -> None:
     model, _done, x, _wanted = with_outliers(kinds, shown=True)
