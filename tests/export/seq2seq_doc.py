@@ -51,8 +51,13 @@ searches with 2 to 4 beams, and answers that were preempted with `generate`, for
 run them yet. T5, Flan-T5, mT5 and UMT5 add a bias to the scores of the decoder, for which PagedAttention has no place.
 
 Not exported: T5 and its relatives for target cuda; models whose encoder and decoder have vocabularies of their own
-(some of Marian's); speech models other than Whisper; BigBird-Pegasus, LED, LongT5 and Pegasus-X, which cut sources into
-blocks; and models that do not attend through transformers' attention interface.
+(some of Marian's, FSMT); speech models other than Whisper; LongT5 and Pegasus-X, which cut sources into blocks;
+Switch and NLLB-MoE, whose experts count the tokens of all that run together; T5Gemma 2 and ProphetNet, whose decoders
+attend in ways of their own; pairs of models put together (EncoderDecoderModel); and models that do not attend through
+transformers' attention interface. BigBird-Pegasus reads sources up to the length that it attends to as a whole,
+whatever its config says of blocks: 704 tokens in those that were published. LED reads up to 4,096: its windows are
+masks here, over scores of all pairs, and no token looks at all others (global attention), as in `generate` unless it
+is told otherwise.
 
 Written by `python -m tests.export.seq2seq_doc`; `pytest tests/export` keeps it true.
 

@@ -22,6 +22,8 @@ _BART = {
     "decoder_ffn_dim": 128,
     "max_position_embeddings": POSITIONS,
 }
+_BIG_BIRD = {**_BART, "scale_embedding": True, "block_size": 8, "num_random_blocks": 3}
+_LED_POSITIONS = {"max_encoder_position_embeddings": POSITIONS, "max_decoder_position_embeddings": POSITIONS}
 _T5 = {"d_model": 64, "d_kv": 16, "d_ff": 128, "num_layers": 2, "num_heads": 4}
 _BART_SPECIALS = ("<s>", "<pad>", "</s>", "<unk>")
 _T5_SPECIALS = ("<pad>", "</s>", "<unk>")
@@ -73,6 +75,8 @@ class Family:
 
 _BART_ROLES = {"bos": "<s>", "pad": "<pad>", "eos": "</s>", "decoder_start": "</s>"}
 _T5_ROLES = {"pad": "<pad>", "eos": "</s>", "decoder_start": "<pad>"}
+NIGHTLY = frozenset({"mvp", "bigbird_pegasus"})
+"""Those that others stand for in `make test`."""
 
 
 def _t5(prefix: str, **config: Any) -> Family:
@@ -144,6 +148,9 @@ FAMILIES: dict[str, Family] = {
         specials=_T5_SPECIALS,
         generation={"num_beams": 8, "length_penalty": 0.6, "forced_eos_token_id": "</s>", "max_length": 40},
     ),
+    "led": Family("LED", {**_BART, **_LED_POSITIONS, "attention_window": [8, 4]}, _BART_ROLES),
+    "mvp": Family("Mvp", {**_BART, "scale_embedding": True}, _BART_ROLES),
+    "bigbird_pegasus": Family("BigBirdPegasus", _BIG_BIRD, {**_T5_ROLES, "bos": "</s>"}, _T5_SPECIALS),
     "m2m_100": Family(
         "M2M100",
         {**_BART, "scale_embedding": True},

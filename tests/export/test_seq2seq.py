@@ -35,7 +35,7 @@ from attendant_export.source.folder import SourceFolder
 from transformers import GenerationConfig
 
 from tests.export import seq2seq_doc
-from tests.export.seq2seq_families import FAMILIES, PREPROCESSOR, WHISPER_SPECIALS, make_model, save_folder
+from tests.export.seq2seq_families import FAMILIES, NIGHTLY, PREPROCESSOR, WHISPER_SPECIALS, make_model, save_folder
 from tests.export.seq2seq_families import tokenizer_json as tokenizer_of
 from tests.export.seq2seq_measure import Subject, measure
 
@@ -52,7 +52,9 @@ def test_document_lists_every_family() -> None:
     assert list(seq2seq_doc.read()) == list(FAMILIES), "run python -m tests.export.seq2seq_doc"
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.nightly] * (name in NIGHTLY)) for name in FAMILIES]
+)
 def test_family_answers_as_documented(name: str) -> None:
     documented = seq2seq_doc.read()[name]
     found = measure(name)

@@ -14,6 +14,8 @@ from attendant_export.tracing.positions import reserved_positions
 # What no config field or class attribute tells. Everything else that cannot be exported is found while tracing.
 _UNSUPPORTED = {
     "cpmant": "it puts trained tokens before each text and biases scores by segments",
+    "xlnet": "it foresees tokens in any order, with two streams of attention and memories of segments",
+    "prophetnet": "it has a stream for each of several tokens that it foresees",
 }
 _ATTENTION_LAYERS = frozenset({"full_attention", "sliding_attention", "chunked_attention", "attention"})
 _CONTEXT_FIELDS = (
@@ -112,7 +114,12 @@ def whole_attention_limit(model: Any) -> int | None:
     config = model.config.get_text_config()
     limits = []
     if getattr(config, "attention_type", None) == "block_sparse" and hasattr(model.base_model, "set_attention_type"):
-        limits.append((5 + 2 * int(config.num_random_blocks)) * int(config.block_size))
+        limits.append(whole_blocks(config))
     if "chunked_attention" in (getattr(config, "layer_types", None) or ()):
         limits.append(int(config.attention_chunk_size))
     return min(limits, default=None)
+
+
+def whole_blocks(config: Any) -> int:
+    """How many tokens BigBird and BigBird-Pegasus attend to as a whole, whatever their config says of blocks."""
+    return (5 + 2 * int(config.num_random_blocks)) * int(config.block_size)

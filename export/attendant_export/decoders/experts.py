@@ -58,6 +58,27 @@ def dbrx(trace: AttentionTrace) -> Method:
     return forward
 
 
+def longcat(trace: AttentionTrace) -> Method:
+    """Of LongcatFlashExperts, whose last experts give back what they get."""
+
+    def forward(
+        self: Any, hidden_states: torch.Tensor, top_k_index: torch.Tensor, top_k_weights: torch.Tensor
+    ) -> torch.Tensor:
+        count, working = top_k_index.shape[-1], self.num_routed_experts
+
+        def expert(rows: torch.Tensor, times: Product) -> torch.Tensor:
+            gate, up = times(rows, self.gate_up_proj.transpose(1, 2)).chunk(2, dim=-1)
+            return times(self.act_fn(gate) * up, self.down_proj.transpose(1, 2))
+
+        pairs = hidden_states[:, None].expand(-1, count, -1).flatten(0, 1)
+        chosen = top_k_index.flatten()
+        found = _by_expert(pairs, chosen.clamp(max=working - 1), self.total_experts, expert)
+        found = torch.where((chosen < working)[:, None], found, pairs).unflatten(0, (-1, count))
+        return (found * top_k_weights[:, :, None]).sum(1).to(hidden_states.dtype)
+
+    return forward
+
+
 def _by_expert(
     rows: torch.Tensor,
     chosen: torch.Tensor,
@@ -69,7 +90,7 @@ def _by_expert(
     owners, order = torch.sort(chosen)
     counts = torch.histc(owners.float(), bins=num_experts, min=0, max=num_experts - 1)
     ends = torch.cumsum(counts, dim=0, dtype=torch.int32)
-    found = expert(rows[order], lambda left, weights: grouped(left, weights, offs=ends))
+    found = expert(rows[order], lambda left, weights: grouped(left, weights, offs=ends[: weights.shape[0]]))
     back = torch.empty_like(order)
     back[order] = torch.arange(order.shape[0])
     return found[back]

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from attendant_export.encoders import led
 from attendant_export.encoders.attention import EncoderAttention
 from attendant_export.errors import UnsupportedModel
 from attendant_export.tracing.trace import fused_attention
@@ -64,6 +65,36 @@ def _bert_attention(module: Any, attention: EncoderAttention) -> Method:
     return forward
 
 
+def bart_attention(module: Any, attention: Any) -> Method:
+    """Attention of BART's shape that computes its scores itself, to its own tokens or to those of a source.
+
+    ``attention``: whose ``attention_function`` is transformers' interface.
+    """
+    rest = WRITTEN_OUT_AS_BART[type(module).__name__]
+
+    def forward(
+        self: Any,
+        hidden_states: Any,
+        key_value_states: Any = None,
+        past_key_values: object = None,
+        attention_mask: Any = None,
+        **keywords: Any,
+    ) -> Any:
+        if keywords.get("attn_prompt") is not None:
+            raise UnsupportedModel(
+                attention.architecture, "trained keys and values (attn_prompt) come before its tokens"
+            )
+        read = hidden_states if key_value_states is None else key_value_states
+        projected = (self.q_proj(hidden_states), self.k_proj(read), self.v_proj(read))
+        heads = [part.unflatten(-1, (-1, self.head_dim)).transpose(1, 2) for part in projected]
+        output, _ = attention.attention_function(self, *heads, attention_mask, self.head_dim**-0.5)
+        return (self.out_proj(output.flatten(2)), *[None] * rest)
+
+    return forward
+
+
+WRITTEN_OUT_AS_BART = {"MvpAttention": 1, "LEDDecoderAttention": 2}
+"""By class, how much they give besides their output: weights, and a cache."""
 PATCHES: dict[tuple[str, str], Patch] = {
     ("T5Attention", "compute_bias"): _relative_bias,
     ("MT5Attention", "compute_bias"): _relative_bias,
@@ -72,6 +103,10 @@ PATCHES: dict[tuple[str, str], Patch] = {
     ("MPNetSelfAttention", "forward"): _mpnet_attention,
     ("RemBertSelfAttention", "forward"): _bert_attention,
     ("MegatronBertSelfAttention", "forward"): _bert_attention,
+    ("BigBirdPegasusSelfAttention", "forward"): _bert_attention,
+    ("LEDEncoder", "forward"): led.encoder,
+    ("LEDEncoderSelfAttention", "forward"): led.self_attention,
+    **{(name, "forward"): bart_attention for name in WRITTEN_OUT_AS_BART},
 }
 """By class and method."""
 

@@ -11,6 +11,7 @@ import torch
 from attendant.bundle import Target
 
 from attendant_export.decoders.layouts import outputs_of
+from attendant_export.encoders.families import WRITTEN_OUT_AS_BART, bart_attention
 from attendant_export.encoders.passes import bias_once
 from attendant_export.errors import UnsupportedModel, failures_of
 from attendant_export.graph.hosts import split_skip_norms
@@ -22,7 +23,7 @@ from attendant_export.progress import Step, no_step
 from attendant_export.seq2seq.attention import Seq2SeqAttention
 from attendant_export.seq2seq.layouts import seq2seq_layout
 from attendant_export.tracing.attention import AttentionLayer
-from attendant_export.tracing.positions import Positions, has_distances, told_distances, told_positions
+from attendant_export.tracing.positions import Positions, has_distances, replaced, told_distances, told_positions
 from attendant_export.tracing.trace import fused_attention, trace_ports
 
 _PROBE_TOKENS, _SEQUENCE = 4, 5  # sample sizes
@@ -67,9 +68,11 @@ def trace_seq2seq(model: Any, context_length: int, target: Target = "cpu", step:
     check_positions(model, target)
     attention, positions = Seq2SeqAttention(architecture), Positions()
     decoder = model.get_decoder()
+    written_out = [module for module in decoder.modules() if type(module).__name__ in WRITTEN_OUT_AS_BART]
     with (
         failures_of(architecture),
-        fused_attention(model, attention, bypass=False),
+        replaced([(module, ("forward", bart_attention(module, attention))) for module in written_out]),
+        fused_attention(model, attention, bypass=bool(written_out)),
         told_positions(decoder, positions),
         told_distances(decoder, positions, context_length),
     ):
@@ -133,10 +136,13 @@ def _run(model: Any, tokens: torch.Tensor) -> Any:
 
     The decoder makes keys and values of one position of nothing, and our attention reads those of the source.
     """
+    from transformers.modeling_outputs import BaseModelOutput
+
     hidden = torch.zeros(tokens.shape[0], 1, model.config.hidden_size, dtype=model.dtype)
     takes = inspect.signature(model.forward).parameters
     keywords = {"decoder_position_ids": torch.zeros_like(tokens)} if "decoder_position_ids" in takes else {}
-    return model(decoder_input_ids=tokens, encoder_outputs=(hidden,), use_cache=False, **keywords)
+    outputs = BaseModelOutput(last_hidden_state=hidden)
+    return model(decoder_input_ids=tokens, encoder_outputs=outputs, use_cache=False, **keywords)
 
 
 def _probe(

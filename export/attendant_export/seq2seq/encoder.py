@@ -216,10 +216,10 @@ def _captured(model: Any, row: Row) -> list[torch.Tensor]:
 def _keys_and_values(
     model: Any, attention: SourceAttention, hidden: torch.Tensor, target: Target = "cpu"
 ) -> list[torch.Tensor]:
-    """What the decoder makes of the encoder's output when it is given a token to answer with."""
+    """What the decoder makes of the encoder's output when it is given tokens to answer with."""
     captured = attention.start_capture()
-    one = torch.zeros(hidden.shape[0], 1, dtype=torch.int64)
-    model.get_decoder()(input_ids=one, encoder_hidden_states=hidden, use_cache=False)
+    two = torch.zeros(hidden.shape[0], 2, dtype=torch.int64)  # of one alone, LED makes no mask, which tells its calls
+    model.get_decoder()(input_ids=two, encoder_hidden_states=hidden, use_cache=False)
     return [heads_of(part, target) for pair in captured for part in pair]
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from attendant.bundle import AudioSource, TextSource
 from tokenizers import Tokenizer
 
+from attendant_export.decoders.architectures import whole_blocks
 from attendant_export.encoders.text_tokens import max_tokens, pad_id, trial_rows
 from attendant_export.errors import UnsupportedModel
 from attendant_export.seq2seq.encoder import Row
@@ -21,7 +22,16 @@ from attendant_export.words.known_tokens import known_rows
 
 SPEECH_TYPES = frozenset({"whisper"})
 _IN_BLOCKS = "it cuts sources into blocks, whose number cannot be traced"
-_UNTRACEABLE = dict.fromkeys(("bigbird_pegasus", "led", "longt5", "pegasus_x"), _IN_BLOCKS)
+_UNTRACEABLE = {
+    **dict.fromkeys(("longt5", "pegasus_x"), _IN_BLOCKS),
+    "encoder-decoder": "its encoder and its decoder are models of other families, put together",
+    "fsmt": "its source and target have vocabularies of their own; a bundle has one",
+    "nllb-moe": "its router counts what each expert has got of all tokens that run together",
+    "prophetnet": "its decoder has a stream for each of several tokens that it foresees",
+    "switch_transformers": "its experts leave out tokens beyond their share, so that answers would depend on company",
+    "t5gemma2": "its decoder looks at its own tokens and at the source in one call",
+}
+_WINDOWED_SOURCE = 4096  # tokens: scores of a window are computed for all pairs
 _AUDIO_ROWS, _LOUDNESS = 3, 0.5
 
 
@@ -69,13 +79,13 @@ class Seq2SeqSource:
         """What the encoder reads; in layout ``packed`` until a trial has shown how."""
         if self.architecture in SPEECH_TYPES:
             return audio_source(self.model, self.features)
-        longest = max_tokens(self.model, self.tokenizer_config)
+        longest = max_tokens(self.model, self.tokenizer_config, _longest_source(self.model))
         return TextSource(max_length=longest, layout="packed", pad_id=pad_id(self.model), vocab_size=self.known_ids)
 
     def context_length(self) -> int:
         """How many positions the decoder takes; of relative positions, as many as the encoder was made for."""
         config = self.model.config
-        for name in ("max_target_positions", "max_position_embeddings"):
+        for name in ("max_target_positions", "max_decoder_position_embeddings", "max_position_embeddings"):
             length = getattr(config, name, None)
             if isinstance(length, int) and length > 0:
                 return length
@@ -116,7 +126,32 @@ def load_seq2seq(folder: SourceFolder) -> Seq2SeqSource:
     words = read_words(folder)
     features = folder.json("preprocessor_config.json", missing_ok=True)
     model = folder.pretrained(auto_class)
-    return Seq2SeqSource(model, words.tokenizer_json, tokenizer_config, features, words.warnings, words.cleans_up)
+    if hasattr(model.get_encoder(), "set_attention_type"):
+        model.get_encoder().set_attention_type("original_full")
+    warnings = (*words.warnings, *_source_warnings(model))
+    return Seq2SeqSource(model, words.tokenizer_json, tokenizer_config, features, warnings, words.cleans_up)
+
+
+def _longest_source(model: Any) -> int | None:
+    """How many tokens an encoder with windows or blocks takes; None for others.
+
+    BigBird-Pegasus: as many as it attends to as a whole. LED: what its position table has, and 4,096 at most.
+    """
+    if hasattr(model.get_encoder(), "set_attention_type"):
+        return whole_blocks(model.config)
+    if model.config.model_type == "led":
+        return min(int(model.config.max_encoder_position_embeddings), _WINDOWED_SOURCE)
+    return None
+
+
+def _source_warnings(model: Any) -> tuple[str, ...]:
+    """What of its position table is not used."""
+    longest, config = _longest_source(model), model.config
+    names = ("max_encoder_position_embeddings", "max_position_embeddings")
+    table = max(int(getattr(config, name, None) or 0) for name in names)
+    if longest is None or longest >= table:
+        return ()
+    return (f"sources end at {longest} tokens, up to which its attention is exact here; its positions go to {table}",)
 
 
 def _class_for(model_type: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -82,7 +82,7 @@ def told_distances(decoder: Any, positions: Positions, context_length: int) -> I
 
         return "compute_bias", compute_bias
 
-    with _replaced([(module, biased(module)) for module in decoder.modules()]):
+    with replaced([(module, biased(module)) for module in decoder.modules()]):
         yield
 
 
@@ -104,13 +104,16 @@ def _lookup(module: Any, positions: Positions) -> Any:
 @contextmanager
 def _shadowed(stack: Any, name: str, method_of: Any) -> Iterator[None]:
     found = [module for path, module in stack.named_modules() if path.rpartition(".")[2] == name]
-    with _replaced([(module, ("forward", method_of(module))) for module in found]):
+    with replaced([(module, ("forward", method_of(module))) for module in found]):
         yield
 
 
 @contextmanager
-def _replaced(methods: list[tuple[Any, Any]]) -> Iterator[None]:
-    """Instance attributes shadow methods of the class and leave the class as it is."""
+def replaced(methods: Sequence[tuple[Any, Any]]) -> Iterator[None]:
+    """While in it, modules have other methods, each told with its name, or none of them where it is None.
+
+    Instance attributes shadow methods of the class and leave the class as it is.
+    """
     wanted = [(module, method) for module, method in methods if method is not None]
     try:
         for module, (name, method) in wanted:
