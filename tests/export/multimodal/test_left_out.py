@@ -17,6 +17,8 @@ from tests.export.multimodal.folders import make_folder, save
 from tests.export.multimodal.models import make_whole
 from tests.export.multimodal.test_text_half import logits, texts
 from tests.export.quantised.folders import Folder, quantised
+from tests.export.quantised.test_awq import SETTINGS as AWQ
+from tests.export.quantised.test_awq import in_awq
 from tests.export.quantised.test_fp8 import BLOCKS, in_blocks
 
 TOWERS = ("vision_tower", "visual", "audio_tower")
@@ -50,10 +52,16 @@ def test_of_one_that_speaks_the_part_that_thinks_is_taken(tmp_path: Path, archit
     assert_like(half_of(tmp_path / "m"), whole)
 
 
-def test_weights_in_8_bits_are_read_as_they_are_of_any_model(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("settings", "pack"), [(BLOCKS, in_blocks), (AWQ, in_awq)], ids=["8 bits", "4 bits"])
+def test_quantised_weights_are_read_as_they_are_of_any_model(tmp_path: Path, settings: Any, pack: Any) -> None:
     whole = make_whole("qwen2_5_vl")
-    folder = quantised(tmp_path / "m", BLOCKS, in_blocks, whole, lambda tensor: tensor.endswith("down_proj.weight"))
+    folder = quantised(tmp_path / "m", settings, pack, whole, of_layers)
     assert_like(half_of(folder.path), twin(whole, folder))
+
+
+def of_layers(tensor: str) -> bool:
+    """Whether a weight is of the projections of the language model."""
+    return tensor.endswith("proj.weight") and "visual" not in tensor
 
 
 def half_of(folder: Path) -> Any:
