@@ -12,11 +12,17 @@ from attendant_export.decoders.architectures import check_config
 from attendant_export.errors import SourceError, UnsupportedModel, failures_of, first_line, reading
 from attendant_export.source.folder import SourceFolder
 from attendant_export.source.formats import check_folder
+from attendant_export.source.quantised.scheme import NAMES
 from attendant_export.source.unserved import check_served
 
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
 LORA = {"peft_type": "LORA", "base_model_name_or_path": "acme/base"}
 LLAMA = {"model_type": "llama"}
+UNREAD_METHODS = (
+    *("eetq", "aqlm", "quanto", "fouroversix", "fp_quant", "hqq", "higgs", "bitnet", "vptq", "spqr", "nvfp4"),
+    *("auto-round", "metal", "sinq", "gemma"),
+)
+"""Of transformers, by the names that config.json has for them."""
 
 
 def make(folder: Path, **files: Any) -> Path:
@@ -61,8 +67,7 @@ def test_what_a_folder_is(tmp_path: Path, files: dict[str, Any], message: str) -
 @pytest.mark.parametrize(
     ("config", "words"),
     [
-        ({"quant_method": "vptq", "bits": 2}, "vptq"),
-        ({"quant_method": "modelopt", "quant_algo": "NVFP4"}, r"modelopt \(NVFP4\)"),
+        *(({"quant_method": name}, name) for name in UNREAD_METHODS),
         ({"bits": 4}, "a method without a name"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -72,6 +77,13 @@ def test_unknown_quantisation_is_refused_by_name(tmp_path: Path, config: dict[st
     for content in ({**LLAMA, "quantization_config": config}, whole):
         with pytest.raises(SourceError, match=rf"quantised with {words} \(config.json\), which is not read; what is"):
             check_folder(SourceFolder(make(tmp_path, config__json=content, model__safetensors="x")))
+
+
+def test_every_method_of_transformers_is_read_or_refused_by_name() -> None:
+    from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING as KNOWN
+
+    beside = {"gguf", "mxfp8", "fbgemm_fp8", "bitsandbytes_4bit", "bitsandbytes_8bit"}  # a file, and other names of two
+    assert set(KNOWN) - beside == (set(NAMES) - {"bitsandbytes", "modelopt"}) | set(UNREAD_METHODS)
 
 
 def test_plain_weights_are_no_matter_of_quantisation(tmp_path: Path) -> None:

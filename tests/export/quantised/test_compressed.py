@@ -110,7 +110,7 @@ def _nothing(tensors: Tensors) -> None:
         ({}, _cut, rf"'{STEM}.weight_packed' has shape \[127, 8\], which does not hold the \[128, 64\]"),
         ({}, _three_groups, f"3 groups of scales do not share the 64 channels of '{STEM}.weight'"),
         ({}, _few_rows, f"'{STEM}.weight_scale' has shape .* one row for each of 128 outputs"),
-        ({"format": "nvfp4-pack-quantized"}, _nothing, "in the format 'nvfp4-pack-quantized'; those that are read"),
+        ({"format": "marlin-24"}, _nothing, "in the format 'marlin-24'; those that are read"),
         ({"transform_config": {"config_groups": {"u": {}}}}, _nothing, "inputs are rotated while the model runs"),
     ],
     ids=["scale", "shape", "cut", "groups", "rows", "format", "transform"],

@@ -10,6 +10,7 @@ import pytest
 import torch
 from attendant_export.errors import SourceError
 from attendant_export.source.folder import SourceFolder
+from attendant_export.source.quantised.sizes import Sizes, size_of
 
 from tests.export.quantised.folders import Packed, Tensors, assert_refused, assert_same_weights, quantised
 
@@ -95,9 +96,23 @@ def test_what_a_file_of_modelopt_says(tmp_path: Path) -> None:
     folder = quantised(tmp_path / "m", None, as_whole)
     (folder.path / "hf_quant_config.json").write_text('{"quantization": {"quant_algo": "FP8"}}')
     assert_same_weights(folder)
-    (folder.path / "hf_quant_config.json").write_text('{"quantization": {"quant_algo": "NVFP4"}}')
-    with pytest.raises(SourceError, match=r"ModelOpt's NVFP4 .*, which is not read; what is: .*fp8"):
-        folder.loaded()
+
+
+def test_a_last_block_may_be_shorter() -> None:
+    """What the settings name counts: 192 rows with 2 scales are 128 and 64, not twice 96."""
+    assert size_of(192, 2, frozenset({128})) == 128
+    assert size_of(192, 2, frozenset()) is None, "without a name, nobody knows"
+    assert size_of(256, 2, frozenset()) == 128
+    assert size_of(200, 2, frozenset({128, 100})) is None, "two of them fit"
+    assert size_of(96, 1, frozenset({128})) == 96
+
+
+def test_sizes_are_found_where_each_library_has_them() -> None:
+    groups = {"a": {"weights": {"block_structure": [64, 32]}}, "b": {"weights": {"group_size": 16}}}
+    assert Sizes.of({"config_groups": groups}) == Sizes(frozenset({64}), frozenset({32, 16}))
+    quark = {"global_quant_config": {"weight": [{"group_size": 16}, {"group_size": None}]}}
+    assert Sizes.of(quark) == Sizes(frozenset(), frozenset({16}))
+    assert Sizes.of({"group_size": -1, "weight_block_size": [1, 32]}) == Sizes(frozenset({1}), frozenset({32}))
 
 
 NAME = "model.layers.0.mlp.up_proj.weight"
@@ -131,7 +146,10 @@ def _strange(tensors: Tensors) -> None:
     ("edit", "message"),
     [
         (_drop_scale, f"{NAME}' is FP8 without a scale; there is none of {NAME}_scale_inv"),
-        (_cut_scale, rf"'{NAME}_scale_inv' has shape \[1, 2\], which does not go with .* with blocks of \[48, 32\]"),
+        (
+            _cut_scale,
+            rf"'{NAME}_scale_inv' has shape \[1, 2\], which does not go with .* blocks of \[48\] rows",
+        ),
         (_whole_scale, rf"{NAME}_scale_inv', which belongs to '{NAME}', is of type I64; allowed: F32"),
         (_plain, "none of the 21 tensors is; if they are plain"),
         (_strange, "'model.layers.0.mlp.other.weight', of type I8, is not as FP8 is known here"),

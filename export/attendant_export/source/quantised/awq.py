@@ -12,7 +12,8 @@ from typing import Any
 import torch
 
 from attendant_export.errors import SourceError
-from attendant_export.source.quantised.codes import Codes, even_groups, group_of, unpack
+from attendant_export.source.quantised.codes import Codes, group_of, unpack
+from attendant_export.source.quantised.sizes import Sizes
 from attendant_export.source.quantised.tensors import Tensors
 from attendant_export.source.quantised.weights import FLOATS, Reading
 
@@ -40,7 +41,7 @@ def read_awq(tensors: Tensors, settings: Mapping[str, Any]) -> Reading:
         tensors.check(f"{stem}scales", name, FLOATS, (None, words * _A_WORD))
         count = tensors[f"{stem}scales"][0]
         tensors.check(f"{stem}qzeros", name, ("I32",), (count, words))
-        group = even_groups(channels, count)
+        group = Sizes.of(settings).channel(channels, count)
         if group is None:
             raise SourceError(
                 f"{tensors.folder}: {count} groups of scales do not share the {channels} channels of {name!r}"

@@ -17,6 +17,7 @@ from attendant_export.source.quantised.bitsandbytes import read_bitsandbytes
 from attendant_export.source.quantised.compressed import read_compressed
 from attendant_export.source.quantised.fp8 import read_fp8
 from attendant_export.source.quantised.gptq import read_gptq
+from attendant_export.source.quantised.modelopt import read_modelopt
 from attendant_export.source.quantised.mxfp4 import read_mxfp4
 from attendant_export.source.quantised.scheme import Scheme
 from attendant_export.source.quantised.tensors import Tensors
@@ -30,7 +31,9 @@ _READERS: Mapping[str, Reader] = {
     "compressed-tensors": read_compressed,
     "fp8": read_fp8,
     "gptq": read_gptq,
+    "modelopt": read_modelopt,
     "mxfp4": read_mxfp4,
+    "quark": read_modelopt,
     "torchao": read_torchao,
 }
 _SMALL = 4  # bits
@@ -74,10 +77,11 @@ def read_checkpoint(folder: Path, scheme: Scheme) -> Checkpoint:
             f"{len(tensors)} tensors is; if they are plain, take what it says of quantisation away"
         )
     weights = dict(reading.weights)
+    modules = {name.removesuffix(".weight") for name in weights if name.endswith(".weight")}
     for name in tensors:
         if name in reading.used:
             continue
-        _check_plain(tensors, name, scheme)
+        _check_plain(tensors, name, scheme, modules)
         weights[name] = Weight(tensors[name], partial(tensors.read, name))
     done = f"{len(reading.weights)} weights of {scheme.name} read as float32"
     return Checkpoint(weights, (done,), _warnings(reading), _precision(reading))
@@ -100,8 +104,10 @@ def _warnings(reading: Reading) -> tuple[str, ...]:
     )
 
 
-def _check_plain(tensors: Tensors, name: str, scheme: Scheme) -> None:
-    part = name.endswith(_PARTS)
+def _check_plain(tensors: Tensors, name: str, scheme: Scheme, modules: set[str]) -> None:
+    """Refuses what may be a part of a quantised weight; ``modules`` have one, and besides it a bias at most."""
+    module, _, part_of_module = name.rpartition(".")
+    part = name.endswith(_PARTS) or (module in modules and part_of_module != "bias")
     if part or (name.endswith("weight") and tensors.dtype(name) not in _PLAIN):
         raise SourceError(
             f"{tensors.folder}: tensor {name!r}, of type {tensors.dtype(name)}, is not as {scheme.name} is known here; "

@@ -77,11 +77,6 @@ def block_of(groups: torch.Tensor) -> int | None:
     return None
 
 
-def even_groups(channels: int, count: int) -> int | None:
-    """The size of ``count`` groups that share ``channels``; None where they do not share them evenly."""
-    return channels // count if count and channels % count == 0 else None
-
-
 def group_of(size: int, channels: int) -> torch.Tensor:
     """The group of each channel where each has ``size`` neighbours, [channels] int64."""
     return torch.arange(channels) // size

@@ -1,4 +1,4 @@
-"""compressed-tensors: whole numbers packed or not, and FP8, whichever each weight is.
+"""compressed-tensors: whole numbers packed or not, FP8 and FP4, whichever each weight is.
 
 Packed: ``weight_packed`` [N, K * bits / 32, rounded up] int32, ``weight_scale`` [N, groups], ``weight_shape`` [2], and
 where there are any ``weight_zero_point`` [N * bits / 32, rounded up, groups] int32 and ``weight_g_idx`` [K]. Values and
@@ -16,12 +16,17 @@ from typing import Any
 import torch
 
 from attendant_export.errors import SourceError
-from attendant_export.source.quantised.codes import Codes, even_groups, group_of, read_groups, unpack
+from attendant_export.source.quantised.codes import Codes, group_of, read_groups, unpack
+from attendant_export.source.quantised.fp4 import add_fp4
 from attendant_export.source.quantised.fp8 import read_fp8
+from attendant_export.source.quantised.sizes import Sizes
 from attendant_export.source.quantised.tensors import Tensors
 from attendant_export.source.quantised.weights import FLOATS, Reading
 
-_FORMATS = ("dense", "pack-quantized", "int-quantized", "naive-quantized", "float-quantized", "mixed-precision")
+_FORMATS = (
+    *("dense", "pack-quantized", "int-quantized", "naive-quantized", "float-quantized", "mixed-precision"),
+    *("nvfp4-pack-quantized", "mxfp4-pack-quantized", "mxfp8-quantized"),
+)
 _MIDDLE = 128  # of 8 bits
 _MOST_BITS = 8
 
@@ -38,22 +43,40 @@ class _Place:
 
 
 def read_compressed(tensors: Tensors, settings: Mapping[str, Any]) -> Reading:
-    """Every weight of whole numbers or of 8-bit floats. What each of them is, its own tensors say.
+    """Every weight of whole numbers or of floats. What each of them is, its own tensors say.
 
     Raises:
         SourceError: a format that is not read, or a part that is missing or does not fit; names it.
     """
     _check_formats(tensors, settings)
-    reading = read_fp8(tensors, settings)
+    sizes = Sizes.of(settings)
+    reading = read_bytes(tensors, settings)
+    for name in tensors:
+        if not name.endswith(".weight_packed"):
+            continue
+        if tensors.dtype(name) == "U8":
+            add_fp4(reading, tensors, name)
+            continue
+        stem = name.removesuffix("weight_packed")
+        outputs, channels, bits = _packed_sizes(tensors, name)
+        groups = _groups(tensors, stem, channels, sizes)
+        _add(reading, tensors, _packed, _Place(stem, outputs, channels, groups, bits))
+    return reading
+
+
+def read_bytes(tensors: Tensors, settings: Mapping[str, Any]) -> Reading:
+    """Every weight of a byte a value: 8-bit floats, and whole numbers.
+
+    Raises:
+        SourceError: a part is missing or does not fit; names it.
+    """
+    reading, sizes = read_fp8(tensors, settings), Sizes.of(settings)
     for name, shape in tensors.items():
-        if name.endswith(".weight_packed"):
-            stem = name.removesuffix("weight_packed")
-            outputs, channels, bits = _packed_sizes(tensors, name)
-            _add(reading, tensors, _packed, _Place(stem, outputs, channels, _groups(tensors, stem, channels), bits))
-        elif name.endswith(".weight") and tensors.dtype(name) == "I8":
+        if name.endswith(".weight") and tensors.dtype(name) == "I8":
             tensors.check(name, name, ("I8",), (None, None))
             stem = name.removesuffix("weight")
-            _add(reading, tensors, _unpacked, _Place(stem, shape[0], shape[1], _groups(tensors, stem, shape[1])))
+            place = _Place(stem, shape[0], shape[1], _groups(tensors, stem, shape[1], sizes))
+            _add(reading, tensors, _unpacked, place)
     return reading
 
 
@@ -81,14 +104,14 @@ def _add(reading: Reading, tensors: Tensors, read: Callable[[Tensors, _Place], C
     reading.add_codes(f"{place.stem}weight", shape, partial(read, tensors, place), place.groups, *parts)
 
 
-def _groups(tensors: Tensors, stem: str, channels: int) -> torch.Tensor:
+def _groups(tensors: Tensors, stem: str, channels: int, sizes: Sizes) -> torch.Tensor:
     """The group of each channel, [channels] int64."""
     scale = f"{stem}weight_scale"
     tensors.check(scale, f"{stem}weight", FLOATS)
     count = tensors[scale][-1] if len(tensors[scale]) > 1 else 1
     if f"{stem}weight_g_idx" in tensors:
         return read_groups(tensors, f"{stem}weight_g_idx", channels, count)
-    group = even_groups(channels, count)
+    group = sizes.channel(channels, count)
     if group is None:
         raise SourceError(
             f"{tensors.folder}: {count} groups of scales do not share the {channels} channels of {stem + 'weight'!r}"

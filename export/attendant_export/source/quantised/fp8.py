@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from attendant_export.errors import SourceError
+from attendant_export.source.quantised.sizes import Sizes, size_of
 from attendant_export.source.quantised.tensors import Tensors
 from attendant_export.source.quantised.weights import FLOATS, Reading, Weight
 
@@ -21,7 +22,7 @@ _SCALES = ("_scale_inv", "_scale")
 _SCALE_TYPES = (*FLOATS, "F8_E8M0", "U8")
 # Scales of activations and of the KV cache: here, both are computed in float32.
 _UNREAD = ("input_scale", "activation_scale", "output_scale", "k_scale", "v_scale", "q_scale", "prob_scale")
-_UNREAD_BESIDE = ("input_scale_ub", "input_zero_point")
+_UNREAD_BESIDE = ("input_scale_ub", "input_zero_point", "input_global_scale", "input_scale_2")
 _EXPONENT_OF_ONE = 127
 
 
@@ -32,24 +33,15 @@ def read_fp8(tensors: Tensors, settings: Mapping[str, Any]) -> Reading:
         SourceError: a scale is missing, or does not fit; names the tensor.
     """
     reading = Reading()
-    block = _block_size(settings)
+    sizes = Sizes.of(settings)
     for name, shape in tensors.items():
-        if tensors.dtype(name) in TYPES:
+        if tensors.dtype(name) in TYPES and not name.endswith(_SCALES):  # scales of FP4 are FP8
             scale = _scale_of(tensors, name)
-            blocks = _blocks(tensors, name, scale, block)
+            blocks = _blocks(tensors, name, scale, sizes)
             reading.add(name, Weight(shape, partial(_dequantised, tensors, name, scale, blocks)), name, scale)
         elif name.rpartition(".")[2] in (*_UNREAD, *_UNREAD_BESIDE):
             reading.used.add(name)
     return reading
-
-
-def _block_size(settings: Mapping[str, Any]) -> tuple[int, int] | None:
-    found = settings.get("weight_block_size") or settings.get("block_size")
-    if found is None:
-        return None
-    if not (isinstance(found, list) and len(found) == 2 and all(isinstance(size, int) and size > 0 for size in found)):
-        raise SourceError(f"config.json: weight_block_size is {found!r}; it must be two positive numbers")
-    return found[0], found[1]
 
 
 def _scale_of(tensors: Tensors, name: str) -> str:
@@ -62,7 +54,7 @@ def _scale_of(tensors: Tensors, name: str) -> str:
     return scale
 
 
-def _blocks(tensors: Tensors, name: str, scale: str, block: tuple[int, int] | None) -> tuple[int, ...]:
+def _blocks(tensors: Tensors, name: str, scale: str, named: Sizes) -> tuple[int, ...]:
     """How many elements of the weight, axis by axis, have one scale.
 
     Raises:
@@ -73,38 +65,40 @@ def _blocks(tensors: Tensors, name: str, scale: str, block: tuple[int, int] | No
         return shape
     if len(given) == 1 and len(shape) > 1:  # a scale for each row
         given = (*given, *(1,) * (len(shape) - 1))
-    sizes = tuple(
-        _size(length, count, None if block is None or axis < len(shape) - 2 else block[axis - len(shape) + 2])
-        for axis, (length, count) in enumerate(zip(shape, given, strict=False))
-    )
+    sizes = tuple(_size(shape, given, axis, named) for axis in range(min(len(shape), len(given))))
     if len(given) != len(shape) or None in sizes:
-        asked = f" with blocks of {list(block)}" if block is not None else ""
+        named_sizes = (("rows", named.rows), ("channels", named.channels))
+        asked = ", ".join(f"blocks of {sorted(sizes)} {what}" for what, sizes in named_sizes if sizes)
         raise SourceError(
             f"{tensors.folder}: the scale {scale!r} has shape {list(tensors[scale])}, which does not go with {name!r}, "
-            f"{list(shape)}{asked}"
+            f"{list(shape)}{', with ' if asked else ''}{asked}"
         )
     return tuple(size for size in sizes if size is not None)
 
 
-def _size(length: int, count: int, block: int | None) -> int | None:
-    """The elements of one scale on an axis of ``length`` with ``count`` scales."""
-    if block is not None:
-        return block if -(-length // block) == count else None
-    return length // count if count and length % count == 0 else None
+def _size(shape: tuple[int, ...], given: tuple[int, ...], axis: int, named: Sizes) -> int | None:
+    """The elements of one scale on an axis. A single one there is for all of it where rows have one each, or experts;
+    in blocks it is where a block is that large."""
+    length, count, last = shape[axis], given[axis], axis == len(shape) - 1
+    sizes = named.channels if last else named.rows
+    inner = axis > 0 and given[:axis] == shape[:axis] and set(given[axis:]) == {1}
+    if count == 1 < length and sizes and not inner and max(sizes) < length:
+        return None
+    return size_of(length, count, sizes)
 
 
 def _dequantised(tensors: Tensors, name: str, scale: str, blocks: tuple[int, ...]) -> torch.Tensor:
-    values, factors = tensors.read(name).to(torch.float32), _factors(tensors.read(scale))
-    if factors.numel() == 1:
-        return values.mul_(factors.reshape(()))
-    factors = factors.reshape(*factors.shape, *(1,) * (values.dim() - factors.dim()))
+    values, scales = tensors.read(name).to(torch.float32), factors(tensors.read(scale))
+    if scales.numel() == 1:
+        return values.mul_(scales.reshape(()))
+    scales = scales.reshape(*scales.shape, *(1,) * (values.dim() - scales.dim()))
     for axis, size in enumerate(blocks):
-        if size > 1 and factors.shape[axis] > 1:
-            factors = factors.repeat_interleave(size, dim=axis).narrow(axis, 0, values.shape[axis])
-    return values.mul_(factors)
+        if size > 1 and scales.shape[axis] > 1:
+            scales = scales.repeat_interleave(size, dim=axis).narrow(axis, 0, values.shape[axis])
+    return values.mul_(scales)
 
 
-def _factors(scale: torch.Tensor) -> torch.Tensor:
+def factors(scale: torch.Tensor) -> torch.Tensor:
     """Scales in float32; bytes are exponents of two."""
     if scale.dtype == torch.uint8:
         return torch.exp2(scale.to(torch.float32) - _EXPONENT_OF_ONE)

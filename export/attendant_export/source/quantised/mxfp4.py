@@ -12,14 +12,13 @@ from typing import Any
 import torch
 
 from attendant_export.errors import SourceError
+from attendant_export.source.quantised.fp4 import from_pairs
 from attendant_export.source.quantised.tensors import Tensors
 from attendant_export.source.quantised.weights import Reading, Weight
 
 _BLOCKS, _SCALES = "_blocks", "_scales"
 _BYTES = 16  # of a block
 _EXPONENT_OF_ONE = 127
-_VALUES = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
-_TABLE = torch.tensor([*_VALUES, *(-value for value in _VALUES)])
 
 
 def read_mxfp4(tensors: Tensors, settings: Mapping[str, Any]) -> Reading:
@@ -50,7 +49,6 @@ def _dequantised(tensors: Tensors, blocks: str, scales: str) -> torch.Tensor:
     experts, outputs, groups, _ = codes.shape
     found = torch.empty(experts, 2 * _BYTES * groups, outputs)
     for index in range(experts):  # one at a time: table look-ups need wide indices
-        values = torch.stack([_TABLE[(codes[index] & 15).int()], _TABLE[(codes[index] >> 4).int()]], dim=-1)
-        values = torch.ldexp(values.flatten(-2), exponents[index][..., None])  # [N, groups, 32]
+        values = torch.ldexp(from_pairs(codes[index]), exponents[index][..., None])  # [N, groups, 32]
         found[index] = values.flatten(1).T
     return found

@@ -13,14 +13,20 @@ from attendant_export.source.json_files import read_json
 _OLDER = {"quantize_config.json": "gptq", "quant_config.json": "awq"}
 """Files of GPTQ and AWQ from before config.json had it; by file, the method."""
 _MODELOPT = "hf_quant_config.json"
-_SAME = {"bitsandbytes_4bit": "bitsandbytes", "bitsandbytes_8bit": "bitsandbytes", "fbgemm_fp8": "fp8"}
+_SAME = {
+    **dict.fromkeys(("bitsandbytes_4bit", "bitsandbytes_8bit"), "bitsandbytes"),
+    **dict.fromkeys(("fbgemm_fp8", "mxfp8"), "fp8"),
+    **dict.fromkeys(("modelopt_fp4", "modelopt_mxfp8", "modelopt_mixed"), "modelopt"),
+}
 NAMES: Mapping[str, str] = {
     "awq": "AWQ",
     "bitsandbytes": "bitsandbytes",
     "compressed-tensors": "compressed-tensors",
     "fp8": "FP8",
     "gptq": "GPTQ",
+    "modelopt": "ModelOpt",
     "mxfp4": "MXFP4",
+    "quark": "Quark",
     "torchao": "torchao",
 }
 """The methods that are read, by the name that config.json has for them, in the words of people."""
@@ -56,9 +62,7 @@ def scheme_of(folder: Path, config: Mapping[str, Any]) -> Scheme | None:
         if (folder / name).is_file():
             return _known(method, read_json(folder / name), folder / name)
     if (folder / _MODELOPT).is_file():
-        found = read_json(folder / _MODELOPT).get("quantization") or {}
-        algorithm = str(found.get("quant_algo"))
-        return _known("fp8" if algorithm == "FP8" else f"ModelOpt's {algorithm}", found, folder / _MODELOPT)
+        return _known("modelopt", read_json(folder / _MODELOPT).get("quantization") or {}, folder / _MODELOPT)
     return None
 
 
@@ -73,8 +77,6 @@ def _section(config: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 def _known(method: str, settings: Mapping[str, Any], file: Path) -> Scheme:
     method = _SAME.get(method, method)
-    if method == "modelopt":
-        method = "fp8" if settings.get("quant_algo") == "FP8" else f"modelopt ({settings.get('quant_algo')})"
     if method not in NAMES:
         raise SourceError(
             f"{file.parent}: the weights are quantised with {method} ({file.name}), which is not read; what is: "

@@ -47,9 +47,9 @@ class Tensors(Mapping[str, tuple[int, ...]]):
     def __len__(self) -> int:
         return len(self._shapes)
 
-    def dtype(self, name: str) -> str:
-        """The type as safetensors writes it: BF16, F8_E4M3, I32, ..."""
-        return self._types[name]
+    def dtype(self, name: str, missing: str = "") -> str:
+        """The type as safetensors writes it: BF16, F8_E4M3, I32, ...; ``missing`` of a tensor that is not there."""
+        return self._types.get(name, missing)
 
     def read(self, name: str) -> torch.Tensor:
         """The content.
