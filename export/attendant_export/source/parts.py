@@ -7,7 +7,10 @@ from typing import Any
 
 from attendant_export.errors import ExportError, UnsupportedModel, reading
 
-_ROUTES = ("vision_config", "vq_config", "vlm_config"), ("audio_config", "encoder_config", "codec_config")
+_ROUTES = (
+    ("vision_config", "vq_config", "vlm_config"),
+    ("audio_config", "sound_config", "encoder_config", "codec_config", "acoustic_tokenizer_encoder_config"),
+)
 _ANSWERS_TO_IMAGES = "it answers to an image, and its code takes no text without one"
 WITHIN = {"qwen2_5_omni": "thinker", "qwen3_omni_moe": "thinker"}
 """By type, the part of a checkpoint that reads all and writes text, where other parts speak."""

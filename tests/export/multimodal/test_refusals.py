@@ -34,7 +34,7 @@ REASONS = {
 }
 
 
-@pytest.mark.parametrize(("name", "what"), [("llava", "images"), ("gemma3", "images"), ("qwen2_audio", "sound")])
+@pytest.mark.parametrize(("name", "what"), [("llava", "images"), ("gemma3", "images"), ("vibevoice_asr", "sound")])
 def test_without_the_flag_the_error_names_it(
     tmp_path: Path, name: str, what: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
