@@ -43,7 +43,7 @@ _MODEL_FAILURES = (
 _OF_CODE = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError)
 _EXPORTERS = ("/torch/export/", "/torch/_export/", "/torch/onnx/", "/torch/_dynamo/", "/transformers/exporters/")
 _LONGEST = 300
-_CONFIG_FIELD = re.compile(r"'\w+Config' object has no attribute '(\w+)'")
+_FIELD = re.compile(r"'\w+(Config|Output\w*)' object has no attribute '(\w+)'")
 
 
 class ExportError(Exception):
@@ -191,9 +191,10 @@ def failures_of(architecture: str) -> Iterator[None]:
     except MaskRead as error:
         raise UnsupportedModel(architecture, str(error)) from error
     except _MODEL_FAILURES as error:
-        missing = _CONFIG_FIELD.search(str(error)) if isinstance(error, AttributeError) else None
+        missing = _FIELD.search(str(error)) if isinstance(error, AttributeError) else None
         if missing is not None:
-            raise UnsupportedModel(architecture, f"its config has no {missing[1]}, which is needed") from error
+            where = "config" if missing[1] == "Config" else "output"
+            raise UnsupportedModel(architecture, f"its {where} has no {missing[2]}, which is needed") from error
         what = "its code cannot be traced to a graph" if _is_tracing(error) else "its code fails on sample inputs"
         reason = f"{what} ({type(error).__name__}: {first_line(error)}); --debug shows where"
         raise UnsupportedModel(architecture, reason) from error

@@ -168,6 +168,16 @@ def test_stateful_models_are_refused(tmp_path: Path) -> None:
         export_model(model, make_tokenizer().to_str(), tmp_path / "b")
 
 
+def test_a_model_with_two_answers_is_refused(tmp_path: Path) -> None:
+    import transformers
+
+    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": 300, "ffn_dim": 32}
+    config = transformers.MoshiConfig(**sizes, head_dim=16, sliding_window=8, max_position_embeddings=64)
+    model = transformers.MoshiForCausalLM._from_config(config, attn_implementation="eager").eval()
+    with pytest.raises(UnsupportedModel, match="the last 8 positions of it while it generates, and to all in a prompt"):
+        export_model(model, make_tokenizer().to_str(), tmp_path / "b")
+
+
 def test_encoders_are_refused(tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM, BertConfig
 

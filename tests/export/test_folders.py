@@ -145,6 +145,8 @@ def test_failures_of_a_models_code_are_one_sentence() -> None:
         raise ValueError("You have to specify pixel_values")
     with pytest.raises(UnsupportedModel, match=r"'t5': its config has no eos_id, which is needed"), failures_of("t5"):
         raise AttributeError("'T5Config' object has no attribute 'eos_id'")
+    with pytest.raises(UnsupportedModel, match="its output has no logits, which is needed"), failures_of("x"):
+        raise AttributeError("'BaseModelOutput' object has no attribute 'logits'")
     with pytest.raises(UnsupportedModel, match="a package is missing: no module"), failures_of("x"):
         raise ImportError("no module")
     assert len(first_line(RuntimeError("x" * 5000))) == 303

@@ -17,6 +17,7 @@ from attendant_export.decoders.decoder import probe, trace_decoder
 from attendant_export.decoders.families import patched
 from attendant_export.decoders.layouts import CacheLayout, PageLayout, SlotLayout
 from attendant_export.drafts import Written
+from attendant_export.errors import UnsupportedModel
 from attendant_export.fidelity.windows import text_windows
 from attendant_export.graph.companions import paged_companions
 from attendant_export.graph.files import save_graphs
@@ -86,11 +87,32 @@ def trace_graph(
     with progress("trace") as step:
         traced = trace_decoder(in_dtype(model, recipe.dtype), context_length, layout, step, changing)
         set_aside(model)
+    _check_windows(model, [call.window for call in traced.layers], context_length)
     with progress("rewrite"):
         # A half-precision head may share memory with the embedding table; a quantised one is a tensor of its own.
         tied = recipe.target == "cuda" and recipe.precision != "int4"
         rewrite(traced.model, context_length, layout, keep_tied=tied, changing=changing)
     return TracedGraph(traced.model, traced.layers)
+
+
+def _check_windows(model: Any, windows: Sequence[int | None], context_length: int) -> None:
+    """Refuses a model that forgets while it generates what it attends to in a prompt: it has two answers.
+
+    Raises:
+        UnsupportedModel: transformers' cache of it slides, and no layer has a window.
+    """
+    from transformers import DynamicCache
+
+    if any(windows) or not getattr(model.config.get_text_config(), "sliding_window", None):
+        return
+    layers = DynamicCache(config=model.config).layers
+    kept = [layer.sliding_window for layer in layers if getattr(layer, "is_sliding", False)]
+    shortest = min((size for size in kept if isinstance(size, int)), default=context_length)
+    if shortest < context_length:
+        raise UnsupportedModel(
+            str(model.config.model_type),
+            f"transformers attends to the last {shortest} positions of it while it generates, and to all in a prompt",
+        )
 
 
 def write_traced(

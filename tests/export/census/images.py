@@ -30,8 +30,8 @@ def judge(model_type: str, class_name: str, folder: Path) -> Judged:
     classifies = "ImageClassification" in class_name
     making.save(making.make_model(model_type, class_name, **({"num_labels": 4} if classifies else {})), source)
     model = making.loaded(class_name, source)
-    edge = getattr(getattr(model.config, "vision_config", model.config), "image_size", _EDGE)
-    processor = image_processor(model_type, edge if isinstance(edge, int) else _EDGE)
+    size = getattr(getattr(model.config, "vision_config", model.config), "image_size", None) or _EDGE
+    processor = image_processor(model_type, size if isinstance(size, int) else size[0])
     processor.save_pretrained(source)
     manifest = export_bundle(source, folder / "bundle", task="classify_image" if classifies else "embed_image")
     assert isinstance(manifest, EncoderManifest)

@@ -171,9 +171,12 @@ def _wrapped(start: str, names: Iterable[str], indent: str = "") -> str:
 
 
 def _needed(results: Results) -> str:
-    rows = []
-    for pattern, what, need in NEEDED:
-        count = sum(1 for result in results.values() if result.outcome != "right" and re.search(pattern, result.detail))
-        if count:
-            rows.append(f"| {what} | {count} | {need} |\n")
+    counts = [0] * len(NEEDED)
+    for result in results.values():
+        if result.outcome != "right":
+            places = (place for place, (pattern, *_) in enumerate(NEEDED) if re.search(pattern, result.detail))
+            place = next(places, None)
+            if place is not None:
+                counts[place] += 1
+    rows = [f"| {what} | {count} | {need} |\n" for (_, what, need), count in zip(NEEDED, counts, strict=True) if count]
     return "| what the model does | classes | what it would need |\n|---|---|---|\n" + "".join(rows)

@@ -45,26 +45,29 @@ on natural text in every export ([Fidelity](fidelity.md)), and on three trained 
 (SmolLM2, whisper-tiny.en, all-MiniLM-L6-v2).
 """
 
-# Pattern of the refusal, what the model does, and what it would take to export it.
+# Pattern of the refusal, what the model does, and what it would take to export it. The first that fits counts.
 NEEDED: tuple[tuple[str, str, str], ...] = (
     (
-        r"linear_attention|conv\b.*layers|recurrent|states beside|mamba|hybrid",
+        r"indexed_attention|compressed_sparse",
+        "attention to a few positions that the model chooses",
+        "an attention operator that chooses them, too",
+    ),
+    (
+        r"(linear_attention|conv|hybrid|mamba|recurrent)\b.* layers|recurrent or convolution",
         "recurrent or convolution layers",
-        "states of a sequence beside its keys and values; the server has them, the exporter cannot trace them",
+        "their states beside keys and values: the server has places for them, the exporter does not trace them",
     ),
+    (r"not causal or windowed|mask of its own|mask itself", "attention masks of other shapes", "an operator with them"),
+    (r"attention interface|attention is written out", "attention that is written out", "a patch for its class"),
+    (r"into blocks|into chunks", "texts cut into blocks", "as many blocks as a text needs, in one graph"),
+    (r"at random|hashing", "attention that draws or hashes", "what no graph has"),
+    (r"run together", "layers that see neighbours, padding included", "operators that are told where rows end"),
+    (r"another kind than text to text", "speech to text, other than Whisper's way", "their encoders as sources"),
     (
-        r"not causal or windowed",
-        "attention masks of other shapes",
-        "an attention operator that takes them without padding",
+        r"boxes|xpaths|tables|features of pictures|code points",
+        "inputs beside or instead of words: places on a page, tables, pictures, characters",
+        "fields for them in requests",
     ),
-    (r"chunked", "chunked attention", "a window that begins anew at each chunk"),
-    (r"into blocks|into chunks", "sources cut into blocks", "a number of blocks that follows the length of the source"),
-    (r"at random|hashing", "attention that draws or hashes", "nothing that a graph has"),
-    (r"another kind than text to text", "speech or images into text, other than Whisper", "their encoders as sources"),
-    (r"it has its own|image processor", "image processors with steps of their own", "these steps in the server"),
-    (
-        r"run together|together",
-        "layers that mix neighbours, padding included",
-        "their convolutions told of the ends of rows",
-    ),
+    (r"videos", "videos", "fields for them in requests"),
+    (r"image processor", "image processors with steps of their own", "these steps in the server"),
 )
