@@ -13,6 +13,7 @@ from attendant_export.decoders.architectures import context_length
 from attendant_export.decoders.decoder import trace_decoder
 from attendant_export.encoders.tasks import allowed_tasks
 from attendant_export.errors import UnsupportedModel
+from attendant_export.source.parts import causal_class
 from attendant_export.tracing.attention import MaskSpec
 from attendant_export.tracing.positions import reserved_positions
 
@@ -99,6 +100,18 @@ def test_a_model_of_many_languages_has_to_say_which_is_its_own() -> None:
 def test_class_of_a_folder_says_whether_it_continues_texts(model_type: str, name: str, task: str) -> None:
     config = {"model_type": model_type, "architectures": [name]}
     assert allowed_tasks(config, is_sentence_model=False)[0] == task
+
+
+@pytest.mark.parametrize(
+    ("model_type", "name", "loaded_by"),
+    [
+        ("emu3_text_model", "Emu3ForCausalLM", "Emu3ForCausalLM"),
+        ("roberta", "RobertaForCausalLM", "AutoModelForCausalLM"),
+        ("emu3_text_model", "Emu3Model", "AutoModelForCausalLM"),
+    ],
+)
+def test_class_that_no_type_of_config_leads_to_is_found_by_its_name(model_type: str, name: str, loaded_by: str) -> None:
+    assert causal_class({"model_type": model_type, "architectures": [name]}) == loaded_by
 
 
 @pytest.mark.parametrize("read", [lambda mask: mask + 1, lambda mask: 1 - mask, lambda mask: mask.dtype])

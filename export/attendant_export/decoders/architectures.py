@@ -12,7 +12,11 @@ from attendant_export.source.parts import causal_class
 from attendant_export.tracing.positions import reserved_positions
 
 # What no config field or class attribute tells. Everything else that cannot be exported is found while tracing.
+_CODES = "it writes codes of sound, several at each position"
 _UNSUPPORTED = {
+    "moshi": "each of its positions has codes of sound beside a token of text",
+    "musicgen_decoder": _CODES,
+    "musicgen_melody_decoder": _CODES,
     "cpmant": "it puts trained tokens before each text and biases scores by segments",
     "xlnet": "it foresees tokens in any order, with two streams of attention and memories of segments",
     "prophetnet": "it has a stream for each of several tokens that it foresees",

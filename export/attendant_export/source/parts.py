@@ -91,8 +91,21 @@ def text_config(config: Mapping[str, Any]) -> Any:
 
 
 def causal_class(config: Mapping[str, Any]) -> str:
-    """Name of the class of transformers that loads a model of texts that continues them."""
-    return "AutoModelForImageTextToText" if _reads_texts_alone(config.get("model_type")) else "AutoModelForCausalLM"
+    """Name of the class of transformers that loads a model of texts that continues them.
+
+    Some classes write configs of a type of their own, which transformers does not find them by: they are named.
+    """
+    import transformers
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as KNOWN
+
+    model_type = config.get("model_type")
+    if _reads_texts_alone(model_type):
+        return "AutoModelForImageTextToText"
+    if model_type not in KNOWN:
+        for name in config.get("architectures") or ():
+            if name in KNOWN.values() and getattr(transformers, name).config_class.model_type == model_type:
+                return str(name)
+    return "AutoModelForCausalLM"
 
 
 def _reads_texts_alone(architecture: Any) -> bool:
