@@ -58,6 +58,25 @@ def dbrx(trace: AttentionTrace) -> Method:
     return forward
 
 
+def step(trace: AttentionTrace) -> Method:
+    """Of Step3p7Experts, which caps what goes into the last product."""
+
+    def forward(
+        self: Any, hidden_states: torch.Tensor, top_k_index: torch.Tensor, top_k_weights: torch.Tensor
+    ) -> torch.Tensor:
+        count = top_k_index.shape[-1]
+
+        def expert(rows: torch.Tensor, times: Product) -> torch.Tensor:
+            inner = self._apply_gate(times(rows, self.gate_up_proj.transpose(1, 2)))
+            return times(inner, self.down_proj.transpose(1, 2))
+
+        pairs = hidden_states[:, None].expand(-1, count, -1).flatten(0, 1)
+        found = _by_expert(pairs, top_k_index.flatten(), self.num_experts, expert).unflatten(0, (-1, count))
+        return (found * top_k_weights[:, :, None]).sum(1).to(hidden_states.dtype)
+
+    return forward
+
+
 def longcat(trace: AttentionTrace) -> Method:
     """Of LongcatFlashExperts, whose last experts give back what they get."""
 

@@ -224,6 +224,7 @@ PATCHES = (
         attends=False,
     ),
     FamilyPatch("DbrxExperts", "forward", experts.dbrx, "loops over experts that are hit", attends=False),
+    FamilyPatch("Step3p7Experts", "forward", experts.step, "loops over experts that are hit", attends=False),
     FamilyPatch("LongcatFlashExperts", "forward", experts.longcat, "loops over experts that are hit", attends=False),
     FamilyPatch("AriaTextMoELayer", "forward", _aria_experts, "views of unknown strides", attends=False),
     FamilyPatch("XmodOutput", "lang_adapter", _xmod_adapter, "sorts rows by their languages", attends=False),
