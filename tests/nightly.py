@@ -28,6 +28,14 @@ DAILY: Mapping[str, Iterable[str]] = {
     "export/test_encoders.py::test_graph_gives_the_models_outputs": (
         *("bert-embed", "bert-answer", "bert-fill_mask", "deberta_v2-classify", "esm-classify_tokens"),
     ),
+    "export/test_sounds.py::test_recordings_run_together_as_documented": (
+        "wav2vec2-classify_audio",
+        "ast-classify_audio",
+    ),
+    "export/test_sounds.py::test_a_bundle_hears_what_transformers_hears": ("0.2-wav2vec2", "1.3-ast"),
+    "export/test_vision.py::test_images_run_together_as_documented": (
+        *("dinov3_vit-embed_image", "clip-classify_image", "swin-classify_image"),
+    ),
     "export/test_fidelity.py::test_random_models_of_other_families_are_not_trained": ("gpt2",),
     "export/gguf/test_as_stored.py::test_a_bundle_has_the_blocks_of_its_file": ("llama",),
     "export/quantised/test_as_stored.py::test_a_graph_in_the_checkpoints_blocks_is_the_plain_model": ("gptq", "bytes"),

@@ -25,6 +25,7 @@ from attendant.bundle import (
     ImageInput,
     Origin,
     Parity,
+    SpectrumInput,
     TensorSpec,
     TextInput,
     sha256,
@@ -242,6 +243,25 @@ def make_audio_encoder(
     spec = AudioInput(sampling_rate=16_000, min_samples=4, max_samples=4000)
     ctc = CtcHead(vocabulary=tuple(vocabulary), blank_id=0, samples_per_frame=4)
     return _write(out, {"encoder": g}, name=name or out.name, task="transcribe", layout=layout, input=spec, ctc=ctc)
+
+
+def make_sound_encoder(
+    out: Path, labels: Sequence[str] = ("silence", "noise"), spectrum: SpectrumInput | None = None
+) -> Path:
+    """Write a bundle for classify_audio: logits are the mean of samples, or of a ``spectrum``, times (0, 1, ...)."""
+    g = _Graph()
+    if spectrum is None:
+        values = g.take("input_values", "float32", "num_rows", "num_samples")
+    else:
+        sizes = spectrum.num_mel_bins, spectrum.num_frames
+        spectra = g.take("input_features", "float32", "num_rows", *sizes)
+        values = g("Reshape", spectra, g.const([-1, sizes[0] * sizes[1]]))
+    mean = g("ReduceMean", values, g.const([1]), keepdims=1)
+    g("MatMul", mean, g.const([np.arange(len(labels))], np.float32), name="logits")
+    g.give("logits", "num_rows", len(labels))
+    spec = spectrum or AudioInput(sampling_rate=16_000, min_samples=4, max_samples=4000, samples_per_frame=4)
+    fields = {"name": out.name, "task": "classify_audio", "layout": "equal", "labels": tuple(labels)}
+    return _write(out, {"encoder": g}, input=spec, **fields)
 
 
 def _projection(dimensions: int) -> _Graph:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _USER_ERROR, _INTERRUPTED = 2, 130
 _TASKS = (  # those of attendant_export.encoders.tasks, whose imports are heavy
     *("generate", "classify", "classify_tokens", "answer", "embed", "rerank", "fill_mask"),
-    *("classify_image", "embed_image", "transcribe"),
+    *("classify_image", "embed_image", "classify_audio", "transcribe"),
 )
 
 

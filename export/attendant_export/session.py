@@ -10,6 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 from attendant.bundle.graph_io import CachePorts
+from onnxruntime.capi import onnxruntime_pybind11_state as _ort
+
+RUN_ERRORS: tuple[type[Exception], ...] = (
+    RuntimeError,
+    *(kind for kind in vars(_ort).values() if isinstance(kind, type) and issubclass(kind, Exception)),
+)
+"""What ONNX Runtime raises over a graph that it cannot run."""
 
 Cached = tuple[npt.NDArray[Any], npt.NDArray[Any]]
 

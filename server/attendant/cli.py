@@ -76,6 +76,7 @@ COMMANDS: dict[str, tuple[str, Callable[[Parser], Run]]] = {
     "rerank": ("Order documents by how well they fit a query.", configure_encoding("rerank")),
     "fill-mask": ("Words for the masks in texts.", configure_encoding("fill-mask")),
     "see": ("Labels or vectors of image files.", configure_encoding("see")),
+    "hear": ("Labels of sound files.", configure_encoding("hear")),
     "transcribe": ("The words of recordings.", configure_transcribe),
     "explain": ("Show what a model looked at, and what its answer hung on.", configure_explain),
     "replay": ("Make kept answers again, and tell what changed.", configure_comparing("replay")),

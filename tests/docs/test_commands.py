@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
+import numpy as np
 import pytest
 from attendant.core.objectives import Objective
 from attendant.settings import SettingsArguments
@@ -19,14 +20,16 @@ from attendant.settings.callers import read_callers
 
 from tests.docs.markdown import REPOSITORY, Block, blocks, commands
 from tests.synthetic import make_synthetic_bundle
-from tests.system.encoders import FLAGS, make_encoders, png
+from tests.system.encoders import FLAGS, make_encoders, png, wav
 from tests.system.server import ServerProcess, environment, serving
 
 GRPC, HTTP = "127.0.0.1:50051", "http://127.0.0.1:9090"
 COMMANDS = commands()
 
 REPOSITORY_COMMAND = r"attendant (serve --model-repository|models --index|load|unload)\b"
-CLIENT = r"attendant (generate|estimate|chat|models|classify|translate|see|embed|tag|answer|rerank|fill-mask|explain)\b"
+CLIENT = (
+    r"attendant (generate|estimate|chat|models|classify|translate|see|hear|embed|tag|answer|rerank|fill-mask|explain)\b"
+)
 TRANSCRIBE = r"attendant transcribe "
 REPLAY = r"attendant replay "
 COMPARE = r"attendant compare "
@@ -94,6 +97,7 @@ def test_no_command_is_left_out() -> None:
 @pytest.mark.parametrize("command", of_kind(CLIENT))
 def test_client_commands(command: str, server: ServerProcess, tmp_path: Path) -> None:
     (tmp_path / "circle.png").write_bytes(png((200, 40, 40), (32, 32)))
+    (tmp_path / "siren.wav").write_bytes(wav(np.sin(np.arange(800) / 4)))
     text = "hello\n/exit\n" if "chat" in command else None
     assert run([*here(shlex.split(command)), "--server", server.grpc], tmp_path, text).strip()
 

@@ -39,7 +39,7 @@ MEASURED = [
 
 def test_at_least_16_families_are_documented_with_all_their_heads() -> None:
     assert len(FAMILIES) >= 16
-    assert set(encoders_doc.read()) == set(encoders_doc.names()), "run python -m tests.export.encoders_doc"
+    assert set(encoders_doc.read()) == set(encoders_doc.all_names()), "run python -m tests.export.encoders_doc"
 
 
 @pytest.mark.parametrize(("name", "head"), encoders_doc.names())

@@ -100,11 +100,11 @@ def test_plain_weights_are_no_matter_of_quantisation(tmp_path: Path) -> None:
         ({"model_type": "tapas"}, "tables"),
         ({"model_type": "markuplm"}, "xpaths"),
         ({"model_type": "vit_mae", "architectures": ["ViTMAEForPreTraining"]}, "random part of every image"),
-        ({"model_type": "wav2vec2", "architectures": ["Wav2Vec2ForSequenceClassification"]}, "classifies sound"),
-        ({"model_type": "whisper", "architectures": ["WhisperForAudioClassification"]}, "classifies sound"),
         ({"model_type": "vivit", "architectures": ["VivitForVideoClassification"]}, "videos"),
         ({"model_type": "canine", "architectures": ["CanineForTokenClassification"]}, "characters"),
         ({"model_type": "xmod", "architectures": ["XmodForCausalLM"]}, "default_language"),
+        ({"model_type": "wav2vec2", "architectures": ["Wav2Vec2ForAudioFrameClassification"]}, "labels every frame"),
+        ({"model_type": "wavlm", "architectures": ["WavLMForXVector"]}, "makes vectors of voices"),
         ({"model_type": "own", "auto_map": {"AutoModel": "modeling.Own"}}, "its own modelling code"),
     ],
 )

@@ -1,12 +1,10 @@
-"""Vision models: image processors as the server has them, and bundles that compute what torch computes."""
+"""Vision models: bundles that compute what torch computes."""
 
 from __future__ import annotations
 
-import io
-import json
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import onnx_ir as ir
@@ -14,16 +12,17 @@ import onnxruntime as ort
 import pytest
 import torch
 import transformers
-from attendant.bundle import EncoderManifest, read_any_manifest, verify_files
-from attendant.tasks.images import pixel_values
+from attendant.bundle import EncoderManifest, PatchInput, read_any_manifest, verify_files
 from attendant_export.encoders.export import encoder_graph
 from attendant_export.encoders.vision import plan_images, plan_vision
-from attendant_export.encoders.vision_input import image_input, load_processor
-from attendant_export.errors import SourceError, UnsupportedModel
+from attendant_export.errors import UnsupportedModel
 from attendant_export.export import export_bundle
 from attendant_export.recipe import Recipe
 from attendant_export.source.folder import SourceFolder
-from PIL import Image
+
+from tests.export import encoders_doc
+from tests.export.equal_rows_measure import make_image_plan, measure_equal_rows
+from tests.export.image_families import scattered
 
 SMALL = {
     "hidden_size": 64,
@@ -102,6 +101,15 @@ def test_a_bundle_computes_what_torch_computes(name: str, tmp_path: Path) -> Non
     assert ops["MultiHeadAttention"] == attention
 
 
+@pytest.mark.parametrize(("name", "head"), encoders_doc.names_of_images())
+def test_images_run_together_as_documented(name: str, head: str) -> None:
+    found, documented = measure_equal_rows(make_image_plan(name, head)), encoders_doc.read()[name, head]
+    assert found.error <= documented.error_below
+    assert (found.layout, found.attention, found.nodes) == ("equal", *documented.counts)
+    assert found.exact
+    assert documented.exact
+
+
 @pytest.fixture(scope="module")
 def vit_plan() -> Any:
     kind, config, *_ = families()["vit"]
@@ -146,130 +154,41 @@ def test_clip_embeddings_have_their_length_divided_away_and_those_of_dinov2_have
     assert (dino.embedding.normalise, dino.embedding.dimensions) == (False, 64)
 
 
-CONFIGS: dict[str, dict[str, Any]] = {
-    "vit of old": {
-        "do_normalize": True,
-        "do_resize": True,
-        "feature_extractor_type": "ViTFeatureExtractor",
-        "image_mean": [0.5, 0.5, 0.5],
-        "image_std": [0.5, 0.5, 0.5],
-        "resample": 2,
-        "size": 32,
-    },
-    "clip of old": {
-        "crop_size": 32,
-        "do_center_crop": True,
-        "do_normalize": True,
-        "do_resize": True,
-        "feature_extractor_type": "CLIPFeatureExtractor",
-        "image_mean": [0.48, 0.45, 0.4],
-        "image_std": [0.26, 0.26, 0.27],
-        "resample": 3,
-        "size": 36,
-    },
-    "deit": {
-        "image_processor_type": "DeiTImageProcessor",
-        "size": {"height": 40, "width": 40},
-        "crop_size": {"height": 32, "width": 32},
-        "resample": 3,
-    },
-    "siglip without normalisation": {
-        "image_processor_type": "SiglipImageProcessor",
-        "size": {"height": 32, "width": 24},
-        "do_normalize": False,
-    },
-    "fast": {"image_processor_type": "BitImageProcessorFast", "size": {"shortest_edge": 40}, "crop_size": 32},
-    "convnext": {"image_processor_type": "ConvNextImageProcessor", "size": {"shortest_edge": 28}, "crop_pct": 0.875},
-    "large convnext": {"image_processor_type": "ConvNextImageProcessor", "size": {"shortest_edge": 384}},
-    "raw bytes": {"image_processor_type": "BeitImageProcessor", "size": 32, "do_rescale": False, "do_normalize": False},
-    "of a processor": {
-        "processor_class": "CLIPProcessor",
-        "image_processor": {
-            "image_processor_type": "CLIPImageProcessor",
-            "size": {"shortest_edge": 36},
-            "crop_size": {"height": 32, "width": 32},
-        },
-    },
-}
-
-
-def write_config(folder: Path, config: dict[str, Any]) -> Path:
-    file = "processor_config.json" if "image_processor" in config else "preprocessor_config.json"
-    (folder / file).write_text(json.dumps(config), encoding="utf-8")
-    return folder
-
-
-@pytest.mark.parametrize("name", CONFIGS)
-@pytest.mark.parametrize("size", [(70, 50), (20, 33)])
-def test_the_server_makes_of_images_what_the_processor_makes(name: str, size: tuple[int, int], tmp_path: Path) -> None:
-    processor = load_processor(SourceFolder(write_config(tmp_path, CONFIGS[name])))
-    rough = np.random.default_rng(0).integers(0, 256, (6, 5, 3), dtype=np.uint8)
-    image = Image.fromarray(rough).resize(size, Image.Resampling.BICUBIC)
-    stream = io.BytesIO()
-    image.save(stream, "PNG")
-    found = pixel_values(stream.getvalue(), image_input(processor, "vit"), "images[0]")
-    wanted = np.asarray(processor(images=image, return_tensors="np")["pixel_values"][0], np.float32)
-    assert np.abs(found - wanted).max() < 1e-5 * max(1, np.abs(wanted).max())
-
-
-DINOV3: dict[str, Any] = {
-    "crop_size": None,
-    "do_center_crop": None,
-    "do_normalize": True,
-    "do_rescale": True,
-    "do_resize": True,
-    "image_mean": [0.485, 0.456, 0.406],
-    "image_processor_type": "DINOv3ViTImageProcessorFast",
-    "image_std": [0.229, 0.224, 0.225],
-    "resample": 2,
-    "rescale_factor": 0.00392156862745098,
-    "size": {"height": 32, "width": 24},
-}
-
-
-@pytest.mark.parametrize("size", [(70, 50), (20, 33), (24, 32)])
-@pytest.mark.parametrize(("resample", "mode"), [(2, "bilinear"), (3, "bicubic")])
-def test_a_processor_that_scales_first_resizes_without_rounding(
-    resample: int, mode: str, size: tuple[int, int], tmp_path: Path
-) -> None:
-    spec = image_input(load_processor(SourceFolder(write_config(tmp_path, {**DINOV3, "resample": resample}))), "vit")
-    rough = np.random.default_rng(0).integers(0, 256, (6, 5, 3), dtype=np.uint8)
-    image = Image.fromarray(rough).resize(size, Image.Resampling.BICUBIC)
-    stream = io.BytesIO()
-    image.save(stream, "PNG")
-    found = pixel_values(stream.getvalue(), spec, "images[0]")
-    # What transformers' DINOv3ViTImageProcessor has torchvision do, which calls this function of torch.
-    scaled = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() * DINOV3["rescale_factor"]
-    resized = torch.nn.functional.interpolate(scaled, (32, 24), mode=mode, antialias=True, align_corners=False)[0]
-    mean, std = (torch.tensor(DINOV3[name])[:, None, None] for name in ("image_mean", "image_std"))
-    assert np.abs(found - ((resized - mean) / std).numpy()).max() < 1e-5
-
-
-@pytest.mark.parametrize(
-    ("config", "reason"),
-    [
-        ({**DINOV3, "do_center_crop": True, "crop_size": {"height": 16, "width": 16}}, "cuts what it resized"),
-        ({"image_processor_type": "CLIPImageProcessor", "do_center_crop": False}, "gives images of several sizes"),
-        ({"image_processor_type": "ViTImageProcessor", "do_resize": False}, "gives images of several sizes"),
-        ({"image_processor_type": "EfficientNetImageProcessor"}, "has its own"),
-        ({"image_processor_type": "ViTImageProcessor", "do_pad": True, "pad_size": 40}, "pads images"),
-    ],
-)
-def test_a_processor_that_does_something_else_is_refused(config: dict[str, Any], reason: str, tmp_path: Path) -> None:
-    with pytest.raises(UnsupportedModel, match=reason):
-        image_input(load_processor(SourceFolder(write_config(tmp_path, config))), "vit")
-
-
-def test_a_folder_without_a_processor_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match=r"has no preprocessor_config\.json"):
-        load_processor(SourceFolder(tmp_path))
-    (tmp_path / "preprocessor_config.json").write_text('{"image_processor_type": "NoSuchProcessor"}')
-    with pytest.raises(SourceError, match="the image processor cannot be loaded"):
-        load_processor(SourceFolder(tmp_path))
-
-
 def test_a_processor_of_another_size_than_the_model_is_refused(tmp_path: Path) -> None:
     kind, config, *_ = families()["vit"]
     processor = transformers.ViTImageProcessorPil(size={"height": 48, "width": 48})
     with pytest.raises(UnsupportedModel, match="48"):
         plan_images(random_model(kind, config), processor, "classify_image")
+
+
+PATCHES = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "patch_size": 8, "num_patches": 16}
+
+
+@pytest.mark.parametrize("head", ["embed_image", "classify_image"])
+def test_siglip2_takes_images_in_their_own_shapes(head: Literal["embed_image", "classify_image"]) -> None:
+    """In patches, of which it has 16 positions and is given up to 30."""
+    processor = transformers.Siglip2ImageProcessorPil(patch_size=8, max_num_patches=30)
+    if head == "embed_image":
+        model = scattered("Siglip2VisionModel", transformers.Siglip2VisionConfig(**PATCHES))
+    else:
+        text = {"hidden_size": 64, "num_hidden_layers": 1, "vocab_size": 99, "num_attention_heads": 4}
+        both = transformers.Siglip2Config(vision_config=PATCHES, text_config=text, **LABELS)
+        model = scattered("Siglip2ForImageClassification", both)
+    plan = plan_images(model, processor, head)
+    assert isinstance(plan.input, PatchInput)
+    assert (plan.input.patch_size, plan.input.max_patches) == (8, 30)
+    found = measure_equal_rows(plan)
+    assert found.error < 1e-5
+    assert found.exact
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (5, 6), (2, 3), (9, 3), (1, 7), (4, 4)])
+def test_positions_are_resized_as_torch_resizes_them(shape: tuple[int, int]) -> None:
+    from attendant_export.encoders.patches import resized_positions
+    from transformers.models.siglip2.modeling_siglip2 import Siglip2VisionEmbeddings
+
+    table = torch.randn(4, 4, 8, generator=torch.Generator().manual_seed(0))
+    shapes = torch.tensor([shape])
+    wanted = Siglip2VisionEmbeddings.resize_positional_embeddings(table, shapes, 30)
+    count = shape[0] * shape[1]
+    assert (resized_positions(table, shapes, 30) - wanted)[0, :count].abs().max() < 1e-6

@@ -13,6 +13,7 @@ from attendant.core.grammar import Grammar
 from attendant.frontend.encoding.calls import (
     AnswerCall,
     Audio,
+    ClassifyAudioCall,
     ClassifyCall,
     ClassifyImageCall,
     ClassifyTokensCall,
@@ -166,6 +167,11 @@ ENCODING: list[tuple[Any, Any, str]] = [
         EmbedImageCall("m", [np.zeros((3, 9, 9), np.float32)]),
         EmbedImageCall("m", [b"1"] * 3),
         "images has 3 inputs; allowed: at most 2",
+    ),
+    (
+        ClassifyAudioCall("m", [Audio(b"1234", is_wav=True)]),
+        ClassifyAudioCall("m", [Audio(b"12345", is_wav=True)]),
+        "inputs[0].wav has 5 bytes; allowed: at most 4",
     ),
     (
         TranscribeCall("m", [Audio(b"1234", is_wav=True)]),

@@ -92,6 +92,7 @@ METADATA: tuple[tuple[str, tuple[str, ...]], ...] = (
 LIKELY: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Generate|Tokenize|Detokenize|Attention|Attribut|Subject", ("demo", "translator", "demo")),
     ("ClassifyToken", ("tags",)),
+    ("ClassifyAudio", ("sounds",)),
     ("ClassifyImage", ("images", "shapes")),
     ("EmbedImage", ("pictures",)),
     ("Classify|Predict", ("moods", "sentiment")),

@@ -58,6 +58,7 @@ def test_requests_become_calls() -> None:
             "inputs[0].pair",
         ),
         (encoding.classify_tokens_call, pb.ClassifyTokensRequest(aggregation=UNKNOWN), "aggregation"),
+        (encoding.classify_audio_call, pb.ClassifyAudioRequest(inputs=[pb.AudioInput(sampling_rate=1)]), "inputs[0]"),
         (encoding.transcribe_call, pb.TranscribeRequest(inputs=[pb.AudioInput(sampling_rate=1)]), "inputs[0]"),
     ],
 )

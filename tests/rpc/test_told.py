@@ -64,7 +64,7 @@ def test_errors_show_the_beginning_of_a_text_and_the_log_none(caplog: pytest.Log
     async def test(served: Served) -> None:
         methods: list[tuple[Any, Any]] = [(served.generation.Generate, generation_pb2.GenerateRequest)]
         methods += [(served.tokenizer.Tokenize, models_pb2.TokenizeRequest)]
-        for name in ("Classify", "Embed", "Rerank", "ClassifyImage", "Transcribe"):
+        for name in ("Classify", "Embed", "Rerank", "ClassifyImage", "ClassifyAudio", "Transcribe"):
             methods.append((getattr(served.encoding, name), getattr(encoding_pb2, f"{name}Request")))
         for method, kind in methods:
             for path in texts(kind):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import wave
 from pathlib import Path
 from typing import Any
 
 import grpc
+import numpy as np
 import pytest
 from attendant.bundle import EmbeddingHead
 from attendant_proto.v1 import encoding_pb2 as pb
@@ -16,7 +18,7 @@ from PIL import Image
 from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
 
-from tests.synthetic_encoder import make_audio_encoder, make_image_encoder, make_text_encoder
+from tests.synthetic_encoder import make_audio_encoder, make_image_encoder, make_sound_encoder, make_text_encoder
 
 BOS, END, MASK = "<|bos|>", "<|end|>", "<|system|>"
 MAX_TOKENS = 64
@@ -39,6 +41,7 @@ def make_encoders(folder: Path) -> Path:
     make_image_encoder(folder / "images")
     make_image_encoder(folder / "pictures", "embed_image")
     make_audio_encoder(folder / "words")
+    make_sound_encoder(folder / "sounds")
     return folder
 
 
@@ -46,6 +49,17 @@ def png(colour: tuple[int, int, int], size: tuple[int, int] = (6, 4)) -> bytes:
     """An image file of one colour."""
     stream = io.BytesIO()
     Image.new("RGB", size, colour).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def wav(samples: np.ndarray) -> bytes:
+    """A sound file of samples in -1..1, at 16 kHz."""
+    stream = io.BytesIO()
+    with wave.open(stream, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16_000)
+        file.writeframes((samples * 32767).astype("<i2").tobytes())
     return stream.getvalue()
 
 

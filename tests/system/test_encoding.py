@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import struct
 import threading
-import wave
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,7 @@ import pytest
 from attendant_proto.v1 import encoding_pb2 as pb
 from attendant_proto.v1 import encoding_pb2_grpc, models_pb2
 
-from tests.system.encoders import FLAGS, MASK, MAX_TOKENS, failure, make_encoders, png, texts
+from tests.system.encoders import FLAGS, MASK, MAX_TOKENS, failure, make_encoders, png, texts, wav
 from tests.system.server import HANGS_S, PATIENT, ServerProcess, attendant, eventually, serving
 
 TEXT = "caf\u00e9 \U0001f469\u200d\U0001f680 e\u0301"
@@ -44,16 +42,6 @@ def stub(running: ServerProcess) -> Any:
     options = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
     with grpc.insecure_channel(running.grpc, options) as channel:
         yield encoding_pb2_grpc.EncodingStub(channel)
-
-
-def wav(samples: np.ndarray) -> bytes:
-    stream = BytesIO()
-    with wave.open(stream, "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(16_000)
-        file.writeframes((samples * 32767).astype("<i2").tobytes())
-    return stream.getvalue()
 
 
 def test_every_call(stub: Any) -> None:
@@ -100,6 +88,11 @@ def test_every_call(stub: Any) -> None:
     pictures = stub.EmbedImage(pb.EmbedImageRequest(images=images, normalize=True), timeout=HANGS_S).embeddings
     assert [list(vector.values) for vector in pictures] == [[1, 0, 0], [0, 0, 0]]
 
+    loud = [pb.AudioInput(wav=wav(np.full(40, 0.5))), pb.AudioInput(wav=wav(np.zeros(5000)))]
+    heard = stub.ClassifyAudio(pb.ClassifyAudioRequest(inputs=loud, truncate=True, raw_scores=True), timeout=HANGS_S)
+    scores = [{label.label: label.score for label in result.labels} for result in heard.results]
+    assert scores == [{"silence": 0, "noise": pytest.approx(0.5, abs=1e-4)}, {"silence": 0, "noise": 0}]
+
     spoken = stub.Transcribe(pb.TranscribeRequest(inputs=[pb.AudioInput(wav=wav(np.full(40, 0.5)))]), timeout=HANGS_S)
     assert len(spoken.results) == 1
 
@@ -145,6 +138,18 @@ def test_what_is_refused(stub: Any) -> None:
             "JPEG",
         ),
         (stub.ClassifyImage, pb.ClassifyImageRequest(images=[bomb()]), "images[0]", "pixels"),
+        (
+            stub.ClassifyAudio,
+            pb.ClassifyAudioRequest(inputs=[pb.AudioInput(wav=wav(np.zeros(5000)))]),
+            "inputs[0].wav",
+            "5000 samples",
+        ),
+        (
+            stub.ClassifyAudio,
+            pb.ClassifyAudioRequest(inputs=[pb.AudioInput(wav=wav(np.zeros(400))[:-80])]),
+            "inputs[0].wav",
+            "allowed: a whole file",
+        ),
         (
             stub.Transcribe,
             pb.TranscribeRequest(inputs=[{"samples": nan, "sampling_rate": 16_000}]),
@@ -224,6 +229,7 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (("rerank", "q", "doc one", "doc two", "--top-k", "1"), "", "doc"),
         (("fill-mask", f"a {MASK} b"), "", "2:12"),
         (("see", "PNG", "--model", "images"), "", "light 0.5"),
+        (("hear", "WAV"), "", "noise 0.6"),
         (("transcribe", "WAV"), "", "\n"),
     ],
 )

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-import numpy as np
 import torch
-from attendant.bundle import AudioInput
 from attendant.bundle.graph_io import FRAME_LOGITS, SOUND, symbols_of
 
 from attendant_export.attention.reference import Look
@@ -15,6 +13,7 @@ from attendant_export.encoders.attention import EncoderAttention
 from attendant_export.encoders.audio_input import audio_input, ctc_head, load_extractor, load_tokenizer
 from attendant_export.encoders.fusible import is_fusible
 from attendant_export.encoders.plan import EncoderCase, EncoderPlan, Floats
+from attendant_export.encoders.sound_samples import sound_rows
 from attendant_export.encoders.trace import EncoderSpec, Feeds
 from attendant_export.errors import UnsupportedModel, failures_of
 from attendant_export.precision import in_dtype
@@ -69,7 +68,8 @@ def plan_speech(model: Any, extractor: Any, tokenizer: Any) -> EncoderPlan:
     """
     config = model.config
     limits, head = audio_input(extractor, config), ctc_head(tokenizer, config)
-    samples = _samples(limits, head.samples_per_frame)
+    length = limits.min_samples + _FRAMES * head.samples_per_frame
+    samples = sound_rows(limits.sampling_rate, length, length + _MORE_FRAMES * head.samples_per_frame)
     module = SpeechModule(model).eval()
     with failures_of(config.model_type), torch.no_grad():
         wanted = [_run(module, rows) for rows in samples]
@@ -94,24 +94,6 @@ def plan_speech(model: Any, extractor: Any, tokenizer: Any) -> EncoderPlan:
         ctc=head,
         look=lambda: Look(model, {_SAMPLES.name: samples[0][:1]}),
     )
-
-
-def _samples(limits: AudioInput, samples_per_frame: int) -> tuple[Floats, Floats]:
-    """Three rows [3, samples] float32, and a longer one [1, samples]: tones and noise that come and go."""
-    generator = np.random.default_rng(0)
-    lengths = (limits.min_samples + _FRAMES * samples_per_frame,) * 3
-    longer = lengths[0] + _MORE_FRAMES * samples_per_frame
-
-    def row(length: int) -> Floats:
-        seconds = np.arange(length) / limits.sampling_rate
-        sound = 0.3 * generator.standard_normal(length)
-        loudness = 0.5 + 0.5 * np.sin(2 * np.pi * (30 * seconds + generator.random()))
-        for pitch in generator.uniform(80, 3000, 4):
-            sound += loudness * np.sin(2 * np.pi * (pitch * seconds + generator.random()))
-        normal: Floats = ((sound - sound.mean()) / sound.std()).astype(np.float32)
-        return normal
-
-    return np.stack([row(length) for length in lengths]), row(longer)[None]
 
 
 def _run(module: SpeechModule, rows: Floats) -> Floats:

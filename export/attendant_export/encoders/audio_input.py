@@ -6,11 +6,13 @@ import math
 from pathlib import Path
 from typing import Any
 
-from attendant.bundle import AudioInput, CtcHead
+from attendant.bundle import AudioInput, CtcHead, SpectrumInput
 
 from attendant_export.errors import SourceError, TokenizerError, UnsupportedModel
 
 MAX_SECONDS = 60  # attention over the frames of a row takes memory by their square
+_AST, _WHISPER = "ASTFeatureExtractor", "WhisperFeatureExtractor"
+_AST_FRAME, _AST_HOP = 400, 160  # samples
 _EXTRACTOR, _TOKENIZER = "Wav2Vec2FeatureExtractor", "Wav2Vec2CTCTokenizer"
 
 
@@ -55,12 +57,56 @@ def audio_input(extractor: Any, config: Any) -> AudioInput:
     shortest = _frames(config)
     for kernel, stride in zip(reversed(kernels), reversed(strides), strict=True):
         shortest = (shortest - 1) * stride + kernel
-    rate = int(extractor.sampling_rate)
+    rate, step = int(extractor.sampling_rate), math.prod(strides)
+    longest = max(shortest, MAX_SECONDS * rate)
+    if getattr(config, "position_embeddings_type", None) == "relative":  # of a table, which a graph cannot extend
+        longest = min(longest, shortest + (int(config.max_source_positions) - 1) * step)
     return AudioInput(
         sampling_rate=rate,
         normalise=bool(extractor.do_normalize),
         min_samples=shortest,
-        max_samples=max(shortest, MAX_SECONDS * rate),
+        max_samples=longest,
+        samples_per_frame=step,
+    )
+
+
+def spectrum_input(extractor: Any, config: Any) -> SpectrumInput:
+    """The spectra that a model takes, as the server makes them.
+
+    Raises:
+        UnsupportedModel: the extractor makes something else.
+    """
+    kind = type(extractor).__name__
+    rate = int(extractor.sampling_rate)
+    if kind == _AST:
+        shifted = bool(extractor.do_normalize)
+        frames = int(extractor.max_length)
+        return SpectrumInput(
+            scale="kaldi",
+            sampling_rate=rate,
+            num_mel_bins=int(extractor.num_mel_bins),
+            num_frames=frames,
+            mean=float(extractor.mean) if shifted else 0.0,
+            std=2 * float(extractor.std) if shifted else 1.0,
+            min_samples=_AST_FRAME,
+            max_samples=(frames - 1) * _AST_HOP + _AST_FRAME,
+        )
+    if kind != _WHISPER:
+        raise UnsupportedModel(config.model_type, f"its feature extractor is {kind}; allowed: {_AST}, {_WHISPER}")
+    if getattr(extractor, "do_normalize", False) or getattr(extractor, "dither", 0.0):
+        raise UnsupportedModel(config.model_type, f"its feature extractor {kind} normalises samples or adds noise")
+    if extractor.padding_value != 0 or extractor.n_samples != extractor.nb_max_frames * extractor.hop_length:
+        raise UnsupportedModel(config.model_type, f"its feature extractor {kind} fills rows up in a way of its own")
+    return SpectrumInput(
+        scale="slaney",
+        sampling_rate=rate,
+        num_mel_bins=int(extractor.feature_size),
+        num_frames=int(extractor.nb_max_frames),
+        frame_length=int(extractor.n_fft),
+        hop_length=int(extractor.hop_length),
+        fft_length=int(extractor.n_fft),
+        min_samples=1,
+        max_samples=int(extractor.n_samples),
     )
 
 

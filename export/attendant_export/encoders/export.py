@@ -33,6 +33,7 @@ from attendant_export.source.folder import SourceFolder
 _PLANNERS: dict[EncoderTask, tuple[str, str]] = {
     "classify_image": ("attendant_export.encoders.vision", "plan_vision"),
     "embed_image": ("attendant_export.encoders.vision", "plan_vision"),
+    "classify_audio": ("attendant_export.encoders.sounds", "plan_sounds"),
     "transcribe": ("attendant_export.encoders.audio", "plan_audio"),
 }
 

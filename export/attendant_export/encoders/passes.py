@@ -19,6 +19,7 @@ def rewrite_encoder(model: ir.Model, dimensions: Dimensions) -> None:
     join_reshapes(editor)
     gather_once(editor)
     bias_once(editor)
+    sums_by_product(editor)
     split_skip_norms(editor)
     editor.drop_unused()
     for value in (*model.graph.inputs, *model.graph.outputs):
@@ -43,6 +44,45 @@ def gather_once(editor: Editor) -> None:
         column = editor.constant(place.astype(np.int64), "first_token")
         chosen = editor.before(node, "Gather", [index, column], axis=1)
         editor.replace(node, "Gather", [gather.inputs[0], chosen], axis=0)
+
+
+def sums_by_product(editor: Editor) -> None:
+    """Sums, and takes the mean of, the tokens of each row by a product: ReduceSum and ReduceMean add up in another
+    order for a row alone than for one in company.
+
+    ReduceMean(x [rows, tokens, width], axis 1)  ->  [1, tokens] of 1/tokens @ x; of a sum, of 1.
+    """
+    for node in nodes_of(editor.graph, "ReduceMean", "ReduceSum"):
+        value = node.inputs[0]
+        axes = constant_of(node.inputs[1]) if len(node.inputs) > 1 else None
+        floats = (ir.DataType.FLOAT, ir.DataType.FLOAT16)
+        if value is None or value.shape is None or len(value.shape) != 3 or value.dtype not in floats:
+            continue
+        if axes is None or axes.tolist() not in ([1], [-2]):
+            continue
+        total = editor.before(node, "MatMul", [_ones(editor, node, value), value])  # [rows, 1, width]
+        if node.op_type == "ReduceMean" and not isinstance(value.shape[1], int):
+            count = editor.before(node, "Shape", [value], start=1, end=2)
+            total = editor.before(node, "Div", [total, editor.before(node, "CastLike", [count, value])])
+        if attribute(node, "keepdims", 1):
+            editor.redirect(node.outputs[0], total)
+            editor.graph.remove(node, safe=True)
+        else:
+            editor.replace(node, "Squeeze", [total, editor.constant(np.array([1]), "tokens_axis")])
+
+
+def _ones(editor: Editor, node: ir.Node, value: ir.Value) -> ir.Value:
+    """[1, tokens] before ``node``: what the tokens of ``value`` [rows, tokens, width] are multiplied by to add them up,
+    or to take their mean where their number is known."""
+    assert value.shape is not None
+    assert value.dtype is not None
+    tokens, kind = value.shape[1], value.dtype.numpy()
+    if isinstance(tokens, int):
+        factor = 1 / tokens if node.op_type == "ReduceMean" else 1.0
+        return editor.constant(np.full((1, tokens), factor, kind), "tokens_sum")
+    one = editor.constant(np.array([1], np.int64), "one_row")
+    size = editor.before(node, "Concat", [one, editor.before(node, "Shape", [value], start=1, end=2)], axis=0)
+    return editor.before(node, "ConstantOfShape", [size], value=ir.tensor(np.ones(1, kind)))
 
 
 def _is_view(value: ir.Value) -> bool:

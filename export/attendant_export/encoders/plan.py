@@ -15,8 +15,10 @@ from attendant.bundle import (
     EmbeddingHead,
     EncoderTask,
     ImageInput,
+    PatchInput,
     Problem,
     RowLayout,
+    SpectrumInput,
     TextInput,
 )
 
@@ -65,7 +67,7 @@ class EncoderPlan:
 
     task: EncoderTask
     architecture: str
-    input: TextInput | ImageInput | AudioInput
+    input: TextInput | ImageInput | PatchInput | AudioInput | SpectrumInput
     layout: RowLayout
     spec: Callable[[torch.dtype], EncoderSpec]
     cases: Callable[[], Sequence[EncoderCase]]

@@ -15,6 +15,7 @@ TASKS: tuple[str, ...] = (GENERATE, *get_args(EncoderTask))
 
 # By the end of the class in config.architectures: its own task first.
 _BY_CLASS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("ForAudioClassification", ("classify_audio",)),
     ("ForSequenceClassification", ("classify", "rerank", "embed")),
     ("ForTokenClassification", ("classify_tokens", "embed")),
     ("ForQuestionAnswering", ("answer", "embed")),
@@ -62,6 +63,8 @@ def allowed_tasks(config: Mapping[str, Any], *, is_sentence_model: bool) -> tupl
     """The tasks that a config.json allows, the most likely one first."""
     model_type = str(config.get("model_type"))
     names = [name for name in config.get("architectures") or () if isinstance(name, str)]
+    if _hears(model_type) and any(name.endswith("ForSequenceClassification") for name in names):
+        return ("classify_audio",)
     if is_sentence_model:
         return ("embed", "embed_image") if not config or model_type in _TEXT_AND_IMAGE else ("embed",)
     for name in names:
@@ -69,6 +72,13 @@ def allowed_tasks(config: Mapping[str, Any], *, is_sentence_model: bool) -> tupl
         if found is not None:
             return found if "rerank" not in found or num_labels(config) == 1 else ("classify", "embed")
     return _bare_tasks(model_type, names)
+
+
+def _hears(model_type: str) -> bool:
+    """Whether classifiers of this type take sound, whose classes are named as those of texts are."""
+    from transformers.models.auto import modeling_auto as auto
+
+    return model_type in auto.MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING_NAMES
 
 
 def is_cross_encoder(folder: SourceFolder) -> bool:

@@ -9,11 +9,11 @@ import numpy as np
 from attendant.bundle import Parity, ParityCase
 
 from attendant_export.encoders.plan import EncoderCase, Floats
-from attendant_export.errors import ParityError
+from attendant_export.errors import ParityError, first_line
 from attendant_export.fidelity.vectors import check_vectors, compare_vectors
 from attendant_export.parity import judge
 from attendant_export.recipe import Recipe
-from attendant_export.session import open_session
+from attendant_export.session import RUN_ERRORS, open_session
 
 _SPREAD_ENOUGH = 1e-6
 
@@ -29,14 +29,19 @@ def verify_encoder(
         natural: a case of natural text, if there is one.
 
     Raises:
-        ParityError: a case is further off than ``recipe`` allows; says by how much.
+        ParityError: a case is further off than ``recipe`` allows, and by how much, or cannot be run.
     """
     session = open_session(path)
     inputs = {value.name for value in session.get_inputs()}
 
     def run(case: EncoderCase) -> Floats:
         feeds = {name: value for name, value in case.feeds.items() if name in inputs}
-        return case.rows_of(session.run(None, feeds)[0])
+        try:
+            return case.rows_of(session.run(None, feeds)[0])
+        except RUN_ERRORS as error:
+            raise ParityError(
+                f"verification failed in {case.name}: ONNX Runtime cannot run the graph: {first_line(error)}"
+            ) from error
 
     spread = float(cases[0].wanted.std())
     parity = judge([_compare(case, run(case)) for case in cases], spread, recipe, "output")

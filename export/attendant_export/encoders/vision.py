@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from attendant.bundle import EmbeddingHead, ImageInput
-from attendant.bundle.graph_io import EMBEDDING, IMAGES, ROW_LOGITS, symbols_of
+from attendant.bundle import EmbeddingHead, ImageInput, PatchInput
+from attendant.bundle.graph_io import EMBEDDING, IMAGES, PATCHES, ROW_LOGITS, ports_of, symbols_of
 
 from attendant_export.attention.reference import Look
 from attendant_export.encoders.attention import EncoderAttention
 from attendant_export.encoders.fusible import is_fusible
+from attendant_export.encoders.patches import patch_keywords, patch_samples, patched_positions
 from attendant_export.encoders.plan import EncoderCase, EncoderPlan, Floats
 from attendant_export.encoders.sentence_transformers import read_sentence_model
 from attendant_export.encoders.text_plan import labels_of, problem_of
 from attendant_export.encoders.trace import EncoderSpec, Feeds
-from attendant_export.encoders.vision_input import image_input, load_processor
+from attendant_export.encoders.vision_input import image_input, load_processor, patch_input
 from attendant_export.errors import UnsupportedModel, failures_of
 from attendant_export.precision import in_dtype
 from attendant_export.source.folder import CONFIG_FILE, SourceFolder
@@ -34,22 +36,29 @@ _COMPARED = ("clip_vision_model", "siglip_vision_model")
 
 
 class VisionModule(torch.nn.Module):  # type: ignore[misc]
-    """An :class:`~attendant_export.encoders.trace.EncoderModule`: pixel_values [rows, 3, height, width] to logits or an
-    embedding, [rows, width]."""
+    """An :class:`~attendant_export.encoders.trace.EncoderModule`: pixel_values [rows, 3, height, width], or [rows,
+    max_patches, patch_values] with spatial_shapes [rows, 2], to logits or an embedding, [rows, width].
 
-    def __init__(self, model: Any, task: ImageTask) -> None:
+    Args:
+        plain: run the model as it is, which takes one row at a time where images keep their shape.
+    """
+
+    def __init__(self, model: Any, task: ImageTask, *, plain: bool = False) -> None:
         super().__init__()
         self.model = model
         self.task = task
+        self.plain = plain
         self.attention = EncoderAttention(str(model.config.model_type))
 
     def forward(self, feeds: Feeds) -> torch.Tensor:
         """See the class."""
         self.attention.start()
-        pixels = feeds[_PIXELS.name].to(self.model.dtype)
-        if self.task == "embed_image" and _has_texts(self.model):
-            return _embedding(self.model.get_image_features(pixel_values=pixels), self.attention.architecture)
-        output = self.model(pixel_values=pixels)
+        given = patch_keywords(feeds) if PATCHES.spatial_shapes.name in feeds else dict(feeds)
+        given[_PIXELS.name] = given[_PIXELS.name].to(self.model.dtype)
+        with nullcontext() if self.plain else patched_positions(self.model):
+            if self.task == "embed_image" and _has_texts(self.model):
+                return _embedding(self.model.get_image_features(**given), self.attention.architecture)
+            output = self.model(**given)
         return output.logits if self.task == "classify_image" else _embedding(output, self.attention.architecture)
 
 
@@ -76,30 +85,31 @@ def plan_images(model: Any, processor: Any, task: ImageTask) -> EncoderPlan:
         UnsupportedModel: see :func:`plan_vision`.
     """
     architecture = str(model.config.model_type)
-    size = image_input(processor, architecture)
-    samples = _samples(size)
+    patches = patch_input(processor, architecture)
+    takes: ImageInput | PatchInput = patches or image_input(processor, architecture)
+    samples = _samples(takes)
     module = VisionModule(model, task).eval()
     with failures_of(architecture), torch.no_grad():
-        wanted = np.concatenate([_run(module, samples[row : row + 1]) for row in range(len(samples))])
-    fused = is_fusible(module, {_PIXELS.name: torch.from_numpy(samples)}, torch.from_numpy(wanted))
+        plain = VisionModule(model, task, plain=True).eval()
+        wanted = np.concatenate([_run(plain, samples, row) for row in range(len(samples[_PIXELS.name]))])
+    fused = is_fusible(module, samples, torch.from_numpy(wanted))
     output = ROW_LOGITS if task == "classify_image" else EMBEDDING
+    ports = (*ports_of(PATCHES if patches else IMAGES), output)
 
     def spec(dtype: torch.dtype) -> EncoderSpec:
         cast = in_dtype(model, dtype)
-        dimensions = symbols_of(_PIXELS, output)
-        feeds = {_PIXELS.name: torch.from_numpy(samples)}
-        return EncoderSpec(VisionModule(cast, task).eval(), cast, feeds, output.name, dimensions, fused)
+        return EncoderSpec(VisionModule(cast, task).eval(), cast, samples, output.name, symbols_of(*ports), fused)
 
     return EncoderPlan(
         task=task,
         architecture=architecture,
-        input=size,
+        input=takes,
         layout="equal",
         spec=spec,
         cases=lambda: _cases(samples, wanted),
         labels=labels_of(model) if task == "classify_image" else (),
         problem=problem_of(model) if task == "classify_image" else "single_label",
-        look=lambda: Look(_tower(model), {_PIXELS.name: samples[:1]}),
+        look=None if patches else lambda: Look(_tower(model), {_PIXELS.name: samples[_PIXELS.name][:1].numpy()}),
         embedding=_head(model, wanted.shape[-1]) if task == "embed_image" else None,
     )
 
@@ -141,24 +151,29 @@ def _head(model: Any, width: int) -> EmbeddingHead:
     return EmbeddingHead(pooling=None, dimensions=width, normalise=compared)
 
 
-def _samples(size: ImageInput, rows: int = 3) -> Floats:
-    """[rows, 3, height, width] float32: coloured clouds with some noise, scaled as the model's images are."""
+def _samples(takes: ImageInput | PatchInput, rows: int = 3) -> dict[str, torch.Tensor]:
+    """What the model takes of some rows: coloured clouds with some noise, scaled as the model's images are."""
+    if isinstance(takes, PatchInput):
+        return patch_samples(takes)
     generator = torch.Generator().manual_seed(0)
     clouds = torch.rand((rows, 3, 6, 6), generator=generator)
-    large = torch.nn.functional.interpolate(clouds, (size.height, size.width), mode="bilinear")
-    noise = torch.rand((rows, 3, size.height, size.width), generator=generator)
-    colours = (0.8 * large + 0.2 * noise).numpy() * 255 * size.rescale
-    mean, std = (np.asarray(values, np.float32)[:, None, None] for values in (size.mean, size.std))
-    return np.ascontiguousarray((colours - mean) / std, np.float32)
+    large = torch.nn.functional.interpolate(clouds, (takes.height, takes.width), mode="bilinear")
+    noise = torch.rand((rows, 3, takes.height, takes.width), generator=generator)
+    colours = (0.8 * large + 0.2 * noise).numpy() * 255 * takes.rescale
+    mean, std = (np.asarray(values, np.float32)[:, None, None] for values in (takes.mean, takes.std))
+    return {_PIXELS.name: torch.from_numpy(np.ascontiguousarray((colours - mean) / std, np.float32))}
 
 
-def _run(module: VisionModule, pixels: Floats) -> Floats:
-    found: Floats = module({_PIXELS.name: torch.from_numpy(pixels)}).float().numpy()
+def _run(module: VisionModule, samples: Feeds, row: int) -> Floats:
+    """[1, width] float32, of one row."""
+    feeds = {name: value[row : row + 1] for name, value in samples.items()}
+    found: Floats = module(feeds).float().numpy()
     return found
 
 
-def _cases(samples: Floats, wanted: Floats) -> Sequence[EncoderCase]:
+def _cases(samples: Feeds, wanted: Floats) -> Sequence[EncoderCase]:
     def case(name: str, rows: slice) -> EncoderCase:
-        return EncoderCase(name, {_PIXELS.name: samples[rows]}, wanted[rows], lambda output: output)
+        feeds = {key: value[rows].numpy() for key, value in samples.items()}
+        return EncoderCase(name, feeds, wanted[rows], lambda output: output)
 
     return case("batch", slice(None)), case("single", slice(1))

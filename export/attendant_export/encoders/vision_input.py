@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from attendant.bundle import ImageInput
+from attendant.bundle import ImageInput, PatchInput
 
 from attendant_export.errors import SourceError, UnsupportedModel
 from attendant_export.source.folder import SourceFolder
 
 PREPROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
 _STEPS = ("resize", "center_crop", "rescale", "normalize", "pad", "_preprocess")
-_PLAIN_STEPS = ("BeitImageProcessorPil",)  # their own steps differ in maps of labels only
+_PLAIN_STEPS = (  # their own steps differ in maps of labels only
+    *("BeitImageProcessorPil", "MobileNetV2ImageProcessorPil", "SegformerImageProcessorPil"),
+)
+_EFFICIENTNET, _MOBILEVIT = "EfficientNetImageProcessorPil", "MobileViTImageProcessorPil"
 # Of those that need torchvision. They scale colours before they resize them, so that nothing is rounded between.
 _STAND_INS = {"DINOv3ViTImageProcessor": "ViTImageProcessorPil"}
 _CROPPED_BELOW = 384  # ConvNext
@@ -52,31 +55,54 @@ def image_input(processor: Any, architecture: str) -> ImageInput:
         UnsupportedModel: it does something else, or gives images of several sizes.
     """
     kind = type(processor).__name__
-    if kind == "ConvNextImageProcessorPil":
-        sizes = _convnext_sizes(processor, architecture)
-    else:
-        if kind not in _PLAIN_STEPS and (own := _own_steps(type(processor))):
-            raise UnsupportedModel(architecture, f"its image processor {kind} has its own {', '.join(own)}")
-        sizes = _sizes(processor, architecture)
+    known = (*_PLAIN_STEPS, *_SIZES, _EFFICIENTNET, _MOBILEVIT)
+    if kind not in known and (own := _own_steps(type(processor))):
+        raise UnsupportedModel(architecture, f"its image processor {kind} has its own {', '.join(own)}")
+    sizes = _SIZES.get(kind, _sizes)(processor, architecture)
     if _given(processor, "do_pad"):
         raise UnsupportedModel(architecture, f"its image processor {kind} pads images")
-    normalised, rounded = _given(processor, "do_normalize"), not _given(processor, "scales_first")
+    rounded = not _given(processor, "scales_first")
     if not rounded and sizes.get("resize") != (sizes["height"], sizes["width"]):
         raise UnsupportedModel(architecture, "its image processor cuts what it resized without rounding")
+    mean, std = _shift(processor)
     return ImageInput(
         **sizes,
         rounded=rounded,
         resample=int(processor.resample if processor.resample is not None else 2),
+        blue_first=kind == _MOBILEVIT and _given(processor, "do_flip_channel_order"),
         rescale=float(processor.rescale_factor) if _given(processor, "do_rescale") else 1.0,
-        mean=_channels(processor.image_mean) if normalised else (0.0, 0.0, 0.0),
-        std=_channels(processor.image_std) if normalised else (1.0, 1.0, 1.0),
+        mean=mean,
+        std=std,
+    )
+
+
+def patch_input(processor: Any, architecture: str) -> PatchInput | None:
+    """The steps of ``processor`` (of transformers) if it makes patches of images that keep their shape, else None.
+
+    Raises:
+        UnsupportedModel: it makes such patches in a way of its own.
+    """
+    kind = type(processor).__name__
+    if kind != "Siglip2ImageProcessorPil":
+        return None
+    if not _given(processor, "do_resize"):
+        raise UnsupportedModel(architecture, f"its image processor {kind} does not resize images")
+    mean, std = _shift(processor)
+    return PatchInput(
+        patch_size=int(processor.patch_size),
+        max_patches=int(processor.max_num_patches),
+        resample=int(processor.resample if processor.resample is not None else 2),
+        rescale=float(processor.rescale_factor) if _given(processor, "do_rescale") else 1.0,
+        mean=mean,
+        std=std,
     )
 
 
 def _sizes(processor: Any, architecture: str) -> dict[str, Any]:
     """The fields of :class:`ImageInput` about sizes."""
     size, crop = dict(processor.size or {}), dict(processor.crop_size or {})
-    resizes, crops = _given(processor, "do_resize"), _given(processor, "do_center_crop")
+    crops = _given(processor, "do_center_crop") and type(processor).__name__ != "SegformerImageProcessorPil"
+    resizes = _given(processor, "do_resize")
     sizes: dict[str, Any] = {}
     if resizes and set(size) == {"height", "width"}:
         sizes = {"resize": (size["height"], size["width"])}
@@ -85,10 +111,14 @@ def _sizes(processor: Any, architecture: str) -> dict[str, Any]:
     elif resizes or not crops:
         what = ", ".join(f"{name} {value}" for name, value in size.items()) if resizes else "no size"
         raise UnsupportedModel(architecture, f"its image processor gives images of several sizes ({what})")
-    last = crop if crops else size
-    if set(last) != {"height", "width"} or not all(1 <= edge <= _GREATEST_EDGE for edge in last.values()):
-        raise UnsupportedModel(architecture, f"its image processor gives images of the size {last}")
-    return {**sizes, "height": last["height"], "width": last["width"]}
+    return {**sizes, **_final(crop if crops else size, architecture)}
+
+
+def _final(size: dict[str, Any], architecture: str) -> dict[str, Any]:
+    """The size that the model takes."""
+    if set(size) != {"height", "width"} or not all(1 <= edge <= _GREATEST_EDGE for edge in size.values()):
+        raise UnsupportedModel(architecture, f"its image processor gives images of the size {size}")
+    return {"height": size["height"], "width": size["width"]}
 
 
 def _convnext_sizes(processor: Any, architecture: str) -> dict[str, Any]:
@@ -98,6 +128,50 @@ def _convnext_sizes(processor: Any, architecture: str) -> dict[str, Any]:
     if edge >= _CROPPED_BELOW:
         return {"resize": (edge, edge), "height": edge, "width": edge}
     return {"shortest_edge": int(edge / processor.crop_pct), "height": edge, "width": edge}
+
+
+def _poolformer_sizes(processor: Any, architecture: str) -> dict[str, Any]:
+    """The size is of what a part of the edges is cut to, ``crop_pct``."""
+    size, part = dict(processor.size or {}), processor.crop_pct
+    if part and len(set(size.values())) == 1:
+        return _cut_sizes(processor, architecture, int(next(iter(size.values())) / part))
+    return _sizes(processor, architecture)
+
+
+def _levit_sizes(processor: Any, architecture: str) -> dict[str, Any]:
+    """The shortest edge is enlarged as for ImageNet."""
+    edge = dict(processor.size or {}).get("shortest_edge")
+    return _cut_sizes(processor, architecture, int((256 / 224) * edge)) if edge else _sizes(processor, architecture)
+
+
+def _cut_sizes(processor: Any, architecture: str, edge: int) -> dict[str, Any]:
+    """Of images whose shortest edge becomes ``edge``, if they are resized, and which are cut then."""
+    crop = dict(processor.crop_size or {})
+    if not _given(processor, "do_resize") or not _given(processor, "do_center_crop"):
+        return _sizes(processor, architecture)
+    return {**_final(crop, architecture), "shortest_edge": edge}
+
+
+_SIZES = {
+    "ConvNextImageProcessorPil": _convnext_sizes,
+    "PoolFormerImageProcessorPil": _poolformer_sizes,
+    "LevitImageProcessorPil": _levit_sizes,
+}
+"""What says the sizes, by processors that resize in a way of their own."""
+
+
+def _shift(processor: Any) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+    """What is subtracted of each channel, and what it is divided by then."""
+    kind = type(processor).__name__
+    normalised = _given(processor, "do_normalize") and kind != _MOBILEVIT
+    mean = _channels(processor.image_mean if normalised else 0.0)
+    std = _channels(processor.image_std if normalised else 1.0)
+    if kind != _EFFICIENTNET:
+        return mean, std
+    offset = 1.0 if _given(processor, "rescale_offset") else 0.0  # subtracted before
+    again = _channels(processor.image_std if _given(processor, "include_top") else 1.0)  # divided by after
+    red, green, blue = (first * second for first, second in zip(std, again, strict=True))
+    return (mean[0] + offset, mean[1] + offset, mean[2] + offset), (red, green, blue)
 
 
 def _own_steps(kind: type) -> list[str]:

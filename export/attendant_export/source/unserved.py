@@ -15,7 +15,8 @@ _HIDING = "it hides a random part of every image, so that its outputs differ fro
 _CHARACTERS = "it reads characters by their code points, where a bundle has a tokenizer"
 _VIDEOS = "it reads videos, which requests do not have"
 _NO_LANGUAGE = "its config.json names no default_language: that says through which of its adapters texts go"
-_SOUND = "it classifies sound; of models that hear, those that transcribe are served"
+_FRAMES = "it labels every frame of a recording; of models that label sound, those that label it as a whole are served"
+_VOICES = "it makes vectors of voices; of models that hear, those that transcribe and those that label are served"
 
 _BY_TYPE: Mapping[str, str] = {
     **dict.fromkeys(("layoutlm", "layoutlmv2", "layoutlmv3", "layoutxlm", "lilt", "bros", "udop"), _BOXES),
@@ -26,7 +27,7 @@ _BY_TYPE: Mapping[str, str] = {
     **dict.fromkeys(("vivit", "videoprism", "videoprism_vision_model", "timesformer"), _VIDEOS),
     "canine": _CHARACTERS,
 }
-_AUDIO_HEADS = ("ForAudioClassification", "ForAudioFrameClassification", "ForXVector")
+_BY_HEAD = {"ForAudioFrameClassification": _FRAMES, "ForXVector": _VOICES}
 
 
 def check_served(config: Mapping[str, Any]) -> None:
@@ -36,7 +37,6 @@ def check_served(config: Mapping[str, Any]) -> None:
         UnsupportedModel: says what the model is for.
     """
     from transformers import CONFIG_MAPPING
-    from transformers.models.auto import modeling_auto as auto
 
     architecture = config.get("model_type")
     if not isinstance(architecture, str):
@@ -46,9 +46,9 @@ def check_served(config: Mapping[str, Any]) -> None:
     if architecture == "xmod" and not config.get("default_language"):
         raise UnsupportedModel(architecture, _NO_LANGUAGE)
     names = [name for name in config.get("architectures") or () if isinstance(name, str)]
-    hears = architecture in auto.MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING_NAMES
-    if any(name.endswith(_AUDIO_HEADS) or (hears and name.endswith("ForSequenceClassification")) for name in names):
-        raise UnsupportedModel(architecture, _SOUND)
+    for head, reason in _BY_HEAD.items():
+        if any(name.endswith(head) for name in names):
+            raise UnsupportedModel(architecture, reason)
     if architecture not in CONFIG_MAPPING and config.get("auto_map"):
         raise UnsupportedModel(
             architecture,

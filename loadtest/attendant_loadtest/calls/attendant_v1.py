@@ -60,6 +60,11 @@ def _transcribe(ask: Subject) -> encoding.TranscribeRequest:
     return encoding.TranscribeRequest(model=ask.model, inputs=[encoding.AudioInput(wav=ask.wav())])
 
 
+def _label_sound(ask: Subject) -> encoding.ClassifyAudioRequest:
+    inputs = [encoding.AudioInput(wav=ask.wav())]
+    return encoding.ClassifyAudioRequest(model=ask.model, inputs=inputs, truncate=True)
+
+
 def _hear(ask: Subject) -> speech.SpeechRequest:
     return speech.SpeechRequest(options=_options(ask), file=ask.wav())
 
@@ -137,6 +142,7 @@ class EncodingUser(CallingUser):
             lambda ask: encoding.EmbedImageRequest(model=ask.model, images=[ask.image()]),
             "embed_image",
         ),
+        Rpc("attendant.v1.Encoding/ClassifyAudio", _label_sound, "classify_audio"),
         Rpc("attendant.v1.Encoding/Transcribe", _transcribe, "transcribe"),
         Rpc("attendant.v1.Encoding/Stream", _stream, "embed", refusal=_stream_refusal, answers=True),
     )

@@ -25,7 +25,7 @@ AGGREGATION_AVERAGE: Aggregation
 AGGREGATION_MAX: Aggregation
 
 class EncodingRequest(_message.Message):
-    __slots__ = ("id", "embed", "classify", "classify_tokens", "answer", "rerank", "fill_mask", "classify_image", "embed_image", "transcribe")
+    __slots__ = ("id", "embed", "classify", "classify_tokens", "answer", "rerank", "fill_mask", "classify_image", "embed_image", "transcribe", "classify_audio")
     ID_FIELD_NUMBER: _ClassVar[int]
     EMBED_FIELD_NUMBER: _ClassVar[int]
     CLASSIFY_FIELD_NUMBER: _ClassVar[int]
@@ -36,6 +36,7 @@ class EncodingRequest(_message.Message):
     CLASSIFY_IMAGE_FIELD_NUMBER: _ClassVar[int]
     EMBED_IMAGE_FIELD_NUMBER: _ClassVar[int]
     TRANSCRIBE_FIELD_NUMBER: _ClassVar[int]
+    CLASSIFY_AUDIO_FIELD_NUMBER: _ClassVar[int]
     id: str
     embed: EmbedRequest
     classify: ClassifyRequest
@@ -46,7 +47,8 @@ class EncodingRequest(_message.Message):
     classify_image: ClassifyImageRequest
     embed_image: EmbedImageRequest
     transcribe: TranscribeRequest
-    def __init__(self, id: _Optional[str] = ..., embed: _Optional[_Union[EmbedRequest, _Mapping]] = ..., classify: _Optional[_Union[ClassifyRequest, _Mapping]] = ..., classify_tokens: _Optional[_Union[ClassifyTokensRequest, _Mapping]] = ..., answer: _Optional[_Union[AnswerRequest, _Mapping]] = ..., rerank: _Optional[_Union[RerankRequest, _Mapping]] = ..., fill_mask: _Optional[_Union[FillMaskRequest, _Mapping]] = ..., classify_image: _Optional[_Union[ClassifyImageRequest, _Mapping]] = ..., embed_image: _Optional[_Union[EmbedImageRequest, _Mapping]] = ..., transcribe: _Optional[_Union[TranscribeRequest, _Mapping]] = ...) -> None: ...
+    classify_audio: ClassifyAudioRequest
+    def __init__(self, id: _Optional[str] = ..., embed: _Optional[_Union[EmbedRequest, _Mapping]] = ..., classify: _Optional[_Union[ClassifyRequest, _Mapping]] = ..., classify_tokens: _Optional[_Union[ClassifyTokensRequest, _Mapping]] = ..., answer: _Optional[_Union[AnswerRequest, _Mapping]] = ..., rerank: _Optional[_Union[RerankRequest, _Mapping]] = ..., fill_mask: _Optional[_Union[FillMaskRequest, _Mapping]] = ..., classify_image: _Optional[_Union[ClassifyImageRequest, _Mapping]] = ..., embed_image: _Optional[_Union[EmbedImageRequest, _Mapping]] = ..., transcribe: _Optional[_Union[TranscribeRequest, _Mapping]] = ..., classify_audio: _Optional[_Union[ClassifyAudioRequest, _Mapping]] = ...) -> None: ...
 
 class EncodingResponse(_message.Message):
     __slots__ = ("id", "error", "embed", "classify", "classify_tokens", "answer", "rerank", "fill_mask", "transcribe")
@@ -442,6 +444,22 @@ class AudioInput(_message.Message):
     samples: bytes
     sampling_rate: int
     def __init__(self, wav: _Optional[bytes] = ..., samples: _Optional[bytes] = ..., sampling_rate: _Optional[int] = ...) -> None: ...
+
+class ClassifyAudioRequest(_message.Message):
+    __slots__ = ("model", "inputs", "truncate", "top_k", "raw_scores", "receipt")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    INPUTS_FIELD_NUMBER: _ClassVar[int]
+    TRUNCATE_FIELD_NUMBER: _ClassVar[int]
+    TOP_K_FIELD_NUMBER: _ClassVar[int]
+    RAW_SCORES_FIELD_NUMBER: _ClassVar[int]
+    RECEIPT_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    inputs: _containers.RepeatedCompositeFieldContainer[AudioInput]
+    truncate: bool
+    top_k: int
+    raw_scores: bool
+    receipt: bool
+    def __init__(self, model: _Optional[str] = ..., inputs: _Optional[_Iterable[_Union[AudioInput, _Mapping]]] = ..., truncate: _Optional[bool] = ..., top_k: _Optional[int] = ..., raw_scores: _Optional[bool] = ..., receipt: _Optional[bool] = ...) -> None: ...
 
 class TranscribeRequest(_message.Message):
     __slots__ = ("model", "inputs", "receipt")

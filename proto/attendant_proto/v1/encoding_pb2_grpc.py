@@ -81,6 +81,11 @@ class EncodingStub:
                 request_serializer=attendant__proto_dot_v1_dot_encoding__pb2.EmbedImageRequest.SerializeToString,
                 response_deserializer=attendant__proto_dot_v1_dot_encoding__pb2.EmbedResponse.FromString,
                 _registered_method=True)
+        self.ClassifyAudio = channel.unary_unary(
+                '/attendant.v1.Encoding/ClassifyAudio',
+                request_serializer=attendant__proto_dot_v1_dot_encoding__pb2.ClassifyAudioRequest.SerializeToString,
+                response_deserializer=attendant__proto_dot_v1_dot_encoding__pb2.ClassifyResponse.FromString,
+                _registered_method=True)
         self.Transcribe = channel.unary_unary(
                 '/attendant.v1.Encoding/Transcribe',
                 request_serializer=attendant__proto_dot_v1_dot_encoding__pb2.TranscribeRequest.SerializeToString,
@@ -159,6 +164,13 @@ class EncodingServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ClassifyAudio(self, request, context):
+        """Labels of recordings, with scores.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Transcribe(self, request, context):
         """The words of recordings, of models that spell what they hear (CTC).
         """
@@ -215,6 +227,11 @@ def add_EncodingServicer_to_server(servicer, server):
                     servicer.EmbedImage,
                     request_deserializer=attendant__proto_dot_v1_dot_encoding__pb2.EmbedImageRequest.FromString,
                     response_serializer=attendant__proto_dot_v1_dot_encoding__pb2.EmbedResponse.SerializeToString,
+            ),
+            'ClassifyAudio': grpc.unary_unary_rpc_method_handler(
+                    servicer.ClassifyAudio,
+                    request_deserializer=attendant__proto_dot_v1_dot_encoding__pb2.ClassifyAudioRequest.FromString,
+                    response_serializer=attendant__proto_dot_v1_dot_encoding__pb2.ClassifyResponse.SerializeToString,
             ),
             'Transcribe': grpc.unary_unary_rpc_method_handler(
                     servicer.Transcribe,
@@ -450,6 +467,33 @@ class Encoding:
             '/attendant.v1.Encoding/EmbedImage',
             attendant__proto_dot_v1_dot_encoding__pb2.EmbedImageRequest.SerializeToString,
             attendant__proto_dot_v1_dot_encoding__pb2.EmbedResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ClassifyAudio(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/attendant.v1.Encoding/ClassifyAudio',
+            attendant__proto_dot_v1_dot_encoding__pb2.ClassifyAudioRequest.SerializeToString,
+            attendant__proto_dot_v1_dot_encoding__pb2.ClassifyResponse.FromString,
             options,
             channel_credentials,
             insecure,

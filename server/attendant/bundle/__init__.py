@@ -20,9 +20,11 @@ from attendant.bundle.encoders import (
     EmbeddingHead,
     EncoderManifest,
     ImageInput,
+    PatchInput,
     Pooling,
     Problem,
     RowLayout,
+    SpectrumInput,
     TextInput,
 )
 from attendant.bundle.files import read_any_manifest, read_manifest, sha256, verify_files
@@ -106,6 +108,7 @@ __all__ = [
     "Origin",
     "Parity",
     "ParityCase",
+    "PatchInput",
     "Patches",
     "Pooling",
     "Precision",
@@ -115,6 +118,7 @@ __all__ = [
     "Seq2SeqRules",
     "SourceLayout",
     "SpecialTokens",
+    "SpectrumInput",
     "Speech",
     "Target",
     "TemplateBroken",

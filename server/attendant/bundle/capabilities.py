@@ -13,6 +13,7 @@ EncoderTask = Literal[
     "fill_mask",
     "classify_image",
     "embed_image",
+    "classify_audio",
     "transcribe",
 ]
 """One call of the service Encoding each."""

@@ -13,7 +13,7 @@ from attendant.bundle.section import Section
 RowLayout = Literal["packed", "padded", "equal"]
 Problem = Literal["single_label", "multi_label", "regression"]
 Pooling = Literal["mean", "cls", "last", "max", "mean_sqrt_len", "weighted_mean"]
-_LABELLED = ("classify", "classify_tokens", "rerank", "classify_image")
+_LABELLED = ("classify", "classify_tokens", "rerank", "classify_image", "classify_audio")
 _EMBEDDING = ("embed", "embed_image")
 
 
@@ -36,7 +36,8 @@ class ImageInput(Section):
     """Rows of RGB images, ``height`` x ``width`` pixels, in this order: resize with Pillow's filter ``resample``, to
     ``resize`` (height, width), or so that the shorter edge has ``shortest_edge`` pixels; cut the centre of the final
     size; multiply by ``rescale``; subtract ``mean`` and divide by ``std``, by channel. ``rounded``: resized colours are
-    whole numbers of 0 to 255, as in a file; else they are kept as they come."""
+    whole numbers of 0 to 255, as in a file; else they are kept as they come.
+    ``blue_first``: the channels are blue, green and red; ``mean`` and ``std`` are in the same order."""
 
     kind: Literal["image"] = "image"
     height: int = Field(ge=1)
@@ -45,6 +46,7 @@ class ImageInput(Section):
     shortest_edge: int | None = None
     resample: int = Field(default=2, ge=0, le=5)
     rounded: bool = True
+    blue_first: bool = False
     rescale: float = 1 / 255
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
@@ -56,15 +58,61 @@ class ImageInput(Section):
         return self
 
 
+class PatchInput(Section):
+    """Rows of patches of RGB images that keep their shape, as SigLIP 2 takes them (Tschannen et al. 2025, section 2.3):
+    resize with Pillow's filter ``resample`` to the largest size of at most ``max_patches`` squares of ``patch_size``
+    pixels; multiply by ``rescale``; subtract ``mean`` and divide by ``std``, by channel."""
+
+    kind: Literal["patches"] = "patches"
+    patch_size: int = Field(ge=1)
+    max_patches: int = Field(ge=1)
+    resample: int = Field(default=2, ge=0, le=5)
+    rescale: float = 1 / 255
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+
+
 class AudioInput(Section):
     """Rows of samples, one channel, at ``sampling_rate`` Hz, between ``min_samples`` and ``max_samples``.
-    ``normalise``: each row to zero mean and unit variance (plus 1e-7)."""
+    ``normalise``: each row to zero mean and unit variance (plus 1e-7). ``samples_per_frame``: what a place of its
+    layers stands for, where the section ``ctc`` does not say it."""
 
     kind: Literal["audio"] = "audio"
     sampling_rate: int = Field(ge=1)
     normalise: bool = False
     min_samples: int = Field(ge=1)
     max_samples: int = Field(ge=1)
+    samples_per_frame: int = Field(default=1, ge=1)
+
+
+class SpectrumInput(Section):
+    """Rows of log-mel spectra, each of a recording of one channel at ``sampling_rate`` Hz that has between
+    ``min_samples`` and ``max_samples``.
+
+    ``scale``: ``slaney``, as Whisper has them (Radford et al. 2022, section 2.2), or ``kaldi``: frames of
+    ``frame_length`` samples without their mean, with a pre-emphasis of 0.97 and a symmetric Hann window; triangles on
+    the mel scale of HTK from 20 Hz to half the sampling rate; the natural logarithm of the power. There is a frame
+    every ``hop_length`` samples, whose transform has ``fft_length``; what is missing of ``num_frames`` is silence, or 0
+    before it is shifted. In the end ``mean`` is subtracted, and the rest divided by ``std``.
+    """
+
+    kind: Literal["spectrum"] = "spectrum"
+    scale: Literal["slaney", "kaldi"]
+    sampling_rate: int = Field(ge=1)
+    num_mel_bins: int = Field(ge=1)
+    num_frames: int = Field(ge=1)
+    frame_length: int = Field(default=400, ge=1)
+    hop_length: int = Field(default=160, ge=1)
+    fft_length: int = Field(default=512, ge=1)
+    mean: float = 0.0
+    std: float = Field(default=1.0, gt=0)
+    min_samples: int = Field(ge=1)
+    max_samples: int = Field(ge=1)
+
+    @property
+    def normalise(self) -> bool:
+        """Whether samples are: never."""
+        return False
 
 
 class EmbeddingHead(Section):
@@ -119,7 +167,7 @@ class EncoderManifest(ManifestBase):
     """
 
     task: EncoderTask
-    input: Annotated[TextInput | ImageInput | AudioInput, Field(discriminator="kind")]
+    input: Annotated[TextInput | ImageInput | PatchInput | AudioInput | SpectrumInput, Field(discriminator="kind")]
     layout: RowLayout
     labels: tuple[str, ...] = ()
     problem: Problem = "single_label"

@@ -69,6 +69,7 @@ class Connection:
             encoding_pb2.FillMaskRequest: encoding.FillMask,
             encoding_pb2.ClassifyImageRequest: encoding.ClassifyImage,
             encoding_pb2.EmbedImageRequest: encoding.EmbedImage,
+            encoding_pb2.ClassifyAudioRequest: encoding.ClassifyAudio,
             encoding_pb2.TranscribeRequest: encoding.Transcribe,
         }
         self._speech: Any = speech_pb2_grpc.SpeechStub(self._channel)  # type: ignore[no-untyped-call]

@@ -1,5 +1,5 @@
-"""``attendant embed``, ``classify``, ``tag``, ``answer``, ``rerank``, ``fill-mask`` and ``see``, and ``transcribe`` for
-models that encode."""
+"""``attendant embed``, ``classify``, ``tag``, ``answer``, ``rerank``, ``fill-mask``, ``see`` and ``hear``, and
+``transcribe`` for models that encode."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from attendant.client.encoding_arguments import (
     add_classify_arguments,
     add_embed_arguments,
     add_fill_mask_arguments,
+    add_hear_arguments,
     add_rerank_arguments,
     add_see_arguments,
     add_tag_arguments,
@@ -141,6 +142,21 @@ def see(args: Namespace) -> int:
     )
 
 
+def hear(args: Namespace) -> int:
+    """Labels of sound files."""
+
+    def request(paths: list[str]) -> pb.ClassifyAudioRequest:
+        return pb.ClassifyAudioRequest(
+            model=args.model,
+            inputs=[pb.AudioInput(wav=read_file(path)) for path in paths],
+            truncate=args.truncate,
+            top_k=args.top_k,
+            raw_scores=args.raw_scores,
+        )
+
+    return _for_each(args, args.files, request, lambda response: response.results, Output.labels)
+
+
 def spell(args: Namespace, model: str) -> int:
     """The words of sound files, by a model that spells what it hears."""
 
@@ -158,6 +174,7 @@ COMMANDS: dict[str, tuple[Callable[[ArgumentParser], None], Callable[[Namespace]
     "rerank": (add_rerank_arguments, rerank),
     "fill-mask": (add_fill_mask_arguments, fill_mask),
     "see": (add_see_arguments, see),
+    "hear": (add_hear_arguments, hear),
 }
 
 

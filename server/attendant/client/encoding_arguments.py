@@ -83,11 +83,17 @@ def add_see_arguments(parser: ArgumentParser) -> None:
     _add_common(parser, batch=16)
 
 
+def add_hear_arguments(parser: ArgumentParser) -> None:
+    """Flags of ``attendant hear``."""
+    _add_sounds(parser)
+    parser.add_argument("--truncate", action="store_true", help="cut the end off what is too long for the model")
+    _add_scores(parser, "only the K best labels")
+    _add_common(parser, batch=16)
+
+
 def add_transcribe_arguments(parser: ArgumentParser) -> None:
     """Flags of ``attendant transcribe``."""
-    parser.add_argument(
-        "files", metavar="FILE", nargs="+", help="sound files (WAV, FLAC, OGG, MP3, ...); - is standard input"
-    )
+    _add_sounds(parser)
     speech = parser.add_argument_group("models that write what they hear (Whisper)")
     speech.add_argument(
         "--language", metavar="CODE", help="what is spoken, as the model spells it: en (default: it listens)"
@@ -99,6 +105,12 @@ def add_transcribe_arguments(parser: ArgumentParser) -> None:
         "--stream", action="store_true", help="send it as fast as it is spoken, and show text as it is heard"
     )
     _add_common(parser, batch=1)
+
+
+def _add_sounds(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "files", metavar="FILE", nargs="+", help="sound files (WAV, FLAC, OGG, MP3, ...); - is standard input"
+    )
 
 
 def _add_texts(parser: ArgumentParser, name: str = "TEXT") -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from attendant.batching.policy import BatchLimits
-from attendant.bundle import AudioInput, EncoderManifest, ImageInput, TextInput
-from attendant.bundle.graph_io import IMAGES, PACKED, PICKED_TOKENS, SOUND, TOKEN_EMBEDDINGS
+from attendant.bundle import AudioInput, EncoderManifest, ImageInput, PatchInput, SpectrumInput, TextInput
+from attendant.bundle.graph_io import IMAGES, PACKED, PATCHES, PICKED_TOKENS, SOUND, SPECTRA, TOKEN_EMBEDDINGS
 from attendant.core.encoding import Arrays, Row
 from attendant.core.errors import BundleError, DeviceOutOfMemory
 from attendant.runtime.devices import Device
@@ -55,8 +55,16 @@ def _row(manifest: EncoderManifest, row_id: str, length: int) -> Row:
     match manifest.input:
         case ImageInput(height=height, width=width):
             return Row(row_id, {IMAGES.pixel_values.name: np.zeros((3, height, width), np.float32)}, 1, 0)
+        case PatchInput(patch_size=edge, max_patches=most):
+            pixels = np.zeros((most, 3 * edge * edge), np.float32)
+            one_line = np.array([1, most], np.int64)
+            patches: Arrays = {PATCHES.pixel_values.name: pixels, PATCHES.spatial_shapes.name: one_line}
+            return Row(row_id, patches, 1, 0)
+        case SpectrumInput() as spec:
+            spectrum = np.zeros((spec.num_mel_bins, spec.num_frames), np.float32)
+            return Row(row_id, {SPECTRA.input_features.name: spectrum}, 1, 0)
         case AudioInput() as spec:
-            step = manifest.ctc.samples_per_frame if manifest.ctc else 1
+            step = manifest.ctc.samples_per_frame if manifest.ctc else spec.samples_per_frame
             size = min(spec.min_samples + (length - 1) * step, spec.max_samples)
             return Row(row_id, {SOUND.input_values.name: np.zeros(size, np.float32)}, size, 0)
         case TextInput() as spec:

@@ -16,6 +16,8 @@ from attendant.bundle import (
     EncoderManifest,
     EncoderTask,
     ImageInput,
+    PatchInput,
+    SpectrumInput,
     TextInput,
     check_graph_files,
     verify_files,
@@ -198,8 +200,12 @@ def _in_row_sizes(manifest: EncoderManifest, tokens: int) -> int:
     match manifest.input:
         case ImageInput(height=height, width=width):
             return max(tokens * IMAGE_PATCH // (height * width), 1)
-        case AudioInput():
-            return tokens * (manifest.ctc.samples_per_frame if manifest.ctc else 1)
+        case PatchInput(max_patches=most):
+            return max(tokens // most, 1)
+        case SpectrumInput(num_frames=frames):
+            return max(tokens // frames, 1)
+        case AudioInput(samples_per_frame=step):
+            return tokens * (manifest.ctc.samples_per_frame if manifest.ctc else step)
         case TextInput():
             return tokens
 

@@ -37,6 +37,7 @@ ELSEWHERE: Mapping[str, str] = {
     "attendant.v1.ChatMessage.tool_call_id": _NAME,
     "attendant.v1.ChatMessage.tool_calls": _PIECES,
     "attendant.v1.Choices.texts": _CHOICES,
+    "attendant.v1.ClassifyAudioRequest.inputs": _INPUTS,
     "attendant.v1.ClassifyImageRequest.images": _INPUTS,
     "attendant.v1.ClassifyRequest.inputs": _INPUTS,
     "attendant.v1.ClassifyTokensRequest.texts": _INPUTS,

@@ -11,6 +11,7 @@ from attendant.core.errors import InvalidRequest
 from attendant.frontend.encoding.calls import (
     AnswerCall,
     Audio,
+    ClassifyAudioCall,
     ClassifyCall,
     ClassifyImageCall,
     ClassifyTokensCall,
@@ -137,6 +138,18 @@ def embed_image_call(request: pb.EmbedImageRequest) -> EmbedImageCall:
     """The call that a request asks for."""
     dimensions, normalize = _optional(request, "dimensions"), _optional(request, "normalize")
     return EmbedImageCall(request.model, tuple(request.images), dimensions, normalize, receipt=request.receipt)
+
+
+def classify_audio_call(request: pb.ClassifyAudioRequest) -> ClassifyAudioCall:
+    """Raises InvalidRequest: an input that is neither a file nor samples."""
+    return ClassifyAudioCall(
+        model=request.model,
+        inputs=tuple(_audio(index, item) for index, item in enumerate(request.inputs)),
+        truncate=request.truncate,
+        top_k=_optional(request, "top_k"),
+        raw_scores=request.raw_scores,
+        receipt=request.receipt,
+    )
 
 
 def transcribe_call(request: pb.TranscribeRequest) -> TranscribeCall:

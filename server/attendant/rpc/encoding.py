@@ -74,6 +74,7 @@ class EncodingServicer(encoding_pb2_grpc.EncodingServicer):
         )
         self._classify_image = _Kind(convert.classify_image_call, service.classify_image, labels, "classify")
         self._embed_image = _Kind(convert.embed_image_call, service.embed_image, vectors, "embed")
+        self._classify_audio = _Kind(convert.classify_audio_call, service.classify_audio, labels, "classify")
         self._transcribe = _Kind(convert.transcribe_call, service.transcribe, convert.transcribe_response, "transcribe")
         self._kinds: Mapping[str, _Kind[Any, Any, Any]] = {
             "embed": self._embed,
@@ -84,6 +85,7 @@ class EncodingServicer(encoding_pb2_grpc.EncodingServicer):
             "fill_mask": self._fill_mask,
             "classify_image": self._classify_image,
             "embed_image": self._embed_image,
+            "classify_audio": self._classify_audio,
             "transcribe": self._transcribe,
         }
 
@@ -120,6 +122,10 @@ class EncodingServicer(encoding_pb2_grpc.EncodingServicer):
     async def EmbedImage(self, request: pb.EmbedImageRequest, context: Any) -> pb.EmbedResponse:  # noqa: N802
         """Vectors of images."""
         return await self._reply(self._embed_image, request, of_this_call())
+
+    async def ClassifyAudio(self, request: pb.ClassifyAudioRequest, context: Any) -> pb.ClassifyResponse:  # noqa: N802
+        """Labels of recordings."""
+        return await self._reply(self._classify_audio, request, of_this_call())
 
     async def Transcribe(self, request: pb.TranscribeRequest, context: Any) -> pb.TranscribeResponse:  # noqa: N802
         """Words of recordings."""

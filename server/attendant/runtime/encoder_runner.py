@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from attendant.bundle import AudioInput, EncoderManifest, ImageInput
+from attendant.bundle import AudioInput, EncoderManifest, ImageInput, PatchInput, SpectrumInput
 from attendant.bundle.graph_io import (
     EMBEDDING,
     PACKED,
@@ -22,7 +22,15 @@ from attendant.bundle.graph_io import (
 )
 from attendant.core.encoding import Arrays, Row
 from attendant.core.errors import BundleError
-from attendant.runtime.row_inputs import Array, RowShape, audio_inputs, image_inputs, text_inputs
+from attendant.runtime.row_inputs import (
+    Array,
+    RowShape,
+    audio_inputs,
+    image_inputs,
+    patch_inputs,
+    spectrum_inputs,
+    text_inputs,
+)
 from attendant.runtime.run_error import RunError, raises_run_error
 
 Extent = Literal["row", "token", "picked", "frame"]
@@ -96,6 +104,10 @@ class EncoderRunner:
         spec = self._manifest.input
         if isinstance(spec, ImageInput):
             return image_inputs(rows)
+        if isinstance(spec, PatchInput):
+            return patch_inputs(rows)
+        if isinstance(spec, SpectrumInput):
+            return spectrum_inputs(rows)
         if isinstance(spec, AudioInput):
             return audio_inputs(rows, shape, self._inputs)
         return text_inputs(rows, shape, spec, self._manifest.layout, self._inputs)
@@ -139,7 +151,7 @@ class EncoderRunner:
 
 
 def _length(row: Row) -> int:
-    """Tokens or samples of a row; 1 for an image."""
+    """Tokens or samples of a row; 1 for an image, and for a spectrum."""
     for name in (PACKED.input_ids.name, SOUND.input_values.name):
         if name in row.arrays:
             return len(row.arrays[name])

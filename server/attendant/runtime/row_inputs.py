@@ -13,13 +13,17 @@ from attendant.bundle import RowLayout, TextInput, TextSource
 from attendant.bundle.graph_io import (
     IMAGES,
     PACKED,
+    PATCHES,
     PICKED_TOKENS,
     SOUND,
+    SPECTRA,
     ImageRows,
     PackedRows,
     PaddedRows,
+    PatchRows,
     PickedTokens,
     SoundRows,
+    SpectrumRows,
     by_name,
 )
 from attendant.core.encoding import Row
@@ -84,6 +88,19 @@ def image_inputs(rows: Sequence[Row]) -> dict[str, Array]:
     """Those of images."""
     pixels = [row.arrays[IMAGES.pixel_values.name] for row in rows]
     return by_name(ImageRows(pixel_values=np.stack(pixels, dtype=np.float32)))
+
+
+def patch_inputs(rows: Sequence[Row]) -> dict[str, Array]:
+    """Those of patches of images."""
+    pixels = np.stack([row.arrays[PATCHES.pixel_values.name] for row in rows], dtype=np.float32)
+    shapes = np.stack([row.arrays[PATCHES.spatial_shapes.name] for row in rows], dtype=np.int64)
+    return by_name(PatchRows(pixel_values=pixels, spatial_shapes=shapes))
+
+
+def spectrum_inputs(rows: Sequence[Row]) -> dict[str, Array]:
+    """Those of spectra of sound."""
+    spectra = [row.arrays[SPECTRA.input_features.name] for row in rows]
+    return by_name(SpectrumRows(input_features=np.stack(spectra, dtype=np.float32)))
 
 
 def audio_inputs(rows: Sequence[Row], shape: RowShape, names: frozenset[str]) -> dict[str, Array]:

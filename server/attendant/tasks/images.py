@@ -52,7 +52,7 @@ def pixel_values(data: bytes, spec: ImageInput, field: str, max_pixels: int = MA
     Raises:
         InvalidRequest: empty, of another format, damaged or cut off, or with too many pixels.
     """
-    image = _decode(data, field, max_pixels)
+    image = decoded(data, field, max_pixels)
     target = _resized(image.width, image.height, spec)
     if target is not None:
         width, height = target
@@ -73,7 +73,7 @@ def _scaled(pixels: npt.NDArray[np.uint8] | Floats, spec: ImageInput) -> Floats:
     std = np.asarray(spec.std, np.float32)
     scale = np.float32(spec.rescale) / std
     offset = np.asarray(spec.mean, np.float32) / std
-    values = pixels * scale - offset  # [height, width, 3] float32
+    values = (pixels[..., ::-1] if spec.blue_first else pixels) * scale - offset  # [height, width, 3] float32
     return np.ascontiguousarray(values.transpose(2, 0, 1))
 
 
@@ -88,8 +88,8 @@ def given_pixels(values: npt.NDArray[np.float32], spec: ImageInput, field: str) 
     return values
 
 
-def _decode(data: bytes, field: str, max_pixels: int) -> Image.Image:
-    """The first frame, in mode RGB."""
+def decoded(data: bytes, field: str, max_pixels: int) -> Image.Image:
+    """The first frame of an image file, in mode RGB. Raises InvalidRequest as :func:`pixel_values`."""
     if not data:
         raise InvalidRequest(field, f"is empty; allowed: a file in the format {_NAMES}")
     try:

@@ -69,11 +69,17 @@ def mel_filters(fft_length: int, num_mel_bins: int, sampling_rate: int) -> Doubl
     """
     frequencies = np.linspace(0, sampling_rate // 2, fft_length // 2 + 1)
     corners = _hertz(np.linspace(0.0, _mel(_MAX_FREQUENCY), num_mel_bins + 2))
-    slopes = corners[:, None] - frequencies  # [num_mel_bins + 2, fft_length // 2 + 1]
-    widths = np.diff(corners)[:, None]
-    triangles = np.maximum(0.0, np.minimum(-slopes[:-2] / widths[:-1], slopes[2:] / widths[1:]))
-    weighted: Doubles = triangles * (2.0 / (corners[2:] - corners[:-2]))[:, None]
+    weighted: Doubles = triangles(corners, frequencies) * (2.0 / (corners[2:] - corners[:-2]))[:, None]
     return weighted
+
+
+def triangles(corners: Doubles, places: Doubles) -> Doubles:
+    """Weights [bins, places] of ``places`` within triangles: each from one of ``corners`` [bins + 2] to the next but
+    one, with 1 at that between them."""
+    slopes = corners[:, None] - places  # [bins + 2, places]
+    widths = np.diff(corners)[:, None]
+    weights: Doubles = np.maximum(0.0, np.minimum(-slopes[:-2] / widths[:-1], slopes[2:] / widths[1:]))
+    return weights
 
 
 def _mel(hertz: float) -> float:

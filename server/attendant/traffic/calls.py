@@ -38,6 +38,7 @@ KINDS: Mapping[str, Kind] = {
     "fill_mask": Kind(encoding_pb2.FillMaskRequest, encoding_pb2.FillMaskResponse),
     "classify_image": Kind(encoding_pb2.ClassifyImageRequest, encoding_pb2.ClassifyResponse),
     "embed_image": Kind(encoding_pb2.EmbedImageRequest, encoding_pb2.EmbedResponse),
+    "classify_audio": Kind(encoding_pb2.ClassifyAudioRequest, encoding_pb2.ClassifyResponse),
     "transcribe": Kind(encoding_pb2.TranscribeRequest, encoding_pb2.TranscribeResponse),
     "speech": Kind(speech_pb2.SpeechRequest, speech_pb2.SpeechResponse),
 }

@@ -55,6 +55,8 @@ KINDS: dict[str, Kind] = {
     "speech": Kind("Speech to text", (f"{_FOR}SPEECH_SEQ_2_SEQ{_NAMES}",), "answerers:judge_speech"),
     "classify-image": Kind("Classifiers of images", (f"{_FOR}IMAGE_CLASSIFICATION{_NAMES}",), "images:judge"),
     "embed-image": Kind("Embeddings of images", (f"{_FOR}IMAGE{_NAMES}",), "images:judge"),
+    "classify-audio": Kind("Classifiers of sound", (f"{_FOR}AUDIO_CLASSIFICATION{_NAMES}",), "sounds:judge"),
+    "transcribe": Kind("Speech spelt by its frames", (f"{_FOR}CTC{_NAMES}",), "sounds:judge"),
     "multimodal": Kind(
         "Language models of what reads images or sound, too",
         (f"{_FOR}IMAGE_TEXT_TO_TEXT{_NAMES}", f"{_FOR}MULTIMODAL_LM{_NAMES}"),

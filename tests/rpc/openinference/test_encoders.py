@@ -37,6 +37,7 @@ from tests.synthetic_encoder import (
     head,
     make_audio_encoder,
     make_image_encoder,
+    make_sound_encoder,
     make_text_encoder,
 )
 from tests.system.encoders import MASK, add_special_tokens, png
@@ -60,6 +61,7 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         add_special_tokens(bundle / "tokenizer.json")
     found["classify_image"] = make_image_encoder(folder / "classify_image")
     found["embed_image"] = make_image_encoder(folder / "embed_image", "embed_image")
+    found["classify_audio"] = make_sound_encoder(folder / "classify_audio")
     found["transcribe"] = make_audio_encoder(folder / "transcribe")
     return found
 
@@ -324,6 +326,27 @@ def test_images(bundles: dict[str, Path]) -> None:
         assert words.startswith("inputs[pixel_values][1] has a number that is infinite or none")
 
     with_server(test, bundles["classify_image"], bundles["embed_image"])
+
+
+def test_labels_of_recordings(bundles: dict[str, Path]) -> None:
+    samples = np.array([[0, 1, 1, 1, 0, 0, 0, 0.5], [0.25] * 8], np.float32)
+    mask = np.array([[1] * 8, [1] * 4 + [0] * 4])
+    stream = io.BytesIO()
+    soundfile.write(stream, samples[0], 16_000, "FLOAT", format="WAV")
+
+    async def test(server: Server) -> None:
+        given = [samples[0], samples[1, :4]]
+        recordings = [v1.AudioInput(samples=row.tobytes(), sampling_rate=16_000) for row in given]
+        typed = await server.typed.ClassifyAudio(v1.ClassifyAudioRequest(inputs=recordings))
+        inputs = tensor("samples", samples, "FP32"), tensor("attention_mask", mask, "INT64")
+        found = tensors(await server.stub.ModelInfer(request("classify_audio", *inputs)))
+        assert found["score"].tolist() == [[label.score for label in result.labels] for result in typed.results]
+        assert found["index"].tolist() == [[label.index for label in result.labels] for result in typed.results]
+        files = tensor("audio", [stream.getvalue()], "BYTES")
+        of_file = tensors(await server.stub.ModelInfer(request("classify_audio", files)))
+        assert of_file["score"].tolist() == found["score"][:1].tolist()
+
+    with_server(test, bundles["classify_audio"])
 
 
 def test_recordings(bundles: dict[str, Path]) -> None:

@@ -27,8 +27,8 @@ from tests.rpc.openinference.calls import answers, infer_call, values
 ALL = sorted(
     f"attendant.v1.{service}/{method}"
     for service, methods in (
-        ("Encoding", ("Answer", "Classify", "ClassifyImage", "ClassifyTokens", "Embed", "EmbedImage", "FillMask")),
-        ("Encoding", ("Rerank", "Stream", "Transcribe")),
+        ("Encoding", ("Answer", "Classify", "ClassifyAudio", "ClassifyImage", "ClassifyTokens", "Embed", "EmbedImage")),
+        ("Encoding", ("FillMask", "Rerank", "Stream", "Transcribe")),
         ("Explain", ("Attention", "Attribute", "Similarity")),
         ("Generation", ("Estimate", "Generate")),
         ("Models", ("GetModel", "Index", "ListModels", "Load", "Unload")),

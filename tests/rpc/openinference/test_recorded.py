@@ -41,6 +41,7 @@ ITEMS = (calls.TextItem("a", "b"), calls.TextItem(token_ids=(1, 2)))
         (calls.FillMaskCall("m", ("a",), True, 3), convert.fill_mask_call),
         (calls.ClassifyImageCall("m", (b"a",), 2, True), convert.classify_image_call),
         (calls.EmbedImageCall("m", (b"a",), 2, False), convert.embed_image_call),
+        (calls.ClassifyAudioCall("m", (calls.Audio(b"a", True),), True, 2, True), convert.classify_audio_call),
         (
             calls.TranscribeCall("m", (calls.Audio(b"a", True), calls.Audio(b"abcd", False, 8000))),
             convert.transcribe_call,

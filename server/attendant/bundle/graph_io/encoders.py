@@ -56,6 +56,17 @@ class ImageRows(Generic[T]):
 
 
 @dataclass(frozen=True, slots=True)
+class PatchRows(Generic[T]):
+    """Patches of images that keep their shape."""
+
+    pixel_values: T = port(
+        *("float32", "num_rows", Size("max_patches"), Size("patch_values")),
+        means="the patches of each image line by line, each pixel by pixel, red, green and blue; 0 after the last one",
+    )
+    spatial_shapes: T = port("int64", "num_rows", 2, means="how many patches each image is high and wide")
+
+
+@dataclass(frozen=True, slots=True)
 class SoundRows(Generic[T]):
     """Sound as samples; in layout ``equal`` all rows of a run are equally long, and there is no mask."""
 
@@ -74,6 +85,7 @@ PACKED: PackedRows[Port] = declared(PackedRows)
 PADDED: PaddedRows[Port] = declared(PaddedRows)
 PICKED_TOKENS: PickedTokens[Port] = declared(PickedTokens)
 IMAGES: ImageRows[Port] = declared(ImageRows)
+PATCHES: PatchRows[Port] = declared(PatchRows)
 SOUND: SoundRows[Port] = declared(SoundRows)
 SPECTRA: SpectrumRows[Port] = declared(SpectrumRows)
 

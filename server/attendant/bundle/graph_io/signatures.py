@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from attendant.bundle.decoders import GeneratorManifest
-from attendant.bundle.encoders import AudioInput, EncoderManifest, ImageInput, RowLayout
+from attendant.bundle.encoders import AudioInput, EncoderManifest, ImageInput, PatchInput, RowLayout, SpectrumInput
 from attendant.bundle.graph_io import attention as a
 from attendant.bundle.graph_io import decoders as d
 from attendant.bundle.graph_io import encoders as e
@@ -93,7 +93,7 @@ def encoder_output(manifest: EncoderManifest) -> Port:
             output = e.PICKED_LOGITS
         case "transcribe":
             output = e.FRAME_LOGITS
-        case "classify" | "rerank" | "classify_image":
+        case "classify" | "rerank" | "classify_image" | "classify_audio":
             output = e.ROW_LOGITS
     return e.in_layout(output, packed=manifest.layout == "packed")
 
@@ -103,8 +103,12 @@ def encoder_inputs(manifest: EncoderManifest) -> tuple[Port, ...]:
     match manifest.input:
         case ImageInput():
             return ports_of(e.IMAGES)
+        case PatchInput():
+            return ports_of(e.PATCHES)
         case AudioInput():
             return ports_of(e.SOUND)
+        case SpectrumInput():
+            return ports_of(e.SPECTRA)
         case _:
             picked = ports_of(e.PICKED_TOKENS) if manifest.task == "fill_mask" else ()
             return (*text_ports(manifest.layout), *picked)

@@ -195,6 +195,17 @@ class EmbedImageCall(Call):
 
 
 @dataclass(frozen=True, slots=True)
+class ClassifyAudioCall(Call):
+    """Labels of recordings. ``truncate``: cut the end off those that are too long."""
+
+    model: str
+    inputs: Sequence[Audio]
+    truncate: bool = False
+    top_k: int | None = None
+    raw_scores: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class TranscribeCall(Call):
     """What is said in recordings."""
 

@@ -8,6 +8,7 @@ from typing import Any
 from attendant.frontend.encoding.calls import (
     AnswerCall,
     Audio,
+    ClassifyAudioCall,
     ClassifyCall,
     ClassifyImageCall,
     ClassifyTokensCall,
@@ -45,7 +46,7 @@ def check_encoding(limits: CallLimits, call: Any) -> None:
             for place, image in enumerate(call.images):
                 if isinstance(image, bytes):
                     limits.check_image(f"images[{place}]", image)
-        case TranscribeCall():
+        case TranscribeCall() | ClassifyAudioCall():
             limits.check_inputs("inputs", call.inputs)
             for place, audio in enumerate(call.inputs):
                 limits.check_sound(f"inputs[{place}].{_kind(audio)}", audio.data)

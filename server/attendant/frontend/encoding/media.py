@@ -4,18 +4,27 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from attendant.bundle import AudioInput, ImageInput
-from attendant.bundle.graph_io import EMBEDDING, FRAME_LOGITS, IMAGES, ROW_LOGITS, SOUND
+from attendant.bundle import AudioInput, ImageInput, PatchInput, SpectrumInput
+from attendant.bundle.graph_io import EMBEDDING, FRAME_LOGITS, IMAGES, ROW_LOGITS, SOUND, SPECTRA
 from attendant.core.encoding import Arrays
+from attendant.core.errors import InvalidRequest
 from attendant.frontend.encoding.active_call import EncoderCall
-from attendant.frontend.encoding.calls import ClassifyImageCall, EmbedImageCall, Encoded, TranscribeCall
+from attendant.frontend.encoding.calls import (
+    Audio,
+    ClassifyAudioCall,
+    ClassifyImageCall,
+    EmbedImageCall,
+    Encoded,
+    TranscribeCall,
+)
 from attendant.frontend.encoding.served import ServedEncoder, check_some
 from attendant.tasks.audio import file_values, raw_values
 from attendant.tasks.classification import Label, ranked_labels
 from attendant.tasks.ctc import Transcript, transcribe
 from attendant.tasks.embeddings import Embedding, VectorForm
 from attendant.tasks.images import given_pixels, pixel_values
-from attendant.tasks.vectors import check_top_k
+from attendant.tasks.patches import patches_of
+from attendant.tasks.vectors import Floats, check_top_k
 
 
 async def classify_image(
@@ -60,6 +69,46 @@ async def embed_image(encoder: ServedEncoder, active: EncoderCall, call: EmbedIm
     return Encoded(results, active.usage(len(results)))
 
 
+async def classify_audio(
+    encoder: ServedEncoder, active: EncoderCall, call: ClassifyAudioCall
+) -> Encoded[tuple[Label, ...]]:
+    """The labels of each recording, best first. Files have to be whole: a part may have other labels."""
+    check_some(call.inputs, "inputs")
+    check_top_k(call.top_k)
+    manifest, spec = encoder.manifest, encoder.manifest.input
+    assert isinstance(spec, AudioInput | SpectrumInput), "the manifest's task takes audio"
+    lengths: list[int] = []
+
+    def arrays(index: int) -> Arrays:
+        field = f"inputs[{index}]"
+        values, early_end = _samples(call.inputs[index], spec, field, truncate=call.truncate)
+        if early_end is not None:
+            raise InvalidRequest(f"{field}.wav", f"is not whole: {early_end}; allowed: a whole file")
+        lengths.append(len(values))
+        if encoder.spectra is not None:
+            return {SPECTRA.input_features.name: encoder.spectra(values)}
+        return {SOUND.input_values.name: values}
+
+    def read(index: int, outputs: Arrays) -> tuple[Label, ...]:
+        return ranked_labels(
+            outputs[ROW_LOGITS.name], manifest.labels, manifest.problem, top_k=call.top_k, raw=call.raw_scores
+        )
+
+    results = await active.run(len(call.inputs), arrays, read, media=True)
+    active.heard(sum(lengths) / spec.sampling_rate)
+    return Encoded(results, active.usage(sum(lengths)))
+
+
+def _samples(
+    audio: Audio, spec: AudioInput | SpectrumInput, field: str, *, truncate: bool = False
+) -> tuple[Floats, str | None]:
+    """[num_samples] float32 of a recording, and what tells that its file is not whole, or None."""
+    if audio.is_wav:
+        return file_values(audio.data, spec, f"{field}.wav", truncate=truncate)
+    rate_field = f"{field}.sampling_rate"
+    return raw_values(audio.data, audio.sampling_rate, spec, f"{field}.samples", rate_field, truncate=truncate), None
+
+
 async def transcribe_all(encoder: ServedEncoder, active: EncoderCall, call: TranscribeCall) -> Encoded[Transcript]:
     """The words of each recording."""
     check_some(call.inputs, "inputs")
@@ -70,13 +119,9 @@ async def transcribe_all(encoder: ServedEncoder, active: EncoderCall, call: Tran
     warnings: dict[int, str] = {}
 
     def arrays(index: int) -> Arrays:
-        audio, field = call.inputs[index], f"inputs[{index}]"
-        if audio.is_wav:
-            values, early_end = file_values(audio.data, spec, f"{field}.wav")
-            if early_end is not None:
-                warnings[index] = early_end
-        else:
-            values = raw_values(audio.data, audio.sampling_rate, spec, f"{field}.samples", f"{field}.sampling_rate")
+        values, early_end = _samples(call.inputs[index], spec, f"inputs[{index}]")
+        if early_end is not None:
+            warnings[index] = early_end
         lengths.append(len(values))
         return {SOUND.input_values.name: values}
 
@@ -95,8 +140,11 @@ def _are_files(call: ClassifyImageCall | EmbedImageCall) -> bool:
 
 def _pixels(encoder: ServedEncoder, call: ClassifyImageCall | EmbedImageCall, index: int, max_pixels: int) -> Arrays:
     spec = encoder.manifest.input
-    assert isinstance(spec, ImageInput), "the manifest's task takes images"
     image, field = call.images[index], f"images[{index}]"
+    if isinstance(spec, PatchInput):
+        assert isinstance(image, bytes), "no protocol takes patches"
+        return patches_of(image, spec, field, max_pixels)
+    assert isinstance(spec, ImageInput), "the manifest's task takes images"
     if isinstance(image, bytes):
         return {IMAGES.pixel_values.name: pixel_values(image, spec, field, max_pixels)}
     values = given_pixels(image, spec, field)

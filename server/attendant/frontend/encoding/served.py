@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from attendant.batching.client import BatchClient
-from attendant.bundle import TextInput
+from attendant.bundle import SpectrumInput, TextInput
 from attendant.bundle.graph_io import PACKED
 from attendant.core.errors import InvalidRequest
 from attendant.frontend.admission import Gate
@@ -18,6 +18,7 @@ from attendant.models.text import TextCodec
 from attendant.settings import AdmissionSettings
 from attendant.tasks.frames import TokenRow
 from attendant.tasks.masks import MaskFiller
+from attendant.tasks.spectra import Spectra, spectra_of
 from attendant.tasks.text import TextTokenizer, Tokens
 from attendant.tasks.token_rows import RowMaker
 
@@ -97,6 +98,7 @@ class ServedEncoder:
     Attributes:
         project: pooled [n, hidden] float32 to vectors [n, dimensions] float32, or None. It runs a graph, so it is
             nothing for the loop's thread.
+        spectra: samples to the spectra that the model reads; None where it reads none.
         calls: lets calls in, whatever they are at: preparing, waiting, running, reading.
     """
 
@@ -113,6 +115,7 @@ class ServedEncoder:
         self.hub = EncoderHub(model, batches, metrics, on_death, admission)
         self.calls = Gate(model.name, what="calls")
         spec = model.manifest.input
+        self.spectra: Spectra | None = spectra_of(spec) if isinstance(spec, SpectrumInput) else None
         self._text = TextTools(model, spec) if isinstance(spec, TextInput) else None
 
     def info(self) -> EncodingInfo:

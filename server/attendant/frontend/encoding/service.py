@@ -17,6 +17,7 @@ from attendant.frontend.encoding import media, spans, sparse, text
 from attendant.frontend.encoding.active_call import EncoderCall
 from attendant.frontend.encoding.calls import (
     AnswerCall,
+    ClassifyAudioCall,
     ClassifyCall,
     ClassifyImageCall,
     ClassifyTokensCall,
@@ -152,6 +153,12 @@ class EncodingService:
     async def embed_image(self, call: EmbedImageCall, context: CallContext | None = None) -> Encoded[Embedding]:
         """A vector of each image."""
         return await self._run("embed_image", media.embed_image, call, context)
+
+    async def classify_audio(
+        self, call: ClassifyAudioCall, context: CallContext | None = None
+    ) -> Encoded[tuple[Label, ...]]:
+        """Labels of each recording, best first."""
+        return await self._run("classify_audio", media.classify_audio, call, context)
 
     async def transcribe(self, call: TranscribeCall, context: CallContext | None = None) -> Encoded[Transcript]:
         """The words of each recording."""

@@ -13,6 +13,7 @@ from attendant.frontend.encoding.calls import Encoded
 
 EMBEDDINGS = ("embed", "embed_image")
 OF_IMAGES = ("classify_image", "embed_image")
+OF_SOUND = ("classify_audio", "transcribe")
 
 
 def begin_call(context: CallContext, task: str, requested_model: str) -> Stage:
@@ -33,7 +34,7 @@ def note_result(stage: Stage, model: str, encoded: Encoded[Any], task: str, cont
         context.tally.encoded(context.arrival_ns, encoded.usage.queue_ns)
         if task in OF_IMAGES:
             context.tally.images += len(encoded.results)
-        elif task != "transcribe":
+        elif task not in OF_SOUND:
             context.tally.count_tokens(encoded.usage.num_tokens)
     if stage.noted:
         stage.note(model=model, prompt_tokens=encoded.usage.num_tokens, inputs=len(encoded.results))

@@ -5,7 +5,7 @@ const STATES = { ready: "Ready", loading: "Loading", draining: "Draining", faile
 const DOES = {
   generate: "generates", continue: null, attention: null, translate: "translates", speech: "transcribes", classify: "classifies",
   classify_tokens: "tags", answer: "finds answers", embed: "embeds", rerank: "reranks", fill_mask: "fills masks",
-  classify_image: "labels images", embed_image: "embeds images", transcribe: "transcribes",
+  classify_image: "labels images", embed_image: "embeds images", classify_audio: "labels sounds", transcribe: "transcribes",
 };
 
 /** What a model does, in words. */

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from attendant.bundle import AudioInput
-from attendant.frontend.encoding.calls import Audio, ClassifyImageCall, EmbedImageCall, Encoded, Image, TranscribeCall
+from attendant.bundle import AudioInput, SpectrumInput
+from attendant.frontend.encoding.calls import (
+    Audio,
+    ClassifyAudioCall,
+    ClassifyImageCall,
+    EmbedImageCall,
+    Encoded,
+    Image,
+    TranscribeCall,
+)
 from attendant.rpc import convert_encoding as convert
 from attendant.rpc.openinference.encoders.port import MOST, EncoderPort, Work, numbers, only_with, strings
 from attendant.rpc.openinference.encoders.texts import labels, vectors
@@ -50,17 +58,31 @@ class EmbedImagePort(EncoderPort):
         )
 
 
-class TranscribePort(EncoderPort):
-    """The words of recordings: of sound files, or of samples, whose rows are as long as ``attention_mask`` says."""
+class ClassifyAudioPort(EncoderPort):
+    """Labels of recordings."""
 
     def read(self, call: InferCall, way: str, options: Options, *, receipt: bool) -> Work:
         """See :meth:`EncoderPort.read`."""
-        if way == "audio":
-            only_with(call, way)
-            inputs = tuple(Audio(data, is_wav=True) for data in call.inputs["audio"].values)
-        else:
-            inputs = self._samples(call, options)
-        asked = TranscribeCall(call.model, inputs, receipt=receipt)
+        top_k, raw = options.integer("top_k", least=0, most=MOST), options.flag("raw_scores")
+        truncate = options.flag("truncate")
+        inputs = _recordings(self, call, way, options)
+        asked = ClassifyAudioCall(call.model, inputs, truncate, top_k, raw, receipt=receipt)
+        return Work(
+            lambda context: self.service.classify_audio(asked, context),
+            labels,
+            ("label", "score", "index"),
+            convert.classify_response,
+            asked,
+            {"inputs": way},
+        )
+
+
+class TranscribePort(EncoderPort):
+    """The words of recordings."""
+
+    def read(self, call: InferCall, way: str, options: Options, *, receipt: bool) -> Work:
+        """See :meth:`EncoderPort.read`."""
+        asked = TranscribeCall(call.model, _recordings(self, call, way, options), receipt=receipt)
         return Work(
             lambda context: self.service.transcribe(asked, context),
             _transcripts,
@@ -70,17 +92,22 @@ class TranscribePort(EncoderPort):
             {"inputs": way},
         )
 
-    def _samples(self, call: InferCall, options: Options) -> tuple[Audio, ...]:
-        only_with(call, "samples", "attention_mask")
-        spec = self.manifest.input
-        assert isinstance(spec, AudioInput), "the manifest's task takes audio"
-        rate = options.integer("sampling_rate", least=0, most=MOST)
-        values = call.inputs["samples"].values
-        parts = spans(call, values.shape, "samples")
-        return tuple(
-            Audio(row[part].astype("<f4", copy=False).tobytes(), False, spec.sampling_rate if rate is None else rate)
-            for row, part in zip(values, parts, strict=True)
-        )
+
+def _recordings(port: EncoderPort, call: InferCall, way: str, options: Options) -> tuple[Audio, ...]:
+    """Sound files, or samples, whose rows are as long as ``attention_mask`` says."""
+    if way == "audio":
+        only_with(call, way)
+        return tuple(Audio(data, is_wav=True) for data in call.inputs["audio"].values)
+    only_with(call, "samples", "attention_mask")
+    spec = port.manifest.input
+    assert isinstance(spec, AudioInput | SpectrumInput), "the manifest's task takes audio"
+    rate = options.integer("sampling_rate", least=0, most=MOST)
+    values = call.inputs["samples"].values
+    parts = spans(call, values.shape, "samples")
+    return tuple(
+        Audio(row[part].astype("<f4", copy=False).tobytes(), False, spec.sampling_rate if rate is None else rate)
+        for row, part in zip(values, parts, strict=True)
+    )
 
 
 def _images(call: InferCall, way: str) -> tuple[Image, ...]:

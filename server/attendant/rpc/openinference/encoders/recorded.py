@@ -22,6 +22,7 @@ _KINDS: dict[type[calls.Call], Callable[..., Any]] = {
     calls.FillMaskCall: pb.FillMaskRequest,
     calls.ClassifyImageCall: pb.ClassifyImageRequest,
     calls.EmbedImageCall: pb.EmbedImageRequest,
+    calls.ClassifyAudioCall: pb.ClassifyAudioRequest,
     calls.TranscribeCall: pb.TranscribeRequest,
 }
 

@@ -7,7 +7,12 @@ from collections.abc import Iterator, Mapping
 from attendant.bundle import EncoderTask
 from attendant.frontend.front_end import FrontEnd
 from attendant.models.info import ModelInfo
-from attendant.rpc.openinference.encoders.media import ClassifyImagePort, EmbedImagePort, TranscribePort
+from attendant.rpc.openinference.encoders.media import (
+    ClassifyAudioPort,
+    ClassifyImagePort,
+    EmbedImagePort,
+    TranscribePort,
+)
 from attendant.rpc.openinference.encoders.pieces import AnswerPort, ClassifyTokensPort, FillMaskPort
 from attendant.rpc.openinference.encoders.port import EncoderPort
 from attendant.rpc.openinference.encoders.texts import ClassifyPort, EmbedPort, EmbedSparsePort, RerankPort
@@ -23,6 +28,7 @@ PORTS: Mapping[EncoderTask, type[EncoderPort]] = {
     "fill_mask": FillMaskPort,
     "classify_image": ClassifyImagePort,
     "embed_image": EmbedImagePort,
+    "classify_audio": ClassifyAudioPort,
     "transcribe": TranscribePort,
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attendant.bundle import EncoderManifest, ImageInput
+from attendant.bundle import EncoderManifest, ImageInput, PatchInput
 from attendant.rpc.openinference.ports import Datatype, TensorSpec
 
 WHOLE: tuple[Datatype, ...] = ("INT32",)
@@ -46,9 +46,11 @@ def inputs_of(manifest: EncoderManifest) -> tuple[TensorSpec, ...]:
             return taken("query", "BYTES", 1), taken("documents", "BYTES", -1), *TOKENS
         case "classify_image" | "embed_image":
             spec = manifest.input
+            if isinstance(spec, PatchInput):
+                return (taken("image", "BYTES", -1),)
             assert isinstance(spec, ImageInput), "the manifest's task takes images"
             return taken("image", "BYTES", -1), taken("pixel_values", "FP32", -1, 3, spec.height, spec.width)
-        case "transcribe":
+        case "transcribe" | "classify_audio":
             mask = taken("attention_mask", "INT64", -1, -1, also=(*WHOLE, "BOOL"))
             return taken("audio", "BYTES", -1), taken("samples", "FP32", -1, -1), mask
 
@@ -67,7 +69,7 @@ def outputs_of(manifest: EncoderManifest) -> tuple[TensorSpec, ...]:
             return given("embedding", "FP32", -1, -1), *(() if alone else by_token)
         case "embed_image":
             return (given("embedding", "FP32", -1, -1),)
-        case "classify" | "classify_image":
+        case "classify" | "classify_image" | "classify_audio":
             return LABELS
         case "rerank":
             return given("index", "INT64", -1), given("score", "FP32", -1), given("document", "BYTES", -1)
