@@ -42,7 +42,7 @@ def check_folder(source: SourceFolder) -> None:
         SourceError: an adapter, weights of an unknown quantisation, pointers in place of files, or no weights.
     """
     folder = source.path
-    _check_pointers(folder)
+    check_pointers(folder)
     _check_adapter(source)
     if not any(map(source.has, _NAMES)):
         kind = _kind(folder)
@@ -85,7 +85,12 @@ def _content(source: SourceFolder, path: Path) -> Mapping[str, Any]:
         return {}
 
 
-def _check_pointers(folder: Path) -> None:
+def check_pointers(folder: Path) -> None:
+    """Refuses a folder in which git-LFS has left pointers in the place of files.
+
+    Raises:
+        SourceError: there is one; names it.
+    """
     for pattern in _LARGE:
         for path in _files(folder, pattern):
             check_pointer(path)

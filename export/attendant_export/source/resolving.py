@@ -9,8 +9,9 @@ from pathlib import Path
 from attendant_export.errors import SourceNotFound
 from attendant_export.source.adapters.files import read_adapter
 from attendant_export.source.folder import Part, SourceFolder
-from attendant_export.source.formats import check_folder, gguf_of
+from attendant_export.source.formats import check_folder, check_pointers, gguf_of
 from attendant_export.source.gguf.folder import gguf_folder
+from attendant_export.source.mistral.folder import is_mistral, mistral_folder
 
 _SMALL_FILES = ["*.json", "*.jinja", "*.txt", "*.model", "*.spm", "*.tiktoken", "*.safetensors"]
 
@@ -45,6 +46,9 @@ def _found(source: str, revision: str | None) -> SourceFolder:
         raise SourceNotFound(f"{folder} does not exist")
     else:
         found = _fetch(source, revision)
+    if is_mistral(found.path):
+        check_pointers(found.path)
+        return replace(mistral_folder(found.path), id=found.id, revision=found.revision)
     check_folder(found)
     return found
 

@@ -1,0 +1,1 @@
+"""Folders in Mistral's own format."""
