@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from attendant.bundle import KVLayer
 
+from attendant_export.tracing.positions import reserved_positions
+
 Ints = npt.NDArray[np.int64]
 Encode = Callable[[str], list[int]]
 
@@ -16,9 +18,15 @@ _SHORTEST, _LONGEST = 24, 256  # tokens of a prompt; the longest only where a wi
 
 
 def sample_prompts(model: Any, layers: Sequence[KVLayer], context_length: int, encode: Encode | None) -> list[Ints]:
-    """One row per text, all of one length: [length] int64. Random ids where ``encode`` is missing or gives too few."""
-    length = _prompt_length(layers, context_length)
-    return _prompts(model.config.get_text_config().vocab_size, length, encode)
+    """One row per text, all of one length: [length] int64. Random ids where ``encode`` is missing or gives too few.
+
+    Of models that count positions on from padding, torch's would not count a padding token: there is none.
+    """
+    config, length = model.config.get_text_config(), _prompt_length(layers, context_length)
+    rows = _prompts(config.vocab_size, length, encode)
+    if reserved_positions(model):
+        rows = [np.where(row == config.pad_token_id, (row + 1) % config.vocab_size, row) for row in rows]
+    return rows
 
 
 def _prompt_length(layers: Sequence[KVLayer], context_length: int) -> int:

@@ -42,7 +42,7 @@ Decoders of BERT's and BART's families are exported where config.json says what 
 class for causal language models (`RobertaForCausalLM`; `RobertaForMaskedLM` is an encoder) and, of BERT's,
 `is_decoder` is true. RoBERTa's children count positions from behind the padding token, as their `forward` does and as
 they were trained; `generate` of transformers 5.23 counts from 0 unless it is given `position_ids`, and answers
-otherwise. X-MOD answers in its default language.
+otherwise. A padding token within a prompt counts as any other. X-MOD answers in its default language.
 
 Attention in chunks or blocks is whole, and exact, within the first of them, where the context of a bundle ends: after
 `attention_chunk_size` tokens for Llama 4 (8,192 in those that were published), after the blocks that BigBird needs

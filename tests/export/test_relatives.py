@@ -13,6 +13,7 @@ from attendant_export.decoders.architectures import context_length
 from attendant_export.decoders.decoder import trace_decoder
 from attendant_export.encoders.tasks import allowed_tasks
 from attendant_export.errors import UnsupportedModel
+from attendant_export.prompts import sample_prompts
 from attendant_export.source.parts import causal_class
 from attendant_export.tracing.attention import MaskSpec
 from attendant_export.tracing.positions import reserved_positions
@@ -59,6 +60,15 @@ def _generated(model: Any, prompt: np.ndarray) -> list[int]:
 @pytest.mark.parametrize(("name", "context"), [("roberta", CONTEXT), ("bert", CONTEXT), ("big_bird", 15 * 8)])
 def test_context_is_what_the_position_table_and_whole_attention_leave(name: str, context: int) -> None:
     assert context_length(build(name)) == context
+
+
+def test_prompts_of_a_verification_have_no_token_that_torch_would_not_count() -> None:
+    model = build("roberta")
+    model.config.pad_token_id = int(sample_prompts(build("bert"), (), CONTEXT, None)[0][3])
+
+    rows = sample_prompts(model, (), CONTEXT, None)
+    assert all(model.config.pad_token_id not in row for row in rows)
+    assert all(row.max() < VOCAB for row in rows)
 
 
 def test_a_context_that_ends_with_whole_attention_is_told() -> None:
