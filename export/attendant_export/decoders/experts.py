@@ -38,14 +38,13 @@ def llama4(trace: AttentionTrace) -> Method:
 
 
 def dbrx(trace: AttentionTrace) -> Method:
-    """Of DbrxExperts, whose weights of all experts are rows of one matrix."""
+    """Of DbrxExperts, once its weights are :func:`apart`."""
 
     def forward(
         self: Any, hidden_states: torch.Tensor, top_k_index: torch.Tensor, top_k_weights: torch.Tensor
     ) -> torch.Tensor:
         tokens, count = hidden_states.reshape(-1, self.hidden_size), top_k_index.shape[-1]
-        shape = (self.num_experts, self.ffn_hidden_size, self.hidden_size)
-        gate_weight, up_weight, down_weight = (part.view(shape) for part in (self.mlp.w1, self.mlp.v1, self.mlp.w2))
+        gate_weight, up_weight, down_weight = self.mlp.w1, self.mlp.v1, self.mlp.w2
 
         def expert(rows: torch.Tensor, times: Product) -> torch.Tensor:
             gate = self.mlp.activation_fn(times(rows, gate_weight.transpose(1, 2)))
@@ -75,6 +74,14 @@ def step(trace: AttentionTrace) -> Method:
         return (found * top_k_weights[:, :, None]).sum(1).to(hidden_states.dtype)
 
     return forward
+
+
+def apart(module: Any) -> None:
+    """Makes a DbrxExpertGLU's weights, rows of one matrix for all experts, [experts, outputs, inputs]: so a graph has
+    constants of each, and its own code reads them, too."""
+    shape = (module.moe_num_experts, module.ffn_hidden_size, module.hidden_size)
+    for name in ("w1", "v1", "w2"):
+        setattr(module, name, torch.nn.Parameter(getattr(module, name).data.view(shape), requires_grad=False))
 
 
 def longcat(trace: AttentionTrace) -> Method:

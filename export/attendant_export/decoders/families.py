@@ -252,7 +252,7 @@ def _settle(model: Any) -> None:
     """Makes choices for good that a model makes at each call, where all calls of a bundle would choose the same.
 
     BigBird attends to everything, as it does for all that is no longer than its context in a bundle. X-MOD keeps the
-    adapters of its default language.
+    adapters of its default language. DBRX's weights of experts are laid out apart.
 
     Raises:
         UnsupportedModel: the config names no default language.
@@ -261,6 +261,8 @@ def _settle(model: Any) -> None:
     if choose is not None:
         choose("original_full")
     for module in model.modules():
+        if type(module).__name__ == "DbrxExpertGLU":
+            experts.apart(module)
         if type(module).__name__ == "XmodOutput":
             language = model.config.default_language
             if language is None:
