@@ -20,7 +20,7 @@ LORA = {"peft_type": "LORA", "base_model_name_or_path": "acme/base"}
 LLAMA = {"model_type": "llama"}
 UNREAD_METHODS = (
     *("eetq", "aqlm", "quanto", "fouroversix", "fp_quant", "hqq", "higgs", "bitnet", "vptq", "spqr", "nvfp4"),
-    *("auto-round", "metal", "sinq", "gemma"),
+    *("metal", "sinq", "gemma"),
 )
 """Of transformers, by the names that config.json has for them."""
 
@@ -69,6 +69,7 @@ def test_what_a_folder_is(tmp_path: Path, files: dict[str, Any], message: str) -
     [
         *(({"quant_method": name}, name) for name in UNREAD_METHODS),
         ({"bits": 4}, "a method without a name"),
+        ({"quant_method": "auto-round", "packing_format": "auto_round"}, "auto-round in the layout auto_round"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -82,7 +83,7 @@ def test_unknown_quantisation_is_refused_by_name(tmp_path: Path, config: dict[st
 def test_every_method_of_transformers_is_read_or_refused_by_name() -> None:
     from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING as KNOWN
 
-    beside = {"gguf", "mxfp8", "fbgemm_fp8", "bitsandbytes_4bit", "bitsandbytes_8bit"}  # a file, and other names of two
+    beside = {"gguf", "mxfp8", "fbgemm_fp8", "bitsandbytes_4bit", "bitsandbytes_8bit", "auto-round"}  # by other names
     assert set(KNOWN) - beside == (set(NAMES) - {"bitsandbytes", "modelopt"}) | set(UNREAD_METHODS)
 
 

@@ -18,6 +18,11 @@ _SAME = {
     **dict.fromkeys(("fbgemm_fp8", "mxfp8"), "fp8"),
     **dict.fromkeys(("modelopt_fp4", "modelopt_mxfp8", "modelopt_mixed"), "modelopt"),
 }
+_PACKED_AS = {
+    **dict.fromkeys(("auto_round:auto_gptq", "auto_round:gptq"), "gptq"),
+    **dict.fromkeys(("auto_round:auto_awq", "auto_round:awq"), "awq"),
+}
+"""Layouts of auto-round that are others' (``packing_format``)."""
 NAMES: Mapping[str, str] = {
     "awq": "AWQ",
     "bitsandbytes": "bitsandbytes",
@@ -77,6 +82,9 @@ def _section(config: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 def _known(method: str, settings: Mapping[str, Any], file: Path) -> Scheme:
     method = _SAME.get(method, method)
+    if method == "auto-round":
+        packing = str(settings.get("packing_format"))
+        method = _PACKED_AS.get(packing, f"auto-round in the layout {packing}")
     if method not in NAMES:
         raise SourceError(
             f"{file.parent}: the weights are quantised with {method} ({file.name}), which is not read; what is: "
