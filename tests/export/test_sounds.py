@@ -34,7 +34,7 @@ def test_recordings_run_together_as_documented(name: str, head: str) -> None:
     assert found.error <= documented.error_below
     assert (found.layout, found.attention, found.nodes) == ("equal", *documented.counts)
     assert found.exact
-    assert documented.exact == (name not in encoders_doc.INEXACT)
+    assert documented.exact
 
 
 def features(sound: Any, spec: AudioInput | SpectrumInput) -> dict[str, Any]:
