@@ -43,9 +43,9 @@ Dinat and timm's, which need libraries of their own; detectors and those that cu
 no vectors. An image processor with steps that the server has not is refused by its name. SigLIP 2 with images in their
 own shape is exported with its own attention, and tested beside the table.
 
-Recordings (CTC too) are those alone, bit for bit, where a run has one thread (`--encoder.threads 1`). With several, ONNX
-Runtime cuts the convolutions over time of a single row among them, and at some lengths adds up in another order than for
-rows in company: the last bits differ. Convolutions over images are not touched by that.
+Recordings (CTC too) are those alone, bit for bit, where a run has one thread (`--encoder.threads 1`). With several,
+ONNX Runtime cuts convolutions over time of a single row among them; where they have few channels it then adds up in
+another order, at some lengths, than for rows in company: the last bits differ. Those over images are not touched.
 
 Written by `python -m tests.export.encoders_doc`; `pytest tests/export` keeps it true.
 
