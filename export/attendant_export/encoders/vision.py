@@ -89,6 +89,8 @@ def plan_images(model: Any, processor: Any, task: ImageTask) -> EncoderPlan:
     takes: ImageInput | PatchInput = patches or image_input(processor, architecture)
     samples = _samples(takes)
     module = VisionModule(model, task).eval()
+    if _has_texts(model) and not hasattr(model, "vision_model"):
+        raise UnsupportedModel(architecture, "what it sees goes among its words, and is no vector of an image")
     with failures_of(architecture), torch.no_grad():
         plain = VisionModule(model, task, plain=True).eval()
         wanted = np.concatenate([_run(plain, samples, row) for row in range(len(samples[_PIXELS.name]))])

@@ -37,6 +37,8 @@ NEEDS: dict[str, dict[str, Any]] = {
     "lfm2_moe": {"layer_types": ["conv", "full_attention"]},
     "luke": {"entity_vocab_size": 64, "entity_emb_size": 32},
     "mamba2": {"num_heads": 8, "head_dim": 16, "n_groups": 1},
+    "mobilevit": {"image_size": 64},
+    "mobilevitv2": {"image_size": 64},
     "ministral": {"head_dim": 16},
     "qwen4_exp": {"text_config": _INDEXER},
     "qwen4_exp_text": _INDEXER,
