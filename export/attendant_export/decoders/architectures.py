@@ -14,7 +14,6 @@ from attendant_export.tracing.positions import reserved_positions
 # What no config field or class attribute tells. Everything else that cannot be exported is found while tracing.
 _CODES = "it writes codes of sound, several at each position"
 _UNSUPPORTED = {
-    "moshi": "each of its positions has codes of sound beside a token of text",
     "musicgen_decoder": _CODES,
     "musicgen_melody_decoder": _CODES,
     "cpmant": "it puts trained tokens before each text and biases scores by segments",
