@@ -49,7 +49,7 @@ def compare(model: Any, manifest: EncoderManifest, bundle: Path) -> Judged:
 
 def _labels(class_name: str) -> dict[str, Any]:
     if class_name.endswith("SequenceClassification"):
-        return {"num_labels": 3, "decoder_start_token_id": 1}
+        return {"num_labels": 3, "decoder_start_token_id": 1, "pad_token_id": 0}
     if class_name.endswith("TokenClassification"):
         return {"num_labels": 3}
     return {"decoder_start_token_id": 1} if "QuestionAnswering" in class_name else {}

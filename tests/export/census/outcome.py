@@ -15,7 +15,7 @@ DIFFER = "answers differ"
 """Begins what is said of a refusal by the export's own comparison."""
 LIMIT = 1e-3
 """Of errors: above, a bundle is wrong."""
-_INNER = re.compile(r"--debug shows where|\b[A-Z]\w*(Error|Exception|Failure)\b: ")
+_INNER = re.compile(r"--debug shows where|ONNX Runtime cannot run|\b[A-Z]\w*(Error|Exception|Failure)\b: ")
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,6 @@ def of_refusal(error: Exception) -> tuple[str, str]:
     said = " ".join(str(error).split())
     if not isinstance(error, ExportError):
         return "traceback", f"{type(error).__name__}: {said}"[:400]
-    if isinstance(error, ParityError):
-        return "refused", f"{DIFFER}: {said}"[:400]
-    return ("opaque" if _INNER.search(said) else "refused"), said[:400]
+    if _INNER.search(said):
+        return "opaque", said[:400]
+    return "refused", (f"{DIFFER}: {said}" if isinstance(error, ParityError) else said)[:400]
