@@ -11,7 +11,7 @@ from attendant.bundle import TOKENIZER_FILE, Manifest, Origin
 from attendant_export.attention.choice import add_attention
 from attendant_export.calibration_file import check_calibration
 from attendant_export.drafts import Common, Draft, M, Order, Subject, Written
-from attendant_export.errors import ParityError
+from attendant_export.errors import AttentionError, ParityError
 from attendant_export.recipe import Recipe
 from attendant_export.toolchain import exporter_version, versions
 from attendant_export.words.known_tokens import unknown_tokens
@@ -70,8 +70,14 @@ def make_bundle(draft: Draft[M], tokenizer_json: str | None, order: Order) -> M:
 
 def _with_attention(draft: Draft[M], folder: Path, manifest: M, written: Written, order: Order) -> M:
     """The same with graphs that give the model's attention, as it was ordered."""
-    look = draft.look(written) if order.attention != "none" else None
+    if order.attention == "none":
+        return manifest
+    look = draft.look(written)
     if look is None:
+        reason = "nothing looks into models that read what this one does"
+        if order.attention != "auto":
+            raise AttentionError(f"{manifest.name} cannot give its attention: {reason}; allowed: auto, none")
+        order.tell(f"no attention: {reason}")
         return manifest
     with order.progress("attention") as step:
         added = add_attention(folder, manifest, look, order.attention, order.tell, step)

@@ -15,10 +15,11 @@ import transformers
 from attendant.bundle import AudioInput, EncoderManifest, SpectrumInput, verify_files
 from attendant.tasks.audio import raw_values
 from attendant.tasks.spectra import spectra_of
+from attendant_export.attention.existing import add_attention
 from attendant_export.encoders.audio_input import audio_input, spectrum_input
 from attendant_export.encoders.sounds import plan_labels
 from attendant_export.encoders.tasks import allowed_tasks
-from attendant_export.errors import UnsupportedModel
+from attendant_export.errors import AttentionError, UnsupportedModel
 from attendant_export.export import export_bundle
 
 from tests.export import encoders_doc
@@ -67,6 +68,18 @@ def test_a_bundle_hears_what_transformers_hears(name: str, seconds: float, tmp_p
     with torch.no_grad():
         wanted = model(**extractor(sound, sampling_rate=16_000, return_tensors="pt")).logits[0].numpy()
     assert np.abs(found - wanted).max() < 1e-4
+
+
+def test_attention_that_nothing_looks_at_is_refused_and_not_left_out_in_silence(tmp_path: Path) -> None:
+    make_sound_model("ast").save_pretrained(tmp_path / "model")
+    make_extractor("ast").save_pretrained(tmp_path / "model")
+    with pytest.raises(AttentionError, match=r"cannot give its attention.*allowed: auto, none"):
+        export_bundle(tmp_path / "model", tmp_path / "bundle", attention="eager")
+    told: list[str] = []
+    export_bundle(tmp_path / "model", tmp_path / "bundle", tell=told.append)
+    assert any(line.startswith("no attention: ") for line in told)
+    with pytest.raises(AttentionError, match="models that read spectrum do not give attention"):
+        add_attention(tmp_path / "bundle")
 
 
 def test_heads_of_texts_and_of_sounds_are_told_apart() -> None:

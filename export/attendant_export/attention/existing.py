@@ -47,6 +47,11 @@ def add_attention(bundle: Path) -> list[str]:
     manifest = read_any_manifest(bundle)
     if manifest.attention is not None:
         raise AttentionError(f"{bundle} gives attention already ({manifest.attention.origin})")
+    if isinstance(manifest, EncoderManifest):
+        try:
+            manifest.seen_input()
+        except ValueError as reason:
+            raise AttentionError(f"{bundle} cannot give attention: {reason}") from None
     source, image = source_of(manifest), getattr(manifest, "input", None)
     try:
         made = write_fused(bundle, manifest.graphs, source, image if isinstance(image, ImageInput) else None)
@@ -87,7 +92,7 @@ def _sample(manifest: Manifest) -> Inputs:
             case spec:
                 read = {EAGER.input_ids.name: _ids(spec.vocab_size or manifest.vocab_size, spec.max_length)}
         return {**read, EAGER.decoder_input_ids.name: answer}
-    match manifest.input:
+    match manifest.seen_input():
         case ImageInput(height=height, width=width):
             return {IMAGES.pixel_values.name: noise.standard_normal((1, 3, height, width)).astype(np.float32)}
         case AudioInput(min_samples=least, max_samples=most):

@@ -173,16 +173,15 @@ def _widened(rows: Array, width: int | None) -> Array:
 
 
 def _encoder_feeds(manifest: EncoderManifest, inputs: Inputs) -> Inputs:
-    match manifest.input:
+    match spec := manifest.seen_input():
         case ImageInput():
             return {IMAGES.pixel_values.name: inputs[IMAGES.pixel_values.name]}
         case AudioInput():
             samples = inputs[SOUND.input_values.name]
             return {SOUND.input_values.name: samples, SOUND.attention_mask.name: np.ones(samples.shape, np.int64)}
     rows, types = inputs[PACKED.input_ids.name], inputs.get(PACKED.token_type_ids.name)
-    spec, layout = manifest.input, manifest.layout
     given = None if types is None else list(types)
-    return feeds_of(layout, list(rows), given, pad_id=spec.pad_id, position_offset=spec.position_offset)
+    return feeds_of(manifest.layout, list(rows), given, pad_id=spec.pad_id, position_offset=spec.position_offset)
 
 
 def _source_feeds(source: TextSource | AudioSource, inputs: Inputs) -> Inputs:

@@ -189,4 +189,16 @@ class EncoderManifest(ManifestBase):
             raise ValueError("task transcribe needs the section ctc")
         if self.task == "fill_mask" and getattr(self.input, "mask_id", None) is None:
             raise ValueError("task fill_mask needs input.mask_id")
+        if self.attention is not None:
+            self.seen_input()
         return self
+
+    def seen_input(self) -> TextInput | ImageInput | AudioInput:
+        """What it reads, if a model that reads it can give its attention.
+
+        Raises:
+            ValueError: none that reads it can; names its kind.
+        """
+        if isinstance(self.input, PatchInput | SpectrumInput):
+            raise ValueError(f"models that read {self.input.kind} do not give attention; allowed: text, image, audio")
+        return self.input

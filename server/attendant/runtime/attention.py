@@ -108,7 +108,7 @@ class EncoderAttention:
         yield AttentionRun(tuple(parts_of(outputs, self.shapes)), 0, outputs[HIDDEN.name])
 
     def _feeds(self, subject: AttentionSubject) -> dict[str, Array]:
-        spec, length = self._manifest.input, _length(subject)
+        spec, length = self._manifest.seen_input(), _length(subject)
         rows, shape = [Row("", subject.arrays, length, 0)], RowShape.of([length])
         match spec:
             case ImageInput():
@@ -161,14 +161,14 @@ def longest_run(given: AttentionManifest) -> int:
 
 def longest_row(manifest: EncoderManifest, given: AttentionManifest) -> int:
     """Tokens, patches or frames of a row that the model takes."""
-    match manifest.input:
+    match spec := manifest.seen_input():
         case ImageInput() if given.patches is not None:
             return given.patches.num_prefix + given.patches.rows * given.patches.columns
         case AudioInput(max_samples=samples) if manifest.ctc is not None:
             return samples // manifest.ctc.samples_per_frame
         case AudioInput() | ImageInput():
             return MAX_RUN_WEIGHTS  # bounded by what a run may have
-    return manifest.input.max_tokens
+    return spec.max_tokens
 
 
 def source_length(manifest: Manifest, source: Source) -> int:
