@@ -43,9 +43,9 @@ Dinat and timm's, which need libraries of their own; detectors and those that cu
 no vectors. An image processor with steps that the server has not is refused by its name. SigLIP 2 with images in their
 own shape is exported with its own attention, and tested beside the table.
 
-Recordings (CTC too) are those alone, bit for bit, where a run has one thread (`--encoder.threads 1`). With several,
-ONNX Runtime cuts convolutions over time of a single row among them; where they have few channels it then adds up in
-another order, at some lengths, than for rows in company: the last bits differ. Those over images are not touched.
+Images and recordings (CTC too) are those alone with one thread and with several. Of a convolution over time ONNX
+Runtime cuts a single row among threads, and several rows not, and adds up in another order; so bundles for CPUs have
+one over images that are one pixel high in its place (those of several groups stay). Tested on processors of x86-64.
 
 Written by `python -m tests.export.encoders_doc`; `pytest tests/export` keeps it true.
 

@@ -142,7 +142,7 @@ def encoder_graph(
     with progress("trace") as step:
         model = trace_encoder(spec, recipe.target, step)
     with progress("rewrite"):
-        rewrite_encoder(model, spec.dimensions)
+        rewrite_encoder(model, spec.dimensions, recipe.target)
     done: tuple[str, ...] = ()
     if recipe.precision == "int8":
         with progress("quantise") as step:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import onnx_ir as ir
+from attendant.bundle import Target
 from attendant.bundle.graph_io import PACKED
 
 from attendant_export.encoders.trace import Dimensions
@@ -12,14 +13,20 @@ from attendant_export.graph.nodes import Editor, attribute, constant_of, nodes_o
 from attendant_export.graph.passes import join_reshapes, products_to_matmul, strip_metadata
 
 
-def rewrite_encoder(model: ir.Model, dimensions: Dimensions) -> None:
-    """Runs every pass in place and gives the graph inputs and outputs the names of their dimensions."""
+def rewrite_encoder(model: ir.Model, dimensions: Dimensions, target: Target = "cpu") -> None:
+    """Runs every pass in place and gives the graph inputs and outputs the names of their dimensions.
+
+    Args:
+        target: the provider that the graph is for.
+    """
     editor = Editor(model.graph)
     products_to_matmul(editor)
     join_reshapes(editor)
     gather_once(editor)
     bias_once(editor)
     sums_by_product(editor)
+    if target == "cpu":
+        convolve_flat(editor)
     split_skip_norms(editor)
     editor.drop_unused()
     for value in (*model.graph.inputs, *model.graph.outputs):
@@ -69,6 +76,40 @@ def sums_by_product(editor: Editor) -> None:
             editor.graph.remove(node, safe=True)
         else:
             editor.replace(node, "Squeeze", [total, editor.constant(np.array([1]), "tokens_axis")])
+
+
+def convolve_flat(editor: Editor) -> None:
+    """Makes convolutions over time those over images that are one pixel high: of the former, ONNX Runtime cuts a single
+    row among its threads, and rows in company not, so that it adds up in another order.
+
+    Conv(x [rows, channels, length])  ->  Squeeze(Conv(Unsqueeze(x) [rows, channels, 1, length])).
+
+    Those of several groups stay: they are never cut.
+    """
+    flat = {"strides": 1, "dilations": 1, "kernel_shape": 1}
+    for node in nodes_of(editor.graph, "Conv"):
+        value, weight = node.inputs[:2]
+        if value is None or weight is None or weight.shape is None or len(weight.shape) != 3:
+            continue
+        if attribute(node, "group", 1) != 1:
+            continue
+        height = editor.constant(np.array([2], np.int64), "height_axis")
+        image = editor.before(node, "Unsqueeze", [value, height])
+        known = constant_of(weight)
+        if known is None:
+            kernel = editor.before(node, "Unsqueeze", [weight, height])
+        else:
+            kernel = editor.constant(np.expand_dims(known, 2), str(weight.name))
+        attributes = {name: each.value for name, each in node.attributes.items()}
+        for name, size in flat.items():
+            if name in attributes:
+                attributes[name] = [size, *attributes[name]]
+        if "pads" in attributes:
+            start, end = attributes["pads"]
+            attributes["pads"] = [0, start, 0, end]
+        found = editor.before(node, "Conv", [image, kernel, *node.inputs[2:]], **attributes)
+        editor.replace(node, "Squeeze", [found, height])
+        editor.drop_constant(weight)
 
 
 def _ones(editor: Editor, node: ir.Node, value: ir.Value) -> ir.Value:

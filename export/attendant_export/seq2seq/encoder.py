@@ -157,7 +157,7 @@ def trace_source(
         )
     adopt_constants(graph.graph)
     check_dynamic(graph.graph, dimensions, architecture)
-    rewrite_encoder(graph, dimensions)
+    rewrite_encoder(graph, dimensions, target)
     return graph
 
 
