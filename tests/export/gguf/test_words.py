@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from attendant_export.errors import TokenizerError
 from attendant_export.source.gguf.splits import SPLITS
+from attendant_export.source.json_files import read_json
 from attendant_export.source.resolving import resolve
 from attendant_export.words import read_words
 from attendant_export.words.agreement import TEXTS
@@ -125,6 +126,19 @@ def test_tokens_that_somebody_defined_stay_whole(tmp_path: Path) -> None:
     assert tokenizer.encode("a<think>b", add_special_tokens=False).ids[1] == 400
     assert "<think>" in tokenizer.decode([400], skip_special_tokens=True)
     assert 401 not in tokenizer.encode("[PAD401]").ids
+
+
+def test_answers_end_with_control_tokens_that_end_texts_by_their_name(tmp_path: Path) -> None:
+    """Llama 3's base models have other end tokens in their settings than in their file."""
+
+    def words(writer: gguf.GGUFWriter) -> None:
+        byte_words(writer)
+        vocabulary = sorted(byte_tokenizer().get_vocab().items(), key=lambda item: item[1])
+        writer.add_token_list([*(token for token, _ in vocabulary), "<|end_of_text|>", "<|eot_id|>", "<EOT>"])
+        writer.add_token_types([3, 3, *[1] * (len(vocabulary) - 2), 3, 3, 1])
+
+    folder = resolve(str(write_words(tmp_path, words)))
+    assert read_json(folder.path / "generation_config.json")["eos_token_id"] == [1, 400, 401]
 
 
 @pytest.mark.parametrize(

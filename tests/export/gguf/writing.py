@@ -17,6 +17,7 @@ from attendant_export.source.gguf.splits import SPLITS, pre_tokenizer
 from tokenizers import Tokenizer, decoders, models, trainers
 
 from tests.export.gguf.blocks import blocks_of
+from tests.export.gguf.weights import spread
 
 TEXT = Path(__file__).read_text(encoding="utf-8") * 2 + "Le café est là. 東京都に行く 12345 \U0001f600 naïve\n" * 9
 SPECIAL = ("<|begin|>", "<|im_end|>")
@@ -87,12 +88,7 @@ def make_model(name: str, seed: int = 0, **changed: Any) -> Any:
     torch.manual_seed(seed)
     config = getattr(transformers, config_class)(**settings)
     model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
-    with torch.no_grad():
-        for key, weight in model.named_parameters():
-            if weight.ndim == 1:  # norms and biases that are all alike would hide mistakes
-                weight.add_(torch.randn_like(weight) * 0.1)
-            elif "embed" not in key:
-                weight.mul_(3)
+    spread(model, 3)
     return model
 
 

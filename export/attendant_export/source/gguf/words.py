@@ -15,8 +15,15 @@ from attendant_export.toolchain import internal
 _PREFIX = "tokenizer.ggml."
 _SPACE = "\u2581"
 _ROLES = {"bos": "bos", "eos": "eos", "unk": "unknown", "pad": "padding"}
-_TURN_ENDS = ("<|eot_id|>", "<|eom_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>", "<|endoftext|>")
+_TURN_ENDS = (
+    *("<|eot_id|>", "<|eom_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>", "<|endoftext|>", "<|end_of_text|>"),
+    *("<|return|>", "<EOT>", "_<EOT>", "[EOT]", "[EOS]", "<eos>", "</s>", "<end_of_utterance>"),
+    "<\uff5cend\u2581of\u2581sentence\uff5c>",
+)
 """Tokens that end an answer, as llama.cpp knows them, where they are control tokens of the file."""
+
+_NO_TURNS = ("<unk>", "<s>", "<|endoftext|>")
+"""Special tokens of Phi-3 that leave the white space after them."""
 
 
 class Kind(IntEnum):
@@ -56,7 +63,7 @@ def tokenizer_of(file: GgufFile) -> Any:
         raise TokenizerError(f"{file.path}: {_PREFIX}model is {kind!r}; read are {', '.join(_BUILDERS)}")
     vocabulary = _vocabulary(file)
     tokenizer = _BUILDERS[kind](file, vocabulary)
-    _add_tokens(tokenizer, vocabulary)
+    _add_tokens(tokenizer, vocabulary, strip=file.architecture == "phi3" and kind == "llama")
     return tokenizer
 
 
@@ -171,14 +178,19 @@ _BUILDERS: Mapping[str, Callable[[GgufFile, Vocabulary], Any]] = {"gpt2": _byte_
 """By ``tokenizer.ggml.model``."""
 
 
-def _add_tokens(tokenizer: Any, vocabulary: Vocabulary) -> None:
-    """Control tokens are special; those that somebody defined are whole wherever a text has them."""
+def _add_tokens(tokenizer: Any, vocabulary: Vocabulary, *, strip: bool) -> None:
+    """Control tokens are special; those that somebody defined are whole wherever a text has them.
+
+    Args:
+        strip: whether they take the white space after them, as Phi-3's of turns do; a file does not say.
+    """
     from tokenizers import AddedToken
 
-    special = vocabulary.of(Kind.CONTROL, Kind.UNKNOWN)
-    tokenizer.add_special_tokens([AddedToken(token, normalized=False) for token in special])
-    defined = [token for token in vocabulary.of(Kind.USER_DEFINED) if token.strip(" ")]
-    tokenizer.add_tokens([AddedToken(token, normalized=False) for token in defined])
+    def added(tokens: Sequence[str]) -> list[AddedToken]:
+        return [AddedToken(token, normalized=False, rstrip=strip and token not in _NO_TURNS) for token in tokens]
+
+    tokenizer.add_special_tokens(added(vocabulary.of(Kind.CONTROL, Kind.UNKNOWN)))
+    tokenizer.add_tokens(added([token for token in vocabulary.of(Kind.USER_DEFINED) if token.strip(" ")]))
 
 
 def _surround(tokenizer: Any, file: GgufFile, vocabulary: Vocabulary, *, begins: bool) -> None:

@@ -1,0 +1,1 @@
+"""Files that llama.cpp's own converter wrote."""
