@@ -11,9 +11,9 @@ import torch
 from attendant_export.export import export_bundle
 
 from tests.export.quantised.folders import Folder, Packed, Tensors, assert_refused, assert_same_weights, quantised
+from tests.export.quantised.packed import nearest
 
 SETTINGS = {"quant_method": "mxfp4", "modules_to_not_convert": ["model.layers.*.self_attn", "lm_head"]}
-VALUES = torch.tensor([0, 0.5, 1, 1.5, 2, 3, 4, 6])
 
 
 def gpt_oss() -> Any:
@@ -35,11 +35,9 @@ def in_mxfp4(weight: torch.Tensor) -> Packed:
     blocks = weight.transpose(1, 2).reshape(experts, outputs, channels // 32, 32)
     exponents = torch.floor(torch.log2(blocks.abs().amax(-1))) - 2  # the largest value is 6: 1.5 * 2**2
     scaled = blocks / torch.exp2(exponents)[..., None]
-    codes = (scaled.abs()[..., None] - VALUES).abs().argmin(-1)
-    plain = torch.sign(scaled) * VALUES[codes] * torch.exp2(exponents)[..., None]
-    codes = (codes + 8 * (scaled < 0)).to(torch.uint8)
-    packed = codes[..., ::2] | codes[..., 1::2] << 4
-    tensors = {"_blocks": packed, "_scales": (exponents + 127).to(torch.uint8)}
+    codes, plain = nearest(scaled)
+    plain = plain * torch.exp2(exponents)[..., None]
+    tensors = {"_blocks": codes, "_scales": (exponents + 127).to(torch.uint8)}
     return Packed(tensors, plain.reshape(experts, outputs, channels).transpose(1, 2).contiguous())
 
 
@@ -54,6 +52,27 @@ def published(tmp_path: Path) -> Folder:
 
 def test_the_experts_are_what_the_blocks_stand_for(published: Folder) -> None:
     assert_same_weights(published)
+
+
+def test_transformers_reads_the_same(published: Folder) -> None:
+    """To the bit, by its own code for the format, of blocks and scales that hold every byte."""
+    from transformers import AutoModelForCausalLM, Mxfp4Config
+
+    def every_byte(tensors: Tensors) -> None:
+        generator = torch.Generator().manual_seed(0)
+        for name, tensor in tensors.items():
+            if name.endswith("_blocks"):
+                tensors[name] = torch.randint(0, 256, tensor.shape, generator=generator, dtype=torch.uint8)
+            elif name.endswith("_scales"):
+                tensors[name] = torch.randint(20, 235, tensor.shape, generator=generator, dtype=torch.uint8)
+
+    published.change(every_byte)
+    wanted = AutoModelForCausalLM.from_pretrained(
+        published.path, quantization_config=Mxfp4Config(dequantize=True), dtype=torch.float32, local_files_only=True
+    ).state_dict()
+    found = published.loaded().state_dict()
+    assert set(found) == set(wanted)
+    assert not [name for name in wanted if not torch.equal(found[name], wanted[name])]
 
 
 def test_it_exports_and_answers_as_its_plain_twin(published: Folder, tmp_path: Path) -> None:
