@@ -17,7 +17,7 @@ NAMES = sorted(path.parent.name for path in SAMPLES.glob("*/expected.npz"))
 def test_a_makers_bytes_are_its_weights(name: str) -> None:
     found = SourceFolder(SAMPLES / name).pretrained("AutoModelForCausalLM").state_dict()
     with np.load(SAMPLES / name / "expected.npz") as expected:
-        assert len(expected) == 7  # projections of a layer
+        assert len(expected) >= 6  # projections of a layer, or those of attention and of all experts
         different = [key for key in expected if not np.array_equal(found[key].numpy(), expected[key])]
     assert not different
 

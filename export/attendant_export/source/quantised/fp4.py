@@ -34,6 +34,10 @@ class _Parts:
     whole: str | None
     divides: bool
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (self.packed, self.scale) if self.whole is None else (self.packed, self.scale, self.whole)
+
 
 def from_pairs(codes: torch.Tensor) -> torch.Tensor:
     """Values, [..., 2 n] float32, of bytes [..., n] uint8."""
@@ -47,14 +51,31 @@ def add_fp4(reading: Reading, tensors: Tensors, packed: str) -> None:
         SourceError: a scale is missing, or does not fit; names the tensor.
     """
     stem = packed.rpartition(".")[0]
-    scale, divisor, factor = (f"{stem}.{end}" for end in ("weight_scale", "weight_global_scale", "weight_scale_2"))
     tensors.check(packed, packed, ("U8",))
-    tensors.check(scale, packed, FP4_SCALES)
     *outer, half = tensors[packed]
-    size = _GROUPS[tensors.dtype(scale)]
-    if half * 2 % size:
-        raise SourceError(f"{tensors.folder}: {packed!r} has {half * 2} channels, which are no groups of {size}")
-    tensors.check(scale, packed, FP4_SCALES, (*outer, half * 2 // size))
+    parts = _parts(tensors, packed, f"{stem}.", (*outer, None))
+    _check_groups(tensors, parts, half, tensors[parts.scale][-1])
+    reading.add(f"{stem}.weight", Weight((*outer, 2 * half), partial(_dequantised, tensors, parts)), *parts.names)
+
+
+def add_packed_fp4(reading: Reading, tensors: Tensors, packed: str) -> None:
+    """Adds the weights [experts, K, N] whose values are in ``packed``, [experts, K / 2, N], and have its name.
+
+    Raises:
+        SourceError: a scale is missing, or does not fit; names the tensor.
+    """
+    tensors.check(packed, packed, ("U8",), (None, None, None))
+    experts, half, outputs = tensors[packed]
+    parts = _parts(tensors, packed, f"{packed}_", (experts, None, outputs))
+    _check_groups(tensors, parts, half, tensors[parts.scale][1])
+    weight = Weight((experts, 2 * half, outputs), partial(_dequantised, tensors, parts, turned=True))
+    reading.add(packed, weight, *parts.names)
+
+
+def _parts(tensors: Tensors, packed: str, stem: str, shape: tuple[int | None, ...]) -> _Parts:
+    """``stem``: what names of scales begin with. ``shape``: of the scales."""
+    scale, divisor, factor = (stem + end for end in ("weight_scale", "weight_global_scale", "weight_scale_2"))
+    tensors.check(scale, packed, FP4_SCALES, shape)
     whole = next((name for name in (divisor, factor) if name in tensors), None)
     if tensors.dtype(scale) in _EXPONENTS:
         if whole is not None:
@@ -67,15 +88,29 @@ def add_fp4(reading: Reading, tensors: Tensors, packed: str) -> None:
             raise SourceError(
                 f"{tensors.folder}: tensor {whole!r} has shape {list(tensors[whole])}; it must be one number"
             )
-    parts = _Parts(packed, scale, whole, whole == divisor)
-    used = [packed, scale] + ([whole] if whole is not None else [])
-    reading.add(f"{stem}.weight", Weight((*outer, 2 * half), partial(_dequantised, tensors, parts)), *used)
+    return _Parts(packed, scale, whole, whole == divisor)
 
 
-def _dequantised(tensors: Tensors, parts: _Parts) -> torch.Tensor:
-    values, scales = from_pairs(tensors.read(parts.packed)), factors(tensors.read(parts.scale))
+def _check_groups(tensors: Tensors, parts: _Parts, half: int, count: int) -> None:
+    size = _GROUPS[tensors.dtype(parts.scale)]
+    if half * 2 % size:
+        raise SourceError(f"{tensors.folder}: {parts.packed!r} has {half * 2} channels, which are no groups of {size}")
+    if count != half * 2 // size:
+        raise SourceError(
+            f"{tensors.folder}: tensor {parts.scale!r} has {count} scales for {half * 2} channels of {parts.packed!r}; "
+            f"one for each {size} of them is {half * 2 // size}"
+        )
+
+
+def _dequantised(tensors: Tensors, parts: _Parts, *, turned: bool = False) -> torch.Tensor:
+    """``turned``: the last two axes of values and scales are swapped in the file, and so they are in what comes out."""
+    codes, scales = tensors.read(parts.packed), factors(tensors.read(parts.scale))
+    if turned:
+        codes, scales = codes.transpose(1, 2), scales.transpose(1, 2)
+    values = from_pairs(codes)
     if parts.whole is not None:
         whole = tensors.read(parts.whole).reshape(())
         scales = scales / whole if parts.divides else scales * whole
     size = values.shape[-1] // scales.shape[-1]
-    return values.unflatten(-1, (-1, size)).mul_(scales[..., None]).flatten(-2)
+    found = values.unflatten(-1, (-1, size)).mul_(scales[..., None]).flatten(-2)
+    return found.transpose(1, 2).contiguous() if turned else found

@@ -23,7 +23,10 @@ _SCALE_TYPES = (*FLOATS, "F8_E8M0", "U8")
 # Scales of activations and of the KV cache: here, both are computed in float32.
 _UNREAD = ("input_scale", "activation_scale", "output_scale", "k_scale", "v_scale", "q_scale", "prob_scale")
 _UNREAD_BESIDE = ("input_scale_ub", "input_zero_point", "input_global_scale", "input_scale_2")
+_UNREAD_OF_PACKED = "_input_scale"
 _EXPONENT_OF_ONE = 127
+_TURNED, _PACKED = "fbgemm_fp8", 3
+"""Who has experts packed as [experts, K, N], and scales of their outputs as [experts, N, 1] or [experts, 1, N]."""
 
 
 def read_fp8(tensors: Tensors, settings: Mapping[str, Any]) -> Reading:
@@ -34,19 +37,28 @@ def read_fp8(tensors: Tensors, settings: Mapping[str, Any]) -> Reading:
     """
     reading = Reading()
     sizes = Sizes.of(settings)
+    turned = settings.get("quant_method") == _TURNED
     for name, shape in tensors.items():
         if tensors.dtype(name) in TYPES and not name.endswith(_SCALES):  # scales of FP4 are FP8
             scale = _scale_of(tensors, name)
+            if turned and len(shape) == _PACKED and tensors[scale] == (shape[0], shape[2], 1):
+                reading.add(name, Weight(shape, partial(_of_outputs, tensors, name, scale)), name, scale)
+                continue
             blocks = _blocks(tensors, name, scale, sizes)
             reading.add(name, Weight(shape, partial(_dequantised, tensors, name, scale, blocks)), name, scale)
-        elif name.rpartition(".")[2] in (*_UNREAD, *_UNREAD_BESIDE):
+        elif name.rpartition(".")[2] in (*_UNREAD, *_UNREAD_BESIDE) or _of_packed(tensors, name):
             reading.used.add(name)
     return reading
 
 
+def _of_packed(tensors: Tensors, name: str) -> bool:
+    """Whether it is the scale of what goes into experts that are one tensor."""
+    return name.endswith(_UNREAD_OF_PACKED) and name.removesuffix(_UNREAD_OF_PACKED) in tensors
+
+
 def _scale_of(tensors: Tensors, name: str) -> str:
     stem = name.removesuffix(".weight")
-    known = [name + ending for ending in _SCALES] + ([f"{stem}.scale"] if stem != name else [])
+    known = [name + ending for ending in _SCALES] + ([f"{stem}.scale"] if stem != name else [f"{name}_weight_scale"])
     scale = next((each for each in known if each in tensors), None)
     if scale is None:
         raise SourceError(f"{tensors.folder}: {name!r} is FP8 without a scale; there is none of {', '.join(known)}")
@@ -96,6 +108,10 @@ def _dequantised(tensors: Tensors, name: str, scale: str, blocks: tuple[int, ...
         if size > 1 and scales.shape[axis] > 1:
             scales = scales.repeat_interleave(size, dim=axis).narrow(axis, 0, values.shape[axis])
     return values.mul_(scales)
+
+
+def _of_outputs(tensors: Tensors, name: str, scale: str) -> torch.Tensor:
+    return tensors.read(name).to(torch.float32).mul_(factors(tensors.read(scale)).transpose(1, 2))
 
 
 def factors(scale: torch.Tensor) -> torch.Tensor:

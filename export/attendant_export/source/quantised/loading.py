@@ -11,6 +11,7 @@ import torch
 
 from attendant_export.source.json_files import read_json
 from attendant_export.source.left_out import LeftOut
+from attendant_export.source.quantised.experts import join_experts
 from attendant_export.source.quantised.weights import Weight
 
 _SAYS_QUANTISED = ("quantization_config", "compression_config")
@@ -48,7 +49,7 @@ def load(
     model, info = type(empty).from_pretrained(
         None,
         config=empty.config,
-        state_dict=dict(weights),
+        state_dict=dict(join_experts(empty.config.model_type, weights)),
         dtype=torch.float32,
         attn_implementation="eager",
         output_loading_info=True,
