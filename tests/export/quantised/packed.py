@@ -35,9 +35,17 @@ def by_output(weight: torch.Tensor) -> Packed:
     """As FBGEMM's: [experts, K, N], with a scale for each output; those of ``down_proj`` [experts, N, 1]."""
     scales = weight.abs().amax(1, keepdim=True) / 448
     codes = (weight / scales).to(FP8)
-    down = weight.shape[1] <= weight.shape[2] // 2  # gate_up_proj: twice as many outputs
-    stored = scales if down else scales.transpose(1, 2)
+    gate_up = 2 * weight.shape[1] <= weight.shape[2]
+    stored = scales if gate_up else scales.transpose(1, 2)
     return Packed({"": codes, "_scale": stored}, codes.float() * scales)
+
+
+def in_turned_nvfp4(weight: torch.Tensor) -> Packed:
+    """As ModelOpt's: values [experts, K / 2, N], ``_weight_scale`` [experts, K / 16, N] and ``_weight_scale_2``."""
+    found = in_nvfp4(weight.transpose(1, 2))
+    values, scales, whole = found.tensors.values()
+    tensors = {"": values.transpose(1, 2), "_weight_scale": scales.transpose(1, 2), "_weight_scale_2": 1 / whole}
+    return Packed(tensors, found.plain.transpose(1, 2))
 
 
 def by_row_of_each(weight: torch.Tensor) -> Packed:

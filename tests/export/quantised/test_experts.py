@@ -12,7 +12,7 @@ import torch
 from tests.export.quantised import test_awq, test_compressed, test_fp8, test_gptq
 from tests.export.quantised.folders import Folder, Packer, Tensors, assert_refused, assert_same_weights, quantised
 from tests.export.quantised.mixtures import COUNT, FAMILIES, mixture
-from tests.export.quantised.packed import by_output, by_row_of_each, in_nvfp4, of_each
+from tests.export.quantised.packed import by_output, by_row_of_each, in_nvfp4, in_turned_nvfp4, of_each
 from tests.export.quantised.test_as_stored import graph_error
 
 _WORDS = test_compressed.SETTINGS
@@ -132,6 +132,32 @@ def test_words_of_all_experts_in_one_tensor_are_refused(tmp_path: Path) -> None:
     pack = of_each(test_compressed.in_words, {end: end for end in ("weight_packed", "weight_scale", "weight_shape")})
     folder = quantised(tmp_path / "m", _WORDS, pack, mixture("granitemoe"), linear)
     assert_refused(folder, lambda tensors: None, r"input_linear.weight_packed', .*has shape \[4, 192, 8\]")
+
+
+def _few_scales(tensors: Tensors) -> None:
+    tensors[f"{EXPERTS}.down_proj_weight_scale"] = tensors[f"{EXPERTS}.down_proj_weight_scale"][:, :-1]
+
+
+def _no_whole(tensors: Tensors) -> None:
+    del tensors[f"{EXPERTS}.down_proj_weight_scale_2"]
+
+
+def _no_scales(tensors: Tensors) -> None:
+    del tensors[f"{EXPERTS}.down_proj_weight_scale"]
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (_few_scales, f"'{EXPERTS}.down_proj_weight_scale' has 3 scales for 64 channels of .*; one for each 16"),
+        (_no_whole, f"'{EXPERTS}.down_proj' has no scale of the whole: neither .*_weight_scale_2'"),
+        (_no_scales, f"tensor '{EXPERTS}.down_proj.*is not as ModelOpt is known here"),
+    ],
+    ids=["few", "whole", "none"],
+)
+def test_scales_of_one_tensor_that_do_not_fit_are_named(tmp_path: Path, edit: Any, message: str) -> None:
+    settings = {"quant_method": "modelopt", "quant_algo": "NVFP4"}
+    assert_refused(quantised(tmp_path / "m", settings, in_turned_nvfp4, mixture("llama4_text"), packed), edit, message)
 
 
 @pytest.mark.parametrize(

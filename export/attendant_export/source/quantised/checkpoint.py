@@ -40,7 +40,7 @@ _SMALL = 4  # bits
 _PLAIN = ("F64", "F32", "F16", "BF16")
 _PARTS = (
     *("_scale", "_scale_inv", "_packed", "_blocks", "_scales", ".scales", "qweight", "qzeros", "g_idx", "_zero_point"),
-    *("SCB", ".absmax", "quant_map", "_qdata"),
+    *("SCB", ".absmax", "quant_map", "_qdata", "_scale_2", "_global_scale"),
 )
 """Ends of names that are parts of quantised weights."""
 
