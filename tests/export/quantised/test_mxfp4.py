@@ -55,10 +55,10 @@ def test_the_experts_are_what_the_blocks_stand_for(published: Folder) -> None:
 
 
 def test_transformers_reads_the_same(published: Folder) -> None:
-    """To the bit, by its own code for the format, of blocks and scales that hold every byte."""
+    """To the bit, by its own code for the format, of random blocks and scales."""
     from transformers import AutoModelForCausalLM, Mxfp4Config
 
-    def every_byte(tensors: Tensors) -> None:
+    def random_bytes(tensors: Tensors) -> None:
         generator = torch.Generator().manual_seed(0)
         for name, tensor in tensors.items():
             if name.endswith("_blocks"):
@@ -66,7 +66,7 @@ def test_transformers_reads_the_same(published: Folder) -> None:
             elif name.endswith("_scales"):
                 tensors[name] = torch.randint(20, 235, tensor.shape, generator=generator, dtype=torch.uint8)
 
-    published.change(every_byte)
+    published.change(random_bytes)
     wanted = AutoModelForCausalLM.from_pretrained(
         published.path, quantization_config=Mxfp4Config(dequantize=True), dtype=torch.float32, local_files_only=True
     ).state_dict()
