@@ -118,7 +118,7 @@ class NoEncoders:
         raise AssertionError("nobody sets it")
 
     embed = classify = classify_tokens = answer = rerank = never
-    fill_mask = classify_image = embed_image = transcribe = never
+    fill_mask = classify_image = classify_audio = embed_image = transcribe = never
 
 
 @asynccontextmanager
