@@ -132,7 +132,7 @@ FAMILIES: dict[str, Family] = {
     "xlm": _family("XLM", _XLM, "embed", "classify", "classify_tokens", layout="padded"),
     "xlm_roberta": _family("XLMRoberta", _ROBERTA),
     "xlm_roberta_xl": _family("XLMRobertaXL", _ROBERTA),
-    "xmod": _family("Xmod", {**_ROBERTA, "default_language": "en_XX"}),
+    "xmod": _family("Xmod", {**_ROBERTA, "languages": ["en_XX", "de_DE"], "default_language": "de_DE"}),
 }
 
 

@@ -37,11 +37,12 @@ wider than they need. Images and recordings are compared together, by twos and t
 
 Not exported: ConvBERT and MobileBERT, whose layers mix neighbouring tokens, padding included, so that rows run together
 differ from rows alone (refused with the size of the difference); Longformer, whose number of chunks cannot be traced;
-BigBird and Reformer, which draw or hash. Of models that hear: wav2vec2-bert, whose features the server does not make.
-Of models that see: ViT-MAE, which drops patches by chance; ImageGPT and Perceiver, which take other things than images;
-Dinat and timm's, which need libraries of their own; detectors and those that cut out, whose answers are no labels and
-no vectors. An image processor with steps that the server has not is refused by its name. SigLIP 2 with images in their
-own shape is exported with its own attention, and tested beside the table.
+BigBird and Reformer, which draw or hash; heads over recurrent layers (Jamba, MiniMax, Qwen3-Next, Zamba), but for
+members of those families whose layers are all attention. Of models that hear: wav2vec2-bert, whose features the server
+does not make. Of models that see: ViT-MAE, which drops patches by chance; ImageGPT and Perceiver, which take other
+things than images; Dinat and timm's, which need libraries of their own; detectors and those that cut out, whose answers
+are no labels and no vectors. An image processor with steps that the server has not is refused by its name. SigLIP 2
+with images in their own shape is exported with its own attention, and tested beside the table.
 
 Images and recordings (CTC too) are those alone with one thread and with several. Of a convolution over time ONNX
 Runtime cuts a single row among threads, and several rows not, and adds up in another order; so bundles for CPUs have

@@ -101,6 +101,12 @@ FAMILIES: dict[str, ImageFamily] = {
     "pvt_v2": _family("PvtV2", _PYRAMID, "classify_image", size=64),
     "regnet": _family("RegNet", {**_RESNET, "groups_width": 8}, size=64),
     "resnet": _family("ResNet", _RESNET, size=64),
+    "segformer": _family(
+        "Segformer",
+        {**_STAGES, "sr_ratios": [8, 4, 2, 1], "num_attention_heads": [1, 2, 2, 4]},
+        "classify_image",
+        size=64,
+    ),
     "siglip": _family("Siglip", _BOTH),
     "siglip_vision": _family("SiglipVision", _VIT, "embed_image"),
     "swiftformer": _family(

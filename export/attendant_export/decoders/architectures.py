@@ -58,7 +58,7 @@ def check_config(config: Mapping[str, Any]) -> None:
 
 
 def check_layers(architecture: str, config: Any) -> None:
-    """Refuses a kind of layer that the config of a language model names and the decoder graph has no place for.
+    """Refuses a kind of layer that the config of a model of text names and no graph has a place for.
 
     Raises:
         UnsupportedModel: names it.

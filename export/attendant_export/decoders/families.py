@@ -18,8 +18,8 @@ from torch.nn.functional import pad
 
 from attendant_export.decoders import experts, llama4
 from attendant_export.decoders.written_out import Method, bart_forward, bert_forward, heads, roformer_forward
-from attendant_export.errors import UnsupportedModel
 from attendant_export.tracing.attention import HEAD_MULTIPLE, AttentionTrace
+from attendant_export.tracing.languages import ADAPTED, keep_default_language, only_adapter
 
 _POSITION_BASE = 256  # bfloat16 counts to it without a gap
 _SLOPE_TERMS = 3
@@ -85,21 +85,6 @@ def _aria_experts(trace: AttentionTrace) -> Method:
         return routed + self.shared_experts(hidden_states)
 
     return forward
-
-
-def _xmod_adapter(trace: AttentionTrace) -> Method:
-    def lang_adapter(self: Any, lang_ids: Any, hidden_states: Any) -> Any:
-        residual = hidden_states
-        if self.adapter_layer_norm is not None:
-            hidden_states = self.adapter_layer_norm(hidden_states)
-        elif self.adapter_reuse_layer_norm:
-            hidden_states = self.LayerNorm(hidden_states)
-        if self.ln_before_adapter:
-            residual = hidden_states
-        (adapter,) = self.adapter_modules.values()
-        return adapter(hidden_states) + residual
-
-    return lang_adapter
 
 
 def _alibi_attend(
@@ -227,7 +212,7 @@ PATCHES = (
     FamilyPatch("Step3p7Experts", "forward", experts.step, "loops over experts that are hit", attends=False),
     FamilyPatch("LongcatFlashExperts", "forward", experts.longcat, "loops over experts that are hit", attends=False),
     FamilyPatch("AriaTextMoELayer", "forward", _aria_experts, "views of unknown strides", attends=False),
-    FamilyPatch("XmodOutput", "lang_adapter", _xmod_adapter, "sorts rows by their languages", attends=False),
+    FamilyPatch(ADAPTED, "lang_adapter", lambda _: only_adapter, "sorts rows by their languages", attends=False),
 )
 
 
@@ -263,12 +248,7 @@ def _settle(model: Any) -> None:
     for module in model.modules():
         if type(module).__name__ == "DbrxExpertGLU":
             experts.apart(module)
-        if type(module).__name__ == "XmodOutput":
-            language = model.config.default_language
-            if language is None:
-                reason = "its config.json has no default_language, and requests do not say which language they are in"
-                raise UnsupportedModel(str(model.config.model_type), reason)
-            module.adapter_modules = torch.nn.ModuleDict({language: module.adapter_modules[language]})
+    keep_default_language(model)
 
 
 @contextmanager

@@ -245,7 +245,7 @@ def _node(call: _Call) -> torch.Tensor:
         inputs,
         attributes,
         dtype=call.query.dtype,
-        shape=call.value.shape,
+        shape=[*call.query.shape[:2], call.value.shape[2]],  # keys and values may be fewer than queries
         version=1,
     )
     return output

@@ -16,13 +16,13 @@ def encoder(module: Any, attention: EncoderAttention) -> Method:
     """Of LEDEncoder: no padding to whole windows, and no tokens that all others look at, which calls would name."""
 
     def forward(self: Any, input_ids: torch.Tensor, attention_mask: object = None, **keywords: object) -> Any:
-        from transformers.modeling_outputs import BaseModelOutput
+        from transformers.models.led.modeling_led import LEDEncoderBaseModelOutput
 
         states = self.embed_tokens(input_ids) + self.embed_positions(input_ids.shape)
         states = self.layernorm_embedding(states)
         for layer in self.layers:
             states = layer(states, attention_mask=None)[0]
-        return BaseModelOutput(last_hidden_state=states)
+        return LEDEncoderBaseModelOutput(last_hidden_state=states)
 
     return forward
 

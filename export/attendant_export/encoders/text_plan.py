@@ -14,6 +14,7 @@ from attendant.bundle import EmbeddingHead, EncoderTask, Pooling, Problem, TextI
 from attendant.bundle.graph_io import PACKED, in_layout
 
 from attendant_export.attention.reference import Look
+from attendant_export.decoders.architectures import check_layers
 from attendant_export.encoders.ends import end_token
 from attendant_export.encoders.natural import calibration_feeds, natural_case
 from attendant_export.encoders.plan import EncoderCase, EncoderPlan
@@ -95,6 +96,7 @@ def plan_text(source: EncoderSource) -> EncoderPlan:
     architecture = str(model.config.model_type)
     if architecture in _UNTRACEABLE:
         raise UnsupportedModel(architecture, _UNTRACEABLE[architecture])
+    check_layers(architecture, model.config.get_text_config())
     sentence = source.sentence or SentenceModel(SourceFolder(Path()))
     longest = max_tokens(model, source.tokenizer_config, sentence.max_tokens)
     head = text_head(model, task)

@@ -13,6 +13,7 @@ from attendant.bundle import Target
 
 from attendant_export.encoders.attention import EncoderAttention
 from attendant_export.encoders.families import patched_encoder
+from attendant_export.encoders.repairs import repaired
 from attendant_export.errors import UnsupportedModel, failures_of
 from attendant_export.graph.nodes import Editor
 from attendant_export.progress import Step, no_step
@@ -85,7 +86,7 @@ def switched(
 ) -> Iterator[None]:
     """While in it, ``model`` calls ``attention``, which emits nodes or computes; its own attention if not ``fused``."""
     attention.emits_nodes = emits_nodes
-    with patched_encoder(model, attention) if fused else nullcontext():
+    with repaired(model), patched_encoder(model, attention) if fused else nullcontext():
         yield
 
 
