@@ -93,7 +93,7 @@ def test_a_manifest_names_further_capabilities_only_where_there_are_some(tmp_pat
 
 def test_only_where_the_fastest_is_sought_is_a_second_recipe_tried(tmp_path: Path) -> None:
     told: list[str] = []
-    order = Order(tmp_path / "b", "stand", max_kl=0.1, tell=told.append)
+    order = Order(tmp_path / "b", "stand", max_kl=0.1, tell=told.append, attention="none")
     assert export(Stand(("fp32",)), [INT8, FP32], order).precision == "fp32"
     assert told == ["int8: not faithful enough: far off", "fp32: cosine 1.00000; taken"]
     with pytest.raises(ParityError, match=r"^far off$"):
@@ -108,5 +108,6 @@ def test_what_is_asked_is_checked_before_anything_is_planned(tmp_path: Path) -> 
     words = make_tokenizer()
     with pytest.raises(CalibrationError, match="for models that read text"):
         export(Stand(("fp32",)), [FP32], Order(tmp_path / "b", "stand", calibration="a text"))
-    export(Stand(("fp32",), words.to_str(), known_ids=299), [FP32], Order(tmp_path / "b", "stand", tell=told.append))
+    order = Order(tmp_path / "b", "stand", tell=told.append, attention="none")
+    export(Stand(("fp32",), words.to_str(), known_ids=299), [FP32], order)
     assert [line[:44] for line in told] == ["warning: the tokenizer has tokens that the m"]

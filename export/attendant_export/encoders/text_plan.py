@@ -93,10 +93,7 @@ def plan_text(source: EncoderSource) -> EncoderPlan:
         UnsupportedModel: they cannot, or its head is not one that a bundle has.
     """
     model, task = source.model, source.task
-    architecture = str(model.config.model_type)
-    if architecture in _UNTRACEABLE:
-        raise UnsupportedModel(architecture, _UNTRACEABLE[architecture])
-    check_layers(architecture, model.config.get_text_config())
+    architecture = _known_architecture(model)
     sentence = source.sentence or SentenceModel(SourceFolder(Path()))
     longest = max_tokens(model, source.tokenizer_config, sentence.max_tokens)
     head = text_head(model, task)
@@ -142,6 +139,15 @@ def plan_text(source: EncoderSource) -> EncoderPlan:
         warnings=source.warnings,
         look=lambda: Look(model, _one_row(sample)),
     )
+
+
+def _known_architecture(model: Any) -> str:
+    """Its model type, unless its layers are of kinds that are not exported. Raises UnsupportedModel."""
+    architecture = str(model.config.model_type)
+    if architecture in _UNTRACEABLE:
+        raise UnsupportedModel(architecture, _UNTRACEABLE[architecture])
+    check_layers(architecture, model.config.get_text_config())
+    return architecture
 
 
 def _one_row(sample: Sample) -> dict[str, Ints]:
