@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.export.image_families import LABELS, scattered
 
-_WAVES: dict[str, Any] = {
+WAVES: dict[str, Any] = {
     "hidden_size": 64,
     "num_hidden_layers": 2,
     "num_attention_heads": 4,
@@ -21,7 +21,7 @@ _WAVES: dict[str, Any] = {
     "classifier_proj_size": 32,
     "vocab_size": 20,
 }
-_STABLE = {**_WAVES, "feat_extract_norm": "layer", "do_stable_layer_norm": True, "conv_bias": True}
+_STABLE = {**WAVES, "feat_extract_norm": "layer", "do_stable_layer_norm": True, "conv_bias": True}
 _AST = {
     **{"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 128},
     **{"patch_size": 8, "frequency_stride": 5, "time_stride": 5, "max_length": 40, "num_mel_bins": 24},
@@ -44,7 +44,7 @@ class SoundFamily:
     extractor_config: tuple[tuple[str, Any], ...] = (("do_normalize", True),)
 
 
-def _waves(prefix: str, config: dict[str, Any] = _WAVES, **more: Any) -> SoundFamily:
+def _waves(prefix: str, config: dict[str, Any] = WAVES, **more: Any) -> SoundFamily:
     return SoundFamily(f"{prefix}ForSequenceClassification", f"{prefix}Config", {**config, **more})
 
 

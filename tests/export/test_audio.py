@@ -23,21 +23,10 @@ from attendant_export.errors import UnsupportedModel
 from attendant_export.export import export_bundle
 from attendant_export.recipe import Recipe
 
+from tests.export.sound_families import WAVES
+
 VOCABULARY = ("<pad>", "<s>", "</s>", "<unk>", "|", *"ETAONIHSRDLU'")
-SMALL: dict[str, Any] = {
-    "hidden_size": 64,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 4,
-    "intermediate_size": 128,
-    "conv_dim": (32, 32),
-    "conv_stride": (5, 4),
-    "conv_kernel": (10, 8),
-    "num_feat_extract_layers": 2,
-    "num_conv_pos_embeddings": 16,
-    "num_conv_pos_embedding_groups": 4,
-    "vocab_size": len(VOCABULARY),
-    "pad_token_id": 0,
-}
+SMALL: dict[str, Any] = {**WAVES, "num_hidden_layers": 1, "vocab_size": len(VOCABULARY), "pad_token_id": 0}
 STABLE = {"feat_extract_norm": "layer", "do_stable_layer_norm": True, "conv_bias": True}
 # Class, class of the config, its fields, number of fused attention nodes.
 FAMILIES: dict[str, tuple[str, str, dict[str, Any], int]] = {

@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
-from attendant_export.decoders.written_out import Method
 from attendant_export.toolchain import internal
 from attendant_export.tracing.attention import AttentionTrace
+from attendant_export.tracing.methods import Method
 
 Product = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """[rows, inputs] times the experts' weights [experts, inputs, outputs]: each row by its own expert's."""
@@ -43,16 +43,14 @@ def dbrx(trace: AttentionTrace) -> Method:
     def forward(
         self: Any, hidden_states: torch.Tensor, top_k_index: torch.Tensor, top_k_weights: torch.Tensor
     ) -> torch.Tensor:
-        tokens, count = hidden_states.reshape(-1, self.hidden_size), top_k_index.shape[-1]
+        tokens = hidden_states.reshape(-1, self.hidden_size)
         gate_weight, up_weight, down_weight = self.mlp.w1, self.mlp.v1, self.mlp.w2
 
         def expert(rows: torch.Tensor, times: Product) -> torch.Tensor:
             gate = self.mlp.activation_fn(times(rows, gate_weight.transpose(1, 2)))
             return times(gate * times(rows, up_weight.transpose(1, 2)), down_weight)
 
-        pairs = tokens[:, None].expand(-1, count, -1).flatten(0, 1)
-        found = _by_expert(pairs, top_k_index.flatten(), self.num_experts, expert).unflatten(0, (-1, count))
-        return (found * top_k_weights[:, :, None]).sum(1).reshape(hidden_states.shape)
+        return _mixed(tokens, top_k_index, top_k_weights, self.num_experts, expert).reshape(hidden_states.shape)
 
     return forward
 
@@ -63,15 +61,12 @@ def step(trace: AttentionTrace) -> Method:
     def forward(
         self: Any, hidden_states: torch.Tensor, top_k_index: torch.Tensor, top_k_weights: torch.Tensor
     ) -> torch.Tensor:
-        count = top_k_index.shape[-1]
-
         def expert(rows: torch.Tensor, times: Product) -> torch.Tensor:
             inner = self._apply_gate(times(rows, self.gate_up_proj.transpose(1, 2)))
             return times(inner, self.down_proj.transpose(1, 2))
 
-        pairs = hidden_states[:, None].expand(-1, count, -1).flatten(0, 1)
-        found = _by_expert(pairs, top_k_index.flatten(), self.num_experts, expert).unflatten(0, (-1, count))
-        return (found * top_k_weights[:, :, None]).sum(1).to(hidden_states.dtype)
+        mixed = _mixed(hidden_states, top_k_index, top_k_weights, self.num_experts, expert)
+        return mixed.to(hidden_states.dtype)
 
     return forward
 
@@ -103,6 +98,21 @@ def longcat(trace: AttentionTrace) -> Method:
         return (found * top_k_weights[:, :, None]).sum(1).to(hidden_states.dtype)
 
     return forward
+
+
+def _mixed(
+    tokens: torch.Tensor,
+    chosen: torch.Tensor,
+    weights: torch.Tensor,
+    num_experts: int,
+    expert: Callable[[torch.Tensor, Product], torch.Tensor],
+) -> torch.Tensor:
+    """What experts make of ``tokens`` [tokens, channels], added up by ``weights`` [tokens, top_k] of those ``chosen``,
+    [tokens, top_k] int64."""
+    count = chosen.shape[-1]
+    pairs = tokens[:, None].expand(-1, count, -1).flatten(0, 1)
+    found = _by_expert(pairs, chosen.flatten(), num_experts, expert).unflatten(0, (-1, count))
+    return (found * weights[:, :, None]).sum(1)
 
 
 def _by_expert(

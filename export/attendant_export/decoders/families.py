@@ -7,7 +7,6 @@ hands queries, keys and values to :meth:`AttentionTrace.attend`.
 from __future__ import annotations
 
 import statistics
-import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,9 +16,10 @@ import torch
 from torch.nn.functional import pad
 
 from attendant_export.decoders import experts, llama4
-from attendant_export.decoders.written_out import Method, bart_forward, bert_forward, heads, roformer_forward
+from attendant_export.decoders.written_out import bart_forward, bert_forward, heads, roformer_forward
 from attendant_export.tracing.attention import HEAD_MULTIPLE, AttentionTrace
 from attendant_export.tracing.languages import ADAPTED, keep_default_language, only_adapter
+from attendant_export.tracing.methods import Method, replaced
 
 _POSITION_BASE = 256  # bfloat16 counts to it without a gap
 _SLOPE_TERMS = 3
@@ -255,20 +255,13 @@ def _settle(model: Any) -> None:
 def patched(model: torch.nn.Module, trace: AttentionTrace) -> Iterator[bool]:
     """Applies the patches that ``model`` needs; gives whether any was of attention. Undone on leaving."""
     by_class = {patch.attention_class: patch for patch in PATCHES}
-    touched: list[tuple[torch.nn.Module, str]] = []
-    attends = False
     _settle(model)
-    try:
-        for module in model.modules():
-            kind = type(module)
-            file = kind.__module__.rpartition(".")[2]
-            patch = by_class.get(kind.__name__) or by_class.get(f"{file}.{kind.__name__}")
-            if patch is not None:
-                # An instance attribute shadows the method of the class and leaves the class as it is.
-                object.__setattr__(module, patch.method, types.MethodType(patch.make(trace), module))
-                touched.append((module, patch.method))
-                attends = attends or patch.attends
-        yield attends
-    finally:
-        for module, method in touched:
-            object.__delattr__(module, method)
+    found = []
+    for module in model.modules():
+        kind = type(module)
+        file = kind.__module__.rpartition(".")[2]
+        patch = by_class.get(kind.__name__) or by_class.get(f"{file}.{kind.__name__}")
+        if patch is not None:
+            found.append((module, patch))
+    with replaced((module, patch.method, patch.make(trace)) for module, patch in found):
+        yield any(patch.attends for _, patch in found)

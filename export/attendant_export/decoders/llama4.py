@@ -6,8 +6,9 @@ from typing import Any
 
 import torch
 
-from attendant_export.decoders.written_out import Method, heads
+from attendant_export.decoders.written_out import heads
 from attendant_export.tracing.attention import AttentionTrace, MaskSpec
+from attendant_export.tracing.methods import Method
 
 
 def rotations(trace: AttentionTrace) -> Method:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 
 from attendant_export.errors import UnsupportedModel
 from attendant_export.tracing.attention import AttentionTrace, MaskSpec
-
-Method = Callable[..., Any]
+from attendant_export.tracing.methods import Method
 
 
 def heads(states: torch.Tensor, head_size: int) -> torch.Tensor:

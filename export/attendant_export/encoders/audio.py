@@ -13,17 +13,13 @@ from attendant_export.encoders.attention import EncoderAttention
 from attendant_export.encoders.audio_input import audio_input, ctc_head, load_extractor, load_tokenizer
 from attendant_export.encoders.fusible import is_fusible
 from attendant_export.encoders.plan import EncoderCase, EncoderPlan, Floats
-from attendant_export.encoders.sound_samples import sound_rows
+from attendant_export.encoders.sound_samples import MORE_FRAMES, run_alone, sound_rows
 from attendant_export.encoders.trace import EncoderSpec, Feeds
 from attendant_export.errors import UnsupportedModel, failures_of
 from attendant_export.precision import in_dtype
 from attendant_export.source.folder import SourceFolder
 
 _SAMPLES = SOUND.input_values
-# Of the rows that a finished graph is verified with, beyond the shortest one's, and of a longer row beyond those: one
-# of the two has an odd number of frames, which SEW takes by twos.
-_FRAMES = 41
-_MORE_FRAMES = 7
 
 
 class SpeechModule(torch.nn.Module):  # type: ignore[misc]
@@ -68,13 +64,12 @@ def plan_speech(model: Any, extractor: Any, tokenizer: Any) -> EncoderPlan:
     """
     config = model.config
     limits, head = audio_input(extractor, config), ctc_head(tokenizer, config)
-    length = limits.min_samples + _FRAMES * head.samples_per_frame
-    samples = sound_rows(limits.sampling_rate, length, length + _MORE_FRAMES * head.samples_per_frame)
+    samples = sound_rows(limits, head.samples_per_frame)
     module = SpeechModule(model).eval()
     with failures_of(config.model_type), torch.no_grad():
-        wanted = [_run(module, rows) for rows in samples]
-        shortest = _run(module, samples[0][:, : limits.min_samples])
-    if wanted[1].shape[1] - wanted[0].shape[1] != _MORE_FRAMES or shortest.shape[1] < 1:
+        wanted = [run_alone(module, _SAMPLES.name, rows) for rows in samples]
+        shortest = run_alone(module, _SAMPLES.name, samples[0][:, : limits.min_samples])
+    if wanted[1].shape[1] - wanted[0].shape[1] != MORE_FRAMES or shortest.shape[1] < 1:
         raise UnsupportedModel(config.model_type, f"a frame of it is not {head.samples_per_frame} samples")
     feeds = {_SAMPLES.name: torch.from_numpy(samples[0])}
     fused = is_fusible(module, feeds, torch.from_numpy(wanted[0]))
@@ -94,13 +89,6 @@ def plan_speech(model: Any, extractor: Any, tokenizer: Any) -> EncoderPlan:
         ctc=head,
         look=lambda: Look(model, {_SAMPLES.name: samples[0][:1]}),
     )
-
-
-def _run(module: SpeechModule, rows: Floats) -> Floats:
-    """[rows, frames, vocab_size] float32, of each row alone."""
-    found = [module({_SAMPLES.name: torch.from_numpy(rows[index : index + 1])}) for index in range(len(rows))]
-    logits: Floats = torch.cat(found).float().numpy()
-    return logits
 
 
 def _cases(samples: Sequence[Floats], wanted: Sequence[Floats]) -> Sequence[EncoderCase]:

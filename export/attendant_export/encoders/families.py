@@ -5,7 +5,6 @@ Each patch replaces one method of one class for the time of a trace, as :mod:`at
 
 from __future__ import annotations
 
-import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,9 +14,9 @@ import torch
 from attendant_export.encoders import led
 from attendant_export.encoders.attention import EncoderAttention
 from attendant_export.errors import UnsupportedModel
+from attendant_export.tracing.methods import Method, replaced
 from attendant_export.tracing.trace import fused_attention
 
-Method = Callable[..., Any]
 Patch = Callable[[Any, EncoderAttention], Method]
 
 
@@ -118,21 +117,16 @@ def patched_encoder(model: Any, attention: EncoderAttention) -> Iterator[None]:
     Raises:
         UnsupportedModel: it cannot anywhere.
     """
-    touched: list[tuple[torch.nn.Module, str]] = []
     by_class: dict[str, list[tuple[str, Patch]]] = {}
     for (name, method), patch in PATCHES.items():
         by_class.setdefault(name, []).append((method, patch))
-    try:
-        for module in model.modules():
-            for method, patch in by_class.get(type(module).__name__, ()):
-                # An instance attribute shadows the method of the class and leaves the class as it is.
-                object.__setattr__(module, method, types.MethodType(patch(module, attention), module))
-                touched.append((module, method))
-        bypass = any(method == "forward" for _, method in touched)
-        if not bypass and not model._can_set_attn_implementation():  # setting it would only warn
-            raise UnsupportedModel(attention.architecture, "its attention is written out")
-        with fused_attention(model, attention, bypass):
-            yield
-    finally:
-        for module, method in touched:
-            object.__delattr__(module, method)
+    methods = [
+        (module, method, patch(module, attention))
+        for module in model.modules()
+        for method, patch in by_class.get(type(module).__name__, ())
+    ]
+    bypass = any(method == "forward" for _, method, _ in methods)
+    if not bypass and not model._can_set_attn_implementation():  # setting it would only warn
+        raise UnsupportedModel(attention.architecture, "its attention is written out")
+    with replaced(methods), fused_attention(model, attention, bypass):
+        yield

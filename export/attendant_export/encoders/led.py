@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 
 from attendant_export.encoders.attention import EncoderAttention, EncoderMask
-
-Method = Callable[..., Any]
+from attendant_export.tracing.methods import Method
 
 
 def encoder(module: Any, attention: EncoderAttention) -> Method:

@@ -11,6 +11,7 @@ from attendant.bundle import PatchInput
 from attendant.bundle.graph_io import PATCHES
 
 from attendant_export.encoders.trace import Feeds
+from attendant_export.tracing.methods import replaced
 
 _EMBEDDINGS = "Siglip2VisionEmbeddings"
 _GRIDS = ((1.0, 1.0), (0.5, 0.5), (0.75, 0.5))
@@ -28,14 +29,13 @@ def patch_keywords(feeds: Feeds) -> dict[str, torch.Tensor]:
 @contextmanager
 def patched_positions(model: Any) -> Iterator[None]:
     """While in it, ``model`` computes the positions of all rows at once, as sums of its table's entries."""
-    touched = [module for module in model.modules() if type(module).__name__ == _EMBEDDINGS]
-    try:
-        for module in touched:
-            object.__setattr__(module, "resize_positional_embeddings", resized_positions)
+
+    def resize(self: Any, *args: Any, **keywords: Any) -> torch.Tensor:  # a static method, so nobody gives it self
+        return resized_positions(*args, **keywords)
+
+    found = [module for module in model.modules() if type(module).__name__ == _EMBEDDINGS]
+    with replaced((module, "resize_positional_embeddings", resize) for module in found):
         yield
-    finally:
-        for module in touched:
-            object.__delattr__(module, "resize_positional_embeddings")
 
 
 def patch_samples(takes: PatchInput) -> dict[str, torch.Tensor]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,8 +9,7 @@ from typing import Any
 import torch
 
 from attendant_export.tracing.languages import ADAPTED, keep_default_language, only_adapter
-
-Method = Callable[..., Any]
+from attendant_export.tracing.methods import Method, replaced
 
 
 def behind_last_token(ids: torch.Tensor, pad_id: int) -> torch.Tensor:
@@ -53,16 +51,7 @@ _REPAIRS: dict[str, tuple[str, Callable[[Any], Method]]] = {
 @contextmanager
 def repaired(model: Any) -> Iterator[None]:
     """While in it, ``model`` computes in ways that a trace can follow."""
-    touched: list[tuple[torch.nn.Module, str]] = []
     keep_default_language(model)
-    try:
-        for module in model.modules():
-            if type(module).__name__ in _REPAIRS:
-                name, make = _REPAIRS[type(module).__name__]
-                # An instance attribute shadows the method of the class and leaves the class as it is.
-                object.__setattr__(module, name, types.MethodType(make(module), module))
-                touched.append((module, name))
+    found = [(module, _REPAIRS.get(type(module).__name__)) for module in model.modules()]
+    with replaced((module, repair[0], repair[1](module)) for module, repair in found if repair is not None):
         yield
-    finally:
-        for module, name in touched:
-            object.__delattr__(module, name)

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import torch
+from attendant.bundle import AudioInput
 
 from attendant_export.encoders.plan import Floats
 
+# Beyond the shortest row, and of a longer row beyond those: one of the two has an odd number of frames, which SEW takes
+# by twos.
+FRAMES, MORE_FRAMES = 41, 7
 
-def sound_rows(sampling_rate: int, length: int, longer: int) -> tuple[Floats, Floats]:
-    """Three rows [3, length] float32, and a longer one [1, longer]: tones and noise that come and go, of zero mean and
-    unit variance; samples at ``sampling_rate`` Hz."""
+
+def sound_rows(takes: AudioInput, samples_per_frame: int) -> tuple[Floats, Floats]:
+    """Three rows [3, samples] float32, and one [1, samples] that is longer by :data:`MORE_FRAMES`: tones and noise that
+    come and go, of zero mean and unit variance."""
+    sampling_rate = takes.sampling_rate
+    length = takes.min_samples + FRAMES * samples_per_frame
+    longer = length + MORE_FRAMES * samples_per_frame
     generator = np.random.default_rng(0)
 
     def row(size: int) -> Floats:
@@ -22,3 +33,11 @@ def sound_rows(sampling_rate: int, length: int, longer: int) -> tuple[Floats, Fl
         return normal
 
     return np.stack([row(length) for _ in range(3)]), row(longer)[None]
+
+
+def run_alone(module: Any, name: str, rows: Floats) -> Floats:
+    """What ``module``, an :class:`~attendant_export.encoders.trace.EncoderModule`, gives for each of ``rows`` alone,
+    joined, float32. ``name``: of its input."""
+    found = [module({name: torch.from_numpy(rows[index : index + 1])}) for index in range(len(rows))]
+    outputs: Floats = torch.cat(found).float().numpy()
+    return outputs

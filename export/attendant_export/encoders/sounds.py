@@ -14,7 +14,7 @@ from attendant_export.encoders.attention import EncoderAttention
 from attendant_export.encoders.audio_input import audio_input, load_extractor, spectrum_input
 from attendant_export.encoders.fusible import is_fusible
 from attendant_export.encoders.plan import EncoderCase, EncoderPlan, Floats
-from attendant_export.encoders.sound_samples import sound_rows
+from attendant_export.encoders.sound_samples import run_alone, sound_rows
 from attendant_export.encoders.text_plan import labels_of, problem_of
 from attendant_export.encoders.trace import EncoderSpec, Feeds
 from attendant_export.errors import UnsupportedModel, failures_of
@@ -23,7 +23,6 @@ from attendant_export.source.folder import SourceFolder
 
 _AST = "audio-spectrogram-transformer"
 _SPECTRA = (_AST, "whisper")
-_FRAMES, _MORE_FRAMES = 41, 7  # beyond the shortest row, and of a longer row beyond those
 
 
 class SoundModule(torch.nn.Module):  # type: ignore[misc]
@@ -75,9 +74,9 @@ def plan_labels(model: Any, extractor: Any) -> EncoderPlan:
     samples = _samples(takes)
     module = SoundModule(model).eval()
     with failures_of(config.model_type), torch.no_grad():
-        wanted = [_run(module, port.name, rows) for rows in samples]
+        wanted = [run_alone(module, port.name, rows) for rows in samples]
         if isinstance(takes, AudioInput):
-            _run(module, port.name, samples[0][:1, : takes.min_samples])
+            run_alone(module, port.name, samples[0][:1, : takes.min_samples])
     feeds = {port.name: torch.from_numpy(samples[0])}
     fused = is_fusible(module, feeds, torch.from_numpy(wanted[0]))
     labels = labels_of(model)
@@ -104,8 +103,7 @@ def plan_labels(model: Any, extractor: Any) -> EncoderPlan:
 def _samples(takes: AudioInput | SpectrumInput) -> Sequence[Floats]:
     """Three rows of what the model takes, and a longer one, or another one where all have one size."""
     if isinstance(takes, AudioInput):
-        length = takes.min_samples + _FRAMES * takes.samples_per_frame
-        return sound_rows(takes.sampling_rate, length, length + _MORE_FRAMES * takes.samples_per_frame)
+        return sound_rows(takes, takes.samples_per_frame)
     # Loudness by bin and frame that rises and falls slowly, with some noise; of about the size of the models' inputs.
     generator = torch.Generator().manual_seed(0)
     slow = torch.rand((4, 1, 8, 16), generator=generator)
@@ -113,13 +111,6 @@ def _samples(takes: AudioInput | SpectrumInput) -> Sequence[Floats]:
     large = torch.nn.functional.interpolate(slow, size, mode="bilinear")[:, 0]
     spectra = (large + 0.2 * torch.rand((4, *size), generator=generator) - 0.6).numpy()
     return np.ascontiguousarray(spectra[:3]), np.ascontiguousarray(spectra[3:])
-
-
-def _run(module: SoundModule, name: str, rows: Floats) -> Floats:
-    """[rows, labels] float32, of each row alone."""
-    found = [module({name: torch.from_numpy(rows[index : index + 1])}) for index in range(len(rows))]
-    logits: Floats = torch.cat(found).float().numpy()
-    return logits
 
 
 def _cases(name: str, samples: Sequence[Floats], wanted: Sequence[Floats]) -> Sequence[EncoderCase]:

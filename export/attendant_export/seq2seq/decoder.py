@@ -23,7 +23,8 @@ from attendant_export.progress import Step, no_step
 from attendant_export.seq2seq.attention import Seq2SeqAttention
 from attendant_export.seq2seq.layouts import seq2seq_layout
 from attendant_export.tracing.attention import AttentionLayer
-from attendant_export.tracing.positions import Positions, has_distances, replaced, told_distances, told_positions
+from attendant_export.tracing.methods import replaced
+from attendant_export.tracing.positions import Positions, has_distances, told_distances, told_positions
 from attendant_export.tracing.trace import fused_attention, trace_ports
 
 _PROBE_TOKENS, _SEQUENCE = 4, 5  # sample sizes
@@ -71,7 +72,7 @@ def trace_seq2seq(model: Any, context_length: int, target: Target = "cpu", step:
     written_out = [module for module in decoder.modules() if type(module).__name__ in WRITTEN_OUT_AS_BART]
     with (
         failures_of(architecture),
-        replaced([(module, ("forward", bart_attention(module, attention))) for module in written_out]),
+        replaced((module, "forward", bart_attention(module, attention)) for module in written_out),
         fused_attention(model, attention, bypass=bool(written_out)),
         told_positions(decoder, positions),
         told_distances(decoder, positions, context_length),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import types
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+
+from attendant_export.tracing.methods import Method, replaced
 
 
 @dataclass
@@ -62,16 +63,18 @@ def reserved_positions(model: Any) -> int:
 
 def has_distances(stack: Any) -> bool:
     """Whether a decoder tells positions apart by relative biases."""
-    return any(getattr(module, "has_relative_attention_bias", False) for module in stack.modules())
+    return any(True for _ in _with_distances(stack))
+
+
+def _with_distances(stack: Any) -> Iterator[Any]:
+    return (module for module in stack.modules() if getattr(module, "has_relative_attention_bias", False))
 
 
 @contextmanager
 def told_distances(decoder: Any, positions: Positions, context_length: int) -> Iterator[None]:
     """While in it, the relative biases of ``decoder`` are those between ``positions.ids`` and ``positions.cached``."""
 
-    def biased(module: Any) -> Any:
-        if not getattr(module, "has_relative_attention_bias", False):
-            return None
+    def biased(module: Any) -> Method:
         last = context_length - 1
         with torch.no_grad():  # of the last position to all: [1, num_heads, 1, context_length]
             row = module.compute_bias(1, context_length, past_seen_tokens=last)
@@ -80,9 +83,9 @@ def told_distances(decoder: Any, positions: Positions, context_length: int) -> I
         def compute_bias(self: Any, *args: object, **keywords: object) -> torch.Tensor:
             return torch.nn.functional.embedding(positions.distances(last), table).permute(0, 3, 1, 2)
 
-        return "compute_bias", compute_bias
+        return compute_bias
 
-    with replaced([(module, biased(module)) for module in decoder.modules()]):
+    with replaced((module, "compute_bias", biased(module)) for module in _with_distances(decoder)):
         yield
 
 
@@ -104,22 +107,5 @@ def _lookup(module: Any, positions: Positions) -> Any:
 @contextmanager
 def _shadowed(stack: Any, name: str, method_of: Any) -> Iterator[None]:
     found = [module for path, module in stack.named_modules() if path.rpartition(".")[2] == name]
-    with replaced([(module, ("forward", method_of(module))) for module in found]):
+    with replaced((module, "forward", method_of(module)) for module in found):
         yield
-
-
-@contextmanager
-def replaced(methods: Sequence[tuple[Any, Any]]) -> Iterator[None]:
-    """While in it, modules have other methods, each told with its name, or none of them where it is None.
-
-    Instance attributes shadow methods of the class and leave the class as it is.
-    """
-    wanted = [(module, method) for module, method in methods if method is not None]
-    try:
-        for module, (name, method) in wanted:
-            object.__setattr__(module, name, types.MethodType(method, module))
-        yield
-    finally:
-        for module, (name, _) in wanted:
-            if name in vars(module):
-                object.__delattr__(module, name)

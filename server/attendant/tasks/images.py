@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-from attendant.bundle import ImageInput
+from attendant.bundle import ImageInput, PatchInput
 from attendant.core.errors import InvalidRequest
 
 MAX_PIXELS = 64_000_000
@@ -70,11 +70,15 @@ def pixel_values(data: bytes, spec: ImageInput, field: str, max_pixels: int = MA
 
 def _scaled(pixels: npt.NDArray[np.uint8] | Floats, spec: ImageInput) -> Floats:
     """Colours [height, width, 3] of 0 to 255 as what the model takes, [3, height, width] float32."""
-    std = np.asarray(spec.std, np.float32)
-    scale = np.float32(spec.rescale) / std
-    offset = np.asarray(spec.mean, np.float32) / std
-    values = (pixels[..., ::-1] if spec.blue_first else pixels) * scale - offset  # [height, width, 3] float32
+    values = scaled(pixels[..., ::-1] if spec.blue_first else pixels, spec)
     return np.ascontiguousarray(values.transpose(2, 0, 1))
+
+
+def scaled(pixels: npt.NDArray[np.uint8] | Floats, spec: ImageInput | PatchInput) -> Floats:
+    """Colours [height, width, 3] of 0 to 255, times ``rescale``, less the mean, by the standard deviation: float32."""
+    std = np.asarray(spec.std, np.float32)
+    values: Floats = pixels * (np.float32(spec.rescale) / std) - np.asarray(spec.mean, np.float32) / std
+    return values
 
 
 def given_pixels(values: npt.NDArray[np.float32], spec: ImageInput, field: str) -> Floats:

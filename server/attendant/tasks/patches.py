@@ -11,7 +11,7 @@ from attendant.bundle import PatchInput
 from attendant.bundle.graph_io import PATCHES
 from attendant.core.encoding import Arrays
 from attendant.core.errors import InvalidRequest
-from attendant.tasks.images import MAX_PIXELS, decoded
+from attendant.tasks.images import MAX_PIXELS, decoded, scaled
 
 _STEP = 1e-5  # of the search for a scale; as transformers has it, so that sizes are the same
 _LARGEST = 100.0
@@ -34,17 +34,14 @@ def patches_of(data: bytes, spec: PatchInput, field: str, max_pixels: int = MAX_
     """
     image, edge = decoded(data, field, max_pixels), spec.patch_size
     high, wide = patch_grid(image.height, image.width, edge, spec.max_patches)
-    if (
-        wide == 1 < high
-    ):  # what such an image gives is not known: torch resizes positions to one column in a way of its own
+    if wide == 1 < high:  # torch resizes positions to one column in a way of its own, so what it gives is not known
         size = f"{image.width} x {image.height} pixels"
         raise InvalidRequest(
             field, f"is too narrow ({size}); allowed: at least two of at most {spec.max_patches} patches wide"
         )
     image = image.resize((wide * edge, high * edge), Image.Resampling(spec.resample))
-    std = np.asarray(spec.std, np.float32)
-    scaled = np.asarray(image) * (np.float32(spec.rescale) / std) - np.asarray(spec.mean, np.float32) / std
-    grid = scaled.reshape(high, edge, wide, edge, 3).transpose(0, 2, 1, 3, 4)  # [high, wide, edge, edge, 3]
+    pixels = scaled(np.asarray(image), spec)
+    grid = pixels.reshape(high, edge, wide, edge, 3).transpose(0, 2, 1, 3, 4)  # [high, wide, edge, edge, 3]
     filled = np.zeros((spec.max_patches, 3 * edge * edge), np.float32)
     filled[: high * wide] = grid.reshape(high * wide, -1)
     return {
